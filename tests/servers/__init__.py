@@ -1,0 +1,24 @@
+"""Real servers on loopback for the tests and the demo: fetched, started and stopped from here.
+
+Standard library only, since the demo starts a server before anything is installed:
+
+    with ElasticsearchServer() as server:
+        print(server.url)
+
+    python -m tests.servers elasticsearch start --state DIR
+    python -m tests.servers elasticsearch stop --state DIR
+"""
+
+from tests.servers.base import Server, ServerFailed, ServerMissing
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.postgresql import PostgresServer
+from tests.servers.pserve import Pserve
+
+__all__ = [
+    "ElasticsearchServer",
+    "PostgresServer",
+    "Pserve",
+    "Server",
+    "ServerFailed",
+    "ServerMissing",
+]

@@ -1,0 +1,172 @@
+"""Elasticsearch from the registry of Java packages: the minimal distribution, one node."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.servers.base import (
+    Server,
+    ServerFailed,
+    ServerMissing,
+    cache_dir,
+    locked,
+    run_as_server_user,
+    tail,
+)
+
+VERSION = "8.19.4"
+ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
+OLDEST_JAVA = 17
+HEAP = "-Xms512m -Xmx512m"
+
+# Only these: the minimal distribution refuses to start on a setting that it does not know.
+SETTINGS = """\
+discovery.type: single-node
+xpack.security.enabled: false
+cluster.routing.allocation.disk.threshold_enabled: false
+http.port: {port}
+path.data: {work}/data
+path.logs: {work}/logs
+"""
+
+
+class ElasticsearchServer(Server):
+    """One node on 127.0.0.1, security off, 512 MB of heap; `url` is http://127.0.0.1:PORT."""
+
+    name = "elasticsearch"
+    start_seconds = 120
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _install(self) -> None:
+        self._java_home = find_java_home()
+        self._home = install_distribution()
+
+    def _create(self, work: Path) -> None:
+        config = work / "config"
+        shutil.copytree(self._home / "config", config)
+        (config / "elasticsearch.yml").write_text(SETTINGS.format(port=self.port, work=work))
+        # The log of garbage collections may grow to 2 GB, and nobody reads it here.
+        options = (config / "jvm.options").read_text()
+        (config / "jvm.options").write_text(re.sub(r"(?m)^-Xlog:gc.*$", "", options))
+        for folder in ("data", "logs", "tmp"):
+            (work / folder).mkdir()
+        owner = work.stat()
+        for path in work.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _launch(self, work: Path) -> None:
+        environment = {
+            "ES_JAVA_HOME": str(self._java_home),
+            "ES_JAVA_OPTS": HEAP,
+            "ES_PATH_CONF": str(work / "config"),
+            "ES_TMPDIR": str(work / "tmp"),
+        }
+        # -d: the launcher leaves once the node has started, so that one process is left to kill.
+        command = [self._home / "bin" / "elasticsearch", "-d", "-p", self._pid_file(work)]
+        log = self._log_file(work)
+        done = run_as_server_user(
+            command, cwd=work, env=environment, log=log, timeout=self.start_seconds
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"elasticsearch ended with {done.returncode}:\n{tail(log)}")
+
+    def _healthy(self) -> bool:
+        # GET / answers 405 in this distribution: health is the one sign of life.
+        try:
+            with urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=5) as answer:
+                return json.load(answer)["status"] in ("green", "yellow")
+        except (OSError, ValueError):
+            return False
+
+    def _pid_file(self, work: Path) -> Path:
+        return work / "elasticsearch.pid"
+
+    def _log_file(self, work: Path) -> Path:
+        return work / "logs" / "console.log"
+
+
+def find_java_home() -> Path:
+    """The home of the first Java that is new enough and that the server's user may run."""
+    seen = []
+    for java in _java_candidates():
+        try:
+            done = run_as_server_user(
+                [java, "-XshowSettings:properties", "-version"], cwd=Path("/"), timeout=30
+            )
+        except OSError:  # not there, or not for this user
+            continue
+        home = re.search(r"java\.home = (.+)", done.stdout)
+        version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", done.stdout)
+        if home and version:
+            if int(version[1]) >= OLDEST_JAVA:
+                return Path(home[1].strip())
+            seen.append(f"{java} is Java {version[1]}")
+    found = "; ".join(seen) or "none found"
+    raise ServerMissing(f"Elasticsearch needs Java {OLDEST_JAVA} or newer ({found}); set JAVA_HOME")
+
+
+def _java_candidates() -> Iterator[Path]:
+    if os.environ.get("JAVA_HOME"):
+        yield Path(os.environ["JAVA_HOME"]) / "bin" / "java"
+    on_path = shutil.which("java")
+    if on_path:
+        yield Path(on_path)
+    yield from sorted(Path("/usr/lib/jvm").glob("*/bin/java"))
+
+
+def install_distribution() -> Path:
+    """The unpacked distribution in the cache, fetched by Maven the first time."""
+    home = cache_dir() / f"elasticsearch-{VERSION}"
+    if home.exists():
+        return home
+    with locked(home.name):
+        if not home.exists():
+            # Unpacked beside its place and renamed: a run that is ended half way leaves no half.
+            with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache_dir()) as folder:
+                _unzip(_fetch(Path(folder)), Path(folder))
+                (Path(folder) / home.name).rename(home)
+    return home
+
+
+def _fetch(folder: Path) -> Path:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ServerMissing(f"Elasticsearch {VERSION} is fetched by Maven, and there is no mvn")
+    # `get` asks the registry; `copy` puts what it got where we want it.
+    for goal in (
+        ["dependency:get", f"-Dartifact={ARTIFACT}", "-Dtransitive=false"],
+        ["dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={folder}"],
+    ):
+        done = subprocess.run(
+            [maven, "--batch-mode", *goal],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            end = "\n".join(done.stdout.splitlines()[-15:])
+            raise ServerMissing(f"Maven could not fetch {ARTIFACT}:\n{end}")
+    return folder / f"elasticsearch-{VERSION}.zip"
+
+
+def _unzip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        for member in zipped.infolist():
+            path = Path(zipped.extract(member, folder))
+            # zipfile drops modes; every user may read, and run what was executable.
+            executable = path.is_dir() or (member.external_attr >> 16) & stat.S_IXUSR
+            path.chmod(0o755 if executable else 0o644)

@@ -1,0 +1,119 @@
+"""PostgreSQL from Debian's package: a private cluster in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.servers.base import (
+    Server,
+    ServerFailed,
+    ServerMissing,
+    locked,
+    run_as_server_user,
+    wait_until,
+)
+
+SUPERUSER = "postgres"
+
+
+class PostgresServer(Server):
+    """A cluster on 127.0.0.1; `url` is its database `postgres`, open to the superuser."""
+
+    name = "postgresql"
+    start_seconds = 60
+    stop_signal = signal.SIGINT  # "fast": sessions are cut, data is written
+
+    @property
+    def url(self) -> str:
+        return self.database_url("postgres")
+
+    def database_url(self, database: str) -> str:
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, database: str) -> str:
+        """Create a database and give its URL."""
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER, database)
+        return self.database_url(database)
+
+    def drop_database(self, database: str) -> None:
+        """Drop a database, cutting the sessions that it still has."""
+        command = ["dropdb", "--force", "--if-exists", "-h", "127.0.0.1", "-p", str(self.port)]
+        self._run(*command, "-U", SUPERUSER, database)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        assert self.work is not None, "the server is not running"
+        done = run_as_server_user([self._bin / program, *arguments], cwd=self.work)
+        if done.returncode != 0:
+            raise ServerFailed(f"{program} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def _install(self) -> None:
+        self._bin = install_package()
+
+    def _create(self, work: Path) -> None:
+        options = ["-A", "trust", "-U", SUPERUSER, "--encoding=UTF8", "--locale=C.UTF-8"]
+        # The data outlives a killed process without fsync; only a power cut would hurt it.
+        self._run("initdb", "-D", str(work / "data"), *options, "--no-sync")
+
+    def _launch(self, work: Path) -> None:
+        settings = (
+            f"-p {self.port} -k {work} -c listen_addresses=127.0.0.1 "
+            "-c fsync=off -c max_connections=200"
+        )
+        command = [self._bin / "pg_ctl", "start", "--no-wait", "-D", work / "data"]
+        log = self._log_file(work)
+
+        def launched() -> bool:
+            done = run_as_server_user([*command, "-o", settings], cwd=work, log=log)
+            # After a SIGKILL the children of the old process may hold the data for a moment.
+            return done.returncode == 0 and wait_until(self._healthy, 10)
+
+        if not wait_until(launched, self.start_seconds, pause=0.5):
+            raise ServerFailed(f"postgresql did not start:\n{self.log}")
+
+    def _healthy(self) -> bool:
+        assert self.work is not None
+        command = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return run_as_server_user(command, cwd=self.work).returncode == 0
+
+    def _pid_file(self, work: Path) -> Path:
+        return work / "data" / "postmaster.pid"
+
+
+def install_package() -> Path:
+    """The folder of PostgreSQL's programs; root installs Debian's package when it is missing."""
+    found = _find_bin()
+    if found is None:
+        if os.getuid() != 0 or shutil.which("apt-get") is None:
+            raise ServerMissing("PostgreSQL is not here: install Debian's package postgresql")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        with locked("apt"):
+            for command in (["apt-get", "update"], ["apt-get", "install", "-y", "postgresql"]):
+                done = subprocess.run(
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+                if done.returncode != 0:
+                    end = "\n".join(done.stdout.splitlines()[-15:])
+                    raise ServerMissing(f"{' '.join(command)} failed:\n{end}")
+        found = _find_bin()
+    if found is None:
+        raise ServerMissing("Debian's package postgresql has no /usr/lib/postgresql/*/bin/initdb")
+    return found
+
+
+def _find_bin() -> Path | None:
+    programs = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(programs, key=lambda path: float(path.parts[-3]), default=None)
+    if newest is not None:
+        return newest.parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
