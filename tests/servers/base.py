@@ -84,7 +84,7 @@ def server_user() -> pwd.struct_passwd | None:
 
 
 def run_as_server_user(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     *,
     cwd: Path,
     env: Mapping[str, str] | None = None,
@@ -164,11 +164,13 @@ def terminate(pid: int, sig: int = signal.SIGTERM, seconds: float = STOP_SECONDS
 
 
 def tail(path: Path, lines: int = 40) -> str:
-    """The last lines of a log, or a note that there is none."""
+    """The last lines of a log without Java's stack frames, or a note that there is none."""
     try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        text = path.read_text(errors="replace")
     except FileNotFoundError:
         return f"(no log at {path})"
+    kept = [line for line in text.splitlines() if not line.lstrip().startswith("at ")]
+    return "\n".join(kept[-lines:])
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -60,28 +61,49 @@ class PostgresServer(Server):
         self._run("initdb", "-D", str(work / "data"), *options, "--no-sync")
 
     def _launch(self, work: Path) -> None:
+        self._forget_killed(work)
         settings = (
-            f"-p {self.port} -k {work} -c listen_addresses=127.0.0.1 "
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
             "-c fsync=off -c max_connections=200"
         )
-        command = [self._bin / "pg_ctl", "start", "--no-wait", "-D", work / "data"]
+        wait = ["--wait", "--timeout", f"{self.start_seconds:.0f}"]
+        command = [self._bin / "pg_ctl", "start", *wait, "-D", work / "data"]
         log = self._log_file(work)
 
-        def launched() -> bool:
-            done = run_as_server_user([*command, "-o", settings], cwd=work, log=log)
-            # After a SIGKILL the children of the old process may hold the data for a moment.
-            return done.returncode == 0 and wait_until(self._healthy, 10)
-
-        if not wait_until(launched, self.start_seconds, pause=0.5):
+        done = run_as_server_user([*command, "-o", settings], cwd=work, log=log)
+        if done.returncode != 0:
             raise ServerFailed(f"postgresql did not start:\n{self.log}")
+
+    def _forget_killed(self, work: Path) -> None:
+        """Remove the pid file of a killed server once its children have let go of the data.
+
+        The server would do so itself, unless the killed process is still a zombie: then it takes
+        that for a running server.
+        """
+        pid_file = self._pid_file(work)
+        if not pid_file.exists():
+            return
+        if not wait_until(lambda: not _processes_in(work / "data"), self.start_seconds):
+            raise ServerFailed("a killed postgresql left processes that do not end")
+        pid_file.unlink()
 
     def _healthy(self) -> bool:
         assert self.work is not None
-        command = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [self._bin / "pg_isready", "-q", "-d", self.url]
         return run_as_server_user(command, cwd=self.work).returncode == 0
 
     def _pid_file(self, work: Path) -> Path:
         return work / "data" / "postmaster.pid"
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """The processes whose working directory is `folder`, as it is of all of PostgreSQL's."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+    return found
 
 
 def install_package() -> Path:

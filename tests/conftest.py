@@ -1,0 +1,70 @@
+"""Fixtures of the whole suite: real servers, started once, and names of their own to test under."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import ElasticsearchServer, PostgresServer, Server, ServerMissing
+
+GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
+
+
+def started(server: Server) -> Iterator[Server]:
+    """Start a server for a fixture; one that can't be had skips the test, and fails it in CI."""
+    try:
+        server.start()
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"{server.name}: {missing}")
+        pytest.skip(f"{server.name}: {missing}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server() -> Iterator[ElasticsearchServer]:
+    """The session's Elasticsearch. A test that hurts it must bring it back (`restart`)."""
+    if os.environ.get(GIVEN_ELASTICSEARCH):
+        pytest.skip(f"{GIVEN_ELASTICSEARCH} is set: its process is not ours to touch")
+    yield from started(ElasticsearchServer())
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(request: pytest.FixtureRequest) -> str:
+    """URL of an Elasticsearch: the one named by the environment, or else the session's."""
+    given = os.environ.get(GIVEN_ELASTICSEARCH)
+    if given:
+        return given.rstrip("/")
+    return request.getfixturevalue("elasticsearch_server").url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
+    yield from started(PostgresServer())
+
+
+@pytest.fixture
+def index_prefix(elasticsearch_url: str) -> Iterator[str]:
+    """A name that no index begins with; what the test makes under it is deleted afterwards."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    yield prefix
+    for index in _indices(elasticsearch_url, prefix):
+        _call("DELETE", f"{elasticsearch_url}/{index}")
+
+
+def _indices(url: str, prefix: str) -> list[str]:
+    # Wildcards in a DELETE are refused by default, so each index goes by its own name.
+    listing = _call("GET", f"{url}/_cat/indices/{prefix}*?format=json&h=index&expand_wildcards=all")
+    return [entry["index"] for entry in json.loads(listing)]
+
+
+def _call(method: str, url: str) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+        return bytes(answer.read())
