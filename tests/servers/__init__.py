@@ -9,7 +9,7 @@ Standard library only, since the demo starts a server before anything is install
     python -m tests.servers elasticsearch stop --state DIR
 """
 
-from tests.servers.base import Server, ServerFailed, ServerMissing
+from tests.servers.base import Server, ServerFailed, ServerMissing, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.pserve import Pserve
@@ -21,4 +21,5 @@ __all__ = [
     "Server",
     "ServerFailed",
     "ServerMissing",
+    "free_port",
 ]

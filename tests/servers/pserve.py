@@ -50,9 +50,8 @@ class Pserve:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the terminal is for the caller alone
             )
-        ended = self._process.poll
-        wait_until(lambda: ended() is not None or self._answers(), self.start_seconds)
-        if not self._answers() or ended() is not None:
+        wait_until(lambda: not self.running or self._answers(), self.start_seconds)
+        if not (self.running and self._answers()):
             message = f"pserve {self.ini_path} did not answer:\n{self.log}"
             self.stop()
             raise ServerFailed(message)
@@ -70,6 +69,10 @@ class Pserve:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
