@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ import pytest
 from tests.servers import ElasticsearchServer, PostgresServer, Server, ServerMissing
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
+
+
+def pytest_configure() -> None:
+    """Make a run that is terminated tear its fixtures down, or servers would outlive it."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
 
 
 def started(server: Server) -> Iterator[Server]:
