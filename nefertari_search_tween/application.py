@@ -1,0 +1,196 @@
+"""The search of one application: what it is made of, in the order in which it is made.
+
+With the package's ``__init__``, ``compat``, ``scripts`` and ``web``, the only place that sees
+both sides, reading (``search``) and writing (``indexing``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.indexing.changes import ChangeFeed
+from nefertari_search_tween.indexing.indexer import Indexer
+from nefertari_search_tween.indexing.outbox import Counter, MemoryOutbox
+from nefertari_search_tween.mirror.generator import generate
+from nefertari_search_tween.mirror.marks import marked
+from nefertari_search_tween.mirror.registry import Mirrors
+from nefertari_search_tween.search.interception import intercepted
+from nefertari_search_tween.search.reading import Searcher
+from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# One counter for the process: versions must grow also when an application is made anew.
+_counter = Counter()
+_installed: Optional[Search] = None
+
+
+class Search:
+    """Everything of one application; ``registry.nefertari_search``.
+
+    :param registry: the application's registry; its models and resources are complete.
+    :raises ConfigurationError: a bad setting, or a model that can't be mirrored was named.
+    """
+
+    def __init__(self, registry: Any) -> None:
+        from nefertari import engine
+        from nefertari_sqla.utils import FieldsQuerySet
+        from sqlalchemy.orm import Query
+
+        from nefertari_search_tween.primary.sqla import schema
+        from nefertari_search_tween.primary.sqla.hooks import SessionHooks
+        from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
+        from nefertari_search_tween.primary.sqla.relations import Relations
+        from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
+
+        self.registry = registry
+        self.settings = Settings(registry.settings)
+        self.backend = ElasticsearchBackend(
+            self.settings.hosts, self.settings.sniff, self.settings.timeout
+        )
+        self.models = schema.models()
+        self._documents: dict[Any, type[BaseDocument]] = {}
+        index_settings = {
+            "index.max_result_window": self.settings.max_result_window,
+            **self.settings.index_settings_file,
+        }
+        self.mirrors = Mirrors(self.backend, self.settings.index_name, index_settings)
+        chosen = self._chosen()
+        # Related models first: mappings of nested documents need their fields.
+        for model in chosen:
+            self._with_related(model)
+        sources = Sources(self.document_cls, engine.JSONEncoder)
+        for model in chosen:
+            bind = _bind_of(model)
+            document_cls = self.document_cls(model)
+            self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
+            model.secondary = document_cls
+        self.outbox = MemoryOutbox(_counter)
+        self.indexer = Indexer(self.mirrors, self.outbox, self.settings.chunk_size)
+        self.relations = Relations(chosen)
+        feed = ChangeFeed(
+            registry,
+            self.mirrors,
+            self.outbox,
+            {model.__name__: model for model in self.relations.watched},
+            lambda session, keys: self.relations.embedding(session, keys, self.models),
+            self.indexer.index_committed,
+        )
+        self.hooks = SessionHooks(self.relations, feed)
+        self.searcher = Searcher(
+            self.mirrors,
+            self.settings,
+            {
+                model.__name__: SqlaSemantics(model, self.document_cls(model), _bind_of(model))
+                for model in chosen
+            },
+            behind=lambda name: bool(self.outbox.waiting(name)),
+            dirty=self._dirty,
+            query_class=Query,
+            rows=FieldsQuerySet,
+        )
+        resources = set(getattr(registry, "_resources_map", {}).values())
+        self.router = Router(self.settings, self.mirrors, resources)
+
+    def document_cls(self, model: Any) -> type[BaseDocument]:
+        """The mirror model of *model*, generated at the first call."""
+        from nefertari_search_tween.primary.sqla import schema
+
+        if model not in self._documents:
+            self._documents[model] = generate(
+                model,
+                schema.field_specs(model),
+                schema.base_class(),
+                schema.custom_to_dict(model),
+            )
+        return self._documents[model]
+
+    def install(self) -> None:
+        """Take over: hooks of the primary, ``get_collection``, the drop-in.
+
+        Models and sessions are global in nefertari, so the application made last has them.
+        """
+        global _installed
+        from nefertari_sqla import BaseMixin
+
+        from nefertari_search_tween.compat.elasticsearch import ES
+        from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
+
+        if _installed is not None:
+            _installed.hooks.remove()
+            original = _installed._original
+        else:
+            original = BaseMixin.get_collection.__func__
+        remove_engine_hooks(self.models.values())
+        self.hooks.install()
+        self._original = original
+        BaseMixin.get_collection = classmethod(intercepted(original, self.searcher))
+        from nefertari.utils import dictset
+
+        ES.setup(dictset(self.registry.settings))
+        ES.api = self.backend.client
+        ES._search = self
+        _installed = self
+
+    def _chosen(self) -> list[Any]:
+        """The models to mirror."""
+        from nefertari_search_tween.primary.sqla import schema
+
+        named = self.settings.models
+        unknown = [name for name in named if name != "*" and name not in self.models]
+        if unknown:
+            raise ConfigurationError(
+                f"nefertari_search.models: there is no model {', '.join(unknown)}"
+            )
+        chosen = []
+        for name, model in sorted(self.models.items()):
+            if named:
+                wanted = name in named or "*" in named
+            else:
+                wanted = bool(getattr(model, "_index_enabled", False)) or marked(model)
+            if not wanted:
+                continue
+            problem = schema.unmirrorable(model)
+            if problem is None:
+                chosen.append(model)
+            elif name in named:
+                raise ConfigurationError(f"nefertari_search.models: {name} {problem}")
+            else:
+                log.warning("%s is not mirrored: it %s", name, problem)
+        return chosen
+
+    def _with_related(self, model: Any) -> None:
+        from nefertari_search_tween.primary.sqla import schema
+
+        if model in self._documents:
+            return
+        self.document_cls(model)
+        for relationship in schema.mapper_of(model).relationships:
+            self._with_related(relationship.mapper.class_)
+
+    def _dirty(self) -> bool:
+        """True when the running transaction of this thread has changed something."""
+        from pyramid_sqlalchemy import Session
+
+        if not Session.registry.has():
+            return False
+        session = Session()
+        return bool(session.new or session.dirty or session.deleted) or self.outbox.uncommitted(
+            session
+        )
+
+
+def _bind_of(model: Any) -> Any:
+    """Gives the SQLAlchemy engine that the table of *model* is in."""
+
+    def bind() -> Any:
+        from pyramid_sqlalchemy import Session
+
+        return Session().get_bind(model.__mapper__)
+
+    return bind

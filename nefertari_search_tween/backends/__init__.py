@@ -1,0 +1,1 @@
+"""Where mirrors live. Backends know nothing of models, requests or databases."""

@@ -1,0 +1,105 @@
+"""The protocol that every backend implements, and the values that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+
+@dataclass(frozen=True)
+class Action:
+    """One write of a bulk.
+
+    :param index: the name of an alias that must exist (nothing is created by a write).
+    :param id: the document's id.
+    :param version: external version; an older one never overwrites a newer (``external_gte``).
+    :param body: the document as JSON text, or None to delete it.
+    """
+
+    index: str
+    id: str
+    version: int
+    body: Optional[bytes]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one action.
+
+    :param status: the HTTP status that the backend gave to this item.
+    :param error: its error object, None when it was applied.
+    """
+
+    action: Action
+    status: int
+    error: Optional[Any]
+
+    @property
+    def settled(self) -> bool:
+        """True when nothing is left to do: applied, superseded, or already gone."""
+        return self.error is None or self.status == 409
+
+    @property
+    def target_missing(self) -> bool:
+        return self.status == 404 and self.error is not None
+
+    @property
+    def overloaded(self) -> bool:
+        return self.status in (429, 503)
+
+
+class Backend(Protocol):
+    """What mirrors need of a search engine.
+
+    Every method raises :class:`BackendUnavailable` or :class:`BackendTimeout` when there is
+    no answer, :class:`IndexMissing` when the named index does not exist and
+    :class:`BackendRejected` when the backend refuses the request.
+    """
+
+    name: str
+
+    def create_index(
+        self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
+    ) -> None:
+        """Create the index *name*; it must not exist."""
+
+    def delete_index(self, name: str) -> None:
+        """Delete the index *name*; a missing one is no error."""
+
+    def indices(self, pattern: str) -> dict[str, set[str]]:
+        """Names of the indices that match *pattern*, each with its aliases."""
+
+    def swap_alias(self, alias: str, index: str) -> set[str]:
+        """Point *alias* at *index* alone, atomically; gives the indices that it left."""
+
+    def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
+        """The mapping of the one index behind *name*, None when there is none."""
+
+    def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
+        """Add to the mapping of *index* (its ``_meta`` is replaced)."""
+
+    def put_settings(self, index: str, settings: dict[str, Any]) -> None:
+        """Change dynamic settings of *index*."""
+
+    def bulk(self, actions: Iterable[Action], chunk_size: int) -> Iterator[Outcome]:
+        """Apply *actions* in chunks; gives one outcome for each, in order."""
+
+    def search(
+        self, index: str, body: dict[str, Any], timeout: Optional[float] = None
+    ) -> dict[str, Any]:
+        """Run one search; gives the response as Elasticsearch shapes it."""
+
+    def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
+        """The sources of the documents *ids*, None where there is none."""
+
+    def scan(
+        self, index: str, body: dict[str, Any], chunk_size: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """All hits of *body* in its sort order, chunk by chunk, at one point in time."""
+
+    def refresh(self, index: str) -> None:
+        """Make all writes so far visible to searches."""
+
+    def alive(self) -> bool:
+        """True when the backend answers."""

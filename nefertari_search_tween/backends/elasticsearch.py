@@ -1,0 +1,259 @@
+"""Mirrors in Elasticsearch 8, by the official client.
+
+Only core server APIs are used: no painless, no reindex, nothing that the minimal
+distribution lacks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
+
+import elastic_transport
+import elasticsearch
+
+from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnavailable,
+    IndexMissing,
+)
+
+log = logging.getLogger(__name__)
+
+POINT_IN_TIME_KEEP_ALIVE = "5m"
+# A bulk or an index creation may take longer than a search.
+WRITE_TIMEOUT_SECONDS = 60.0
+# Bytes of one bulk request: well under http.max_content_length (100 MB).
+BULK_BYTES = 10 * 1024 * 1024
+
+
+class ElasticsearchBackend:
+    """See :class:`~nefertari_search_tween.backends.base.Backend`.
+
+    :param hosts: URLs of the nodes.
+    :param sniff: find the other nodes of the cluster at start.
+    :param timeout: seconds to wait for an answer to a search.
+    """
+
+    name = "elasticsearch"
+
+    def __init__(self, hosts: Iterable[str], sniff: bool = False, timeout: float = 5.0) -> None:
+        self.timeout = timeout
+        self.client = elasticsearch.Elasticsearch(
+            list(hosts),
+            sniff_on_start=sniff,
+            sniff_on_node_failure=sniff,
+            request_timeout=timeout,
+            # A second try on another node; a time-out is never tried again (it would
+            # double what a caller waits).
+            max_retries=1,
+            retry_on_timeout=False,
+            # Our own breaker decides when to ask again (see mirror/health.py).
+            dead_node_backoff_factor=0.0,
+        )
+        self._writes = self.client.options(request_timeout=WRITE_TIMEOUT_SECONDS)
+
+    def create_index(
+        self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
+    ) -> None:
+        with _translated():
+            self._writes.indices.create(
+                index=name,
+                mappings=mappings,
+                settings=settings,
+                aliases={alias: {} for alias in aliases},
+            )
+
+    def delete_index(self, name: str) -> None:
+        with _translated():
+            self._writes.indices.delete(index=name, ignore_unavailable=True)
+
+    def indices(self, pattern: str) -> dict[str, set[str]]:
+        with _translated():
+            answer = self.client.indices.get_alias(index=pattern, allow_no_indices=True)
+        return {name: set(entry["aliases"]) for name, entry in answer.body.items()}
+
+    def swap_alias(self, alias: str, index: str) -> set[str]:
+        current = {name for name, aliases in self.indices(f"{alias}*").items() if alias in aliases}
+        actions: list[dict[str, Any]] = [
+            {"remove": {"index": name, "alias": alias}} for name in sorted(current - {index})
+        ]
+        actions.append({"add": {"index": index, "alias": alias}})
+        with _translated():
+            self._writes.indices.update_aliases(actions=actions)
+        return current - {index}
+
+    def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
+        try:
+            with _translated():
+                answer = self.client.indices.get_mapping(index=name).body
+        except IndexMissing:
+            return None
+        if len(answer) != 1:
+            raise BackendRejected(409, f"{name} stands for {sorted(answer)}: one index expected")
+        (entry,) = answer.values()
+        return dict(entry["mappings"])
+
+    def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
+        with _translated():
+            self._writes.indices.put_mapping(
+                index=index,
+                properties=mappings.get("properties"),
+                meta=mappings.get("_meta"),
+            )
+
+    def put_settings(self, index: str, settings: dict[str, Any]) -> None:
+        with _translated():
+            self._writes.indices.put_settings(index=index, settings=settings)
+
+    def bulk(self, actions: Iterable[Action], chunk_size: int) -> Iterator[Outcome]:
+        for chunk in _chunks(actions, chunk_size):
+            operations: list[Any] = []
+            for action in chunk:
+                header = {
+                    "_index": action.index,
+                    "_id": action.id,
+                    "version": action.version,
+                    "version_type": "external_gte",
+                    "require_alias": True,
+                }
+                if action.body is None:
+                    # Deletes can't ask for require_alias; deleting from a missing index
+                    # with an external version would create it, so callers look first.
+                    del header["require_alias"]
+                    operations.append({"delete": header})
+                else:
+                    operations.append({"index": header})
+                    operations.append(action.body)
+            with _translated():
+                answer = self._writes.bulk(operations=operations)
+            for action, item in zip(chunk, answer["items"]):
+                ((_, result),) = item.items()
+                yield Outcome(action, result["status"], result.get("error"))
+
+    def search(
+        self, index: str, body: dict[str, Any], timeout: Optional[float] = None
+    ) -> dict[str, Any]:
+        client = self.client if timeout is None else self.client.options(request_timeout=timeout)
+        with _translated():
+            answer = client.perform_request(
+                "POST",
+                f"/{index}/_search",
+                headers={"accept": "application/json", "content-type": "application/json"},
+                body=body,
+            ).body
+        return _complete(answer)
+
+    def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        with _translated():
+            answer = self.client.mget(index=index, ids=wanted)
+        return {doc["_id"]: doc.get("_source") for doc in answer["docs"]}
+
+    def scan(
+        self, index: str, body: dict[str, Any], chunk_size: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        with _translated():
+            opened = self.client.open_point_in_time(
+                index=index, keep_alive=POINT_IN_TIME_KEEP_ALIVE
+            )
+        pit = opened["id"]
+        try:
+            after: Optional[list[Any]] = None
+            while True:
+                page = dict(body, size=chunk_size)
+                page["pit"] = {"id": pit, "keep_alive": POINT_IN_TIME_KEEP_ALIVE}
+                if after is not None:
+                    page["search_after"] = after
+                with _translated():
+                    answer = _complete(
+                        self.client.perform_request(
+                            "POST",
+                            "/_search",
+                            headers={
+                                "accept": "application/json",
+                                "content-type": "application/json",
+                            },
+                            body=page,
+                        ).body
+                    )
+                pit = answer.get("pit_id", pit)
+                hits = answer["hits"]["hits"]
+                if hits:
+                    yield hits
+                if len(hits) < chunk_size:
+                    return
+                after = hits[-1]["sort"]
+        finally:
+            try:
+                with _translated():
+                    self.client.close_point_in_time(id=pit)
+            except BackendError as error:
+                # It ends by itself after its keep-alive; the caller's result stands.
+                log.info("point in time was not closed: %s", error)
+
+    def refresh(self, index: str) -> None:
+        with _translated():
+            self.client.indices.refresh(index=index)
+
+    def alive(self) -> bool:
+        try:
+            with _translated():
+                self.client.cluster.health(timeout="1s")
+        except BackendError:
+            return False
+        return True
+
+
+class _translated:
+    """Context manager: the client's exceptions become ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, elastic_transport.ConnectionTimeout):
+            raise BackendTimeout(str(error)) from error
+        if isinstance(error, elastic_transport.TransportError):
+            raise BackendUnavailable(str(error)) from error
+        if isinstance(error, elasticsearch.ApiError):
+            status = error.meta.status
+            if status == 404 and "index_not_found" in str(error.body):
+                raise IndexMissing(str(error)) from error
+            if status in (429, 502, 503):
+                raise BackendUnavailable(str(error)) from error
+            if status == 504:
+                raise BackendTimeout(str(error)) from error
+            raise BackendRejected(status, error.body) from error
+
+
+def _complete(answer: Any) -> dict[str, Any]:
+    """A search that lost a shard or ran out of time is no answer."""
+    if answer.get("timed_out"):
+        raise BackendTimeout("the search timed out on the server")
+    failed = answer["_shards"].get("failed", 0)
+    if failed:
+        raise BackendUnavailable(f"{failed} shards failed: {answer['_shards'].get('failures')}")
+    return dict(answer)
+
+
+def _chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
+    """Split by number of actions and by bytes."""
+    iterator = iter(actions)
+    chunk: list[Action] = []
+    size = 0
+    for action in iterator:
+        length = len(action.body) if action.body is not None else 0
+        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(action)
+        size += length
+    if chunk:
+        yield chunk

@@ -1,0 +1,395 @@
+"""The 22 field classes of a nefertari engine, for documents in a search backend.
+
+A field knows three forms of a value:
+
+* the **value** that the primary's model gives (``datetime.date(1972, 3, 15)``);
+* its **document** form, the JSON value that nefertari renders (``"1972-03-15T00:00:00Z"``);
+* its **exact** form, only for types whose document form loses something (microseconds,
+  days of an interval, digits of a decimal): a number that sorts and compares as the value
+  does. It lives under ``_exact`` in the indexed document and never leaves the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import decimal
+import math
+from collections.abc import Callable
+from typing import Any, Optional
+
+# Keyword terms end at 32,766 bytes in Lucene; one UTF-16 unit is at most 3 bytes of UTF-8,
+# so values of up to this many units always fit.
+KEYWORD_UNITS = 8191
+INT64_MAX = 2**63 - 1
+EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - naive, as the values that it measures
+MICROSECOND = datetime.timedelta(microseconds=1)
+
+KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
+STORED_ONLY = {"type": "object", "enabled": False}
+
+
+def text_mapping() -> dict[str, Any]:
+    """Full text, with a keyword subfield for exact matches and sorting."""
+    return {"type": "text", "fields": {"keyword": dict(KEYWORD)}}
+
+
+def keyword_fits(text: str) -> bool:
+    """True when a keyword field holds *text* whole."""
+    if len(text) > KEYWORD_UNITS:
+        return False
+    return len(text) * 2 <= KEYWORD_UNITS or len(text.encode("utf-16-le")) // 2 <= KEYWORD_UNITS
+
+
+class BaseField:
+    """A field of a document class.
+
+    :param kwargs: the arguments that a field of this name takes in the primary's engine.
+    """
+
+    #: how search treats it: text, number, boolean, date, time, opaque
+    kind = "opaque"
+    #: mapping type of the exact form, None when the document form is exact
+    exact_type: Optional[str] = None
+    #: True when a Python value can be made of the document and exact forms
+    restorable = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._init_kwargs = kwargs
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        return instance.field_value(self.name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.set_field_value(self.name, value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def mapping(self) -> dict[str, Any]:
+        """The mapping of the document form."""
+        return dict(STORED_ONLY)
+
+    def to_exact(self, value: Any) -> Any:
+        """The exact form of *value* (not None); only for fields with an ``exact_type``."""
+        raise TypeError(f"{self!r} has no exact form")
+
+    def fits(self, value: Any) -> bool:
+        """True when the index holds *value* (not None) so that it sorts and matches exactly."""
+        return True
+
+    #: document and exact form to value; None: the document form is the value
+    restore: Optional[Callable[[Any, Any], Any]] = None
+
+    @property
+    def primary_key(self) -> bool:
+        return bool(self._init_kwargs.get("primary_key"))
+
+
+class _TextField(BaseField):
+    kind = "text"
+
+    def mapping(self) -> dict[str, Any]:
+        return text_mapping()
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and keyword_fits(value)
+
+
+class StringField(_TextField):
+    """Text."""
+
+
+class TextField(_TextField):
+    """Text of any length."""
+
+
+class UnicodeField(_TextField):
+    """Text."""
+
+
+class UnicodeTextField(_TextField):
+    """Text of any length."""
+
+
+class ChoiceField(_TextField):
+    """Text, one of the ``choices``."""
+
+
+class IntegerField(BaseField):
+    """Whole numbers of up to 64 bits."""
+
+    kind = "integer"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "long", "ignore_malformed": True}
+
+    def fits(self, value: Any) -> bool:
+        # The two ends are what the index sorts missing values by.
+        return type(value) in (int, bool) and -INT64_MAX <= value < INT64_MAX
+
+
+class IdField(IntegerField):
+    """A number that identifies."""
+
+
+class BigIntegerField(IntegerField):
+    """Whole numbers of up to 64 bits."""
+
+
+class SmallIntegerField(IntegerField):
+    """Whole numbers of up to 16 bits."""
+
+
+class FloatField(BaseField):
+    """Double precision numbers."""
+
+    kind = "float"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "double", "ignore_malformed": True}
+
+    def fits(self, value: Any) -> bool:
+        return type(value) in (int, float) and math.isfinite(value) and float(value) == value
+
+
+class DecimalField(BaseField):
+    """Decimal numbers; rendered as floats."""
+
+    kind = "float"
+    exact_type = "double"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "double", "ignore_malformed": True}
+
+    def to_exact(self, value: Any) -> Any:
+        return float(value)
+
+    def fits(self, value: Any) -> bool:
+        if isinstance(value, float):
+            return math.isfinite(value)
+        return value.is_finite() and decimal.Decimal(repr(float(value))) == value
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        # Ten digits after the point is what SQLAlchemy gives where the database has floats.
+        return decimal.Decimal(f"{exact:.10f}") if exact is not None else document
+
+
+class BooleanField(BaseField):
+    """True or false."""
+
+    kind = "boolean"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+
+class DateTimeField(BaseField):
+    """A moment; rendered to the second, kept exactly in microseconds since 1970."""
+
+    kind = "date"
+    exact_type = "long"
+
+    def mapping(self) -> dict[str, Any]:
+        return {
+            "type": "date",
+            "format": "date_optional_time||epoch_millis",
+            "ignore_malformed": True,
+        }
+
+    def to_exact(self, value: Any) -> Any:
+        if value.tzinfo is not None:
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        return (value - EPOCH) // MICROSECOND
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, datetime.datetime)
+
+    def restore(self, document: Any, exact: Any) -> Any:
+        moment = EPOCH + datetime.timedelta(microseconds=exact)
+        if not self._init_kwargs.get("timezone"):
+            return moment
+        # The document holds the wall clock of the value's own zone, exact holds UTC.
+        wall = datetime.datetime.strptime(document.zfill(20), "%Y-%m-%dT%H:%M:%SZ")
+        offset = wall - moment.replace(microsecond=0)
+        return moment.replace(tzinfo=datetime.timezone.utc).astimezone(
+            datetime.timezone(offset)
+        )
+
+
+class DateField(BaseField):
+    """A day; rendered as its midnight, kept exactly in days since 1970."""
+
+    kind = "date"
+    exact_type = "long"
+
+    def mapping(self) -> dict[str, Any]:
+        return DateTimeField.mapping(self)  # type: ignore[arg-type]
+
+    def to_exact(self, value: Any) -> Any:
+        return value.toordinal() - EPOCH.toordinal()
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is datetime.date
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        return datetime.date.fromordinal(exact + EPOCH.toordinal())
+
+
+class TimeField(BaseField):
+    """A time of day; rendered to the second, kept exactly in microseconds."""
+
+    kind = "time"
+    exact_type = "long"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "date", "format": "HH:mm:ss", "ignore_malformed": True}
+
+    def to_exact(self, value: Any) -> Any:
+        since = datetime.datetime.combine(EPOCH, value.replace(tzinfo=None)) - EPOCH
+        return since // MICROSECOND
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, datetime.time) and value.tzinfo is None
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        return (EPOCH + datetime.timedelta(microseconds=exact)).time()
+
+
+class IntervalField(BaseField):
+    """A span of time; rendered as nefertari does (its seconds without whole days)."""
+
+    kind = "integer"
+    exact_type = "long"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "long", "ignore_malformed": True}
+
+    def to_exact(self, value: Any) -> Any:
+        return value // MICROSECOND
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, datetime.timedelta)
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        return datetime.timedelta(microseconds=exact)
+
+
+class BinaryField(BaseField):
+    """Bytes; rendered as their Python literal, not searchable."""
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        return ast.literal_eval(document)
+
+
+class PickleField(BaseField):
+    """Any Python object; rendered as JSON where it can be, not searchable."""
+
+    restorable = False
+
+
+class DictField(BaseField):
+    """A JSON object; not searchable."""
+
+
+class ListField(BaseField):
+    """A list of values of one type, the ``item_type``."""
+
+    kind = "list"
+
+    def item_field(self) -> BaseField:
+        item_type = self._init_kwargs.get("item_type")
+        cls = FIELDS.get(getattr(item_type, "__name__", ""), UnicodeTextField)
+        field = cls()
+        field.name = self.name
+        return field
+
+    def mapping(self) -> dict[str, Any]:
+        return self.item_field().mapping()
+
+    def fits(self, value: Any) -> bool:
+        if not isinstance(value, (list, tuple)):
+            return False
+        item = self.item_field()
+        return all(each is not None and item.fits(each) for each in value)
+
+
+class ForeignKeyField(BaseField):
+    """The primary key of another document; behaves as a field of that key's type."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        column_type = kwargs.get("ref_column_type")
+        cls = FIELDS.get(getattr(column_type, "__name__", ""), IntegerField)
+        self.referenced = cls()
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self.referenced.kind
+
+    def mapping(self) -> dict[str, Any]:
+        return self.referenced.mapping()
+
+    def fits(self, value: Any) -> bool:
+        return self.referenced.fits(value)
+
+
+class Relationship(BaseField):
+    """Other documents: their primary keys, or whole documents where nested.
+
+    :param document: name of the other document class.
+    :param uselist: True for many, False for one.
+    """
+
+    kind = "relationship"
+
+    @property
+    def document(self) -> str:
+        return str(self._init_kwargs["document"])
+
+    @property
+    def uselist(self) -> bool:
+        return bool(self._init_kwargs.get("uselist", True))
+
+
+FIELDS: dict[str, type[BaseField]] = {
+    cls.__name__: cls
+    for cls in (
+        BigIntegerField,
+        BooleanField,
+        DateField,
+        DateTimeField,
+        ChoiceField,
+        FloatField,
+        IntegerField,
+        IntervalField,
+        BinaryField,
+        DecimalField,
+        PickleField,
+        SmallIntegerField,
+        StringField,
+        TextField,
+        TimeField,
+        UnicodeField,
+        UnicodeTextField,
+        Relationship,
+        IdField,
+        ForeignKeyField,
+        DictField,
+        ListField,
+    )
+}

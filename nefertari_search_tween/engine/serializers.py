@@ -1,0 +1,51 @@
+"""JSON of values as nefertari's engines write it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from typing import Any
+
+from elasticsearch.serializer import JsonSerializer
+from nefertari.renderers import _JSONEncoder
+
+
+def json_default(value: Any) -> Any:
+    """The JSON value of a Python value that JSON does not have.
+
+    Dates and moments to the second, times of day, the seconds of an interval without its
+    whole days, decimals as floats: nefertari's own rules.
+
+    :raises TypeError: none of these.
+    """
+    if isinstance(value, (datetime.datetime, datetime.date)):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, datetime.time):
+        return value.strftime("%H:%M:%S")
+    if isinstance(value, datetime.timedelta):
+        return value.seconds
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class JSONEncoder(_JSONEncoder):
+    """For responses: what :func:`json_default` can't render becomes its ``str``."""
+
+    def default(self, obj: Any) -> Any:
+        if hasattr(obj, "to_dict"):
+            return obj.to_dict()
+        try:
+            return json_default(obj)
+        except TypeError:
+            return super().default(obj)
+
+
+class ESJSONSerializer(JsonSerializer):
+    """For an Elasticsearch client."""
+
+    def default(self, data: Any) -> Any:
+        try:
+            return json_default(data)
+        except TypeError:
+            return super().default(data)

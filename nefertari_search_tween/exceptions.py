@@ -1,0 +1,126 @@
+"""One root for every error of this package, and what each becomes over HTTP.
+
+=====================  ======  =========================================
+exception              status  when
+=====================  ======  =========================================
+ConfigurationError     (none)  at start: a bad setting, a missing extra
+BadQuery               400     a request that can't be understood
+SearchUnavailable      503     the mirror is down, not built or behind
+SearchTimeout          504     the search took longer than allowed
+SearchRefused          500     the backend refused a query that we made
+=====================  ======  =========================================
+
+The HTTP ones are Pyramid HTTP exceptions, so nefertari's catch-all exception
+views (which turn every other exception into a 400) never see them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.httpexceptions import (
+    HTTPBadRequest,
+    HTTPException,
+    HTTPGatewayTimeout,
+    HTTPInternalServerError,
+    HTTPServiceUnavailable,
+)
+
+RETRY_AFTER_SECONDS = 5
+
+
+class SearchError(Exception):
+    """Root of all errors of this package."""
+
+
+class ConfigurationError(SearchError):
+    """The application can't start with these settings."""
+
+
+class BadQuery(SearchError, HTTPBadRequest):
+    """A query string that can't be understood; the message names the parameter.
+
+    :param parameter: the query string parameter at fault.
+    :param problem: what is wrong with it, for the caller to read.
+    """
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        shown = parameter if len(parameter) <= 80 else parameter[:77] + "..."
+        super().__init__(f"Bad parameter '{shown}': {problem}")
+        self.parameter = parameter
+
+
+class SearchUnavailable(SearchError, HTTPServiceUnavailable):
+    """The mirror can't answer now; the caller may try again.
+
+    :param reason: one of the words of the ``X-Search-Engine`` header
+        (``down``, ``not-built``, ``behind``, ...).
+    :param message: a sentence for the caller.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, headers=[("Retry-After", str(RETRY_AFTER_SECONDS))])
+        self.reason = reason
+
+
+class SearchTimeout(SearchError, HTTPGatewayTimeout):
+    """The search took longer than ``nefertari_search.timeout``."""
+
+    reason = "timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers=[("Retry-After", str(RETRY_AFTER_SECONDS))])
+
+
+class SearchRefused(SearchError, HTTPInternalServerError):
+    """The backend refused a query that this package wrote: a defect of ours."""
+
+
+class Unanswerable(SearchError):
+    """A transparent read that the mirror can't answer exactly: the primary will.
+
+    Never leaves the package.
+
+    :param reason: a word for the ``X-Search-Engine`` header.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BackendError(SearchError):
+    """Root of what a backend raises."""
+
+
+class BackendUnavailable(BackendError):
+    """No answer: connection refused or lost, node closed, server overloaded."""
+
+
+class BackendTimeout(BackendError):
+    """No answer in time."""
+
+
+class IndexMissing(BackendError):
+    """The index or alias does not exist."""
+
+
+class BackendRejected(BackendError):
+    """The backend understood the request and refused it.
+
+    :param status: the HTTP status that the backend gave.
+    :param details: its error object, never dropped.
+    """
+
+    def __init__(self, status: int, details: Any) -> None:
+        super().__init__(f"{status}: {details}")
+        self.status = status
+        self.details = details
+
+
+def http_error_view(context: HTTPException, request: Any) -> HTTPException:
+    """Exception view: give our errors nefertari's JSON body."""
+    from nefertari.json_httpexceptions import create_json_response
+
+    create_json_response(context, request=request)
+    return context

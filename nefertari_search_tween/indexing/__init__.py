@@ -1,0 +1,1 @@
+"""Writing: a change of the primary -> event -> outbox -> claim -> current state -> index."""

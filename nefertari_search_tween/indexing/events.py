@@ -1,0 +1,69 @@
+"""Events of the primary, with or without a request. Applications may subscribe to them.
+
+Every event carries keys, never contents: whoever handles it reads the current state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nefertari_search_tween.primary.base import Key
+
+
+@dataclass(frozen=True)
+class PrimaryEvent:
+    """Root of the events, fired inside the transaction of the change.
+
+    :param model: model class of what changed.
+    :param keys: documents that show the change: of the object itself (if it is mirrored),
+        and of those that embed or reference it. What one flush changes around several
+        objects is in the event of the first one.
+    :param session: the primary's session, in whose transaction the change is.
+    :param registry: the application's registry.
+    """
+
+    model: Any
+    keys: frozenset[Key]
+    session: Any
+    registry: Any
+
+
+@dataclass(frozen=True)
+class ItemEvent(PrimaryEvent):
+    """One object changed.
+
+    :param pk: its primary key.
+    """
+
+    pk: Any
+
+
+class ItemCreated(ItemEvent):
+    """An object was inserted."""
+
+
+class ItemUpdated(ItemEvent):
+    """An object was updated."""
+
+
+class ItemDeleted(ItemEvent):
+    """An object was deleted."""
+
+
+@dataclass(frozen=True)
+class BulkEvent(PrimaryEvent):
+    """One statement changed any number of objects.
+
+    :param pks: their primary keys.
+    """
+
+    pks: tuple[Any, ...]
+
+
+class BulkUpdated(BulkEvent):
+    """``Query.update`` was run."""
+
+
+class BulkDeleted(BulkEvent):
+    """``Query.delete`` was run."""

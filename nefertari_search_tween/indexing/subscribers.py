@@ -1,0 +1,13 @@
+"""The subscribers that keep mirrors in sync; found by a venusian scan."""
+
+from __future__ import annotations
+
+from pyramid.events import subscriber
+
+from nefertari_search_tween.indexing.events import PrimaryEvent
+
+
+@subscriber(PrimaryEvent)
+def record(event: PrimaryEvent) -> None:
+    """Put the keys of *event* into the outbox, in the transaction of the change."""
+    event.registry.nefertari_search.outbox.record(event.session, event.keys)

@@ -1,0 +1,66 @@
+"""Mirror models: generated from the primary's models, no second schema to write."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.engine.fields import FIELDS, BaseField
+
+# Names that the document class brings itself; the primary's must not replace them.
+_OWN = frozenset(vars(BaseDocument)) | {"__dict__", "__weakref__", "__module__", "__doc__"}
+
+
+def generate(
+    model: Any, fields: dict[str, tuple[str, Optional[dict[str, Any]]]], base: type, custom: bool
+) -> type[BaseDocument]:
+    """A mirror model of *model*.
+
+    :param model: the primary's model class.
+    :param fields: by field name, in rendering order: the name of its field class and its
+        init arguments.
+    :param base: the base class of models of the primary's engine: members are taken from
+        the classes between it and *model*.
+    :param custom: *model* has a ``to_dict`` of its own.
+    :raises KeyError: a field class that this engine does not have.
+    """
+    namespace: dict[str, Any] = {}
+    for cls in reversed(model.__mro__):
+        if cls is base or cls in base.__mro__:
+            continue
+        for name, member in vars(cls).items():
+            if name in fields or name in _OWN or name.startswith("__") or not _kept(name, member):
+                continue
+            namespace[name] = member
+    for name, (field_class, params) in fields.items():
+        namespace[name] = make_field(field_class, params)
+    namespace.update(
+        {
+            "__doc__": model.__doc__,
+            "__module__": model.__module__,
+            # isinstance(document, Model) holds, as for the primary's own objects.
+            "__class__": property(lambda self: model),
+            "primary": model,
+            "_public_fields": model._public_fields,
+            "_auth_fields": model._auth_fields,
+            "_hidden_fields": model._hidden_fields,
+            "_nested_relationships": tuple(model._nested_relationships),
+            "_nesting_depth": model._nesting_depth,
+            "_index_enabled": True,
+            "_fields": None,
+            "custom_to_dict": classmethod(lambda cls: custom),
+        }
+    )
+    return type(model.__name__, (BaseDocument,), namespace)
+
+
+def make_field(field_class: str, params: Optional[dict[str, Any]]) -> BaseField:
+    """The field of this engine with the same class name and init arguments."""
+    return FIELDS[field_class](**(params or {}))
+
+
+def _kept(name: str, member: Any) -> bool:
+    """Methods, properties and constants of the application stay; engine machinery does not."""
+    if name.startswith("_sa_") or name in ("metadata", "registry", "query"):
+        return False
+    return not hasattr(member, "_sa_class_manager") and not hasattr(member, "impl")

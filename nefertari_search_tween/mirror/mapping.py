@@ -1,0 +1,91 @@
+"""The mapping of a mirror, generated from its fields, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from nefertari_search_tween.engine.fields import KEYWORD, Relationship
+
+if TYPE_CHECKING:
+    from nefertari_search_tween.engine.documents import BaseDocument
+
+#: exact forms of values whose rendered form loses something (see engine/fields.py)
+EXACT = "_exact"
+#: names of the fields of this document that the index can't sort or match exactly
+INEXACT = "_inexact"
+#: why the backend refused the document; only in the stub that stands for it
+REJECTED = "_rejected"
+#: the value of INEXACT in such a stub: nothing can be said of any field
+EVERYTHING = "*"
+INTERNAL = (EXACT, INEXACT, REJECTED)
+
+# Raised when documents of an older release of this package can't be read by this one.
+FORMAT = 1
+
+
+def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
+    """Mapping properties of *document_cls*.
+
+    :param depth: how many more levels of nested relationships to include.
+    """
+    mapped: dict[str, Any] = {}
+    exact: dict[str, Any] = {}
+    for name, field in document_cls.fields().items():
+        if isinstance(field, Relationship):
+            related = document_cls.related(name)
+            if document_cls.nests(name) and depth > 0:
+                mapped[name] = {"type": "nested", "properties": properties(related, depth - 1)}
+            else:
+                mapped[name] = related.fields()[related.pk_field()].mapping()
+            continue
+        mapped[name] = field.mapping()
+        if field.exact_type is not None:
+            exact[name] = {"type": field.exact_type}
+    mapped["_pk"] = dict(KEYWORD)
+    mapped["_type"] = dict(KEYWORD)
+    if exact:
+        mapped[EXACT] = {"properties": exact}
+    return mapped
+
+
+def index_mapping(document_cls: type[BaseDocument]) -> dict[str, Any]:
+    """The whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``."""
+    body = properties(document_cls, document_cls._nesting_depth)
+    body[INEXACT] = dict(KEYWORD)
+    body[REJECTED] = {"type": "object", "enabled": False}
+    # A model that overrides to_dict may add keys of its own: these are found by search too.
+    dynamic = document_cls.custom_to_dict()
+    mapping = {"dynamic": dynamic, "properties": body}
+    mapping["_meta"] = {
+        "model": document_cls.__name__,
+        "format": FORMAT,
+        "fingerprint": fingerprint(mapping),
+    }
+    return mapping
+
+
+def fingerprint(mapping: dict[str, Any]) -> str:
+    """SHA-256 over the mapping and the document format; equal means same documents."""
+    text = json.dumps([FORMAT, mapping], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
+    """Lines that say where the mapping *found* in an index differs from the one *wanted*."""
+    lines = []
+    want, have = wanted.get("properties", {}), found.get("properties", {})
+    for name in sorted(set(want) | set(have)):
+        where = f"{path}{name}"
+        if name not in have:
+            lines.append(f"+ {where}: {want[name].get('type', 'object')}")
+        elif name not in want:
+            lines.append(f"- {where}: {have[name].get('type', 'object')}")
+        else:
+            wanted_type = want[name].get("type", "object")
+            found_type = have[name].get("type", "object")
+            if wanted_type != found_type:
+                lines.append(f"! {where}: {found_type} in the index, {wanted_type} by the model")
+            lines.extend(difference(want[name], have[name], where + "."))
+    return lines

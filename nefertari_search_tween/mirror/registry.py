@@ -1,0 +1,229 @@
+"""The mirrors of one application, and what is known of each one's index."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.exceptions import BackendError, SearchUnavailable
+from nefertari_search_tween.mirror.health import Breaker
+from nefertari_search_tween.mirror.mapping import index_mapping
+from nefertari_search_tween.primary.base import Reader
+
+log = logging.getLogger(__name__)
+
+# How long an index that is not there, or not ours, is taken for that.
+RECHECK_SECONDS = 1.0
+# A server forgets the version of a deleted document after this; an indexer that was frozen
+# for longer could bring it back.
+GC_DELETES = "1h"
+
+
+class Mirror:
+    """The mirror of one model.
+
+    :param model: the primary's model class.
+    :param document_cls: the generated mirror model.
+    :param reader: reads the primary's current state.
+    :param alias: name under which the index is searched.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        document_cls: type[BaseDocument],
+        reader: Reader,
+        alias: str,
+        backend: Backend,
+        breaker: Breaker,
+    ) -> None:
+        self.model = model
+        self.name: str = model.__name__
+        self.document_cls = document_cls
+        self.reader = reader
+        self.alias = alias
+        self.mapping = index_mapping(document_cls)
+        self.fingerprint: str = self.mapping["_meta"]["fingerprint"]
+        self.backend = backend
+        self.breaker = breaker
+        self._lock = threading.Lock()
+        self._ready = False
+        self._problem = "not-built"
+        self._checked = 0.0
+        self._written = 0
+        self._refreshed = 0
+
+    # Is there an index that this process can read?
+
+    def require(self) -> None:
+        """Return when the index can be searched.
+
+        :raises SearchUnavailable: it is down, not built, or built from another schema.
+        """
+        if self._ready:
+            return
+        with self._lock:
+            if not self._ready and time.monotonic() - self._checked >= RECHECK_SECONDS:
+                self.check()
+        if not self._ready:
+            raise SearchUnavailable(
+                self._problem,
+                {
+                    "not-built": f"The search index of {self.name} has not been built yet.",
+                    "schema": f"The search index of {self.name} was built for another schema.",
+                }[self._problem],
+            )
+
+    def check(self) -> bool:
+        """Look at the index; True when it can be searched.
+
+        :raises BackendError: the backend does not answer.
+        """
+        mapping = self.backend.get_mapping(self.alias)
+        self._checked = time.monotonic()
+        if mapping is None:
+            self._ready, self._problem = False, "not-built"
+        elif mapping.get("_meta", {}).get("fingerprint") != self.fingerprint:
+            self._ready, self._problem = False, "schema"
+        else:
+            self._ready = True
+        return self._ready
+
+    def forget(self) -> None:
+        """The index is not what it was: look again before the next read."""
+        self._ready = False
+        self._checked = 0.0
+
+    @property
+    def problem(self) -> Optional[str]:
+        """Why the index can't be searched (as of the last look), None when it can."""
+        return None if self._ready else self._problem
+
+    # Visibility of our own writes
+
+    def wrote(self) -> None:
+        """Documents were indexed by this process; a search does not see them yet."""
+        with self._lock:
+            self._written += 1
+
+    def make_visible(self) -> None:
+        """Refresh the index if this process wrote to it since the last time.
+
+        Any number of writes is made visible by one refresh, and concurrent readers share it.
+        """
+        if self._refreshed >= self._written:
+            return
+        with self._lock:
+            target = self._written
+            if self._refreshed < target:
+                self.backend.refresh(self.alias)
+                self._refreshed = target
+
+
+class Mirrors:
+    """All mirrors of an application, by name of the model.
+
+    :param prefix: the ``elasticsearch.index_name`` setting.
+    """
+
+    def __init__(self, backend: Backend, prefix: str, index_settings: dict[str, Any]) -> None:
+        self.backend = backend
+        self.breaker = Breaker()
+        self.prefix = prefix
+        self.index_settings = {"index.gc_deletes": GC_DELETES, **index_settings}
+        self._by_name: dict[str, Mirror] = {}
+
+    def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
+        mirror = Mirror(
+            model, document_cls, reader, self.alias_of(model.__name__), self.backend, self.breaker
+        )
+        self._by_name[mirror.name] = mirror
+        return mirror
+
+    def alias_of(self, model_name: str) -> str:
+        """Name of the alias of a model: index names are lower case, ``FilmScore`` is
+        ``{prefix}-film_score``."""
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", model_name).lower()
+        return f"{self.prefix}-{snake}"
+
+    def get(self, model_name: str) -> Optional[Mirror]:
+        return self._by_name.get(model_name)
+
+    def __iter__(self) -> Iterator[Mirror]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, model_name: object) -> bool:
+        return model_name in self._by_name
+
+    # Indices
+
+    def concrete(self, mirror: Mirror) -> dict[str, set[str]]:
+        """Indices of *mirror* (live, being built, left over) with their aliases."""
+        pattern = re.compile(re.escape(mirror.alias) + r"-\d{6}\Z")
+        return {
+            name: aliases
+            for name, aliases in self.backend.indices(f"{mirror.alias}-*").items()
+            if pattern.match(name)
+        }
+
+    def create_next(self, mirror: Mirror, live: bool = False) -> str:
+        """Create the next index of *mirror*; gives its name.
+
+        :param live: make it the one that is searched.
+        """
+        numbers = [int(name[-6:]) for name in self.concrete(mirror)]
+        name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
+        aliases = [write_alias(name)] + ([mirror.alias] if live else [])
+        self.backend.create_index(name, mirror.mapping, self.index_settings, aliases)
+        return name
+
+    def prepare(self) -> None:
+        """At start: make indices of empty tables, look at the others, warn of what is missing.
+
+        A backend that does not answer is no error: the application starts and reads from the
+        primary.
+        """
+        for mirror in self:
+            try:
+                if mirror.check():
+                    continue
+                if mirror.problem == "not-built" and self._empty(mirror):
+                    self.create_next(mirror, live=True)
+                    mirror.check()
+                    continue
+            except BackendError as error:
+                self.breaker.failed(error)
+                log.warning(
+                    "the search server does not answer; collections are read from the primary "
+                    "until it does: %s",
+                    error,
+                )
+                return
+            log.warning(
+                "the search index of %s is %s: run `nefertari-search rebuild`; until then its "
+                "collections are read from the primary",
+                mirror.name,
+                "not built" if mirror.problem == "not-built" else "of another schema",
+            )
+
+    @staticmethod
+    def _empty(mirror: Mirror) -> bool:
+        try:
+            return mirror.reader.count() == 0
+        except Exception as error:  # noqa: BLE001 - e.g. a table that does not exist yet
+            log.info("%s can't be counted: %s", mirror.name, error)
+            return False
+
+
+def write_alias(index: str) -> str:
+    """Name that writes to *index* use: a write to a name that is gone creates no index."""
+    return f"{index}-write"

@@ -1,0 +1,96 @@
+"""Values of an object -> the document that is indexed, serialised once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.engine.fields import BaseField, Relationship
+from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
+
+PLAIN = (str, int, float, bool, type(None))
+
+
+class Serializer:
+    """Turns what a model's ``to_dict`` gives into the indexed document.
+
+    :param document_cls: the mirror model.
+    :param encoder: the engine's JSON encoder class: the rendered form of a value is what it
+        gives, so that a document renders as the primary's object does.
+    """
+
+    def __init__(self, document_cls: type[BaseDocument], encoder: type[json.JSONEncoder]) -> None:
+        self.document_cls = document_cls
+        self.encoder = encoder
+        self._default = encoder().default
+        # Hoisted: one tuple per field, walked once per document.
+        self._plan: list[tuple[str, BaseField, bool, bool]] = [
+            (name, field, field.exact_type is not None, field.kind in ("opaque", "list"))
+            for name, field in document_cls.fields().items()
+            if not isinstance(field, Relationship)
+        ]
+
+    def body(self, data: dict[str, Any], exact: dict[str, Any] | None = None) -> bytes:
+        """The document as JSON text.
+
+        :param data: the object's ``to_dict``, relationships included; nested documents are
+            documents that :meth:`document` of their own serializer gave.
+        :param exact: exact forms that are known better than *data* tells, by field name.
+        :raises ValueError: a value that JSON can't hold (NaN, infinity).
+        """
+        document, inexact = self.document(data, exact)
+        if inexact:
+            document[INEXACT] = inexact
+        return json.dumps(
+            document, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode("utf-8", "strict")
+
+    def document(
+        self, data: dict[str, Any], exact: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The document and the names of the fields that the index can't hold exactly."""
+        document = dict(data)
+        exacts: dict[str, Any] = {}
+        inexact: list[str] = []
+        for name, field, has_exact, deep in self._plan:
+            value = data.get(name)
+            if value is None:
+                continue
+            if exact is not None and name in exact:
+                known = exact[name]
+                if known is not None:
+                    exacts[name] = known
+            elif not field.fits(value):
+                inexact.append(name)
+            elif has_exact:
+                exacts[name] = field.to_exact(value)
+            if deep:
+                document[name] = self._plain(value)
+            elif not isinstance(value, PLAIN):
+                document[name] = self._scalar(value)
+        for name in data.keys() - self.document_cls.fields().keys():
+            document[name] = self._plain(data[name])
+        if exacts:
+            document[EXACT] = exacts
+        return document, inexact
+
+    def _scalar(self, value: Any) -> Any:
+        rendered = self._default(value)
+        return rendered if isinstance(rendered, PLAIN) else self._plain(rendered)
+
+    def _plain(self, value: Any) -> Any:
+        """*value* as it comes back from JSON: what a response shows."""
+        return json.loads(json.dumps(value, cls=self.encoder))
+
+    @staticmethod
+    def stub(pk: str, error: Any) -> bytes:
+        """What is indexed in place of a document that the backend refused.
+
+        It makes the refusal known to every reader of the index: transparent reads go to the
+        primary while there is one, search reads leave it out.
+        """
+        return json.dumps(
+            {"_pk": pk, INEXACT: [EVERYTHING], REJECTED: {"error": error}}, default=str
+        ).encode()
+

@@ -1,0 +1,1 @@
+"""What differs between the databases that models live in: schema, reads, hooks."""

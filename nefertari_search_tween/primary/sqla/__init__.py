@@ -1,0 +1,1 @@
+"""Models of nefertari_sqla as primary."""

@@ -1,0 +1,249 @@
+"""SQLAlchemy session and query events -> changes of documents.
+
+What is gathered are keys, never contents: the state is read after the commit. A key too many
+costs one read, a key too few loses an update, so every doubt adds a key.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Optional
+
+from sqlalchemy import event
+from sqlalchemy.orm import Query, Session, attributes
+
+from nefertari_search_tween.primary.base import BulkChange, ChangeListener, FlushedChanges, Key
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.relations import Relations
+
+log = logging.getLogger(__name__)
+
+_BEFORE = "nefertari_search.before_flush"
+
+
+class SessionHooks:
+    """Reports the changes of every SQLAlchemy session to a listener.
+
+    :param relations: the edges between the mirrored models.
+    """
+
+    def __init__(self, relations: Relations, listener: ChangeListener) -> None:
+        self.relations = relations
+        self.listener = listener
+        self._listeners = [
+            (Session, "before_flush", self._before_flush),
+            (Session, "after_flush", self._after_flush),
+            (Session, "after_commit", self._after_commit),
+            (Session, "after_transaction_end", self._after_transaction_end),
+            (Session, "after_bulk_update", self._after_bulk_update),
+            (Session, "after_bulk_delete", self._after_bulk_delete),
+            (Query, "before_compile_update", self._before_bulk_update),
+            (Query, "before_compile_delete", self._before_bulk_delete),
+        ]
+
+    def install(self) -> None:
+        for target, name, handler in self._listeners:
+            event.listen(target, name, handler)
+
+    def remove(self) -> None:
+        for target, name, handler in self._listeners:
+            event.remove(target, name, handler)
+
+    # Flushes
+
+    def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
+        """Remember what only the state before the flush tells: old owners, old referrers."""
+        old: dict[Any, dict[str, Any]] = {}
+        unknown: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            model = type(item)
+            names = self.relations.foreign_keys(model)
+            if not names or model not in self.relations.watched:
+                continue
+            state = attributes.instance_state(item)
+            values = {}
+            for name in names:
+                value = state.committed_state.get(name, state.dict.get(name, attributes.NO_VALUE))
+                if value in (attributes.NO_VALUE, attributes.NEVER_SET):
+                    unknown.setdefault(model, []).append(state)
+                    break
+                values[name] = value
+            else:
+                old[state] = values
+        for model, states in unknown.items():
+            old.update(self._stored_foreign_keys(session, model, states))
+        shown: set[Key] = set()
+        for item in session.deleted:
+            model = type(item)
+            if model in self.relations.watched:
+                state = attributes.instance_state(item)
+                shown |= self.relations.shown_by_deleted(session, model, [_pk(model, state)])
+        before = session.info.setdefault(_BEFORE, ({}, set()))
+        before[0].update(old)
+        before[1].update(shown)
+
+    def _stored_foreign_keys(
+        self, session: Any, model: Any, states: list[Any]
+    ) -> dict[Any, dict[str, Any]]:
+        names = list(self.relations.foreign_keys(model))
+        pk = schema.pk_attribute(model)
+        by_pk = {_pk(model, state): state for state in states}
+        with session.no_autoflush:
+            rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
+                pk.in_(list(by_pk))
+            )
+        return {by_pk[row[0]]: dict(zip(names, row[1:])) for row in rows}
+
+    def _after_flush(self, session: Any, flush_context: Any) -> None:
+        old, related = session.info.pop(_BEFORE, ({}, set()))
+        created, updated, deleted = [], [], []
+        for state, (is_delete, list_only) in list(flush_context.states.items()):
+            model = state.mapper.class_
+            if list_only or model not in self.relations.watched:
+                continue
+            key = Key(model.__name__, _pk(model, state))
+            if is_delete:
+                deleted.append(key)
+            elif state.key is None:
+                created.append(key)
+            else:
+                updated.append(key)
+                previous = state.key[1][0]
+                if previous != key.pk:
+                    deleted.append(Key(key.model, previous))
+            for name, edge in self.relations.foreign_keys(model).items():
+                before = old.get(state, {}).get(name)
+                after = state.dict.get(name)
+                if is_delete or state.key is None or before != after:
+                    owner = edge.owner.__name__
+                    related.update(Key(owner, pk) for pk in (before, after) if pk is not None)
+            related.update(self._related_by_history(model, state))
+        if created or updated or deleted or related:
+            self.listener.flushed(session, FlushedChanges(created, updated, deleted, related))
+
+    def _related_by_history(self, model: Any, state: Any) -> set[Key]:
+        """Objects that were put into or taken out of a relationship that they show too."""
+        found = set()
+        for prop in state.mapper.relationships:
+            if prop.key not in state.committed_state:
+                continue
+            target = prop.mapper.class_
+            if not self.relations.mirrored(target):
+                continue
+            history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
+            for item in (*(history.added or ()), *(history.deleted or ())):
+                if item is not None and item is not attributes.NEVER_SET:
+                    pk = _pk(target, attributes.instance_state(item))
+                    if pk is not None:
+                        found.add(Key(target.__name__, pk))
+        return found
+
+    # Bulk statements
+
+    def _before_bulk_update(self, query: Any, context: Any) -> None:
+        self._before_bulk(query, context, deleting=False)
+
+    def _before_bulk_delete(self, query: Any, context: Any) -> None:
+        self._before_bulk(query, context, deleting=True)
+
+    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> None:
+        model = _bulk_model(context)
+        if model not in self.relations.watched:
+            return
+        names = list(self.relations.foreign_keys(model))
+        rows = query.with_entities(
+            schema.pk_attribute(model), *(getattr(model, name) for name in names)
+        ).all()
+        pks = [row[0] for row in rows]
+        related = self._owners(model, names, rows)
+        if deleting:
+            related |= self.relations.shown_by_deleted(query.session, model, pks)
+        context.nefertari_search_before = (pks, related)
+
+    def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
+        edges = self.relations.foreign_keys(model)
+        return {
+            Key(edges[name].owner.__name__, value)
+            for row in rows
+            for name, value in zip(names, row[1:])
+            if value is not None
+        }
+
+    def _after_bulk_update(self, context: Any) -> None:
+        self._after_bulk(context, deleted=False)
+
+    def _after_bulk_delete(self, context: Any) -> None:
+        self._after_bulk(context, deleted=True)
+
+    def _after_bulk(self, context: Any, deleted: bool) -> None:
+        model = _bulk_model(context)
+        before = getattr(context, "nefertari_search_before", None)
+        if model not in self.relations.watched or before is None:
+            return
+        pks, related = before
+        session = context.session
+        names = list(self.relations.foreign_keys(model))
+        if not deleted and names:
+            pk = schema.pk_attribute(model)
+            with session.no_autoflush:
+                for start in range(0, len(pks), 500):
+                    rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
+                        pk.in_(pks[start : start + 500])
+                    )
+                    related |= self._owners(model, names, rows)
+        keys = [Key(model.__name__, pk) for pk in pks]
+        if keys:
+            self.listener.bulk_changed(session, BulkChange(model, keys, related, deleted))
+
+    # Transactions
+
+    def _after_commit(self, session: Any) -> None:
+        # Also called when a savepoint is released: then the change is not committed yet.
+        if session.transaction is None or not session.transaction.nested:
+            self.listener.committed(session)
+
+    def _after_transaction_end(self, session: Any, transaction: Any) -> None:
+        if transaction.parent is None:
+            session.info.pop(_BEFORE, None)
+            self.listener.ended(session)
+
+
+def _pk(model: Any, state: Any) -> Any:
+    """Primary key of the object of *state*, without loading anything."""
+    value = state.dict.get(model.pk_field())
+    if value is None and state.key is not None:
+        value = state.key[1][0]
+    return value
+
+
+def _bulk_model(context: Any) -> Optional[Any]:
+    mapper = getattr(context, "mapper", None)
+    return None if mapper is None else mapper.class_
+
+
+def remove_engine_hooks(models: Any) -> None:
+    """Take off what nefertari_sqla itself hooks to indexed models, so nothing is done twice.
+
+    These index inside the transaction, object by object, and reload each one.
+    """
+    from nefertari_sqla import documents, signals
+    from pyramid_sqlalchemy import Session as ScopedSession
+
+    hooks = (
+        ("after_insert", signals.on_after_insert),
+        ("after_update", signals.on_after_update),
+        ("after_delete", signals.on_after_delete),
+    )
+    for model in models:
+        for cls in model.__mro__:
+            for name, handler in hooks:
+                if hasattr(cls, "_sa_class_manager") and event.contains(cls, name, handler):
+                    event.remove(cls, name, handler)
+    if event.contains(ScopedSession, "after_bulk_update", signals.on_bulk_update):
+        event.remove(ScopedSession, "after_bulk_update", signals.on_bulk_update)
+    # Called by name in _delete_many; the before_compile_delete hook does its work.
+    documents.on_bulk_delete = _index_nothing
+
+
+def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
+    """Stands in for nefertari_sqla's on_bulk_delete: the session hooks have seen the delete."""

@@ -1,0 +1,259 @@
+"""Reads objects of nefertari_sqla models as document bodies.
+
+Where the document is the same, columns are read and no objects are made: related keys and
+nested documents come with one query per relationship and chunk, not one per object.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+from sqlalchemy import types as sqltypes
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.expression import type_coerce
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.primary.base import Body
+from nefertari_search_tween.primary.sqla import schema
+
+# SQLite of old allows 999 variables in one statement.
+KEYS_PER_QUERY = 500
+
+Record = dict[str, Any]
+
+
+class Sources:
+    """Where document classes and serializers of related models come from.
+
+    :param document_cls: gives the mirror model of a primary's model; also for models that
+        are only nested.
+    :param encoder: the engine's JSON encoder class.
+    """
+
+    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
+        self._document_cls = document_cls
+        self._encoder = encoder
+        self._serializers: dict[Any, Serializer] = {}
+
+    def serializer(self, model: Any) -> Serializer:
+        if model not in self._serializers:
+            self._serializers[model] = Serializer(self._document_cls(model), self._encoder)
+        return self._serializers[model]
+
+
+class SqlaReader:
+    """See :class:`~nefertari_search_tween.primary.base.Reader`.
+
+    :param bind: gives the SQLAlchemy engine that the model's table is in.
+    """
+
+    def __init__(self, model: Any, sources: Sources, bind: Callable[[], Any]) -> None:
+        self.model = model
+        self.sources = sources
+        self.bind = bind
+        self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
+
+    def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        wanted = list(pks)
+        found: dict[Any, Body] = {}
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            with self._session() as session:
+                pk = schema.pk_attribute(self.model)
+                found.update(self._bodies(session, lambda query: query.filter(pk.in_(part))))
+        return found
+
+    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+        pk = schema.pk_attribute(self.model)
+        size = min(chunk, KEYS_PER_QUERY)
+        while True:
+            with self._session() as session:
+                rows = self._bodies(
+                    session,
+                    lambda query: (query if after is None else query.filter(pk > after))
+                    .order_by(pk)
+                    .limit(size),
+                )
+            if not rows:
+                return
+            yield list(rows.items())
+            after = next(reversed(rows))
+
+    def count(self) -> int:
+        with self._session() as session:
+            return int(session.query(schema.pk_attribute(self.model)).count())
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        session = Session(bind=self.bind(), autoflush=False, expire_on_commit=False)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def _bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+        serializer = self.sources.serializer(self.model)
+        bodies: dict[Any, Body] = {}
+        if self.columns_suffice:
+            records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
+            for pk, record in records.items():
+                bodies[pk] = _body(serializer, record, exact.get(pk))
+        else:
+            for item in narrow(session.query(self.model)).all():
+                pk = getattr(item, self.model.pk_field())
+                try:
+                    record = self._converted(self.model, dict(item.to_dict()))
+                except Exception as error:  # noqa: BLE001 - the application's own to_dict
+                    bodies[pk] = error
+                else:
+                    bodies[pk] = _body(serializer, record, None)
+        return bodies
+
+    # Columns
+
+    def _records(
+        self, session: Session, model: Any, narrow: Callable[[Any], Any], depth: int
+    ) -> tuple[dict[Any, Record], dict[Any, Record]]:
+        """What ``to_dict`` would give, by primary key, and exact forms the database knows."""
+        mapper = schema.mapper_of(model)
+        names = list(model._mapped_columns())
+        attributes = [getattr(model, name) for name in names]
+        floats = [name for name in names if _stored_as_float(session, mapper.columns[name])]
+        attributes += [
+            type_coerce(getattr(model, name), sqltypes.Float(asdecimal=False)).label(f"_x_{name}")
+            for name in floats
+        ]
+        pk_index = names.index(model.pk_field())
+        width = len(names)
+        records: dict[Any, Record] = {}
+        exact: dict[Any, Record] = {}
+        for row in narrow(session.query(*attributes)).all():
+            pk = row[pk_index]
+            records[pk] = dict(zip(names, row))
+            if floats:
+                exact[pk] = dict(zip(floats, row[width:]))
+        for prop in mapper.relationships:
+            self._relate(session, model, prop, records, depth)
+        type_name = model.__name__
+        for pk, record in records.items():
+            record["_type"] = type_name
+            record["_pk"] = str(pk)
+        return records, exact
+
+    def _relate(
+        self, session: Session, model: Any, prop: Any, records: dict[Any, Record], depth: int
+    ) -> None:
+        """Fill the relationship *prop* of *records*: keys, or nested documents."""
+        related: dict[Any, list[Any]] = defaultdict(list)
+        for owner, target in related_keys(session, model, prop, list(records)):
+            related[owner].append(target)
+        documents: Optional[dict[Any, Record]] = None
+        if prop.key in model._nested_relationships and depth > 0:
+            documents = self._nested(
+                session,
+                prop.mapper.class_,
+                {target for targets in related.values() for target in targets},
+                depth - 1,
+            )
+        for pk, record in records.items():
+            targets = related.get(pk, [])
+            values = targets if documents is None else [documents[each] for each in targets]
+            if prop.uselist:
+                record[prop.key] = values
+            else:
+                record[prop.key] = values[0] if values else None
+
+    def _nested(
+        self, session: Session, model: Any, pks: set[Any], depth: int
+    ) -> dict[Any, Record]:
+        serializer = self.sources.serializer(model)
+        pk = schema.pk_attribute(model)
+        documents: dict[Any, Record] = {}
+        wanted = sorted(pks)
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            records, exact = self._records(
+                session, model, lambda query: query.filter(pk.in_(part)), depth
+            )
+            for each, record in records.items():
+                documents[each] = serializer.document(record, exact.get(each))[0]
+        return documents
+
+    # Objects
+
+    def _converted(self, model: Any, data: Record) -> Record:
+        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        relationships = schema.mapper_of(model).relationships
+        for name, value in data.items():
+            prop = relationships.get(name)
+            if prop is None:
+                continue
+            target = prop.mapper.class_
+            serializer = self.sources.serializer(target)
+            if isinstance(value, dict):
+                data[name] = serializer.document(self._converted(target, dict(value)))[0]
+            elif isinstance(value, list):
+                data[name] = [
+                    serializer.document(self._converted(target, dict(each)))[0]
+                    if isinstance(each, dict)
+                    else each
+                    for each in value
+                ]
+        return data
+
+
+def related_keys(
+    session: Session,
+    model: Any,
+    prop: Any,
+    owners: Optional[list[Any]] = None,
+    targets: Optional[list[Any]] = None,
+) -> list[tuple[Any, Any]]:
+    """Pairs (key of an owner, key of a target) along the relationship *prop* of *model*.
+
+    In the order of the relationship, by target key where it has none.
+
+    :param owners: only of these owners.
+    :param targets: only to these targets.
+    """
+    target_model = prop.mapper.class_
+    target = aliased(target_model) if prop.mapper.class_ is model else target_model
+    owner_pk = schema.pk_attribute(model)
+    target_pk = getattr(target, target_model.pk_field())
+    query = (
+        session.query(owner_pk, target_pk)
+        .select_from(model)
+        .join(target, getattr(model, prop.key))
+        .order_by(*(prop.order_by or (target_pk,)))
+    )
+    pairs: list[tuple[Any, Any]] = []
+    for attribute, keys in ((owner_pk, owners), (target_pk, targets)):
+        if keys is None:
+            continue
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
+            pairs.extend(query.filter(attribute.in_(part)).all())
+    return pairs
+
+
+def _stored_as_float(session: Session, column: Any) -> bool:
+    """True for decimals of a database that has only floats: the column rounds them."""
+    column_type = column.type
+    if isinstance(column_type, sqltypes.TypeDecorator):
+        column_type = column_type.impl
+    return (
+        isinstance(column_type, sqltypes.Numeric)
+        and not isinstance(column_type, sqltypes.Float)
+        and not session.get_bind().dialect.supports_native_decimal
+    )
+
+
+def _body(serializer: Serializer, record: Record, exact: Optional[Record]) -> Body:
+    try:
+        return serializer.body(record, exact)
+    except (ValueError, TypeError, OverflowError) as error:
+        return error

@@ -1,0 +1,174 @@
+"""What the models of nefertari_sqla look like."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from sqlalchemy import types as sqltypes
+from sqlalchemy.inspection import inspect
+from sqlalchemy.orm import RelationshipProperty
+
+from nefertari_search_tween.engine.fields import FIELDS
+
+FieldSpecs = dict[str, tuple[str, Optional[dict[str, Any]]]]
+
+PK_FIELDS = {
+    "IdField",
+    "IntegerField",
+    "BigIntegerField",
+    "SmallIntegerField",
+    "StringField",
+    "TextField",
+    "UnicodeField",
+    "UnicodeTextField",
+    "ForeignKeyField",
+}
+
+# For plain columns, which applications may mix with nefertari's; the first match counts.
+_PLAIN_TYPES: tuple[tuple[type, str], ...] = (
+    (sqltypes.Boolean, "BooleanField"),
+    (sqltypes.BigInteger, "BigIntegerField"),
+    (sqltypes.Integer, "IntegerField"),
+    (sqltypes.Float, "FloatField"),
+    (sqltypes.Numeric, "DecimalField"),
+    (sqltypes.DateTime, "DateTimeField"),
+    (sqltypes.Date, "DateField"),
+    (sqltypes.Time, "TimeField"),
+    (sqltypes.Interval, "IntervalField"),
+    (sqltypes.PickleType, "PickleField"),
+    (sqltypes.LargeBinary, "BinaryField"),
+    (sqltypes.JSON, "DictField"),
+    (sqltypes.ARRAY, "ListField"),
+    (sqltypes.String, "UnicodeField"),
+)
+
+
+def models() -> dict[str, Any]:
+    """All models by name."""
+    from nefertari_sqla import get_document_classes
+
+    return dict(get_document_classes())
+
+
+def base_class() -> type:
+    from nefertari_sqla import BaseDocument
+
+    return BaseDocument  # type: ignore[no-any-return]
+
+
+def mapper_of(model: Any) -> Any:
+    return inspect(model)
+
+
+def pk_attribute(model: Any) -> Any:
+    """The primary key as a class attribute."""
+    return getattr(model, model.pk_field())
+
+
+def unmirrorable(model: Any) -> Optional[str]:
+    """Why no mirror of *model* can be made, None when one can."""
+    from nefertari_sqla import BaseMixin
+
+    if not issubclass(model, BaseMixin):
+        return "is no nefertari document"
+    mapper = mapper_of(model)
+    if len(mapper.primary_key) != 1:
+        return "has a composite primary key"
+    if mapper.inherits is not None or mapper.polymorphic_on is not None:
+        return "is part of an inheritance hierarchy"
+    pk = mapper.primary_key[0]
+    if mapper.get_property_by_column(pk).key != pk.name:
+        return f"maps its primary key {pk.name} under another name"
+    if field_class(pk) not in PK_FIELDS:
+        return f"has a primary key of type {type(pk.type).__name__}"
+    for relationship in mapper.relationships:
+        if len(relationship.mapper.primary_key) != 1:
+            return f"relates to {relationship.mapper.class_.__name__} with a composite primary key"
+    return None
+
+
+def field_class(column: Any) -> Optional[str]:
+    """Name of the nefertari field class of *column*, None when there is none like it."""
+    for cls in type(column).__mro__:
+        if cls.__name__ in FIELDS:
+            return cls.__name__
+    column_type = column.type
+    if isinstance(column_type, sqltypes.TypeDecorator):
+        column_type = column_type.load_dialect_impl(_default_dialect())
+    for kind, name in _PLAIN_TYPES:
+        if isinstance(column_type, kind):
+            return name
+    return None
+
+
+def _default_dialect() -> Any:
+    from sqlalchemy.engine.default import DefaultDialect
+
+    return DefaultDialect()
+
+
+def field_specs(model: Any) -> FieldSpecs:
+    """Field class names and init arguments of *model*, in the order of ``native_fields``."""
+    mapper = mapper_of(model)
+    columns = {column.name: column for column in mapper.columns}
+    specs: FieldSpecs = {}
+    for name in model.native_fields():
+        prop = mapper.relationships.get(name)
+        if prop is not None:
+            specs[name] = ("Relationship", _relationship_params(prop))
+        elif name in columns:
+            column = columns[name]
+            params = dict(model.get_field_params(name) or {})
+            params["primary_key"] = bool(column.primary_key)
+            # A type that is searched as it is rendered: text, unless we know better.
+            specs[name] = (field_class(column) or "PickleField", params)
+    return specs
+
+
+def _relationship_params(prop: RelationshipProperty) -> dict[str, Any]:
+    params = dict(getattr(prop, "_init_kwargs", None) or {})
+    # A backreference has no init arguments of its own, and names given as strings or
+    # callables are known by now.
+    params["document"] = prop.mapper.class_.__name__
+    params["uselist"] = bool(prop.uselist)
+    return params
+
+
+def plain_attribute(model: Any, name: str) -> bool:
+    """True when *name* is one mapped column under its own name."""
+    prop = mapper_of(model).column_attrs.get(name)
+    return prop is not None and len(prop.columns) == 1 and prop.columns[0].name == name
+
+
+def custom_to_dict(model: Any) -> bool:
+    """True when *model* overrides what nefertari renders."""
+    from nefertari_sqla import BaseMixin
+
+    return any(
+        getattr(model, name).__func__ is not getattr(BaseMixin, name).__func__
+        if hasattr(getattr(model, name), "__func__")
+        else getattr(model, name) is not getattr(BaseMixin, name)
+        for name in ("to_dict", "native_fields", "_mapped_columns", "_mapped_relationships")
+    )
+
+
+def columns_suffice(model: Any, depth: int) -> bool:
+    """True when reading columns gives the same documents as loading objects."""
+    if custom_to_dict(model):
+        return False
+    mapper = mapper_of(model)
+    for name in model._mapped_columns():
+        if not plain_attribute(model, name) or field_class(mapper.columns[name]) is None:
+            return False
+    for prop in mapper.relationships:
+        if prop.lazy == "dynamic" or prop.collection_class not in (None, list):
+            return False
+        if prop.uselist and prop.mapper is mapper and prop.order_by:
+            return False
+        target = prop.mapper.class_
+        if prop.mapper.inherits is not None or prop.mapper.polymorphic_on is not None:
+            return False
+        if prop.key in model._nested_relationships and depth > 0:
+            if not columns_suffice(target, depth - 1):
+                return False
+    return True

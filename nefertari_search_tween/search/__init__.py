@@ -1,0 +1,1 @@
+"""Reading: request -> decision -> query -> backend -> documents."""

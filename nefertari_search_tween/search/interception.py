@@ -1,0 +1,62 @@
+"""``Model.get_collection`` of the primary's models, with the mirror behind it.
+
+The views, events, wrappers and renderers of the application run as ever; only where a routed
+request's own collection is read, the decision of the request counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.search.reading import Searcher, answer_search, answer_transparently
+from nefertari_search_tween.search.routing import PRIMARY, SEARCH, TRANSPARENT, current_read
+
+OVERRIDE = "_query_secondary"
+
+
+def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+    """*original* (``get_collection`` as a function of class and params), routed.
+
+    ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
+    text that came in over HTTP is a field name like any other.
+    """
+
+    def get_collection(cls: Any, **params: Any) -> Any:
+        override = None
+        if isinstance(params.get(OVERRIDE), bool):
+            override = params.pop(OVERRIDE)
+        # The primary changes what it is given; every answer starts from the same.
+        given = dict(params)
+
+        def primary() -> Any:
+            return original(cls, **dict(given))
+
+        mirror = searcher.mirrors.get(cls.__name__)
+        if mirror is None or mirror.model is not cls or override is False:
+            return primary()
+        if params.get("query_set") is not None or params.get("_item_request"):
+            return primary()
+        if override:
+            try:
+                return searcher.exact(mirror, params, primary)[0]
+            except Unanswerable:
+                return primary()
+        read = current_read()
+        if read is None or read.model is not cls or read.kind == PRIMARY:
+            if read is not None and read.model is cls:
+                read.primary_answers(read.reason)
+            return primary()
+        if read.kind == TRANSPARENT:
+            return answer_transparently(searcher, read, params, primary)
+        assert read.kind == SEARCH
+        try:
+            typed, filters = searcher.view_filters(mirror, params)
+        except Unanswerable as error:
+            read.failed("view-filter")
+            raise BadQuery(
+                "_search", "the view of this collection filters it in a way that a search can't"
+            ) from error
+        return answer_search(searcher, read, typed, filters)
+
+    return get_collection

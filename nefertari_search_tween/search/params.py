@@ -1,0 +1,228 @@
+"""Search reads: nefertari's documented parameters -> a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from nefertari import RESERVED_PARAMS
+from nefertari.utils import process_fields
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
+from nefertari_search_tween.search import leaves
+from nefertari_search_tween.search.leaves import SEARCHABLE, Query, Unfit
+from nefertari_search_tween.search.privacy import Caller, Scope, Target
+from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
+from nefertari_search_tween.settings import Settings
+
+SCORE = "_score"
+_RESERVED = frozenset(RESERVED_PARAMS)
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """A search read, ready to run.
+
+    :param body: the search, without size where the caller gave no limit.
+    :param limited: the caller gave a limit.
+    :param fields: the ``_fields`` parameter as given, '' without one.
+    """
+
+    body: dict[str, Any]
+    count_only: bool
+    limited: bool
+    start: int
+    fields: Any
+
+
+def search_query(
+    document_cls: type[BaseDocument],
+    params: dict[str, Any],
+    exact_filters: list[Query],
+    caller: Caller,
+    settings: Settings,
+) -> SearchQuery:
+    """The search that *params* ask for.
+
+    :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
+    :param exact_filters: what must hold besides (the view's own narrowing).
+    :raises BadQuery: a parameter that can't be understood; the message names it.
+    """
+    unrestricted = settings.hidden_fields == "allow"
+    scope = Scope(document_cls, Caller(False, False) if unrestricted else caller)
+    words = Words(settings)
+    must: list[Query] = []
+    for name, value in params.items():
+        if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
+            continue
+        must.append(_field_query(name, value, scope, words))
+    text = params.get("q")
+    if text is not None and not _is_all(text):
+        must.append(_q(text, params.get("_search_fields"), scope, words))
+    elif params.get("_search_fields"):
+        _search_fields(params["_search_fields"], scope)
+    body: dict[str, Any] = {
+        "query": {
+            "bool": {
+                **({"must": must} if must else {}),
+                **({"filter": exact_filters} if exact_filters else {}),
+                "must_not": [{"term": {INEXACT: EVERYTHING}}],
+            }
+        },
+        "sort": _sort(params.get("_sort"), scope),
+        "track_total_hits": True,
+    }
+    start, limit = _page(params, settings)
+    if limit is not None:
+        body["from"], body["size"] = start, limit
+    fields = params.get("_fields") or ""
+    body["_source"] = _source(document_cls, fields, scope)
+    return SearchQuery(body, "_count" in params, limit is not None, start, fields)
+
+
+def _is_all(value: Any) -> bool:
+    return isinstance(value, str) and value == "_all"
+
+
+def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
+    target = scope.get(name)
+    if target is None and name in scope.document_cls.fields():
+        # A nested relationship by itself: its documents' keys.
+        field = scope.document_cls.fields()[name]
+        if field.kind == "relationship":
+            related = scope.document_cls.related(name)
+            target = scope.get(f"{name}.{related.pk_field()}")
+    if target is None:
+        raise BadQuery(name, f"{scope.document_cls.__name__} has no field of that name")
+    if isinstance(value, (list, tuple, set)):
+        parts = [_one(target, name, each, scope, words) for each in value]
+        if not parts:
+            return leaves.MATCH_NONE
+        return {"bool": {"should": parts, "minimum_should_match": 1}}
+    return _one(target, name, value, scope, words)
+
+
+def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
+    if target.kind not in SEARCHABLE:
+        raise BadQuery(name, "this field can't be searched")
+    if isinstance(value, str):
+        return compile_text(value, name, scope, [(target, 1.0)], True, words)
+    words.spend(name)
+    if value is None:
+        query: Query = {"bool": {"must_not": [leaves.exists(target)]}}
+        return query if target.path is None else leaves.nested(target, query)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    try:
+        return leaves.nested(target, leaves.word(target, text))
+    except Unfit as error:
+        raise BadQuery(name, str(error)) from error
+
+
+def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
+    if not isinstance(text, str):
+        parts = [_q(each, search_fields, scope, words) for each in text]
+        return {"bool": {"should": parts, "minimum_should_match": 1}}
+    fields: list[Weighted]
+    if search_fields:
+        fields = _search_fields(search_fields, scope)
+    else:
+        fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
+    if not fields:
+        return leaves.MATCH_NONE
+    return compile_text(text, "q", scope, fields, False, words)
+
+
+def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
+    """The first field listed counts most."""
+    if not isinstance(value, str):
+        raise BadQuery("_search_fields", "given more than once")
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    weighted: list[Weighted] = []
+    for place, name in enumerate(names):
+        target = scope.get(name)
+        if target is None or target.kind not in SEARCHABLE:
+            raise BadQuery(
+                "_search_fields",
+                f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
+            )
+        weighted.append((target, float(len(names) - place)))
+    return weighted
+
+
+def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
+    """Sort clauses; ties go by primary key, so that pages never overlap."""
+    if value is None or value == "":
+        sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
+    else:
+        if isinstance(value, list):
+            value = ",".join(value)
+        sorts = []
+        for each in value.split(","):
+            name = each.strip()
+            if not name:
+                continue
+            order = "desc" if name[0] == "-" else "asc"
+            name = name.lstrip("+-") if name[0] in "+-" else name
+            if name == SCORE:
+                sorts.append({SCORE: {"order": order}})
+                continue
+            target = scope.get(name)
+            if target is None or target.kind not in SEARCHABLE:
+                raise BadQuery(
+                    "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
+                )
+            clause: dict[str, Any] = {"order": order, "missing": "_last"}
+            if target.path is not None:
+                clause["nested"] = {"path": target.path}
+            sorts.append({target.sort_key: clause})
+    pk = scope.document_cls.pk_field()
+    kind = scope.document_cls.fields()[pk].kind
+    key = f"{pk}.keyword" if kind == "text" else pk
+    if not any(key in clause for clause in sorts):
+        sorts.append({key: {"order": "asc"}})
+    return sorts
+
+
+def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:
+    numbers: dict[str, Optional[int]] = {}
+    for name in ("_limit", "_start", "_page"):
+        value = params.get(name)
+        if value is None:
+            numbers[name] = None
+            continue
+        try:
+            numbers[name] = int(value)
+        except (TypeError, ValueError):
+            raise BadQuery(name, f"'{str(value)[:40]}' is not a whole number") from None
+        if numbers[name] < 0:  # type: ignore[operator]
+            raise BadQuery(name, "it can't be negative")
+    limit, start, page = numbers["_limit"], numbers["_start"], numbers["_page"]
+    if start is not None and page is not None:
+        raise BadQuery("_page", "_start and _page can't be given at the same time")
+    if limit is None:
+        return start or 0, None
+    first = start if start is not None else (page or 0) * limit
+    if first + limit > settings.max_result_window:
+        raise BadQuery(
+            "_page" if page is not None else "_limit",
+            f"a search shows its first {settings.max_result_window} results only "
+            "(nefertari_search.max_result_window)",
+        )
+    return first, limit
+
+
+def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
+    """What the backend sends of each document."""
+    if not fields:
+        return True
+    only, exclude = process_fields(fields)
+    for name in (*only, *exclude):
+        if name not in document_cls.fields() and name not in ("_pk", "_type", "_score", "_self"):
+            raise BadQuery(
+                "_fields", f"{document_cls.__name__} has no field '{name[:60]}'"
+            )
+    if only and not exclude:
+        return {"includes": [*only, "_type"]}
+    return {"excludes": [*exclude, *INTERNAL]}

@@ -1,0 +1,309 @@
+"""Runs reads against the mirror, and says clearly when it can't."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnavailable,
+    IndexMissing,
+    SearchError,
+    SearchRefused,
+    SearchTimeout,
+    SearchUnavailable,
+    Unanswerable,
+)
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.exact import Semantics, exact_query
+from nefertari_search_tween.search.params import SearchQuery, search_query
+from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.results import (
+    ExactResults,
+    SearchResults,
+    exact_documents,
+    exact_rows,
+    search_documents,
+)
+from nefertari_search_tween.search.routing import QueryText, Read
+from nefertari_search_tween.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# How long a search read waits for changes that are being indexed right now.
+CATCH_UP_SECONDS = 1.0
+CATCH_UP_STEP_SECONDS = 0.02
+SCAN_CHUNK = 1000
+
+
+class Searcher:
+    """Answers reads of one application from its mirrors.
+
+    :param semantics: how the primary compares values, by name of the model.
+    :param behind: model name -> True while committed changes of it wait to be indexed.
+    :param dirty: True when the caller's running transaction changed something.
+    :param query_class: class of the primary's queries.
+    :param rows: makes the primary's type of result for ``_fields``.
+    """
+
+    def __init__(
+        self,
+        mirrors: Mirrors,
+        settings: Settings,
+        semantics: dict[str, Semantics],
+        behind: Callable[[str], bool],
+        dirty: Callable[[], bool],
+        query_class: type,
+        rows: Callable[[list[Any]], Any],
+    ) -> None:
+        self.mirrors = mirrors
+        self.settings = settings
+        self.semantics = semantics
+        self.behind = behind
+        self.dirty = dirty
+        self.query_class = query_class
+        self.rows = rows
+
+    # Transparent reads
+
+    def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
+        """What ``get_collection(**params)`` of the primary gives, from the mirror.
+
+        :param primary: makes the primary's own result.
+        :returns: results, dicts (with ``_fields``) or a number (with ``_count``); and the
+            milliseconds that the backend took.
+        :raises Unanswerable: only the primary can say.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        query = exact_query(
+            mirror.document_cls,
+            self.semantics[mirror.name],
+            params,
+            self.settings.max_result_window,
+        )
+        if self.dirty():
+            raise Unanswerable("transaction")
+        if self.settings.consistency == "read_your_writes" and self.behind(mirror.name):
+            raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
+        if query.count_only:
+            query.body["size"] = 0
+        with self._available(mirror):
+            if "size" in query.body:
+                answer = self.mirrors.backend.search(mirror.alias, query.body)
+                hits = answer["hits"]["hits"]
+            else:
+                answer, hits = self._all(mirror, query.body)
+        if answer["aggregations"]["inexact"]["doc_count"]:
+            raise Unanswerable("inexact-values")
+        total = answer["hits"]["total"]["value"]
+        if query.count_only:
+            return total, answer["took"]
+        meta = {"total": total, "start": query.start, "fields": query.fields}
+        if query.picked is not None:
+            result = self.rows(exact_rows(mirror.document_cls, hits, query))
+            result._nefertari_meta = meta
+        else:
+            documents = exact_documents(mirror.document_cls, hits)
+            result = ExactResults(documents, meta, primary, self.query_class)
+        return result, answer["took"]
+
+    # Search reads
+
+    def search(
+        self,
+        mirror: Mirror,
+        params: dict[str, Any],
+        request: Any = None,
+        exact_filters: Any = (),
+    ) -> Any:
+        """nefertari's search: a list of data objects with metadata, or a number (``_count``).
+
+        :param params: nefertari's parameters, texts in Lucene syntax.
+        :param request: whose caller's rights count; None: no restriction (scripts).
+        :returns: the result, and the milliseconds that the backend took.
+        :raises BadQuery: parameters that can't be understood.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        query = search_query(
+            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
+        )
+        if self.settings.consistency == "read_your_writes":
+            self._catch_up(mirror)
+        with self._available(mirror):
+            if query.count_only:
+                body = {key: query.body[key] for key in ("query", "track_total_hits")}
+                answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
+                return answer["hits"]["total"]["value"], answer["took"]
+            answer, hits = self._hits(mirror, query)
+        result = SearchResults(search_documents(hits), query_class=self.query_class)
+        result._nefertari_meta = {
+            "start": query.start,
+            "fields": query.fields,
+            "total": answer["hits"]["total"]["value"],
+            "took": answer["took"],
+        }
+        return result, answer["took"]
+
+    def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Split what a view gave to ``get_collection`` in a search read.
+
+        :returns: the parameters that the caller typed, and exact filters for those that the
+            view put there itself.
+        :raises Unanswerable: such a filter can't be exact.
+        """
+        typed: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for name, value in params.items():
+            values = value if isinstance(value, list) else [value]
+            reserved = name.startswith("_") or name == "q"
+            if reserved or all(isinstance(each, QueryText) for each in values):
+                typed[name] = value
+            else:
+                own[name] = value
+        filters = []
+        if own:
+            exact = exact_query(
+                mirror.document_cls,
+                self.semantics[mirror.name],
+                own,
+                self.settings.max_result_window,
+            )
+            filters.append(exact.body.get("query", {"match_all": {}}))
+        return typed, filters
+
+    # How
+
+    def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+        if query.limited:
+            answer = self.mirrors.backend.search(mirror.alias, query.body)
+            return answer, answer["hits"]["hits"]
+        answer, hits = self._all(mirror, query.body)
+        return answer, hits[query.start :]
+
+    def _all(self, mirror: Mirror, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """All matches, however many: counted first, then scanned at one point in time."""
+        totals = {key: body[key] for key in ("query", "aggs", "track_total_hits") if key in body}
+        answer = self.mirrors.backend.search(mirror.alias, {**totals, "size": 0})
+        if not answer["hits"]["total"]["value"]:
+            return answer, []
+        page = {key: body[key] for key in ("query", "sort", "_source") if key in body}
+        page["track_total_hits"] = False
+        hits: list[Any] = []
+        for chunk in self.mirrors.backend.scan(mirror.alias, page, SCAN_CHUNK):
+            hits.extend(chunk)
+        answer["hits"]["total"]["value"] = len(hits)
+        return answer, hits
+
+    @contextmanager
+    def _available(self, mirror: Mirror) -> Iterator[None]:
+        """The backend's failures become ours; our own writes are visible inside."""
+        breaker = self.mirrors.breaker
+        breaker.check()
+        try:
+            mirror.require()
+            if self.settings.consistency == "read_your_writes":
+                mirror.make_visible()
+            yield
+        except IndexMissing as error:
+            mirror.forget()
+            breaker.answered()
+            raise SearchUnavailable(
+                "not-built", f"The search index of {mirror.name} is gone."
+            ) from error
+        except BackendTimeout as error:
+            breaker.failed(error)
+            raise SearchTimeout(
+                f"The search took longer than {self.settings.timeout:g} seconds."
+            ) from error
+        except BackendUnavailable as error:
+            breaker.failed(error)
+            raise SearchUnavailable("down", "The search server does not answer.") from error
+        except BackendRejected as error:
+            breaker.answered()
+            log.error("the backend refused a query of ours: %s", error)
+            raise SearchRefused(f"The search server refused the query: {error}") from error
+        except BackendError as error:
+            raise SearchUnavailable("down", str(error)) from error
+        except SearchError:
+            raise
+        else:
+            breaker.answered()
+
+    def _catch_up(self, mirror: Mirror) -> None:
+        """Wait a moment for changes that are being indexed.
+
+        :raises SearchUnavailable: they still are not.
+        """
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while self.behind(mirror.name):
+            if time.monotonic() >= deadline or self.mirrors.breaker.open:
+                raise SearchUnavailable(
+                    "behind", f"Changes of {mirror.name} are not searchable yet."
+                )
+            threading.Event().wait(CATCH_UP_STEP_SECONDS)
+
+
+def answer_transparently(
+    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
+) -> Any:
+    """A transparent read: the mirror's answer, or the primary's, in the same request.
+
+    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
+    """
+    mirror = _mirror(read)
+    read.start()
+    try:
+        result, took = searcher.exact(mirror, params, primary)
+    except Unanswerable as error:
+        reason = error.reason
+    except (SearchUnavailable, SearchTimeout) as error:
+        reason = error.reason
+        if not searcher.settings.fallback:
+            read.failed(reason)
+            raise
+    except SearchRefused:
+        # A defect of ours is logged as an error; the caller gets the right answer.
+        reason = "refused"
+        if not searcher.settings.fallback:
+            read.failed(reason)
+            raise
+    else:
+        read.mirror_answered(took)
+        return result
+    finally:
+        read.stop()
+    read.primary_answers(reason)
+    return primary()
+
+
+def answer_search(
+    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
+) -> Any:
+    """A search read of a routed request.
+
+    :raises SearchError: the mirror can't answer.
+    """
+    mirror = _mirror(read)
+    read.start()
+    try:
+        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
+    except SearchError as error:
+        read.failed(getattr(error, "reason", "error"))
+        raise
+    finally:
+        read.stop()
+    read.mirror_answered(took)
+    return result
+
+
+def _mirror(read: Read) -> Mirror:
+    if read.mirror is None:
+        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
+    return read.mirror

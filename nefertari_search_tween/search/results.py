@@ -1,0 +1,144 @@
+"""Hits -> what views and renderers expect of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable
+
+from nefertari.utils import dict2obj
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.mapping import INTERNAL
+from nefertari_search_tween.search.exact import ExactQuery
+
+
+class ExactResults:
+    """The result of a transparent read: reads like the primary's query.
+
+    Iterates over documents that act as the primary's objects. Whatever else a query can do
+    (``filter``, ``order_by``, ``update``, ...) is done by the primary's own query for the same
+    parameters, which is made then.
+
+    :param documents: the page.
+    :param query: makes the primary's query.
+    :param query_class: its class, to know what a query can do.
+    """
+
+    def __init__(
+        self,
+        documents: list[BaseDocument],
+        meta: dict[str, Any],
+        query: Callable[[], Any],
+        query_class: type,
+    ) -> None:
+        self._documents = documents
+        self._nefertari_meta = meta
+        self._query = query
+        self._query_class = query_class
+
+    def __iter__(self) -> Iterator[BaseDocument]:
+        return iter(self._documents)
+
+    def __getitem__(self, item: Any) -> Any:
+        return self._documents[item]
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __bool__(self) -> bool:
+        # A database query is true, also when it finds nothing.
+        return True
+
+    def all(self) -> list[BaseDocument]:
+        return list(self._documents)
+
+    def first(self) -> Any:
+        return self._documents[0] if self._documents else None
+
+    def count(self) -> int:
+        return len(self._documents)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(self._query_class, name):
+            raise AttributeError(name)
+        return getattr(self._query(), name)
+
+
+def exact_documents(
+    document_cls: type[BaseDocument], hits: list[dict[str, Any]]
+) -> list[BaseDocument]:
+    """Hits as documents that act as the primary's objects."""
+    return [document_cls(hit["_source"]) for hit in hits]
+
+
+def exact_rows(
+    document_cls: type[BaseDocument], hits: list[dict[str, Any]], query: ExactQuery
+) -> list[dict[str, Any]]:
+    """Hits as the dicts that the primary gives for ``_fields``."""
+    picked = query.picked or []
+    pk = document_cls.pk_field()
+    rows = []
+    for hit in hits:
+        values = document_cls.rendered(
+            {name: hit["_source"].get(name) for name in (*picked, *_internal(hit))}
+        )
+        row = {name: values[name] for name in picked}
+        row["_type"] = document_cls.__name__
+        row["_pk"] = row[pk]
+        if not query.keep_pk:
+            del row[pk]
+        rows.append(row)
+    return rows
+
+
+def _internal(hit: dict[str, Any]) -> list[str]:
+    return [name for name in INTERNAL if name in hit["_source"]]
+
+
+class SearchResults(list):  # type: ignore[type-arg]
+    """The result of a search read: nefertari's ``_ESDocs``."""
+
+    _nefertari_meta: dict[str, Any]
+
+    def __init__(self, *args: Any, query_class: type = object) -> None:
+        super().__init__(*args)
+        self._total = 0
+        self._start = 0
+        self._query_class = query_class
+
+    def __getattr__(self, name: str) -> Any:
+        # A view that narrows its collection as a database query must not lose that silently.
+        if not name.startswith("_") and hasattr(self._query_class, name):
+            raise BadQuery(
+                "_search",
+                f"the view of this collection uses it as a database query ({name}), "
+                "which a search has not; search it through a view of its own",
+            )
+        raise AttributeError(name)
+
+
+def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
+    """Hits as nefertari's data objects: fields, ``_score`` and ``_type``."""
+    documents = []
+    for hit in hits:
+        source = stripped(hit["_source"])
+        type_name = source.pop("_type", None)
+        source["_score"] = hit.get("_score")
+        source["_type"] = type_name
+        documents.append(dict2obj(source))
+    return documents
+
+
+def stripped(source: dict[str, Any]) -> dict[str, Any]:
+    """*source* without what is internal to this package, nested documents included."""
+    result = {}
+    for name, value in source.items():
+        if name in INTERNAL:
+            continue
+        if isinstance(value, dict):
+            value = stripped(value)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            value = [stripped(each) if isinstance(each, dict) else each for each in value]
+        result[name] = value
+    return result

@@ -1,0 +1,201 @@
+"""Which collection a request reads, and where the read goes: mirror or primary, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Optional
+from urllib.parse import unquote_plus
+
+from pyramid.threadlocal import get_current_request
+
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.settings import Settings
+
+FLAG = "_search"
+HEADER = "X-Search-Engine"
+READS = frozenset({"GET", "HEAD"})
+#: parameters that only a search understands
+SEARCH_PARAMETERS = ("q", "_search_fields")
+AGGREGATIONS = ("_aggs", "_aggregations")
+
+TRANSPARENT = "transparent"
+SEARCH = "search"
+PRIMARY = "primary"
+
+
+class QueryText(str):
+    """A value as the caller typed it in the query string of a search read.
+
+    It is query syntax. A value that the application's own view put beside it is a plain
+    string, and stays an exact filter: an owner filter never becomes a full text search.
+    """
+
+    __slots__ = ()
+
+
+@dataclass
+class Read:
+    """The decision for one request, and what became of it.
+
+    :param kind: TRANSPARENT, SEARCH or PRIMARY.
+    :param reason: why the primary answers, when it does.
+    """
+
+    request: Any
+    model: Any
+    mirror: Optional[Mirror]
+    kind: str
+    reason: str = "view"
+    answered_by_mirror: bool = False
+    answered: bool = False
+    seconds: float = 0.0
+    server_milliseconds: int = 0
+    _started: float = field(default=0.0, repr=False)
+
+    def mirror_answered(self, took: int) -> None:
+        """The mirror gave the result; *took* are the backend's own milliseconds."""
+        self.answered = self.answered_by_mirror = True
+        self.server_milliseconds += took
+
+    def primary_answers(self, reason: str) -> None:
+        self.answered = True
+        self.answered_by_mirror = False
+        self.reason = reason
+
+    def failed(self, reason: str) -> None:
+        """Nobody answers: the response will be an error."""
+        self.answered = False
+        self.reason = reason
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+    def add_headers(self, request: Any, response: Any) -> None:
+        """Response callback: say who answered, and what the search cost."""
+        if self.answered_by_mirror:
+            value = "mirror"
+        elif self.answered or self.reason in ("view", "flag", "setting", "no-mirror"):
+            value = f"primary; reason={self.reason}"
+        else:
+            value = f"none; reason={self.reason}"
+        response.headers[HEADER] = value
+        if self.seconds:
+            response.headers["Server-Timing"] = (
+                f"search;dur={self.seconds * 1000:.1f}, "
+                f"search-backend;dur={self.server_milliseconds}"
+            )
+
+
+def current_read() -> Optional[Read]:
+    """The read of the request that this thread works on; None outside routed requests.
+
+    Subrequests are requests of their own, and are not routed.
+    """
+    request = get_current_request()
+    return None if request is None else request.__dict__.get("search_read")
+
+
+class Router:
+    """Routes the requests of one application.
+
+    :param resources: nefertari's resources (``registry._resources_map`` values).
+    """
+
+    def __init__(self, settings: Settings, mirrors: Mirrors, resources: Iterable[Any]) -> None:
+        self.settings = settings
+        self.mirrors = mirrors
+        self._models: dict[str, Any] = {}
+        for resource in resources:
+            model = getattr(resource.view, "Model", None)
+            route = resource.action_route_map.get("index")
+            if route is not None and isinstance(model, type):
+                self._models[route] = model
+
+    def route(self, request: Any) -> None:
+        """Decide where *request* reads; called when its route is known.
+
+        :raises BadQuery: a flag with an unknown value, or a query string that is too long or
+            not text.
+        """
+        model = self._models.get(request.matched_route.name)
+        if model is None or request.method not in READS:
+            return
+        query_string = request.environ.get("QUERY_STRING", "")
+        mirror = self.mirrors.get(model.__name__)
+        # Known from here on, so that an error response says who answered, too.
+        read = Read(request, model, mirror, PRIMARY)
+        request.__dict__["search_read"] = read
+        request.add_response_callback(read.add_headers)
+        if not query_string:
+            self._decide(read, None, ())
+            return
+        params = self._checked(request, query_string)
+        flag = self._take_flag(request, params, query_string)
+        self._decide(read, flag, params.keys() - {FLAG})
+        if read.kind == SEARCH:
+            typed = [(key, QueryText(value)) for key, value in request.GET.items()]
+            request.GET.clear()
+            request.GET.extend(typed)
+
+    def _checked(self, request: Any, query_string: str) -> Any:
+        if len(query_string) > self.settings.max_query_string:
+            raise BadQuery(
+                "query string",
+                f"{len(query_string)} bytes long, {self.settings.max_query_string} are allowed",
+            )
+        try:
+            params = request.GET
+            items = list(params.items())
+        except UnicodeDecodeError:
+            raise BadQuery("query string", "it is not UTF-8") from None
+        for key, value in items:
+            if "\x00" in key or "\x00" in value:
+                raise BadQuery(key.replace("\x00", "\\0"), "it holds a null byte")
+        return params
+
+    def _take_flag(self, request: Any, params: Any, query_string: str) -> Optional[bool]:
+        """The value of ``_search``, which is taken out of the query string."""
+        values = params.getall(FLAG)
+        if not values:
+            return None
+        if len(values) > 1:
+            raise BadQuery(FLAG, "given more than once")
+        flag = {"true": True, "false": False}.get(values[0].strip().lower())
+        if flag is None:
+            raise BadQuery(FLAG, f"'{values[0][:40]}' is neither true nor false")
+        # Piece by piece, so that the rest stays as the caller wrote it.
+        request.environ["QUERY_STRING"] = "&".join(
+            piece
+            for piece in query_string.split("&")
+            if unquote_plus(piece.partition("=")[0]) != FLAG
+        )
+        return flag
+
+    def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
+        if read.mirror is None:
+            if flag:
+                raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
+            read.reason = "no-mirror"
+        elif flag is False:
+            read.reason = "flag"
+        elif flag or self._asks_for_search(read.mirror, names):
+            read.kind = SEARCH
+        elif self.settings.default == "primary":
+            read.reason = "setting"
+        else:
+            read.kind = TRANSPARENT
+
+    @staticmethod
+    def _asks_for_search(mirror: Mirror, names: Iterable[str]) -> bool:
+        for name in names:
+            if name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name):
+                return True
+            if name.startswith("_agg") and name.partition(".")[0] in AGGREGATIONS:
+                return True
+        return False

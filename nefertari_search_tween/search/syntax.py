@@ -1,0 +1,222 @@
+"""Lucene query syntax: parsed (luqum), checked, and turned into a query of ours.
+
+Nothing that a caller wrote reaches the backend as syntax.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Optional
+
+from luqum import tree
+from luqum.exceptions import ParseError
+from luqum.thread import parse
+
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.search import leaves
+from nefertari_search_tween.search.leaves import Query, Unfit
+from nefertari_search_tween.search.privacy import Scope, Target
+from nefertari_search_tween.settings import Settings
+
+# Elasticsearch refuses bool queries nested deeper than 30.
+MAX_DEPTH = 12
+MAX_EDITS = 2
+#: a field and its weight
+Weighted = tuple[Target, float]
+
+# luqum has the words and + -; these are what nefertari documents besides.
+_SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
+_SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
+
+
+class Words:
+    """Counts the clauses of one request, over all of its parameters."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.left = settings.max_clauses
+
+    def spend(self, parameter: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise BadQuery(
+                parameter, f"more than {self.settings.max_clauses} words, ranges and patterns"
+            )
+
+
+def compile_text(
+    text: str,
+    parameter: str,
+    scope: Scope,
+    fields: list[Weighted],
+    named: bool,
+    words: Words,
+) -> Query:
+    """The query that *text* stands for.
+
+    :param parameter: the query string parameter that holds it, for messages.
+    :param fields: what a word without a field name looks into.
+    :param named: the parameter names one field (``title=...``): several words must all be
+        there, and a value that does not fit the field's type is an error. Otherwise (``q``)
+        any word will do, and fields that a word does not fit are left out.
+    :raises BadQuery: broken syntax, an unknown field, a value that does not fit.
+    """
+    if not text.strip():
+        raise BadQuery(parameter, "it is empty")
+    try:
+        parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
+    except ParseError as error:
+        raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
+    return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
+
+
+class _Compiler:
+    def __init__(self, parameter: str, scope: Scope, named: bool, words: Words) -> None:
+        self.parameter = parameter
+        self.scope = scope
+        self.named = named
+        self.words = words
+
+    def compile(self, node: Any, fields: list[Weighted], depth: int) -> Query:
+        if depth > MAX_DEPTH:
+            raise BadQuery(self.parameter, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, (tree.Group, tree.FieldGroup, tree.Plus)):
+            return self.compile(node.children[0], fields, depth)
+        if isinstance(node, tree.SearchField):
+            target = self.scope.get(node.name)
+            if target is None:
+                raise BadQuery(
+                    self.parameter,
+                    f"{self.scope.document_cls.__name__} has no field '{node.name[:60]}' "
+                    "(a colon that belongs to the text is written \\: or inside quotes)",
+                )
+            inner = _Compiler(self.parameter, self.scope, True, self.words)
+            return inner.compile(node.children[0], [(target, 1.0)], depth)
+        if isinstance(node, (tree.Not, tree.Prohibit)):
+            return {"bool": {"must_not": [self.compile(node.children[0], fields, depth + 1)]}}
+        if isinstance(node, tree.Boost):
+            query = self.compile(node.children[0], fields, depth + 1)
+            return {"bool": {"must": [query], "boost": float(node.force)}}
+        if isinstance(node, tree.BaseOperation):
+            return self._operation(node, fields, depth)
+        return self._leaf(node, fields)
+
+    def _operation(self, node: Any, fields: list[Weighted], depth: int) -> Query:
+        clauses: dict[str, list[Query]] = {"must": [], "should": [], "must_not": []}
+        if isinstance(node, tree.AndOperation):
+            default = "must"
+        elif isinstance(node, tree.OrOperation):
+            default = "should"
+        else:
+            default = "must" if self.named else "should"
+        for child in node.children:
+            # In `a OR -b` the minus belongs to its word; in `a -b` to the whole.
+            implicit = not isinstance(node, tree.OrOperation)
+            if implicit and isinstance(child, (tree.Prohibit, tree.Not)):
+                query = self.compile(child.children[0], fields, depth + 1)
+                clauses["must_not"].append(query)
+            elif implicit and isinstance(child, tree.Plus):
+                clauses["must"].append(self.compile(child.children[0], fields, depth + 1))
+            else:
+                clauses[default].append(self.compile(child, fields, depth + 1))
+        body: dict[str, Any] = {name: queries for name, queries in clauses.items() if queries}
+        if clauses["should"] and not clauses["must"]:
+            body["minimum_should_match"] = 1
+        return {"bool": body}
+
+    def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
+        self.words.spend(self.parameter)
+        make = self._maker(node)
+        queries: list[Query] = []
+        problem: Optional[Unfit] = None
+        by_path: dict[Optional[str], list[Query]] = {}
+        for target, weight in fields:
+            try:
+                query = make(target, weight)
+            except Unfit as error:
+                problem = error
+                continue
+            by_path.setdefault(target.path, []).append(query)
+            if target.path is None:
+                queries.append(query)
+        for path, parts in by_path.items():
+            if path is not None:
+                query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
+                queries.append(
+                    {"nested": {"path": path, "query": query, "score_mode": "max"}}
+                )
+        if not queries:
+            if problem is not None and (self.named or len(fields) == 1):
+                raise BadQuery(self.parameter, str(problem))
+            return leaves.MATCH_NONE
+        return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
+
+    def _maker(self, node: Any) -> Callable[[Target, float], Query]:
+        """What this leaf is on a given field."""
+        if isinstance(node, tree.Word):
+            return self._word(node)
+        if isinstance(node, tree.Phrase):
+            text = _unescaped(node.value[1:-1])
+            return lambda target, boost: leaves.phrase(target, text, 0, boost)
+        if isinstance(node, tree.Proximity):
+            text = _unescaped(node.term.value[1:-1])
+            slop = int(node.degree)
+            return lambda target, boost: leaves.phrase(target, text, slop, boost)
+        if isinstance(node, tree.Fuzzy):
+            return self._fuzzy(node)
+        if isinstance(node, tree.From):
+            low = self._bound(node.children[0])
+            return lambda target, boost: leaves.between(
+                target, low, None, node.include, False, boost
+            )
+        if isinstance(node, tree.To):
+            high = self._bound(node.children[0])
+            return lambda target, boost: leaves.between(
+                target, None, high, False, node.include, boost
+            )
+        if isinstance(node, tree.Range):
+            lower, upper = self._bound(node.low), self._bound(node.high)
+            return lambda target, boost: leaves.between(
+                target, lower, upper, node.include_low, node.include_high, boost
+            )
+        if isinstance(node, tree.Regex):
+            if not self.words.settings.regular_expressions:
+                raise BadQuery(
+                    self.parameter,
+                    "regular expressions are off (nefertari_search.regular_expressions)",
+                )
+            expression = node.value[1:-1]
+            return lambda target, boost: leaves.regular_expression(target, expression, boost)
+        raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
+
+    def _word(self, node: Any) -> Callable[[Target, float], Query]:
+        if node.value == "*":
+            return lambda target, boost: leaves.exists(target)
+        if node.has_wildcard():
+            if node.value[0] in "*?" and not self.words.settings.leading_wildcards:
+                raise BadQuery(
+                    self.parameter,
+                    f"'{node.value[:40]}' starts with a wildcard, which is off "
+                    "(nefertari_search.leading_wildcards)",
+                )
+            return lambda target, boost: leaves.pattern(target, node.value, boost)
+        text = _unescaped(node.value)
+        return lambda target, boost: leaves.word(target, text, boost)
+
+    def _fuzzy(self, node: Any) -> Callable[[Target, float], Query]:
+        text = _unescaped(node.term.value)
+        degree = float(node.degree)
+        # Lucene of old took a similarity below one here; today it is a number of edits.
+        edits = None if degree < 1 else int(degree)
+        if edits is not None and edits > MAX_EDITS:
+            raise BadQuery(self.parameter, f"at most {MAX_EDITS} edits: {text}~{MAX_EDITS}")
+        return lambda target, boost: leaves.fuzzy(target, text, edits, boost)
+
+    @staticmethod
+    def _bound(node: Any) -> Optional[str]:
+        text = node.value[1:-1] if isinstance(node, tree.Phrase) else node.value
+        return None if text == "*" else _unescaped(text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
