@@ -64,6 +64,8 @@ def main() -> int:
     options = parser.parse_args()
     # A demo that is told to end, by whatever, ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # SQLAlchemy's remark on SQLite's decimals: true, and of no use to who looks at a demo.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:Dialect sqlite")
     try:
         with ExitStack() as stack:
             application = bring_up(stack, options.port)
