@@ -258,9 +258,15 @@ def answer_transparently(
     :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
     """
     mirror = _mirror(read)
+
+    def query() -> Any:
+        # The view goes on with a database query: from here on the primary answers.
+        read.primary_answers("view-query")
+        return primary()
+
     read.start()
     try:
-        result, took = searcher.exact(mirror, params, primary)
+        result, took = searcher.exact(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
     except (SearchUnavailable, SearchTimeout) as error:
@@ -295,7 +301,7 @@ def answer_search(
     try:
         result, took = searcher.search(mirror, params, read.request, exact_filters or ())
     except SearchError as error:
-        read.failed(getattr(error, "reason", "error"))
+        read.failed(getattr(error, "reason", "bad-request"))
         raise
     finally:
         read.stop()

@@ -135,9 +135,13 @@ class Router:
         if not query_string:
             self._decide(read, None, ())
             return
-        params = self._checked(request, query_string)
-        flag = self._take_flag(request, params, query_string)
-        self._decide(read, flag, params.keys() - {FLAG})
+        try:
+            params = self._checked(request, query_string)
+            flag = self._take_flag(request, params, query_string)
+            self._decide(read, flag, set(params) - {FLAG})
+        except BadQuery:
+            read.failed("bad-request")
+            raise
         if read.kind == SEARCH:
             typed = [(key, QueryText(value)) for key, value in request.GET.items()]
             request.GET.clear()

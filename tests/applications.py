@@ -1,0 +1,62 @@
+"""Makes the applications that tests talk to: real ones, on a real database and a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pyramid.paster import get_app
+from webtest import TestApp
+
+TOP = Path(__file__).resolve().parent.parent
+INI = TOP / "development.ini"
+
+
+def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
+    """Variables of the example application's ini file."""
+    return {
+        "database": str(directory / "films.sqlite"),
+        "elasticsearch_hosts": url.partition("://")[2],
+        "index_name": prefix,
+    }
+
+
+def films(directory: Path, url: str, prefix: str) -> TestApp:
+    """The example application; its database holds the films when `load_films` was called."""
+    return TestApp(get_app(str(INI), options=film_options(directory, url, prefix)))
+
+
+def load_films(directory: Path, url: str, prefix: str) -> None:
+    """Load the films by the example's own command, and build the indices by the package's."""
+    from films.load import main as load
+
+    from nefertari_search_tween.scripts.main import cli
+
+    variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
+    load([str(INI), *variables])
+    cli(["rebuild", str(INI), *variables, "--json"], standalone_mode=False)
+
+
+def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The zoo application (tests/zoo) on *database_url*."""
+    from tests.zoo import main
+
+    return TestApp(
+        main(
+            {},
+            **{
+                "pyramid.includes": "nefertari_search_tween",
+                "nefertari.engine": "nefertari_sqla",
+                "sqlalchemy.url": database_url,
+                "auth": "false",
+                "elasticsearch.hosts": url.partition("://")[2],
+                "elasticsearch.index_name": prefix,
+                **settings,
+            },
+        )
+    )
+
+
+def search_of(app: TestApp) -> Any:
+    """The package's own object of the application behind *app*."""
+    return app.app.registry.nefertari_search

@@ -1,0 +1,177 @@
+"""Models with every field class, and every form of relationship."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from nefertari import engine as eng
+from nefertari.engine import BaseDocument, ESBaseDocument
+from pyramid_sqlalchemy import BaseObject, metadata
+from sqlalchemy import Column, ForeignKey, Integer, Table, event
+
+import nefertari_search_tween
+
+KINDS = ["red", "green", "blue"]
+
+Table(
+    "zoo_item_tags",
+    BaseObject.metadata,
+    Column("item_id", Integer, ForeignKey("zoo_items.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag_id", Integer, ForeignKey("zoo_tags.id", ondelete="CASCADE"), primary_key=True),
+)
+
+
+class Keeper(ESBaseDocument):
+    """Its primary key is a text."""
+
+    __tablename__ = "zoo_keepers"
+
+    code = eng.StringField(primary_key=True, max_length=600)
+    name = eng.UnicodeField()
+    items = eng.Relationship(
+        document="Item", backref_name="keeper", backref_passive_deletes=True, passive_deletes=True
+    )
+
+
+class Tag(ESBaseDocument):
+    """Many to many, shown on both sides."""
+
+    __tablename__ = "zoo_tags"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    items = eng.Relationship(document="Item", secondary="zoo_item_tags", backref_name="tags",
+                             backref_uselist=True)
+
+
+class Item(ESBaseDocument):
+    """Every field class."""
+
+    __tablename__ = "zoo_items"
+    _nested_relationships = ("keeper", "label")
+
+    id = eng.IdField(primary_key=True)
+    big = eng.BigIntegerField()
+    flag = eng.BooleanField()
+    day = eng.DateField()
+    moment = eng.DateTimeField()
+    kind = eng.ChoiceField(choices=KINDS)
+    ratio = eng.FloatField()
+    count = eng.IntegerField()
+    span = eng.IntervalField()
+    blob = eng.BinaryField()
+    price = eng.DecimalField(precision=12, scale=4)
+    thing = eng.PickleField()
+    small = eng.SmallIntegerField()
+    word = eng.StringField(max_length=200)
+    prose = eng.TextField()
+    clock = eng.TimeField()
+    name = eng.UnicodeField()
+    story = eng.UnicodeTextField()
+    options = eng.DictField()
+    words = eng.ListField(item_type=eng.StringField)
+    owner = eng.StringField()
+    keeper_code = eng.ForeignKeyField(
+        ref_document="Keeper",
+        ref_column="zoo_keepers.code",
+        ref_column_type=eng.StringField,
+        ref_ondelete="NULLIFY",
+    )
+    label = eng.Relationship(document="Label", uselist=False, backref_name="item")
+
+    def shout(self):
+        """A method that views call on what a collection gives."""
+        return f"{self.name}!"
+
+
+class Label(BaseDocument):
+    """Has no mirror, but is nested in one that has."""
+
+    __tablename__ = "zoo_labels"
+
+    id = eng.IdField(primary_key=True)
+    text = eng.UnicodeField()
+    item_id = eng.ForeignKeyField(
+        ref_document="Item",
+        ref_column="zoo_items.id",
+        ref_column_type=eng.IdField,
+        ref_ondelete="CASCADE",
+    )
+
+
+class Visit(ESBaseDocument):
+    """Nests items, which nest their keepers: two levels."""
+
+    __tablename__ = "zoo_visits"
+    _nested_relationships = ("item",)
+    _nesting_depth = 2
+
+    id = eng.IdField(primary_key=True)
+    guest = eng.UnicodeField()
+    item_id = eng.ForeignKeyField(
+        ref_document="Item",
+        ref_column="zoo_items.id",
+        ref_column_type=eng.IdField,
+        ref_ondelete="CASCADE",
+    )
+    # One-sided: Item knows nothing of its visits.
+    item = eng.Relationship(document="Item", uselist=False)
+
+
+class Node(ESBaseDocument):
+    """Refers to itself."""
+
+    __tablename__ = "zoo_nodes"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    parent_id = eng.ForeignKeyField(
+        ref_document="Node", ref_column="zoo_nodes.id", ref_column_type=eng.IdField
+    )
+    children = eng.Relationship(
+        document="Node", backref_name="parent", backref_remote_side="Node.id"
+    )
+
+
+class Custom(ESBaseDocument):
+    """Renders itself in its own way."""
+
+    __tablename__ = "zoo_customs"
+
+    id = eng.IdField(primary_key=True)
+    first = eng.UnicodeField()
+    last = eng.UnicodeField()
+
+    def to_dict(self, **kwargs):
+        data = super().to_dict(**kwargs)
+        data["full_name"] = f"{self.first} {self.last}"
+        return data
+
+
+@nefertari_search_tween.mirrored
+class Marked(BaseDocument):
+    """Has no nefertari index; the decorator asks for a mirror."""
+
+    __tablename__ = "zoo_marked"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+
+
+class Plain(BaseDocument):
+    """Has no mirror."""
+
+    __tablename__ = "zoo_plain"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+
+
+def enforce_foreign_keys(connection, _record):
+    """SQLite heeds ON DELETE only in connections that ask for it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA foreign_keys = ON")
+
+
+def includeme(config):
+    event.listen(metadata.bind, "connect", enforce_foreign_keys)
