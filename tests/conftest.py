@@ -59,10 +59,20 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def index_prefix(elasticsearch_url: str) -> Iterator[str]:
     """A name that no index begins with; what the test makes under it is deleted afterwards."""
+    yield from _own_prefix(elasticsearch_url)
+
+
+@pytest.fixture(scope="module")
+def module_prefix(elasticsearch_url: str) -> Iterator[str]:
+    """The same, for a whole module."""
+    yield from _own_prefix(elasticsearch_url)
+
+
+def _own_prefix(url: str) -> Iterator[str]:
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     yield prefix
-    for index in _indices(elasticsearch_url, prefix):
-        _call("DELETE", f"{elasticsearch_url}/{index}")
+    for index in _indices(url, prefix):
+        _call("DELETE", f"{url}/{index}")
 
 
 def _indices(url: str, prefix: str) -> list[str]:

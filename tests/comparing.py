@@ -1,0 +1,98 @@
+"""Compares what the mirror and the primary answer to the same request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from webtest import TestApp
+
+# An error's own time, and the URL that it was asked under.
+_OF_THE_MOMENT = ("timestamp", "request_url")
+
+
+class Comparison:
+    """Both answers to one request.
+
+    :param unordered: relationship fields whose list the primary orders as it likes.
+    """
+
+    def __init__(self, app: TestApp, unordered: frozenset[str] = frozenset()) -> None:
+        self.app = app
+        self.unordered = unordered
+        self.requests = 0
+        self.by_mirror = 0
+        self.reasons: dict[str, int] = {}
+
+    def check(self, path: str, params: list[tuple[str, str]], pk: str) -> None:
+        """Assert that both answer the same.
+
+        Where the primary's order is undefined, the mirror's is by primary key: the primary is
+        asked for that order, and everything else is compared byte for byte.
+
+        :param pk: name of the primary key field.
+        """
+        mirrored = self._get(path, params)
+        engine = mirrored.headers["X-Search-Engine"]
+        self.requests += 1
+        asked = params
+        if engine == "mirror":
+            self.by_mirror += 1
+            asked = _ordered(params, pk)
+            plain = self._get(path, [*params, ("_search", "false")])
+            assert plain.status == mirrored.status, (path, params, plain.text[:300])
+            self._same_size(path, params, mirrored, plain)
+        else:
+            self.reasons[engine] = self.reasons.get(engine, 0) + 1
+        primary = self._get(path, [*asked, ("_search", "false")])
+        assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
+        assert mirrored.status == primary.status, (path, params, mirrored.text, primary.text)
+        assert self._text(mirrored) == self._text(primary), (path, params, engine)
+
+    def _get(self, path: str, params: list[tuple[str, str]]) -> Any:
+        query = urlencode(params)
+        return self.app.get(f"{path}?{query}" if query else path, expect_errors=True)
+
+    @staticmethod
+    def _same_size(path: str, params: Any, mirrored: Any, plain: Any) -> None:
+        ours, theirs = mirrored.json, plain.json
+        for name in ("total", "count", "start", "fields"):
+            assert ours.get(name) == theirs.get(name), (path, params, name)
+
+    def _text(self, response: Any) -> str:
+        """The body as text: untouched, unless it holds what can't be the same twice."""
+        text: str = response.text
+        if response.status_int >= 400:
+            body = json.loads(text)
+            for name in _OF_THE_MOMENT:
+                body.pop(name, None)
+            return json.dumps(body)
+        if self.unordered and any(f'"{name}"' in text for name in self.unordered):
+            return json.dumps(_settled(json.loads(text), self.unordered))
+        return text
+
+
+def _ordered(params: list[tuple[str, str]], pk: str) -> list[tuple[str, str]]:
+    """*params* with ties (all, without a sort) ordered by primary key."""
+    sorts = [value for name, value in params if name == "_sort"]
+    others = [(name, value) for name, value in params if name != "_sort"]
+    joined = ",".join(each for each in sorts if each.strip(", "))
+    names = [each.strip().lstrip("-") for each in joined.split(",")]
+    if pk in names:
+        return params
+    return [*others, ("_sort", f"{joined},{pk}" if joined else pk)]
+
+
+def _settled(value: Any, unordered: frozenset[str]) -> Any:
+    if isinstance(value, list):
+        return [_settled(each, unordered) for each in value]
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for name, each in value.items():
+        each = _settled(each, unordered)
+        if name in unordered and isinstance(each, list):
+            each = sorted(each, key=json.dumps)
+        result[name] = each
+    return result
