@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import transaction
 from pyramid.paster import get_app
 from webtest import TestApp
 
@@ -23,6 +24,7 @@ def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
 
 def films(directory: Path, url: str, prefix: str) -> TestApp:
     """The example application; its database holds the films when `load_films` was called."""
+    forget_sessions()
     return TestApp(get_app(str(INI), options=film_options(directory, url, prefix)))
 
 
@@ -32,6 +34,7 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
 
     from nefertari_search_tween.scripts.main import cli
 
+    forget_sessions()
     variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
     load([str(INI), *variables])
     cli(["rebuild", str(INI), *variables, "--json"], standalone_mode=False)
@@ -41,6 +44,7 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     """The zoo application (tests/zoo) on *database_url*."""
     from tests.zoo import main
 
+    forget_sessions()
     return TestApp(
         main(
             {},
@@ -55,6 +59,14 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
             },
         )
     )
+
+
+def forget_sessions() -> None:
+    """Let go of the session of an application made before: it keeps that one's database."""
+    from pyramid_sqlalchemy import Session
+
+    transaction.abort()
+    Session.remove()
 
 
 def search_of(app: TestApp) -> Any:

@@ -21,11 +21,15 @@ from nefertari_search_tween.settings import Settings
 # Elasticsearch refuses bool queries nested deeper than 30.
 MAX_DEPTH = 12
 MAX_EDITS = 2
+# A pattern becomes an automaton in the server's memory, which a long one fills.
+MAX_PATTERN_LENGTH = 255
+MAX_WILDCARDS = 10
 #: a field and its weight
 Weighted = tuple[Target, float]
 
 # luqum has the words and + -; these are what nefertari documents besides.
 _SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
+_WILDCARD = re.compile(r"(?<!\\)[*?]")
 _SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
 
 
@@ -185,7 +189,7 @@ class _Compiler:
                     self.parameter,
                     "regular expressions are off (nefertari_search.regular_expressions)",
                 )
-            expression = node.value[1:-1]
+            expression = self._bounded(node.value[1:-1])
             return lambda target, boost: leaves.regular_expression(target, expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
 
@@ -199,9 +203,19 @@ class _Compiler:
                     f"'{node.value[:40]}' starts with a wildcard, which is off "
                     "(nefertari_search.leading_wildcards)",
                 )
-            return lambda target, boost: leaves.pattern(target, node.value, boost)
+            expression = self._bounded(re.sub(r"(?<!\\)\*{2,}", "*", node.value))
+            if len(_WILDCARD.findall(expression)) > MAX_WILDCARDS:
+                raise BadQuery(self.parameter, f"more than {MAX_WILDCARDS} wildcards in one word")
+            return lambda target, boost: leaves.pattern(target, expression, boost)
         text = _unescaped(node.value)
         return lambda target, boost: leaves.word(target, text, boost)
+
+    def _bounded(self, expression: str) -> str:
+        if len(expression) > MAX_PATTERN_LENGTH:
+            raise BadQuery(
+                self.parameter, f"a pattern longer than {MAX_PATTERN_LENGTH} characters"
+            )
+        return expression
 
     def _fuzzy(self, node: Any) -> Callable[[Target, float], Query]:
         text = _unescaped(node.term.value)
