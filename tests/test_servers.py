@@ -31,10 +31,16 @@ def call(method, url, body=None):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    # One of its own: the session's server must not be killed under other tests.
+def own_server(tmp_path_factory):
+    # The session's server must not be killed under other tests.
     with ElasticsearchServer(tmp_path_factory.mktemp("state")) as server:
         yield server
+
+
+@pytest.fixture
+def server(own_server):
+    own_server.start()  # does nothing unless the test before left it dead
+    return own_server
 
 
 def test_kill_and_restart_keep_port_and_data(server):
@@ -45,7 +51,7 @@ def test_kill_and_restart_keep_port_and_data(server):
 
     assert not server.running
     assert not alive(killed)
-    with pytest.raises(urllib.error.URLError):
+    with pytest.raises(urllib.error.URLError, match="refused"):
         call("GET", f"{url}/_cluster/health")
 
     assert server.restart() == url

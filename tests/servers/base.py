@@ -145,9 +145,15 @@ def wait_until(ready: Callable[[], bool], seconds: float, pause: float = 0.1) ->
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs. A zombie does not: what adopted it may never reap it."""
+    """Whether the process runs. A zombie does not: what adopted it may never reap it.
+
+    A killed process is a zombie as soon as its first thread is gone; its sockets and files stay
+    open until the last one is.
+    """
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return state not in "ZX" or len(list((process / "task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
