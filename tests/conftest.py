@@ -14,6 +14,7 @@ import pytest
 from tests.servers import ElasticsearchServer, PostgresServer, Server, ServerMissing
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
+PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 
 
 def pytest_configure() -> None:
@@ -54,6 +55,23 @@ def elasticsearch_url(request: pytest.FixtureRequest) -> str:
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
     yield from started(PostgresServer())
+
+
+@pytest.fixture(scope="module")
+def primary_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A database of the module's own: SQLite, or what NEFERTARI_SEARCH_TEST_PRIMARY says.
+
+    One process has one of them: a ListField of nefertari_sqla keeps the type of the database
+    that it met first.
+    """
+    kind = os.environ.get(PRIMARY, "sqlite")
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('primary')}/test.sqlite"
+    assert kind == "postgresql", f"{PRIMARY}={kind}"
+    server = request.getfixturevalue("postgres_server")
+    return str(server.create_database(f"test_{uuid.uuid4().hex[:12]}"))
 
 
 @pytest.fixture

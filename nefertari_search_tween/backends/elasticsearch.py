@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 POINT_IN_TIME_KEEP_ALIVE = "5m"
 # A bulk or an index creation may take longer than a search.
 WRITE_TIMEOUT_SECONDS = 60.0
+PROBE_TIMEOUT_SECONDS = 1.0
 # Bytes of one bulk request: well under http.max_content_length (100 MB).
 BULK_BYTES = 10 * 1024 * 1024
 
@@ -205,7 +206,7 @@ class ElasticsearchBackend:
     def alive(self) -> bool:
         try:
             with _translated():
-                self.client.cluster.health(timeout="1s")
+                self.client.options(request_timeout=PROBE_TIMEOUT_SECONDS).cluster.health()
         except BackendError:
             return False
         return True

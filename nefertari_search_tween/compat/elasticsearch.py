@@ -23,7 +23,9 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.reading import answer_search
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
@@ -215,8 +217,8 @@ class ES:
         if not documents:
             return
         mirror = self._mirror()
-        found = mirror.backend.multi_get(mirror.alias, [str(each["_pk"]) for each in documents])
-        missing = [each for each in documents if found.get(str(each["_pk"])) is None]
+        found = self._sources(mirror, [str(each["_pk"]) for each in documents])
+        missing = [each for each in documents if str(each["_pk"]) not in found]
         self._bulk("index", missing, request)
 
     def delete(self, ids: Any, request: Any = None) -> None:
@@ -251,7 +253,9 @@ class ES:
 
         A request with ``_search=false`` is answered by the primary.
         """
-        raise_on_empty = params.pop("_raise_on_empty", False) is True
+        raise_on_empty = False
+        if isinstance(params.get("_raise_on_empty"), bool):
+            raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = current_read()
         if read is not None and read.model is mirror.model:
@@ -329,7 +333,7 @@ class ES:
     @staticmethod
     def _sources(mirror: Mirror, pks: list[str]) -> dict[str, Any]:
         try:
-            found = mirror.backend.multi_get(mirror.alias, pks)
+            found = mirror.backend.multi_get(mirror.alias, map(document_id, pks))
         except IndexMissing:
             return {}
         except BackendTimeout as error:
@@ -337,9 +341,9 @@ class ES:
         except BackendUnavailable as error:
             raise SearchUnavailable("down", "The search server does not answer.") from error
         return {
-            pk: stripped(source)
-            for pk, source in found.items()
-            if source is not None and "_rejected" not in source
+            str(source["_pk"]): stripped(source)
+            for source in found.values()
+            if source is not None and REJECTED not in source
         }
 
 

@@ -176,10 +176,9 @@ class DecimalField(BaseField):
             return math.isfinite(value)
         return value.is_finite() and decimal.Decimal(repr(float(value))) == value
 
-    @staticmethod
-    def restore(document: Any, exact: Any) -> Any:
-        # Ten digits after the point is what SQLAlchemy gives where the database has floats.
-        return decimal.Decimal(f"{exact:.10f}") if exact is not None else document
+    def restore(self, document: Any, exact: Any) -> Any:
+        scale = self._init_kwargs.get("decimal_return_scale", self._init_kwargs.get("scale"))
+        return decimal.Decimal(repr(exact) if scale is None else f"{exact:.{scale}f}")
 
 
 class BooleanField(BaseField):

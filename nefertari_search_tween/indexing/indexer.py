@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Action
-from nefertari_search_tween.exceptions import BackendError
+from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
 from nefertari_search_tween.indexing.outbox import Claim, Outbox
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializer, document_id
 from nefertari_search_tween.primary.base import Key
 
 log = logging.getLogger(__name__)
@@ -154,8 +154,8 @@ class Indexer:
     # After a fault
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, BackendError):
-            self.mirrors.breaker.failed(error)
+        if isinstance(error, (BackendUnavailable, BackendTimeout)):
+            self.mirrors.breaker.failed()
         if not self._warned:
             self._warned = True
             log.warning(
@@ -206,4 +206,4 @@ def actions(
         if isinstance(body, Exception):
             log.error("%s %s can't be rendered: %r", mirror.name, pk, body)
             body = Serializer.stub(str(pk), repr(body))
-        yield Action(target, str(pk), number, body)
+        yield Action(target, document_id(pk), number, body)

@@ -17,7 +17,7 @@ from nefertari_search_tween.backends.base import Action
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS, actions
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializer, document_id
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +94,8 @@ def index_missing(
     tell = progress(mirror) if progress is not None else _silent
     mirror.backend.refresh(mirror.alias)
     for rows in mirror.reader.scan(chunk_size):
-        ids = [str(pk) for pk, _ in rows]
-        found = mirrors.backend.multi_get(mirror.alias, ids)
-        missing = [(pk, body) for pk, body in rows if found.get(str(pk)) is None]
+        found = mirrors.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
+        missing = [(pk, body) for pk, body in rows if found.get(document_id(pk)) is None]
         batch = _scan_actions(mirror, _live_target(mirrors, mirror), missing)
         _write(mirrors, mirror, batch, chunk_size, result)
         tell(len(rows))

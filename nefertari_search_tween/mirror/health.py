@@ -6,12 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from nefertari_search_tween.exceptions import BackendTimeout, SearchUnavailable
+from nefertari_search_tween.exceptions import SearchUnavailable
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 4.0
-# One slow query says little about the server; this many in a row do.
-TIMEOUTS_THAT_OPEN = 3
 
 
 class Breaker:
@@ -22,7 +20,6 @@ class Breaker:
         self._lock = threading.Lock()
         self._pause = 0.0
         self._closed_from = 0.0
-        self._timeouts = 0
 
     def check(self) -> None:
         """Let the caller through, or not.
@@ -43,19 +40,16 @@ class Breaker:
         """True while callers are kept away."""
         return bool(self._pause) and self._clock() < self._closed_from
 
-    def failed(self, error: Exception) -> None:
+    def failed(self) -> None:
+        """The backend does not answer."""
         with self._lock:
-            if isinstance(error, BackendTimeout):
-                self._timeouts += 1
-                if self._timeouts < TIMEOUTS_THAT_OPEN:
-                    return
             self._pause = min(
                 self._pause * 2 if self._pause else FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
             )
             self._closed_from = self._clock() + self._pause
 
     def answered(self) -> None:
-        if self._pause or self._timeouts:
+        """The backend answers."""
+        if self._pause:
             with self._lock:
                 self._pause = 0.0
-                self._timeouts = 0

@@ -201,7 +201,7 @@ class Mirrors:
                     mirror.check()
                     continue
             except BackendError as error:
-                self.breaker.failed(error)
+                self.breaker.failed()
                 log.warning(
                     "the search server does not answer; collections are read from the primary "
                     "until it does: %s",

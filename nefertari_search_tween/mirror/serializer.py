@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,7 +10,19 @@ from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, Relationship
 from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
 
+# Elasticsearch takes ids of up to 512 bytes.
+MAX_ID_BYTES = 512
+
 PLAIN = (str, int, float, bool, type(None))
+
+
+def document_id(pk: Any) -> str:
+    """The id of a document in its index: the primary key as text, a digest of a long one."""
+    text = str(pk)
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) <= MAX_ID_BYTES:
+        return text
+    return "sha256:" + hashlib.sha256(encoded).hexdigest()
 
 
 class Serializer:

@@ -35,7 +35,11 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
-        if params.get("query_set") is not None or params.get("_item_request"):
+        # Texts under these names came in over HTTP, and switch nothing.
+        query_set = params.get("query_set")
+        if query_set is not None and not isinstance(query_set, str):
+            return primary()
+        if params.get("_item_request") is True:
             return primary()
         if override:
             try:

@@ -64,16 +64,19 @@ def pattern(target: Target, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that fits *text* (``*`` any characters, ``?`` one)."""
     if target.kind not in ("text", "keyword"):
         raise Unfit("only text can be searched with * and ?")
-    return _boosted(
-        {"wildcard": {target.name: {"value": text, "case_insensitive": True}}}, boost
-    )
+    return _boosted({"wildcard": {target.name: _folded(target, text)}}, boost)
 
 
 def regular_expression(target: Target, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that the regular expression *text* matches whole."""
     if target.kind not in ("text", "keyword"):
         raise Unfit("only text can be searched with regular expressions")
-    return _boosted({"regexp": {target.name: {"value": text, "case_insensitive": True}}}, boost)
+    return _boosted({"regexp": {target.name: _folded(target, text)}}, boost)
+
+
+def _folded(target: Target, text: str) -> Query:
+    """A pattern's options: the terms of a text are lower case, in every alphabet."""
+    return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
 
 
 def exists(target: Target) -> Query:

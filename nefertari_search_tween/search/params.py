@@ -124,10 +124,8 @@ def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
     if not isinstance(text, str):
         parts = [_q(each, search_fields, scope, words) for each in text]
         return {"bool": {"should": parts, "minimum_should_match": 1}}
-    fields: list[Weighted]
-    if search_fields:
-        fields = _search_fields(search_fields, scope)
-    else:
+    fields = _search_fields(search_fields, scope) if search_fields else []
+    if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
         return leaves.MATCH_NONE
@@ -138,7 +136,7 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     """The first field listed counts most."""
     if not isinstance(value, str):
         raise BadQuery("_search_fields", "given more than once")
-    names = [name.strip() for name in value.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     weighted: list[Weighted] = []
     for place, name in enumerate(names):
         target = scope.get(name)
@@ -159,10 +157,12 @@ def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
         if isinstance(value, list):
             value = ",".join(value)
         sorts = []
+        seen: set[str] = set()
         for each in value.split(","):
             name = each.strip()
-            if not name:
+            if not name or name.lstrip("+-") in seen:
                 continue
+            seen.add(name.lstrip("+-"))
             order = "desc" if name[0] == "-" else "asc"
             name = name.lstrip("+-") if name[0] in "+-" else name
             if name == SCORE:

@@ -218,17 +218,19 @@ class Searcher:
                 "not-built", f"The search index of {mirror.name} is gone."
             ) from error
         except BackendTimeout as error:
-            breaker.failed(error)
+            # One slow query says nothing about the server; a server that is silent, too, does.
+            if not self.mirrors.backend.alive():
+                breaker.failed()
             raise SearchTimeout(
                 f"The search took longer than {self.settings.timeout:g} seconds."
             ) from error
         except BackendUnavailable as error:
-            breaker.failed(error)
+            breaker.failed()
             raise SearchUnavailable("down", "The search server does not answer.") from error
         except BackendRejected as error:
             breaker.answered()
             log.error("the backend refused a query of ours: %s", error)
-            raise SearchRefused(f"The search server refused the query: {error}") from error
+            raise SearchRefused("The search server refused the query.") from error
         except BackendError as error:
             raise SearchUnavailable("down", str(error)) from error
         except SearchError:

@@ -19,6 +19,7 @@ HEADER = "X-Search-Engine"
 READS = frozenset({"GET", "HEAD"})
 #: parameters that only a search understands
 SEARCH_PARAMETERS = ("q", "_search_fields")
+NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 
 TRANSPARENT = "transparent"
@@ -143,6 +144,7 @@ class Router:
             read.failed("bad-request")
             raise
         if read.kind == SEARCH:
+            self._check_search(read, request.GET)
             typed = [(key, QueryText(value)) for key, value in request.GET.items()]
             request.GET.clear()
             request.GET.extend(typed)
@@ -180,6 +182,19 @@ class Router:
             if unquote_plus(piece.partition("=")[0]) != FLAG
         )
         return flag
+
+    @staticmethod
+    def _check_search(read: Read, params: Any) -> None:
+        """What nefertari's own view code would word badly, or take for something else."""
+        for name in params:
+            problem = None
+            if name in NUMBERS and len(params.getall(name)) > 1:
+                problem = "given more than once"
+            elif name.partition(".")[0] in AGGREGATIONS:
+                problem = "aggregations are not part of this release"
+            if problem is not None:
+                read.failed("bad-request")
+                raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
         if read.mirror is None:

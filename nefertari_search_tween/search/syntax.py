@@ -6,6 +6,7 @@ Nothing that a caller wrote reaches the backend as syntax.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any, Callable, Optional
 
 from luqum import tree
@@ -18,9 +19,15 @@ from nefertari_search_tween.search.leaves import Query, Unfit
 from nefertari_search_tween.search.privacy import Scope, Target
 from nefertari_search_tween.settings import Settings
 
-# Elasticsearch refuses bool queries nested deeper than 30.
-MAX_DEPTH = 12
+# Elasticsearch refuses bool queries nested deeper than 30; a group is not always one.
+MAX_DEPTH = 20
+# Parsing takes time that grows with the square of the length.
+MAX_TEXT_LENGTH = 8192
 MAX_EDITS = 2
+MAX_SLOP = 100
+MAX_BOOST = 1000
+# Characters of one word or phrase that count as one clause.
+CLAUSE_LENGTH = 255
 # A pattern becomes an automaton in the server's memory, which a long one fills.
 MAX_PATTERN_LENGTH = 255
 MAX_WILDCARDS = 10
@@ -40,8 +47,9 @@ class Words:
         self.settings = settings
         self.left = settings.max_clauses
 
-    def spend(self, parameter: str) -> None:
-        self.left -= 1
+    def spend(self, parameter: str, text: str = "") -> None:
+        """Count a clause; a phrase counts its words."""
+        self.left -= max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
         if self.left < 0:
             raise BadQuery(
                 parameter, f"more than {self.settings.max_clauses} words, ranges and patterns"
@@ -67,11 +75,18 @@ def compile_text(
     """
     if not text.strip():
         raise BadQuery(parameter, "it is empty")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
     try:
         parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
+        return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
     except ParseError as error:
         raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
-    return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
+    except RecursionError as error:
+        raise BadQuery(parameter, f"nested deeper than {MAX_DEPTH} levels") from error
+    except (ValueError, ArithmeticError) as error:
+        # Numbers after ~ and ^ that are none.
+        raise BadQuery(parameter, f"a number in it can't be read (in: {text[:80]})") from error
 
 
 class _Compiler:
@@ -85,7 +100,7 @@ class _Compiler:
         if depth > MAX_DEPTH:
             raise BadQuery(self.parameter, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, (tree.Group, tree.FieldGroup, tree.Plus)):
-            return self.compile(node.children[0], fields, depth)
+            return self.compile(node.children[0], fields, depth + 1)
         if isinstance(node, tree.SearchField):
             target = self.scope.get(node.name)
             if target is None:
@@ -95,12 +110,15 @@ class _Compiler:
                     "(a colon that belongs to the text is written \\: or inside quotes)",
                 )
             inner = _Compiler(self.parameter, self.scope, True, self.words)
-            return inner.compile(node.children[0], [(target, 1.0)], depth)
+            return inner.compile(node.children[0], [(target, 1.0)], depth + 1)
         if isinstance(node, (tree.Not, tree.Prohibit)):
             return {"bool": {"must_not": [self.compile(node.children[0], fields, depth + 1)]}}
         if isinstance(node, tree.Boost):
+            boost = float(node.force)
+            if not 0 < boost <= MAX_BOOST:
+                raise BadQuery(self.parameter, f"a boost is above 0 and at most {MAX_BOOST}")
             query = self.compile(node.children[0], fields, depth + 1)
-            return {"bool": {"must": [query], "boost": float(node.force)}}
+            return {"bool": {"must": [query], "boost": boost}}
         if isinstance(node, tree.BaseOperation):
             return self._operation(node, fields, depth)
         return self._leaf(node, fields)
@@ -113,7 +131,9 @@ class _Compiler:
             default = "should"
         else:
             default = "must" if self.named else "should"
-        for child in node.children:
+        # A lone dash or ampersand is no word of the text: it asks for nothing.
+        children = [child for child in node.children if not _wordless(child)]
+        for child in children or node.children:
             # In `a OR -b` the minus belongs to its word; in `a -b` to the whole.
             implicit = not isinstance(node, tree.OrOperation)
             if implicit and isinstance(child, (tree.Prohibit, tree.Not)):
@@ -129,7 +149,7 @@ class _Compiler:
         return {"bool": body}
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
-        self.words.spend(self.parameter)
+        self.words.spend(self.parameter, str(node))
         make = self._maker(node)
         queries: list[Query] = []
         problem: Optional[Unfit] = None
@@ -165,6 +185,8 @@ class _Compiler:
         if isinstance(node, tree.Proximity):
             text = _unescaped(node.term.value[1:-1])
             slop = int(node.degree)
+            if slop > MAX_SLOP:
+                raise BadQuery(self.parameter, f"words at most {MAX_SLOP} apart: ~{MAX_SLOP}")
             return lambda target, boost: leaves.phrase(target, text, slop, boost)
         if isinstance(node, tree.Fuzzy):
             return self._fuzzy(node)
@@ -221,15 +243,28 @@ class _Compiler:
         text = _unescaped(node.term.value)
         degree = float(node.degree)
         # Lucene of old took a similarity below one here; today it is a number of edits.
-        edits = None if degree < 1 else int(degree)
+        edits = None if 0 < degree < 1 else int(degree)
+        self._bounded(text)
         if edits is not None and edits > MAX_EDITS:
             raise BadQuery(self.parameter, f"at most {MAX_EDITS} edits: {text}~{MAX_EDITS}")
         return lambda target, boost: leaves.fuzzy(target, text, edits, boost)
 
-    @staticmethod
-    def _bound(node: Any) -> Optional[str]:
+    def _bound(self, node: Any) -> Optional[str]:
+        if isinstance(node, tree.Prohibit) and isinstance(node.children[0], tree.Word):
+            return "-" + _unescaped(node.children[0].value)
+        if not isinstance(node, (tree.Word, tree.Phrase)):
+            raise BadQuery(self.parameter, f"'{str(node)[:60]}' is no bound of a range")
         text = node.value[1:-1] if isinstance(node, tree.Phrase) else node.value
         return None if text == "*" else _unescaped(text)
+
+
+def _wordless(node: Any) -> bool:
+    """True for a word or phrase that no text field has a term for: punctuation alone."""
+    if not isinstance(node, (tree.Word, tree.Phrase)) or node.value == "*":
+        return False
+    if isinstance(node, tree.Word) and node.has_wildcard():
+        return False
+    return all(unicodedata.category(each)[0] in "PZC" or each in "|+<>=~^$`" for each in node.value)
 
 
 def _unescaped(text: str) -> str:

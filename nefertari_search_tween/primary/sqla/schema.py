@@ -93,18 +93,12 @@ def field_class(column: Any) -> Optional[str]:
         if cls.__name__ in FIELDS:
             return cls.__name__
     column_type = column.type
-    if isinstance(column_type, sqltypes.TypeDecorator):
-        column_type = column_type.load_dialect_impl(_default_dialect())
+    while isinstance(column_type, sqltypes.TypeDecorator):
+        column_type = column_type.impl
     for kind, name in _PLAIN_TYPES:
         if isinstance(column_type, kind):
             return name
     return None
-
-
-def _default_dialect() -> Any:
-    from sqlalchemy.engine.default import DefaultDialect
-
-    return DefaultDialect()
 
 
 def field_specs(model: Any) -> FieldSpecs:
