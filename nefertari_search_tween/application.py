@@ -7,7 +7,7 @@ both sides, reading (``search``) and writing (``indexing``).
 from __future__ import annotations
 
 import logging
-from typing import Any, Optional
+from typing import Any
 
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.engine.documents import BaseDocument
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 # One counter for the process: versions must grow also when an application is made anew.
 _counter = Counter()
-_installed: Optional[Search] = None
 
 
 class Search:
@@ -115,27 +114,22 @@ class Search:
 
         Models and sessions are global in nefertari, so the application made last has them.
         """
-        global _installed
+        from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
         from nefertari_search_tween.compat.elasticsearch import ES
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
-        if _installed is not None:
-            _installed.hooks.remove()
-            original = _installed._original
-        else:
-            original = BaseMixin.get_collection.__func__
+        if ES.current is not None:
+            ES.current.hooks.remove()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
-        self._original = original
-        BaseMixin.get_collection = classmethod(intercepted(original, self.searcher))
-        from nefertari.utils import dictset
-
+        BaseMixin.get_collection = classmethod(
+            intercepted(BaseMixin.get_collection.__func__, self.searcher)
+        )
         ES.setup(dictset(self.registry.settings))
         ES.api = self.backend.client
-        ES._search = self
-        _installed = self
+        ES.current = self
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""

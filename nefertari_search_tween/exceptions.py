@@ -29,6 +29,10 @@ from pyramid.httpexceptions import (
 RETRY_AFTER_SECONDS = 5
 
 
+def _retry_after() -> list[tuple[str, str]]:
+    return [("Retry-After", str(RETRY_AFTER_SECONDS))]
+
+
 class SearchError(Exception):
     """Root of all errors of this package."""
 
@@ -59,7 +63,7 @@ class SearchUnavailable(SearchError, HTTPServiceUnavailable):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message, headers=[("Retry-After", str(RETRY_AFTER_SECONDS))])
+        HTTPServiceUnavailable.__init__(self, message, headers=_retry_after())
         self.reason = reason
 
 
@@ -69,7 +73,7 @@ class SearchTimeout(SearchError, HTTPGatewayTimeout):
     reason = "timeout"
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, headers=[("Retry-After", str(RETRY_AFTER_SECONDS))])
+        HTTPGatewayTimeout.__init__(self, message, headers=_retry_after())
 
 
 class SearchRefused(SearchError, HTTPInternalServerError):

@@ -154,7 +154,7 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "max_result_window",
         _number(int, 1, 10_000_000),
         "10000",
-        "The largest _start + _limit of a search read; transparent reads beyond it use the primary.",
+        "The largest _start + _limit of a search; transparent reads beyond it use the primary.",
     ),
     Setting(
         PREFIX + "max_query_string",
@@ -180,7 +180,9 @@ SETTINGS: tuple[Setting, ...] = (
         "false",
         "Allow /regular expressions/ in search reads.",
     ),
-    Setting(SERVER_PREFIX + "hosts", _hosts, "", "host:port or URL of each node, joined by commas."),
+    Setting(
+        SERVER_PREFIX + "hosts", _hosts, "", "host:port or URL of each node, joined by commas."
+    ),
     Setting(SERVER_PREFIX + "index_name", str, "", "Prefix of the names of all indices."),
     Setting(
         SERVER_PREFIX + "chunk_size",

@@ -24,6 +24,8 @@ from nefertari_search_tween.exceptions import (
 
 log = logging.getLogger(__name__)
 
+JSON_HEADERS = {"accept": "application/json", "content-type": "application/json"}
+
 POINT_IN_TIME_KEEP_ALIVE = "5m"
 # A bulk or an index creation may take longer than a search.
 WRITE_TIMEOUT_SECONDS = 60.0
@@ -139,13 +141,13 @@ class ElasticsearchBackend:
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
+        seconds = self.timeout if timeout is None else timeout
         client = self.client if timeout is None else self.client.options(request_timeout=timeout)
+        # The server gives up by itself, too: a search whose caller has gone costs nothing more.
+        limited = {"timeout": f"{int(seconds * 1000)}ms", **body}
         with _translated():
             answer = client.perform_request(
-                "POST",
-                f"/{index}/_search",
-                headers={"accept": "application/json", "content-type": "application/json"},
-                body=body,
+                "POST", f"/{index}/_search", headers=JSON_HEADERS, body=limited
             ).body
         return _complete(answer)
 
@@ -177,10 +179,7 @@ class ElasticsearchBackend:
                         self.client.perform_request(
                             "POST",
                             "/_search",
-                            headers={
-                                "accept": "application/json",
-                                "content-type": "application/json",
-                            },
+                            headers=JSON_HEADERS,
                             body=page,
                         ).body
                     )

@@ -119,7 +119,7 @@ class ES:
     api: Any = None
     settings: Any = None
     #: the search of the application that was configured last, set at its start
-    _search: Any = None
+    current: Any = None
 
     @classmethod
     def search(cls) -> Any:
@@ -127,9 +127,9 @@ class ES:
 
         :raises SearchUnavailable: no application has been made yet.
         """
-        if cls._search is None:
+        if cls.current is None:
             raise SearchUnavailable("not-started", "The application has not been started yet.")
-        return cls._search
+        return cls.current
 
     @classmethod
     def src2type(cls, source: str) -> str:
@@ -152,8 +152,8 @@ class ES:
     @classmethod
     def create_index(cls, index_name: Optional[str] = None) -> None:
         """Make the indices of empty tables, if there is a server and an application."""
-        if cls._search is not None:
-            cls._search.mirrors.prepare()
+        if cls.current is not None:
+            cls.current.mirrors.prepare()
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
@@ -188,9 +188,7 @@ class ES:
         prepared = []
         for document in documents if isinstance(documents, list) else [documents]:
             if not isinstance(document, dict):
-                raise ValueError(
-                    f"Document type must be `dict` not a `{type(document).__name__}`"
-                )
+                raise ValueError(f"Document type must be `dict` not a `{type(document).__name__}`")
             doc_type = self.src2type(document.pop("_type", self.doc_type))
             prepared.append(
                 {
@@ -289,9 +287,7 @@ class ES:
         wanted: dict[str, list[str]] = {}
         for each in ids:
             wanted.setdefault(self.src2type(each["_type"]), []).append(str(each["_id"]))
-        found = {
-            name: self._sources(self._mirror(name), pks) for name, pks in wanted.items()
-        }
+        found = {name: self._sources(self._mirror(name), pks) for name, pks in wanted.items()}
         for each in ids[start : start + limit]:
             name, pk = self.src2type(each["_type"]), str(each["_id"])
             source = found[name].get(pk)
@@ -352,4 +348,3 @@ def _chosen(source: dict[str, Any], fields: Any) -> dict[str, Any]:
         return source
     names = {*(split_strip(fields) if isinstance(fields, str) else fields), "_type"}
     return {name: value for name, value in source.items() if name in names}
-

@@ -100,6 +100,14 @@ class BaseDocument(BaseMixin):
         """True when the primary's model renders itself by a ``to_dict`` of its own."""
         return False
 
+    @classmethod
+    def get_collection(cls, **params: Any) -> Any:
+        """What the primary's ``get_collection`` gives for *params*, read from the mirror.
+
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        return cls.primary.get_collection(_query_secondary=True, **params)
+
     # The document
 
     @property

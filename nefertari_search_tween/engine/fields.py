@@ -22,7 +22,7 @@ from typing import Any, Optional
 # so values of up to this many units always fit.
 KEYWORD_UNITS = 8191
 INT64_MAX = 2**63 - 1
-EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - naive, as the values that it measures
+EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
@@ -221,9 +221,7 @@ class DateTimeField(BaseField):
         # The document holds the wall clock of the value's own zone, exact holds UTC.
         wall = datetime.datetime.strptime(document.zfill(20), "%Y-%m-%dT%H:%M:%SZ")
         offset = wall - moment.replace(microsecond=0)
-        return moment.replace(tzinfo=datetime.timezone.utc).astimezone(
-            datetime.timezone(offset)
-        )
+        return moment.replace(tzinfo=datetime.timezone.utc).astimezone(datetime.timezone(offset))
 
 
 class DateField(BaseField):

@@ -50,7 +50,7 @@ class Indexer:
             return
         try:
             self.drain()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the keys are back in the outbox
             self._failed(error)
             self._retry_later()
 
@@ -92,9 +92,7 @@ class Indexer:
             return
         bodies = mirror.reader.read(pks)
         mirror_actions = [
-            action
-            for target in targets
-            for action in actions(mirror, target, number, pks, bodies)
+            action for target in targets for action in actions(mirror, target, number, pks, bodies)
         ]
         if not self._bulk(mirror, mirror_actions):
             # An index went away between look-up and write.

@@ -151,8 +151,5 @@ class MemoryOutbox:
         with self._lock:
             every = [self._free, *self._claimed.values()]
             return sum(
-                1
-                for keys in every
-                for key in keys
-                if model_name is None or key.model == model_name
+                1 for keys in every for key in keys if model_name is None or key.model == model_name
             )

@@ -110,9 +110,7 @@ def _live_target(mirrors: Mirrors, mirror: Mirror) -> str:
     raise BackendError(f"the index of {mirror.name} went away")
 
 
-def _fill(
-    mirrors: Mirrors, mirror: Mirror, index: str, chunk_size: int, tell: Progress
-) -> Built:
+def _fill(mirrors: Mirrors, mirror: Mirror, index: str, chunk_size: int, tell: Progress) -> Built:
     result = Built()
     target = write_alias(index)
     for rows in mirror.reader.scan(chunk_size):

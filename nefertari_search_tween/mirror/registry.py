@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.exceptions import BackendError, SearchUnavailable
+from nefertari_search_tween.exceptions import BackendError, BackendRejected, SearchUnavailable
 from nefertari_search_tween.mirror.health import Breaker
 from nefertari_search_tween.mirror.mapping import index_mapping
 from nefertari_search_tween.primary.base import Reader
@@ -197,8 +197,7 @@ class Mirrors:
                 if mirror.check():
                     continue
                 if mirror.problem == "not-built" and self._empty(mirror):
-                    self.create_next(mirror, live=True)
-                    mirror.check()
+                    self._create_empty(mirror)
                     continue
             except BackendError as error:
                 self.breaker.failed()
@@ -214,6 +213,15 @@ class Mirrors:
                 mirror.name,
                 "not built" if mirror.problem == "not-built" else "of another schema",
             )
+
+    def _create_empty(self, mirror: Mirror) -> None:
+        try:
+            self.create_next(mirror, live=True)
+        except BackendRejected:
+            # Another process that starts at the same time was faster.
+            if self.backend.get_mapping(mirror.alias) is None:
+                raise
+        mirror.check()
 
     @staticmethod
     def _empty(mirror: Mirror) -> bool:

@@ -106,4 +106,3 @@ class Serializer:
         return json.dumps(
             {"_pk": pk, INEXACT: [EVERYTHING], REJECTED: {"error": error}}, default=str
         ).encode()
-

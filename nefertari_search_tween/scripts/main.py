@@ -34,6 +34,12 @@ EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
 
 
+class Failure(click.ClickException):
+    """Ends the program with one line."""
+
+    exit_code = EXIT_FAILURE
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nefertari-search-tween")
 def cli() -> None:
@@ -62,9 +68,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
     """Index the objects that are missing from the indices; build indices that are not there."""
     with _application(ini, variables) as search, _shown(as_json) as progress:
         done = {
-            mirror.name: index_missing(
-                search.mirrors, mirror, search.settings.chunk_size, progress
-            )
+            mirror.name: index_missing(search.mirrors, mirror, search.settings.chunk_size, progress)
             for mirror in _chosen(search, models)
         }
     _report(done, as_json)
@@ -122,9 +126,7 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
 
 def _status(search: Any, mirror: Mirror) -> dict[str, Any]:
     live = [
-        name
-        for name, aliases in search.mirrors.concrete(mirror).items()
-        if mirror.alias in aliases
+        name for name, aliases in search.mirrors.concrete(mirror).items() if mirror.alias in aliases
     ]
     documents = refused = None
     mirror.check()
@@ -173,9 +175,7 @@ def _application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
             )
         yield search
     except (SearchError, OSError, LookupError) as error:
-        failure = click.ClickException(str(error))
-        failure.exit_code = EXIT_FAILURE
-        raise failure from error
+        raise Failure(str(error)) from error
     finally:
         if environment:
             environment["closer"]()

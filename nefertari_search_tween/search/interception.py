@@ -22,6 +22,9 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
     text that came in over HTTP is a field name like any other.
     """
 
+    # An application made later takes the place of the one before.
+    original = getattr(original, "intercepts", original)
+
     def get_collection(cls: Any, **params: Any) -> Any:
         override = None
         if isinstance(params.get(OVERRIDE), bool):
@@ -63,4 +66,5 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
             ) from error
         return answer_search(searcher, read, typed, filters)
 
+    get_collection.intercepts = original  # type: ignore[attr-defined]
     return get_collection

@@ -148,7 +148,9 @@ def date_span(text: str) -> tuple[int, int]:
         days = (
             calendar.monthrange(start.year, month)[1]
             if month is not None
-            else 366 if calendar.isleap(start.year) else 365
+            else 366
+            if calendar.isleap(start.year)
+            else 365
         )
         length = days * 86_400
     elif "hour" not in parts:

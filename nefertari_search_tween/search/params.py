@@ -220,9 +220,7 @@ def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
     only, exclude = process_fields(fields)
     for name in (*only, *exclude):
         if name not in document_cls.fields() and name not in ("_pk", "_type", "_score", "_self"):
-            raise BadQuery(
-                "_fields", f"{document_cls.__name__} has no field '{name[:60]}'"
-            )
+            raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")
     if only and not exclude:
         return {"includes": [*only, "_type"]}
     return {"excludes": [*exclude, *INTERNAL]}

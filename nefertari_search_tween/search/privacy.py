@@ -122,4 +122,3 @@ def _kind(field: BaseField) -> str:
     if isinstance(field, ListField):
         return field.item_field().kind
     return field.kind
-

@@ -138,7 +138,7 @@ class Searcher:
             self._catch_up(mirror)
         with self._available(mirror):
             if query.count_only:
-                body = {key: query.body[key] for key in ("query", "track_total_hits")}
+                body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
                 return answer["hits"]["total"]["value"], answer["took"]
             answer, hits = self._hits(mirror, query)
@@ -189,11 +189,11 @@ class Searcher:
 
     def _all(self, mirror: Mirror, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
-        totals = {key: body[key] for key in ("query", "aggs", "track_total_hits") if key in body}
+        totals = _part(body, "query", "aggs", "track_total_hits")
         answer = self.mirrors.backend.search(mirror.alias, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
-        page = {key: body[key] for key in ("query", "sort", "_source") if key in body}
+        page = _part(body, "query", "sort", "_source")
         page["track_total_hits"] = False
         hits: list[Any] = []
         for chunk in self.mirrors.backend.scan(mirror.alias, page, SCAN_CHUNK):
@@ -250,6 +250,10 @@ class Searcher:
                     "behind", f"Changes of {mirror.name} are not searchable yet."
                 )
             threading.Event().wait(CATCH_UP_STEP_SECONDS)
+
+
+def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: body[name] for name in names if name in body}
 
 
 def answer_transparently(

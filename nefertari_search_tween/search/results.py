@@ -96,7 +96,7 @@ def _internal(hit: dict[str, Any]) -> list[str]:
     return [name for name in INTERNAL if name in hit["_source"]]
 
 
-class SearchResults(list):  # type: ignore[type-arg]
+class SearchResults(list):
     """The result of a search read: nefertari's ``_ESDocs``."""
 
     _nefertari_meta: dict[str, Any]

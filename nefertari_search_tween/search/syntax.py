@@ -166,9 +166,7 @@ class _Compiler:
         for path, parts in by_path.items():
             if path is not None:
                 query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
-                queries.append(
-                    {"nested": {"path": path, "query": query, "score_mode": "max"}}
-                )
+                queries.append({"nested": {"path": path, "query": query, "score_mode": "max"}})
         if not queries:
             if problem is not None and (self.named or len(fields) == 1):
                 raise BadQuery(self.parameter, str(problem))
@@ -234,9 +232,7 @@ class _Compiler:
 
     def _bounded(self, expression: str) -> str:
         if len(expression) > MAX_PATTERN_LENGTH:
-            raise BadQuery(
-                self.parameter, f"a pattern longer than {MAX_PATTERN_LENGTH} characters"
-            )
+            raise BadQuery(self.parameter, f"a pattern longer than {MAX_PATTERN_LENGTH} characters")
         return expression
 
     def _fuzzy(self, node: Any) -> Callable[[Target, float], Query]:

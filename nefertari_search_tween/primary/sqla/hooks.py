@@ -7,7 +7,7 @@ costs one read, a key too few loses an update, so every doubt adds a key.
 from __future__ import annotations
 
 import logging
-from typing import Any, Optional
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Query, Session, attributes
@@ -216,7 +216,7 @@ def _pk(model: Any, state: Any) -> Any:
     return value
 
 
-def _bulk_model(context: Any) -> Optional[Any]:
+def _bulk_model(context: Any) -> Any:
     mapper = getattr(context, "mapper", None)
     return None if mapper is None else mapper.class_
 

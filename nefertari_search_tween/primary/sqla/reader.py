@@ -64,7 +64,7 @@ class SqlaReader:
             part = wanted[start : start + KEYS_PER_QUERY]
             with self._session() as session:
                 pk = schema.pk_attribute(self.model)
-                found.update(self._bodies(session, lambda query: query.filter(pk.in_(part))))
+                found.update(self._bodies(session, _among(pk, part)))
         return found
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
@@ -72,12 +72,7 @@ class SqlaReader:
         size = min(chunk, KEYS_PER_QUERY)
         while True:
             with self._session() as session:
-                rows = self._bodies(
-                    session,
-                    lambda query: (query if after is None else query.filter(pk > after))
-                    .order_by(pk)
-                    .limit(size),
-                )
+                rows = self._bodies(session, _behind(pk, after, size))
             if not rows:
                 return
             yield list(rows.items())
@@ -161,24 +156,23 @@ class SqlaReader:
             )
         for pk, record in records.items():
             targets = related.get(pk, [])
-            values = targets if documents is None else [documents[each] for each in targets]
+            values = targets
+            if documents is not None:
+                # One may be gone since its key was read: its delete re-indexes this document.
+                values = [documents[each] for each in targets if each in documents]
             if prop.uselist:
                 record[prop.key] = values
             else:
                 record[prop.key] = values[0] if values else None
 
-    def _nested(
-        self, session: Session, model: Any, pks: set[Any], depth: int
-    ) -> dict[Any, Record]:
+    def _nested(self, session: Session, model: Any, pks: set[Any], depth: int) -> dict[Any, Record]:
         serializer = self.sources.serializer(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
         wanted = sorted(pks)
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             part = wanted[start : start + KEYS_PER_QUERY]
-            records, exact = self._records(
-                session, model, lambda query: query.filter(pk.in_(part)), depth
-            )
+            records, exact = self._records(session, model, _among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]
         return documents
@@ -204,6 +198,22 @@ class SqlaReader:
                     for each in value
                 ]
         return data
+
+
+def _among(attribute: Any, keys: list[Any]) -> Callable[[Any], Any]:
+    """Narrows a query to the rows *keys*."""
+    return lambda query: query.filter(attribute.in_(keys))
+
+
+def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
+    """Narrows a query to the next *limit* rows behind the key *after*."""
+
+    def narrow(query: Any) -> Any:
+        if after is not None:
+            query = query.filter(attribute > after)
+        return query.order_by(attribute).limit(limit)
+
+    return narrow
 
 
 def related_keys(

@@ -117,9 +117,7 @@ class Relations:
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
                     with session.no_autoflush:
-                        pairs = related_keys(
-                            session, edge.owner, edge.prop, targets=sorted(keys)
-                        )
+                        pairs = related_keys(session, edge.owner, edge.prop, targets=sorted(keys))
                     waiting.append((edge.owner, {owner for owner, _ in pairs}))
         return found
 

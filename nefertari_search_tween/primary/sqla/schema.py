@@ -53,7 +53,7 @@ def models() -> dict[str, Any]:
 def base_class() -> type:
     from nefertari_sqla import BaseDocument
 
-    return BaseDocument  # type: ignore[no-any-return]
+    return BaseDocument
 
 
 def mapper_of(model: Any) -> Any:
@@ -162,7 +162,7 @@ def columns_suffice(model: Any, depth: int) -> bool:
         target = prop.mapper.class_
         if prop.mapper.inherits is not None or prop.mapper.polymorphic_on is not None:
             return False
-        if prop.key in model._nested_relationships and depth > 0:
-            if not columns_suffice(target, depth - 1):
-                return False
+        nested = prop.key in model._nested_relationships and depth > 0
+        if nested and not columns_suffice(target, depth - 1):
+            return False
     return True
