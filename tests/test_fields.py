@@ -18,37 +18,74 @@ UTC = datetime.timezone.utc
 HUNDRED_KB = "käse " * 20_000
 
 TEXTS: list[Any] = [
-    "", " ", "a", "A", "Ä", "straße", "日本語", "\U0001f600 astral", "a\tb\nc", '"quoted"', "\\",
-    "null", "0", "_all", "e\u0301", "\ufeff", "\u2028", "a" * 200, "<script>",
+    "",
+    " ",
+    "a",
+    "A",
+    "Ä",
+    "straße",
+    "日本語",
+    "\U0001f600 astral",
+    "a\tb\nc",
+    '"quoted"',
+    "\\",
+    "null",
+    "0",
+    "_all",
+    "e\u0301",
+    "\ufeff",
+    "\u2028",
+    "a" * 200,
+    "<script>",
 ]
 LONG_TEXTS = [*TEXTS, HUNDRED_KB, "z" * 8191, "z" * 8192, "\U0001f600" * 4096]
 
 VALUES: dict[str, list[Any]] = {
     "big": [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)],
     "flag": [True, False],
-    "day": [datetime.date(1, 1, 1), datetime.date(999, 12, 31), datetime.date(2000, 2, 29),
-            datetime.date(9999, 12, 31)],
+    "day": [
+        datetime.date(1, 1, 1),
+        datetime.date(999, 12, 31),
+        datetime.date(2000, 2, 29),
+        datetime.date(9999, 12, 31),
+    ],
     "moment": [
-        datetime.datetime(1, 1, 1), datetime.datetime(1969, 12, 31, 23, 59, 59, 999999),
-        datetime.datetime(1970, 1, 1), datetime.datetime(2038, 1, 19, 3, 14, 8, 1),
+        datetime.datetime(1, 1, 1),
+        datetime.datetime(1969, 12, 31, 23, 59, 59, 999999),
+        datetime.datetime(1970, 1, 1),
+        datetime.datetime(2038, 1, 19, 3, 14, 8, 1),
         datetime.datetime(9999, 12, 31, 23, 59, 59, 999999),
     ],
     "kind": ["red", "green", "blue"],
     "ratio": [0.0, -0.0, 0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -2.5, 1e16, 123456789.0],
     "count": [0, -1, 2**31 - 1, -(2**31)],
     "span": [
-        datetime.timedelta(0), datetime.timedelta(days=400, seconds=7),
-        datetime.timedelta(microseconds=1), datetime.timedelta(days=-1, seconds=1),
+        datetime.timedelta(0),
+        datetime.timedelta(days=400, seconds=7),
+        datetime.timedelta(microseconds=1),
+        datetime.timedelta(days=-1, seconds=1),
     ],
-    "blob": [b"", b"\x00\x01\xff", b"it's \"bytes\"", b"x" * 10_000],
+    "blob": [b"", b"\x00\x01\xff", b'it\'s "bytes"', b"x" * 10_000],
     "price": [
-        decimal.Decimal(0), decimal.Decimal("0.0001"), decimal.Decimal("-0.5"),
-        decimal.Decimal("12345678.1234"), decimal.Decimal("99999999.9999"),
+        decimal.Decimal(0),
+        decimal.Decimal("0.0001"),
+        decimal.Decimal("-0.5"),
+        decimal.Decimal("12345678.1234"),
+        decimal.Decimal("99999999.9999"),
     ],
     "thing": [
-        {"nested": {"list": [1, 2.5, None, "ü"]}}, [], "", 0, (1, 2), {1: "number as key"},
-        datetime.datetime(2020, 1, 2, 3, 4, 5, 6), {"when": datetime.date(2020, 1, 2)},
-        decimal.Decimal("1.5"), datetime.timedelta(seconds=90), {"big": 10**30}, {1, 2},
+        {"nested": {"list": [1, 2.5, None, "ü"]}},
+        [],
+        "",
+        0,
+        (1, 2),
+        {1: "number as key"},
+        datetime.datetime(2020, 1, 2, 3, 4, 5, 6),
+        {"when": datetime.date(2020, 1, 2)},
+        decimal.Decimal("1.5"),
+        datetime.timedelta(seconds=90),
+        {"big": 10**30},
+        {1, 2},
     ],
     "small": [0, 32767, -32768],
     "word": TEXTS,
@@ -56,8 +93,12 @@ VALUES: dict[str, list[Any]] = {
     "clock": [datetime.time(0, 0), datetime.time(12, 30, 15), datetime.time(23, 59, 59, 999999)],
     "name": LONG_TEXTS,
     "story": LONG_TEXTS,
-    "options": [{}, {"a": 1}, {"a": {"b": {"c": [1, {"d": None}]}}, "": "", "x.y": 1, "ü": "ö"},
-                {"a": 1.5, "b": True, "c": "text", "d": ["mixed", 1, None]}],
+    "options": [
+        {},
+        {"a": 1},
+        {"a": {"b": {"c": [1, {"d": None}]}}, "": "", "x.y": 1, "ü": "ö"},
+        {"a": 1.5, "b": True, "c": "text", "d": ["mixed", 1, None]},
+    ],
     "words": [[], ["a"], ["b", "a", "a"], ["", " ", "ü", "a,b"], ["x" * 9000]],
     "owner": ["bob", ""],
 }
@@ -89,8 +130,6 @@ def both(app: Any, path: str) -> tuple[Any, Any]:
     """The mirror's response and the primary's."""
     joint = "&" if "?" in path else "?"
     return app.get(path), app.get(f"{path}{joint}_search=false")
-
-
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))

@@ -40,8 +40,9 @@ class Tag(ESBaseDocument):
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
-    items = eng.Relationship(document="Item", secondary="zoo_item_tags", backref_name="tags",
-                             backref_uselist=True)
+    items = eng.Relationship(
+        document="Item", secondary="zoo_item_tags", backref_name="tags", backref_uselist=True
+    )
 
 
 class Item(ESBaseDocument):

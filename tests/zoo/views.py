@@ -139,6 +139,10 @@ def includeme(config):
     ):
         root.add(member, collection, view=view, id_name="id")
     root.add(
-        "secret", "secrets", view=type("SecretsView", (ItemsView,), {}), factory=SecretACL,
-        auth=True, id_name="id",
+        "secret",
+        "secrets",
+        view=type("SecretsView", (ItemsView,), {}),
+        factory=SecretACL,
+        auth=True,
+        id_name="id",
     )

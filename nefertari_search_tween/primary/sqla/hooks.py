@@ -158,7 +158,12 @@ class SessionHooks:
         related = self._owners(model, names, rows)
         if deleting:
             related |= self.relations.shown_by_deleted(query.session, model, pks)
-        context.nefertari_search_before = (pks, related)
+        every = None
+        if not deleting and _changes_key(model, context):
+            # Which new key an old one became is the statement's secret: what is new in the
+            # table is what it made.
+            every = {row[0] for row in query.session.query(schema.pk_attribute(model))}
+        context.nefertari_search_before = (pks, related, every)
 
     def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
         edges = self.relations.foreign_keys(model)
@@ -180,8 +185,12 @@ class SessionHooks:
         before = getattr(context, "nefertari_search_before", None)
         if model not in self.relations.watched or before is None:
             return
-        pks, related = before
+        pks, related, every = before
         session = context.session
+        if every is not None:
+            with session.no_autoflush:
+                now = {row[0] for row in session.query(schema.pk_attribute(model))}
+            pks = [*pks, *(now - every)]
         names = list(self.relations.foreign_keys(model))
         if not deleted and names:
             pk = schema.pk_attribute(model)
@@ -214,6 +223,17 @@ def _pk(model: Any, state: Any) -> Any:
     if value is None and state.key is not None:
         value = state.key[1][0]
     return value
+
+
+def _changes_key(model: Any, context: Any) -> bool:
+    """True when the UPDATE of *context* sets the primary key."""
+    pk = schema.pk_attribute(model)
+    values = context.values
+    names = values.keys() if hasattr(values, "keys") else [name for name, _ in values]
+    column = schema.mapper_of(model).primary_key[0]
+    return any(
+        name == pk.key if isinstance(name, str) else name is pk or name is column for name in names
+    )
 
 
 def _bulk_model(context: Any) -> Any:
