@@ -70,7 +70,9 @@ class Search:
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
         self.outbox = MemoryOutbox(_counter)
-        self.indexer = Indexer(self.mirrors, self.outbox, self.settings.chunk_size)
+        self.indexer = Indexer(
+            self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
+        )
         self.relations = Relations(chosen)
         feed = ChangeFeed(
             registry,

@@ -82,8 +82,13 @@ class Backend(Protocol):
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         """Change dynamic settings of *index*."""
 
-    def bulk(self, actions: Iterable[Action], chunk_size: int) -> Iterator[Outcome]:
-        """Apply *actions* in chunks; gives one outcome for each, in order."""
+    def bulk(
+        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Outcome]:
+        """Apply *actions* in chunks; gives one outcome for each, in order.
+
+        :param timeout: seconds that one chunk may take; None: as long as writes may.
+        """
 
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None

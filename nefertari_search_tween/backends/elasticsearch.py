@@ -113,7 +113,10 @@ class ElasticsearchBackend:
         with _translated():
             self._writes.indices.put_settings(index=index, settings=settings)
 
-    def bulk(self, actions: Iterable[Action], chunk_size: int) -> Iterator[Outcome]:
+    def bulk(
+        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Outcome]:
+        client = self._writes if timeout is None else self.client.options(request_timeout=timeout)
         for chunk in _chunks(actions, chunk_size):
             operations: list[Any] = []
             for action in chunk:
@@ -133,7 +136,7 @@ class ElasticsearchBackend:
                     operations.append({"index": header})
                     operations.append(action.body)
             with _translated():
-                answer = self._writes.bulk(operations=operations)
+                answer = client.bulk(operations=operations)
             for action, item in zip(chunk, answer["items"]):
                 ((_, result),) = item.items()
                 yield Outcome(action, result["status"], result.get("error"))

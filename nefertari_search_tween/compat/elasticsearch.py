@@ -30,7 +30,7 @@ from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.reading import answer_search
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import stripped
-from nefertari_search_tween.search.routing import PRIMARY, current_read
+from nefertari_search_tween.search.routing import PRIMARY, READS, current_read
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +262,10 @@ class ES:
             result = answer_search(self.search().searcher, read, params)
         else:
             request = get_current_request()
-            result = self.search().searcher.search(mirror, params, request)[0]
+            # Update-many and delete-many select here what they change.
+            current = request is not None and request.method not in READS
+            searcher = self.search().searcher
+            result = searcher.search(mirror, params, request, current=current)[0]
         if raise_on_empty and not isinstance(result, int) and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result

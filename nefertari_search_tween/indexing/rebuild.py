@@ -15,9 +15,10 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Action
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
-from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS, actions
+from nefertari_search_tween.indexing.bulk import Written, actions, write
+from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
-from nefertari_search_tween.mirror.serializer import Serializer, document_id
+from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
 
@@ -28,24 +29,16 @@ SCAN_VERSION = 0
 Progress = Callable[[int], None]
 
 
-class Built:
-    """What a build did: documents indexed, and how many the backend refused."""
-
-    def __init__(self) -> None:
-        self.indexed = 0
-        self.refused = 0
-
-
 def rebuild(
     mirrors: Mirrors,
     chosen: list[Mirror],
     chunk_size: int,
     progress: Optional[Callable[[Mirror], Progress]] = None,
-) -> dict[str, Built]:
+) -> dict[str, Written]:
     """Build new indices of the mirrors *chosen* and swap them in.
 
     :param progress: gives for each mirror what is told of its progress.
-    :returns: what was built, by name of the model.
+    :returns: what was written, by name of the model.
     :raises BackendError: the backend failed; the indices searched so far still are.
     """
     fresh: dict[str, str] = {}
@@ -58,7 +51,7 @@ def rebuild(
     for mirror in chosen:
         index = fresh[mirror.name]
         tell = progress(mirror) if progress is not None else _silent
-        results[mirror.name] = _fill(mirrors, mirror, index, chunk_size, tell)
+        results[mirror.name] = _fill(mirror, index, chunk_size, tell)
         mirrors.backend.put_settings(index, {"index.refresh_interval": None})
         mirrors.backend.refresh(index)
     replaced: list[str] = []
@@ -79,7 +72,7 @@ def index_missing(
     mirror: Mirror,
     chunk_size: int,
     progress: Optional[Callable[[Mirror], Progress]] = None,
-) -> Built:
+) -> Written:
     """Index the objects of *mirror* that its index does not hold; the others stay as they are.
 
     An index that does not exist is built.
@@ -90,14 +83,14 @@ def index_missing(
         raise BackendRejected(
             409, f"the index of {mirror.name} was built for another schema: rebuild it"
         )
-    result = Built()
+    result = Written()
     tell = progress(mirror) if progress is not None else _silent
     mirror.backend.refresh(mirror.alias)
     for rows in mirror.reader.scan(chunk_size):
         found = mirrors.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         missing = [(pk, body) for pk, body in rows if found.get(document_id(pk)) is None]
         batch = _scan_actions(mirror, _live_target(mirrors, mirror), missing)
-        _write(mirrors, mirror, batch, chunk_size, result)
+        _write(mirror, batch, chunk_size, result)
         tell(len(rows))
     mirror.backend.refresh(mirror.alias)
     return result
@@ -110,11 +103,11 @@ def _live_target(mirrors: Mirrors, mirror: Mirror) -> str:
     raise BackendError(f"the index of {mirror.name} went away")
 
 
-def _fill(mirrors: Mirrors, mirror: Mirror, index: str, chunk_size: int, tell: Progress) -> Built:
-    result = Built()
+def _fill(mirror: Mirror, index: str, chunk_size: int, tell: Progress) -> Written:
+    result = Written()
     target = write_alias(index)
     for rows in mirror.reader.scan(chunk_size):
-        _write(mirrors, mirror, _scan_actions(mirror, target, rows), chunk_size, result)
+        _write(mirror, _scan_actions(mirror, target, rows), chunk_size, result)
         tell(len(rows))
     return result
 
@@ -124,24 +117,12 @@ def _scan_actions(mirror: Mirror, target: str, rows: Any) -> Iterator[Action]:
     return actions(mirror, target, SCAN_VERSION, list(bodies), bodies)
 
 
-def _write(
-    mirrors: Mirrors, mirror: Mirror, batch: Iterator[Action], chunk_size: int, result: Built
-) -> None:
-    refused = []
-    for outcome in mirrors.backend.bulk(batch, chunk_size):
-        if outcome.settled:
-            result.indexed += 1
-        elif outcome.overloaded or outcome.target_missing:
-            raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
-        else:
-            log.error("%s %s was refused: %s", mirror.name, outcome.action.id, outcome.error)
-            stub = Serializer.stub(outcome.action.id, outcome.error)
-            action = outcome.action
-            refused.append(Action(action.index, action.id, action.version, stub))
-    result.refused += len(refused)
-    for outcome in mirrors.backend.bulk(refused, chunk_size):
-        if not outcome.settled:
-            raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
+def _write(mirror: Mirror, batch: Iterator[Action], chunk_size: int, result: Written) -> None:
+    written = write(mirror, batch, chunk_size)
+    if written.target_missing:
+        raise BackendError(f"the index of {mirror.name} went away while it was built")
+    result.settled += written.settled
+    result.refused += written.refused
 
 
 def _drop_left_over(mirrors: Mirrors, mirror: Mirror) -> None:

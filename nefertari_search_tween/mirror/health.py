@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from typing import Optional
 
 from nefertari_search_tween.exceptions import SearchUnavailable
 
-FIRST_PAUSE_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 4.0
 
 
 class Breaker:
-    """Opens when the backend fails, for a pause that doubles; then one caller tries again."""
+    """Open while the backend is down: no caller waits for a server that is known to be silent.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    A thread asks it with growing pauses, and closes the breaker when it answers.
+
+    :param probe: True when the backend answers.
+    """
+
+    def __init__(self, probe: Callable[[], bool]) -> None:
+        self._probe = probe
         self._lock = threading.Lock()
-        self._pause = 0.0
-        self._closed_from = 0.0
+        self._prober: Optional[threading.Thread] = None
+        self.open = False
 
     def check(self) -> None:
         """Let the caller through, or not.
 
-        :raises SearchUnavailable: the backend failed a moment ago.
+        :raises SearchUnavailable: the backend is down.
         """
-        if not self._pause:
+        if not self.open:
             return
-        with self._lock:
-            now = self._clock()
-            if now < self._closed_from:
-                raise SearchUnavailable("down", "The search server does not answer.")
-            # This caller tries; the others wait for what it finds.
-            self._closed_from = now + self._pause
-
-    @property
-    def open(self) -> bool:
-        """True while callers are kept away."""
-        return bool(self._pause) and self._clock() < self._closed_from
+        # A thread does not survive a fork.
+        self._start_prober()
+        raise SearchUnavailable("down", "The search server does not answer.")
 
     def failed(self) -> None:
         """The backend does not answer."""
-        with self._lock:
-            self._pause = min(
-                self._pause * 2 if self._pause else FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-            )
-            self._closed_from = self._clock() + self._pause
+        self.open = True
+        self._start_prober()
 
     def answered(self) -> None:
         """The backend answers."""
-        if self._pause:
-            with self._lock:
-                self._pause = 0.0
+        self.open = False
+
+    def _start_prober(self) -> None:
+        with self._lock:
+            if self._prober is None or not self._prober.is_alive():
+                self._prober = threading.Thread(
+                    target=self._ask_until_it_answers, name="nefertari-search-probe", daemon=True
+                )
+                self._prober.start()
+
+    def _ask_until_it_answers(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while self.open:
+            threading.Event().wait(pause)
+            if self._probe():
+                self.answered()
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -56,6 +56,7 @@ class Mirror:
         self._ready = False
         self._problem = "not-built"
         self._checked = 0.0
+        self._index: Optional[str] = None
         self._written = 0
         self._refreshed = 0
 
@@ -100,6 +101,18 @@ class Mirror:
         self._ready = False
         self._checked = 0.0
 
+    def answered_by(self, index: str) -> None:
+        """A hit came from *index*: when it is another one than before, look at it.
+
+        :raises SearchUnavailable: a new version of the application has built it, for other
+            fields than this process knows.
+        """
+        if index != self._index:
+            if self._index is not None:
+                self.forget()
+                self.require()
+            self._index = index
+
     @property
     def problem(self) -> Optional[str]:
         """Why the index can't be searched (as of the last look), None when it can."""
@@ -134,7 +147,7 @@ class Mirrors:
 
     def __init__(self, backend: Backend, prefix: str, index_settings: dict[str, Any]) -> None:
         self.backend = backend
-        self.breaker = Breaker()
+        self.breaker = Breaker(backend.alive)
         self.prefix = prefix
         self.index_settings = {"index.gc_deletes": GC_DELETES, **index_settings}
         self._by_name: dict[str, Mirror] = {}

@@ -26,7 +26,8 @@ from rich.progress import (
 from rich.table import Table
 
 from nefertari_search_tween.exceptions import BackendError, SearchError
-from nefertari_search_tween.indexing.rebuild import Built, index_missing, rebuild
+from nefertari_search_tween.indexing.bulk import Written
+from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
 
@@ -222,12 +223,12 @@ def _shown(as_json: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int]
         yield line
 
 
-def _report(done: dict[str, Built], as_json: bool) -> None:
+def _report(done: dict[str, Written], as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
                 {
-                    name: {"indexed": built.indexed, "refused": built.refused}
+                    name: {"indexed": built.settled, "refused": built.refused}
                     for name, built in done.items()
                 },
                 indent=2,
@@ -236,7 +237,7 @@ def _report(done: dict[str, Built], as_json: bool) -> None:
     else:
         for name, built in done.items():
             refused = f", {built.refused} refused (see the log)" if built.refused else ""
-            click.echo(f"{name}: {built.indexed} documents indexed{refused}")
+            click.echo(f"{name}: {built.settled} documents indexed{refused}")
     if any(built.refused for built in done.values()):
         sys.exit(EXIT_PROBLEM)
 

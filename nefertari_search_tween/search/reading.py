@@ -71,6 +71,10 @@ class Searcher:
         self.query_class = query_class
         self.rows = rows
 
+    @property
+    def _own_writes(self) -> bool:
+        return self.settings.consistency == "read_your_writes"
+
     # Transparent reads
 
     def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
@@ -90,16 +94,18 @@ class Searcher:
         )
         if self.dirty():
             raise Unanswerable("transaction")
-        if self.settings.consistency == "read_your_writes" and self.behind(mirror.name):
+        if self._own_writes and self.behind(mirror.name):
             raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
         if query.count_only:
             query.body["size"] = 0
-        with self._available(mirror):
+        with self._available(mirror, self._own_writes):
             if "size" in query.body:
                 answer = self.mirrors.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
             else:
                 answer, hits = self._all(mirror, query.body)
+            if hits:
+                mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
             raise Unanswerable("inexact-values")
         total = answer["hits"]["total"]["value"]
@@ -122,11 +128,14 @@ class Searcher:
         params: dict[str, Any],
         request: Any = None,
         exact_filters: Any = (),
+        current: bool = False,
     ) -> Any:
         """nefertari's search: a list of data objects with metadata, or a number (``_count``).
 
         :param params: nefertari's parameters, texts in Lucene syntax.
         :param request: whose caller's rights count; None: no restriction (scripts).
+        :param current: what is found will be changed: see every committed change, whatever the
+            consistency setting.
         :returns: the result, and the milliseconds that the backend took.
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
@@ -134,9 +143,10 @@ class Searcher:
         query = search_query(
             mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
         )
-        if self.settings.consistency == "read_your_writes":
+        current = current or self._own_writes
+        if current:
             self._catch_up(mirror)
-        with self._available(mirror):
+        with self._available(mirror, current):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -202,13 +212,16 @@ class Searcher:
         return answer, hits
 
     @contextmanager
-    def _available(self, mirror: Mirror) -> Iterator[None]:
-        """The backend's failures become ours; our own writes are visible inside."""
+    def _available(self, mirror: Mirror, own_writes: bool) -> Iterator[None]:
+        """The backend's failures become ours.
+
+        :param own_writes: what this process has indexed is visible inside.
+        """
         breaker = self.mirrors.breaker
         breaker.check()
         try:
             mirror.require()
-            if self.settings.consistency == "read_your_writes":
+            if own_writes:
                 mirror.make_visible()
             yield
         except IndexMissing as error:

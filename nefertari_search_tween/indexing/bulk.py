@@ -1,0 +1,97 @@
+"""Writes documents of one mirror; what the backend refuses is replaced by a stub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Action, Backend, Outcome
+from nefertari_search_tween.exceptions import BackendError, BackendRejected
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.serializer import Serializer, document_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Written:
+    """What became of a batch.
+
+    :param settled: documents that the index holds, or holds newer.
+    :param refused: documents in whose place a stub stands.
+    :param target_missing: some were not written because their index is gone.
+    """
+
+    settled: int = 0
+    refused: int = 0
+    target_missing: bool = False
+
+
+def write(
+    mirror: Mirror, batch: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
+) -> Written:
+    """Write *batch* to the backend.
+
+    :param timeout: seconds that one chunk may take; None: as long as writes may.
+    :raises BackendError: no answer, an overloaded backend, or one that refuses even stubs; what
+        was written until then is.
+    """
+    result = Written()
+    actions = iter(batch)
+    while chunk := list(islice(actions, chunk_size)):
+        refused: list[Action] = []
+        for outcome in _outcomes(mirror.backend, chunk, chunk_size, timeout):
+            action = outcome.action
+            if outcome.settled or (action.body is None and outcome.status == 404):
+                result.settled += 1
+            elif outcome.target_missing:
+                result.target_missing = True
+            elif outcome.overloaded:
+                raise BackendError(f"the backend is overloaded: {outcome.error}")
+            else:
+                log.error(
+                    "%s %s was refused by the backend and is left out of the mirror: %s",
+                    mirror.name,
+                    action.id,
+                    outcome.error,
+                )
+                stub = Serializer.stub(action.id, outcome.error)
+                refused.append(Action(action.index, action.id, action.version, stub))
+        for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
+            if not outcome.settled:
+                raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
+        result.refused += len(refused)
+    return result
+
+
+def _outcomes(
+    backend: Backend, chunk: list[Action], chunk_size: int, timeout: Optional[float]
+) -> Iterator[Outcome]:
+    """One outcome for each of *chunk*; a request that is refused whole is split."""
+    try:
+        yield from list(backend.bulk(chunk, chunk_size, timeout))
+    except BackendRejected as error:
+        if len(chunk) == 1:
+            yield Outcome(chunk[0], error.status, error.details)
+            return
+        middle = len(chunk) // 2
+        yield from _outcomes(backend, chunk[:middle], chunk_size, timeout)
+        yield from _outcomes(backend, chunk[middle:], chunk_size, timeout)
+
+
+def actions(
+    mirror: Mirror, target: str, number: int, pks: Iterable[Any], bodies: dict[Any, Any]
+) -> Iterator[Action]:
+    """The writes that bring *pks* to the state *bodies*: an index of each, or a delete.
+
+    An object that can't be rendered is indexed as the stub that says so.
+    """
+    for pk in pks:
+        body = bodies.get(pk)
+        if isinstance(body, Exception):
+            log.error("%s %s can't be rendered: %r", mirror.name, pk, body)
+            body = Serializer.stub(str(pk), repr(body))
+        yield Action(target, document_id(pk), number, body)
