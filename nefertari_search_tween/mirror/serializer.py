@@ -83,7 +83,8 @@ class Serializer:
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)
         for name in data.keys() - self.document_cls.fields().keys():
-            document[name] = self._plain(data[name])
+            if not isinstance(data[name], PLAIN):
+                document[name] = self._plain(data[name])
         if exacts:
             document[EXACT] = exacts
         return document, inexact
