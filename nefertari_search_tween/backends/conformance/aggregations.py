@@ -1,0 +1,547 @@
+"""Aggregations and highlights: passed through, answered as Elasticsearch shapes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nefertari_search_tween.backends.conformance.cases import Cases
+from nefertari_search_tween.backends.conformance.corpus import Index, by_key
+
+TWO_THOUSANDS = {"range": {"year": {"gte": 2000}}}
+
+
+def counts(aggregation: dict[str, Any]) -> list[tuple[Any, int]]:
+    """Key and number of documents of every bucket, in order."""
+    return [(bucket["key"], bucket["doc_count"]) for bucket in aggregation["buckets"]]
+
+
+class AggregationCases(Cases):
+    # The counter of the exact reads
+
+    def test_a_filter_counts(self, films: Index) -> None:
+        watched = {"terms": {"_inexact": ["*", "title", "year"]}}
+        found = films.aggregate(inexact={"filter": watched})
+        assert found == {"inexact": {"doc_count": 1}}
+
+    def test_an_aggregation_looks_at_what_the_query_matches(self, films: Index) -> None:
+        answer = films.search(
+            query=TWO_THOUSANDS,
+            size=2,
+            sort=by_key(),
+            track_total_hits=True,
+            aggs={"seen": {"filter": {"term": {"seen": True}}}},
+        )
+        assert answer["aggregations"]["seen"]["doc_count"] == 5
+        assert answer["hits"]["total"]["value"] == 9
+        assert len(answer["hits"]["hits"]) == 2
+
+    def test_aggregations_is_the_long_name(self, films: Index) -> None:
+        answer = films.search(size=0, aggregations={"all": {"value_count": {"field": "id"}}})
+        assert answer["aggregations"] == {"all": {"value": 12}}
+
+    def test_an_aggregation_of_nothing(self, empty: Index) -> None:
+        found = empty.aggregate(
+            terms={"terms": {"field": "country"}},
+            stats={"stats": {"field": "year"}},
+            most={"max": {"field": "year"}},
+            inexact={"filter": {"terms": {"_inexact": ["*"]}}},
+            years={"histogram": {"field": "year", "interval": 10}},
+        )
+        assert found["terms"]["buckets"] == []
+        assert found["stats"] == {"count": 0, "min": None, "max": None, "avg": None, "sum": 0.0}
+        assert found["most"] == {"value": None}
+        assert found["inexact"] == {"doc_count": 0}
+        assert found["years"] == {"buckets": []}
+
+    # Terms
+
+    def test_terms_of_a_keyword(self, films: Index) -> None:
+        found = films.aggregate(country={"terms": {"field": "country"}})["country"]
+        assert found == {
+            "doc_count_error_upper_bound": 0,
+            "sum_other_doc_count": 0,
+            "buckets": [
+                {"key": "United States", "doc_count": 4},
+                {"key": "Japan", "doc_count": 2},
+                {"key": "", "doc_count": 1},
+                {"key": "France", "doc_count": 1},
+                {"key": "Russia", "doc_count": 1},
+            ],
+        }
+
+    def test_terms_of_several_values(self, films: Index) -> None:
+        found = films.aggregate(genres={"terms": {"field": "genres.keyword"}})["genres"]
+        assert counts(found) == [
+            ("action", 3),
+            ("animation", 2),
+            ("drama", 2),
+            ("family", 2),
+            ("comedy", 1),
+        ]
+
+    def test_the_most_frequent_terms(self, films: Index) -> None:
+        found = films.aggregate(country={"terms": {"field": "country", "size": 2}})["country"]
+        assert counts(found) == [("United States", 4), ("Japan", 2)]
+        assert found["sum_other_doc_count"] == 3
+
+    def test_terms_of_numbers(self, films: Index) -> None:
+        found = films.aggregate(
+            years={"terms": {"field": "year", "size": 3}}, ratings={"terms": {"field": "rating"}}
+        )
+        assert counts(found["years"]) == [(2001, 3), (2008, 2), (-5, 1)]
+        assert counts(found["ratings"])[0] == (8.6, 2)
+
+    def test_terms_of_true_and_false(self, films: Index) -> None:
+        found = films.aggregate(seen={"terms": {"field": "seen"}})["seen"]
+        assert found["buckets"] == [
+            {"key": 1, "key_as_string": "true", "doc_count": 5},
+            {"key": 0, "key_as_string": "false", "doc_count": 3},
+        ]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"order": {"_key": "asc"}, "size": 3}, [("", 1), ("France", 1), ("Japan", 2)]),
+            ({"order": {"_key": "desc"}, "size": 2}, [("United States", 4), ("Russia", 1)]),
+            (
+                {"order": {"_count": "asc"}},
+                [("", 1), ("France", 1), ("Russia", 1), ("Japan", 2), ("United States", 4)],
+            ),
+            (
+                {"order": [{"_count": "desc"}, {"_key": "desc"}], "size": 3},
+                [("United States", 4), ("Japan", 2), ("Russia", 1)],
+            ),
+            ({"missing": "nowhere", "size": 2}, [("United States", 4), ("nowhere", 3)]),
+            ({"min_doc_count": 2}, [("United States", 4), ("Japan", 2)]),
+            ({"include": ["Japan", "France"]}, [("Japan", 2), ("France", 1)]),
+            ({"exclude": ["United States", "Japan", ""]}, [("France", 1), ("Russia", 1)]),
+        ],
+    )
+    def test_terms_are_ordered_and_narrowed(
+        self, films: Index, options: dict[str, Any], expected: list[tuple[str, int]]
+    ) -> None:
+        found = films.aggregate(country={"terms": {"field": "country", **options}})["country"]
+        assert counts(found) == expected
+
+    def test_terms_ordered_by_what_is_inside(self, films: Index) -> None:
+        found = films.aggregate(
+            country={
+                "terms": {"field": "country", "order": {"newest": "desc"}, "size": 3},
+                "aggs": {"newest": {"max": {"field": "year"}}},
+            }
+        )["country"]
+        assert [(b["key"], b["newest"]["value"]) for b in found["buckets"]] == [
+            ("United States", 2010.0),
+            ("Russia", 2004.0),
+            ("France", 2001.0),
+        ]
+
+    def test_terms_of_an_unknown_field_are_none(self, films: Index) -> None:
+        assert films.aggregate(none={"terms": {"field": "no_such_field"}})["none"]["buckets"] == []
+
+    # Ranges and histograms
+
+    def test_ranges(self, films: Index) -> None:
+        ranges = [{"to": 2001}, {"from": 2001, "to": 2008}, {"key": "new", "from": 2008}]
+        found = films.aggregate(years={"range": {"field": "year", "ranges": ranges}})["years"]
+        assert found["buckets"] == [
+            {"key": "*-2001.0", "to": 2001.0, "doc_count": 2},
+            {"key": "2001.0-2008.0", "from": 2001.0, "to": 2008.0, "doc_count": 5},
+            {"key": "new", "from": 2008.0, "doc_count": 4},
+        ]
+
+    def test_keyed_ranges(self, films: Index) -> None:
+        options = {"field": "rating", "keyed": True, "ranges": [{"to": 7}, {"from": 7}]}
+        found = films.aggregate(ratings={"range": options})["ratings"]["buckets"]
+        assert {key: bucket["doc_count"] for key, bucket in found.items()} == {
+            "*-7.0": 4,
+            "7.0-*": 7,
+        }
+
+    def test_ranges_of_dates(self, films: Index) -> None:
+        options = {
+            "field": "released",
+            "format": "yyyy-MM-dd",
+            "ranges": [{"to": "2001-06-01"}, {"from": "2001-06-01"}],
+        }
+        found = films.aggregate(released={"date_range": options})["released"]["buckets"]
+        assert found == [
+            {
+                "key": "*-2001-06-01",
+                "to": 991_353_600_000.0,
+                "to_as_string": "2001-06-01",
+                "doc_count": 2,
+            },
+            {
+                "key": "2001-06-01-*",
+                "from": 991_353_600_000.0,
+                "from_as_string": "2001-06-01",
+                "doc_count": 4,
+            },
+        ]
+
+    def test_a_histogram_has_no_gaps(self, films: Index) -> None:
+        options = {"field": "year", "interval": 10}
+        found = films.aggregate(
+            years={"filter": TWO_THOUSANDS, "aggs": {"decades": {"histogram": options}}}
+        )
+        assert found["years"]["decades"]["buckets"] == [
+            {"key": 2000.0, "doc_count": 7},
+            {"key": 2010.0, "doc_count": 2},
+        ]
+        since = {"range": {"year": {"gte": 1980}}}
+        found = films.aggregate(
+            years={"filter": since, "aggs": {"decades": {"histogram": options}}}
+        )
+        assert counts(found["years"]["decades"]) == [
+            (1980.0, 1),
+            (1990.0, 0),
+            (2000.0, 7),
+            (2010.0, 2),
+        ]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"interval": 2}, [(0.0, 2), (2.0, 0), (4.0, 0), (6.0, 4), (8.0, 5)]),
+            ({"interval": 2, "min_doc_count": 1}, [(0.0, 2), (6.0, 4), (8.0, 5)]),
+            (
+                {"interval": 2, "offset": 1, "min_doc_count": 1},
+                [(-1.0, 2), (5.0, 2), (7.0, 6), (9.0, 1)],
+            ),
+            (
+                {"interval": 0.5, "min_doc_count": 2},
+                [(0.0, 2), (6.0, 2), (7.0, 2), (8.0, 2), (8.5, 2)],
+            ),
+            ({"interval": 5, "missing": 100, "min_doc_count": 1}, [(0.0, 2), (5.0, 9), (100.0, 1)]),
+            ({"interval": 5, "order": {"_key": "desc"}}, [(5.0, 9), (0.0, 2)]),
+        ],
+    )
+    def test_histograms(
+        self, films: Index, options: dict[str, Any], expected: list[tuple[float, int]]
+    ) -> None:
+        found = films.aggregate(ratings={"histogram": {"field": "rating", **options}})["ratings"]
+        # -0.0 and 0.0 are one bucket.
+        assert [(key + 0.0, count) for key, count in counts(found)] == expected
+
+    def test_a_histogram_of_dates(self, films: Index) -> None:
+        options = {"field": "released", "calendar_interval": "year", "min_doc_count": 1}
+        found = films.aggregate(released={"date_histogram": options})["released"]
+        assert found["buckets"] == [
+            {"key": 378_691_200_000, "key_as_string": "1982-01-01T00:00:00.000Z", "doc_count": 1},
+            {"key": 978_307_200_000, "key_as_string": "2001-01-01T00:00:00.000Z", "doc_count": 2},
+            {"key": 1_199_145_600_000, "key_as_string": "2008-01-01T00:00:00.000Z", "doc_count": 2},
+            {"key": 1_262_304_000_000, "key_as_string": "2010-01-01T00:00:00.000Z", "doc_count": 1},
+        ]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (
+                {"calendar_interval": "month", "format": "yyyy-MM"},
+                [
+                    ("1982-12", 1),
+                    ("2001-04", 1),
+                    ("2001-07", 1),
+                    ("2008-06", 1),
+                    ("2008-07", 1),
+                    ("2010-06", 1),
+                ],
+            ),
+            (
+                {"calendar_interval": "quarter", "format": "yyyy-MM-dd"},
+                [
+                    ("1982-10-01", 1),
+                    ("2001-04-01", 1),
+                    ("2001-07-01", 1),
+                    ("2008-04-01", 1),
+                    ("2008-07-01", 1),
+                    ("2010-04-01", 1),
+                ],
+            ),
+            (
+                {"calendar_interval": "day", "format": "yyyy-MM-dd"},
+                [
+                    ("1982-12-17", 1),
+                    ("2001-04-25", 1),
+                    ("2001-07-20", 1),
+                    ("2008-06-27", 1),
+                    ("2008-07-18", 1),
+                    ("2010-06-23", 1),
+                ],
+            ),
+            (
+                {"calendar_interval": "week", "format": "yyyy-MM-dd"},
+                [
+                    ("1982-12-13", 1),
+                    ("2001-04-23", 1),
+                    ("2001-07-16", 1),
+                    ("2008-06-23", 1),
+                    ("2008-07-14", 1),
+                    ("2010-06-21", 1),
+                ],
+            ),
+            (
+                {"fixed_interval": "3650d", "format": "yyyy"},
+                [("1979", 1), ("1999", 4), ("2009", 1)],
+            ),
+        ],
+    )
+    def test_histograms_of_dates(
+        self, films: Index, options: dict[str, Any], expected: list[tuple[str, int]]
+    ) -> None:
+        options = {"field": "released", "min_doc_count": 1, **options}
+        found = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
+        assert [(each["key_as_string"], each["doc_count"]) for each in found] == expected
+
+    def test_a_histogram_of_dates_has_no_gaps(self, films: Index) -> None:
+        options = {"field": "released", "calendar_interval": "year", "format": "yyyy"}
+        found = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
+        assert [each["key_as_string"] for each in found] == [str(y) for y in range(1982, 2011)]
+        assert sum(each["doc_count"] for each in found) == 6
+
+    # Numbers
+
+    def test_stats(self, films: Index) -> None:
+        found = films.aggregate(years={"stats": {"field": "year"}})["years"]
+        assert found == {
+            "count": 11,
+            "min": -5.0,
+            "max": 2012.0,
+            "avg": pytest.approx(20024 / 11),
+            "sum": 20024.0,
+        }
+
+    @pytest.mark.parametrize(
+        ("kind", "expected"),
+        [
+            ("min", -5.0),
+            ("max", 2012.0),
+            ("sum", 20024.0),
+            ("avg", 20024 / 11),
+            ("value_count", 11),
+        ],
+    )
+    def test_single_numbers(self, films: Index, kind: str, expected: float) -> None:
+        found = films.aggregate(year={kind: {"field": "year"}})["year"]
+        assert found == {"value": pytest.approx(expected)}
+
+    def test_numbers_of_dates(self, films: Index) -> None:
+        found = films.aggregate(first={"min": {"field": "released"}})["first"]
+        assert found == {
+            "value": 408_931_200_000.0,
+            "value_as_string": "1982-12-17T00:00:00.000Z",
+        }
+
+    def test_extended_stats(self, films: Index) -> None:
+        found = films.aggregate(years={"extended_stats": {"field": "rating"}})["years"]
+        assert found["count"] == 11
+        assert found["sum"] == pytest.approx(70.1)
+        assert found["variance"] == pytest.approx(
+            found["sum_of_squares"] / 11 - (found["sum"] / 11) ** 2
+        )
+        assert found["std_deviation"] == pytest.approx(found["variance"] ** 0.5)
+
+    @pytest.mark.parametrize(
+        ("field", "expected"),
+        [("country", 5), ("genres.keyword", 5), ("year", 8), ("seen", 2), ("no_such_field", 0)],
+    )
+    def test_cardinality(self, films: Index, field: str, expected: int) -> None:
+        found = films.aggregate(distinct={"cardinality": {"field": field}})["distinct"]
+        assert found == {"value": expected}
+
+    def test_percentiles(self, empty: Index) -> None:
+        empty.write({str(number): {"year": number} for number in range(101)})
+        found = empty.aggregate(years={"percentiles": {"field": "year"}})["years"]["values"]
+        assert list(found) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
+        for name, value in found.items():
+            assert value == pytest.approx(float(name), abs=1.0)
+
+    def test_chosen_percentiles(self, empty: Index) -> None:
+        empty.write({str(number): {"year": number} for number in range(101)})
+        options = {"field": "year", "percents": [0, 50, 100], "keyed": False}
+        found = empty.aggregate(years={"percentiles": options})["years"]["values"]
+        assert [each["key"] for each in found] == [0.0, 50.0, 100.0]
+        assert [each["value"] for each in found] == pytest.approx([0, 50, 100], abs=1.0)
+
+    # Filters and what is inside
+
+    def test_named_filters(self, films: Index) -> None:
+        filters = {
+            "knights": {"match_phrase": {"title": {"query": "knight"}}},
+            "japan": {"term": {"country": "Japan"}},
+        }
+        found = films.aggregate(some={"filters": {"filters": filters}})["some"]
+        assert found == {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}}
+
+    def test_filters_and_the_rest(self, films: Index) -> None:
+        filters = [{"term": {"country": "Japan"}}, {"term": {"seen": True}}]
+        options = {"filters": filters, "other_bucket": True}
+        found = films.aggregate(some={"filters": options})["some"]
+        assert [each["doc_count"] for each in found["buckets"]] == [2, 5, 7]
+
+    def test_documents_without_a_value(self, films: Index) -> None:
+        assert films.aggregate(none={"missing": {"field": "seen"}}) == {"none": {"doc_count": 4}}
+
+    def test_the_whole_index(self, films: Index) -> None:
+        answer = films.search(
+            query={"term": {"country": "Japan"}},
+            size=0,
+            aggs={"all": {"global": {}, "aggs": {"years": {"max": {"field": "year"}}}}},
+        )
+        assert answer["aggregations"] == {"all": {"doc_count": 12, "years": {"value": 2012.0}}}
+
+    def test_three_levels(self, films: Index) -> None:
+        found = films.aggregate(
+            seen={
+                "terms": {"field": "seen"},
+                "aggs": {
+                    "decade": {
+                        "histogram": {"field": "year", "interval": 10, "min_doc_count": 1},
+                        "aggs": {
+                            "rating": {"avg": {"field": "rating"}},
+                            "countries": {"terms": {"field": "country"}},
+                        },
+                    }
+                },
+            }
+        )["seen"]["buckets"]
+        assert [
+            (
+                each["key_as_string"],
+                [
+                    (decade["key"], decade["rating"]["value"], counts(decade["countries"]))
+                    for decade in each["decade"]["buckets"]
+                ],
+            )
+            for each in found
+        ] == [
+            (
+                "true",
+                [(2000.0, pytest.approx(8.35), [("Japan", 2), ("United States", 2)])],
+            ),
+            (
+                "false",
+                [
+                    (1980.0, pytest.approx(7.1), [("United States", 1)]),
+                    (2000.0, pytest.approx(8.3), [("France", 1)]),
+                ],
+            ),
+        ]
+
+    def test_nested_documents(self, films: Index) -> None:
+        found = films.aggregate(
+            directors={
+                "nested": {"path": "directors"},
+                "aggs": {
+                    "names": {"terms": {"field": "directors.name.keyword"}},
+                    "oldest": {"min": {"field": "directors.born"}},
+                    "awards": {
+                        "nested": {"path": "directors.awards"},
+                        "aggs": {"names": {"terms": {"field": "directors.awards.name.keyword"}}},
+                    },
+                },
+            }
+        )["directors"]
+        assert found["doc_count"] == 5
+        assert found["oldest"] == {"value": 1936.0}
+        assert counts(found["names"]) == [
+            ("Hayao Miyazaki", 2),
+            ("Christopher Nolan", 1),
+            ("Frank Oz", 1),
+            ("Jim Henson", 1),
+        ]
+        assert found["awards"]["doc_count"] == 6
+        assert counts(found["awards"]["names"]) == [("Oscar", 3), ("Golden Bear", 2), ("Hugo", 1)]
+
+    def test_from_nested_documents_back_to_the_films(self, films: Index) -> None:
+        found = films.aggregate(
+            awards={
+                "nested": {"path": "directors.awards"},
+                "aggs": {
+                    "oscars": {
+                        "filter": {"term": {"directors.awards.name.keyword": "Oscar"}},
+                        "aggs": {
+                            "films": {
+                                "reverse_nested": {},
+                                "aggs": {"rating": {"max": {"field": "rating"}}},
+                            }
+                        },
+                    }
+                },
+            }
+        )["awards"]["oscars"]
+        assert found == {
+            "doc_count": 3,
+            "films": {"doc_count": 3, "rating": {"value": 8.6}},
+        }
+
+    def test_the_first_documents_of_each(self, films: Index) -> None:
+        best = {"size": 1, "sort": [{"rating": {"order": "desc"}}], "_source": ["title"]}
+        found = films.aggregate(
+            country={
+                "terms": {"field": "country", "size": 1},
+                "aggs": {"best": {"top_hits": best}},
+            }
+        )["country"]["buckets"][0]
+        (hit,) = found["best"]["hits"]["hits"]
+        assert hit["_source"] == {"title": "The Dark Knight"}
+
+    # Highlights
+
+    def highlights(self, films: Index, query: dict[str, Any], **options: Any) -> dict[str, Any]:
+        answer = films.search(query=query, highlight=options)
+        return {hit["_id"]: hit.get("highlight") for hit in answer["hits"]["hits"]}
+
+    def test_words_are_highlighted(self, films: Index) -> None:
+        query = {"match_phrase": {"title": {"query": "dark knight"}}}
+        found = self.highlights(films, query, fields={"title": {}})
+        assert {
+            key: value["title"][0].replace("</em> <em>", " ") for key, value in found.items()
+        } == {
+            "2": "The <em>Dark Knight</em>",
+            "11": "<em>dark knight</em>",
+        }
+
+    def test_every_occurrence_is_highlighted(self, films: Index) -> None:
+        query = {"match": {"plot": {"query": "dark city", "operator": "and"}}}
+        found = self.highlights(films, query, fields={"plot": {"number_of_fragments": 0}})
+        assert found == {
+            "2": {
+                "plot": [
+                    "Batman faces the Joker in a <em>dark</em> <em>city</em>. "
+                    "The <em>city</em> of Gotham is <em>dark</em>."
+                ]
+            }
+        }
+
+    def test_highlights_have_tags_of_their_own(self, films: Index) -> None:
+        query = {"match_phrase": {"title": {"query": "amélie"}}}
+        found = self.highlights(
+            films, query, pre_tags=["<b>"], post_tags=["</b>"], fields={"title": {}}
+        )
+        assert found == {"6": {"title": ["<b>Amélie</b>"]}}
+
+    def test_fields_without_a_match_are_not_highlighted(self, films: Index) -> None:
+        query = {"match_phrase": {"title": {"query": "knight"}}}
+        found = self.highlights(films, query, fields={"plot": {}, "title": {}})
+        assert found["4"] == {"title": ["<em>Knight</em> and Day"]}
+        assert set(found) == {"2", "4", "11"}
+
+    def test_prefixes_and_near_words_are_highlighted(self, films: Index) -> None:
+        query: dict[str, Any] = {
+            "wildcard": {"title": {"value": "cryst*", "case_insensitive": True}}
+        }
+        found = self.highlights(films, query, fields={"title": {}})
+        assert found == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
+        query = {"match": {"title": {"query": "cristal", "fuzziness": "AUTO", "operator": "and"}}}
+        found = self.highlights(films, query, fields={"title": {}})
+        assert found == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
+
+    def test_html_is_escaped_when_asked_for(self, empty: Index) -> None:
+        empty.write({"1": {"title": "Tom & <i>Jerry</i>"}})
+        query = {"match_phrase": {"title": {"query": "jerry"}}}
+        found = self.highlights(empty, query, encoder="html", fields={"title": {}})
+        assert found == {"1": {"title": ["Tom &amp; &lt;i&gt;<em>Jerry</em>&lt;&#x2F;i&gt;"]}}

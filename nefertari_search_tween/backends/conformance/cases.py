@@ -1,0 +1,65 @@
+"""What all cases have in common: names of their own, an empty index, the films."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.backends.conformance.corpus import (
+    FILMS,
+    MAPPING,
+    Index,
+    document,
+    write_alias,
+)
+
+
+class Cases:
+    """Fixtures of the cases; they take ``backend`` from the subclass."""
+
+    #: of every index that the cases create
+    index_settings: dict[str, Any] = {
+        "index.gc_deletes": "1h",
+        "index.max_result_window": 10_000,
+        "index.number_of_replicas": 0,
+    }
+
+    def connect(self, url: str, timeout: float) -> Backend:
+        """A backend whose server is (or is not) at *url*; for faults made at the wire."""
+        pytest.skip(f"{type(self).__name__} has no server: connect() is not given")
+
+    @classmethod
+    def create(cls, backend: Backend, prefix: str, mapping: dict[str, Any] = MAPPING) -> Index:
+        """A new index with its two aliases."""
+        alias = f"{prefix}-{uuid.uuid4().hex[:8]}"
+        name = f"{alias}-000001"
+        backend.create_index(name, mapping, cls.index_settings, [alias, write_alias(name)])
+        return Index(backend, name, alias)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def prefix(cls, backend: Backend) -> Iterator[str]:
+        """What the names of a class's indices begin with; they are deleted afterwards."""
+        prefix = f"conformance-{uuid.uuid4().hex[:8]}"
+        yield prefix
+        for name in backend.indices(f"{prefix}*"):
+            backend.delete_index(name)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def films(cls, backend: Backend, prefix: str) -> Index:
+        """The films, to be read only."""
+        films = cls.create(backend, prefix)
+        films.write({key: document(key, film) for key, film in FILMS.items()})
+        return films
+
+    @pytest.fixture
+    def empty(self, backend: Backend, prefix: str) -> Iterator[Index]:
+        """An index of the case's own."""
+        index = self.create(backend, prefix)
+        yield index
+        backend.delete_index(index.name)

@@ -1,0 +1,229 @@
+"""The documents that the cases search: a handful of films, mapped as mirrors are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Action, Backend, Outcome
+
+KEYWORD = {"type": "keyword", "ignore_above": 8191}
+TEXT = {"type": "text", "fields": {"keyword": KEYWORD}}
+LONG = {"type": "long", "ignore_malformed": True}
+DOUBLE = {"type": "double", "ignore_malformed": True}
+DATE = {
+    "type": "date",
+    "format": "date_optional_time||epoch_millis",
+    "ignore_malformed": True,
+}
+TIME = {"type": "date", "format": "HH:mm:ss", "ignore_malformed": True}
+STORED_ONLY = {"type": "object", "enabled": False}
+
+MAPPING: dict[str, Any] = {
+    "dynamic": False,
+    "_meta": {"model": "Film", "format": 1, "fingerprint": "f" * 64},
+    "properties": {
+        "id": LONG,
+        "title": TEXT,
+        "plot": TEXT,
+        "genres": TEXT,
+        "country": KEYWORD,
+        "year": LONG,
+        "rating": DOUBLE,
+        "seen": {"type": "boolean"},
+        "released": DATE,
+        "length": TIME,
+        "directors": {
+            "type": "nested",
+            "properties": {
+                "name": TEXT,
+                "born": LONG,
+                "awards": {"type": "nested", "properties": {"name": TEXT, "year": LONG}},
+            },
+        },
+        "extra": STORED_ONLY,
+        "_exact": {"properties": {"released": {"type": "long"}, "rating": {"type": "double"}}},
+        "_inexact": KEYWORD,
+        "_pk": KEYWORD,
+        "_type": KEYWORD,
+        "_rejected": STORED_ONLY,
+    },
+}
+
+MIYAZAKI = {
+    "name": "Hayao Miyazaki",
+    "born": 1941,
+    "awards": [{"name": "Oscar", "year": 2003}, {"name": "Golden Bear", "year": 2002}],
+}
+NOLAN: dict[str, Any] = {"name": "Christopher Nolan", "born": 1970, "awards": []}
+HENSON = {"name": "Jim Henson", "born": 1936, "awards": [{"name": "Hugo", "year": 1983}]}
+OZ = {"name": "Frank Oz", "born": 1944, "awards": [{"name": "Oscar", "year": 1999}]}
+
+#: Every film has its id as ``id``, ``_pk`` and document id; what is absent is null or missing.
+FILMS: dict[str, dict[str, Any]] = {
+    "1": {
+        "title": "Spirited Away",
+        "plot": "A girl wanders into a world of spirits.",
+        "genres": ["animation", "family"],
+        "country": "Japan",
+        "year": 2001,
+        "rating": 8.6,
+        "seen": True,
+        "released": "2001-07-20T00:00:00Z",
+        "length": "02:05:00",
+        "directors": [MIYAZAKI],
+        "extra": {"b": [1, {"c": None}], "a": "not searched"},
+        "_exact": {"released": 995_587_200_000_001},
+    },
+    "2": {
+        "title": "The Dark Knight",
+        "plot": "Batman faces the Joker in a dark city. The city of Gotham is dark.",
+        "genres": ["action", "drama"],
+        "country": "United States",
+        "year": 2008,
+        "rating": 9.0,
+        "seen": True,
+        "released": "2008-07-18T12:30:00Z",
+        "length": "02:32:00",
+        "directors": [NOLAN],
+        "_exact": {"released": 1_216_384_200_000_000},
+    },
+    "3": {
+        "title": "The Dark Crystal",
+        "plot": "A Gelfling looks for a shard of a crystal.",
+        "genres": ["family"],
+        "country": "United States",
+        "year": 1982,
+        "rating": 7.1,
+        "seen": False,
+        "released": "1982-12-17T00:00:00Z",
+        "length": "01:33:00",
+        "directors": [HENSON, OZ],
+    },
+    "4": {
+        "title": "Knight and Day",
+        "plot": "An agent on the run, by day and by night.",
+        "genres": ["action"],
+        "country": "United States",
+        "year": 2010,
+        "rating": 6.3,
+        "seen": None,
+        "released": "2010-06-23T23:59:59Z",
+        "directors": [],
+    },
+    "5": {
+        "title": "Spider-Man",
+        "plot": "A spider bites a shy boy.",
+        "genres": ["action"],
+        "country": "United States",
+        "year": 2002,
+        "rating": 7.4,
+        "seen": True,
+    },
+    "6": {
+        "title": "Amélie",
+        "plot": "Une jeune fille change la vie des autres à Paris.",
+        "genres": ["comedy", "drama"],
+        "country": "France",
+        "year": 2001,
+        "rating": 8.3,
+        "seen": False,
+        "released": "2001-04-25T00:00:00Z",
+    },
+    "7": {
+        "title": "千と千尋の神隠し",
+        "genres": [],
+        "country": "Japan",
+        "year": 2001,
+        "rating": None,
+        "seen": True,
+        "directors": [MIYAZAKI],
+    },
+    "8": {"title": "Ночной дозор", "country": "Russia", "year": 2004, "rating": 6.4},
+    "9": {"title": "", "country": "", "year": None, "rating": 0.0, "seen": False},
+    "10": {"year": -5, "rating": -0.0, "_inexact": ["title", "plot"]},
+    "11": {"title": "dark knight", "plot": "knight dark", "year": 2012, "rating": 8.6},
+    "12": {
+        "title": "WALL·E",
+        "plot": "A robot tidies the Earth; 2,805 AD. It can't stop.",
+        "genres": ["animation"],
+        "year": 2008,
+        "rating": 8.4,
+        "seen": True,
+        "released": "2008-06-27T00:00:00.500Z",
+    },
+}
+ALL = set(FILMS)
+
+
+def document(key: str, film: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": int(key), "_pk": key, "_type": "Film", **film}
+
+
+class Index:
+    """One index of a case, searched by its alias and written by another, as mirrors are.
+
+    :param name: of the index; its two aliases begin with it.
+    """
+
+    def __init__(self, backend: Backend, name: str, alias: str) -> None:
+        self.backend = backend
+        self.name = name
+        self.alias = alias
+        self.write_alias = write_alias(name)
+
+    def action(self, key: str, body: Optional[Mapping[str, Any]], version: int = 1) -> Action:
+        """A write of *body* (None: a delete)."""
+        text = None if body is None else json.dumps(body).encode()
+        return Action(self.write_alias, key, version, text)
+
+    def bulk(self, actions: Iterable[Action], chunk_size: int = 500) -> list[Outcome]:
+        return list(self.backend.bulk(actions, chunk_size))
+
+    def write(self, documents: Mapping[str, Mapping[str, Any]], version: int = 1) -> None:
+        """Store *documents*, all of them, and make them visible."""
+        outcomes = self.bulk(self.action(key, body, version) for key, body in documents.items())
+        errors = [outcome for outcome in outcomes if outcome.error is not None]
+        assert not errors
+        self.backend.refresh(self.alias)
+
+    def search(self, **body: Any) -> dict[str, Any]:
+        return self.backend.search(self.alias, body)
+
+    def hits(self, **body: Any) -> list[str]:
+        """Ids of the hits, in their order."""
+        return [hit["_id"] for hit in self.search(**{"size": 100, **body})["hits"]["hits"]]
+
+    def found(self, query: Mapping[str, Any]) -> set[str]:
+        """Ids of the documents that *query* matches."""
+        return set(self.hits(query=query))
+
+    def aggregate(self, **aggregations: Any) -> dict[str, Any]:
+        answer = self.search(size=0, aggs=aggregations)
+        found: dict[str, Any] = answer["aggregations"]
+        return found
+
+    def scan(self, chunk_size: int, **body: Any) -> Iterator[list[str]]:
+        for chunk in self.backend.scan(self.alias, body, chunk_size):
+            yield [hit["_id"] for hit in chunk]
+
+    def state(self) -> dict[str, Any]:
+        """Everything in it that is visible after a refresh: id -> source."""
+        self.backend.refresh(self.alias)
+        hits = self.search(size=1000)["hits"]["hits"]
+        return {hit["_id"]: hit["_source"] for hit in hits}
+
+
+def write_alias(index: str) -> str:
+    """The alias that writes go to.
+
+    Its upper-case letters are what keeps a server from making an index of that name when the
+    alias is gone: see docs/backends.rst.
+    """
+    return f"{index}-WRITE"
+
+
+def by_key(*keys: str) -> list[dict[str, Any]]:
+    """Sort clauses: *keys* ascending, then the id."""
+    return [*({key: {"order": "asc"}} for key in keys), {"id": {"order": "asc"}}]
