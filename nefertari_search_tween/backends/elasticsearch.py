@@ -34,6 +34,20 @@ PROBE_TIMEOUT_SECONDS = 1.0
 BULK_BYTES = 10 * 1024 * 1024
 
 
+class _OnceIsEnough(logging.Filter):
+    """Keeps the client from logging every attempt to reach a node that is down.
+
+    With a traceback each, they flood the log of an application for as long as the server is
+    away; the breaker says it once (see mirror/health.py).
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "has failed for" not in str(record.msg)
+
+
+_once_is_enough = _OnceIsEnough()
+
+
 class ElasticsearchBackend:
     """See :class:`~nefertari_search_tween.backends.base.Backend`.
 
@@ -46,6 +60,7 @@ class ElasticsearchBackend:
 
     def __init__(self, hosts: Iterable[str], sniff: bool = False, timeout: float = 5.0) -> None:
         self.timeout = timeout
+        logging.getLogger("elastic_transport.node_pool").addFilter(_once_is_enough)
         self.client = elasticsearch.Elasticsearch(
             list(hosts),
             sniff_on_start=sniff,
@@ -128,8 +143,9 @@ class ElasticsearchBackend:
                     "require_alias": True,
                 }
                 if action.body is None:
-                    # Deletes can't ask for require_alias; deleting from a missing index
-                    # with an external version would create it, so callers look first.
+                    # A delete can't ask for require_alias: in an index that went away this
+                    # very moment it creates one. Callers look first (indexing/indexer.py), and
+                    # what it made all the same is removed by the next build.
                     del header["require_alias"]
                     operations.append({"delete": header})
                 else:

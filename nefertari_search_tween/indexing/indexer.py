@@ -87,15 +87,18 @@ class Indexer:
         return settled
 
     def _index(self, mirror: Mirror, number: int, pks: list[Any], timeout: Optional[float]) -> None:
+        bodies = mirror.reader.read(pks)
+        if len(bodies) < len(pks):
+            # A delete must not meet an index that is gone: it would make a new one.
+            self._targets.pop(mirror.name, None)
         targets = self.targets(mirror)
         if not targets:
             # Nothing is built: whoever builds it scans the state that was committed before
             # this moment (see rebuild.py), so there is nothing to remember.
             return
-        bodies = mirror.reader.read(pks)
         if self._write(mirror, targets, number, bodies, pks, timeout).target_missing:
             # An index went away between look-up and write.
-            del self._targets[mirror.name]
+            self._targets.pop(mirror.name, None)
             targets = self.targets(mirror)
             if self._write(mirror, targets, number, bodies, pks, timeout).target_missing:
                 raise BackendError(f"the indices of {mirror.name} change faster than one bulk")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Optional
 
 from nefertari_search_tween.exceptions import SearchUnavailable
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 4.0
@@ -39,11 +42,15 @@ class Breaker:
 
     def failed(self) -> None:
         """The backend does not answer."""
+        if not self.open:
+            log.warning("the search server does not answer; collections are read from the primary")
         self.open = True
         self._start_prober()
 
     def answered(self) -> None:
         """The backend answers."""
+        if self.open:
+            log.warning("the search server answers again")
         self.open = False
 
     def _start_prober(self) -> None:

@@ -195,6 +195,8 @@ class Mirrors:
         """
         numbers = [int(name[-6:]) for name in self.concrete(mirror)]
         name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
+        # A delete that came too late may have made an index of that name.
+        self.backend.delete_index(write_alias(name))
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
         self.backend.create_index(name, mirror.mapping, self.index_settings, aliases)
         return name
@@ -214,11 +216,7 @@ class Mirrors:
                     continue
             except BackendError as error:
                 self.breaker.failed()
-                log.warning(
-                    "the search server does not answer; collections are read from the primary "
-                    "until it does: %s",
-                    error,
-                )
+                log.warning("mirrors could not be looked at: %s", error)
                 return
             log.warning(
                 "the search index of %s is %s: run `nefertari-search rebuild`; until then its "
