@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -21,7 +20,6 @@ import pytest
 from webtest import TestApp
 
 from tests.applications import films, load_films
-from tests.conftest import _call, _indices
 
 DOCUMENTATION = Path(__file__).resolve().parents[1] / "docs" / "searching.rst"
 FILMS = 17_472
@@ -1047,27 +1045,18 @@ def encoded(request: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def prefix(elasticsearch_url: str) -> Iterator[str]:
-    """A prefix of index names for this module; its indices are deleted afterwards."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    yield name
-    for index in _indices(elasticsearch_url, name):
-        _call("DELETE", f"{elasticsearch_url}/{index}")
-
-
-@pytest.fixture(scope="module")
 def directory(
-    tmp_path_factory: pytest.TempPathFactory, elasticsearch_url: str, prefix: str
+    tmp_path_factory: pytest.TempPathFactory, elasticsearch_url: str, module_prefix: str
 ) -> Path:
     """Holds the loaded films.sqlite, whose indices are built."""
     path = tmp_path_factory.mktemp("films")
-    load_films(path, elasticsearch_url, prefix)
+    load_films(path, elasticsearch_url, module_prefix)
     return path
 
 
 @pytest.fixture(scope="module")
-def app(directory: Path, elasticsearch_url: str, prefix: str) -> TestApp:
-    return films(directory, elasticsearch_url, prefix)
+def app(directory: Path, elasticsearch_url: str, module_prefix: str) -> TestApp:
+    return films(directory, elasticsearch_url, module_prefix)
 
 
 @pytest.fixture(scope="module")
@@ -1314,3 +1303,36 @@ def test_the_flag(read: str, engine: str, found: int, app: TestApp):
 def test_the_header_says_what_a_search_cost(app: TestApp):
     timing = app.get("/films?q=vertigo").headers["Server-Timing"]
     assert re.fullmatch(r"search;dur=[0-9.]+, search-backend;dur=[0-9]+", timing)
+
+
+# The examples of docs/searching.rst are requests of the table above, or of the tests below it:
+# these here read the file, so that no example in it can be wrong.
+
+EXAMPLE = re.compile(r"^ +GET (/\S.*)\n(?: +-> (\d+) (.*)\n)?", re.MULTILINE)
+EXAMPLES = EXAMPLE.findall(DOCUMENTATION.read_text(encoding="utf-8"))
+
+
+def test_the_documentation_has_examples():
+    assert len([request for request, status, _ in EXAMPLES if not status]) >= 40
+    assert len([request for request, status, _ in EXAMPLES if status]) >= 8
+
+
+def test_what_the_documented_searches_find_is_tested():
+    tested = {read.request for reads in READS.values() for read in reads}
+    for request, status, _ in EXAMPLES:
+        searches = "_search=true" in request or "q=" in request
+        if searches and not status and "_count" not in request and "_fields=" not in request:
+            assert request in tested
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [pytest.param(*example, id=example[0]) for example in EXAMPLES],
+)
+def test_example_of_the_documentation(request_: str, status: str, message: str, app: TestApp):
+    response = app.get(encoded(request_), expect_errors=bool(status))
+    assert response.status_int == int(status or 200)
+    if status:
+        assert response.json["message"] == message
+    elif "_count" not in request_:
+        assert response.json["data"], "an example should find something"
