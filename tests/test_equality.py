@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests import applications
 from tests.comparing import Comparison
 
-FILM_EXAMPLES = 60
-ZOO_EXAMPLES = 40
+FILM_EXAMPLES = 40
+ZOO_EXAMPLES = 45
 STEPS = 25
 LEAST_REQUESTS = 2000
 

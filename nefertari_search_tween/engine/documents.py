@@ -124,7 +124,7 @@ class BaseDocument(BaseMixin):
         if loaded is not None:
             return getattr(loaded, name)
         field = self.fields()[name]
-        if isinstance(field, Relationship) or not field.restorable or name not in self._source:
+        if isinstance(field, Relationship) or name not in self._source or self._opaque(name):
             return getattr(self.primary_object(), name)
         return restored(field, self._source, name)
 
@@ -150,7 +150,18 @@ class BaseDocument(BaseMixin):
         """What the primary's ``to_dict`` gives: values by name, ``_type`` and ``_pk``."""
         if self._loaded is not None:
             return self._loaded.to_dict(**kwargs)
-        return self.rendered(self._source)
+        result = self.rendered(self._source)
+        for name in result:
+            if self._opaque(name):
+                result[name] = getattr(self.primary_object(), name)
+        return result
+
+    def _opaque(self, name: str) -> bool:
+        """True for a value that can't be made of what was stored (a pickled object)."""
+        field = self.fields().get(name)
+        if field is None or field.restorable or self._source[name] is None:
+            return False
+        return self._source.get(EXACT, {}).get(name) is not True
 
     @classmethod
     def rendered(cls, source: dict[str, Any], depth: Optional[int] = None) -> Any:

@@ -294,7 +294,10 @@ class BinaryField(BaseField):
 
 
 class PickleField(BaseField):
-    """Any Python object; rendered as JSON where it can be, not searchable."""
+    """Any Python object; rendered as JSON where it can be, not searchable.
+
+    Its exact form is True where the JSON is the value; other values are the primary's to give.
+    """
 
     restorable = False
 

@@ -25,6 +25,15 @@ def document_id(pk: Any) -> str:
     return "sha256:" + hashlib.sha256(encoded).hexdigest()
 
 
+def is_json(value: Any) -> bool:
+    """True when *value* comes back from JSON as it is, types and all."""
+    if type(value) is list:
+        return all(is_json(each) for each in value)
+    if type(value) is dict:
+        return all(type(key) is str and is_json(each) for key, each in value.items())
+    return type(value) in PLAIN
+
+
 class Serializer:
     """Turns what a model's ``to_dict`` gives into the indexed document.
 
@@ -78,6 +87,8 @@ class Serializer:
                 inexact.append(name)
             elif has_exact:
                 exacts[name] = field.to_exact(value)
+            elif not field.restorable and is_json(value):
+                exacts[name] = True
             if deep:
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):

@@ -192,9 +192,13 @@ def _boolean(text: str) -> bool:
 
 
 def _time(text: str) -> str:
-    if not _TIME.match(text):
+    try:
+        time = datetime.time.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or not _TIME.match(text):
         raise Unfit(f"'{_shown(text)}' is not a time (12:30:00)")
-    return text if text.count(":") == 2 else text + ":00"
+    return time.isoformat()
 
 
 _CONVERTERS: dict[str, Callable[[str], Any]] = {

@@ -78,6 +78,8 @@ def search_query(
     if limit is not None:
         body["from"], body["size"] = start, limit
     fields = params.get("_fields") or ""
+    if isinstance(fields, str) and not fields.strip(", "):
+        fields = ""
     body["_source"] = _source(document_cls, fields, scope)
     return SearchQuery(body, "_count" in params, limit is not None, start, fields)
 
@@ -109,7 +111,7 @@ def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Q
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
         return compile_text(value, name, scope, [(target, 1.0)], True, words)
-    words.spend(name)
+    words.spend(name, value)
     if value is None:
         query: Query = {"bool": {"must_not": [leaves.exists(target)]}}
         return query if target.path is None else leaves.nested(target, query)
@@ -206,7 +208,7 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     first = start if start is not None else (page or 0) * limit
     if first + limit > settings.max_result_window:
         raise BadQuery(
-            "_page" if page is not None else "_limit",
+            "_page" if page is not None else "_start" if start is not None else "_limit",
             f"a search shows its first {settings.max_result_window} results only "
             "(nefertari_search.max_result_window)",
         )
@@ -215,9 +217,9 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
 
 def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
     """What the backend sends of each document."""
-    if not fields:
-        return True
     only, exclude = process_fields(fields)
+    if not only and not exclude:
+        return True
     for name in (*only, *exclude):
         if name not in document_cls.fields() and name not in ("_pk", "_type", "_score", "_self"):
             raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")

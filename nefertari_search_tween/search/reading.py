@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from nefertari_search_tween.exceptions import (
     BackendRejected,
     BackendTimeout,
     BackendUnavailable,
+    BadQuery,
     IndexMissing,
     SearchError,
     SearchRefused,
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 CATCH_UP_SECONDS = 1.0
 CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
+HTTP_BAD_REQUEST = 400
 
 
 class Searcher:
@@ -146,7 +149,7 @@ class Searcher:
         current = current or self._own_writes
         if current:
             self._catch_up(mirror)
-        with self._available(mirror, current):
+        with self._available(mirror, current), _regular_expressions(params):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -263,6 +266,20 @@ class Searcher:
                     "behind", f"Changes of {mirror.name} are not searchable yet."
                 )
             threading.Event().wait(CATCH_UP_STEP_SECONDS)
+
+
+@contextmanager
+def _regular_expressions(params: dict[str, Any]) -> Iterator[None]:
+    """What the backend refuses of a caller's regular expression is the caller's to mend."""
+    try:
+        yield
+    except BackendRejected as error:
+        for name, value in params.items():
+            if error.status == HTTP_BAD_REQUEST and re.search(r"/.*/", str(value), re.DOTALL):
+                raise BadQuery(
+                    name, "the search server can't run this regular expression"
+                ) from error
+        raise
 
 
 def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ MAX_TEXT_LENGTH = 8192
 MAX_EDITS = 2
 MAX_SLOP = 100
 MAX_BOOST = 1000
+# Clauses that a fuzzy word or a pattern counts for: each reads many terms.
+EXPANDING = 8
 # Characters of one word or phrase that count as one clause.
 CLAUSE_LENGTH = 255
 # A pattern becomes an automaton in the server's memory, which a long one fills.
@@ -36,6 +38,8 @@ Weighted = tuple[Target, float]
 
 # luqum has the words and + -; these are what nefertari documents besides.
 _SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
+# A ^ without a number behind it, outside quotes.
+_BOOSTS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|\^(?![0-9.])')
 _WILDCARD = re.compile(r"(?<!\\)[*?]")
 _SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
 
@@ -47,9 +51,13 @@ class Words:
         self.settings = settings
         self.left = settings.max_clauses
 
-    def spend(self, parameter: str, text: str = "") -> None:
-        """Count a clause; a phrase counts its words."""
-        self.left -= max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
+    def spend(self, parameter: str, node: Any) -> None:
+        """Count a clause; a phrase counts its words, a pattern the terms it may stand for."""
+        text = str(node)
+        weight = EXPANDING if isinstance(node, (tree.Fuzzy, tree.Regex)) else 1
+        if isinstance(node, tree.Word) and node.value != "*" and node.has_wildcard():
+            weight = EXPANDING
+        self.left -= weight * max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
         if self.left < 0:
             raise BadQuery(
                 parameter, f"more than {self.settings.max_clauses} words, ranges and patterns"
@@ -77,6 +85,8 @@ def compile_text(
         raise BadQuery(parameter, "it is empty")
     if len(text) > MAX_TEXT_LENGTH:
         raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
+    if any(found[0] == "^" for found in _BOOSTS.finditer(text)):
+        raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
     try:
         parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
         return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
@@ -149,7 +159,7 @@ class _Compiler:
         return {"bool": body}
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
-        self.words.spend(self.parameter, str(node))
+        self.words.spend(self.parameter, node)
         make = self._maker(node)
         queries: list[Query] = []
         problem: Optional[Unfit] = None
