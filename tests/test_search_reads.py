@@ -921,6 +921,12 @@ READS: dict[str, list[Read]] = {
             "title = 'Amélie'",
         ),
         Read(
+            "an accent written as a character of its own",
+            "/films?_search=true&title=Ame\u0301lie",
+            {"Amélie"},
+            "title = 'Amélie'",
+        ),
+        Read(
             "letters of other alphabets than one's own",
             "/films?_search=true&director.name=ishirō&title=king",
             {
@@ -1219,6 +1225,11 @@ def test_a_nested_field_in(app: TestApp):
     item = app.get(encoded(read)).json["data"][0]
     assert item["director"]["name"] == "Alfred Hitchcock"
     assert "title" not in item
+
+
+def test_fields_without_a_name_are_all_fields(app: TestApp):
+    whole = app.get("/films?q=title:vertigo").json["data"]
+    assert app.get("/films?q=title:vertigo&_fields=,").json["data"] == whole
 
 
 def test_fields_out(app: TestApp):
