@@ -1,0 +1,182 @@
+"""Dates in the formats that mappings name, as milliseconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Optional
+
+#: first and last millisecond of what was written ("2014" is a whole year)
+Span = tuple[int, int]
+
+DEFAULT_FORMAT = "strict_date_optional_time||epoch_millis"
+_DAY_MS = 86_400_000
+_TIME = (
+    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})"
+    r"(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+)
+_ZONE = r"(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?"
+_OPTIONAL_TIME = re.compile(
+    rf"(?P<year>[+-]?\d{{1,9}})(?:-(?P<month>\d{{1,2}})(?:-(?P<day>\d{{1,2}})"
+    rf"(?:T(?:{_TIME}{_ZONE})?)?)?)?\Z",
+    re.ASCII,
+)
+_STRICT_OPTIONAL_TIME = re.compile(
+    r"(?P<year>[+-]?\d{4,9})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
+    r"(?:T(?:(?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})"
+    rf"(?:[.,](?P<fraction>\d{{1,9}}))?)?)?{_ZONE})?)?)?)?\Z",
+    re.ASCII,
+)
+_CLOCK = re.compile(r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})\Z", re.ASCII)
+_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\Z", re.ASCII)
+_DATE_TIME = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2}) "
+    r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})\Z",
+    re.ASCII,
+)
+_NUMBER = re.compile(r"-?\d{1,18}(?:\.\d+)?\Z", re.ASCII)
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 in the proleptic Gregorian calendar, for any year.
+
+    http://howardhinnant.github.io/date_algorithms.html#days_from_civil
+    """
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+
+
+def month_days(year: int, month: int) -> int:
+    """Days of a month."""
+    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return _MONTH_DAYS[month - 1] + leap
+
+
+def _span(match: re.Match[str]) -> Optional[Span]:
+    part = match.groupdict()
+
+    def number(name: str, default: int) -> int:
+        text = part.get(name)
+        return default if text is None else int(text)
+
+    year, month, day = number("year", 1970), number("month", 1), number("day", 1)
+    hour, minute, second = number("hour", 0), number("minute", 0), number("second", 0)
+    if not 1 <= month <= 12 or not 1 <= day <= month_days(year, month):
+        return None
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    start = _days(year, month, day) * _DAY_MS
+    start += ((hour * 60 + minute) * 60 + second) * 1000
+    fraction = part.get("fraction")
+    if fraction:
+        start += int(fraction.ljust(3, "0")[:3])
+    if "year" in part and part.get("month") is None:
+        length = (_days(year + 1, 1, 1) - _days(year, 1, 1)) * _DAY_MS
+    elif "year" in part and part.get("day") is None:
+        length = month_days(year, month) * _DAY_MS
+    elif part.get("hour") is None:
+        length = _DAY_MS
+    elif part.get("minute") is None:
+        length = 3_600_000
+    elif part.get("second") is None:
+        length = 60_000
+    else:
+        length = 1 if fraction and len(fraction) >= 3 else 1000
+    zone = part.get("zone")
+    if zone and zone != "Z":
+        digits = zone[1:].replace(":", "").ljust(4, "0")
+        shift = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000
+        start -= shift if zone[0] == "+" else -shift
+    return start, start + length - 1
+
+
+def _by(pattern: re.Pattern[str]) -> Callable[[str], Optional[Span]]:
+    def parse(text: str) -> Optional[Span]:
+        match = pattern.match(text)
+        return None if match is None else _span(match)
+
+    return parse
+
+
+def _epoch(unit: int) -> Callable[[str], Optional[Span]]:
+    def parse(text: str) -> Optional[Span]:
+        if not _NUMBER.match(text):
+            return None
+        start = int(text) * unit if "." not in text else int(float(text) * unit)
+        return start, start + unit - 1
+
+    return parse
+
+
+_FORMATS: dict[str, Callable[[str], Optional[Span]]] = {
+    "date_optional_time": _by(_OPTIONAL_TIME),
+    "strict_date_optional_time": _by(_STRICT_OPTIONAL_TIME),
+    "epoch_millis": _epoch(1),
+    "epoch_second": _epoch(1000),
+    "date": _by(_DATE),
+    "strict_date": _by(_DATE),
+    "yyyy-MM-dd": _by(_DATE),
+    "yyyy-MM-dd HH:mm:ss": _by(_DATE_TIME),
+    "HH:mm:ss": _by(_CLOCK),
+    "hour_minute_second": _by(_CLOCK),
+    "strict_hour_minute_second": _by(_CLOCK),
+}
+
+
+def known(formats: str) -> bool:
+    """True when all of *formats* (joined by ``||``) are understood here."""
+    return all(name in _FORMATS for name in formats.split("||"))
+
+
+def parse(value: Any, formats: str) -> Optional[Span]:
+    """The span of time that *value* names in the first format that fits, None if none does."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    text = value if isinstance(value, str) else repr(value)
+    for name in formats.split("||"):
+        span = _FORMATS[name](text)
+        if span is not None:
+            return span
+    return None
+
+
+def shown(millis: int, formats: str) -> str:
+    """*millis* in the first of *formats*, as Elasticsearch prints keys of buckets."""
+    name = formats.split("||")[0]
+    if name == "epoch_millis":
+        return str(millis)
+    if name == "epoch_second":
+        return str(millis // 1000)
+    days, rest = divmod(millis, _DAY_MS)
+    year, month, day = civil(days)
+    seconds, milli = divmod(rest, 1000)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    if name in ("HH:mm:ss", "hour_minute_second", "strict_hour_minute_second"):
+        return clock
+    date = f"{year:04}-{month:02}-{day:02}"
+    if name in ("date", "strict_date", "yyyy-MM-dd"):
+        return date
+    if name == "yyyy-MM-dd HH:mm:ss":
+        return f"{date} {clock}"
+    return f"{date}T{clock}.{milli:03}Z"
+
+
+def civil(days: int) -> tuple[int, int, int]:
+    """Year, month and day of a number of days since 1970; the inverse of :func:`_days`."""
+    era, of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * of_year + 2) // 153
+    month = shifted + (3 if shifted < 10 else -9)
+    return (
+        year_of_era + era * 400 + (month <= 2),
+        month,
+        of_year - (153 * shifted + 2) // 5 + 1,
+    )
+
+
+def millis_of(year: int, month: int, day: int) -> int:
+    """Midnight of a day."""
+    return _days(year, month, day) * _DAY_MS
