@@ -11,9 +11,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import ElasticsearchServer, PostgresServer, Server, ServerMissing
+from tests.servers import (
+    ElasticsearchServer,
+    OpenSearchServer,
+    PostgresServer,
+    Server,
+    ServerMissing,
+)
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
+GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 
 
@@ -52,15 +59,30 @@ def elasticsearch_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def opensearch_server() -> Iterator[OpenSearchServer]:
+    """The session's OpenSearch. A test that hurts it must bring it back (`restart`)."""
+    if os.environ.get(GIVEN_OPENSEARCH):
+        pytest.skip(f"{GIVEN_OPENSEARCH} is set: its process is not ours to touch")
+    yield from started(OpenSearchServer())
+
+
+@pytest.fixture(scope="session")
+def opensearch_url(request: pytest.FixtureRequest) -> str:
+    """URL of an OpenSearch: the one named by the environment, or else the session's."""
+    given = os.environ.get(GIVEN_OPENSEARCH)
+    if given:
+        return given.rstrip("/")
+    return request.getfixturevalue("opensearch_server").url
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
     yield from started(PostgresServer())
 
 
 @pytest.fixture(scope="module")
-def primary_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> str:
+def primary_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of the module's own: SQLite, or what NEFERTARI_SEARCH_TEST_PRIMARY says.
 
     One process has one of them: a ListField of nefertari_sqla keeps the type of the database

@@ -11,11 +11,13 @@ Standard library only, since the demo starts a server before anything is install
 
 from tests.servers.base import Server, ServerFailed, ServerMissing, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.opensearch import OpenSearchServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.pserve import Pserve
 
 __all__ = [
     "ElasticsearchServer",
+    "OpenSearchServer",
     "PostgresServer",
     "Pserve",
     "Server",

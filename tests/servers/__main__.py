@@ -1,13 +1,21 @@
-"""python -m tests.servers elasticsearch|postgresql start|stop --state DIR [--port N]."""
+"""python -m tests.servers elasticsearch|opensearch|postgresql start|stop --state DIR [--port N]."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from tests.servers import ElasticsearchServer, PostgresServer, ServerFailed, ServerMissing
+from tests.servers import (
+    ElasticsearchServer,
+    OpenSearchServer,
+    PostgresServer,
+    ServerFailed,
+    ServerMissing,
+)
 
-SERVERS = {server.name: server for server in (ElasticsearchServer, PostgresServer)}
+SERVERS = {
+    server.name: server for server in (ElasticsearchServer, OpenSearchServer, PostgresServer)
+}
 
 
 def main() -> int:
