@@ -9,6 +9,7 @@ import pytest
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
+from nefertari_search_tween.backends.opensearch import OpenSearchBackend
 
 TIMEOUT = 30.0
 
@@ -23,3 +24,15 @@ class TestElasticsearch(BackendConformance):
 
     def connect(self, url: str, timeout: float) -> Backend:
         return ElasticsearchBackend([url], timeout=timeout)
+
+
+class TestOpenSearch(BackendConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls, opensearch_url: str) -> Iterator[Backend]:
+        backend = OpenSearchBackend([opensearch_url], timeout=TIMEOUT)
+        yield backend
+        backend.client.close()
+
+    def connect(self, url: str, timeout: float) -> Backend:
+        return OpenSearchBackend([url], timeout=timeout)

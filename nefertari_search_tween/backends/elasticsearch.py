@@ -13,6 +13,7 @@ from typing import Any, Optional
 import elastic_transport
 import elasticsearch
 
+from nefertari_search_tween.backends import rest
 from nefertari_search_tween.backends.base import Action, Outcome
 from nefertari_search_tween.exceptions import (
     BackendError,
@@ -26,12 +27,7 @@ log = logging.getLogger(__name__)
 
 JSON_HEADERS = {"accept": "application/json", "content-type": "application/json"}
 
-POINT_IN_TIME_KEEP_ALIVE = "5m"
-# A bulk or an index creation may take longer than a search.
-WRITE_TIMEOUT_SECONDS = 60.0
-PROBE_TIMEOUT_SECONDS = 1.0
-# Bytes of one bulk request: well under http.max_content_length (100 MB).
-BULK_BYTES = 10 * 1024 * 1024
+NDJSON_HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 
 class _OnceIsEnough(logging.Filter):
@@ -73,7 +69,7 @@ class ElasticsearchBackend:
             # Our own breaker decides when to ask again (see mirror/health.py).
             dead_node_backoff_factor=0.0,
         )
-        self._writes = self.client.options(request_timeout=WRITE_TIMEOUT_SECONDS)
+        self._writes = self.client.options(request_timeout=rest.WRITE_TIMEOUT_SECONDS)
 
     def create_index(
         self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
@@ -92,7 +88,7 @@ class ElasticsearchBackend:
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
         with _translated():
-            answer = self.client.indices.get_alias(index=pattern, allow_no_indices=True)
+            answer = self.client.indices.get_alias(index=pattern, ignore_unavailable=True)
         return {name: set(entry["aliases"]) for name, entry in answer.body.items()}
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
@@ -132,30 +128,16 @@ class ElasticsearchBackend:
         self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[Outcome]:
         client = self._writes if timeout is None else self.client.options(request_timeout=timeout)
-        for chunk in _chunks(actions, chunk_size):
-            operations: list[Any] = []
-            for action in chunk:
-                header = {
-                    "_index": action.index,
-                    "_id": action.id,
-                    "version": action.version,
-                    "version_type": "external_gte",
-                    "require_alias": True,
-                }
-                if action.body is None:
-                    # A delete can't ask for require_alias: in an index that went away this
-                    # very moment it creates one. Callers look first (indexing/indexer.py), and
-                    # what it made all the same is removed by the next build.
-                    del header["require_alias"]
-                    operations.append({"delete": header})
-                else:
-                    operations.append({"index": header})
-                    operations.append(action.body)
+        for chunk in rest.chunks(actions, chunk_size):
+            refused = rest.too_long(chunk)
+            if refused is not None:
+                yield refused
+                continue
             with _translated():
-                answer = client.bulk(operations=operations)
-            for action, item in zip(chunk, answer["items"]):
-                ((_, result),) = item.items()
-                yield Outcome(action, result["status"], result.get("error"))
+                answer = client.perform_request(
+                    "POST", "/_bulk", headers=NDJSON_HEADERS, body=rest.bulk_body(chunk)
+                ).body
+            yield from rest.outcomes(chunk, answer)
 
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
@@ -168,7 +150,7 @@ class ElasticsearchBackend:
             answer = client.perform_request(
                 "POST", f"/{index}/_search", headers=JSON_HEADERS, body=limited
             ).body
-        return _complete(answer)
+        return rest.complete(answer)
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
         wanted = list(ids)
@@ -176,46 +158,30 @@ class ElasticsearchBackend:
             return {}
         with _translated():
             answer = self.client.mget(index=index, ids=wanted)
-        return {doc["_id"]: doc.get("_source") for doc in answer["docs"]}
+        return rest.sources(answer.body)
 
     def scan(
         self, index: str, body: dict[str, Any], chunk_size: int
     ) -> Iterator[list[dict[str, Any]]]:
+        keep_alive = rest.POINT_IN_TIME_KEEP_ALIVE
         with _translated():
-            opened = self.client.open_point_in_time(
-                index=index, keep_alive=POINT_IN_TIME_KEEP_ALIVE
-            )
-        pit = opened["id"]
+            opened = self.client.open_point_in_time(index=index, keep_alive=keep_alive)
+        pit = {"id": opened["id"], "keep_alive": keep_alive}
         try:
-            after: Optional[list[Any]] = None
-            while True:
-                page = dict(body, size=chunk_size)
-                page["pit"] = {"id": pit, "keep_alive": POINT_IN_TIME_KEEP_ALIVE}
-                if after is not None:
-                    page["search_after"] = after
-                with _translated():
-                    answer = _complete(
-                        self.client.perform_request(
-                            "POST",
-                            "/_search",
-                            headers=JSON_HEADERS,
-                            body=page,
-                        ).body
-                    )
-                pit = answer.get("pit_id", pit)
-                hits = answer["hits"]["hits"]
-                if hits:
-                    yield hits
-                if len(hits) < chunk_size:
-                    return
-                after = hits[-1]["sort"]
+            yield from rest.pages(self._page, pit, body, chunk_size)
         finally:
             try:
                 with _translated():
-                    self.client.close_point_in_time(id=pit)
+                    self.client.close_point_in_time(id=pit["id"])
             except BackendError as error:
                 # It ends by itself after its keep-alive; the caller's result stands.
                 log.info("point in time was not closed: %s", error)
+
+    def _page(self, body: dict[str, Any]) -> Any:
+        with _translated():
+            return self.client.perform_request(
+                "POST", "/_search", headers=JSON_HEADERS, body=body
+            ).body
 
     def refresh(self, index: str) -> None:
         with _translated():
@@ -224,7 +190,7 @@ class ElasticsearchBackend:
     def alive(self) -> bool:
         try:
             with _translated():
-                self.client.options(request_timeout=PROBE_TIMEOUT_SECONDS).cluster.health()
+                self.client.options(request_timeout=rest.PROBE_TIMEOUT_SECONDS).cluster.health()
         except BackendError:
             return False
         return True
@@ -242,37 +208,4 @@ class _translated:
         if isinstance(error, elastic_transport.TransportError):
             raise BackendUnavailable(str(error)) from error
         if isinstance(error, elasticsearch.ApiError):
-            status = error.meta.status
-            if status == 404 and "index_not_found" in str(error.body):
-                raise IndexMissing(str(error)) from error
-            if status in (429, 502, 503):
-                raise BackendUnavailable(str(error)) from error
-            if status == 504:
-                raise BackendTimeout(str(error)) from error
-            raise BackendRejected(status, error.body) from error
-
-
-def _complete(answer: Any) -> dict[str, Any]:
-    """A search that lost a shard or ran out of time is no answer."""
-    if answer.get("timed_out"):
-        raise BackendTimeout("the search timed out on the server")
-    failed = answer["_shards"].get("failed", 0)
-    if failed:
-        raise BackendUnavailable(f"{failed} shards failed: {answer['_shards'].get('failures')}")
-    return dict(answer)
-
-
-def _chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
-    """Split by number of actions and by bytes."""
-    iterator = iter(actions)
-    chunk: list[Action] = []
-    size = 0
-    for action in iterator:
-        length = len(action.body) if action.body is not None else 0
-        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(action)
-        size += length
-    if chunk:
-        yield chunk
+            raise rest.failure(error.meta.status, error.body, str(error)) from error

@@ -431,7 +431,7 @@ class AggregationCases(Cases):
             ),
         ]
 
-    def test_nested_documents(self, films: Index) -> None:
+    def test_buckets_of_nested_documents(self, films: Index) -> None:
         found = films.aggregate(
             directors={
                 "nested": {"path": "directors"},

@@ -86,6 +86,12 @@ class WriteCases(Cases):
         assert outcomes[0].status == 400
         assert set(empty.state()) == {"2"}
 
+    def test_line_ends_between_values_do_no_harm(self, empty: Index) -> None:
+        text = json.dumps({"title": "two\nlines"}, indent=2).encode()
+        (outcome,) = empty.bulk([Action(empty.write_alias, "1", 1, text)])
+        assert outcome.error is None
+        assert empty.state() == {"1": {"title": "two\nlines"}}
+
     @pytest.mark.parametrize("field", ["year", "rating", "released", "length"])
     def test_values_that_do_not_fit_are_kept_and_not_indexed(
         self, empty: Index, field: str
@@ -311,6 +317,24 @@ class WriteCases(Cases):
         backend.refresh(empty.alias)
         assert empty.found({"match_phrase": {"plot": {"query": "needle"}}}) == {"1"}
         assert backend.multi_get(empty.alias, ["1"])["1"] == big
+
+    def test_a_document_beyond_any_limit_is_refused_alone(self, empty: Index) -> None:
+        """On a server that takes requests of 100 MB; without a limit it is stored."""
+        text = b'{"extra": "' + b"x" * (101 * MEGABYTE) + b'"}'
+        outcomes = empty.bulk(
+            [
+                empty.action("1", {"id": 1}),
+                Action(empty.write_alias, "2", 1, text),
+                empty.action("3", {"id": 3}),
+            ]
+        )
+        assert [outcome.action.id for outcome in outcomes] == ["1", "2", "3"]
+        assert outcomes[0].error is None
+        assert outcomes[2].error is None
+        if outcomes[1].error is not None:
+            assert outcomes[1].status == 413
+            assert not outcomes[1].settled
+            assert set(empty.state()) == {"1", "3"}
 
     def test_keywords_beyond_their_limit_are_kept_and_not_indexed(self, empty: Index) -> None:
         empty.write({"1": {"title": "x" * 8191}, "2": {"title": "y" * 8192}})

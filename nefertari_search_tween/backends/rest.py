@@ -1,0 +1,170 @@
+"""What Elasticsearch and OpenSearch have in common: bodies of requests, and what answers mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnavailable,
+    IndexMissing,
+)
+
+POINT_IN_TIME_KEEP_ALIVE = "5m"
+# A bulk or an index creation may take longer than a search.
+WRITE_TIMEOUT_SECONDS = 60.0
+PROBE_TIMEOUT_SECONDS = 1.0
+# Bytes of one bulk request: well under http.max_content_length (100 MB).
+BULK_BYTES = 10 * 1024 * 1024
+# A server reads no request longer than this by default, and hangs up in the middle of it.
+MAX_BYTES = 100 * 1024 * 1024
+_HEADER_BYTES = 4096
+
+
+def failure(status: int, details: Any, message: str) -> BackendError:
+    """The error that an answer of *status* stands for.
+
+    :param details: its body.
+    :param message: what the client says of it.
+    """
+    if status == 404 and "index_not_found" in str(details):
+        return IndexMissing(message)
+    if status in (429, 502, 503):
+        return BackendUnavailable(message)
+    if status == 504:
+        return BackendTimeout(message)
+    return BackendRejected(status, details)
+
+
+def complete(answer: Any) -> dict[str, Any]:
+    """A search that lost a shard or ran out of time is no answer."""
+    if not isinstance(answer, dict) or "_shards" not in answer:
+        raise BackendUnavailable(f"something else answered a search: {str(answer)[:200]}")
+    if answer.get("timed_out"):
+        raise BackendTimeout("the search timed out on the server")
+    failed = answer["_shards"].get("failed", 0)
+    if failed:
+        raise BackendUnavailable(f"{failed} shards failed: {answer['_shards'].get('failures')}")
+    return dict(answer)
+
+
+def sources(answer: Any) -> dict[str, Optional[dict[str, Any]]]:
+    """The answer of a multi-get: id -> source, None where there is none."""
+    for document in answer["docs"]:
+        error = document.get("error")
+        if error is not None:
+            kind = error.get("type", "")
+            # It names a missing index in each document, under status 200.
+            raise failure(404 if kind == "index_not_found_exception" else 500, error, str(error))
+    return {document["_id"]: document.get("_source") for document in answer["docs"]}
+
+
+# Scans
+
+
+def pages(
+    ask: Callable[[dict[str, Any]], Any], pit: dict[str, Any], body: dict[str, Any], chunk_size: int
+) -> Iterator[list[dict[str, Any]]]:
+    """All hits of *body* in its sort order, in lists of at most *chunk_size*.
+
+    A list goes on after the sort values of the last hit before it. OpenSearch has nothing that
+    tells documents of equal sort values apart, so the last values of a page are left to the
+    next one: it holds all documents that have them.
+
+    :param ask: runs one search.
+    :param pit: the point in time; kept up to date here.
+    """
+    # A page of one document would be nothing but last values.
+    size = smallest = max(chunk_size, 2)
+    after: Optional[list[Any]] = None
+    while True:
+        page = {**body, "size": size, "pit": pit}
+        if after is not None:
+            page["search_after"] = after
+        answer = complete(ask(page))
+        pit["id"] = answer.get("pit_id", pit["id"])
+        hits = answer["hits"]["hits"]
+        whole = len(hits)
+        if whole == size:
+            last = hits[-1]["sort"]
+            while whole and hits[whole - 1]["sort"] == last:
+                whole -= 1
+        for start in range(0, whole, chunk_size):
+            yield hits[start : min(start + chunk_size, whole)]
+        if len(hits) < size:
+            return
+        if whole:
+            after, size = hits[whole - 1]["sort"], smallest
+        else:
+            size *= 2
+
+
+# Bulks
+
+
+def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
+    """Split by number of actions and by bytes."""
+    chunk: list[Action] = []
+    size = 0
+    for action in actions:
+        length = len(action.body) if action.body is not None else 0
+        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(action)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def too_long(chunk: list[Action]) -> Optional[Outcome]:
+    """The outcome of a document that no server takes, None for any other chunk.
+
+    Such a document is alone in its chunk (see :func:`chunks`).
+    """
+    action = chunk[0]
+    if action.body is None or len(action.body) + _HEADER_BYTES <= MAX_BYTES:
+        return None
+    reason = f"the document has {len(action.body)} bytes, the server takes at most {MAX_BYTES}"
+    return Outcome(action, 413, {"type": "content_too_long", "reason": reason})
+
+
+def bulk_body(chunk: list[Action]) -> bytes:
+    """The newline-delimited JSON of one bulk request."""
+    lines: list[bytes] = []
+    for action in chunk:
+        header: dict[str, Any] = {
+            "_index": action.index,
+            "_id": action.id,
+            "version": action.version,
+            "version_type": "external_gte",
+        }
+        if action.body is None:
+            # A delete can't ask for require_alias. In an index that went away this very moment
+            # it would create one, unless the name is none for an index: upper-case letters.
+            lines.append(json.dumps({"delete": header}).encode())
+        else:
+            header["require_alias"] = True
+            lines.append(json.dumps({"index": header}).encode())
+            # Line ends are no part of any value in JSON, and would end the document here.
+            lines.append(action.body.replace(b"\n", b" "))
+    return b"\n".join([*lines, b""])
+
+
+def outcomes(chunk: list[Action], answer: Any) -> Iterator[Outcome]:
+    """What the answer of a bulk request says of each action."""
+    if not isinstance(answer, dict) or "items" not in answer:
+        raise BackendUnavailable(f"something else answered a bulk: {str(answer)[:200]}")
+    for action, item in zip(chunk, answer["items"]):
+        ((_, result),) = item.items()
+        error = result.get("error")
+        status = result["status"]
+        if error is not None and error.get("type") == "invalid_index_name_exception":
+            # A delete by an alias that is gone: the server failed to make an index of that name.
+            status = 404
+        yield Outcome(action, status, error)
