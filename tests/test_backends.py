@@ -1,17 +1,36 @@
-"""One behaviour on every backend: the conformance suite that ships with the package."""
+"""One behaviour on every backend: the conformance suite that ships with the package.
+
+The last test prints how many cases each backend had; docs/backends.rst has a line for each
+difference that is left, and this module a test for each line.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
+from nefertari_search_tween.backends.conformance.corpus import Index
+from nefertari_search_tween.backends.conformance.pages import PageCases
+from nefertari_search_tween.backends.conformance.writes import WriteCases
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.opensearch import OpenSearchBackend
+from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError
+from tests.conftest import started
+from tests.servers import OpenSearchServer
 
 TIMEOUT = 30.0
+
+
+def opensearch(urls: list[str], timeout: float = TIMEOUT) -> OpenSearchBackend:
+    pytest.importorskip("opensearchpy", reason="the extra 'opensearch' is not installed")
+    return OpenSearchBackend(urls, timeout=timeout)
 
 
 class TestElasticsearch(BackendConformance):
@@ -30,9 +49,98 @@ class TestOpenSearch(BackendConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls, opensearch_url: str) -> Iterator[Backend]:
-        backend = OpenSearchBackend([opensearch_url], timeout=TIMEOUT)
+        backend = opensearch([opensearch_url])
         yield backend
         backend.client.close()
 
     def connect(self, url: str, timeout: float) -> Backend:
-        return OpenSearchBackend([url], timeout=timeout)
+        return opensearch([url], timeout)
+
+    # What is different from Elasticsearch
+
+    def test_fewer_clauses_than_elasticsearch_takes(self, films: Index) -> None:
+        """Numbers count twice; the limit is a setting of the cluster."""
+        many = [{"term": {"year": {"value": number}}} for number in range(600)]
+        with pytest.raises(BackendRejected, match="maxClauseCount is set to 1024"):
+            films.found({"bool": {"should": many, "minimum_should_match": 1}})
+
+    def test_more_than_two_edits_are_taken(self, films: Index) -> None:
+        films.found({"match": {"title": {"query": "knight", "fuzziness": 7}}})
+
+
+# Here goes TestEmbedded(BackendConformance): EmbeddedBackend(directory, timeout=TIMEOUT).
+
+
+class TestThreeNodes(WriteCases, PageCases):
+    """A part of the cases on a cluster: three shards, each with a copy on another node."""
+
+    index_settings = {
+        **BackendConformance.index_settings,
+        "index.number_of_shards": 3,
+        "index.number_of_replicas": 1,
+    }
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls) -> Iterator[Backend]:
+        pytest.importorskip("opensearchpy", reason="the extra 'opensearch' is not installed")
+        for server in started(OpenSearchServer(nodes=3)):
+            assert isinstance(server, OpenSearchServer)
+            backend = opensearch(server.urls)
+            yield backend
+            backend.client.close()
+
+
+class TestClients:
+    """What the two clients do besides answering."""
+
+    @pytest.fixture(params=["elasticsearch", "opensearch"])
+    def backend(self, request: pytest.FixtureRequest) -> Iterator[Any]:
+        url = request.getfixturevalue(f"{request.param}_url")
+        backend: Any = (
+            ElasticsearchBackend([url]) if request.param == "elasticsearch" else opensearch([url])
+        )
+        yield backend
+        backend.client.close()
+
+    def test_errors_that_are_answers_are_not_logged(
+        self, backend: Backend, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING)
+        assert backend.get_mapping("no-such-index") is None
+        assert backend.indices("no-such-index") == {}
+        with pytest.raises(BackendRejected):
+            backend.search("*", {"query": {"no_such_query": {}}})
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])
+    def test_a_server_that_is_away_is_not_logged_each_time(
+        self, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING)
+        urls = ["http://127.0.0.1:9", "http://localhost:9"]
+        backend: Backend = (
+            ElasticsearchBackend(urls) if kind == "elasticsearch" else opensearch(urls)
+        )
+        for _ in range(3):
+            assert backend.alive() is False
+        assert caplog.messages == []
+
+    def test_opensearch_without_its_client_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "opensearchpy", None)
+        with pytest.raises(ConfigurationError, match=r"nefertari-search-tween\[opensearch\]"):
+            OpenSearchBackend(["http://127.0.0.1:9200"])
+
+
+def test_every_backend_ran_the_same_cases(request: pytest.FixtureRequest) -> None:
+    """Prints their number (`pytest -s`, or the report of a failure)."""
+    cases = Counter(
+        item.cls.__name__
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.cls is not None
+        if issubclass(item.cls, BackendConformance) and item.originalname not in vars(item.cls)
+    )
+    print("conformance cases:", dict(cases))
+    assert len(set(cases.values())) <= 1, cases

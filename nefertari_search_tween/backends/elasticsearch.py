@@ -38,7 +38,8 @@ class _OnceIsEnough(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "has failed for" not in str(record.msg)
+        text = str(record.msg)
+        return "has failed for" not in text and "Retrying request after failure" not in text
 
 
 _once_is_enough = _OnceIsEnough()
@@ -56,7 +57,8 @@ class ElasticsearchBackend:
 
     def __init__(self, hosts: Iterable[str], sniff: bool = False, timeout: float = 5.0) -> None:
         self.timeout = timeout
-        logging.getLogger("elastic_transport.node_pool").addFilter(_once_is_enough)
+        for part in ("node_pool", "transport"):
+            logging.getLogger(f"elastic_transport.{part}").addFilter(_once_is_enough)
         self.client = elasticsearch.Elasticsearch(
             list(hosts),
             sniff_on_start=sniff,
