@@ -75,7 +75,8 @@ class EmbeddedBackend:
             raise refused(f"Invalid index name [{name}]", "invalid_index_name_exception")
         with self.store.writing() as connection:
             taken = connection.execute(
-                "SELECT 1 FROM indices WHERE name = ?1 UNION SELECT 1 FROM aliases WHERE alias = ?1",
+                "SELECT 1 FROM indices WHERE name = ?1 "
+                "UNION SELECT 1 FROM aliases WHERE alias = ?1",
                 (name,),
             ).fetchone()
             if taken:

@@ -202,7 +202,7 @@ def _seq(first: Expression, second: Expression) -> Expression:
 
 
 def _or(first: Expression, second: Expression) -> Expression:
-    parts = set()
+    parts: set[Expression] = set()
     for each in (first, second):
         parts |= each[1] if each[0] == "or" else {each}
     parts.discard(NONE)
@@ -214,7 +214,7 @@ def _or(first: Expression, second: Expression) -> Expression:
 
 
 def _and(first: Expression, second: Expression) -> Expression:
-    parts = set()
+    parts: set[Expression] = set()
     for each in (first, second):
         parts |= each[1] if each[0] == "and" else {each}
     if NONE in parts:
@@ -227,7 +227,7 @@ def _and(first: Expression, second: Expression) -> Expression:
 
 def _not(inner: Expression) -> Expression:
     if inner[0] == "not":
-        return inner[1]  # type: ignore[no-any-return]
+        return inner[1]
     return ALL if inner == NONE else NONE if inner == ALL else ("not", inner)
 
 

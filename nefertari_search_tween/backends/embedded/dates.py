@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.embedded.errors import unsupported
+
 #: first and last millisecond of what was written ("2014" is a whole year)
 Span = tuple[int, int]
 
@@ -144,7 +146,7 @@ def parse(value: Any, formats: str) -> Optional[Span]:
 
 def shown(millis: int, formats: str) -> str:
     """*millis* in the first of *formats*, as Elasticsearch prints keys of buckets."""
-    name = formats.split("||")[0]
+    name = formats.split("||", maxsplit=1)[0]
     if name == "epoch_millis":
         return str(millis)
     if name == "epoch_second":
@@ -160,7 +162,22 @@ def shown(millis: int, formats: str) -> str:
         return date
     if name == "yyyy-MM-dd HH:mm:ss":
         return f"{date} {clock}"
-    return f"{date}T{clock}.{milli:03}Z"
+    if name in _FORMATS:
+        return f"{date}T{clock}.{milli:03}Z"
+    parts = {"yyyy": f"{year:04}", "uuuu": f"{year:04}", "MM": f"{month:02}", "dd": f"{day:02}"}
+    parts.update(HH=clock[:2], mm=clock[3:5], ss=clock[6:], SSS=f"{milli:03}")
+    return _PATTERN.sub(lambda match: _part(match[0], parts), name)
+
+
+_PATTERN = re.compile(r"'[^']*'|([A-Za-z])\1*")
+
+
+def _part(letters: str, parts: dict[str, str]) -> str:
+    if letters[0] == "'":
+        return letters[1:-1]
+    if letters not in parts:
+        raise unsupported(f"'{letters}' in a date format")
+    return parts[letters]
 
 
 def civil(days: int) -> tuple[int, int, int]:

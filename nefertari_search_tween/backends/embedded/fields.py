@@ -31,8 +31,25 @@ KINDS = {
 }
 # What a mapping may say of a field without changing what this backend has to do.
 _OPTIONS = frozenset(
-    "type fields ignore_above ignore_malformed format null_value properties dynamic enabled "
-    "coerce doc_values store meta index norms index_options eager_global_ordinals".split()
+    [
+        "type",
+        "fields",
+        "ignore_above",
+        "ignore_malformed",
+        "format",
+        "null_value",
+        "properties",
+        "dynamic",
+        "enabled",
+        "coerce",
+        "doc_values",
+        "store",
+        "meta",
+        "index",
+        "norms",
+        "index_options",
+        "eager_global_ordinals",
+    ]
 )
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*\Z", re.ASCII)
 _DYNAMIC_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?\Z")
@@ -331,7 +348,21 @@ def _float(field: Field, raw: Any) -> Optional[float]:
         raise Malformed("not a finite number") from problem
     if not math.isfinite(number):
         raise Malformed("not a finite number")
-    return number
+    return stored_float(number)
+
+
+# Lucene tells -0.0 from 0.0, SQL does not: the number next below 0.0 stands for it.
+_BELOW_ZERO = -5e-324
+
+
+def stored_float(number: float) -> float:
+    """*number* as a column holds it."""
+    return _BELOW_ZERO if number == 0 and math.copysign(1, number) < 0 else number
+
+
+def shown_float(number: float) -> float:
+    """The inverse of :func:`stored_float`."""
+    return -0.0 if number == _BELOW_ZERO else float(number)
 
 
 def _boolean(field: Field, raw: Any) -> int:

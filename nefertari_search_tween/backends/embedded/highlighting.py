@@ -6,6 +6,7 @@ Simple: fragments end at words, no sentences are looked for; phrases are lit wor
 from __future__ import annotations
 
 import fnmatch
+import html
 from typing import Any, Callable
 
 from nefertari_search_tween.backends.embedded import analysis
@@ -13,8 +14,19 @@ from nefertari_search_tween.backends.embedded.errors import unsupported
 from nefertari_search_tween.backends.embedded.fields import Index
 
 _OPTIONS = frozenset(
-    "fields pre_tags post_tags fragment_size number_of_fragments require_field_match type "
-    "no_match_size order encoder max_analyzed_offset".split()
+    [
+        "fields",
+        "pre_tags",
+        "post_tags",
+        "fragment_size",
+        "number_of_fragments",
+        "require_field_match",
+        "type",
+        "no_match_size",
+        "order",
+        "encoder",
+        "max_analyzed_offset",
+    ]
 )
 
 
@@ -35,6 +47,7 @@ class Highlighter:
             raise unsupported(f"option '{min(unknown)}' of highlight")
         self.before = (options.get("pre_tags") or ["<em>"])[0]
         self.behind = (options.get("post_tags") or ["</em>"])[0]
+        self.encode = _html if options.get("encoder") == "html" else str
         fields = options.get("fields", {})
         if isinstance(fields, list):
             fields = {name: spec for each in fields for name, spec in each.items()}
@@ -88,11 +101,15 @@ class Highlighter:
         pieces = []
         at = first
         for token in lit:
-            pieces += [text[at : token.start], self.before, text[token.start : token.end]]
-            pieces.append(self.behind)
+            pieces += [self.encode(text[at : token.start]), self.before]
+            pieces += [self.encode(text[token.start : token.end]), self.behind]
             at = token.end
-        pieces.append(text[at:last])
+        pieces.append(self.encode(text[at:last]))
         return "".join(pieces)
+
+
+def _html(text: str) -> str:
+    return html.escape(text).replace("'", "&#x27;").replace("/", "&#x2F;")
 
 
 def _texts(value: Any, path: list[str]) -> list[str]:

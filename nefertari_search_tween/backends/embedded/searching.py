@@ -11,21 +11,38 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.embedded import aggregations, highlighting
+from nefertari_search_tween.backends.embedded import highlighting
+from nefertari_search_tween.backends.embedded.aggregations import Aggregations
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
-from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed
-from nefertari_search_tween.backends.embedded.query import (
-    Everything,
-    Node,
-    QueryParser,
-    climbing,
+from nefertari_search_tween.backends.embedded.fields import (
+    Field,
+    Index,
+    Malformed,
+    shown_float,
 )
+from nefertari_search_tween.backends.embedded.nodes import Bool, Everything, Node, climbing
+from nefertari_search_tween.backends.embedded.query import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
 
 DEFAULT_SIZE = 10
 _KNOWN = frozenset(
-    "query sort from size search_after track_total_hits _source aggs aggregations highlight "
-    "timeout track_scores min_score post_filter version".split()
+    [
+        "query",
+        "sort",
+        "from",
+        "size",
+        "search_after",
+        "track_total_hits",
+        "_source",
+        "aggs",
+        "aggregations",
+        "highlight",
+        "timeout",
+        "track_scores",
+        "min_score",
+        "post_filter",
+        "version",
+    ]
 )
 _MODES = {"min": "min", "max": "max", "avg": "avg", "sum": "total"}
 #: gives the sorted terms of a text, or values of a keyword
@@ -74,8 +91,8 @@ class SortKey:
         return value
 
     def shown(self, value: Any) -> Any:
-        if self.field is not None and self.field.kind == "boolean" and value is not None:
-            return bool(value)
+        if self.field is not None and self.field.kind == "float" and value is not None:
+            return shown_float(value)
         return value
 
 
@@ -228,10 +245,6 @@ class Search:
             parts.append(self.post_filter.where("d"))
         return parts
 
-    def _matched(self) -> Sql:
-        """SELECT of the documents that aggregations are made of."""
-        return "SELECT d.doc FROM " + self._tables() + " WHERE " + all_of(self._conditions(False))
-
     def _page(self, after: Optional[list[Any]], limited: bool) -> Sql:
         conditions = self._conditions(True)
         if after is not None:
@@ -341,11 +354,29 @@ class Search:
         }
         requested = self.body.get("aggs", self.body.get("aggregations"))
         if requested:
-            response["aggregations"] = aggregations.run(
-                self.connection, self.index, self.parser, self._matched(), requested
-            )
+            response["aggregations"] = self._aggregations(requested)
         response["took"] = round((time.monotonic() - began) * 1000)
         return response
+
+    def _aggregations(self, requested: dict[str, Any]) -> dict[str, Any]:
+        if self.min_score is not None:
+            raise unsupported("min_score with aggregations")
+
+        def top_hits(scope: Node, options: dict[str, Any]) -> dict[str, Any]:
+            if scope.level.parent is not None:
+                raise unsupported("top_hits of nested documents")
+            inner = Search(
+                self.connection,
+                self.index,
+                {"size": 3, **options, "track_total_hits": True},
+                self.parser.vocabulary,
+            )
+            must = [self.node] if inner.scored else []
+            inner.node = Bool(scope.level, must, [], [scope], [], 0)
+            return inner.run()["hits"]
+
+        run = Aggregations(self.connection, self.index, self.parser, top_hits)
+        return run.run(requested, self.node)
 
     def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:
         """All hits, chunk by chunk."""
@@ -369,10 +400,11 @@ def picker(chosen: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """What ``_source`` asks for, as a function of the whole source."""
     if chosen is False:
         return lambda source: source
+    excludes: list[str] = []
     if isinstance(chosen, str):
-        includes, excludes = [chosen], []
+        includes = [chosen]
     elif isinstance(chosen, list):
-        includes, excludes = chosen, []
+        includes = chosen
     else:
         includes = _names(chosen.get("includes", chosen.get("include")))
         excludes = _names(chosen.get("excludes", chosen.get("exclude")))
@@ -394,7 +426,7 @@ def _fits(name: str, patterns: list[str]) -> bool:
 def _picked(
     value: dict[str, Any], prefix: str, includes: list[str], excludes: list[str], all_in: bool
 ) -> dict[str, Any]:
-    result = {}
+    result: dict[str, Any] = {}
     for key, each in value.items():
         name = prefix + key
         if _fits(name, excludes):

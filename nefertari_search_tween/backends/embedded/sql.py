@@ -21,6 +21,12 @@ class Sql(NamedTuple):
         return Sql(other + self.text, self.params)
 
 
+#: for a parameter that is a JSON list
+IN_JSON = "(SELECT value FROM json_each(?))"
+# SQLite takes 500 tables in one UNION, and expressions of depth 1000.
+MAX_UNION = 200
+MAX_OPERANDS = 100
+
 TRUE = Sql("1")
 FALSE = Sql("0")
 
@@ -50,7 +56,35 @@ def _combined(word: str, parts: list[Sql], empty: Sql) -> Sql:
         return empty
     if len(parts) == 1:
         return parts[0]
-    return "(" + joined(word, parts) + ")"
+    return "(" + _grouped(word, parts) + ")"
+
+
+def sum_of(parts: Iterable[Sql]) -> Sql:
+    """How many of the conditions hold."""
+    return _grouped(" + ", ["ifnull(" + part + ", 0)" for part in parts])
+
+
+def _grouped(word: str, parts: list[Sql]) -> Sql:
+    """*parts* joined as a shallow tree."""
+    while len(parts) > MAX_OPERANDS:
+        parts = [
+            "(" + joined(word, parts[first : first + MAX_OPERANDS]) + ")"
+            for first in range(0, len(parts), MAX_OPERANDS)
+        ]
+    return joined(word, parts)
+
+
+def united(columns: str, tables: Iterable[Sql]) -> Sql:
+    """All rows of *tables*, each a SELECT of *columns*."""
+    parts = list(tables)
+    while len(parts) > MAX_UNION:
+        parts = [
+            f"SELECT {columns} FROM ("
+            + joined(" UNION ALL ", parts[first : first + MAX_UNION])
+            + ")"
+            for first in range(0, len(parts), MAX_UNION)
+        ]
+    return joined(" UNION ALL ", parts)
 
 
 def negated(condition: Sql) -> Sql:

@@ -67,7 +67,7 @@ class Store:
         if held is not None:
             pid, connection = held
             if pid == os.getpid():
-                return connection  # type: ignore[no-any-return]
+                return connection
             self._inherited.append(connection)
         connection = self.connect()
         self._local.held = (os.getpid(), connection)
