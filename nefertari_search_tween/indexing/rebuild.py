@@ -71,11 +71,14 @@ def index_missing(
     mirrors: Mirrors,
     mirror: Mirror,
     chunk_size: int,
+    number: Callable[[], int],
     progress: Optional[Callable[[Mirror], Progress]] = None,
 ) -> Written:
     """Index the objects of *mirror* that its index does not hold; the others stay as they are.
 
     An index that does not exist is built.
+
+    :param number: gives the next claim number; each chunk is a claim.
     """
     if mirrors.backend.get_mapping(mirror.alias) is None:
         return rebuild(mirrors, [mirror], chunk_size, progress)[mirror.name]
@@ -86,10 +89,16 @@ def index_missing(
     result = Written()
     tell = progress(mirror) if progress is not None else _silent
     mirror.backend.refresh(mirror.alias)
-    for rows in mirror.reader.scan(chunk_size):
+    chunks = iter(mirror.reader.scan(chunk_size))
+    while True:
+        # Numbered before it is read: what a document was deleted with is older.
+        version = number()
+        rows = next(chunks, None)
+        if rows is None:
+            break
         found = mirrors.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         missing = [(pk, body) for pk, body in rows if found.get(document_id(pk)) is None]
-        batch = _scan_actions(mirror, _live_target(mirrors, mirror), missing)
+        batch = _scan_actions(mirror, _live_target(mirrors, mirror), missing, version)
         _write(mirror, batch, chunk_size, result)
         tell(len(rows))
     mirror.backend.refresh(mirror.alias)
@@ -107,14 +116,14 @@ def _fill(mirror: Mirror, index: str, chunk_size: int, tell: Progress) -> Writte
     result = Written()
     target = write_alias(index)
     for rows in mirror.reader.scan(chunk_size):
-        _write(mirror, _scan_actions(mirror, target, rows), chunk_size, result)
+        _write(mirror, _scan_actions(mirror, target, rows, SCAN_VERSION), chunk_size, result)
         tell(len(rows))
     return result
 
 
-def _scan_actions(mirror: Mirror, target: str, rows: Any) -> Iterator[Action]:
+def _scan_actions(mirror: Mirror, target: str, rows: Any, version: int) -> Iterator[Action]:
     bodies = dict(rows)
-    return actions(mirror, target, SCAN_VERSION, list(bodies), bodies)
+    return actions(mirror, target, version, list(bodies), bodies)
 
 
 def _write(mirror: Mirror, batch: Iterator[Action], chunk_size: int, result: Written) -> None:

@@ -28,6 +28,7 @@ class SearchQuery:
     :param body: the search, without size where the caller gave no limit.
     :param limited: the caller gave a limit.
     :param fields: the ``_fields`` parameter as given, '' without one.
+    :param expressions: parameters that hold a regular expression.
     """
 
     body: dict[str, Any]
@@ -35,6 +36,7 @@ class SearchQuery:
     limited: bool
     start: int
     fields: Any
+    expressions: list[str]
 
 
 def search_query(
@@ -81,7 +83,9 @@ def search_query(
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
     body["_source"] = _source(document_cls, fields, scope)
-    return SearchQuery(body, "_count" in params, limit is not None, start, fields)
+    return SearchQuery(
+        body, "_count" in params, limit is not None, start, fields, words.expressions
+    )
 
 
 def _is_all(value: Any) -> bool:

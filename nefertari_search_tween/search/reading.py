@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -149,7 +148,7 @@ class Searcher:
         current = current or self._own_writes
         if current:
             self._catch_up(mirror)
-        with self._available(mirror, current), _regular_expressions(params):
+        with self._available(mirror, current), _regular_expressions(query):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -269,17 +268,16 @@ class Searcher:
 
 
 @contextmanager
-def _regular_expressions(params: dict[str, Any]) -> Iterator[None]:
+def _regular_expressions(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's regular expression is the caller's to mend."""
     try:
         yield
     except BackendRejected as error:
-        for name, value in params.items():
-            if error.status == HTTP_BAD_REQUEST and re.search(r"/.*/", str(value), re.DOTALL):
-                raise BadQuery(
-                    name, "the search server can't run this regular expression"
-                ) from error
-        raise
+        if error.status != HTTP_BAD_REQUEST or not query.expressions:
+            raise
+        raise BadQuery(
+            query.expressions[0], "the search server can't run this regular expression"
+        ) from error
 
 
 def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Words:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.left = settings.max_clauses
+        #: parameters that hold a regular expression
+        self.expressions: list[str] = []
 
     def spend(self, parameter: str, node: Any) -> None:
         """Count a clause; a phrase counts its words, a pattern the terms it may stand for."""
@@ -87,6 +89,8 @@ def compile_text(
         raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
     if any(found[0] == "^" for found in _BOOSTS.finditer(text)):
         raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
+    # An accent may be written as a character of its own; texts hold the composed form.
+    text = unicodedata.normalize("NFC", text)
     try:
         parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
         return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
@@ -219,6 +223,7 @@ class _Compiler:
                     self.parameter,
                     "regular expressions are off (nefertari_search.regular_expressions)",
                 )
+            self.words.expressions.append(self.parameter)
             expression = self._bounded(node.value[1:-1])
             return lambda target, boost: leaves.regular_expression(target, expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
