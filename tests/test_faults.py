@@ -533,7 +533,10 @@ def test_no_client_sees_an_error_while_the_server_is_killed_and_comes_back(elsew
     counts = [body for _, _, body in counter.answers]
     assert len(set(counts)) == 1
     assert [each["name"] for each in last["data"]][-1] == "Meanwhile"
-    assert "Traceback" not in log
+    # Told in a few lines, not by a stack for every attempt.
+    told = [line for line in log.splitlines() if line.startswith(("WARNING", "ERROR"))]
+    assert 1 <= len(told) < 10, told
+    assert "Traceback" not in log, told
 
 
 def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, server):

@@ -13,7 +13,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 
 from tests.applications import search_of, zoo
-from tests.test_sync import delete_indices, empty_tables, same
+from tests.test_sync import delete_indices, empty_tables, same, statements
 
 SEEN = []
 OWNERS = ["bob", "bob smith", "Bob", "alice", "bob OR alice", "*", "nobody", "bob,alice"]
@@ -314,6 +314,26 @@ def test_every_attribute_is_the_primarys(full, name):
 
     assert getattr(mirror, name) == getattr(primary, name)
     assert type(getattr(mirror, name)) is type(getattr(primary, name))
+
+
+def test_reading_fields_asks_the_database_nothing(full):
+    with statements() as asked:
+        mirror = full.get_collection(name="Full", _query_secondary=True)[0]
+        for name in FULL:
+            if name != "thing":  # a pickled value is the primary's to unpickle
+                getattr(mirror, name)
+        mirror.shout()
+        mirror.to_dict()
+        hasattr(mirror, "_nefertari_meta")
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", ["/items", "/mine", "/items?_fields=name", "/items?_count"])
+def test_a_response_of_the_mirror_asks_the_database_nothing(app, path):
+    with statements() as asked:
+        response = asked_by(app, "bob", path)
+    assert response.headers["X-Search-Engine"] == "mirror"
+    assert asked == []
 
 
 def test_relationships_lead_to_the_primarys_objects(full):
