@@ -69,7 +69,8 @@ class Search:
             document_cls = self.document_cls(model)
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
-        self.outbox = MemoryOutbox(_counter)
+        self.counter = _counter
+        self.outbox = MemoryOutbox(self.counter)
         self.indexer = Indexer(
             self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
         )

@@ -69,7 +69,9 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
     """Index the objects that are missing from the indices; build indices that are not there."""
     with _application(ini, variables) as search, _shown(as_json) as progress:
         done = {
-            mirror.name: index_missing(search.mirrors, mirror, search.settings.chunk_size, progress)
+            mirror.name: index_missing(
+                search.mirrors, mirror, search.settings.chunk_size, search.counter.next, progress
+            )
             for mirror in _chosen(search, models)
         }
     _report(done, as_json)
@@ -170,7 +172,7 @@ def _application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
         registry = environment["registry"]
         search = getattr(registry, "nefertari_search", None)
         if search is None:
-            raise click.ClickException(
+            raise Failure(
                 f"{ini} does not switch nefertari_search_tween on "
                 "(pyramid.includes = nefertari_search_tween)"
             )
