@@ -178,21 +178,19 @@ class EmbeddedBackend:
         prepared = [_prepared(action, targets[action.index]) for action in chunk]
         outcomes = []
         with self.store.writing() as connection:
+            found = {name: self._target(connection, name) for name in targets}
             writers: dict[str, Writer] = {}
-            for position, action in enumerate(chunk):
-                index = self._target(connection, action.index)
+            for action, (row, problem) in zip(chunk, prepared):
+                index = found[action.index]
                 if isinstance(index, dict):
                     outcomes.append(Outcome(action, 404, index))
                     continue
-                if index is not targets[action.index] and index.name not in writers:
-                    # The mapping has changed since.
-                    targets[action.index] = index
-                    prepared[position:] = [
-                        _prepared(each, targets[each.index]) for each in chunk[position:]
-                    ]
+                if index is not targets[action.index]:
+                    # The mapping has changed since, or the alias has moved.
+                    row, problem = _prepared(action, index)
                 if index.name not in writers:
                     writers[index.name] = Writer(connection, index)
-                outcomes.append(writers[index.name].apply(action, *prepared[position]))
+                outcomes.append(writers[index.name].apply(action, row, problem))
             for writer in writers.values():
                 writer.finish()
         return outcomes

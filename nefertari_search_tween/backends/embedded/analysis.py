@@ -200,11 +200,19 @@ def tokens(text: str) -> list[Token]:
 
 
 def terms(text: str) -> list[str]:
-    """The terms of *text* alone."""
-    return [token.term for token in tokens(text)]
+    """The terms of *text* alone; each one's position is its place in the list."""
+    lower = text.lower() if text.isascii() else text.translate(_lower)
+    found = [
+        lower[match.start() : match.end()] for match in _TOKENS.finditer(text.translate(_classes))
+    ]
+    if len(text) > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in found):
+        return [piece for term in found for _, piece in _pieces(term)]
+    return found
 
 
 def _units(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return len(text) + sum(1 for char in text if char > "\uffff")
 
 

@@ -274,8 +274,15 @@ class Search:
     # Running
 
     def total(self) -> int:
-        sql = "SELECT count(*) FROM " + self._tables()
-        sql += " WHERE " + all_of(self._conditions(True))
+        """How many documents match; without their scores, if these don't decide it."""
+        table = f"{self.index.root.level.table} d"
+        if self.min_score is not None:
+            tables, conditions = self._tables(), self._conditions(True)
+        else:
+            tables, conditions = Sql(table), [self.node.where("d")]
+            if self.post_filter is not None:
+                conditions.append(self.post_filter.where("d"))
+        sql = "SELECT count(*) FROM " + tables + " WHERE " + all_of(conditions)
         (count,) = self.connection.execute(sql.text, sql.params).fetchone()
         return int(count)
 

@@ -30,6 +30,8 @@ WRITE_TIMEOUT_SECONDS = 60.0
 # Virtual machine instructions between two looks at the clock.
 CLOCK_STEP = 20_000
 CACHE_KIB = 32 * 1024
+# Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
+LOG_PAGES = 8000
 
 _CATALOG = """
 CREATE TABLE about (format INTEGER NOT NULL);
@@ -87,6 +89,7 @@ class Store:
             # What is acknowledged is on disk, and a killed process leaves whole transactions.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.create_function("phrase_frequency", -1, phrase_frequency, deterministic=True)
             self._check_format(connection)

@@ -6,7 +6,7 @@ from typing import Any
 
 from nefertari_search_tween.backends.embedded import analysis, automata
 from nefertari_search_tween.backends.embedded.comparing import Comparing
-from nefertari_search_tween.backends.embedded.errors import unsupported
+from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.nodes import (
     Bool,

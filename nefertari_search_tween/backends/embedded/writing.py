@@ -24,8 +24,10 @@ from nefertari_search_tween.backends.embedded.fields import (
 from nefertari_search_tween.backends.embedded.store import Store
 
 MAX_ID_BYTES = 512
-# Between terms, and between the parts of one, in the list of what a document has posted.
+# What a document has posted, as a text: for each of its rows, the row's number, and then field
+# and term by turns. These two characters are in no term.
 _ITEM, _PART = "\x01", "\x02"
+_SCALARS = frozenset({str, int, float, bool})
 
 
 class NewField(Exception):
@@ -36,13 +38,15 @@ class NewField(Exception):
 class Row:
     """One document of one level, ready to be written.
 
-    :param posts: (field, term, positions).
+    :param posts: (field, term, frequency, length of the text, positions).
+    :param posted: which terms these are, as a text.
     """
 
     level: Level
     values: dict[int, Any] = field(default_factory=dict)
     lists: dict[int, list[Any]] = field(default_factory=dict)
-    posts: list[tuple[int, str, list[int]]] = field(default_factory=list)
+    posts: list[tuple[int, str, int, int, Any]] = field(default_factory=list)
+    posted: str = ""
     lengths: dict[int, int] = field(default_factory=dict)
     children: list[Row] = field(default_factory=list)
 
@@ -78,6 +82,7 @@ class Reader:
         self._object(source, node, row, raw)
         for made, values in raw.values():
             _fill(row, made, values)
+        row.posted = _PART.join([f"{post[0]}{_PART}{post[1]}" for post in row.posts])
         return row
 
     def _object(
@@ -96,7 +101,10 @@ class Reader:
             if child is SKIPPED or child is None:
                 continue
             if isinstance(child, Field):
-                self._leaf(child, value, raw)
+                if type(value) in _SCALARS and child.number not in raw:
+                    raw[child.number] = (child, [value])
+                else:
+                    self._leaf(child, value, raw)
                 continue
             for each in _flat(value):
                 if each is None:
@@ -192,18 +200,23 @@ def _post(row: Row, made: Field, values: list[str]) -> None:
     found: dict[str, list[int]] = {}
     base, count = 0, 0
     for value in values:
-        position = -1
-        for token in analysis.tokens(value):
-            position = token.position
-            places = found.get(token.term)
+        terms = analysis.terms(value)
+        for position, term in enumerate(terms, base):
+            places = found.get(term)
             if places is None:
-                found[token.term] = [base + position]
+                found[term] = [position]
             else:
-                places.append(base + position)
-            count += 1
-        base += position + 1 + analysis.POSITION_GAP
-    row.lengths[made.number] = row.values[made.number] = count
-    row.posts = row.posts + [(made.number, term, places) for term, places in found.items()]
+                places.append(position)
+        count += len(terms)
+        base += len(terms) + analysis.POSITION_GAP
+    number, length = made.number, quantized(count)
+    row.lengths[number] = row.values[number] = count
+    row.posts.extend(
+        [
+            (number, term, len(places), length, phrases.encode(places))
+            for term, places in found.items()
+        ]
+    )
 
 
 def quantized(length: int) -> int:
@@ -306,15 +319,15 @@ class Writer:
         self._inserts[row.level.table].append(
             (doc, parent, root, *[values.get(each.number) for each in fields])
         )
-        lengths = {number: quantized(length) for number, length in row.lengths.items()}
         for number, length in row.lengths.items():
             stats = self._stats[number]
             stats[0] += length > 0
             stats[1] += length
-        posts = self._inserts[self.index.post]
-        for number, term, places in row.posts:
-            posts.append((number, term, doc, len(places), lengths[number], phrases.encode(places)))
-            posted.append(f"{number}{_PART}{doc}{_PART}{term}")
+        if row.posts:
+            self._inserts[self.index.post].extend(
+                [(number, term, doc, *rest) for number, term, *rest in row.posts]
+            )
+            posted.append(f"{doc}{_PART}{row.posted}")
         for number, several in row.lists.items():
             if number not in self.index.layout["multi"]:
                 self._make_multi(number)
@@ -355,10 +368,11 @@ class Writer:
                         (each.number, doc),
                     )
             execute(f"DELETE FROM {level.table} WHERE {where} = ?", (doc,))
-        if posted:
+        for item in posted.split(_ITEM) if posted else ():
+            owner, *parts = item.split(_PART)
             self.connection.executemany(
-                f"DELETE FROM {self.index.post} WHERE field = ? AND doc = ? AND term = ?",
-                [item.split(_PART) for item in posted.split(_ITEM)],
+                f"DELETE FROM {self.index.post} WHERE field = ? AND term = ? AND doc = ?",
+                [(number, term, owner) for number, term in zip(parts[::2], parts[1::2])],
             )
 
     def flush(self) -> None:
@@ -380,7 +394,8 @@ class Writer:
             )
         posts = self._inserts.pop(self.index.post, None)
         if posts:
-            posts.sort(key=lambda post: post[:3])
+            # In the order of the table, which makes its pages cheaper to fill.
+            posts.sort()
             self.connection.executemany(
                 f"INSERT INTO {self.index.post} VALUES (?, ?, ?, ?, ?, ?)", posts
             )
