@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
+from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.changes import ChangeFeed
@@ -49,8 +49,8 @@ class Search:
 
         self.registry = registry
         self.settings = Settings(registry.settings)
-        self.backend = ElasticsearchBackend(
-            self.settings.hosts, self.settings.sniff, self.settings.timeout
+        self.backend = make_backend(
+            *self.settings.backend, self.settings.hosts, self.settings.sniff, self.settings.timeout
         )
         self.models = schema.models()
         self._documents: dict[Any, type[BaseDocument]] = {}
@@ -131,7 +131,8 @@ class Search:
             intercepted(BaseMixin.get_collection.__func__, self.searcher)
         )
         ES.setup(dictset(self.registry.settings))
-        ES.api = self.backend.client
+        # The raw client, for applications that use it; an embedded backend has none.
+        ES.api = getattr(self.backend, "client", None)
         ES.current = self
 
     def _chosen(self) -> list[Any]:

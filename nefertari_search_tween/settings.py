@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from pyramid.settings import asbool, aslist
 
@@ -65,15 +65,14 @@ def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[st
     return convert
 
 
-def _backend(text: str) -> str:
-    if text in ("", "elasticsearch"):
-        return text
-    if text == "opensearch" or text.partition(":")[0] == "embedded":
-        raise ValueError(
-            f"the backend '{text}' is not part of this release; "
-            "use 'elasticsearch' and set elasticsearch.hosts"
-        )
-    raise ValueError("must be 'elasticsearch'")
+def _backend(text: str) -> tuple[str, Optional[str]]:
+    """Kind and, of an embedded one, directory."""
+    kind, colon, place = text.partition(":")
+    if kind == "embedded" and place:
+        return kind, place
+    if not colon and kind in ("", "elasticsearch", "opensearch"):
+        return kind or "elasticsearch", None
+    raise ValueError("must be elasticsearch, opensearch or embedded:DIRECTORY")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -109,7 +108,7 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "backend",
         _backend,
         "",
-        "Where mirrors live: elasticsearch (the only one of this release).",
+        "Where mirrors live: elasticsearch (also when empty), opensearch, or embedded:DIRECTORY.",
     ),
     Setting(
         PREFIX + "default",
@@ -217,7 +216,7 @@ class Settings:
     ``elasticsearch.index.settings_file`` is ``settings.index_settings_file``.
     """
 
-    backend: str
+    backend: tuple[str, Optional[str]]
     default: str
     models: tuple[str, ...]
     sync: str
@@ -258,9 +257,10 @@ class Settings:
             except ValueError as error:
                 raise ConfigurationError(f"{setting.key} = {text}: {error}") from error
             setattr(self, setting.attribute, value)
-        if not self.hosts:
+        if self.backend[0] != "embedded" and not self.hosts:
             raise ConfigurationError(
-                "elasticsearch.hosts is not set (host:port of an Elasticsearch 8 server)"
+                "elasticsearch.hosts is not set (host:port of a server; or, without a server, "
+                "nefertari_search.backend = embedded:%(here)s/search)"
             )
         if not self.index_name:
             raise ConfigurationError("elasticsearch.index_name is not set")

@@ -15,11 +15,21 @@ INI = TOP / "development.ini"
 
 def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
     """Variables of the example application's ini file."""
+    backend, hosts = backend_and_hosts(url)
     return {
         "database": str(directory / "films.sqlite"),
-        "elasticsearch_hosts": url.partition("://")[2],
+        "backend": backend,
+        "elasticsearch_hosts": hosts,
         "index_name": prefix,
     }
+
+
+def backend_and_hosts(url: str) -> tuple[str, str]:
+    """The settings for a backend: ``http://h:p``, ``opensearch+http://h:p``, ``embedded:DIR``."""
+    if url.startswith("embedded:"):
+        return url, ""
+    kind, plus, _ = url.partition("+")
+    return kind if plus else "elasticsearch", url.partition("://")[2]
 
 
 def films(directory: Path, url: str, prefix: str) -> TestApp:
@@ -45,6 +55,7 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     from tests.zoo import main
 
     forget_sessions()
+    backend, hosts = backend_and_hosts(url)
     return TestApp(
         main(
             {},
@@ -53,7 +64,8 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
                 "nefertari.engine": "nefertari_sqla",
                 "sqlalchemy.url": database_url,
                 "auth": "false",
-                "elasticsearch.hosts": url.partition("://")[2],
+                "nefertari_search.backend": backend,
+                "elasticsearch.hosts": hosts,
                 "elasticsearch.index_name": prefix,
                 **settings,
             },

@@ -21,6 +21,7 @@ from tests.servers import (
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
+BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 
 
@@ -76,6 +77,16 @@ def opensearch_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The backend that suites of every backend run on: what NEFERTARI_SEARCH_TEST_BACKEND says."""
+    kind = os.environ.get(BACKEND, "elasticsearch")
+    if kind == "embedded":
+        return f"embedded:{tmp_path_factory.mktemp('embedded')}"
+    url = str(request.getfixturevalue(f"{kind}_url"))
+    return url if kind == "elasticsearch" else f"{kind}+{url}"
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
     yield from started(PostgresServer())
@@ -103,9 +114,12 @@ def index_prefix(elasticsearch_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def module_prefix(elasticsearch_url: str) -> Iterator[str]:
-    """The same, for a whole module."""
-    yield from _own_prefix(elasticsearch_url)
+def module_prefix(backend_url: str) -> Iterator[str]:
+    """The same, for a whole module, on the backend that suites of every backend run on."""
+    if backend_url.startswith("embedded:"):
+        yield f"test-{uuid.uuid4().hex[:12]}"
+    else:
+        yield from _own_prefix(backend_url.rpartition("+")[2])
 
 
 def _own_prefix(url: str) -> Iterator[str]:

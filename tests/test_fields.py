@@ -108,8 +108,8 @@ RELATIONS = {"label", "keeper", "tags"}
 
 
 @pytest.fixture(scope="module")
-def zoo(primary_url: str, elasticsearch_url: str, module_prefix: str) -> Iterator[Any]:
-    yield applications.zoo(primary_url, elasticsearch_url, module_prefix)
+def zoo(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Any]:
+    yield applications.zoo(primary_url, backend_url, module_prefix)
     applications.forget_sessions()
 
 

@@ -1052,17 +1052,17 @@ def encoded(request: str) -> str:
 
 @pytest.fixture(scope="module")
 def directory(
-    tmp_path_factory: pytest.TempPathFactory, elasticsearch_url: str, module_prefix: str
+    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
 ) -> Path:
     """Holds the loaded films.sqlite, whose indices are built."""
     path = tmp_path_factory.mktemp("films")
-    load_films(path, elasticsearch_url, module_prefix)
+    load_films(path, backend_url, module_prefix)
     return path
 
 
 @pytest.fixture(scope="module")
-def app(directory: Path, elasticsearch_url: str, module_prefix: str) -> TestApp:
-    return films(directory, elasticsearch_url, module_prefix)
+def app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
+    return films(directory, backend_url, module_prefix)
 
 
 @pytest.fixture(scope="module")

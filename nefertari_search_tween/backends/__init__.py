@@ -1,1 +1,30 @@
 """Where mirrors live. Backends know nothing of models, requests or databases."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from nefertari_search_tween.backends.base import Backend
+
+
+def make_backend(
+    kind: str, place: Optional[str], hosts: tuple[str, ...], sniff: bool, timeout: float
+) -> Backend:
+    """The backend that the settings ask for.
+
+    :param kind: ``elasticsearch``, ``opensearch`` or ``embedded``.
+    :param place: directory of an embedded one.
+    :raises ConfigurationError: what it needs is not installed.
+    """
+    if kind == "embedded":
+        from nefertari_search_tween.backends.embedded import EmbeddedBackend
+
+        assert place is not None, "an embedded backend has a directory"
+        return EmbeddedBackend(place, timeout)
+    if kind == "opensearch":
+        from nefertari_search_tween.backends.opensearch import OpenSearchBackend
+
+        return OpenSearchBackend(hosts, sniff, timeout)
+    from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
+
+    return ElasticsearchBackend(hosts, sniff, timeout)

@@ -32,11 +32,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.backends.embedded.documents import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
 from nefertari_search_tween.backends.embedded.searching import Search
 from nefertari_search_tween.backends.embedded.store import Store
-from nefertari_search_tween.backends.embedded.writing import NewField, Reader, Row, Writer
+from nefertari_search_tween.backends.embedded.writing import Writer
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
 
 __all__ = ["EmbeddedBackend"]
@@ -167,7 +168,9 @@ class EmbeddedBackend:
 
     # Writing
 
-    def bulk(self, actions: Iterable[Action], chunk_size: int) -> Iterator[Outcome]:
+    def bulk(
+        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Outcome]:
         for chunk in _chunks(actions, chunk_size):
             yield from self._write(chunk)
 
