@@ -17,6 +17,9 @@ from nefertari_search_tween.backends.embedded.nodes import Bool, Condition, Node
 from nefertari_search_tween.backends.embedded.query import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of
 
+Inner = dict[str, Any]
+Options = dict[str, Any]
+
 DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 _COMMON = frozenset(["field", "missing", "format", "value_type", "precision_threshold"])
 
@@ -233,6 +236,19 @@ class Aggregations:
         if options.get("keyed", True):
             return {"values": {str(percent): value for percent, value in found.items()}}
         return {"values": [{"key": percent, "value": value} for percent, value in found.items()]}
+
+
+def known_only(kind: str, options: Options, *known: str) -> None:
+    """Refuse options of an aggregation that are not among the *known*."""
+    unknown = set(options) - set(known)
+    if unknown:
+        raise unsupported(f"option '{min(unknown)}' of the aggregation '{kind}'")
+
+
+def orders_of(given: Any, default: dict[str, str]) -> list[tuple[str, str]]:
+    """The ``order`` of buckets as pairs of name and direction."""
+    clauses = given if isinstance(given, list) else [given or default]
+    return [pair for clause in clauses for pair in clause.items()]
 
 
 def both(scope: Node, narrowed: Node) -> Node:

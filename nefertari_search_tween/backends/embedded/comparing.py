@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.embedded import automata, dates
+from nefertari_search_tween.backends.embedded import automata, dates, expressions
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.fields import (
     INT64_MAX,
@@ -93,7 +93,7 @@ class Comparing:
             return self._special(name, [value], level)
         if folded:
             text = escaped(str(value))
-            return weighted(self._pattern(field, automata.wildcard(text), "", True), boost)
+            return weighted(self._pattern(field, expressions.wildcard(text), "", True), boost)
         return weighted(self._exact(field, [value]), boost)
 
     def _parse_terms(self, body: Any, level: Level) -> Node:
@@ -315,7 +315,7 @@ class Comparing:
         return Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
 
     def _pattern(
-        self, field: Field, expression: automata.Expression, prefix: str, folded: bool
+        self, field: Field, expression: expressions.Expression, prefix: str, folded: bool
     ) -> Node:
         if field.kind not in ("text", "keyword"):
             raise refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nefertari_search_tween.backends.embedded import analysis, automata
+from nefertari_search_tween.backends.embedded import analysis, automata, expressions, regexps
 from nefertari_search_tween.backends.embedded.comparing import Comparing
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.fields import Field, Level, text_of
@@ -155,7 +155,7 @@ class FullText(Comparing):
         if field is None:
             return Nothing(level)
         prefix = "" if folded else automata.literal_prefix(value, "*?\\")
-        return weighted(self._pattern(field, automata.wildcard(value), prefix, folded), boost)
+        return weighted(self._pattern(field, expressions.wildcard(value), prefix, folded), boost)
 
     def _parse_prefix(self, body: Any, level: Level) -> Node:
         name, options = field_options("prefix", body, "value")
@@ -167,7 +167,7 @@ class FullText(Comparing):
         field = self._field(name, level)
         if field is None:
             return Nothing(level)
-        return weighted(self._pattern(field, automata.wildcard(value + "*"), "", folded), boost)
+        return weighted(self._pattern(field, expressions.wildcard(value + "*"), "", folded), boost)
 
     def _parse_regexp(self, body: Any, level: Level) -> Node:
         name, options = field_options("regexp", body, "value")
@@ -179,7 +179,7 @@ class FullText(Comparing):
         options.pop("rewrite", None)
         boost = boost_of(options)
         no_more("regexp", options)
-        expression = automata.regular_expression(value)
+        expression = regexps.regular_expression(value)
         field = self._field(name, level)
         if field is None:
             return Nothing(level)
