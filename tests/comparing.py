@@ -6,6 +6,8 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from pyramid_sqlalchemy import metadata
+from sqlalchemy import event
 from webtest import TestApp
 
 # An error's own time, and the URL that it was asked under.
@@ -15,12 +17,20 @@ _OF_THE_MOMENT = ("timestamp", "request_url")
 class Comparison:
     """Both answers to one request.
 
+    The mirror's must be the mirror's own: while it is made, the database is asked nothing.
+
     :param unordered: relationship fields whose list the primary orders as it likes.
+    :param opaque: fields whose values may be pickled objects, which are the primary's to give.
     """
 
-    def __init__(self, app: TestApp, unordered: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, app: TestApp, unordered: frozenset[str] = frozenset(), opaque: str = ""
+    ) -> None:
         self.app = app
         self.unordered = unordered
+        self.opaque = f'"{opaque}": ' if opaque else None
+        self.statements = 0
+        event.listen(metadata.bind, "before_cursor_execute", self._count)
         self.requests = 0
         self.by_mirror = 0
         self.reasons: dict[str, int] = {}
@@ -33,12 +43,18 @@ class Comparison:
 
         :param pk: name of the primary key field.
         """
+        before = self.statements
         mirrored = self._get(path, params)
+        asked_the_database = self.statements - before
         engine = mirrored.headers["X-Search-Engine"]
         self.requests += 1
         asked = params
         if engine == "mirror":
             self.by_mirror += 1
+            if self.opaque is None or self.opaque not in mirrored.text.replace(
+                f"{self.opaque}null", ""
+            ):
+                assert asked_the_database == 0, (path, params)
             asked = _ordered(params, pk)
             plain = self._get(path, [*params, ("_search", "false")])
             assert plain.status == mirrored.status, (path, params, plain.text[:300])
@@ -49,6 +65,9 @@ class Comparison:
         assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
         assert mirrored.status == primary.status, (path, params, mirrored.text, primary.text)
         assert self._text(mirrored) == self._text(primary), (path, params, engine)
+
+    def _count(self, *arguments: Any) -> None:
+        self.statements += 1
 
     def _get(self, path: str, params: list[tuple[str, str]]) -> Any:
         query = urlencode(params)

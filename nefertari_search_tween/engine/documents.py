@@ -9,6 +9,9 @@ from nefertari.utils import dictset
 from nefertari_search_tween.engine.fields import BaseField, Relationship
 from nefertari_search_tween.mirror.mapping import EXACT, INTERNAL
 
+# What SQLAlchemy knows an object by; only instances have it.
+STATE = "_sa_instance_state"
+
 _classes: dict[str, type[BaseDocument]] = {}
 
 
@@ -190,7 +193,9 @@ class BaseDocument(BaseMixin):
         return result
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        # nefertari probes documents for attributes that no object has (`_nefertari_meta`,
+        # `__html__`): these must not load the primary's object.
+        if name != STATE and (name.startswith("__") or not hasattr(self.primary, name)):
             raise AttributeError(name)
         return getattr(self.primary_object(), name)
 
