@@ -36,7 +36,7 @@ from nefertari_search_tween.backends.embedded.documents import NewField, Reader,
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
 from nefertari_search_tween.backends.embedded.searching import Search
-from nefertari_search_tween.backends.embedded.store import Store
+from nefertari_search_tween.backends.embedded.store import Deadline, Store
 from nefertari_search_tween.backends.embedded.writing import Writer
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
 
@@ -217,13 +217,14 @@ class EmbeddedBackend:
         seconds = self.timeout if timeout is None else timeout
         with self.store.reading(seconds) as connection:
             target = self.store.one(connection, index)
-            return self._search(connection, target, body).run()
+            return self._search(connection, target, body, Deadline(seconds)).run()
 
     def _search(
         self,
         connection: sqlite3.Connection,
         index: Index,
         body: dict[str, Any],
+        deadline: Deadline,
         unbounded: bool = False,
     ) -> Search:
         return Search(
@@ -231,6 +232,7 @@ class EmbeddedBackend:
             index,
             body,
             lambda field: self._vocabulary(connection, index, field),
+            deadline,
             unbounded,
         )
 
@@ -285,7 +287,8 @@ class EmbeddedBackend:
         try:
             with self.store.reading(connection=connection):
                 target = self.store.one(connection, index)
-                yield from self._search(connection, target, body, unbounded=True).pages(chunk_size)
+                search = self._search(connection, target, body, Deadline(), unbounded=True)
+                yield from search.pages(chunk_size)
         finally:
             connection.close()
 

@@ -64,6 +64,7 @@ class Aggregations:
     def _one(self, spec: dict[str, Any], scope: Node) -> dict[str, Any]:
         from nefertari_search_tween.backends.embedded import buckets
 
+        self.parser.check()
         spec = dict(spec)
         inner = spec.pop("aggs", None) or spec.pop("aggregations", None) or {}
         meta = spec.pop("meta", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Optional, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.backends.embedded.errors import refused
 from nefertari_search_tween.backends.embedded.expressions import (
@@ -22,6 +22,8 @@ from nefertari_search_tween.backends.embedded.expressions import (
 
 # Derivatives of one pattern; more is a pattern that explodes.
 MAX_STATES = 10_000
+# Terms between two looks at the clock.
+ROUNDS = 500
 _LAST = "\U0010ffff"
 
 
@@ -35,14 +37,23 @@ class Automaton(Protocol):
     def accepts(self, state: Any) -> bool: ...
 
 
-def matching(vocabulary: Sequence[str], automaton: Automaton) -> list[str]:
-    """The terms of the sorted *vocabulary* that *automaton* accepts."""
+def matching(
+    vocabulary: Sequence[str], automaton: Automaton, check: Callable[[], Any] = bool
+) -> list[str]:
+    """The terms of the sorted *vocabulary* that *automaton* accepts.
+
+    :param check: called now and then; it may raise when this takes too long.
+    """
     found: list[str] = []
     states: list[Any] = [automaton.start]
     previous = ""
     index, end = 0, len(vocabulary)
+    rounds = 0
     while index < end:
         term = vocabulary[index]
+        rounds += 1
+        if not rounds % ROUNDS:
+            check()
         shared = _shared(previous, term, len(states) - 1)
         del states[shared + 1 :]
         state = states[shared]
@@ -119,9 +130,16 @@ class Pattern:
     """A wildcard pattern or regular expression.
 
     :param ignore_case: letters match both their cases.
+    :param check: called for every new step; it may raise when this takes too long.
     """
 
-    def __init__(self, expression: Expression, ignore_case: bool = False) -> None:
+    def __init__(
+        self,
+        expression: Expression,
+        ignore_case: bool = False,
+        check: Callable[[], Any] = bool,
+    ) -> None:
+        self.check = check
         self.ignore_case = ignore_case
         # States are numbers: an expression is hashed once, not at every step.
         self._numbers: dict[Expression, int] = {}
@@ -148,6 +166,7 @@ class Pattern:
         return steps[char]
 
     def _step(self, expression: Expression, char: str) -> Optional[int]:
+        self.check()
         after = derivative(expression, char)
         if self.ignore_case:
             for other in {char.lower(), char.upper()} - {char}:

@@ -56,6 +56,7 @@ class Comparing:
     """Reads queries on one index.
 
     :param vocabulary: gives the sorted terms of a text, or values of a keyword.
+    :param check: called now and then; raises when the search takes too long.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Comparing:
         connection: sqlite3.Connection,
         index: Index,
         vocabulary: Callable[[Field], Sequence[str]],
+        check: Callable[[], None],
     ) -> None:
         self.connection = connection
         self.index = index
         self.stats = Statistics(connection, index)
         self.vocabulary = vocabulary
+        self.check = check
         #: what texts were searched for, for highlighting: field name -> tests of a term
         self.sought: dict[str, list[Callable[[str], bool]]] = {}
         self._depth = 0
@@ -323,8 +326,8 @@ class Comparing:
                 f"which is of type [{field.type}]",
                 "query_shard_exception",
             )
-        pattern = automata.Pattern(expression, folded)
-        terms = automata.matching(self._vocabulary(field), pattern)
+        pattern = automata.Pattern(expression, folded, self.check)
+        terms = automata.matching(self._vocabulary(field), pattern, self.check)
         if len(terms) > MAX_PATTERN_TERMS:
             raise refused(f"the pattern matches more than {MAX_PATTERN_TERMS} terms")
         if not terms:

@@ -50,6 +50,8 @@ class QueryParser(FullText):
             raise refused(f"queries nested deeper than {MAX_DEPTH}")
         try:
             return method(dict(body), level)
+        except RecursionError as error:
+            raise refused("queries or patterns nested too deeply") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise refused(f"[{name}] query malformed: {error!r}", "parsing_exception") from error
         finally:

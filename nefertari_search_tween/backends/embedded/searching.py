@@ -20,6 +20,7 @@ from nefertari_search_tween.backends.embedded.query import QueryParser
 from nefertari_search_tween.backends.embedded.sorting import Sort
 from nefertari_search_tween.backends.embedded.sources import picker, single
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
+from nefertari_search_tween.backends.embedded.store import Deadline
 
 DEFAULT_SIZE = 10
 _KNOWN = frozenset(
@@ -58,6 +59,7 @@ class Search:
         index: Index,
         body: dict[str, Any],
         vocabulary: Vocabulary,
+        deadline: Deadline,
         unbounded: bool = False,
     ) -> None:
         for name in body:
@@ -66,7 +68,8 @@ class Search:
         self.connection = connection
         self.index = index
         self.body = body
-        self.parser = QueryParser(connection, index, vocabulary)
+        self.deadline = deadline
+        self.parser = QueryParser(connection, index, vocabulary, deadline.check)
         root = index.root.level
         self.node: Node = (
             self.parser.parse(body["query"]) if body.get("query") else Everything(root)
@@ -236,6 +239,7 @@ class Search:
                 self.index,
                 {"size": 3, **options, "track_total_hits": True},
                 self.parser.vocabulary,
+                self.deadline,
             )
             must = [self.node] if inner.scored else []
             inner.node = Bool(scope.level, must, [], [scope], [], 0)

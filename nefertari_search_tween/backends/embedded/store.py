@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
@@ -60,6 +61,7 @@ class Store:
         self._indices: dict[tuple[int, int], Index] = {}
         # Connections of a parent process: closing them here would touch its locks.
         self._inherited: list[Any] = []
+        _stores.add(self)
 
     # Connections
 
@@ -122,9 +124,11 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection, unless it is at work."""
         held = getattr(self._local, "held", None)
         if held is not None and held[0] == os.getpid():
+            if held[1].in_transaction:
+                return
             held[1].close()
         self._local.held = None
 
@@ -284,6 +288,39 @@ class Store:
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM aliases WHERE number = ?", (index.number,))
         connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
+
+
+class Deadline:
+    """When a search has to be over; for the parts of it that are not SQL.
+
+    :param seconds: from now; None: never.
+    """
+
+    def __init__(self, seconds: Optional[float] = None) -> None:
+        self.seconds = seconds
+        self.at = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """
+        :raises BackendTimeout: it is over.
+        """
+        if self.at is not None and time.monotonic() > self.at:
+            raise BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
+
+
+# SQLite keeps its locks by process: what a child inherits looks locked to it and is not. A
+# server that forks its workers does so from the thread that set the application up, so that
+# this leaves nothing open to inherit.
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        store.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 @contextmanager

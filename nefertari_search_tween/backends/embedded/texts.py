@@ -125,7 +125,7 @@ class FullText(Comparing):
             return self._exact(field, [word])
         automaton = automata.Edits(word, edits)
         found = []
-        for term in automata.matching(self._vocabulary(field), automaton):
+        for term in automata.matching(self._vocabulary(field), automaton, self.check):
             if term[:prefix] != word[:prefix]:
                 continue
             distance = automaton.distance(term)
