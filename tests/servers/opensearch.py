@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from tests.servers.base import (
     ServerFailed,
     ServerMissing,
     cache_dir,
+    free_port,
     locked,
     run_as_server_user,
 )
@@ -30,6 +32,16 @@ HEAP_OF_SEVERAL = "-Xmx1g"
 MAIN = "org.codelibs.opensearch.runner.OpenSearchRunner"
 # The runner knows no other HTTP ports.
 PORTS = range(9201, 9300)
+
+# A node of another test run may hold any port that a node takes by default, and the nodes of one
+# cluster must find each other among them.
+SETTINGS = """\
+network.host: 127.0.0.1
+transport.port: {transport}
+discovery.seed_hosts: {seeds}
+cluster.initial_cluster_manager_nodes: ["Node 1"]
+cluster.routing.allocation.disk.threshold_enabled: false
+"""
 
 POM = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -83,6 +95,17 @@ class OpenSearchServer(Server):
         if self.port not in PORTS:
             message = f"opensearch can't listen on {self.port}: only on {PORTS[0]} to {PORTS[-1]}"
             raise ServerFailed(message)
+        transports = [free_port() for _ in range(self.nodes)]
+        seeds = json.dumps([f"127.0.0.1:{port}" for port in transports])
+        for number, transport in enumerate(transports, 1):
+            # Where the runner would put a configuration of its own.
+            config = work / "nodes" / f"node_{number}" / "config"
+            config.mkdir(parents=True)
+            settings = SETTINGS.format(transport=transport, seeds=seeds)
+            (config / "opensearch.yml").write_text(settings)
+        owner = work.stat()
+        for path in work.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
 
     def _launch(self, work: Path) -> None:
         assert self.port is not None
@@ -100,25 +123,6 @@ class OpenSearchServer(Server):
         done = run_as_server_user(["sh", "-c", script], cwd=work, log=self._log_file(work))
         if done.returncode != 0:
             raise ServerFailed(f"opensearch ended with {done.returncode}:\n{self.log}")
-
-    def start(self) -> str:
-        was_running = self.running
-        url = super().start()
-        if not was_running:
-            self._ignore_disk()
-        return url
-
-    def _ignore_disk(self) -> None:
-        """Give shards to nodes of a machine whose disk is nearly full; the runner can't be told."""
-        setting = {"cluster.routing.allocation.disk.threshold_enabled": False}
-        request = urllib.request.Request(
-            f"{self.url}/_cluster/settings",
-            method="PUT",
-            data=json.dumps({"persistent": setting}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30):
-            pass
 
     def _healthy(self) -> bool:
         try:
