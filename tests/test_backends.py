@@ -68,7 +68,7 @@ class TestOpenSearch(BackendConformance):
         films.found({"match": {"title": {"query": "knight", "fuzziness": 7}}})
 
 
-# Here goes TestEmbedded(BackendConformance): EmbeddedBackend(directory, timeout=TIMEOUT).
+# The third, TestEmbedded, is in test_embedded.py: it needs no server.
 
 
 class TestThreeNodes(WriteCases, PageCases):

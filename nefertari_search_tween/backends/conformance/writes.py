@@ -191,6 +191,15 @@ class WriteCases(Cases):
         assert not outcome.settled
         assert backend.indices(f"{empty.alias}*") == {}
 
+    @pytest.mark.parametrize("end", ["", "-000009", "-000009-write"])
+    def test_a_write_to_a_name_that_never_was_creates_nothing(
+        self, backend: Backend, empty: Index, end: str
+    ) -> None:
+        backend.delete_index(empty.name)
+        (outcome,) = empty.bulk([Action(f"{empty.alias}{end}", "1", 1, b"{}")])
+        assert outcome.target_missing
+        assert backend.indices(f"{empty.alias}*") == {}
+
     def test_a_delete_from_a_name_that_is_gone_creates_nothing(
         self, backend: Backend, empty: Index
     ) -> None:
