@@ -57,7 +57,15 @@ setup(
     extras_require={
         # nefertari-sqla uses the _decl_class_registry that SQLAlchemy 1.4 took out.
         "sqla": ["nefertari-sqla>=0.4.2", "SQLAlchemy>=1.3,<1.4"],
-        "test": ["pytest", "webtest", "requests", "hypothesis"],
+        # opensearch-py 3 needs Python 3.10.
+        "opensearch": ["opensearch-py>=2.8"],
+        "test": [
+            "pytest",
+            "webtest",
+            "requests",
+            "hypothesis",
+            'opensearch-py; python_version >= "3.10"',
+        ],
     },
     entry_points={
         "console_scripts": ["nefertari-search = nefertari_search_tween.scripts.main:main"],
