@@ -1388,7 +1388,7 @@ def test_random_changes_leave_mirror_and_primary_equal(app):
     run_state_machine_as_test(
         Changes,
         settings=settings(
-            max_examples=120,
+            max_examples=45,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
