@@ -13,6 +13,8 @@ NAME = "nefertari_search_tween"
 FOLDER = Path(nefertari_search_tween.__file__).parent
 MODULES = sorted(FOLDER.rglob("*.py"))
 LONGEST = 420
+# The conformance suite ships with the package; tests are read case by case.
+LONGEST_OF_A_SUITE = 600
 SEES_BOTH = {"__init__", "application", "compat", "scripts", "web"}
 
 
@@ -86,7 +88,8 @@ def test_what_both_sides_share_imports_neither(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_a_module_can_be_read_in_one_sitting(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+    longest = LONGEST_OF_A_SUITE if "conformance" in path.parts else LONGEST
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
