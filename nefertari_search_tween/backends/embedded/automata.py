@@ -16,7 +16,6 @@ from nefertari_search_tween.backends.embedded.expressions import (
     NONE,
     Expression,
     derivative,
-    either,
     nullable,
 )
 
@@ -167,11 +166,10 @@ class Pattern:
 
     def _step(self, expression: Expression, char: str) -> Optional[int]:
         self.check()
-        after = derivative(expression, char)
         if self.ignore_case:
-            for other in {char.lower(), char.upper()} - {char}:
-                if len(other) == 1:
-                    after = either(after, derivative(expression, other))
+            other = char.lower() if char != char.lower() else char.upper()
+            char += other if len(other) == 1 and other != char else ""
+        after = derivative(expression, char)
         return None if after == NONE else self._number(after)
 
     def accepts(self, state: int) -> bool:

@@ -115,6 +115,7 @@ def _terms(run: Aggregations, options: Options, inner: Inner, scope: Node) -> di
     orders = orders_of(options.get("order"), {"_count": "desc"})
     scoped = {}
     if any(name not in ("_count", "_key") for name, _ in orders):
+        result["doc_count_error_upper_bound"] = -1
         scoped = {
             value: run.within(inner, _of_value(run, field, scope, value, options))
             for value, _ in counts

@@ -7,7 +7,8 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.errors import unsupported
 
-#: first and last millisecond of what was written ("2014" is a whole year)
+#: first and last millisecond of what was written, as Elasticsearch rounds: "2014-06" is the
+#: first of June
 Span = tuple[int, int]
 
 DEFAULT_FORMAT = "strict_date_optional_time||epoch_millis"
@@ -74,11 +75,8 @@ def _span(match: re.Match[str]) -> Optional[Span]:
     fraction = part.get("fraction")
     if fraction:
         start += int(fraction.ljust(3, "0")[:3])
-    if "year" in part and part.get("month") is None:
-        length = (_days(year + 1, 1, 1) - _days(year, 1, 1)) * _DAY_MS
-    elif "year" in part and part.get("day") is None:
-        length = month_days(year, month) * _DAY_MS
-    elif part.get("hour") is None:
+    # A month or day that is not written is the first, and the end is that of this day.
+    if part.get("hour") is None:
         length = _DAY_MS
     elif part.get("minute") is None:
         length = 3_600_000

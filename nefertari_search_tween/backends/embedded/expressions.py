@@ -107,26 +107,30 @@ def nullable(part: Expression) -> bool:
     return kind in ("empty", "star")
 
 
-def derivative(part: Expression, char: str) -> Expression:
+def derivative(part: Expression, chars: str) -> Expression:
+    """What must follow one character.
+
+    :param chars: the character, in one or both of its cases.
+    """
     kind = part[0]
     if kind == "set":
-        inside = any(low <= char <= high for low, high in part[1])
+        inside = any(low <= char <= high for low, high in part[1] for char in chars)
         return EMPTY if inside != part[2] else NONE
     if kind == "seq":
-        after = concatenated(derivative(part[1], char), part[2])
-        return either(after, derivative(part[2], char)) if nullable(part[1]) else after
+        after = concatenated(derivative(part[1], chars), part[2])
+        return either(after, derivative(part[2], chars)) if nullable(part[1]) else after
     if kind == "star":
-        return concatenated(derivative(part[1], char), part)
+        return concatenated(derivative(part[1], chars), part)
     if kind == "or":
         result = NONE
         for each in part[1]:
-            result = either(result, derivative(each, char))
+            result = either(result, derivative(each, chars))
         return result
     if kind == "and":
         result = ALL
         for each in part[1]:
-            result = common(result, derivative(each, char))
+            result = common(result, derivative(each, chars))
         return result
     if kind == "not":
-        return complement(derivative(part[1], char))
+        return complement(derivative(part[1], chars))
     return NONE

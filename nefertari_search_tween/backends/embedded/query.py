@@ -90,6 +90,8 @@ class QueryParser(FullText):
             least = 1 if should and not must and not filters else 0
         else:
             least = least_of(given, len(should))
+            if should and not must and not filters:
+                least = max(least, 1)
         if least > len(should):
             return Nothing(level)
         if not (must or should or filters or must_not):

@@ -16,6 +16,9 @@ from nefertari_search_tween.backends.embedded.sql import Sql
 
 K1 = 1.2
 B = 0.75
+# The score ``s`` in single precision, as Lucene has it, so that what ties there ties here
+# (Veltkamp's splitting: Dekker, A Floating-Point Technique, 1971).
+SINGLE = "(s * 536870913.0 - (s * 536870913.0 - s))"
 
 
 def idf(df: int, docs: int) -> float:
@@ -52,13 +55,24 @@ class Statistics:
         return self._terms[key]
 
     def value(self, field: Field, condition: Sql) -> float:
-        """The idf of a keyword value: of the documents that meet *condition*."""
+        """The score of a keyword value: of the documents that meet *condition*.
+
+        Each value counts as a text of one term; the average text has as many as there are
+        values in a document.
+        """
         table = field.level.table
         (df,) = self.connection.execute(
             f"SELECT count(*) FROM {table} d WHERE {condition.text}", condition.params
         ).fetchone()
         (docs,) = self.connection.execute(f"SELECT count({field.column}) FROM {table}").fetchone()
-        return idf(df, docs)
+        average = 1.0
+        if field.multi and docs:
+            (more,) = self.connection.execute(
+                f"SELECT count(*) FROM {self.index.multi} WHERE field = ? AND place > 0",
+                (field.number,),
+            ).fetchone()
+            average += more / docs
+        return idf(df, docs) * (K1 + 1) / (1 + K1 * (1 - B + B / average))
 
     def bm25(self, field: Field, weight: float, frequency: str) -> Sql:
         """The score of a row of the table of terms.

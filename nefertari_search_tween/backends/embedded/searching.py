@@ -17,6 +17,7 @@ from nefertari_search_tween.backends.embedded.fields import (
 )
 from nefertari_search_tween.backends.embedded.nodes import Bool, Everything, Node
 from nefertari_search_tween.backends.embedded.query import QueryParser
+from nefertari_search_tween.backends.embedded.scoring import SINGLE
 from nefertari_search_tween.backends.embedded.sorting import Sort
 from nefertari_search_tween.backends.embedded.sources import picker, single
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
@@ -97,7 +98,8 @@ class Search:
         table = f"{self.index.root.level.table} d"
         if not self.scored:
             return Sql(table)
-        return "(" + self.node.scores(1.0) + f") x CROSS JOIN {table} ON d.doc = x.doc"
+        scores = f"(SELECT doc, {SINGLE} AS s FROM (" + self.node.scores(1.0) + "))"
+        return scores + f" x CROSS JOIN {table} ON d.doc = x.doc"
 
     def _conditions(self, with_post_filter: bool) -> list[Sql]:
         parts = [] if self.scored else [self.node.where("d")]

@@ -133,7 +133,7 @@ class Sort:
             if mode == "min":
                 return Sql(f"d.{field.column}")
             return Sql(
-                f"coalesce((SELECT {_MODES[mode]}(value) FROM {self.index.multi} WHERE "
+                f"coalesce((SELECT {_MODES[mode]}(+value) FROM {self.index.multi} WHERE "
                 f"field = {field.number} AND doc = d.doc), d.{field.column})"
             )
         path, condition = (nested or {}).get("path"), Sql("1")
@@ -150,7 +150,8 @@ class Sort:
         if nested.get("filter"):
             condition = self.parser.parse(nested["filter"], level).where("n")
         owner, climb = climbing(level, self.index.root.level, "n")
-        values = Sql(f"SELECT n.{field.column} AS value FROM {level.table} n{climb} WHERE ")
+        rows = f"{level.table} n INDEXED BY {level.table}_root"
+        values = Sql(f"SELECT n.{field.column} AS value FROM {rows}{climb} WHERE ")
         values += all_of([Sql(f"{owner} = d.doc"), condition])
         if field.multi:
             values += Sql(
