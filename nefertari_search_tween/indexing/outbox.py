@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Callable, Protocol
 
 from nefertari_search_tween.primary.base import Key
@@ -93,16 +94,19 @@ class MemoryOutbox:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._lock = threading.Lock()
+        # A key may be free and claimed at once: changed again while it is being indexed.
         self._free: dict[Key, None] = {}
         self._claimed: dict[int, set[Key]] = {}
         self._claims = 0
+        # By model, so that every read can ask, however many keys wait.
+        self._waiting: dict[str, int] = {}
 
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         session.info.setdefault(_RECORDED, set()).update(keys)
 
     def add(self, keys: Iterable[Key]) -> None:
         with self._lock:
-            self._free.update(dict.fromkeys(keys))
+            self._add(keys)
 
     def uncommitted(self, session: Any) -> bool:
         return bool(session.info.get(_RECORDED))
@@ -121,11 +125,7 @@ class MemoryOutbox:
         with self._lock:
             if not self._free:
                 return None
-            keys = set()
-            for key in self._free:
-                keys.add(key)
-                if len(keys) >= limit:
-                    break
+            keys = set(islice(self._free, limit))
             for key in keys:
                 del self._free[key]
             self._claims += 1
@@ -137,19 +137,27 @@ class MemoryOutbox:
             rest = self._claimed.get(claim.id)
             if rest is None:
                 return
-            rest.difference_update(keys)
+            for key in rest.intersection(keys):
+                rest.remove(key)
+                self._waiting[key.model] -= 1
             if not rest:
                 del self._claimed[claim.id]
 
     def release(self, claim: Claim) -> None:
         with self._lock:
-            self._free.update(dict.fromkeys(self._claimed.pop(claim.id, ())))
+            rest = self._claimed.pop(claim.id, set())
+            for key in rest:
+                self._waiting[key.model] -= 1
+            self._add(rest)
 
     def waiting(self, model_name: str | None = None) -> int:
-        if not self._free and not self._claimed:
-            return 0
         with self._lock:
-            every = [self._free, *self._claimed.values()]
-            return sum(
-                1 for keys in every for key in keys if model_name is None or key.model == model_name
-            )
+            if model_name is not None:
+                return self._waiting.get(model_name, 0)
+            return sum(self._waiting.values())
+
+    def _add(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if key not in self._free:
+                self._free[key] = None
+                self._waiting[key.model] = self._waiting.get(key.model, 0) + 1
