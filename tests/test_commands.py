@@ -189,7 +189,7 @@ def test_index_builds_what_is_not_there_and_adds_what_is_missing(run, server, in
 def test_what_a_broken_build_left_is_removed(run, server, index_prefix):
     run("rebuild", "--models", "Genre")
     server("PUT", f"{index_prefix}-genre-000007")
-    server("PUT", f"{index_prefix}-genre-000007/_alias/{index_prefix}-genre-000007-write")
+    server("PUT", f"{index_prefix}-genre-000007/_alias/{index_prefix}-genre-000007-WRITE")
     # Of others: not ours to remove.
     server("PUT", f"{index_prefix}-genre-old")
 

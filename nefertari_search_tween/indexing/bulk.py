@@ -45,7 +45,7 @@ def write(
         refused: list[Action] = []
         for outcome in _outcomes(mirror.backend, chunk, chunk_size, timeout):
             action = outcome.action
-            if outcome.settled or (action.body is None and outcome.status == 404):
+            if outcome.settled:
                 result.settled += 1
             elif outcome.target_missing:
                 result.target_missing = True

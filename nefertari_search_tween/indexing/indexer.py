@@ -88,9 +88,6 @@ class Indexer:
 
     def _index(self, mirror: Mirror, number: int, pks: list[Any], timeout: Optional[float]) -> None:
         bodies = mirror.reader.read(pks)
-        if len(bodies) < len(pks):
-            # A delete must not meet an index that is gone: it would make a new one.
-            self._targets.pop(mirror.name, None)
         targets = self.targets(mirror)
         if not targets:
             # Nothing is built: whoever builds it scans the state that was committed before

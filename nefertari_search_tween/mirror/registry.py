@@ -195,8 +195,6 @@ class Mirrors:
         """
         numbers = [int(name[-6:]) for name in self.concrete(mirror)]
         name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
-        # A delete that came too late may have made an index of that name.
-        self.backend.delete_index(write_alias(name))
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
         self.backend.create_index(name, mirror.mapping, self.index_settings, aliases)
         return name
@@ -244,5 +242,9 @@ class Mirrors:
 
 
 def write_alias(index: str) -> str:
-    """Name that writes to *index* use: a write to a name that is gone creates no index."""
-    return f"{index}-write"
+    """Name that writes to *index* use: a write to a name that is gone creates no index.
+
+    Upper-case letters, because a delete can't be told to ask for an alias: a server would make
+    the missing index, but none of that name.
+    """
+    return f"{index}-WRITE"
