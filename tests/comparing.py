@@ -14,6 +14,10 @@ from webtest import TestApp
 _OF_THE_MOMENT = ("timestamp", "request_url")
 
 
+#: lines that the end of a test run shows
+REPORTS: list[str] = []
+
+
 class Comparison:
     """Both answers to one request.
 
@@ -65,6 +69,14 @@ class Comparison:
         assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
         assert mirrored.status == primary.status, (path, params, mirrored.text, primary.text)
         assert self._text(mirrored) == self._text(primary), (path, params, engine)
+
+    def report(self, name: str) -> None:
+        """Have the end of the run say how many requests there were, and who answered them."""
+        reasons = sorted(self.reasons.items(), key=lambda each: -each[1])
+        REPORTS.append(
+            f"{name}: {self.requests} requests compared, {self.by_mirror} answered by the mirror, "
+            + ", ".join(f"{count} {reason}" for reason, count in reasons)
+        )
 
     def _count(self, *arguments: Any) -> None:
         self.statements += 1

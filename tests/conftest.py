@@ -8,9 +8,11 @@ import signal
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests import comparing
 from tests.servers import (
     ElasticsearchServer,
     OpenSearchServer,
@@ -28,6 +30,12 @@ PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 def pytest_configure() -> None:
     """Make a run that is terminated tear its fixtures down, or servers would outlive it."""
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Figures that a green line does not tell."""
+    for line in comparing.REPORTS:
+        terminalreporter.write_line(line)
 
 
 def started(server: Server) -> Iterator[Server]:

@@ -246,9 +246,7 @@ def test_random_requests_to_the_films(film_catalogue: Catalogue, data: Any) -> N
 
 def test_the_mirror_answered_most_of_them(film_catalogue: Catalogue) -> None:
     comparison = film_catalogue.comparison
-    print(f"\n{comparison.requests} requests, {comparison.by_mirror} answered by the mirror")
-    for reason, count in sorted(comparison.reasons.items(), key=lambda each: -each[1]):
-        print(f"  {count:5} {reason}")
+    comparison.report("films")
     assert comparison.requests >= FILM_EXAMPLES * STEPS
     # Bad parameters and what only the database can do are asked, too; the rest is ours.
     assert comparison.by_mirror > comparison.requests / 3
@@ -430,9 +428,7 @@ def test_random_requests_to_the_zoo(zoo_catalogue: Catalogue, data: Any) -> None
 
 def test_the_mirror_answered_most_of_the_zoo(zoo_catalogue: Catalogue) -> None:
     comparison = zoo_catalogue.comparison
-    print(f"\n{comparison.requests} requests, {comparison.by_mirror} answered by the mirror")
-    for reason, count in sorted(comparison.reasons.items(), key=lambda each: -each[1]):
-        print(f"  {count:5} {reason}")
+    comparison.report("zoo")
     assert comparison.by_mirror > comparison.requests / 4
 
 
