@@ -372,12 +372,45 @@ def test_random_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any
     assert sum(1 for count in found if count) > 150
 
 
+def test_random_deep_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any]]) -> None:
+    dice = random.Random(21)
+    everything = list(films.values())
+    found = [pair.compare(_deep_search(dice, everything)) for _ in range(100)]
+    assert sum(1 for count in found if count) > 50
+
+
+def test_deep_aggregations_are_the_same(pair: Pair) -> None:
+    inner: dict[str, Any] = {"roles": {"terms": {"field": "people.role"}}}
+    aggregations: dict[str, Any] = {"people": {"nested": {"path": "people"}, "aggs": inner}}
+    for year in range(1950, 1970):
+        filtered = {"filter": {"range": {"year": {"gte": year}}}, "aggs": aggregations}
+        aggregations = {"since": filtered}
+    pair.compare({"size": 0, "aggs": aggregations})
+
+
 def _random_search(dice: random.Random, films: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "query": _random_query(dice, films, 2),
         "sort": [{"_score": {"order": "desc"}}, {"id": {"order": "asc"}}],
         "from": dice.choice([0, 0, 10]),
     }
+
+
+def _deep_search(dice: random.Random, films: list[dict[str, Any]]) -> dict[str, Any]:
+    query = _random_leaf(dice, films)
+    for _ in range(dice.randrange(5, 25)):
+        other = _random_leaf(dice, films)
+        query = dice.choice(
+            [
+                {"bool": {"must": [query], "should": [other]}},
+                {"bool": {"should": [query, other], "minimum_should_match": 1}},
+                {"bool": {"filter": [query], "should": [other]}},
+                {"bool": {"must": [{"bool": {"must_not": [query]}}], "must_not": [other]}},
+                {"dis_max": {"queries": [other, query], "tie_breaker": 0.3}},
+                {"constant_score": {"filter": query, "boost": 1.5}},
+            ]
+        )
+    return {"query": query, "sort": [{"_score": {"order": "desc"}}, {"id": {"order": "asc"}}]}
 
 
 def _random_query(dice: random.Random, films: list[dict[str, Any]], depth: int) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Aggregations:
         level = matched.level
         found = f"SELECT d.doc FROM {level.table} d WHERE " + matched.where("d")
         self.connection.execute("CREATE TEMP TABLE matched (doc INTEGER PRIMARY KEY)")
-        self.connection.execute("INSERT INTO matched " + found.text, found.params)
+        found.run(self.connection, "INSERT INTO matched ")
         scope = Condition(level, lambda alias: Sql(f"{alias}.doc IN (SELECT doc FROM matched)"))
         try:
             return self.within(requested, scope)
@@ -91,7 +91,7 @@ class Aggregations:
     def count(self, scope: Node) -> int:
         """Number of rows of *scope*."""
         sql = f"SELECT count(*) FROM {scope.level.table} d WHERE " + scope.where("d")
-        return int(self.connection.execute(sql.text, sql.params).fetchone()[0])
+        return int(sql.run(self.connection).fetchone()[0])
 
     def bucket(self, inner: dict[str, Any], scope: Node) -> dict[str, Any]:
         """A bucket's count, and what was asked for inside of it."""
@@ -165,7 +165,7 @@ class Aggregations:
 
     def _row(self, columns: str, values: Sql) -> Any:
         sql = f"SELECT {columns} FROM (" + values + ")"
-        return self.connection.execute(sql.text, sql.params).fetchone()
+        return sql.run(self.connection).fetchone()
 
     def _single(self, columns: str, values: Sql, field: Optional[Field]) -> dict[str, Any]:
         (value,) = self._row(columns, values)
@@ -224,7 +224,7 @@ class Aggregations:
     ) -> dict[str, Any]:
         """Exact ones, interpolated between neighbours (Elasticsearch estimates them)."""
         sql = "SELECT value FROM (" + values + ") ORDER BY value"
-        numbers = [float(value) for (value,) in self.connection.execute(sql.text, sql.params)]
+        numbers = [float(value) for (value,) in sql.run(self.connection)]
         found: dict[float, Optional[float]] = {}
         for percent in options.get("percents", DEFAULT_PERCENTS):
             if not numbers:

@@ -66,9 +66,10 @@ def _nested(run: Aggregations, options: Options, inner: Inner, scope: Node) -> d
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(level, scope.level, "n")
+        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).named()
         return (
             f"{alias}.doc IN (SELECT n.doc FROM {level.table} n{climb} WHERE {owner} IN "
-            f"(SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d") + "))"
+            "(SELECT doc FROM " + owners + "))"
         )
 
     return run.bucket(inner, Condition(level, where))
@@ -79,11 +80,8 @@ def _reverse(run: Aggregations, options: Options, inner: Inner, scope: Node) -> 
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(scope.level, level, "n")
-        return (
-            f"{alias}.doc IN (SELECT {owner} FROM {scope.level.table} n{climb} WHERE "
-            + scope.where("n")
-            + ")"
-        )
+        found = f"SELECT {owner} AS doc FROM {scope.level.table} n{climb} WHERE "
+        return f"{alias}.doc IN (SELECT doc FROM " + (found + scope.where("n")).named() + ")"
 
     return run.bucket(inner, Condition(level, where))
 
@@ -100,12 +98,12 @@ def _terms(run: Aggregations, options: Options, inner: Inner, scope: Node) -> di
     values = run.values(field, scope, options.get("missing"))
     counted = "count(DISTINCT doc)" if field.multi else "count(*)"
     sql = f"SELECT value, {counted} FROM (" + values + ") GROUP BY value"
-    found: dict[Any, int] = dict(run.connection.execute(sql.text, sql.params).fetchall())
+    found: dict[Any, int] = dict(sql.run(run.connection).fetchall())
     least = int(options.get("min_doc_count", 1))
     if least == 0:
         everything = run.values(field, Everything(scope.level))
         sql = "SELECT DISTINCT value FROM (" + everything + ")"
-        for (value,) in run.connection.execute(sql.text, sql.params):
+        for (value,) in sql.run(run.connection):
             found.setdefault(value, 0)
     wanted = _wanted(field, options)
     counts = [(value, count) for value, count in found.items() if count >= least and wanted(value)]

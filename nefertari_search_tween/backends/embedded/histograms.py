@@ -208,11 +208,11 @@ def _counted(
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
         sql = "SELECT value, count(*) FROM (" + values + ") GROUP BY value"
-        for value, count in run.connection.execute(sql.text, sql.params):
+        for value, count in sql.run(run.connection):
             counts[place(value)] += count
         return counts
     seen = set()
-    for doc, value in run.connection.execute(values.text, values.params):
+    for doc, value in values.run(run.connection):
         at = place(value)
         if (doc, at) not in seen:
             seen.add((doc, at))

@@ -27,15 +27,22 @@ from nefertari_search_tween.backends.embedded.sql import (
     united,
 )
 
+# Conditions in conditions that one table's SELECT nests (see Sql.named).
+MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
 
 
 class Node:
-    """A query on one level."""
+    """A query on one level.
 
-    def __init__(self, level: Level) -> None:
+    :param parts: the queries that it is made of.
+    :ivar height: how many conditions the SQL of its condition nests.
+    """
+
+    def __init__(self, level: Level, parts: Sequence[Node] = ()) -> None:
         self.level = level
+        self.height: int = 1 + max((part.height for part in parts), default=0)
 
     def where(self, alias: str) -> Sql:
         """The condition that the row *alias* of the level's table is matched."""
@@ -127,7 +134,8 @@ class Terms(Node):
         ]
         if len(parts) == 1:
             return parts[0]
-        return "SELECT doc, sum(s) AS s FROM (" + united("doc, s", parts) + ") GROUP BY doc"
+        rows = united("doc, s", parts).named()
+        return "SELECT doc, sum(s) AS s FROM " + rows + " GROUP BY doc"
 
 
 class Matches(Node):
@@ -217,17 +225,17 @@ class Phrase(Node):
         )
 
     def where(self, alias: str) -> Sql:
-        return f"{alias}.doc IN (SELECT doc FROM (" + self._table("") + "))"
+        return f"{alias}.doc IN (SELECT doc FROM " + self._table("").named() + ")"
 
     def scores(self, boost: float) -> Sql:
         docs, _ = self.stats.field(self.field)
         weight = sum(idf(self.stats.term(self.field, term), docs) for term in self.terms)
+        found = self._table("length,").named()
         return (
             "SELECT doc, "
             + self.stats.bm25(self.field, weight * boost, "f")
-            + " AS s FROM ("
-            + self._table("length,")
-            + ")"
+            + " AS s FROM "
+            + found
         )
 
 
@@ -241,14 +249,23 @@ class Bool(Node):
         must_not: list[Node],
         least: int,
     ) -> None:
-        super().__init__(level)
+        super().__init__(level, [*must, *should, *filters, *must_not])
         self.must = must
         self.should = should
         self.filters = filters
         self.must_not = must_not
         self.least = least
+        self.named = self.height > MAX_HEIGHT
+        if self.named:
+            self.height = 1
 
     def where(self, alias: str) -> Sql:
+        if not self.named:
+            return self._where(alias)
+        found = (f"SELECT d.doc FROM {self.level.table} d WHERE " + self._where("d")).named()
+        return f"{alias}.doc IN (SELECT doc FROM " + found + ")"
+
+    def _where(self, alias: str) -> Sql:
         parts = [node.where(alias) for node in [*self.filters, *self.must]]
         if self.least == 1:
             parts.append(any_of(node.where(alias) for node in self.should))
@@ -276,47 +293,50 @@ class Bool(Node):
         if len(parts) == 1:
             scored = parts[0][1]
         else:
-            tables = (f"SELECT doc, s, {marks} FROM (" + table + ")" for marks, table in parts)
+            rows = [f"SELECT doc, s, {marks} FROM " + part.named() for marks, part in parts]
             scored = (
-                "SELECT doc, sum(s) AS s FROM ("
-                + united("doc, s, m, o", tables)
-                + ") GROUP BY doc HAVING "
+                "SELECT doc, sum(s) AS s FROM "
+                + united("doc, s, m, o", rows).named()
+                + " GROUP BY doc HAVING "
                 + Sql("sum(m) = ? AND sum(o) >= ?", (len(self.must), self.least))
             )
         if not rest:
             return scored
         return (
-            "SELECT x.doc AS doc, x.s AS s FROM ("
-            + scored
-            + f") x CROSS JOIN {self.level.table} d ON d.doc = x.doc WHERE "
+            "SELECT x.doc AS doc, x.s AS s FROM "
+            + scored.named()
+            + f" x CROSS JOIN {self.level.table} d ON d.doc = x.doc WHERE "
             + all_of(rest)
         )
 
 
 class DisMax(Node):
     def __init__(self, level: Level, queries: list[Node], tie_breaker: float) -> None:
-        super().__init__(level)
+        super().__init__(level, queries)
         self.queries = queries
+        self.any = Bool(level, [], queries, [], [], 1)
+        self.height = self.any.height
         self.tie_breaker = tie_breaker
 
     def where(self, alias: str) -> Sql:
-        return any_of(node.where(alias) for node in self.queries)
+        return self.any.where(alias)
 
     def scores(self, boost: float) -> Sql:
         if len(self.queries) == 1:
             return self.queries[0].scores(boost)
-        tables = ("SELECT doc, s FROM (" + node.scores(boost) + ")" for node in self.queries)
+        rows = ["SELECT doc, s FROM " + node.scores(boost).named() for node in self.queries]
         best = Sql("max(s)")
         if self.tie_breaker:
             best = Sql("max(s) + ? * (sum(s) - max(s))", (self.tie_breaker,))
-        return "SELECT doc, " + best + " AS s FROM (" + united("doc, s", tables) + ") GROUP BY doc"
+        table = united("doc, s", rows).named()
+        return "SELECT doc, " + best + " AS s FROM " + table + " GROUP BY doc"
 
 
 class Boosted(Node):
     """A query with a weight, or with a constant score (``flat``)."""
 
     def __init__(self, query: Node, boost: float, flat: bool = False) -> None:
-        super().__init__(query.level)
+        super().__init__(query.level, [query])
         self.query = query
         self.boost = boost
         self.flat = flat
@@ -336,7 +356,7 @@ class Nested(Node):
     MODES = {"avg": "avg(x.s)", "max": "max(x.s)", "min": "min(x.s)", "sum": "sum(x.s)"}
 
     def __init__(self, level: Level, query: Node, mode: str) -> None:
-        super().__init__(level)
+        super().__init__(level, [query])
         self.query = query
         self.mode = mode
 
@@ -357,9 +377,9 @@ class Nested(Node):
         inner = self.query.level
         owner, climb = climbing(inner, self.level, "n")
         return (
-            f"SELECT {owner} AS doc, {self.MODES[self.mode]} AS s FROM ("
-            + self.query.scores(boost)
-            + f") x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
+            f"SELECT {owner} AS doc, {self.MODES[self.mode]} AS s FROM "
+            + self.query.scores(boost).named()
+            + f" x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
         )
 
 

@@ -23,7 +23,7 @@ from nefertari_search_tween.backends.embedded.options import (
 )
 from nefertari_search_tween.backends.embedded.texts import FullText
 
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 
 
 class QueryParser(FullText):

@@ -61,9 +61,8 @@ class Statistics:
         values in a document.
         """
         table = field.level.table
-        (df,) = self.connection.execute(
-            f"SELECT count(*) FROM {table} d WHERE {condition.text}", condition.params
-        ).fetchone()
+        counted = f"SELECT count(*) FROM {table} d WHERE " + condition
+        (df,) = counted.run(self.connection).fetchone()
         (docs,) = self.connection.execute(f"SELECT count({field.column}) FROM {table}").fetchone()
         average = 1.0
         if field.multi and docs:

@@ -114,9 +114,8 @@ class Search:
         if after is not None:
             conditions.append(self._after(after))
         score = "x.s" if self.scored else "NULL"
-        values = "".join(", " + key.value.text for key in self.keys)
-        params = tuple(param for key in self.keys for param in key.value.params)
-        sql = Sql(f"SELECT d.doc, {score}{values} FROM ", params) + self._tables()
+        columns = joined(", ", [Sql(f"d.doc, {score}"), *(key.value for key in self.keys)])
+        sql = "SELECT " + columns + " FROM " + self._tables()
         sql += " WHERE " + all_of(conditions)
         order = joined(", ", [*(key.order() for key in self.keys), Sql("d.doc")])
         sql += " ORDER BY " + order
@@ -147,7 +146,7 @@ class Search:
             if self.post_filter is not None:
                 conditions.append(self.post_filter.where("d"))
         sql = "SELECT count(*) FROM " + tables + " WHERE " + all_of(conditions)
-        (count,) = self.connection.execute(sql.text, sql.params).fetchone()
+        (count,) = sql.run(self.connection).fetchone()
         return int(count)
 
     def hits(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -199,7 +198,7 @@ class Search:
         rows: list[Any] = []
         if self.size > 0:
             sql = self._page(after, limited=True)
-            rows = self.connection.execute(sql.text, sql.params).fetchall()
+            rows = sql.run(self.connection).fetchall()
         wanted = self.body.get("track_total_hits", True)
         hits: dict[str, Any] = {}
         if wanted is not False:
@@ -253,7 +252,7 @@ class Search:
     def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:
         """All hits, chunk by chunk."""
         sql = self._page(None, limited=False)
-        cursor = self.connection.execute(sql.text, sql.params)
+        cursor = sql.run(self.connection)
         while True:
             rows = cursor.fetchmany(chunk_size)
             if not rows:

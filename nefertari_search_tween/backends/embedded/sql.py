@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
 class Sql(NamedTuple):
-    """A piece of SQL and the values of its question marks."""
+    """A piece of SQL and the values of its question marks.
+
+    :param tables: named SELECTs that it reads from, each after those that it reads from itself.
+    """
 
     text: str
     params: tuple[Any, ...] = ()
+    tables: tuple[Sql, ...] = ()
 
     def __add__(self, other: object) -> Sql:
         if isinstance(other, Sql):
-            return Sql(self.text + other.text, self.params + other.params)
-        return Sql(self.text + str(other), self.params)
+            return Sql(
+                self.text + other.text, self.params + other.params, self.tables + other.tables
+            )
+        return Sql(self.text + str(other), self.params, self.tables)
 
     def __radd__(self, other: str) -> Sql:
-        return Sql(other + self.text, self.params)
+        return Sql(other + self.text, self.params, self.tables)
+
+    def named(self) -> Sql:
+        """This SELECT as a table, defined ahead of the statement: SQLite's parser has a stack of
+        100 symbols, which queries in queries in queries would overflow."""
+        name = f"\x00{next(_numbers)}\x00"
+        definition = Sql(f"{name} AS ({self.text})", self.params)
+        return Sql(name, (), (*self.tables, definition))
+
+    def run(self, connection: sqlite3.Connection, before: str = "") -> sqlite3.Cursor:
+        """Execute the statement.
+
+        :param before: what it is part of (``INSERT INTO ...``).
+        """
+        text = before + self.text
+        params = self.params
+        if self.tables:
+            text = "WITH " + ", ".join(table.text for table in self.tables) + " " + text
+            params = tuple(p for table in self.tables for p in table.params) + params
+            # The same names in every search: its statement is prepared once.
+            names: dict[str, str] = {}
+            text = _NAME.sub(lambda match: names.setdefault(match[0], f"t{len(names)}"), text)
+        return connection.execute(text, params)
+
+
+_NAME = re.compile("\x00[0-9]+\x00")
+_numbers = itertools.count()
 
 
 #: for a parameter that is a JSON list
@@ -35,10 +70,12 @@ def joined(separator: str, parts: Iterable[Sql]) -> Sql:
     """The *parts* one after the other."""
     texts: list[str] = []
     params: list[Any] = []
+    tables: list[Sql] = []
     for part in parts:
         texts.append(part.text)
         params.extend(part.params)
-    return Sql(separator.join(texts), tuple(params))
+        tables.extend(part.tables)
+    return Sql(separator.join(texts), tuple(params), tuple(tables))
 
 
 def all_of(parts: Iterable[Sql]) -> Sql:

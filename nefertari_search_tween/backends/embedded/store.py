@@ -19,9 +19,11 @@ from nefertari_search_tween.exceptions import (
     BackendError,
     BackendTimeout,
     BackendUnavailable,
+    ConfigurationError,
     IndexMissing,
 )
 
+OLDEST_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"
 # Raised when files of an older release can't be read: the terms of texts are made differently,
 # or tables look different.
@@ -30,9 +32,12 @@ FORMAT = 1
 WRITE_TIMEOUT_SECONDS = 60.0
 # Virtual machine instructions between two looks at the clock.
 CLOCK_STEP = 20_000
-CACHE_KIB = 32 * 1024
+CACHE_KIB = 16 * 1024
 # Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
 LOG_PAGES = 8000
+
+# What SQLite says of a statement that is beyond its limits.
+_LIMITS = ("parser stack overflow", "too many", "too large", "too long")
 
 _CATALOG = """
 CREATE TABLE about (format INTEGER NOT NULL);
@@ -54,6 +59,11 @@ class Store:
     """
 
     def __init__(self, directory: str) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"the embedded backend needs SQLite {'.'.join(map(str, OLDEST_SQLITE))}, "
+                f"this Python has {sqlite3.sqlite_version}"
+            )
         self.directory = os.path.abspath(directory)
         self.path = os.path.join(self.directory, FILE_NAME)
         self._local = threading.local()
@@ -69,12 +79,11 @@ class Store:
         """This thread's connection."""
         held = getattr(self._local, "held", None)
         if held is not None:
-            pid, connection = held
-            if pid == os.getpid():
-                return connection
-            self._inherited.append(connection)
+            if held.pid == os.getpid():
+                return held.connection
+            self._inherited.append(held)
         connection = self.connect()
-        self._local.held = (os.getpid(), connection)
+        self._local.held = _Held(os.getpid(), connection)
         return connection
 
     def connect(self) -> sqlite3.Connection:
@@ -126,10 +135,10 @@ class Store:
     def close(self) -> None:
         """Close this thread's connection, unless it is at work."""
         held = getattr(self._local, "held", None)
-        if held is not None and held[0] == os.getpid():
-            if held[1].in_transaction:
+        if held is not None and held.pid == os.getpid():
+            if held.connection.in_transaction:
                 return
-            held[1].close()
+            held.connection.close()
         self._local.held = None
 
     # Transactions
@@ -290,6 +299,18 @@ class Store:
         connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
 
 
+class _Held:
+    """A thread's connection; closed when the thread is gone."""
+
+    def __init__(self, pid: int, connection: sqlite3.Connection) -> None:
+        self.pid = pid
+        self.connection = connection
+
+    def __del__(self) -> None:
+        if self.pid == os.getpid():
+            self.connection.close()
+
+
 class Deadline:
     """When a search has to be over; for the parts of it that are not SQL.
 
@@ -333,6 +354,8 @@ def translated(timeout: Optional[float] = None) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             raise BackendTimeout(f"the search took longer than {timeout:g} seconds") from error
+        if any(limit in str(error) for limit in _LIMITS):
+            raise refused(f"the query is too large for the embedded backend: {error}") from error
         if "locked" in str(error):
             raise BackendTimeout(f"other writers are not done: {error}") from error
         raise BackendUnavailable(str(error)) from error
