@@ -283,9 +283,8 @@ def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Ite
                 fields[name] = texts(row[0] for row in rows)
         paths[path] = (model.pk_field(), fields)
     transaction.abort()
-    yield Catalogue(
-        Comparison(app, frozenset({"items", "tags", "children"}), opaque="thing"), paths
-    )
+    comparison = Comparison(app, frozenset({"items", "tags", "children"}), opaque="thing")
+    yield Catalogue(comparison, paths, LIMITS)
     applications.forget_sessions()
 
 
