@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests import applications
 from tests.comparing import Comparison
 
-FILM_EXAMPLES = 16
-ZOO_EXAMPLES = 72
+FILM_EXAMPLES = 8
+ZOO_EXAMPLES = 76
 STEPS = 25
 LEAST_REQUESTS = 2000
 
