@@ -196,6 +196,7 @@ class Search:
         if after is not None and self.start > 0:
             raise refused("[from] parameter must be set to 0 when [search_after] is used")
         rows: list[Any] = []
+        self.deadline.check()
         if self.size > 0:
             sql = self._page(after, limited=True)
             rows = sql.run(self.connection).fetchall()

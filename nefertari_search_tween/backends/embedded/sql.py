@@ -34,7 +34,8 @@ class Sql(NamedTuple):
         100 symbols, which queries in queries in queries would overflow."""
         name = f"\x00{next(_numbers)}\x00"
         definition = Sql(f"{name} AS ({self.text})", self.params)
-        return Sql(name, (), (*self.tables, definition))
+        # A part that is used twice brings its tables twice.
+        return Sql(name, (), (*dict.fromkeys(self.tables), definition))
 
     def run(self, connection: sqlite3.Connection, before: str = "") -> sqlite3.Cursor:
         """Execute the statement.
@@ -43,9 +44,10 @@ class Sql(NamedTuple):
         """
         text = before + self.text
         params = self.params
-        if self.tables:
-            text = "WITH " + ", ".join(table.text for table in self.tables) + " " + text
-            params = tuple(p for table in self.tables for p in table.params) + params
+        tables = list(dict.fromkeys(self.tables))
+        if tables:
+            text = "WITH " + ", ".join(table.text for table in tables) + " " + text
+            params = tuple(p for table in tables for p in table.params) + params
             # The same names in every search: its statement is prepared once.
             names: dict[str, str] = {}
             text = _NAME.sub(lambda match: names.setdefault(match[0], f"t{len(names)}"), text)
