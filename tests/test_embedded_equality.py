@@ -7,6 +7,7 @@ import random
 import re
 import sqlite3
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,12 +135,11 @@ def films() -> dict[str, dict[str, Any]]:
 def pair(
     films: dict[str, dict[str, Any]],
     elasticsearch_url: str,
-    module_prefix: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     mine = EmbeddedBackend(str(tmp_path_factory.mktemp("mirrors")), timeout=60.0)
     theirs = ElasticsearchBackend([elasticsearch_url], timeout=60.0)
-    alias = f"{module_prefix}-film"
+    alias = f"test-{uuid.uuid4().hex[:12]}-film"
     for backend in (mine, theirs):
         settings = {"index.number_of_replicas": 0}
         backend.create_index(f"{alias}-000001", MAPPING, settings, [alias, f"{alias}-write"])
@@ -150,6 +150,7 @@ def pair(
         assert all(outcome.error is None for outcome in backend.bulk(actions, 500))
         backend.refresh(alias)
     yield Pair(mine, theirs, alias)
+    theirs.delete_index(f"{alias}-000001")
     mine.close()
     theirs.client.close()
 

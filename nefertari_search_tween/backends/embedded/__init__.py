@@ -14,13 +14,13 @@ that has transactions:
 * filters, sorts, pages and totals are SQL over indexed columns, exact by construction.
 
 Why not a search library (tantivy, say) beside the database: two stores that commit separately
-need a log between them, a lock over the processes, a catch-up after every crash, and a search
-that joins the two has to leave out what changed in between. Its scores would lack the
-statistics per field that Elasticsearch counts (documents that have the field), it sorts by one
-key only, and its regular expressions, fuzzy matches and phrases differ from Lucene's in ways
-that can't be mended from outside. What it does better is the speed of scoring: here a word
-that half of the documents have costs tens of milliseconds among 60,000 documents, there a few.
-That is the trade: this backend is for one machine and up to some hundred thousand documents.
+need a log between them, a lock over the processes and a catch-up after every crash, and a
+search that joins the two has to leave out what changed in between. Such a library sorts by one
+key, and its scores, regular expressions and fuzzy matches are its own; here they are Lucene's,
+so that an application ranks the same when it moves on to a server. What a library does better
+is the speed of scoring: here a word that a third of 60,000 documents have costs tens of
+milliseconds, a rare one less than one. That is the trade: this backend is for one machine and
+up to some hundred thousand documents.
 """
 
 from __future__ import annotations
