@@ -30,7 +30,7 @@ demo-check: env
 
 # The second run is on PostgreSQL: one process can have models on one kind of database only.
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(BIN)/python -m pytest tests/test_fields.py \
 		tests/test_equality.py -k 'not films'
 	$(MAKE) smoke

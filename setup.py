@@ -64,6 +64,7 @@ setup(
             "webtest",
             "requests",
             "hypothesis",
+            "pytest-xdist",
             'opensearch-py; python_version >= "3.10"',
         ],
     },

@@ -14,10 +14,6 @@ from webtest import TestApp
 _OF_THE_MOMENT = ("timestamp", "request_url")
 
 
-#: lines that the end of a test run shows
-REPORTS: list[str] = []
-
-
 class Comparison:
     """Both answers to one request.
 
@@ -70,10 +66,10 @@ class Comparison:
         assert mirrored.status == primary.status, (path, params, mirrored.text, primary.text)
         assert self._text(mirrored) == self._text(primary), (path, params, engine)
 
-    def report(self, name: str) -> None:
-        """Have the end of the run say how many requests there were, and who answered them."""
+    def report(self, name: str) -> str:
+        """How many requests there were, and who answered them."""
         reasons = sorted(self.reasons.items(), key=lambda each: -each[1])
-        REPORTS.append(
+        return (
             f"{name}: {self.requests} requests compared, {self.by_mirror} answered by the mirror, "
             + ", ".join(f"{count} {reason}" for reason, count in reasons)
         )

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests import comparing
 from tests.servers import (
     ElasticsearchServer,
     OpenSearchServer,
@@ -34,8 +33,10 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Figures that a green line does not tell."""
-    for line in comparing.REPORTS:
-        terminalreporter.write_line(line)
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "compared":
+                terminalreporter.write_line(value)
 
 
 def started(server: Server) -> Iterator[Server]:
