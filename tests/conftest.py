@@ -22,6 +22,7 @@ from tests.servers import (
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
+SLOWEST = ("test_faults", "test_commands", "test_equality", "test_backends")
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 
@@ -37,6 +38,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for name, value in report.user_properties:
             if name == "compared":
                 terminalreporter.write_line(value)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first: with two processes, none is left alone at the end."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def started(server: Server) -> Iterator[Server]:
