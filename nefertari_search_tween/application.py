@@ -49,9 +49,7 @@ class Search:
 
         self.registry = registry
         self.settings = Settings(registry.settings)
-        self.backend = make_backend(
-            *self.settings.backend, self.settings.hosts, self.settings.sniff, self.settings.timeout
-        )
+        self.backend = make_backend(*self.settings.backend, self.settings.connection)
         self.models = schema.models()
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {

@@ -101,6 +101,10 @@ class BackendUnavailable(BackendError):
     """No answer: connection refused or lost, node closed, server overloaded."""
 
 
+class BackendUntrusted(BackendUnavailable):
+    """No safe connection: the certificate is not to be trusted, or the server speaks no TLS."""
+
+
 class BackendTimeout(BackendError):
     """No answer in time."""
 
@@ -120,6 +124,21 @@ class BackendRejected(BackendError):
         super().__init__(f"{status}: {details}")
         self.status = status
         self.details = details
+
+
+class BackendDenied(BackendError):
+    """The backend does not know these credentials (401), or they may not do this (403).
+
+    :param status: the HTTP status that the backend gave.
+    :param details: its error object, never dropped.
+    :param advice: which setting to look at.
+    """
+
+    def __init__(self, status: int, details: Any, advice: str) -> None:
+        super().__init__(f"{advice}: {status}: {details}")
+        self.status = status
+        self.details = details
+        self.advice = advice
 
 
 def http_error_view(context: HTTPException, request: Any) -> HTTPException:

@@ -10,9 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 from pyramid.settings import asbool, aslist
 
+from nefertari_search_tween import connection_settings as reach
+from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import ConfigurationError
 
 PREFIX = "nefertari_search."
@@ -27,12 +30,14 @@ class Setting:
     :param convert: string to value; raises ValueError with what is allowed.
     :param default: the ini text that stands when the key is absent.
     :param doc: one line for the documentation.
+    :param secret: messages never show the value.
     """
 
     key: str
     convert: Callable[[str], Any]
     default: str
     doc: str
+    secret: bool = False
 
     @property
     def attribute(self) -> str:
@@ -77,17 +82,6 @@ def _backend(text: str) -> tuple[str, Optional[str]]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = []
-    for each in _names(text):
-        url = each if "://" in each else f"http://{each}"
-        host, colon, port = url.partition("://")[2].rstrip("/").rpartition(":")
-        if not host or not colon or not port.isdigit():
-            raise ValueError(f"'{each}' must be host:port or a URL with a port")
-        hosts.append(url)
-    return tuple(hosts)
 
 
 def _settings_file(text: str) -> dict[str, Any]:
@@ -180,7 +174,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Allow /regular expressions/ in search reads.",
     ),
     Setting(
-        SERVER_PREFIX + "hosts", _hosts, "", "host:port or URL of each node, joined by commas."
+        SERVER_PREFIX + "hosts", reach.hosts, "", "host:port or URL of each node, joined by commas."
     ),
     Setting(SERVER_PREFIX + "index_name", str, "", "Prefix of the names of all indices."),
     Setting(
@@ -189,7 +183,59 @@ SETTINGS: tuple[Setting, ...] = (
         "500",
         "Documents in one bulk request.",
     ),
-    Setting(SERVER_PREFIX + "sniff", _flag, "false", "Find the nodes of the cluster at start."),
+    Setting(
+        SERVER_PREFIX + "basic_auth",
+        reach.basic_auth,
+        "",
+        "user:password, or env:NAME of a variable or file:PATH of a file that holds them.",
+        secret=True,
+    ),
+    Setting(
+        SERVER_PREFIX + "api_key",
+        reach.api_key,
+        "",
+        "An encoded API key of Elasticsearch, or env:NAME or file:PATH of it.",
+        secret=True,
+    ),
+    Setting(
+        SERVER_PREFIX + "ca_certs",
+        reach.certificates,
+        "",
+        "PEM file of the certificates that vouch for https hosts; empty: the system's.",
+    ),
+    Setting(
+        SERVER_PREFIX + "verify_certs",
+        _flag,
+        "true",
+        "false: trust whoever answers at an https host.",
+    ),
+    Setting(
+        SERVER_PREFIX + "sniff",
+        _flag,
+        "false",
+        "Find the other nodes of the cluster, at the first answer and after a fault.",
+    ),
+    Setting(
+        SERVER_PREFIX + "compress", _flag, "false", "Compress requests and ask for such answers."
+    ),
+    Setting(
+        SERVER_PREFIX + "retries",
+        _number(int, 0, 100),
+        "1",
+        "How often a failed request is tried again, on another node if there is one.",
+    ),
+    Setting(
+        SERVER_PREFIX + "retry_on_timeout",
+        _flag,
+        "false",
+        "Retry after a time-out, too: a caller may wait (retries + 1) times as long.",
+    ),
+    Setting(
+        SERVER_PREFIX + "write_timeout",
+        _number(float, 0.001, 3600),
+        "60",
+        "Seconds that a bulk of a command or the creation of an index may take.",
+    ),
     Setting(
         SERVER_PREFIX + "enable_refresh_query",
         _flag,
@@ -232,7 +278,15 @@ class Settings:
     hosts: tuple[str, ...]
     index_name: str
     chunk_size: int
+    basic_auth: Optional[tuple[str, str]]
+    api_key: Optional[str]
+    ca_certs: Optional[str]
+    verify_certs: bool
     sniff: bool
+    compress: bool
+    retries: int
+    retry_on_timeout: bool
+    write_timeout: float
     enable_refresh_query: bool
     enable_aggregations: bool
     enable_polymorphic_query: bool
@@ -252,11 +306,7 @@ class Settings:
             )
         for setting in SETTINGS:
             text = raw.get(setting.key, setting.default)
-            try:
-                value = setting.convert(str(text).strip())
-            except ValueError as error:
-                raise ConfigurationError(f"{setting.key} = {text}: {error}") from error
-            setattr(self, setting.attribute, value)
+            setattr(self, setting.attribute, _converted(setting, setting.key, text))
         if self.backend[0] != "embedded" and not self.hosts:
             raise ConfigurationError(
                 "elasticsearch.hosts is not set (host:port of a server; or, without a server, "
@@ -269,3 +319,57 @@ class Settings:
                 f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
                 "with a letter or a digit"
             )
+        self._check_connection()
+
+    def _check_connection(self) -> None:
+        """What the settings of a server rule out together."""
+        if self.api_key is not None and self.basic_auth is not None:
+            raise ConfigurationError(
+                "elasticsearch.api_key and elasticsearch.basic_auth are both set: one is enough"
+            )
+        if self.api_key is not None and self.backend[0] == "opensearch":
+            raise ConfigurationError(
+                "elasticsearch.api_key: OpenSearch has no API keys, set elasticsearch.basic_auth"
+            )
+        if self.hosts and self.ca_certs is not None and not self.connection.secure:
+            raise ConfigurationError(
+                "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs"
+            )
+        if self.sniff and any(urlsplit(url).path for url in self.hosts):
+            raise ConfigurationError(
+                "elasticsearch.sniff = true: nodes behind a path are not reached by what the "
+                "cluster says of them"
+            )
+
+    @property
+    def connection(self) -> Connection:
+        """How the server is reached."""
+        return Connection(
+            hosts=self.hosts,
+            timeout=self.timeout,
+            write_timeout=self.write_timeout,
+            sniff=self.sniff,
+            api_key=self.api_key,
+            basic_auth=self.basic_auth,
+            ca_certs=self.ca_certs,
+            verify_certs=self.verify_certs,
+            compress=self.compress,
+            retries=self.retries,
+            retry_on_timeout=self.retry_on_timeout,
+        )
+
+
+def _converted(setting: Setting, key: str, text: Any) -> Any:
+    """The value of *text*, which is set as *key*.
+
+    :raises ConfigurationError: a bad value, shown unless it is a secret.
+    """
+    try:
+        return setting.convert(str(text).strip())
+    except reach.Withheld as error:
+        # Without the value, and without the error that may hold it, in the traceback, too.
+        raise ConfigurationError(f"{key}: {error}") from None
+    except ValueError as error:
+        if setting.secret:
+            raise ConfigurationError(f"{key} has a bad value") from None
+        raise ConfigurationError(f"{key} = {text}: {error}") from error

@@ -19,6 +19,7 @@ from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.conformance.corpus import Index
 from nefertari_search_tween.backends.conformance.pages import PageCases
 from nefertari_search_tween.backends.conformance.writes import WriteCases
+from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.opensearch import OpenSearchBackend
 from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError
@@ -28,21 +29,28 @@ from tests.servers import OpenSearchServer
 TIMEOUT = 30.0
 
 
+def elasticsearch(urls: list[str], timeout: float = TIMEOUT) -> ElasticsearchBackend:
+    return ElasticsearchBackend(Connection(tuple(urls), timeout))
+
+
 def opensearch(urls: list[str], timeout: float = TIMEOUT) -> OpenSearchBackend:
     pytest.importorskip("opensearchpy", reason="the extra 'opensearch' is not installed")
-    return OpenSearchBackend(urls, timeout=timeout)
+    return OpenSearchBackend(Connection(tuple(urls), timeout))
+
+
+MADE: dict[str, Any] = {"elasticsearch": elasticsearch, "opensearch": opensearch}
 
 
 class TestElasticsearch(BackendConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls, elasticsearch_url: str) -> Iterator[Backend]:
-        backend = ElasticsearchBackend([elasticsearch_url], timeout=TIMEOUT)
+        backend = elasticsearch([elasticsearch_url])
         yield backend
         backend.client.close()
 
     def connect(self, url: str, timeout: float) -> Backend:
-        return ElasticsearchBackend([url], timeout=timeout)
+        return elasticsearch([url], timeout)
 
 
 class TestOpenSearch(BackendConformance):
@@ -98,7 +106,9 @@ class TestClients:
     def backend(self, request: pytest.FixtureRequest) -> Iterator[Any]:
         url = request.getfixturevalue(f"{request.param}_url")
         backend: Any = (
-            ElasticsearchBackend([url]) if request.param == "elasticsearch" else opensearch([url])
+            ElasticsearchBackend(Connection((url,)))
+            if request.param == "elasticsearch"
+            else opensearch([url])
         )
         yield backend
         backend.client.close()
@@ -120,7 +130,9 @@ class TestClients:
         caplog.set_level(logging.WARNING)
         urls = ["http://127.0.0.1:9", "http://localhost:9"]
         backend: Backend = (
-            ElasticsearchBackend(urls) if kind == "elasticsearch" else opensearch(urls)
+            ElasticsearchBackend(Connection(tuple(urls)))
+            if kind == "elasticsearch"
+            else opensearch(urls)
         )
         for _ in range(3):
             assert backend.alive() is False
@@ -131,7 +143,7 @@ class TestClients:
     ) -> None:
         monkeypatch.setitem(sys.modules, "opensearchpy", None)
         with pytest.raises(ConfigurationError, match=r"nefertari-search-tween\[opensearch\]"):
-            OpenSearchBackend(["http://127.0.0.1:9200"])
+            OpenSearchBackend(Connection(("http://127.0.0.1:9200",)))
 
 
 def test_every_backend_ran_the_same_cases(request: pytest.FixtureRequest) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.embedded import EmbeddedBackend, analysis
 
@@ -138,7 +139,7 @@ def pair(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     mine = EmbeddedBackend(str(tmp_path_factory.mktemp("mirrors")), timeout=60.0)
-    theirs = ElasticsearchBackend([elasticsearch_url], timeout=60.0)
+    theirs = ElasticsearchBackend(Connection((elasticsearch_url,), timeout=60.0))
     alias = f"test-{uuid.uuid4().hex[:12]}-film"
     for backend in (mine, theirs):
         settings = {"index.number_of_replicas": 0}

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
+# Bytes of one bulk: a request well under http.max_content_length (100 MB), a short transaction.
+BULK_BYTES = 10 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Action:
@@ -108,3 +111,21 @@ class Backend(Protocol):
 
     def alive(self) -> bool:
         """True when the backend answers."""
+
+
+def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
+    """Split a bulk by number of actions and by bytes; a larger action is alone in its chunk.
+
+    :param count: actions in one chunk, at most.
+    """
+    chunk: list[Action] = []
+    size = 0
+    for action in actions:
+        length = len(action.body) if action.body is not None else 0
+        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(action)
+        size += length
+    if chunk:
+        yield chunk

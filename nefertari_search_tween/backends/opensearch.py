@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any, Optional
-from urllib.parse import quote
+from typing import Any
 
-from nefertari_search_tween.backends import rest
-from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.backends.connection import (
+    FIRST_REST_SECONDS,
+    LONGEST_REST_SECONDS,
+    Connection,
+)
+from nefertari_search_tween.backends.server import (
+    SNIFF_TIMEOUT_SECONDS,
+    ServerBackend,
+    quoted,
+)
 from nefertari_search_tween.exceptions import (
-    BackendError,
-    BackendRejected,
     BackendTimeout,
     BackendUnavailable,
+    BackendUntrusted,
     ConfigurationError,
-    IndexMissing,
 )
 
-log = logging.getLogger(__name__)
-
-NDJSON_HEADERS = {"content-type": "application/x-ndjson"}
+# The client doubles the rest of a node at each failure, this many times.
+DOUBLINGS = (LONGEST_REST_SECONDS // FIRST_REST_SECONDS).bit_length() - 1
 # What elasticsearch-py does by default, too: a second node may be less busy.
 RETRIED_STATUSES = (429, 502, 503, 504)
 
@@ -42,18 +45,16 @@ class _Quiet(logging.Filter):
 _quiet = _Quiet()
 
 
-class OpenSearchBackend:
-    """See :class:`~nefertari_search_tween.backends.base.Backend`.
+class OpenSearchBackend(ServerBackend):
+    """See :class:`~nefertari_search_tween.backends.server.ServerBackend`.
 
-    :param hosts: URLs of the nodes.
-    :param sniff: find the other nodes of the cluster at start.
-    :param timeout: seconds to wait for an answer to a search.
     :raises ConfigurationError: opensearch-py is not installed.
     """
 
     name = "opensearch"
 
-    def __init__(self, hosts: Iterable[str], sniff: bool = False, timeout: float = 5.0) -> None:
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         try:
             import opensearchpy
         except ImportError as error:
@@ -62,159 +63,66 @@ class OpenSearchBackend:
                 "pip install 'nefertari-search-tween[opensearch]'"
             ) from error
         self._exceptions = opensearchpy.exceptions
-        self.timeout = timeout
         logging.getLogger("opensearch").addFilter(_quiet)
+        options: dict[str, Any] = {}
+        if connection.secure:
+            # Said here and not by the hosts' URLs alone: nodes that are found have none.
+            options = {
+                "use_ssl": True,
+                "verify_certs": connection.verify_certs,
+                "ssl_show_warn": False,
+            }
+            if connection.verify_certs and connection.ca_certs is not None:
+                options["ca_certs"] = connection.ca_certs
         self.client = opensearchpy.OpenSearch(
-            list(hosts),
-            sniff_on_start=sniff,
-            sniff_on_connection_fail=sniff,
-            timeout=timeout,
-            # As in elasticsearch.py: a second try on another node, none after a time-out.
-            max_retries=1,
+            list(connection.hosts),
+            sniff_on_connection_fail=connection.sniff,
+            sniff_timeout=SNIFF_TIMEOUT_SECONDS,
+            timeout=connection.timeout,
+            headers=connection.headers,
+            http_compress=connection.compress,
+            max_retries=connection.retries,
             retry_on_status=RETRIED_STATUSES,
-            retry_on_timeout=False,
-            # Our own breaker decides when to ask again (see mirror/health.py).
-            dead_timeout=0,
+            retry_on_timeout=connection.retry_on_timeout,
+            dead_timeout=FIRST_REST_SECONDS,
+            timeout_cutoff=DOUBLINGS,
+            **options,
         )
 
-    def create_index(
-        self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
-    ) -> None:
-        body = {
-            "mappings": mappings,
-            "settings": settings,
-            "aliases": {alias: {} for alias in aliases},
-        }
-        self._write("PUT", f"/{_quoted(name)}", body)
-
-    def delete_index(self, name: str) -> None:
-        self._write("DELETE", f"/{_quoted(name)}", params={"ignore_unavailable": "true"})
-
-    def indices(self, pattern: str) -> dict[str, set[str]]:
-        answer = self._ask(
-            "GET", f"/{_quoted(pattern)}/_alias", params={"ignore_unavailable": "true"}
-        )
-        return {name: set(entry["aliases"]) for name, entry in answer.items()}
-
-    def swap_alias(self, alias: str, index: str) -> set[str]:
-        current = {name for name, aliases in self.indices(f"{alias}*").items() if alias in aliases}
-        actions: list[dict[str, Any]] = [
-            {"remove": {"index": name, "alias": alias}} for name in sorted(current - {index})
-        ]
-        actions.append({"add": {"index": index, "alias": alias}})
-        self._write("POST", "/_aliases", {"actions": actions})
-        return current - {index}
-
-    def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
-        try:
-            answer = self._ask("GET", f"/{_quoted(name)}/_mapping")
-        except IndexMissing:
-            return None
-        if len(answer) != 1:
-            raise BackendRejected(409, f"{name} stands for {sorted(answer)}: one index expected")
-        (entry,) = answer.values()
-        return dict(entry["mappings"])
-
-    def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
-        body = {key: mappings[key] for key in ("properties", "_meta") if key in mappings}
-        self._write("PUT", f"/{_quoted(index)}/_mapping", body)
-
-    def put_settings(self, index: str, settings: dict[str, Any]) -> None:
-        self._write("PUT", f"/{_quoted(index)}/_settings", settings)
-
-    def bulk(
-        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Outcome]:
-        seconds = rest.WRITE_TIMEOUT_SECONDS if timeout is None else timeout
-        for chunk in rest.chunks(actions, chunk_size):
-            refused = rest.too_long(chunk)
-            if refused is not None:
-                yield refused
-                continue
-            answer = self._ask(
-                "POST", "/_bulk", rest.bulk_body(chunk), seconds, headers=NDJSON_HEADERS
-            )
-            yield from rest.outcomes(chunk, answer)
-
-    def search(
-        self, index: str, body: dict[str, Any], timeout: Optional[float] = None
-    ) -> dict[str, Any]:
-        seconds = self.timeout if timeout is None else timeout
-        # The server gives up by itself, too: a search whose caller has gone costs nothing more.
-        limited = {"timeout": f"{int(seconds * 1000)}ms", **body}
-        return rest.complete(self._ask("POST", f"/{_quoted(index)}/_search", limited, seconds))
-
-    def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
-        wanted = list(ids)
-        if not wanted:
-            return {}
-        return rest.sources(self._ask("POST", f"/{_quoted(index)}/_mget", {"ids": wanted}))
-
-    def scan(
-        self, index: str, body: dict[str, Any], chunk_size: int
-    ) -> Iterator[list[dict[str, Any]]]:
-        keep_alive = rest.POINT_IN_TIME_KEEP_ALIVE
-        opened = self._ask(
-            "POST",
-            f"/{_quoted(index)}/_search/point_in_time",
-            params={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
-        )
-        pit = {"id": opened["pit_id"], "keep_alive": keep_alive}
-        try:
-            yield from rest.pages(self._page, pit, body, chunk_size)
-        finally:
-            try:
-                self._ask("DELETE", "/_search/point_in_time", {"pit_id": [pit["id"]]})
-            except BackendError as error:
-                # It ends by itself after its keep-alive; the caller's result stands.
-                log.info("point in time was not closed: %s", error)
-
-    def _page(self, body: dict[str, Any]) -> Any:
-        return self._ask("POST", "/_search", body)
-
-    def refresh(self, index: str) -> None:
-        self._ask("POST", f"/{_quoted(index)}/_refresh")
-
-    def alive(self) -> bool:
-        try:
-            self._ask("GET", "/_cluster/health", timeout=rest.PROBE_TIMEOUT_SECONDS)
-        except BackendError:
-            return False
-        return True
-
-    def _write(
-        self, method: str, path: str, body: Any = None, params: Optional[dict[str, str]] = None
-    ) -> Any:
-        return self._ask(method, path, body, rest.WRITE_TIMEOUT_SECONDS, params)
-
-    def _ask(
+    def _send(
         self,
         method: str,
         path: str,
-        body: Any = None,
-        timeout: Optional[float] = None,
-        params: Optional[dict[str, str]] = None,
-        headers: Optional[dict[str, str]] = None,
+        body: Any,
+        timeout: float,
+        params: dict[str, str],
+        headers: dict[str, str],
     ) -> Any:
-        """One request; the client's exceptions become ours."""
         try:
             return self.client.transport.perform_request(
-                method,
-                path,
-                params=params or {},
-                body=body,
-                timeout=self.timeout if timeout is None else timeout,
-                headers=headers or {},
+                method, path, params=params, body=body, timeout=timeout, headers=headers
             )
         except self._exceptions.ConnectionTimeout as error:
             raise BackendTimeout(str(error)) from error
+        except self._exceptions.SSLError as error:
+            raise BackendUntrusted(str(error)) from error
         except self._exceptions.ConnectionError as error:
             raise BackendUnavailable(str(error)) from error
         except self._exceptions.TransportError as error:
-            raise rest.failure(int(error.status_code), error.info, str(error)) from error
+            raise self._failure(int(error.status_code), error.info, str(error)) from error
         except self._exceptions.SerializationError as error:
             raise BackendUnavailable(f"something else answered: {error}") from error
 
+    def _find_nodes(self) -> None:
+        self.client.transport.sniff_hosts()
 
-def _quoted(name: str) -> str:
-    return quote(name, safe="*,")
+    def _open_point_in_time(self, index: str, keep_alive: str) -> str:
+        answer = self._ask(
+            "POST",
+            f"/{quoted(index)}/_search/point_in_time",
+            params={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
+        )
+        return str(answer["pit_id"])
+
+    def _close_point_in_time(self, identity: str) -> None:
+        self._ask("DELETE", "/_search/point_in_time", {"pit_id": [identity]})

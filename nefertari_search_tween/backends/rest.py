@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Action, Outcome
@@ -16,11 +16,6 @@ from nefertari_search_tween.exceptions import (
 )
 
 POINT_IN_TIME_KEEP_ALIVE = "5m"
-# A bulk or an index creation may take longer than a search.
-WRITE_TIMEOUT_SECONDS = 60.0
-PROBE_TIMEOUT_SECONDS = 1.0
-# Bytes of one bulk request: well under http.max_content_length (100 MB).
-BULK_BYTES = 10 * 1024 * 1024
 # A server reads no request longer than this by default, and hangs up in the middle of it.
 MAX_BYTES = 100 * 1024 * 1024
 _HEADER_BYTES = 4096
@@ -107,25 +102,10 @@ def pages(
 # Bulks
 
 
-def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
-    """Split by number of actions and by bytes."""
-    chunk: list[Action] = []
-    size = 0
-    for action in actions:
-        length = len(action.body) if action.body is not None else 0
-        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(action)
-        size += length
-    if chunk:
-        yield chunk
-
-
 def too_long(chunk: list[Action]) -> Optional[Outcome]:
     """The outcome of a document that no server takes, None for any other chunk.
 
-    Such a document is alone in its chunk (see :func:`chunks`).
+    Such a document is alone in its chunk (see ``chunks`` in base.py).
     """
     action = chunk[0]
     if action.body is None or len(action.body) + _HEADER_BYTES <= MAX_BYTES:

@@ -16,6 +16,7 @@ from nefertari.utils import dict2obj, dictset, process_limit, split_strip
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import (
+    BackendDenied,
     BackendTimeout,
     BackendUnavailable,
     BadQuery,
@@ -339,6 +340,10 @@ class ES:
             raise SearchTimeout("The search server did not answer in time.") from error
         except BackendUnavailable as error:
             raise SearchUnavailable("down", "The search server does not answer.") from error
+        except BackendDenied as error:
+            raise SearchUnavailable(
+                "denied", "The search server does not allow this application to search."
+            ) from error
         return {
             str(source["_pk"]): stripped(source)
             for source in found.values()

@@ -28,6 +28,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._prober: Optional[threading.Thread] = None
         self.open = False
+        self._denied = False
 
     def check(self) -> None:
         """Let the caller through, or not.
@@ -52,6 +53,18 @@ class Breaker:
         if self.open:
             log.warning("the search server answers again")
         self.open = False
+
+    def denied(self, error: Exception) -> None:
+        """The backend answers, but not to this application; said once, until it does."""
+        self.open = False
+        if not self._denied:
+            log.error("%s", error)
+        self._denied = True
+
+    def allowed(self) -> None:
+        """The backend did what it was asked."""
+        self.answered()
+        self._denied = False
 
     def _start_prober(self) -> None:
         with self._lock:

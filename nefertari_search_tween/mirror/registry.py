@@ -11,7 +11,14 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.exceptions import BackendError, BackendRejected, SearchUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendDenied,
+    BackendError,
+    BackendRejected,
+    BackendUntrusted,
+    ConfigurationError,
+    SearchUnavailable,
+)
 from nefertari_search_tween.mirror.health import Breaker
 from nefertari_search_tween.mirror.mapping import index_mapping
 from nefertari_search_tween.primary.base import Reader
@@ -23,6 +30,7 @@ RECHECK_SECONDS = 1.0
 # A server forgets the version of a deleted document after this; an indexer that was frozen
 # for longer could bring it back.
 GC_DELETES = "1h"
+HTTP_UNAUTHORIZED = 401
 
 
 class Mirror:
@@ -203,7 +211,10 @@ class Mirrors:
         """At start: make indices of empty tables, look at the others, warn of what is missing.
 
         A backend that does not answer is no error: the application starts and reads from the
-        primary.
+        primary. One that refuses the credentials, or that can't be trusted, will do so until a
+        setting is changed.
+
+        :raises ConfigurationError: credentials or certificates are wrong.
         """
         for mirror in self:
             try:
@@ -212,6 +223,16 @@ class Mirrors:
                 if mirror.problem == "not-built" and self._empty(mirror):
                     self._create_empty(mirror)
                     continue
+            except BackendUntrusted as error:
+                raise ConfigurationError(
+                    "no safe connection to the search server (see elasticsearch.hosts and "
+                    f"elasticsearch.ca_certs): {error}"
+                ) from error
+            except BackendDenied as error:
+                if error.status == HTTP_UNAUTHORIZED:
+                    raise ConfigurationError(str(error)) from error
+                log.warning("the mirror of %s could not be looked at: %s", mirror.name, error)
+                continue
             except BackendError as error:
                 self.breaker.failed()
                 log.warning("mirrors could not be looked at: %s", error)

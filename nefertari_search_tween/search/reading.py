@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
+    BackendDenied,
     BackendError,
     BackendRejected,
     BackendTimeout,
@@ -242,6 +243,12 @@ class Searcher:
         except BackendUnavailable as error:
             breaker.failed()
             raise SearchUnavailable("down", "The search server does not answer.") from error
+        except BackendDenied as error:
+            # What it says of users and rights is for the log, not for the caller.
+            breaker.denied(error)
+            raise SearchUnavailable(
+                "denied", "The search server does not allow this application to search."
+            ) from error
         except BackendRejected as error:
             breaker.answered()
             log.error("the backend refused a query of ours: %s", error)
@@ -251,7 +258,7 @@ class Searcher:
         except SearchError:
             raise
         else:
-            breaker.answered()
+            breaker.allowed()
 
     def _catch_up(self, mirror: Mirror) -> None:
         """Wait a moment for changes that are being indexed.

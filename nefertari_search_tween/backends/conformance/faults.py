@@ -17,6 +17,7 @@ from nefertari_search_tween.backends.base import Action, Backend
 from nefertari_search_tween.backends.conformance.cases import Cases
 from nefertari_search_tween.backends.conformance.corpus import MAPPING, Index, by_key
 from nefertari_search_tween.exceptions import (
+    BackendDenied,
     BackendError,
     BackendRejected,
     BackendTimeout,
@@ -138,8 +139,8 @@ class FaultCases(Cases):
             (503, BackendUnavailable),
             (504, BackendTimeout),
             (400, BackendRejected),
-            (401, BackendRejected),
-            (403, BackendRejected),
+            (401, BackendDenied),
+            (403, BackendDenied),
             (500, BackendRejected),
         ],
     )
@@ -151,9 +152,14 @@ class FaultCases(Cases):
             with pytest.raises(kind) as raised:
                 {**READS, **WRITES}[name](backend)
         assert "some reason" in str(raised.value)
-        if isinstance(raised.value, BackendRejected):
+        if isinstance(raised.value, (BackendDenied, BackendRejected)):
             assert raised.value.status == status
             assert raised.value.details == error
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_server_that_refuses_to_tell_how_it_is_is_alive(self, status: int) -> None:
+        with _answering(status, {"error": {"type": "security_exception"}}) as url:
+            assert self.connect(url, TIMEOUT).alive() is True
 
     @pytest.mark.parametrize("status", [502, 503])
     def test_pages_of_a_proxy(self, status: int) -> None:
@@ -203,6 +209,21 @@ class FaultCases(Cases):
         assert not first.settled
         assert first.error == error
         assert second.settled
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_refused_user_is_no_fault_of_a_document(self, status: int) -> None:
+        error = {"type": "security_exception", "reason": "not for this user"}
+        answer = {
+            "errors": True,
+            "items": [
+                {"index": {"_id": "1", "status": 201}},
+                {"index": {"_id": "2", "status": status, "error": error}},
+            ],
+        }
+        with _answering(200, answer) as url:
+            backend = self.connect(url, TIMEOUT)
+            with pytest.raises(BackendDenied, match="not for this user"):
+                list(backend.bulk([Action("a", key, 1, b"{}") for key in "12"], 10))
 
 
 EMPTY_ANSWER: dict[str, Any] = {

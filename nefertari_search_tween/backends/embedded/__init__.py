@@ -31,7 +31,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.backends.base import Action, Outcome, chunks
 from nefertari_search_tween.backends.embedded.documents import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
@@ -42,8 +42,6 @@ from nefertari_search_tween.exceptions import BackendError, BackendRejected, Ind
 
 __all__ = ["EmbeddedBackend"]
 
-# Bytes of one transaction of a bulk.
-BULK_BYTES = 10 * 1024 * 1024
 # Vocabularies (the terms of one field) that are kept for the next pattern.
 KEPT_VOCABULARIES = 32
 _NAME = re.compile(r"[^A-Z\s\\/*?\"<>|,#:_+-][^A-Z\s\\/*?\"<>|,#:]{0,254}\Z")
@@ -171,7 +169,7 @@ class EmbeddedBackend:
     def bulk(
         self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[Outcome]:
-        for chunk in _chunks(actions, chunk_size):
+        for chunk in chunks(actions, chunk_size):
             yield from self._write(chunk)
 
     def _write(self, chunk: list[Action]) -> list[Outcome]:
@@ -343,18 +341,3 @@ def _flattened(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name if name.startswith("index.") else f"index.{name}"] = value
     return flat
-
-
-def _chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
-    """Split by number of actions and by bytes."""
-    chunk: list[Action] = []
-    size = 0
-    for action in actions:
-        length = len(action.body) if action.body is not None else 0
-        if chunk and (len(chunk) >= count or size + length > BULK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(action)
-        size += length
-    if chunk:
-        yield chunk
