@@ -115,6 +115,8 @@ class ElasticsearchBackend(ServerBackend):
             raise self._failure(error.meta.status, error.body, str(error)) from error
 
     def _find_nodes(self) -> None:
+        # The client passes over an answer that is an error: this user may not ask for nodes.
+        self._send("GET", "/_nodes/_all/http", None, SNIFF_TIMEOUT_SECONDS, {}, {})
         self.client.transport.sniff(False)
 
     def _open_point_in_time(self, index: str, keep_alive: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -13,6 +15,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.servers.base import (
     Server,
@@ -40,15 +43,76 @@ path.logs: {work}/logs
 """
 
 
+SECURITY = """\
+xpack.security.enabled: true
+xpack.security.enrollment.enabled: false
+xpack.security.http.ssl.enabled: true
+xpack.security.http.ssl.key: {work}/config/server.key
+xpack.security.http.ssl.certificate: {work}/config/server.crt
+"""
+# What an application needs, and what is too little for it; names as docs/backends.rst has them.
+ROLES = """\
+application:
+  indices:
+    - names: ["test-*", "conformance-*"]
+      privileges: ["all"]
+reader:
+  indices:
+    - names: ["test-*"]
+      privileges: ["read", "view_index_metadata"]
+nobody:
+  indices:
+    - names: ["other"]
+      privileges: ["read"]
+"""
+PASSWORD = "Geheimnis:äöü"
+
+
 class ElasticsearchServer(Server):
-    """One node on 127.0.0.1, security off, 512 MB of heap; `url` is http://127.0.0.1:PORT."""
+    """One node on 127.0.0.1 with 512 MB of heap; `url` is http://127.0.0.1:PORT.
+
+    :param security: users and TLS: `url` is https, `ca` the file of the certificate to trust.
+        There are users `application`, `reader` and `nobody` with the roles of these names, and
+        `owner`, who may do everything; all have the same password.
+    """
 
     name = "elasticsearch"
     start_seconds = 120
+    password = PASSWORD
+
+    def __init__(
+        self,
+        state_dir: str | Path | None = None,
+        port: int | None = None,
+        security: bool = False,
+    ) -> None:
+        super().__init__(state_dir, port)
+        self.security = security
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.security else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def ca(self) -> Path:
+        assert self.work is not None, "the server was not started"
+        return self.work / "config" / "server.crt"
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request past the package, and its JSON answer.
+
+        :raises urllib.error.HTTPError: an answer that is an error.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, method=method)
+        request.add_header("Content-Type", "application/json")
+        context = None
+        if self.security:
+            text = f"owner:{self.password}".encode()
+            request.add_header("Authorization", "Basic " + base64.b64encode(text).decode())
+            context = ssl.create_default_context(cafile=str(self.ca))
+        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            return json.load(answer)
 
     def _install(self) -> None:
         self._java_home = find_java_home()
@@ -57,23 +121,56 @@ class ElasticsearchServer(Server):
     def _create(self, work: Path) -> None:
         config = work / "config"
         shutil.copytree(self._home / "config", config)
-        (config / "elasticsearch.yml").write_text(SETTINGS.format(port=self.port, work=work))
+        settings = SETTINGS
+        if self.security:
+            settings = settings.replace("xpack.security.enabled: false\n", SECURITY)
+        (config / "elasticsearch.yml").write_text(settings.format(port=self.port, work=work))
         # The log of garbage collections may grow to 2 GB, and nobody reads it here.
         options = (config / "jvm.options").read_text()
         (config / "jvm.options").write_text(re.sub(r"(?m)^-Xlog:gc.*$", "", options))
         for folder in ("data", "logs", "tmp"):
             (work / folder).mkdir()
+        if self.security:
+            make_certificate(config / "server.crt", config / "server.key")
+            self._add_users(config)
         owner = work.stat()
         for path in work.rglob("*"):
             os.chown(path, owner.st_uid, owner.st_gid)
 
-    def _launch(self, work: Path) -> None:
-        environment = {
+    def _environment(self, work: Path) -> dict[str, str]:
+        return {
             "ES_JAVA_HOME": str(self._java_home),
             "ES_JAVA_OPTS": HEAP,
             "ES_PATH_CONF": str(work / "config"),
             "ES_TMPDIR": str(work / "tmp"),
         }
+
+    def _add_users(self, config: Path) -> None:
+        """Fill the file realm: its users are there before the server is."""
+        work = config.parent
+        owner = work.stat()
+        for path in (config, *config.iterdir()):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        (config / "roles.yml").write_text(ROLES)
+        command = [self._home / "bin" / "elasticsearch-users", "useradd", "owner"]
+        done = run_as_server_user(
+            [*command, "-p", self.password, "-r", "superuser"],
+            cwd=work,
+            env=self._environment(work),
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"no user was made:\n{done.stdout}")
+        # The others have the same password, so the same hash.
+        line = (config / "users").read_text()
+        roles = ("application", "reader", "nobody")
+        for role in roles:
+            line += f"{role}:{line.partition(':')[2].splitlines()[0]}\n"
+        (config / "users").write_text(line)
+        with (config / "users_roles").open("a") as handle:
+            handle.writelines(f"{role}:{role}\n" for role in roles)
+
+    def _launch(self, work: Path) -> None:
+        environment = self._environment(work)
         # -d: the launcher leaves once the node has started, so that one process is left to kill.
         command = [self._home / "bin" / "elasticsearch", "-d", "-p", self._pid_file(work)]
         log = self._log_file(work)
@@ -86,8 +183,7 @@ class ElasticsearchServer(Server):
     def _healthy(self) -> bool:
         # GET / answers 405 in this distribution: health is the one sign of life.
         try:
-            with urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=5) as answer:
-                return json.load(answer)["status"] in ("green", "yellow")
+            return self.call("GET", "/_cluster/health")["status"] in ("green", "yellow")
         except (OSError, ValueError):
             return False
 
@@ -96,6 +192,23 @@ class ElasticsearchServer(Server):
 
     def _log_file(self, work: Path) -> Path:
         return work / "logs" / "console.log"
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """A self-signed certificate of this machine's loopback addresses, by the openssl program."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise ServerMissing("a server with TLS needs a certificate, and there is no openssl")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    done = subprocess.run(
+        [*command, "-keyout", str(key), "-out", str(certificate)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise ServerFailed(f"openssl made no certificate:\n{done.stderr}")
 
 
 def find_java_home() -> Path:
