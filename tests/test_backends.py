@@ -10,7 +10,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,7 +24,7 @@ from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.opensearch import OpenSearchBackend
 from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError
 from tests.conftest import started
-from tests.servers import OpenSearchServer
+from tests.servers import OpenSearchServer, free_port
 
 TIMEOUT = 30.0
 
@@ -94,9 +94,32 @@ class TestThreeNodes(WriteCases, PageCases):
         pytest.importorskip("opensearchpy", reason="the extra 'opensearch' is not installed")
         for server in started(OpenSearchServer(nodes=3)):
             assert isinstance(server, OpenSearchServer)
+            cls.urls = server.urls
             backend = opensearch(server.urls)
             yield backend
             backend.client.close()
+
+    urls: ClassVar[list[str]]
+
+    def test_the_other_nodes_are_found(self, backend: Backend) -> None:
+        """Of three, one is named, and it is used only until the others are known."""
+        sniffing = OpenSearchBackend(Connection((self.urls[0],), TIMEOUT, sniff=True))
+        sniffing.indices("no-such-index-*")
+        found = {each.host for each in sniffing.client.transport.connection_pool.connections}
+        assert found == set(self.urls)
+        for _ in range(6):
+            assert sniffing.alive() is True
+        sniffing.client.close()
+
+    def test_a_node_that_is_away_is_found_out(self, backend: Backend) -> None:
+        """The first of the hosts is none: the others say who there is."""
+        away = f"http://127.0.0.1:{free_port()}"
+        sniffing = OpenSearchBackend(Connection((away, self.urls[1]), TIMEOUT, sniff=True))
+        for _ in range(6):
+            assert sniffing.indices("no-such-index-*") == {}
+        found = {each.host for each in sniffing.client.transport.connection_pool.connections}
+        assert found == set(self.urls)
+        sniffing.client.close()
 
 
 class TestClients:

@@ -30,7 +30,6 @@ from nefertari_search_tween.exceptions import (
     BackendUntrusted,
     ConfigurationError,
 )
-from nefertari_search_tween.indexing.rebuild import rebuild
 from tests.applications import search_of, zoo
 from tests.conftest import started
 from tests.servers import ElasticsearchServer
@@ -88,7 +87,7 @@ def app(place: dict[str, Any]) -> Iterator[Any]:
 
     app = made(place)
     empty_tables()
-    rebuild(search_of(app).mirrors, list(search_of(app).mirrors), 500)
+    assert wait_until(lambda: not search_of(app).outbox.waiting(), 20)
     yield app
     transaction.abort()
     Session.remove()

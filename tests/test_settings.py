@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
+import certifi
 import pytest
 from pyramid.config import Configurator
 
@@ -41,6 +43,18 @@ BAD = [
     ("elasticsearch.hosts", "localhost:http"),
     ("elasticsearch.hosts", "a:9200,b"),
     ("elasticsearch.hosts", "http://localhost"),
+    ("elasticsearch.hosts", "ftp://localhost:9200"),
+    ("elasticsearch.hosts", "http://a:9200,https://b:9200"),
+    ("elasticsearch.hosts", "http://a:9200?x=1"),
+    ("elasticsearch.hosts", "http://a:99999"),
+    ("elasticsearch.ca_certs", "/no/such/file.pem"),
+    ("elasticsearch.ca_certs", __file__),
+    ("elasticsearch.verify_certs", "never"),
+    ("elasticsearch.compress", "gzip"),
+    ("elasticsearch.retries", "-1"),
+    ("elasticsearch.retries", "often"),
+    ("elasticsearch.retry_on_timeout", "once"),
+    ("elasticsearch.write_timeout", "0"),
     ("elasticsearch.chunk_size", "0"),
     ("elasticsearch.chunk_size", "lots"),
     ("elasticsearch.sniff", "sometimes"),
@@ -50,6 +64,25 @@ BAD = [
     ("elasticsearch.index.settings_file", "/no/such/file.json"),
     ("elasticsearch.index_name", "Films"),
     ("elasticsearch.index_name", "_films"),
+]
+
+
+# Values that no message may show, with what it says instead.
+SECRET = [
+    ("elasticsearch.hosts", "https://user:s3cr3t@a:9200", "no credentials in an address"),
+    ("elasticsearch.hosts", "user:s3cr3t@a:9200", "belong in elasticsearch.basic_auth"),
+    ("elasticsearch.basic_auth", "s3cr3t", "must be user:password"),
+    ("elasticsearch.basic_auth", ":s3cr3t", "must be user:password"),
+    ("elasticsearch.basic_auth", "s3cr3t:", "must be user:password"),
+    ("elasticsearch.api_key", "s3cr3t words", "must be one word"),
+    ("elasticsearch.api_key", "s3cr3t\u00e4", "must be one word"),
+]
+# Where a secret is said to be, and what is wrong with that.
+NO_SECRET = [
+    ("env:NO_SUCH_VARIABLE", "the environment has no variable 'NO_SUCH_VARIABLE'"),
+    ("file:/no/such/file", "can't read the file '/no/such/file': No such file or directory"),
+    ("file:/", "can't read the file '/': Is a directory"),
+    ("env:", "the environment has no variable ''"),
 ]
 
 
@@ -73,8 +106,78 @@ def test_a_bad_value_stops_the_application_with_one_line(key, value):
     assert value in message
 
 
+@pytest.mark.parametrize(("key", "value", "says"), SECRET)
+def test_a_bad_secret_is_not_shown(key, value, says):
+    with pytest.raises(ConfigurationError) as raised:
+        start(**{key: value})
+
+    assert str(raised.value).startswith(f"{key}: ")
+    assert says in str(raised.value)
+    shown = traceback.format_exception(type(raised.value), raised.value, raised.tb)
+    assert "s3cr3t" not in "".join(shown)
+
+
+@pytest.mark.parametrize("key", ["elasticsearch.basic_auth", "elasticsearch.api_key"])
+@pytest.mark.parametrize(("value", "says"), NO_SECRET)
+def test_a_secret_that_is_not_there(key, value, says):
+    with pytest.raises(ConfigurationError) as raised:
+        start(**{key: value})
+
+    assert str(raised.value) == f"{key}: {says}"
+
+
+def test_an_empty_file_holds_no_secret(tmp_path):
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        start(**{"elasticsearch.basic_auth": f"file:{tmp_path / 'empty'}"})
+
+
+def test_secrets_come_from_the_environment_and_from_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_KEY", "a2V5OnNlY3JldA==")
+    (tmp_path / "auth").write_text("zoo:pass:w\u00f6rd\n", encoding="utf-8")
+
+    by_key = Settings({**GOOD, "elasticsearch.api_key": "env:ZOO_KEY"})
+    by_user = Settings({**GOOD, "elasticsearch.basic_auth": f"file:{tmp_path / 'auth'}"})
+    plain = Settings({**GOOD, "elasticsearch.basic_auth": "zoo:word"})
+
+    assert by_key.connection.api_key == "a2V5OnNlY3JldA=="
+    assert by_key.connection.basic_auth is None
+    assert by_user.connection.basic_auth == ("zoo", "pass:w\u00f6rd")
+    assert plain.connection.basic_auth == ("zoo", "word")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"elasticsearch.api_key": "a2V5", "elasticsearch.basic_auth": "zoo:s3cr3t"},
+            "elasticsearch.api_key and elasticsearch.basic_auth are both set",
+        ),
+        (
+            {"elasticsearch.api_key": "a2V5", "nefertari_search.backend": "opensearch"},
+            "OpenSearch has no API keys, set elasticsearch.basic_auth",
+        ),
+        (
+            {"elasticsearch.ca_certs": certifi.where()},
+            "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs",
+        ),
+        (
+            {"elasticsearch.hosts": "http://a:9200/path", "elasticsearch.sniff": "true"},
+            "elasticsearch.sniff = true: nodes behind a path",
+        ),
+    ],
+)
+def test_settings_that_rule_each_other_out(settings, says):
+    with pytest.raises(ConfigurationError) as raised:
+        start(**settings)
+
+    assert says in str(raised.value)
+    assert "s3cr3t" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_every_setting_with_a_wrong_value_is_tried():
-    tried = {key for key, _ in BAD}
+    tried = {key for key, _ in BAD} | {key for key, _, _ in SECRET}
     takes_anything = {"nefertari_search.models"}  # unknown names: see below
     assert {setting.key for setting in SETTINGS} == tried | takes_anything
 
@@ -122,7 +225,7 @@ def test_values_are_converted():
     settings = Settings(
         {
             **GOOD,
-            "elasticsearch.hosts": "a:1, https://b:2",
+            "elasticsearch.hosts": "a:1, http://b:2/\n[::1]:3/path",
             "nefertari_search.timeout": " 2.5 ",
             "nefertari_search.fallback": "off",
             "nefertari_search.models": "Item, Keeper\nTag",
@@ -130,7 +233,7 @@ def test_values_are_converted():
         }
     )
 
-    assert settings.hosts == ("http://a:1", "https://b:2")
+    assert settings.hosts == ("http://a:1", "http://b:2", "http://[::1]:3/path")
     assert settings.timeout == 2.5
     assert settings.fallback is False
     assert settings.models == ("Item", "Keeper", "Tag")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from nefertari_search_tween.backends.connection import (
@@ -45,6 +46,30 @@ class _Quiet(logging.Filter):
 _quiet = _Quiet()
 
 
+def _transport(client: Any) -> Any:
+    """The transport class of *client*, the module opensearchpy, with one thing mended.
+
+    It lets a node rest only when it tries again. So without retries after a time-out, a node
+    that is silent would get its share of all requests.
+    """
+
+    class Transport(client.Transport):
+        _asked = threading.local()
+
+        def get_connection(self) -> Any:
+            self._asked.connection = super().get_connection()
+            return self._asked.connection
+
+        def perform_request(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().perform_request(*args, **kwargs)
+            except client.ConnectionTimeout:
+                self.connection_pool.mark_dead(self._asked.connection)
+                raise
+
+    return Transport
+
+
 class OpenSearchBackend(ServerBackend):
     """See :class:`~nefertari_search_tween.backends.server.ServerBackend`.
 
@@ -76,6 +101,7 @@ class OpenSearchBackend(ServerBackend):
                 options["ca_certs"] = connection.ca_certs
         self.client = opensearchpy.OpenSearch(
             list(connection.hosts),
+            transport_class=_transport(opensearchpy),
             sniff_on_connection_fail=connection.sniff,
             sniff_timeout=SNIFF_TIMEOUT_SECONDS,
             timeout=connection.timeout,

@@ -1,0 +1,110 @@
+"""Servers for faults that must be forced, and for what a client sends: made at the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+# To every request that a backend makes of an index, this is an answer.
+ANSWER: dict[str, Any] = {
+    "took": 1,
+    "timed_out": False,
+    "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
+    "hits": {"total": {"value": 0, "relation": "eq"}, "max_score": None, "hits": []},
+}
+
+
+@dataclass
+class Sent:
+    """One request as it came in; header names are lower case, the body is unpacked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Recorder:
+    """A server that notes what it is asked.
+
+    :param status: what it answers every request with.
+    """
+
+    url: str = ""
+    status: int = 200
+    answer: Any = field(default_factory=lambda: dict(ANSWER))
+    requests: list[Sent] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def recording(**options: Any) -> Iterator[Recorder]:
+    """A :class:`Recorder` that runs."""
+    recorder = Recorder(**options)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def note(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            if headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            recorder.requests.append(Sent(self.command, self.path, headers, body))
+            text = json.dumps(recorder.answer).encode()
+            self.send_response(recorder.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.send_header("X-Elastic-Product", "Elasticsearch")
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = note
+
+        def log_message(self, *_: Any) -> None:
+            """Tests print nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    recorder.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield recorder
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def listening(hang_up: bool) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that takes connections and hangs up or says nothing: its URL, its connections."""
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    connections.append(connection)
+                    if hang_up:
+                        connection.close()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}", connections
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for each in connections:
+                each.close()
