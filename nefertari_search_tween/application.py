@@ -10,11 +10,13 @@ import logging
 from typing import Any
 
 from nefertari_search_tween.backends import make_backend
+from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.outbox import Counter, MemoryOutbox
+from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
@@ -56,11 +58,27 @@ class Search:
             "index.max_result_window": self.settings.max_result_window,
             **self.settings.index_settings_file,
         }
-        self.mirrors = Mirrors(self.backend, self.settings.index_name, index_settings)
+        self.mirrors = Mirrors(
+            self.backend,
+            self.settings.index_name,
+            index_settings,
+            self.settings.model_index_settings,
+            self.settings.index_settings_file.path,
+        )
         chosen = self._chosen()
         # Related models first: mappings of nested documents need their fields.
         for model in chosen:
             self._with_related(model)
+        self._check_names(chosen)
+        choose_analyzers(
+            {model.__name__: self.document_cls(model) for model in self._documents},
+            self.settings.analyzer,
+            self.settings.analyzers,
+            any(
+                ("analyzer", "default") in definitions(each)
+                for each in (index_settings, *self.settings.model_index_settings.values())
+            ),
+        )
         sources = Sources(self.document_cls, engine.JSONEncoder)
         for model in chosen:
             bind = _bind_of(model)
@@ -159,6 +177,21 @@ class Search:
             else:
                 log.warning("%s is not mirrored: it %s", name, problem)
         return chosen
+
+    def _check_names(self, chosen: list[Any]) -> None:
+        """Models that settings name must be there."""
+        mirrored = {model.__name__ for model in chosen}
+        for name in self.settings.model_index_settings:
+            if name not in mirrored:
+                problem = "is not mirrored" if name in self.models else "is no model"
+                key = f"nefertari_search.index_settings.{name}"
+                raise ConfigurationError(f"{key}: {name} {problem}")
+        documents = {model.__name__ for model in self._documents}
+        for key in self.settings.analyzers:
+            name = key.partition(".")[0]
+            if name not in documents:
+                problem = "is in no mirror" if name in self.models else "is no model"
+                raise ConfigurationError(f"nefertari_search.analyzer.{key}: {name} {problem}")
 
     def _with_related(self, model: Any) -> None:
         from nefertari_search_tween.primary.sqla import schema

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import ssl
-from typing import Optional
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from pyramid.settings import aslist
+
+from nefertari_search_tween.backends.connection import Connection
+from nefertari_search_tween.exceptions import ConfigurationError
 
 
 class Withheld(ValueError):
@@ -100,3 +104,32 @@ def certificates(text: str) -> Optional[str]:
     except OSError as error:
         raise ValueError(f"can't read the certificates: {error.strerror}") from error
     return text
+
+
+def connection(settings: Any) -> Connection:
+    """How the server of the application is reached.
+
+    :param settings: the converted settings; the names of their attributes are those here.
+    :raises ConfigurationError: some of them rule each other out.
+    """
+    made = Connection(
+        **{each.name: getattr(settings, each.name) for each in dataclasses.fields(Connection)}
+    )
+    if made.api_key is not None and made.basic_auth is not None:
+        raise ConfigurationError(
+            "elasticsearch.api_key and elasticsearch.basic_auth are both set: one is enough"
+        )
+    if made.api_key is not None and settings.backend[0] == "opensearch":
+        raise ConfigurationError(
+            "elasticsearch.api_key: OpenSearch has no API keys, set elasticsearch.basic_auth"
+        )
+    if made.hosts and made.ca_certs is not None and not made.secure:
+        raise ConfigurationError(
+            "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs"
+        )
+    if made.sniff and any(urlsplit(url).path for url in made.hosts):
+        raise ConfigurationError(
+            "elasticsearch.sniff = true: nodes behind a path are not reached by what the "
+            "cluster says of them"
+        )
+    return made

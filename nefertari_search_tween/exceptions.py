@@ -125,6 +125,22 @@ class BackendRejected(BackendError):
         self.status = status
         self.details = details
 
+    @property
+    def reason(self) -> str:
+        """What the error object says in words, all of it when it has none."""
+        found = self.details
+        while isinstance(found, dict) and isinstance(found.get("error"), dict):
+            found = found["error"]
+        return str(found.get("reason", found)) if isinstance(found, dict) else str(found)
+
+    @property
+    def kind(self) -> str:
+        """The type of the error object, empty when it has none."""
+        found = self.details
+        while isinstance(found, dict) and isinstance(found.get("error"), dict):
+            found = found["error"]
+        return str(found.get("type", "")) if isinstance(found, dict) else ""
+
 
 class BackendDenied(BackendError):
     """The backend does not know these credentials (401), or they may not do this (403).

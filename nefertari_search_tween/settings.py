@@ -6,15 +6,14 @@ application. Those that start with ``elasticsearch.`` keep nefertari's names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
-from urllib.parse import urlsplit
 
 from pyramid.settings import asbool, aslist
 
 from nefertari_search_tween import connection_settings as reach
+from nefertari_search_tween import index_settings
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import ConfigurationError
 
@@ -82,19 +81,6 @@ def _backend(text: str) -> tuple[str, Optional[str]]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())
-
-
-def _settings_file(text: str) -> dict[str, Any]:
-    if not text:
-        return {}
-    try:
-        with open(text, encoding="utf-8") as handle:
-            content = json.load(handle)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"can't read the index settings: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{text} must hold one JSON object of index settings")
-    return content
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -174,6 +160,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Allow /regular expressions/ in search reads.",
     ),
     Setting(
+        PREFIX + "analyzer",
+        index_settings.analyzer,
+        "",
+        "The analyzer of all texts; empty: the index's default, which is standard.",
+    ),
+    Setting(
         SERVER_PREFIX + "hosts", reach.hosts, "", "host:port or URL of each node, joined by commas."
     ),
     Setting(SERVER_PREFIX + "index_name", str, "", "Prefix of the names of all indices."),
@@ -248,9 +240,31 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         SERVER_PREFIX + "index.settings_file",
-        _settings_file,
+        index_settings.index_file,
         "",
         "A JSON file of index settings (shards, replicas, analyzers).",
+    ),
+)
+
+# Settings whose names end with a model, or with a model and one of its fields.
+FAMILIES: tuple[Setting, ...] = (
+    Setting(
+        PREFIX + "index_settings.MODEL",
+        index_settings.index_file,
+        "",
+        "A JSON file of settings for the index of one model; they go before those for all.",
+    ),
+    Setting(
+        PREFIX + "analyzer.MODEL",
+        index_settings.chosen_analyzer,
+        "",
+        "The analyzer of the texts of one model, also where it is nested in others.",
+    ),
+    Setting(
+        PREFIX + "analyzer.MODEL.FIELD",
+        index_settings.chosen_analyzer,
+        "",
+        "The analyzer of one text field.",
     ),
 )
 
@@ -275,6 +289,7 @@ class Settings:
     max_clauses: int
     leading_wildcards: bool
     regular_expressions: bool
+    analyzer: str
     hosts: tuple[str, ...]
     index_name: str
     chunk_size: int
@@ -290,7 +305,12 @@ class Settings:
     enable_refresh_query: bool
     enable_aggregations: bool
     enable_polymorphic_query: bool
-    index_settings_file: dict[str, Any]
+    index_settings_file: index_settings.IndexFile
+    #: of one model, by its name
+    model_index_settings: dict[str, index_settings.IndexFile]
+    #: of MODEL or MODEL.FIELD
+    analyzers: dict[str, str]
+    connection: Connection
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         """Convert *raw* (an application's ``registry.settings``).
@@ -298,15 +318,22 @@ class Settings:
         :raises ConfigurationError: an unknown key under our prefix or a bad value.
         """
         known = {setting.key for setting in SETTINGS}
-        unknown = sorted(key for key in raw if key.startswith(PREFIX) and key not in known)
+        unknown = sorted(
+            key
+            for key in raw
+            if key.startswith(PREFIX) and key not in known and _family(key) is None
+        )
         if unknown:
             raise ConfigurationError(
                 f"unknown setting {', '.join(unknown)}; known are: "
                 + ", ".join(sorted(key for key in known if key.startswith(PREFIX)))
+                + ", "
+                + ", ".join(family.key for family in FAMILIES)
             )
         for setting in SETTINGS:
             text = raw.get(setting.key, setting.default)
             setattr(self, setting.attribute, _converted(setting, setting.key, text))
+        self._read_families(raw)
         if self.backend[0] != "embedded" and not self.hosts:
             raise ConfigurationError(
                 "elasticsearch.hosts is not set (host:port of a server; or, without a server, "
@@ -319,44 +346,29 @@ class Settings:
                 f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
                 "with a letter or a digit"
             )
-        self._check_connection()
+        self.connection = reach.connection(self)
 
-    def _check_connection(self) -> None:
-        """What the settings of a server rule out together."""
-        if self.api_key is not None and self.basic_auth is not None:
-            raise ConfigurationError(
-                "elasticsearch.api_key and elasticsearch.basic_auth are both set: one is enough"
-            )
-        if self.api_key is not None and self.backend[0] == "opensearch":
-            raise ConfigurationError(
-                "elasticsearch.api_key: OpenSearch has no API keys, set elasticsearch.basic_auth"
-            )
-        if self.hosts and self.ca_certs is not None and not self.connection.secure:
-            raise ConfigurationError(
-                "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs"
-            )
-        if self.sniff and any(urlsplit(url).path for url in self.hosts):
-            raise ConfigurationError(
-                "elasticsearch.sniff = true: nodes behind a path are not reached by what the "
-                "cluster says of them"
-            )
+    def _read_families(self, raw: Mapping[str, Any]) -> None:
+        self.model_index_settings, self.analyzers = {}, {}
+        for key, text in raw.items():
+            family = _family(key)
+            if family is not None:
+                value = _converted(family, key, text)
+                kind, _, name = key[len(PREFIX) :].partition(".")
+                held = self.analyzers if kind == "analyzer" else self.model_index_settings
+                held[name] = value
 
-    @property
-    def connection(self) -> Connection:
-        """How the server is reached."""
-        return Connection(
-            hosts=self.hosts,
-            timeout=self.timeout,
-            write_timeout=self.write_timeout,
-            sniff=self.sniff,
-            api_key=self.api_key,
-            basic_auth=self.basic_auth,
-            ca_certs=self.ca_certs,
-            verify_certs=self.verify_certs,
-            compress=self.compress,
-            retries=self.retries,
-            retry_on_timeout=self.retry_on_timeout,
-        )
+
+def _family(key: str) -> Optional[Setting]:
+    """The row of FAMILIES that *key* is one of."""
+    parts = key.split(".")
+    for family in FAMILIES:
+        pattern = family.key.split(".")
+        if len(parts) == len(pattern) and all(
+            want == part or (want.isupper() and part) for want, part in zip(pattern, parts)
+        ):
+            return family
+    return None
 
 
 def _converted(setting: Setting, key: str, text: Any) -> Any:

@@ -387,6 +387,29 @@ def test_nodes_that_may_not_be_asked_for_are_not_missed(
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("user", ["application", "nobody"])
+def test_analyzers_that_may_not_be_tried_count_as_known(
+    server: ElasticsearchServer, user: str
+) -> None:
+    """Only users with rights on the cluster may; for others the creation of the index tells."""
+    backend = backend_of(server, basic_auth=(user, server.password))
+    assert backend.unknown_analyzers(["standard", "english"], {}) == {}
+    backend = backend_of(server, basic_auth=("owner", server.password))
+    assert set(backend.unknown_analyzers(["standard", "english"], {})) == {"english"}
+
+
+def test_an_analyzer_that_may_not_be_tried_stops_the_application_that_makes_an_index(
+    place: dict[str, Any], app: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"refuses to make the index of .*english"):
+        zoo(
+            place["database"],
+            "",
+            f"{place['prefix']}-other",
+            **{**place["settings"], "nefertari_search.analyzer": "english"},
+        )
+
+
 def test_what_the_backend_raises(server: ElasticsearchServer, place: dict[str, Any]) -> None:
     with pytest.raises(BackendDenied) as denied:
         backend_of(server, basic_auth=("application", WRONG)).indices("test-*")

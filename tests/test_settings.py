@@ -12,7 +12,7 @@ import pytest
 from pyramid.config import Configurator
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.settings import PREFIX, SETTINGS, Settings
+from nefertari_search_tween.settings import FAMILIES, PREFIX, SETTINGS, Settings
 
 TOP = Path(__file__).resolve().parents[1]
 DOCUMENTED = TOP / "docs" / "settings.rst"
@@ -62,6 +62,10 @@ BAD = [
     ("elasticsearch.enable_aggregations", "x"),
     ("elasticsearch.enable_polymorphic_query", "x"),
     ("elasticsearch.index.settings_file", "/no/such/file.json"),
+    ("nefertari_search.analyzer", "two words"),
+    ("nefertari_search.analyzer.Item", "two words"),
+    ("nefertari_search.analyzer.Item.name", "two words"),
+    ("nefertari_search.index_settings.Item", "/no/such/file.json"),
     ("elasticsearch.index_name", "Films"),
     ("elasticsearch.index_name", "_films"),
 ]
@@ -179,11 +183,23 @@ def test_settings_that_rule_each_other_out(settings, says):
 def test_every_setting_with_a_wrong_value_is_tried():
     tried = {key for key, _ in BAD} | {key for key, _, _ in SECRET}
     takes_anything = {"nefertari_search.models"}  # unknown names: see below
-    assert {setting.key for setting in SETTINGS} == tried | takes_anything
+    named = {key.replace("Item", "MODEL").replace("name", "FIELD") for key in tried}
+    assert {setting.key for setting in SETTINGS} <= tried | takes_anything
+    assert {setting.key for setting in FAMILIES} <= named
 
 
 @pytest.mark.parametrize(
-    "key", ["nefertari_search.time_out", "nefertari_search.", "nefertari_search.models.x"]
+    "key",
+    [
+        "nefertari_search.time_out",
+        "nefertari_search.",
+        "nefertari_search.models.x",
+        "nefertari_search.analyzer.",
+        "nefertari_search.analyzer.Item.name.keyword",
+        "nefertari_search.analyzers.Item",
+        "nefertari_search.index_settings",
+        "nefertari_search.index_settings.Item.name",
+    ],
 )
 def test_an_unknown_setting_stops_the_application(key):
     with pytest.raises(ConfigurationError) as raised:
@@ -213,12 +229,69 @@ def test_index_settings_must_be_one_json_object(tmp_path, content):
         start(**{"elasticsearch.index.settings_file": str(path)})
 
 
-def test_index_settings_are_read(tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"index.number_of_replicas": 0}',
+        '{"number_of_replicas": 0}',
+        '{"index": {"number_of_replicas": 0}}',
+        '{"settings": {"index": {"number_of_replicas": 0}}}',
+        '{"settings": {"index.number_of_replicas": 0}}',
+    ],
+)
+def test_index_settings_are_read(tmp_path, content):
     path = tmp_path / "index.json"
-    path.write_text('{"index.number_of_replicas": 0}')
-    settings = Settings({**GOOD, "elasticsearch.index.settings_file": str(path)})
+    path.write_text(content)
+    settings = Settings(
+        {
+            **GOOD,
+            "elasticsearch.index.settings_file": str(path),
+            "nefertari_search.index_settings.Item": str(path),
+        }
+    )
 
     assert settings.index_settings_file == {"index.number_of_replicas": 0}
+    assert settings.model_index_settings == {"Item": {"index.number_of_replicas": 0}}
+    assert settings.index_settings_file.path == str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"number_of_shards": 1, "index.number_of_shards": 2}', "'index.number_of_shards' is set"),
+        ('{"number_of_shards": 1, "number_of_shards": 2}', "'number_of_shards' stands twice"),
+        ('{"settings": {}, "aliases": {}}', "'aliases' stands beside 'settings'"),
+        ('{"mappings": {}}', "'mappings' is no index setting"),
+        ('{"settings": 1}', "'settings' must be a JSON object"),
+    ],
+)
+@pytest.mark.parametrize(
+    "key", ["elasticsearch.index.settings_file", "nefertari_search.index_settings.Item"]
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path, key, content, says):
+    path = tmp_path / "index.json"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError) as raised:
+        start(**{key: str(path)})
+
+    assert key in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_analyzers_are_read():
+    settings = Settings(
+        {
+            **GOOD,
+            "nefertari_search.analyzer": "english",
+            "nefertari_search.analyzer.Item": "french",
+            "nefertari_search.analyzer.Item.name": "german",
+        }
+    )
+
+    assert settings.analyzer == "english"
+    assert settings.analyzers == {"Item": "french", "Item.name": "german"}
 
 
 def test_values_are_converted():
@@ -251,18 +324,34 @@ def test_every_default_is_a_value_that_its_own_converter_takes():
 def test_every_setting_is_an_attribute_and_has_a_type():
     attributes = {setting.attribute for setting in SETTINGS}
     assert len(attributes) == len(SETTINGS)
-    assert attributes == set(Settings.__annotations__)
+    made_of_several = {"connection", "analyzers", "model_index_settings"}
+    assert attributes | made_of_several == set(Settings.__annotations__)
 
 
 @pytest.mark.parametrize(
-    ("models", "named"), [("Nobody", "Nobody"), ("Item, Nobody,Nada", "Nobody, Nada")]
+    ("key", "value", "says"),
+    [
+        ("models", "Nobody", "there is no model Nobody"),
+        ("models", "Item, Nobody,Nada", "there is no model Nobody, Nada"),
+        ("analyzer.Nobody", "english", "Nobody is no model"),
+        ("analyzer.Nobody.name", "english", "Nobody is no model"),
+        ("analyzer.Plain", "english", "Plain is in no mirror"),
+        ("analyzer.Item.nothing", "english", "Item has no field 'nothing'"),
+        ("analyzer.Item.count", "english", "the IntegerField 'count' has no text to analyze"),
+        ("analyzer.Item.keeper", "english", "the Relationship 'keeper' has no text to analyze"),
+        ("analyzer.Item.options", "english", "the DictField 'options' has no text to analyze"),
+        ("index_settings.Nobody", "FILE", "Nobody is no model"),
+        ("index_settings.Label", "FILE", "Label is not mirrored"),
+    ],
 )
-def test_a_model_that_does_not_exist_stops_the_application(tmp_path, models, named):
+def test_a_model_or_field_that_does_not_exist_stops_the_application(tmp_path, key, value, says):
+    (tmp_path / "index.json").write_text("{}")
+    value = value.replace("FILE", str(tmp_path / "index.json"))
     # In a process of its own: models are global to a process.
     program = (
         "from tests.applications import zoo\n"
         f"zoo('sqlite:///{tmp_path}/zoo.sqlite', 'http://127.0.0.1:1', 'zoo',"
-        f" **{{'nefertari_search.models': {models!r}}})\n"
+        f" **{{'nefertari_search.{key}': {value!r}}})\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
@@ -275,10 +364,10 @@ def test_a_model_that_does_not_exist_stops_the_application(tmp_path, models, nam
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert "ConfigurationError" in last
-    assert f"nefertari_search.models: there is no model {named}" in last
+    assert f"nefertari_search.{key}: {says}" in last
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+@pytest.mark.parametrize("setting", [*SETTINGS, *FAMILIES], ids=lambda setting: setting.key)
 def test_every_setting_is_documented(setting):
     rows = DOCUMENTED.read_text(encoding="utf-8").split("\n   * - ")
     row = next((each for each in rows if each.startswith(f"``{setting.key}``")), None)
@@ -293,5 +382,5 @@ def test_nothing_is_documented_that_does_not_exist():
     text = DOCUMENTED.read_text(encoding="utf-8")
     documented = {line.split("``")[1] for line in text.splitlines() if line.startswith("   * - ``")}
 
-    assert documented == {setting.key for setting in SETTINGS}
+    assert documented == {setting.key for setting in (*SETTINGS, *FAMILIES)}
     assert PREFIX + "timeout" in documented

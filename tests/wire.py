@@ -85,6 +85,37 @@ def recording(**options: Any) -> Iterator[Recorder]:
 
 
 @contextlib.contextmanager
+def forwarding(port: int, target: int) -> Iterator[None]:
+    """What comes to *port* of this machine goes to *target*: a server that has come back."""
+
+    def pump(source: socket.socket, drain: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(65536):
+                drain.sendall(chunk)
+        for each in (source, drain):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", port)) as server, contextlib.ExitStack() as stack:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    near = stack.enter_context(server.accept()[0])
+                    far = stack.enter_context(socket.create_connection(("127.0.0.1", target)))
+                    for pair in ((near, far), (far, near)):
+                        threading.Thread(target=pump, args=pair, daemon=True).start()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextlib.contextmanager
 def listening(hang_up: bool) -> Iterator[tuple[str, list[socket.socket]]]:
     """A server that takes connections and hangs up or says nothing: its URL, its connections."""
     connections: list[socket.socket] = []

@@ -85,6 +85,14 @@ class Backend(Protocol):
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         """Change dynamic settings of *index*."""
 
+    def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
+        """Which of the analyzers *names* a text field can't have here, each with the reason.
+
+        :param settings: of the index; they may define analyzers (``index.analysis``). A
+            definition that can't be tried out by itself counts as known: the creation of an
+            index tells.
+        """
+
     def bulk(
         self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[Outcome]:
@@ -129,3 +137,15 @@ def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
         size += length
     if chunk:
         yield chunk
+
+
+def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Index settings under their full names: ``{"index": {"a": 1}}`` is ``{"index.a": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(flat_settings(value, f"{name}."))
+        else:
+            flat[name if name.startswith("index.") else f"index.{name}"] = value
+    return flat

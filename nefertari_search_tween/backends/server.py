@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 from urllib.parse import quote
 
-from nefertari_search_tween.backends import rest
+from nefertari_search_tween.backends import analysis, rest
 from nefertari_search_tween.backends.base import Action, Outcome, chunks
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import (
@@ -122,6 +122,21 @@ class ServerBackend:
 
     def refresh(self, index: str) -> None:
         self._ask("POST", f"/{quoted(index)}/_refresh")
+
+    def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
+        unknown = {}
+        for name in names:
+            body = analysis.trial(settings, name)
+            if body is None:
+                continue
+            try:
+                self._ask("POST", "/_analyze", {**body, "text": ""})
+            except BackendDenied as error:
+                # Nothing to be said against the analyzer; the creation of the index will tell.
+                log.info("the analyzer '%s' was not tried: %s", name, error)
+            except BackendRejected as error:
+                unknown[name] = error.reason
+        return unknown
 
     # Documents
 

@@ -29,9 +29,15 @@ KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
 STORED_ONLY = {"type": "object", "enabled": False}
 
 
-def text_mapping() -> dict[str, Any]:
-    """Full text, with a keyword subfield for exact matches and sorting."""
-    return {"type": "text", "fields": {"keyword": dict(KEYWORD)}}
+def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
+    """Full text, with a keyword subfield for exact matches and sorting.
+
+    :param analyzer: None for the index's default; then the mapping says nothing of it.
+    """
+    mapping: dict[str, Any] = {"type": "text", "fields": {"keyword": dict(KEYWORD)}}
+    if analyzer is not None:
+        mapping["analyzer"] = analyzer
+    return mapping
 
 
 def keyword_fits(text: str) -> bool:
@@ -53,6 +59,12 @@ class BaseField:
     exact_type: Optional[str] = None
     #: True when a Python value can be made of the document and exact forms
     restorable = True
+    #: True for text in a language, that an analyzer can be chosen for
+    analyzable = False
+    #: name of the analyzer that was chosen; set when all models are known
+    analyzer: Optional[str] = None
+    #: False where the analyzer is known to be ``standard``, which leaves no word out
+    analyzed = False
 
     def __init__(self, **kwargs: Any) -> None:
         self._init_kwargs = kwargs
@@ -94,9 +106,10 @@ class BaseField:
 
 class _TextField(BaseField):
     kind = "text"
+    analyzable = True
 
     def mapping(self) -> dict[str, Any]:
-        return text_mapping()
+        return text_mapping(self.analyzer)
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, str) and keyword_fits(value)
@@ -316,7 +329,12 @@ class ListField(BaseField):
         cls = FIELDS.get(getattr(item_type, "__name__", ""), UnicodeTextField)
         field = cls()
         field.name = self.name
+        field.analyzer = self.analyzer
         return field
+
+    @property
+    def analyzable(self) -> bool:  # type: ignore[override]
+        return self.item_field().analyzable
 
     def mapping(self) -> dict[str, Any]:
         return self.item_field().mapping()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
+from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
 from nefertari_search_tween.engine.fields import KEYWORD, Relationship
 
 if TYPE_CHECKING:
@@ -50,8 +51,13 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
     return mapped
 
 
-def index_mapping(document_cls: type[BaseDocument]) -> dict[str, Any]:
-    """The whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``."""
+def index_mapping(
+    document_cls: type[BaseDocument], settings: Optional[dict[str, Any]] = None
+) -> dict[str, Any]:
+    """The whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``.
+
+    :param settings: of the index; what they define of its analyzers belongs to the schema.
+    """
     body = properties(document_cls, document_cls._nesting_depth)
     body[INEXACT] = dict(KEYWORD)
     body[REJECTED] = {"type": "object", "enabled": False}
@@ -61,14 +67,29 @@ def index_mapping(document_cls: type[BaseDocument]) -> dict[str, Any]:
     mapping["_meta"] = {
         "model": document_cls.__name__,
         "format": FORMAT,
-        "fingerprint": fingerprint(mapping),
+        "fingerprint": fingerprint(mapping, used(settings or {}, analyzers(mapping, settings))),
     }
     return mapping
 
 
-def fingerprint(mapping: dict[str, Any]) -> str:
-    """SHA-256 over the mapping and the document format; equal means same documents."""
-    text = json.dumps([FORMAT, mapping], sort_keys=True, separators=(",", ":"))
+def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> set[str]:
+    """Names of the analyzers that *mapping* asks for, and of defaults that *settings* define."""
+    names = {name for _, name in definitions(settings or {}) if name.startswith(DEFAULT)}
+    names &= {DEFAULT, f"{DEFAULT}_search"}
+    for spec in mapping.get("properties", {}).values():
+        if "analyzer" in spec:
+            names.add(spec["analyzer"])
+        names |= analyzers(spec, None)
+    return names
+
+
+def fingerprint(mapping: dict[str, Any], analysis: dict[str, Any]) -> str:
+    """SHA-256 over mapping, document format and analyzers; equal means same documents and terms.
+
+    :param analysis: the definitions of analyzers that are used.
+    """
+    schema = [FORMAT, mapping, analysis] if analysis else [FORMAT, mapping]
+    text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -87,5 +108,17 @@ def difference(wanted: dict[str, Any], found: dict[str, Any], path: str = "") ->
             found_type = have[name].get("type", "object")
             if wanted_type != found_type:
                 lines.append(f"! {where}: {found_type} in the index, {wanted_type} by the model")
+            wanted_by = want[name].get("analyzer", "the default")
+            found_by = have[name].get("analyzer", "the default")
+            if wanted_by != found_by:
+                lines.append(
+                    f"! {where}: analyzer {found_by} in the index, {wanted_by} by the settings"
+                )
             lines.extend(difference(want[name], have[name], where + "."))
+    if not lines and _fingerprint(wanted) != _fingerprint(found):
+        lines.append("! built with other definitions of analyzers, or by another release")
     return lines
+
+
+def _fingerprint(mapping: dict[str, Any]) -> Any:
+    return mapping.get("_meta", {}).get("fingerprint")

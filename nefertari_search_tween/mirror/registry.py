@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend
@@ -20,7 +20,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.mirror.health import Breaker
-from nefertari_search_tween.mirror.mapping import index_mapping
+from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
 from nefertari_search_tween.primary.base import Reader
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,9 @@ RECHECK_SECONDS = 1.0
 # A server forgets the version of a deleted document after this; an indexer that was frozen
 # for longer could bring it back.
 GC_DELETES = "1h"
+HTTP_BAD_REQUEST = 400
 HTTP_UNAUTHORIZED = 401
+ALREADY_EXISTS = "resource_already_exists_exception"
 
 
 class Mirror:
@@ -40,6 +42,7 @@ class Mirror:
     :param document_cls: the generated mirror model.
     :param reader: reads the primary's current state.
     :param alias: name under which the index is searched.
+    :param settings: of its indices, under their full names.
     """
 
     def __init__(
@@ -50,13 +53,16 @@ class Mirror:
         alias: str,
         backend: Backend,
         breaker: Breaker,
+        settings: dict[str, Any],
     ) -> None:
         self.model = model
         self.name: str = model.__name__
         self.document_cls = document_cls
         self.reader = reader
         self.alias = alias
-        self.mapping = index_mapping(document_cls)
+        self.settings = settings
+        self.mapping = index_mapping(document_cls, settings)
+        self.analyzers = analyzers(self.mapping, settings)
         self.fingerprint: str = self.mapping["_meta"]["fingerprint"]
         self.backend = backend
         self.breaker = breaker
@@ -151,18 +157,36 @@ class Mirrors:
     """All mirrors of an application, by name of the model.
 
     :param prefix: the ``elasticsearch.index_name`` setting.
+    :param index_settings: of all indices, under their full names.
+    :param own_settings: of the indices of one model, by its name; they go before.
+    :param path: the file that the settings of all come from, for messages.
     """
 
-    def __init__(self, backend: Backend, prefix: str, index_settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        prefix: str,
+        index_settings: dict[str, Any],
+        own_settings: Optional[Mapping[str, dict[str, Any]]] = None,
+        path: str = "",
+    ) -> None:
         self.backend = backend
         self.breaker = Breaker(backend.alive)
         self.prefix = prefix
         self.index_settings = {"index.gc_deletes": GC_DELETES, **index_settings}
+        self.own_settings = own_settings or {}
+        self.path = path
         self._by_name: dict[str, Mirror] = {}
 
     def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
         mirror = Mirror(
-            model, document_cls, reader, self.alias_of(model.__name__), self.backend, self.breaker
+            model,
+            document_cls,
+            reader,
+            self.alias_of(model.__name__),
+            self.backend,
+            self.breaker,
+            {**self.index_settings, **self.own_settings.get(model.__name__, {})},
         )
         self._by_name[mirror.name] = mirror
         return mirror
@@ -200,12 +224,43 @@ class Mirrors:
         """Create the next index of *mirror*; gives its name.
 
         :param live: make it the one that is searched.
+        :raises ConfigurationError: the backend does not know its analyzers, or refuses its
+            settings.
         """
+        self.check_analyzers(mirror)
         numbers = [int(name[-6:]) for name in self.concrete(mirror)]
         name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
-        self.backend.create_index(name, mirror.mapping, self.index_settings, aliases)
+        try:
+            self.backend.create_index(name, mirror.mapping, mirror.settings, aliases)
+        except BackendRejected as error:
+            if error.status != HTTP_BAD_REQUEST or error.kind == ALREADY_EXISTS:
+                raise
+            files = " and ".join(self._files(mirror)) or "no file"
+            raise ConfigurationError(
+                f"{self.backend.name} refuses to make the index of {mirror.name} (with settings "
+                f"from {files}): {error.reason}"
+            ) from error
         return name
+
+    def check_analyzers(self, mirror: Mirror) -> None:
+        """Return when the backend has all analyzers of *mirror*.
+
+        :raises ConfigurationError: it does not know one.
+        """
+        if not mirror.analyzers:
+            return
+        unknown = self.backend.unknown_analyzers(sorted(mirror.analyzers), mirror.settings)
+        for name, reason in unknown.items():
+            raise ConfigurationError(
+                f"nefertari_search.analyzer: {self.backend.name} has no analyzer '{name}', which "
+                f"{_asked_by(mirror, name)} asks for: {reason}"
+            )
+
+    def _files(self, mirror: Mirror) -> list[str]:
+        """Paths of the files that the settings of *mirror* come from."""
+        own = self.own_settings.get(mirror.name)
+        return [path for path in (self.path, getattr(own, "path", "")) if path]
 
     def prepare(self) -> None:
         """At start: make indices of empty tables, look at the others, warn of what is missing.
@@ -218,6 +273,7 @@ class Mirrors:
         """
         for mirror in self:
             try:
+                self.check_analyzers(mirror)
                 if mirror.check():
                     continue
                 if mirror.problem == "not-built" and self._empty(mirror):
@@ -260,6 +316,18 @@ class Mirrors:
         except Exception as error:  # noqa: BLE001 - e.g. a table that does not exist yet
             log.info("%s can't be counted: %s", mirror.name, error)
             return False
+
+
+def _asked_by(mirror: Mirror, analyzer: str) -> str:
+    """The fields of *mirror* that an analyzer was chosen for."""
+
+    def fields(spec: dict[str, Any], prefix: str) -> Iterator[str]:
+        for name, each in spec.get("properties", {}).items():
+            if each.get("analyzer") == analyzer:
+                yield prefix + name
+            yield from fields(each, f"{prefix}{name}.")
+
+    return ", ".join(fields(mirror.mapping, f"{mirror.name}.")) or f"the index of {mirror.name}"
 
 
 def write_alias(index: str) -> str:

@@ -13,6 +13,8 @@ from nefertari_search_tween.search.privacy import Target
 Query = dict[str, Any]
 
 MATCH_NONE: Query = {"match_none": {}}
+# What a text that is left without terms means: none matches, or all do.
+EMPTY = "zero_terms_query"
 TEXTS = frozenset({"text"})
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
 
@@ -33,7 +35,7 @@ def word(target: Target, text: str, boost: float = 1.0) -> Query:
     """The documents whose *target* holds the word *text* (or equals the value)."""
     if target.kind == "text":
         # One written word may be several terms ("spider-man"): all of them, in a row.
-        return _boosted({"match_phrase": {target.name: {"query": text}}}, boost)
+        return phrase(target, text, 0, boost)
     if target.kind == "date":
         start, end = date_span(text)
         return _boosted({"range": {target.name: {"gte": start, "lt": end, **_MILLIS}}}, boost)
@@ -46,6 +48,8 @@ def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Quer
         options: Query = {"query": text}
         if slop:
             options["slop"] = slop
+        if target.analyzed:
+            options[EMPTY] = "none"
         return _boosted({"match_phrase": {target.name: options}}, boost)
     return word(target, text, boost)
 
@@ -55,9 +59,10 @@ def fuzzy(target: Target, text: str, edits: Optional[int], boost: float = 1.0) -
     if target.kind != "text":
         raise Unfit("only text can be searched fuzzily")
     fuzziness: Any = "AUTO" if edits is None else edits
-    return _boosted(
-        {"match": {target.name: {"query": text, "fuzziness": fuzziness, "operator": "and"}}}, boost
-    )
+    options: Query = {"query": text, "fuzziness": fuzziness, "operator": "and"}
+    if target.analyzed:
+        options[EMPTY] = "none"
+    return _boosted({"match": {target.name: options}}, boost)
 
 
 def pattern(target: Target, text: str, boost: float = 1.0) -> Query:
@@ -77,6 +82,25 @@ def regular_expression(target: Target, text: str, boost: float = 1.0) -> Query:
 def _folded(target: Target, text: str) -> Query:
     """A pattern's options: the terms of a text are lower case, in every alphabet."""
     return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
+
+
+def neutral(query: Query) -> Optional[Query]:
+    """*query* on a word or a phrase, such that it asks for nothing where the analyzer leaves
+    out all of it (``the``, in English); None for a query that always asks for something."""
+    for kind, inner in query.items():
+        if kind in ("match_phrase", "match"):
+            ((name, options),) = inner.items()
+            return {kind: {name: {**options, EMPTY: "all"}}} if EMPTY in options else None
+        if kind == "nested":
+            part = neutral(inner["query"])
+            return None if part is None else {kind: {**inner, "query": part}}
+        if kind == "dis_max":
+            parts = [neutral(each) or each for each in inner["queries"]]
+            return {kind: {"queries": parts}} if parts != inner["queries"] else None
+        if kind == "bool" and set(inner) == {"must", "boost"}:
+            part = neutral(inner["must"][0])
+            return None if part is None else {kind: {**inner, "must": [part]}}
+    return None
 
 
 def exists(target: Target) -> Query:

@@ -60,11 +60,13 @@ class Target:
     :param name: as the caller writes it (``title``, ``director.name``).
     :param kind: see :class:`BaseField`; also ``keyword`` for ``_pk`` and ``_type``.
     :param path: path of the nested documents that hold it, None for the document itself.
+    :param analyzed: by an analyzer that may leave words out.
     """
 
     name: str
     kind: str
     path: Optional[str] = None
+    analyzed: bool = False
 
     @property
     def sort_key(self) -> str:
@@ -111,14 +113,13 @@ def _targets(
             if document_cls.nests(name) and depth > 0:
                 yield from _targets(related, caller, full + ".", full, depth - 1)
             else:
-                yield Target(full, _kind(related.fields()[related.pk_field()]), path)
+                yield _target(full, related.fields()[related.pk_field()], path)
         else:
-            yield Target(full, _kind(field), path)
+            yield _target(full, field, path)
     for name in sorted(ALWAYS_VISIBLE):
         yield Target(prefix + name, "keyword", path)
 
 
-def _kind(field: BaseField) -> str:
-    if isinstance(field, ListField):
-        return field.item_field().kind
-    return field.kind
+def _target(name: str, field: BaseField, path: Optional[str]) -> Target:
+    kind = field.item_field().kind if isinstance(field, ListField) else field.kind
+    return Target(name, kind, path, field.analyzed)

@@ -157,6 +157,8 @@ class _Compiler:
                 clauses["must"].append(self.compile(child.children[0], fields, depth + 1))
             else:
                 clauses[default].append(self.compile(child, fields, depth + 1))
+        if len(clauses["must"]) > 1:
+            clauses["must"] = _all_of(clauses["must"])
         body: dict[str, Any] = {name: queries for name, queries in clauses.items() if queries}
         if clauses["should"] and not clauses["must"]:
             body["minimum_should_match"] = 1
@@ -267,6 +269,16 @@ class _Compiler:
             raise BadQuery(self.parameter, f"'{str(node)[:60]}' is no bound of a range")
         text = node.value[1:-1] if isinstance(node, tree.Phrase) else node.value
         return None if text == "*" else _unescaped(text)
+
+
+def _all_of(queries: list[Query]) -> list[Query]:
+    """Clauses that must all match, less the words that an analyzer leaves out: ``the lion`` asks
+    for ``lion``. If nothing is left, nothing matches."""
+    neutral = [leaves.neutral(query) for query in queries]
+    found = [other or query for other, query in zip(neutral, queries)]
+    if all(neutral):
+        found.append({"bool": {"should": queries, "minimum_should_match": 1}})
+    return found
 
 
 def _wordless(node: Any) -> bool:

@@ -128,6 +128,11 @@ class FaultCases(Cases):
             assert backend.search("a", {})["hits"]["hits"] == []
             assert backend.alive() is True
 
+    def test_analyzers_are_not_unknown_because_no_server_answers(self) -> None:
+        backend = self.connect(f"http://127.0.0.1:{_closed_port()}", TIMEOUT)
+        with pytest.raises(BackendUnavailable):
+            backend.unknown_analyzers(["standard"], {})
+
     # A server that answers something else
 
     @pytest.mark.parametrize("name", [*READS, *WRITES])

@@ -175,6 +175,26 @@ class IndexCases(Cases):
         backend.put_settings(empty.name, {"index.max_result_window": 20})
         assert len(empty.hits(size=11)) == 11
 
+    # Analyzers
+
+    def test_what_analyzers_there_are(self, backend: Backend) -> None:
+        assert backend.unknown_analyzers([], {}) == {}
+        assert backend.unknown_analyzers(["standard"], self.index_settings) == {}
+        unknown = backend.unknown_analyzers(["no_such_one", "standard", "nor_this"], {})
+        assert set(unknown) == {"no_such_one", "nor_this"}
+        assert all(unknown.values())
+
+    def test_an_index_with_an_unknown_analyzer_is_not_made(
+        self, backend: Backend, prefix: str
+    ) -> None:
+        name = f"{prefix}-{uuid.uuid4().hex[:8]}"
+        mapping = {"properties": {"title": {"type": "text", "analyzer": "no_such_one"}}}
+        with pytest.raises(BackendRejected) as raised:
+            backend.create_index(name, mapping, self.index_settings, [])
+        assert raised.value.status == 400
+        assert "analyzer" in raised.value.reason
+        assert backend.indices(name) == {}
+
     # Aliases
 
     def test_an_alias_moves_to_another_index(self, backend: Backend, empty: Index) -> None:

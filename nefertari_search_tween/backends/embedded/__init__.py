@@ -31,7 +31,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action, Outcome, chunks
+from nefertari_search_tween.backends.base import Action, Outcome, chunks, flat_settings
 from nefertari_search_tween.backends.embedded.documents import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
@@ -80,7 +80,7 @@ class EmbeddedBackend:
             ).fetchone()
             if taken:
                 raise refused(f"index [{name}] already exists", "resource_already_exists_exception")
-            index = self.store.create(connection, name, mappings, _flattened(settings))
+            index = self.store.create(connection, name, mappings, flat_settings(settings))
             for alias in aliases:
                 _check_alias(connection, alias)
                 connection.execute("INSERT INTO aliases VALUES (?, ?)", (alias, index.number))
@@ -154,10 +154,18 @@ class EmbeddedBackend:
                 Index(number, changed.name, changed.mapping, changed.settings, changed.layout),
             )
 
+    def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
+        reason = "the embedded backend has 'standard' alone, Elasticsearch and OpenSearch have more"
+        return {
+            name: reason
+            for name in names
+            if name != "standard" or f"index.analysis.analyzer.{name}.type" in settings
+        }
+
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         with self.store.writing() as connection:
             changed = self.store.load(connection, self.store.one(connection, index).number)
-            for key, value in _flattened(settings).items():
+            for key, value in flat_settings(settings).items():
                 if value is None:
                     changed.settings.pop(key, None)
                 else:
@@ -329,15 +337,3 @@ def _check_alias(connection: sqlite3.Connection, alias: str) -> None:
             f"Invalid alias name [{alias}]: an index exists with the same name as the alias",
             "invalid_alias_name_exception",
         )
-
-
-def _flattened(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings under their full names: ``{"index": {"a": 1}}`` is ``{"index.a": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            flat.update(_flattened(value, f"{name}."))
-        else:
-            flat[name if name.startswith("index.") else f"index.{name}"] = value
-    return flat
