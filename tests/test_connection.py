@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -13,9 +14,15 @@ import pytest
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.base import Action
 from nefertari_search_tween.backends.connection import Connection
-from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    BackendUntrusted,
+)
 from tests.applications import zoo
 from tests.servers import free_port
+from tests.servers.elasticsearch import make_certificate
 from tests.wire import Sent, listening, recording
 
 TIMEOUT = 0.4
@@ -115,6 +122,43 @@ def test_secrets_are_not_in_what_is_shown(kind: str) -> None:
     with pytest.raises(BackendError) as raised:
         backend.search("a", {})
     assert not any(secret in str(raised.value) for secret in secrets)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two that have nothing to do with each other."""
+    folder = tmp_path_factory.mktemp("certificates")
+    made = {each: folder / each for each in ("own.crt", "own.key", "other.crt", "other.key")}
+    make_certificate(made["own.crt"], made["own.key"])
+    make_certificate(made["other.crt"], made["other.key"])
+    return made
+
+
+def test_a_certificate_is_looked_at(connect: Connect, certificates: dict[str, Path]) -> None:
+    own = (certificates["own.crt"], certificates["own.key"])
+    with recording(certificate=own) as server:
+        for trusted in ({"ca_certs": str(certificates["own.crt"])}, {"verify_certs": False}):
+            assert connect(server.url, **trusted).search("a", {})["hits"]["hits"] == []
+        heard = len(server.requests)
+        for distrusted in ({"ca_certs": str(certificates["other.crt"])}, {}):
+            with pytest.raises(BackendUntrusted, match="CERTIFICATE_VERIFY_FAILED"):
+                connect(server.url, **distrusted).search("a", {})
+        assert heard == len(server.requests) == 2
+
+
+def test_a_certificate_of_another_address_is_not_trusted(
+    connect: Connect, certificates: dict[str, Path]
+) -> None:
+    """It vouches for 127.0.0.1, and this is another name of the same machine."""
+    own = (certificates["own.crt"], certificates["own.key"])
+    with recording(certificate=own) as server:
+        url = server.url.replace("127.0.0.1", "127.1")
+        with pytest.raises(BackendUntrusted, match="CERTIFICATE_VERIFY_FAILED"):
+            connect(url, ca_certs=str(certificates["own.crt"])).search("a", {})
+        assert server.requests == []
 
 
 # How often, and how long

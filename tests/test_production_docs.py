@@ -26,7 +26,9 @@ def blocks(language: str) -> list[str]:
 
 
 def settings_of(folder: Path, ini: str) -> Settings:
-    (folder / "app.ini").write_text(ini.replace("[app:main]", "[app:main]\nuse = call:tests.zoo:main"))
+    (folder / "app.ini").write_text(
+        ini.replace("[app:main]", "[app:main]\nuse = call:tests.zoo:main")
+    )
     return Settings(get_appsettings(str(folder / "app.ini")))
 
 

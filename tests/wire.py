@@ -7,9 +7,11 @@ import gzip
 import http.server
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # To every request that a backend makes of an index, this is an answer.
@@ -45,12 +47,19 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(**options: Any) -> Iterator[Recorder]:
-    """A :class:`Recorder` that runs."""
+def recording(certificate: tuple[Path, Path] | None = None, **options: Any) -> Iterator[Recorder]:
+    """A :class:`Recorder` that runs.
+
+    :param certificate: files of a certificate and its key: it speaks TLS.
+    """
     recorder = Recorder(**options)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                super().handle()
 
         def note(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -73,9 +82,17 @@ def recording(**options: Any) -> Iterator[Recorder]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        # The handshake is made by the thread of the request: one that fails stops no other.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    recorder.url = f"http://127.0.0.1:{server.server_address[1]}"
+    scheme = "http" if certificate is None else "https"
+    recorder.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
     try:
         yield recorder
     finally:
