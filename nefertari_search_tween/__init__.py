@@ -38,7 +38,7 @@ def includeme(config: Configurator) -> None:
 
     :raises ConfigurationError: a bad setting.
     """
-    Settings(config.registry.settings)
+    Settings(config.registry.settings, config.registry.package_name)
     explicit = config.registry.queryUtility(ITweens)
     if explicit is None or not explicit.explicit:
         config.add_tween(TWEEN, under=EXCVIEW)

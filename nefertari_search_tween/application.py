@@ -48,10 +48,11 @@ class Search:
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
         self.registry = registry
-        self.settings = Settings(registry.settings)
+        self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(
             *self.settings.backend, self.settings.hosts, self.settings.sniff, self.settings.timeout
         )
+        log.info("mirrors live in %s", self.settings.where)
         self.models = schema.models()
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
@@ -131,6 +132,7 @@ class Search:
             intercepted(BaseMixin.get_collection.__func__, self.searcher)
         )
         ES.setup(dictset(self.registry.settings))
+        ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it; an embedded backend has none.
         ES.api = getattr(self.backend, "client", None)
         ES.current = self

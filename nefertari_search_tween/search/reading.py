@@ -20,6 +20,7 @@ from nefertari_search_tween.exceptions import (
     SearchRefused,
     SearchTimeout,
     SearchUnavailable,
+    TooManyClauses,
     Unanswerable,
 )
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
@@ -148,7 +149,7 @@ class Searcher:
         current = current or self._own_writes
         if current:
             self._catch_up(mirror)
-        with self._available(mirror, current), _regular_expressions(query):
+        with self._available(mirror, current), _refusals(query):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -268,10 +269,16 @@ class Searcher:
 
 
 @contextmanager
-def _regular_expressions(query: SearchQuery) -> Iterator[None]:
-    """What the backend refuses of a caller's regular expression is the caller's to mend."""
+def _refusals(query: SearchQuery) -> Iterator[None]:
+    """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
+    except TooManyClauses as error:
+        raise BadQuery(
+            query.searched[0] if query.searched else "q",
+            "more words, each in every field that it is looked for in, than the search server "
+            "takes: give fewer words, or name fields (_search_fields)",
+        ) from error
     except BackendRejected as error:
         if error.status != HTTP_BAD_REQUEST or not query.expressions:
             raise
