@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from pyramid.settings import aslist
+
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.outbox import Counter, MemoryOutbox
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
@@ -24,9 +25,6 @@ from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# One counter for the process: versions must grow also when an application is made anew.
-_counter = Counter()
 
 
 class Search:
@@ -41,8 +39,9 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
-        from nefertari_search_tween.primary.sqla import schema
+        from nefertari_search_tween.primary.sqla import schema, tables
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
+        from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
         from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
         from nefertari_search_tween.primary.sqla.relations import Relations
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
@@ -70,12 +69,17 @@ class Search:
             document_cls = self.document_cls(model)
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
-        self.counter = _counter
-        self.outbox = MemoryOutbox(self.counter)
+        self.relations = Relations(chosen)
+        tables.create_missing(_engine())
+        self.outbox = SqlaOutbox(
+            {model.__name__: model for model in chosen},
+            lambda name: [name],
+            _engine,
+            owned=self.settings.sync == "inline",
+        )
         self.indexer = Indexer(
             self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
         )
-        self.relations = Relations(chosen)
         feed = ChangeFeed(
             registry,
             self.mirrors,
@@ -92,7 +96,7 @@ class Search:
                 model.__name__: SqlaSemantics(model, self.document_cls(model), _bind_of(model))
                 for model in chosen
             },
-            behind=lambda name: bool(self.outbox.waiting(name)),
+            state=self.outbox.state,
             dirty=self._dirty,
             query_class=Query,
             rows=FieldsQuerySet,
@@ -183,6 +187,19 @@ class Search:
         return bool(session.new or session.dirty or session.deleted) or self.outbox.uncommitted(
             session
         )
+
+
+def declare_tables(settings: Any) -> None:
+    """Let the tables of the outbox be created with those of the application's models."""
+    if "nefertari_sqla" in aslist(settings.get("nefertari.engine", "")):
+        import nefertari_search_tween.primary.sqla.tables  # noqa: F401
+
+
+def _engine() -> Any:
+    """The SQLAlchemy engine of the application, which the outbox is in."""
+    from pyramid_sqlalchemy import BaseObject
+
+    return BaseObject.metadata.bind
 
 
 def _bind_of(model: Any) -> Any:

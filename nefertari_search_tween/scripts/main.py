@@ -70,7 +70,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
     with _application(ini, variables) as search, _shown(as_json) as progress:
         done = {
             mirror.name: index_missing(
-                search.mirrors, mirror, search.settings.chunk_size, search.counter.next, progress
+                search.mirrors, mirror, search.settings.chunk_size, search.outbox.number, progress
             )
             for mirror in _chosen(search, models)
         }
