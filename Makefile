@@ -1,7 +1,9 @@
 # make demo | demo-check | test | lint | smoke | env | clean: each does its own set-up.
 #
 #   PYTHON=...               the Python to build .venv with (default: 3.11 when there is one)
-#   ELASTICSEARCH_HOSTS=...  a running Elasticsearch for the demo, instead of one of its own
+#   BACKEND=...              where the demo's mirrors live: embedded (the default: files, no server),
+#                            elasticsearch or opensearch (fetched and started)
+#   ELASTICSEARCH_HOSTS=...  a running server of that backend, instead of one of the demo's own
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +12,7 @@ CONSTRAINTS := $(wildcard constraints/*.txt)
 SETUP := setup.py $(wildcard examples/films/setup.py) .ci/install
 # 3.11 first, then the newest of the rest: the old stack is best known on 3.11.
 PYTHON ?= $(shell .ci/pythons | sort -k1,1Vr | awk '$$1 == "3.11" {best = $$2} NR == 1 {first = $$2} END {print best ? best : first}')
+BACKEND ?= embedded
 export ELASTICSEARCH_HOSTS
 
 .PHONY: env demo demo-check test lint smoke clean
@@ -23,15 +26,20 @@ $(STAMP): $(CONSTRAINTS) $(SETUP)
 	@touch $@
 
 demo: env
-	$(BIN)/python examples/demo.py
+	$(BIN)/python examples/demo.py --backend $(BACKEND)
 
 demo-check: env
-	$(BIN)/python examples/demo.py --check
+	$(BIN)/python examples/demo.py --check --backend $(BACKEND)
 
-# The second run is on PostgreSQL: one process can have models on one kind of database only.
+# Elasticsearch with everything; then what every backend answers alike on the other two, and what
+# every database does alike on PostgreSQL (one process can have models on one kind only).
+ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile
-	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(BIN)/python -m pytest tests/test_fields.py \
+	$(PYTEST)
+	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
+	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
+	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_fields.py \
 		tests/test_equality.py -k 'test_fields or zoo'
 	$(MAKE) smoke
 
@@ -40,8 +48,8 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The demo's checks on the oldest and the newest Python here, each in an environment of its own.
-smoke:
+# The demo's checks: on the oldest and the newest Python here without Java, and on each server.
+smoke: env
 	.ci/smoke
 
 clean:

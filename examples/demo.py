@@ -1,10 +1,12 @@
-"""The film catalogue from nothing: Elasticsearch, database, mirror, application.
+"""The film catalogue from nothing: search backend, database, mirror, application.
 
     python examples/demo.py            stays up until Ctrl-C, with addresses to try
     python examples/demo.py --check    sends requests, checks the answers, leaves nothing behind
 
-ELASTICSEARCH_HOSTS=host:port uses a running Elasticsearch instead of starting one. `make demo` and
-`make demo-check` build the environment first. Everything written goes to a temporary folder.
+The mirrors live in files, for which nothing but Python is needed; `--backend elasticsearch` (or
+`opensearch`) starts a server, or uses a running one that ELASTICSEARCH_HOSTS=host:port names.
+`make demo` and `make demo-check` build the environment first, and take BACKEND=... too. Everything
+written goes to a temporary folder.
 """
 
 from __future__ import annotations
@@ -32,13 +34,19 @@ import demo_check  # noqa: E402 (found through the path set above, as are the se
 
 from tests.servers import (  # noqa: E402
     ElasticsearchServer,
+    OpenSearchServer,
     Pserve,
+    Server,
     ServerFailed,
     ServerMissing,
     free_port,
 )
 
 INI = ROOT / "development.ini"
+SERVERS: dict[str, type[Server]] = {
+    "elasticsearch": ElasticsearchServer,
+    "opensearch": OpenSearchServer,
+}
 
 ADDRESSES = """\
   {url}/films?_limit=3                         answered by the mirror (header X-Search-Engine)
@@ -61,6 +69,12 @@ def main() -> int:
     parser.add_argument(
         "--port", type=int, help="of the application (default: 6543, or a free one)"
     )
+    parser.add_argument(
+        "--backend",
+        choices=["embedded", *SERVERS],
+        default="embedded",
+        help="where mirrors live (default: embedded, in files)",
+    )
     options = parser.parse_args()
     # A demo that is told to end, by whatever, ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -68,7 +82,7 @@ def main() -> int:
     os.environ.setdefault("PYTHONWARNINGS", "ignore:Dialect sqlite")
     try:
         with ExitStack() as stack:
-            application = bring_up(stack, options.port)
+            application = bring_up(stack, options.backend, options.port)
             if options.check:
                 return demo_check.run(application.url)
             addresses = ADDRESSES.format(url=application.url)
@@ -87,23 +101,18 @@ def main() -> int:
     return 0
 
 
-def bring_up(stack: ExitStack, port: int | None) -> Pserve:
+def bring_up(stack: ExitStack, backend: str, port: int | None) -> Pserve:
     """Start everything; `stack` stops it in the opposite order. Gives the running application."""
     state = Path(tempfile.mkdtemp(prefix="films-demo-"))
     stack.callback(shutil.rmtree, state, ignore_errors=True)
 
-    hosts = os.environ.get("ELASTICSEARCH_HOSTS")
     variables = {"database": str(state / "films.sqlite"), "index_name": "films"}
-    if hosts:
-        # Someone else's server: names of our own there, and nothing of them stays.
-        variables["index_name"] = f"films-demo-{uuid.uuid4().hex[:8]}"
-        stack.callback(delete_indices, hosts, variables["index_name"])
+    if backend == "embedded":
+        variables["backend"] = f"embedded:{state / 'search'}"
+        say(f"Search: in files in {state / 'search'}, no server")
     else:
-        say("Elasticsearch: starting (the first time it is fetched, some 90 MB)")
-        server = stack.enter_context(ElasticsearchServer(state))
-        hosts = server.url.partition("//")[2]
-        say(f"Elasticsearch: {server.url}")
-    variables["elasticsearch_hosts"] = hosts
+        variables["backend"] = backend
+        variables.update(server(stack, state, backend))
     settings = [f"{key}={value}" for key, value in variables.items()]
 
     run("films-load", str(INI), *settings)
@@ -111,6 +120,20 @@ def bring_up(stack: ExitStack, port: int | None) -> Pserve:
 
     application = Pserve(INI, variables=variables, port=port or default_port())
     return stack.enter_context(application)
+
+
+def server(stack: ExitStack, state: Path, backend: str) -> dict[str, str]:
+    """A search server, the user's own or one of ours; gives the settings that lead to it."""
+    hosts = os.environ.get("ELASTICSEARCH_HOSTS")
+    if hosts:
+        # Someone else's server: names of our own there, and nothing of them stays.
+        index_name = f"films-demo-{uuid.uuid4().hex[:8]}"
+        stack.callback(delete_indices, hosts, index_name)
+        return {"elasticsearch_hosts": hosts, "index_name": index_name}
+    say(f"Search: starting {backend} (the first time it is fetched, up to 90 MB)")
+    started = stack.enter_context(SERVERS[backend](state))
+    say(f"Search: {backend} at {started.url}")
+    return {"elasticsearch_hosts": started.url.partition("//")[2]}
 
 
 def run(script: str, *arguments: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from pyramid.settings import aslist
+
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.outbox import Counter, MemoryOutbox
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
@@ -26,9 +27,6 @@ from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# One counter for the process: versions must grow also when an application is made anew.
-_counter = Counter()
 
 
 class Search:
@@ -43,15 +41,17 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
-        from nefertari_search_tween.primary.sqla import schema
+        from nefertari_search_tween.primary.sqla import schema, tables
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
+        from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
         from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
         from nefertari_search_tween.primary.sqla.relations import Relations
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
         self.registry = registry
-        self.settings = Settings(registry.settings)
+        self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
+        log.info("mirrors live in %s", self.settings.where)
         self.models = schema.models()
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
@@ -85,12 +85,17 @@ class Search:
             document_cls = self.document_cls(model)
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
-        self.counter = _counter
-        self.outbox = MemoryOutbox(self.counter)
+        self.relations = Relations(chosen)
+        tables.create_missing(_engine())
+        self.outbox = SqlaOutbox(
+            {model.__name__: model for model in chosen},
+            lambda name: [name],
+            _engine,
+            owned=self.settings.sync == "inline",
+        )
         self.indexer = Indexer(
             self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
         )
-        self.relations = Relations(chosen)
         feed = ChangeFeed(
             registry,
             self.mirrors,
@@ -107,7 +112,7 @@ class Search:
                 model.__name__: SqlaSemantics(model, self.document_cls(model), _bind_of(model))
                 for model in chosen
             },
-            behind=lambda name: bool(self.outbox.waiting(name)),
+            state=self.outbox.state,
             dirty=self._dirty,
             query_class=Query,
             rows=FieldsQuerySet,
@@ -147,6 +152,7 @@ class Search:
             intercepted(BaseMixin.get_collection.__func__, self.searcher)
         )
         ES.setup(dictset(self.registry.settings))
+        ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it; an embedded backend has none.
         ES.api = getattr(self.backend, "client", None)
         ES.current = self
@@ -212,6 +218,19 @@ class Search:
         return bool(session.new or session.dirty or session.deleted) or self.outbox.uncommitted(
             session
         )
+
+
+def declare_tables(settings: Any) -> None:
+    """Let the tables of the outbox be created with those of the application's models."""
+    if "nefertari_sqla" in aslist(settings.get("nefertari.engine", "")):
+        import nefertari_search_tween.primary.sqla.tables  # noqa: F401
+
+
+def _engine() -> Any:
+    """The SQLAlchemy engine of the application, which the outbox is in."""
+    from pyramid_sqlalchemy import BaseObject
+
+    return BaseObject.metadata.bind
 
 
 def _bind_of(model: Any) -> Any:

@@ -157,6 +157,10 @@ class BackendDenied(BackendError):
         self.advice = advice
 
 
+class TooManyClauses(BackendRejected):
+    """The query has more words, values and ranges than the backend takes."""
+
+
 def http_error_view(context: HTTPException, request: Any) -> HTTPException:
     """Exception view: give our errors nefertari's JSON body."""
     from nefertari.json_httpexceptions import create_json_response

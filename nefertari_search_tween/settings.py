@@ -6,9 +6,11 @@ application. Those that start with ``elasticsearch.`` keep nefertari's names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 from pyramid.settings import asbool, aslist
 
@@ -70,12 +72,12 @@ def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[st
 
 
 def _backend(text: str) -> tuple[str, Optional[str]]:
-    """Kind and, of an embedded one, directory."""
+    """Kind (empty: not said) and, of an embedded one, directory."""
     kind, colon, place = text.partition(":")
     if kind == "embedded" and place:
         return kind, place
     if not colon and kind in ("", "elasticsearch", "opensearch"):
-        return kind or "elasticsearch", None
+        return kind, None
     raise ValueError("must be elasticsearch, opensearch or embedded:DIRECTORY")
 
 
@@ -88,7 +90,9 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "backend",
         _backend,
         "",
-        "Where mirrors live: elasticsearch (also when empty), opensearch, or embedded:DIRECTORY.",
+        "Where mirrors live: elasticsearch, opensearch, or embedded:DIRECTORY. Empty: "
+        "elasticsearch when its hosts are set, else embedded:INDEX_NAME-search in the working "
+        "directory.",
     ),
     Setting(
         PREFIX + "default",
@@ -168,7 +172,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         SERVER_PREFIX + "hosts", reach.hosts, "", "host:port or URL of each node, joined by commas."
     ),
-    Setting(SERVER_PREFIX + "index_name", str, "", "Prefix of the names of all indices."),
+    Setting(
+        SERVER_PREFIX + "index_name",
+        str,
+        "",
+        "Prefix of the names of all indices; empty: the name of the application's package.",
+    ),
     Setting(
         SERVER_PREFIX + "chunk_size",
         _number(int, 1, 100_000),
@@ -312,9 +321,10 @@ class Settings:
     analyzers: dict[str, str]
     connection: Connection
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], package: str = "") -> None:
         """Convert *raw* (an application's ``registry.settings``).
 
+        :param package: name of the application's package.
         :raises ConfigurationError: an unknown key under our prefix or a bad value.
         """
         known = {setting.key for setting in SETTINGS}
@@ -334,11 +344,8 @@ class Settings:
             text = raw.get(setting.key, setting.default)
             setattr(self, setting.attribute, _converted(setting, setting.key, text))
         self._read_families(raw)
-        if self.backend[0] != "embedded" and not self.hosts:
-            raise ConfigurationError(
-                "elasticsearch.hosts is not set (host:port of a server; or, without a server, "
-                "nefertari_search.backend = embedded:%(here)s/search)"
-            )
+        if not self.index_name:
+            self.index_name = package.lower()
         if not self.index_name:
             raise ConfigurationError("elasticsearch.index_name is not set")
         if self.index_name != self.index_name.lower() or not self.index_name[0].isalnum():
@@ -346,6 +353,19 @@ class Settings:
                 f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
                 "with a letter or a digit"
             )
+        kind, place = self.backend
+        if not kind:
+            kind = "elasticsearch" if self.hosts else "embedded"
+        if kind != "embedded" and not self.hosts:
+            raise ConfigurationError(
+                f"nefertari_search.backend = {kind}: elasticsearch.hosts is not set (host:port "
+                "of a server; or, without a server, "
+                "nefertari_search.backend = embedded:%(here)s/search)"
+            )
+        if kind == "embedded":
+            # What the setting means must not change when a process changes its directory.
+            place = os.path.abspath(place or f"{self.index_name}-search")
+        self.backend = kind, place
         self.connection = reach.connection(self)
 
     def _read_families(self, raw: Mapping[str, Any]) -> None:
@@ -357,6 +377,13 @@ class Settings:
                 kind, _, name = key[len(PREFIX) :].partition(".")
                 held = self.analyzers if kind == "analyzer" else self.model_index_settings
                 held[name] = value
+
+    @property
+    def where(self) -> str:
+        """Where mirrors live, for people: kind of the backend, and its place (no secrets)."""
+        kind, place = self.backend
+        hosts = (urlsplit(host).netloc for host in self.hosts)
+        return f"{kind} {place or ', '.join(hosts)}"
 
 
 def _family(key: str) -> Optional[Setting]:

@@ -138,6 +138,44 @@ def test_status_shows_each_mirror_in_a_table(run, index_prefix):
     assert run("status", "--models", "Genre").returncode == 0
 
 
+def test_status_says_where_mirrors_live(run, elasticsearch_url):
+    hosts = elasticsearch_url.partition("://")[2]
+    assert run("status").stdout.startswith(f"mirrors live in elasticsearch {hosts}\n")
+    rows = json.loads(run("status", "--json").stdout)
+    assert {row["backend"] for row in rows.values()} == {f"elasticsearch {hosts}"}
+
+
+def test_moving_between_backends_is_a_setting_and_a_rebuild(
+    folder, tmp_path, elasticsearch_url, opensearch_url, index_prefix
+):
+    """Same application, same database; only the variable `backend` (and the hosts) differ."""
+    question = "films?q=godfather&_sort=year,id&_fields=id,title,year"
+    answers = []
+    for url in (
+        f"embedded:{tmp_path}/search",
+        elasticsearch_url,
+        f"opensearch+{opensearch_url}",
+        f"embedded:{tmp_path}/again",
+    ):
+        variables = film_options(folder, url, index_prefix)
+        run = Commands(variables)
+        before = json.loads(run("status", "--json").stdout)
+        assert {row["state"] for row in before.values()} == {"not-built"}
+        assert run("rebuild").returncode == 0
+        status = run("status", "--json")
+        assert status.returncode == 0
+        for row in json.loads(status.stdout).values():
+            assert row["state"] == "ready"
+            assert row["backend"].startswith(variables["backend"].partition(":")[0])
+        with Pserve(INI, variables=variables, env=ENVIRONMENT) as application:
+            status, engine, body = fetch(f"{application.url}/{question}")
+            assert (status, engine) == (200, "mirror")
+            answers.append(json.loads(body))
+            del answers[-1]["took"]
+    assert len(answers[0]["data"]) == 5
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
 # rebuild and index
 
 

@@ -1156,6 +1156,18 @@ def test_search_read(read: Read, app: TestApp):
         assert found == read.expected
 
 
+def test_more_words_than_the_server_takes_are_the_callers_to_mend(app: TestApp, backend_url: str):
+    """A word counts in every field that it is looked for in; OpenSearch takes 1,024."""
+    many = "+".join(f"word{number}" for number in range(250))
+    everywhere = app.get(f"/films?_limit=1&q={many}+godfather", expect_errors=True)
+    if backend_url.startswith("opensearch"):
+        assert everywhere.status_int == 400
+        assert everywhere.json["message"].startswith("Bad parameter 'q': more words")
+    else:
+        assert everywhere.json["total"] > 0
+    assert app.get(f"/films?_limit=1&q={many}+godfather&_search_fields=title").json["total"] == 5
+
+
 def test_the_answer_is_nefertaris_collection(app: TestApp):
     response = app.get(encoded("/films?_search=true&title=godfather&_sort=year&_limit=2"))
     body = response.json

@@ -278,7 +278,7 @@ def test_a_user_who_may_only_read(
     roles = server.ca.parent / "roles.yml"
     kept = roles.read_text()
     try:
-        roles.write_text(kept.replace('["read", "view_index_metadata"]', '["all"]'))
+        roles.write_text(kept.replace('["read", "view_index_metadata", "maintenance"]', '["all"]'))
         assert wait_until(lambda: not search.outbox.waiting("Item"), 30)
         assert found(limited, "items", name="tiger") == [2]
     finally:

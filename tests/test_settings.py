@@ -215,10 +215,60 @@ def test_settings_of_others_are_left_alone(key):
     start(**{key: "true"})
 
 
-@pytest.mark.parametrize("key", GOOD)
-def test_what_has_no_default_must_be_set(key):
-    with pytest.raises(ConfigurationError, match=key):
-        start(**{key: ""})
+@pytest.mark.parametrize("backend", ["elasticsearch", "opensearch"])
+def test_a_server_needs_an_address(backend):
+    with pytest.raises(ConfigurationError, match=r"elasticsearch\.hosts"):
+        start(**{"elasticsearch.hosts": "", "nefertari_search.backend": backend})
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "place"),
+    [
+        ({"elasticsearch.hosts": "127.0.0.1:9200"}, "elasticsearch", None),
+        ({}, "embedded", "zoo-search"),
+        ({"nefertari_search.backend": "embedded:here/it/is"}, "embedded", "here/it/is"),
+        (
+            {"elasticsearch.hosts": "127.0.0.1:9200", "nefertari_search.backend": "opensearch"},
+            "opensearch",
+            None,
+        ),
+        (
+            {"elasticsearch.hosts": "127.0.0.1:9200", "nefertari_search.backend": "embedded:x"},
+            "embedded",
+            "x",
+        ),
+    ],
+)
+def test_where_mirrors_live(given, kind, place, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings({"elasticsearch.index_name": "zoo", **given})
+
+    assert settings.backend == (kind, None if place is None else str(tmp_path / place))
+    assert settings.where == f"{kind} {tmp_path / place if place else '127.0.0.1:9200'}"
+
+
+def test_where_mirrors_live_is_told_without_passwords():
+    settings = Settings(
+        {
+            **GOOD,
+            "elasticsearch.hosts": "https://search:9200",
+            "elasticsearch.basic_auth": "me:secret",
+        }
+    )
+    assert settings.where == "elasticsearch search:9200"
+
+
+@pytest.mark.parametrize(
+    ("package", "prefix"), [("films", "films"), ("Films", "films"), ("my.app", "my.app")]
+)
+def test_indices_are_named_after_the_package(package, prefix):
+    assert Settings({}, package).index_name == prefix
+
+
+@pytest.mark.parametrize("package", ["", "__main__"])
+def test_a_package_that_gives_no_name(package):
+    with pytest.raises(ConfigurationError, match=r"elasticsearch\.index_name"):
+        Settings({}, package)
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"text"'])
@@ -316,9 +366,8 @@ def test_values_are_converted():
 def test_every_default_is_a_value_that_its_own_converter_takes():
     settings = Settings(GOOD)
     for setting in SETTINGS:
-        assert setting.key in GOOD or getattr(settings, setting.attribute) == setting.convert(
-            setting.default
-        )
+        if setting.key not in GOOD and setting.attribute != "backend":
+            assert getattr(settings, setting.attribute) == setting.convert(setting.default)
 
 
 def test_every_setting_is_an_attribute_and_has_a_type():

@@ -62,12 +62,12 @@ def normalised(body):
 
 @contextlib.contextmanager
 def statements():
-    """What this thread asks of any database meanwhile."""
+    """What this thread asks of the application's tables meanwhile (not of the outbox)."""
     asked = []
     thread = threading.get_ident()
 
     def note_statement(connection, cursor, statement, *_):
-        if threading.get_ident() == thread:
+        if threading.get_ident() == thread and "nefertari_search_" not in statement:
             asked.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note_statement)

@@ -13,12 +13,15 @@ from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
     IndexMissing,
+    TooManyClauses,
 )
 
 POINT_IN_TIME_KEEP_ALIVE = "5m"
 # A server reads no request longer than this by default, and hangs up in the middle of it.
 MAX_BYTES = 100 * 1024 * 1024
 _HEADER_BYTES = 4096
+# How servers say that a query is too large, in their several releases.
+_TOO_MANY = ("too_many_clauses", "too_many_nested_clauses", "maxClauseCount")
 
 
 def failure(status: int, details: Any, message: str) -> BackendError:
@@ -33,6 +36,8 @@ def failure(status: int, details: Any, message: str) -> BackendError:
         return BackendUnavailable(message)
     if status == 504:
         return BackendTimeout(message)
+    if any(each in str(details) for each in _TOO_MANY):
+        return TooManyClauses(status, details)
     return BackendRejected(status, details)
 
 

@@ -100,7 +100,7 @@ def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     search = ES.search()
     keys = [_key(search, each["_type"], each["_id"]) for each in documents_actions]
     search.outbox.add(keys)
-    search.indexer.index_committed()
+    search.indexer.index_waiting()
 
 
 def _key(search: Any, model_name: str, pk: Any) -> Key:
@@ -243,7 +243,7 @@ class ES:
         }
         if keys:
             search.outbox.add(keys)
-            search.indexer.index_committed()
+            search.indexer.index_waiting()
 
     # Reading
 

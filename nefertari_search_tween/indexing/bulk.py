@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Optional
 
@@ -21,13 +22,17 @@ class Written:
     """What became of a batch.
 
     :param settled: documents that the index holds, or holds newer.
-    :param refused: documents in whose place a stub stands.
+    :param errors: document id -> error, of those in whose place a stub stands.
     :param target_missing: some were not written because their index is gone.
     """
 
     settled: int = 0
-    refused: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
     target_missing: bool = False
+
+    @property
+    def refused(self) -> int:
+        return len(self.errors)
 
 
 def write(
@@ -60,10 +65,10 @@ def write(
                 )
                 stub = Serializer.stub(action.id, outcome.error)
                 refused.append(Action(action.index, action.id, action.version, stub))
+                result.errors[action.id] = json.dumps(outcome.error, default=str)
         for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
             if not outcome.settled:
                 raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
-        result.refused += len(refused)
     return result
 
 

@@ -14,9 +14,9 @@ from nefertari_search_tween.indexing.events import (
     ItemEvent,
     ItemUpdated,
 )
-from nefertari_search_tween.indexing.outbox import Outbox
 from nefertari_search_tween.mirror.registry import Mirrors
 from nefertari_search_tween.primary.base import BulkChange, FlushedChanges, Key
+from nefertari_search_tween.primary.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class ChangeFeed:
 
     :param models: the watched model classes, by name.
     :param embedding: (session, keys) -> documents that hold the contents of these.
-    :param index: called after a commit that recorded keys; must not raise.
+    :param index: called with what the outbox published after a commit; must not raise.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ChangeFeed:
         outbox: Outbox,
         models: dict[str, Any],
         embedding: Callable[[Any, Iterable[Key]], set[Key]],
-        index: Callable[[], None],
+        index: Callable[[str], None],
     ) -> None:
         self.registry = registry
         self.mirrors = mirrors
@@ -72,12 +72,14 @@ class ChangeFeed:
         pks = tuple(key.pk for key in change.keys)
         self.registry.notify(kind(change.model, keys, session, self.registry, pks))
 
-    def committed(self, session: Any) -> None:
-        if self.outbox.publish(session):
-            self.index()
+    def rolled_back_in_part(self, session: Any) -> None:
+        self.outbox.forget(session)
 
-    def ended(self, session: Any) -> None:
+    def ended(self, session: Any, committed: bool) -> None:
+        token = self.outbox.publish(session) if committed else None
         self.outbox.discard(session)
+        if token is not None:
+            self.index(token)
 
     def _mirrored(self, keys: set[Key]) -> frozenset[Key]:
         return frozenset(key for key in keys if key.model in self.mirrors)

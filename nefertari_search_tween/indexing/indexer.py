@@ -9,10 +9,10 @@ from collections import defaultdict
 from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
-from nefertari_search_tween.indexing.bulk import Written, actions, write
-from nefertari_search_tween.indexing.outbox import Claim, Outbox
+from nefertari_search_tween.indexing.bulk import actions, write
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
-from nefertari_search_tween.primary.base import Body, Key
+from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.primary.outbox import LEASE_SECONDS, Claim, ClaimExpired, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -41,86 +41,128 @@ class Indexer:
         self._retry_lock = threading.Lock()
         self._warned = False
 
-    def index_committed(self) -> None:
+    # After a commit
+
+    def index_committed(self, token: str) -> None:
         """Index what was just committed. Never raises: the commit stands whatever happens here.
 
-        While the backend is down the keys wait, and a thread tries again with growing pauses.
+        While the backend is down the rows wait, and a thread tries again with growing pauses.
+
+        :param token: what the outbox published.
         """
-        if self.mirrors.breaker.open or self._retrying():
-            self._retry_later()
-            return
         try:
-            self.drain(self.patience)
-        except Exception as error:  # noqa: BLE001 - the keys are back in the outbox
+            if not self.mirrors.breaker.open and not self.retrying:
+                claim = self.outbox.begin(token)
+                if claim is not None:
+                    self.process(claim, self.patience)
+                return
+        except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
-            self._retry_later()
+        self._release(token)
+        self._retry_later()
+
+    def index_waiting(self) -> None:
+        """Index what waits, now or, after a fault, later. Never raises."""
+        try:
+            if not self.mirrors.breaker.open and not self.retrying:
+                self.drain(self.patience)
+                return
+        except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
+            self._failed(error)
+        self._retry_later()
+
+    def _release(self, token: str) -> None:
+        try:
+            self.outbox.release(token)
+        except Exception as error:  # noqa: BLE001 - the claim ends by itself
+            log.warning(
+                "a claim could not be given back, it ends in %g s: %s", LEASE_SECONDS, error
+            )
+
+    # Claim by claim
 
     def drain(self, timeout: Optional[float] = None) -> int:
-        """Index everything that waits; gives the number of keys settled.
+        """Index everything that waits and that nobody works on; gives the number of documents.
 
         :param timeout: seconds that one bulk may take.
         :raises BackendError: the backend does not answer or refuses the bulk as a whole; what
             was not settled waits in the outbox.
         """
-        settled = 0
-        while True:
-            claim = self.outbox.claim(self.chunk_size)
-            if claim is None:
-                return settled
-            try:
-                settled += self._process(claim, timeout)
-            finally:
-                self.outbox.release(claim)
+        done = 0
+        for mirror in self.mirrors:
+            while (count := self.step(mirror, timeout)) is not None:
+                done += count
+        return done
 
-    def _process(self, claim: Claim, timeout: Optional[float]) -> int:
+    def step(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
+        """Process one claim of *mirror*: number of documents, None when nothing waits."""
+        claim = self.outbox.claim(mirror.name, self.chunk_size)
+        if claim is None:
+            return None
+        try:
+            return self.process(claim, timeout)
+        except BaseException:
+            self._release(claim.token)
+            raise
+
+    def process(self, claim: Claim, timeout: Optional[float] = None) -> int:
+        """Bring the documents of *claim* to the state that the primary has now.
+
+        :returns: number of documents that are settled.
+        :raises BackendError: see :meth:`drain`.
+        :raises ClaimExpired: it took longer than the lease; nothing was written after that.
+        """
         by_model: dict[str, list[Any]] = defaultdict(list)
         for key in claim.keys:
             by_model[key.model].append(key.pk)
-        settled = 0
+        done = 0
         for name, pks in by_model.items():
             mirror = self.mirrors.get(name)
-            if mirror is not None:
-                self._index(mirror, claim.number, pks, timeout)
-            keys = [Key(name, pk) for pk in pks]
-            self.outbox.settle(claim, keys)
-            settled += len(keys)
-        return settled
+            refused = {} if mirror is None else self._index(claim, mirror, pks, timeout)
+            self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
+            done += len(pks)
+        return done
 
-    def _index(self, mirror: Mirror, number: int, pks: list[Any], timeout: Optional[float]) -> None:
+    def _index(
+        self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
+    ) -> dict[Any, str]:
+        """Write to every index of the mirror; gives what was refused, with the errors."""
         bodies = mirror.reader.read(pks)
-        targets = self.targets(mirror)
-        if not targets:
-            # Nothing is built: whoever builds it scans the state that was committed before
-            # this moment (see rebuild.py), so there is nothing to remember.
-            return
-        if self._write(mirror, targets, number, bodies, pks, timeout).target_missing:
-            # An index went away between look-up and write.
-            self._targets.pop(mirror.name, None)
-            targets = self.targets(mirror)
-            if self._write(mirror, targets, number, bodies, pks, timeout).target_missing:
-                raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
-        mirror.wrote()
-
-    def _write(
-        self,
-        mirror: Mirror,
-        targets: list[str],
-        number: int,
-        bodies: dict[Any, Body],
-        pks: list[Any],
-        timeout: Optional[float],
-    ) -> Written:
-        batch = (
-            action for target in targets for action in actions(mirror, target, number, pks, bodies)
-        )
-        return write(mirror, batch, self.chunk_size, timeout)
+        refused = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
+        by_id = {document_id(pk): pk for pk in pks}
+        written: set[str] = set()
+        for _ in range(3):
+            # When none is built, there is nothing to remember: whoever builds one scans the
+            # state that was committed before this moment (see rebuild.py).
+            missing = False
+            for target in self.targets(mirror):
+                if target in written:
+                    continue
+                if claim.expired:
+                    # The number and what was read are old by now: whoever takes the rows next
+                    # begins anew.
+                    raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
+                batch = actions(mirror, target, claim.numbers[mirror.name], pks, bodies)
+                result = write(mirror, batch, self.chunk_size, timeout)
+                refused.update({by_id[each]: text for each, text in result.errors.items()})
+                missing = missing or result.target_missing
+                if not result.target_missing:
+                    written.add(target)
+            if missing:
+                # An index went away between look-up and write.
+                self._targets.pop(mirror.name, None)
+            elif self._known(mirror):
+                return refused
+            # Held up on the way: a rebuild may have begun since the look-up, and trusts that
+            # what is settled from now on is in its index.
+        raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
 
     def targets(self, mirror: Mirror) -> list[str]:
         """Names to write to: of the live index and of one that is being built."""
+        if self._known(mirror):
+            return self._targets[mirror.name][1]
+        # Taken before the look-up: what it tells was true then at the earliest.
         now = time.monotonic()
-        known = self._targets.get(mirror.name)
-        if known is not None and now - known[0] < TARGETS_SECONDS:
-            return known[1]
         names = [
             write_alias(index)
             for index, aliases in self.mirrors.concrete(mirror).items()
@@ -129,7 +171,16 @@ class Indexer:
         self._targets[mirror.name] = (now, names)
         return names
 
+    def _known(self, mirror: Mirror) -> bool:
+        known = self._targets.get(mirror.name)
+        return known is not None and time.monotonic() - known[0] < TARGETS_SECONDS
+
     # After a fault
+
+    @property
+    def retrying(self) -> bool:
+        # A thread does not survive a fork: is_alive tells.
+        return self._retry is not None and self._retry.is_alive()
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
@@ -137,19 +188,15 @@ class Indexer:
         if not self._warned:
             self._warned = True
             log.warning(
-                "indexing failed, %d documents wait and will be indexed when it works again: %s",
-                self.outbox.waiting(),
+                "indexing failed, what was changed waits and will be indexed when it works "
+                "again: %s",
                 error,
                 exc_info=not isinstance(error, BackendError),
             )
 
-    def _retrying(self) -> bool:
-        # A thread does not survive a fork: is_alive tells.
-        return self._retry is not None and self._retry.is_alive()
-
     def _retry_later(self) -> None:
         with self._retry_lock:
-            if not self._retrying():
+            if not self.retrying:
                 self._retry = threading.Thread(
                     target=self._retry_loop, name="nefertari-search-indexer", daemon=True
                 )
@@ -161,16 +208,16 @@ class Indexer:
             threading.Event().wait(pause)
             try:
                 self.drain()
-            except Exception as error:  # noqa: BLE001 - the keys are back in the outbox
+                with self._retry_lock:
+                    if not self.outbox.waiting():
+                        self.mirrors.breaker.answered()
+                        self._retry = None
+                        if self._warned:
+                            self._warned = False
+                            log.warning("indexing works again, nothing waits")
+                        return
+            except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
                 self._failed(error)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue
             pause = FIRST_PAUSE_SECONDS
-            with self._retry_lock:
-                if not self.outbox.waiting():
-                    self.mirrors.breaker.answered()
-                    self._retry = None
-                    if self._warned:
-                        self._warned = False
-                        log.warning("indexing works again, nothing waits")
-                    return

@@ -71,14 +71,14 @@ def index_missing(
     mirrors: Mirrors,
     mirror: Mirror,
     chunk_size: int,
-    number: Callable[[], int],
+    number: Callable[[str], int],
     progress: Optional[Callable[[Mirror], Progress]] = None,
 ) -> Written:
     """Index the objects of *mirror* that its index does not hold; the others stay as they are.
 
     An index that does not exist is built.
 
-    :param number: gives the next claim number; each chunk is a claim.
+    :param number: model name -> its next claim number; each chunk is a claim.
     """
     if mirrors.backend.get_mapping(mirror.alias) is None:
         return rebuild(mirrors, [mirror], chunk_size, progress)[mirror.name]
@@ -92,7 +92,7 @@ def index_missing(
     chunks = iter(mirror.reader.scan(chunk_size))
     while True:
         # Numbered before it is read: what a document was deleted with is older.
-        version = number()
+        version = number(mirror.name)
         rows = next(chunks, None)
         if rows is None:
             break
@@ -131,7 +131,7 @@ def _write(mirror: Mirror, batch: Iterator[Action], chunk_size: int, result: Wri
     if written.target_missing:
         raise BackendError(f"the index of {mirror.name} went away while it was built")
     result.settled += written.settled
-    result.refused += written.refused
+    result.errors.update(written.errors)
 
 
 def _drop_left_over(mirrors: Mirrors, mirror: Mirror) -> None:

@@ -71,8 +71,8 @@ class Mirror:
         self._problem = "not-built"
         self._checked = 0.0
         self._index: Optional[str] = None
-        self._written = 0
-        self._refreshed = 0
+        # Number of a claim: it, and all before it, are seen by searches.
+        self._visible = 0
 
     # Is there an index that this process can read?
 
@@ -132,25 +132,21 @@ class Mirror:
         """Why the index can't be searched (as of the last look), None when it can."""
         return None if self._ready else self._problem
 
-    # Visibility of our own writes
+    # Visibility of writes
 
-    def wrote(self) -> None:
-        """Documents were indexed by this process; a search does not see them yet."""
-        with self._lock:
-            self._written += 1
-
-    def make_visible(self) -> None:
-        """Refresh the index if this process wrote to it since the last time.
+    def make_visible(self, number: int) -> None:
+        """Refresh the index unless it was since the claim *number* was settled.
 
         Any number of writes is made visible by one refresh, and concurrent readers share it.
+
+        :param number: of the last claim of the model, read when nothing waited.
         """
-        if self._refreshed >= self._written:
+        if self._visible >= number:
             return
         with self._lock:
-            target = self._written
-            if self._refreshed < target:
+            if self._visible < number:
                 self.backend.refresh(self.alias)
-                self._refreshed = target
+                self._visible = number
 
 
 class Mirrors:

@@ -45,10 +45,11 @@ class ChangeListener(Protocol):
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None: ...
 
-    def committed(self, session: Any) -> None: ...
+    def rolled_back_in_part(self, session: Any) -> None:
+        """A savepoint of the transaction ended, perhaps by a rollback."""
 
-    def ended(self, session: Any) -> None:
-        """The transaction is over: what was not committed by now never will be."""
+    def ended(self, session: Any, committed: bool) -> None:
+        """The transaction is over, and its connection is free again."""
 
 
 class Reader(Protocol):

@@ -70,7 +70,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
     with _application(ini, variables) as search, _shown(as_json) as progress:
         done = {
             mirror.name: index_missing(
-                search.mirrors, mirror, search.settings.chunk_size, search.counter.next, progress
+                search.mirrors, mirror, search.settings.chunk_size, search.outbox.number, progress
             )
             for mirror in _chosen(search, models)
         }
@@ -90,12 +90,15 @@ def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
 @cli.command()
 @_common
 def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
-    """Show each mirror: its index, its documents beside the database's, what is wrong."""
+    """Show each mirror: where its index is, its documents and the database's, what is wrong."""
     with _application(ini, variables) as search:
+        where = search.settings.where
         rows = [_status(search, mirror) for mirror in _chosen(search, models)]
     if as_json:
-        click.echo(json.dumps({row["model"]: row for row in rows}, indent=2))
+        shown = {row["model"]: {**row, "backend": where} for row in rows}
+        click.echo(json.dumps(shown, indent=2))
     else:
+        click.echo(f"mirrors live in {where}")
         table = Table(box=None)
         for name in ("model", "index", "documents", "rows", "refused", "state"):
             table.add_column(name, justify="left" if name in ("model", "index") else "right")

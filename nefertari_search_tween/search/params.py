@@ -28,6 +28,7 @@ class SearchQuery:
     :param body: the search, without size where the caller gave no limit.
     :param limited: the caller gave a limit.
     :param fields: the ``_fields`` parameter as given, '' without one.
+    :param searched: parameters that hold words.
     :param expressions: parameters that hold a regular expression.
     """
 
@@ -36,6 +37,7 @@ class SearchQuery:
     limited: bool
     start: int
     fields: Any
+    searched: list[str]
     expressions: list[str]
 
 
@@ -56,12 +58,15 @@ def search_query(
     scope = Scope(document_cls, Caller(False, False) if unrestricted else caller)
     words = Words(settings)
     must: list[Query] = []
+    searched: list[str] = []
     for name, value in params.items():
         if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
             continue
+        searched.append(name)
         must.append(_field_query(name, value, scope, words))
     text = params.get("q")
     if text is not None and not _is_all(text):
+        searched.insert(0, "q")
         must.append(_q(text, params.get("_search_fields"), scope, words))
     elif params.get("_search_fields"):
         _search_fields(params["_search_fields"], scope)
@@ -84,7 +89,7 @@ def search_query(
         fields = ""
     body["_source"] = _source(document_cls, fields, scope)
     return SearchQuery(
-        body, "_count" in params, limit is not None, start, fields, words.expressions
+        body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
 
 

@@ -21,6 +21,7 @@ from nefertari_search_tween.exceptions import (
     SearchRefused,
     SearchTimeout,
     SearchUnavailable,
+    TooManyClauses,
     Unanswerable,
 )
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
@@ -45,12 +46,16 @@ CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
 HTTP_BAD_REQUEST = 400
 
+#: whether changes wait, and the number of the last claim; of one moment
+State = tuple[bool, int]
+
 
 class Searcher:
     """Answers reads of one application from its mirrors.
 
     :param semantics: how the primary compares values, by name of the model.
-    :param behind: model name -> True while committed changes of it wait to be indexed.
+    :param state: model name -> whether committed changes of it wait to be indexed, and the
+        number of its last claim.
     :param dirty: True when the caller's running transaction changed something.
     :param query_class: class of the primary's queries.
     :param rows: makes the primary's type of result for ``_fields``.
@@ -61,7 +66,7 @@ class Searcher:
         mirrors: Mirrors,
         settings: Settings,
         semantics: dict[str, Semantics],
-        behind: Callable[[str], bool],
+        state: Callable[[str], State],
         dirty: Callable[[], bool],
         query_class: type,
         rows: Callable[[list[Any]], Any],
@@ -69,7 +74,7 @@ class Searcher:
         self.mirrors = mirrors
         self.settings = settings
         self.semantics = semantics
-        self.behind = behind
+        self.state = state
         self.dirty = dirty
         self.query_class = query_class
         self.rows = rows
@@ -97,11 +102,14 @@ class Searcher:
         )
         if self.dirty():
             raise Unanswerable("transaction")
-        if self._own_writes and self.behind(mirror.name):
-            raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
+        number = None
+        if self._own_writes:
+            waiting, number = self.state(mirror.name)
+            if waiting:
+                raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
         if query.count_only:
             query.body["size"] = 0
-        with self._available(mirror, self._own_writes):
+        with self._available(mirror, number):
             if "size" in query.body:
                 answer = self.mirrors.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
@@ -146,10 +154,8 @@ class Searcher:
         query = search_query(
             mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
         )
-        current = current or self._own_writes
-        if current:
-            self._catch_up(mirror)
-        with self._available(mirror, current), _regular_expressions(query):
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number), _refusals(query):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -215,17 +221,17 @@ class Searcher:
         return answer, hits
 
     @contextmanager
-    def _available(self, mirror: Mirror, own_writes: bool) -> Iterator[None]:
+    def _available(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
         """The backend's failures become ours.
 
-        :param own_writes: what this process has indexed is visible inside.
+        :param number: what was indexed by this claim, and before, is visible inside.
         """
         breaker = self.mirrors.breaker
         breaker.check()
         try:
             mirror.require()
-            if own_writes:
-                mirror.make_visible()
+            if number is not None:
+                mirror.make_visible(number)
             yield
         except IndexMissing as error:
             mirror.forget()
@@ -260,13 +266,16 @@ class Searcher:
         else:
             breaker.allowed()
 
-    def _catch_up(self, mirror: Mirror) -> None:
-        """Wait a moment for changes that are being indexed.
+    def _catch_up(self, mirror: Mirror) -> int:
+        """Wait a moment for changes that are being indexed; gives the number of the last claim.
 
         :raises SearchUnavailable: they still are not.
         """
         deadline = time.monotonic() + CATCH_UP_SECONDS
-        while self.behind(mirror.name):
+        while True:
+            waiting, number = self.state(mirror.name)
+            if not waiting:
+                return number
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 raise SearchUnavailable(
                     "behind", f"Changes of {mirror.name} are not searchable yet."
@@ -275,10 +284,16 @@ class Searcher:
 
 
 @contextmanager
-def _regular_expressions(query: SearchQuery) -> Iterator[None]:
-    """What the backend refuses of a caller's regular expression is the caller's to mend."""
+def _refusals(query: SearchQuery) -> Iterator[None]:
+    """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
+    except TooManyClauses as error:
+        raise BadQuery(
+            query.searched[0] if query.searched else "q",
+            "more words, each in every field that it is looked for in, than the search server "
+            "takes: give fewer words, or name fields (_search_fields)",
+        ) from error
     except BackendRejected as error:
         if error.status != HTTP_BAD_REQUEST or not query.expressions:
             raise

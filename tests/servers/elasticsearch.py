@@ -59,7 +59,7 @@ application:
 reader:
   indices:
     - names: ["test-*"]
-      privileges: ["read", "view_index_metadata"]
+      privileges: ["read", "view_index_metadata", "maintenance"]
 nobody:
   indices:
     - names: ["other"]

@@ -19,6 +19,7 @@ from nefertari_search_tween.primary.sqla.relations import Relations
 log = logging.getLogger(__name__)
 
 _BEFORE = "nefertari_search.before_flush"
+_COMMITTED = "nefertari_search.committed"
 
 
 class SessionHooks:
@@ -209,12 +210,16 @@ class SessionHooks:
     def _after_commit(self, session: Any) -> None:
         # Also called when a savepoint is released: then the change is not committed yet.
         if session.transaction is None or not session.transaction.nested:
-            self.listener.committed(session)
+            session.info[_COMMITTED] = True
 
     def _after_transaction_end(self, session: Any, transaction: Any) -> None:
+        # Not right after the commit: until here the session holds a connection, and indexing
+        # needs one, too. Many threads that each wait for a second one would wait for ever.
         if transaction.parent is None:
             session.info.pop(_BEFORE, None)
-            self.listener.ended(session)
+            self.listener.ended(session, session.info.pop(_COMMITTED, False))
+        elif transaction.nested:
+            self.listener.rolled_back_in_part(session)
 
 
 def _pk(model: Any, state: Any) -> Any:

@@ -65,6 +65,14 @@ def pk_attribute(model: Any) -> Any:
     return getattr(model, model.pk_field())
 
 
+def has_integer_pk(model: Any) -> bool:
+    """True when the primary key is a whole number; the other keys of PK_FIELDS are texts."""
+    column_type = mapper_of(model).primary_key[0].type
+    while isinstance(column_type, sqltypes.TypeDecorator):
+        column_type = column_type.impl
+    return isinstance(column_type, sqltypes.Integer)
+
+
 def unmirrorable(model: Any) -> Optional[str]:
     """Why no mirror of *model* can be made, None when one can."""
     from nefertari_sqla import BaseMixin

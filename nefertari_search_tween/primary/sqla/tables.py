@@ -1,0 +1,100 @@
+"""The tables that this package keeps beside the application's, in the same database.
+
+They belong to nefertari_sqla's own metadata: ``setup_database`` creates them with the models'
+tables, and migration tools see them as a part of the application. One that is missing when the
+application starts is created then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid_sqlalchemy import BaseObject
+from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, String, Table, Text
+from sqlalchemy.exc import DBAPIError
+
+from nefertari_search_tween.exceptions import ConfigurationError
+
+# Databases that number rows of a BIGINT by themselves are all but SQLite.
+_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+# MySQL's TEXT ends at 64 KiB.
+_NAME = 200
+
+#: Keys that must be indexed, a row for each time that a transaction changed one. Rows are only
+#: added and removed, and never wait for each other: no transaction of an application can block
+#: another one here.
+OUTBOX = Table(
+    "nefertari_search_outbox",
+    BaseObject.metadata,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("model", String(_NAME), nullable=False),
+    # NULL: everything of the model (see triggers).
+    Column("pk", Text, nullable=True),
+    # 1: documents that embed the object are found when the row is claimed; 0: they have rows.
+    Column("spread", SmallInteger, nullable=False, server_default="0"),
+    # Milliseconds since 1970.
+    Column("recorded", BigInteger, nullable=False),
+    # Who works on it, and until when (milliseconds since 1970); NULL: nobody.
+    Column("claim", String(32), nullable=True),
+    Column("expires", BigInteger, nullable=True),
+    # Everything that is asked of the table is a range of this: free rows of a model in their
+    # order, claimed ones, the rows of a claim, whether a model has any.
+    Index("nefertari_search_outbox_claims", "model", "claim", "id"),
+)
+
+#: The number of the last claim of each model.
+COUNTERS = Table(
+    "nefertari_search_counters",
+    BaseObject.metadata,
+    Column("model", String(_NAME), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+#: Documents that the search backend refused, or that could not be rendered.
+DEAD_LETTERS = Table(
+    "nefertari_search_dead_letters",
+    BaseObject.metadata,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("model", String(_NAME), nullable=False, index=True),
+    Column("pk", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    # Milliseconds since 1970.
+    Column("failed", BigInteger, nullable=False),
+)
+
+#: Builds of indices that have not ended.
+REBUILDS = Table(
+    "nefertari_search_rebuilds",
+    BaseObject.metadata,
+    Column("model", String(_NAME), primary_key=True),
+    Column("index_name", String(_NAME), nullable=False),
+    # Who builds, for people, and the secret by which it knows itself.
+    Column("owner", String(_NAME), nullable=False),
+    Column("token", String(32), nullable=False),
+    # Milliseconds since 1970 of its last sign of life.
+    Column("heartbeat", BigInteger, nullable=False),
+    # The last key that is in the new index, and how many are; NULL: none.
+    Column("position", Text, nullable=True),
+    Column("done", BigInteger, nullable=False),
+)
+
+TABLES = (OUTBOX, COUNTERS, DEAD_LETTERS, REBUILDS)
+
+
+def create_missing(engine: Any) -> None:
+    """Create those of the tables that are not there.
+
+    :raises ConfigurationError: the database user may not.
+    """
+    for table in TABLES:
+        if table.exists(engine):
+            continue
+        try:
+            table.create(engine, checkfirst=True)
+        except DBAPIError as error:
+            # Another process that starts at the same time was faster.
+            if not table.exists(engine):
+                raise ConfigurationError(
+                    f"the table {table.name} is missing and can't be created "
+                    f"(docs/consistency.rst has the statements): {error.orig}"
+                ) from error
