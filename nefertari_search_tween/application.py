@@ -86,6 +86,13 @@ class Search:
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
         self.relations = Relations(chosen)
+        unfollowed = self.relations.unfollowed()
+        if unfollowed:
+            log.warning(
+                "changes of other objects can't always be followed to the documents that show "
+                "them: %s (docs/limits.rst)",
+                "; ".join(unfollowed),
+            )
         tables.create_missing(_engine())
         self.outbox = SqlaOutbox(
             {model.__name__: model for model in chosen},

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from pyramid.config import Configurator
-from sqlalchemy import event
+from sqlalchemy import Column, Integer, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import CircularDependencyError, IntegrityError, OperationalError
 
@@ -1073,6 +1073,106 @@ def test_a_primary_key_that_a_bulk_update_changed_moves_the_document(app, models
 
     assert mirrored_ids(app, "Keeper") == ["new"]
     same(app, "/keepers")
+
+
+def test_a_key_that_changed_is_followed_by_who_mentions_it(app, models, session):
+    """The database moves the foreign keys: no session sees that."""
+    app.post_json("/keepers", {"code": "old", "name": "Ann"})
+    item = app.post_json("/items", {"name": "Lion", "keeper_code": "old"}).json["id"]
+    app.post_json("/visits", {"guest": "Bo", "item_id": item})
+    with transaction.manager:
+        session.query(models.Keeper).get("old").code = "new"
+
+    assert data(app, "/items")[0]["keeper"]["code"] == "new"
+    assert data(app, "/visits")[0]["item"]["keeper"]["code"] == "new"
+    same_everywhere(app)
+
+    with transaction.manager:
+        session.query(models.Keeper).update({"code": "newer"}, synchronize_session=False)
+    assert data(app, "/items")[0]["keeper"]["code"] == "newer"
+    assert data(app, "/visits")[0]["item"]["keeper"]["code"] == "newer"
+    same_everywhere(app)
+
+
+def test_a_listed_key_that_changed_is_followed_by_the_lists(app, models, session):
+    parent = app.post_json("/nodes", {"name": "parent"}).json["id"]
+    child = app.post_json("/nodes", {"name": "child", "parent_id": parent}).json["id"]
+    leaf = app.post_json("/nodes", {"name": "leaf", "parent_id": child}).json["id"]
+    with transaction.manager:
+        session.query(models.Node).filter(models.Node.id == child).update(
+            {"id": 9000}, synchronize_session=False
+        )
+
+    nodes = {node["id"]: node for node in data(app, "/nodes")}
+    assert nodes[parent]["children"] == [9000]
+    assert nodes[leaf]["parent"] == 9000
+    same_everywhere(app)
+
+
+def test_what_is_changed_again_after_an_undone_savepoint_is_recorded_again(app, models, session):
+    """Its row went with the savepoint; a process that dies now must not take it along."""
+    item = app.post_json("/items", {"name": "Lion"}).json["id"]
+    search = search_of(app)
+    search.outbox.owned = False
+    try:
+        with transaction.manager:
+            chosen = session.query(models.Item).get(item)
+            session.execute("UPDATE zoo_plain SET name = 'begin'")
+            savepoint = session.begin_nested()
+            chosen.name = "Tiger"
+            session.flush()
+            savepoint.rollback()
+            session.query(models.Item).get(item).name = "Bear"
+            session.flush()
+    finally:
+        search.outbox.owned = True
+    assert search.outbox.waiting("Item") == 1
+    search.indexer.drain()
+    assert [each["name"] for each in data(app, "/items")] == ["Bear"]
+
+
+def test_what_can_not_be_followed_is_said_at_start(app, models, session, caplog):
+    from sqlalchemy.ext.declarative import declarative_base
+    from sqlalchemy.orm import column_property, relationship
+    from sqlalchemy.sql import func, select
+
+    from nefertari_search_tween.primary.sqla.relations import Relations
+
+    assert search_of(app).relations.unfollowed() == [
+        "Custom renders itself (what it shows of other objects is its own)"
+    ]
+
+    Base = declarative_base()
+
+    class Aviary(Base):
+        __tablename__ = "zoo_aviaries"
+        _nested_relationships = ()
+        id = Column(Integer, primary_key=True)
+        town = Column(Integer, unique=True)
+        birds = relationship(
+            "Bird", foreign_keys="Bird.town", primaryjoin="Bird.town == Aviary.town"
+        )
+        big = relationship(
+            "Bird",
+            viewonly=True,
+            foreign_keys="Bird.town",
+            primaryjoin="and_(Bird.town == Aviary.id, Bird.id > 5)",
+        )
+
+        to_dict = native_fields = _mapped_columns = _mapped_relationships = None
+
+    class Bird(Base):
+        __tablename__ = "zoo_birds"
+        id = Column(Integer, primary_key=True)
+        town = Column(Integer)
+
+    Aviary.size = column_property(select([func.count(Bird.id)]).as_scalar())
+    assert Relations([Aviary]).unfollowed() == [
+        "Aviary renders itself (what it shows of other objects is its own)",
+        "Aviary.birds is not joined by Aviary's primary key",
+        "Aviary.big is a view of Bird",
+        "Aviary.size is computed by the database",
+    ]
 
 
 # Events

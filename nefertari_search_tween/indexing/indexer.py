@@ -131,7 +131,7 @@ class Indexer:
         refused = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
         by_id = {document_id(pk): pk for pk in pks}
         written: set[str] = set()
-        for _ in range(3):
+        for _ in range(2):
             # When none is built, there is nothing to remember: whoever builds one scans the
             # state that was committed before this moment (see rebuild.py).
             missing = False
@@ -148,21 +148,19 @@ class Indexer:
                 missing = missing or result.target_missing
                 if not result.target_missing:
                     written.add(target)
-            if missing:
-                # An index went away between look-up and write.
-                self._targets.pop(mirror.name, None)
-            elif self._known(mirror):
+            if not missing:
                 return refused
-            # Held up on the way: a rebuild may have begun since the look-up, and trusts that
-            # what is settled from now on is in its index.
+            # An index went away between look-up and write.
+            self._targets.pop(mirror.name, None)
         raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
 
     def targets(self, mirror: Mirror) -> list[str]:
         """Names to write to: of the live index and of one that is being built."""
-        if self._known(mirror):
-            return self._targets[mirror.name][1]
+        known = self._targets.get(mirror.name)
         # Taken before the look-up: what it tells was true then at the earliest.
         now = time.monotonic()
+        if known is not None and now - known[0] < TARGETS_SECONDS:
+            return known[1]
         names = [
             write_alias(index)
             for index, aliases in self.mirrors.concrete(mirror).items()
@@ -170,10 +168,6 @@ class Indexer:
         ]
         self._targets[mirror.name] = (now, names)
         return names
-
-    def _known(self, mirror: Mirror) -> bool:
-        known = self._targets.get(mirror.name)
-        return known is not None and time.monotonic() - known[0] < TARGETS_SECONDS
 
     # After a fault
 

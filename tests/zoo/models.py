@@ -77,6 +77,7 @@ class Item(ESBaseDocument):
         ref_column="zoo_keepers.code",
         ref_column_type=eng.StringField,
         ref_ondelete="NULLIFY",
+        ref_onupdate="CASCADE",
     )
     label = eng.Relationship(document="Label", uselist=False, backref_name="item")
 
@@ -127,7 +128,10 @@ class Node(ESBaseDocument):
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
     parent_id = eng.ForeignKeyField(
-        ref_document="Node", ref_column="zoo_nodes.id", ref_column_type=eng.IdField
+        ref_document="Node",
+        ref_column="zoo_nodes.id",
+        ref_column_type=eng.IdField,
+        ref_onupdate="CASCADE",
     )
     children = eng.Relationship(
         document="Node", backref_name="parent", backref_remote_side="Node.id"

@@ -74,6 +74,12 @@ class SessionHooks:
         for model, states in unknown.items():
             old.update(self._stored_foreign_keys(session, model, states))
         shown: set[Key] = set()
+        for item in session.dirty:
+            # Whoever mentions its old key: the database may move their foreign keys (ON UPDATE).
+            state = attributes.instance_state(item)
+            model = type(item)
+            if model in self.relations.watched and model.pk_field() in state.committed_state:
+                shown |= self.relations.showing(session, model, [state.key[1][0]])
         for item in session.deleted:
             model = type(item)
             if model in self.relations.watched:
@@ -112,6 +118,7 @@ class SessionHooks:
                 previous = state.key[1][0]
                 if previous != key.pk:
                     deleted.append(Key(key.model, previous))
+                    related |= self.relations.showing(session, model, [key.pk])
             for name, edge in self.relations.foreign_keys(model).items():
                 before = old.get(state, {}).get(name)
                 after = state.dict.get(name)
@@ -164,6 +171,7 @@ class SessionHooks:
             # Which new key an old one became is the statement's secret: what is new in the
             # table is what it made.
             every = {row[0] for row in query.session.query(schema.pk_attribute(model))}
+            related |= self.relations.showing(query.session, model, pks)
         context.nefertari_search_before = (pks, related, every)
 
     def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
@@ -192,6 +200,7 @@ class SessionHooks:
             with session.no_autoflush:
                 now = {row[0] for row in session.query(schema.pk_attribute(model))}
             pks = [*pks, *(now - every)]
+            related |= self.relations.showing(session, model, now - every)
         names = list(self.relations.foreign_keys(model))
         if not deleted and names:
             pk = schema.pk_attribute(model)

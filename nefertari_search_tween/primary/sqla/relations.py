@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Column
 from sqlalchemy.orm.interfaces import MANYTOONE, ONETOMANY
 
 from nefertari_search_tween.primary.base import Key
@@ -79,6 +80,28 @@ class Relations:
 
     def mirrored(self, model: Any) -> bool:
         return model in self._mirrored
+
+    def unfollowed(self) -> list[str]:
+        """What documents show that may change without a sign of it, a line for each.
+
+        A mirror can fall behind there until the object itself changes, or a rebuild.
+        """
+        lines = []
+        for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
+            name = model.__name__
+            if schema.custom_to_dict(model):
+                lines.append(f"{name} renders itself (what it shows of other objects is its own)")
+            for prop in schema.mapper_of(model).relationships:
+                edge = Edge(model, prop)
+                target = edge.target.__name__
+                if prop.viewonly:
+                    lines.append(f"{name}.{prop.key} is a view of {target}")
+                elif prop.direction is ONETOMANY and edge.foreign_key() is None:
+                    lines.append(f"{name}.{prop.key} is not joined by {name}'s primary key")
+            for prop in schema.mapper_of(model).column_attrs:
+                if not all(isinstance(column, Column) for column in prop.columns):
+                    lines.append(f"{name}.{prop.key} is computed by the database")
+        return lines
 
     def showing(
         self, session: Any, model: Any, pks: Iterable[Any], nested_only: bool = False
