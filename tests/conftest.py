@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers import (
     ElasticsearchServer,
+    MariadbServer,
     OpenSearchServer,
     PostgresServer,
     Server,
@@ -106,6 +107,12 @@ def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
     yield from started(PostgresServer())
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """The session's MariaDB; `create_database(name)` gives a test one of its own."""
+    yield from started(MariadbServer())
 
 
 @pytest.fixture(scope="module")

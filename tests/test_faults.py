@@ -26,6 +26,7 @@ from tests.conftest import started
 from tests.servers import ElasticsearchServer, Pserve
 from tests.servers.base import wait_until
 from tests.test_sync import empty_tables, found, same
+from tests.zoo import INI
 
 TOP = Path(__file__).resolve().parents[1]
 TIMEOUT = 1.0
@@ -33,48 +34,6 @@ TIMEOUT = 1.0
 MARGIN = 2.0
 RECOVERY = 30
 NESTED_LIMIT = 2
-
-INI = """
-[DEFAULT]
-http_port = 6543
-database = unset
-elasticsearch_hosts = unset
-index_name = unset
-fallback = true
-
-[app:main]
-use = call:tests.zoo:main
-pyramid.includes = nefertari_search_tween
-nefertari.engine = nefertari_sqla
-auth = false
-get sqlalchemy.url = database
-get elasticsearch.hosts = elasticsearch_hosts
-get elasticsearch.index_name = index_name
-get nefertari_search.fallback = fallback
-nefertari_search.timeout = 1
-
-[server:main]
-use = egg:waitress#main
-host = 127.0.0.1
-threads = 8
-get port = http_port
-
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = generic
-[logger_root]
-level = WARNING
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-formatter = generic
-[formatter_generic]
-format = %(levelname)s [%(name)s] %(message)s
-"""
 
 
 @pytest.fixture(scope="module")

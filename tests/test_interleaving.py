@@ -18,6 +18,8 @@ import transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import sessionmaker
 
 from nefertari_search_tween.exceptions import BackendUnavailable
 from nefertari_search_tween.indexing import indexer as indexing
@@ -138,13 +140,20 @@ class Outbox(Stopping):
             self._real.release(token)
 
 
+def on_sqlite(app):
+    return search_of(app).outbox.engine().dialect.name == "sqlite"
+
+
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
+def app(tmp_path_factory, primary_url):
     from pyramid_sqlalchemy import Session
 
     folder = tmp_path_factory.mktemp("interleaving")
+    if primary_url.startswith("postgresql"):
+        # Who has a lock may be stopped until the one that waits for it ends.
+        primary_url += "?options=-clock_timeout%3D100"
     made = zoo(
-        f"sqlite:///{folder}/zoo.sqlite",
+        primary_url,
         f"embedded:{folder}/mirrors",
         f"test-{uuid.uuid4().hex[:12]}",
         **{"elasticsearch.chunk_size": "3"},
@@ -153,6 +162,8 @@ def app(tmp_path_factory):
     patch.setattr(indexing, "TARGETS_SECONDS", TARGETS_SECONDS)
     patch.setattr(rebuilding, "SETTLE_SECONDS", SETTLE_SECONDS)
     search = search_of(made)
+    # The database's collation is asked for once.
+    made.get("/keepers?_sort=code")
     for mirror in search.mirrors:
         mirror.reader = Reader(mirror.reader)
     search.indexer.outbox = Outbox(search.outbox)
@@ -174,6 +185,43 @@ class Interleaving(Changes):
         transaction.abort()
         empty_tables()
         self.settle_all()
+
+    def change(self, work, outcome="commit"):
+        try:
+            super().change(work, outcome)
+        except OperationalError as error:
+            # Another transaction has the row: this one is rolled back.
+            if on_sqlite(self.app) or "lock timeout" not in str(error):
+                raise
+            transaction.abort()
+
+    @precondition(lambda self: not on_sqlite(self.app))
+    @rule(name=Changes.texts, number=st.integers(0, 1), keeper=st.booleans())
+    def change_and_commit_later(self, name, number, keeper):
+        """Transactions overlap: what commits last was not recorded last.
+
+        The keeper is embedded in the item. (SQLite has one writer at a time.)
+        """
+        from tests.zoo import models
+
+        model = models.Keeper if keeper else models.Item
+
+        def work():
+            session = sessionmaker(bind=self.search.outbox.engine())()
+            try:
+                chosen = self.any_of(session, model, number)
+                if chosen is not None:
+                    chosen.name = name
+                    session.flush()
+                    stop_at("flushed")
+                    session.commit()
+            except OperationalError:
+                session.rollback()
+            finally:
+                session.close()
+
+        self.begin("transaction", work)
+        self.advance(len(self.processes) - 1, 1)
 
     def begin(self, name, work):
         self.processes.append(Process(name, work))

@@ -11,12 +11,14 @@ Standard library only, since the demo starts a server before anything is install
 
 from tests.servers.base import Server, ServerFailed, ServerMissing, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.mariadb import MariadbServer
 from tests.servers.opensearch import OpenSearchServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.pserve import Pserve
 
 __all__ = [
     "ElasticsearchServer",
+    "MariadbServer",
     "OpenSearchServer",
     "PostgresServer",
     "Pserve",

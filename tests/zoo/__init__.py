@@ -7,6 +7,53 @@ from pyramid.authentication import RemoteUserAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
+#: for pserve and the command line; what is unset is given as key=value words
+INI = """
+[DEFAULT]
+http_port = 6543
+database = unset
+elasticsearch_hosts = unset
+index_name = unset
+fallback = true
+sync = inline
+backend =
+
+[app:main]
+use = call:tests.zoo:main
+pyramid.includes = nefertari_search_tween
+nefertari.engine = nefertari_sqla
+auth = false
+get sqlalchemy.url = database
+get elasticsearch.hosts = elasticsearch_hosts
+get elasticsearch.index_name = index_name
+get nefertari_search.backend = backend
+get nefertari_search.fallback = fallback
+get nefertari_search.sync = sync
+nefertari_search.timeout = 1
+
+[server:main]
+use = egg:waitress#main
+host = 127.0.0.1
+threads = 8
+get port = http_port
+
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = generic
+[logger_root]
+level = WARNING
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = generic
+[formatter_generic]
+format = %(levelname)s [%(name)s] %(message)s
+"""
+
 
 def main(global_config, **settings):
     """Return the WSGI application; ``REMOTE_USER`` names the caller."""

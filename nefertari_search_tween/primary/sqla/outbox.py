@@ -351,6 +351,10 @@ class SqlaOutbox:
             the next one writes.
         """
         with self.engine().connect() as connection:
+            if connection.dialect.name == "mysql":
+                # At its default level InnoDB locks the gaps between rows, too: the places where
+                # transactions of the application insert theirs.
+                connection = connection.execution_options(isolation_level="READ COMMITTED")
             if writing and connection.dialect.name == "sqlite":
                 # Otherwise the transaction would begin with the first write, after the query.
                 connection.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,1 @@
+"""Long campaigns of faults, run by ``make faults``; ``make test`` runs short ones."""
