@@ -284,7 +284,11 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
         claim = outbox.claim("Item", 100)
         locked = items(*(int(row.pk) for row in rows))
         assert len(locked) == 5
-        assert claim.keys == items(*range(10), *range(20, 30)) - locked
+        assert not claim.keys & locked
+        assert claim.keys >= items(*range(20, 30))
+        if engine.dialect.name == "postgresql":
+            # InnoDB locks all rows that it looks at, so a small table's others, too.
+            assert claim.keys == items(*range(10), *range(20, 30)) - locked
 
 
 def test_every_row_is_claimed_once_by_many(engine):
