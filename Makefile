@@ -1,4 +1,4 @@
-# make demo | demo-check | test | lint | smoke | env | clean: each does its own set-up.
+# make demo | demo-check | test | lint | smoke | faults | bench | env | clean: each does its own set-up.
 #
 #   PYTHON=...               the Python to build .venv with (default: 3.11 when there is one)
 #   BACKEND=...              where the demo's mirrors live: embedded (the default: files, no server),
@@ -15,7 +15,7 @@ PYTHON ?= $(shell .ci/pythons | sort -k1,1Vr | awk '$$1 == "3.11" {best = $$2} N
 BACKEND ?= embedded
 export ELASTICSEARCH_HOSTS
 
-.PHONY: env demo demo-check test lint smoke clean
+.PHONY: env demo demo-check test lint smoke faults bench clean
 .DELETE_ON_ERROR:
 
 env: $(STAMP)
@@ -51,6 +51,17 @@ lint: env
 # The demo's checks: on the oldest and the newest Python here without Java, and on each server.
 smoke: env
 	.ci/smoke
+
+# Long campaigns of processes, signals and servers; `make test` runs short ones.
+faults: env
+	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
+	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60
+
+# Ratios within one run; nothing is asserted.
+bench: env
+	$(BIN)/python -W ignore -m bench.writes sqlite
+	$(BIN)/python -W ignore -m bench.writes postgresql
+	$(BIN)/python -W ignore -m bench.claims
 
 clean:
 	rm -rf $(VENV) build *.egg-info examples/films/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,57 @@
+"""What a write costs: POST of an item of the zoo with sync inline, worker, and off.
+
+    python -m bench.writes [postgresql|sqlite]
+
+The three take turns in one process on one database and one Elasticsearch, so what else the machine
+does strikes all of them alike. Off: the package's hooks are taken off, nothing records or indexes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+
+from tests.applications import search_of, zoo
+from tests.servers import ElasticsearchServer, PostgresServer
+
+WARM_UP = 50
+ROUNDS = 400
+
+
+def measure(url: str, database: str) -> dict[str, float]:
+    """Median seconds of a POST, by mode."""
+    app = zoo(database, url, "bench")
+    search = search_of(app)
+    seconds: dict[str, list[float]] = {"off": [], "worker": [], "inline": []}
+    for number in range(WARM_UP + ROUNDS):
+        for mode, taken in seconds.items():
+            search.outbox.owned = mode == "inline"
+            if mode == "off":
+                search.hooks.remove()
+            began = time.perf_counter()
+            app.post_json("/items", {"name": f"{mode} {number}", "count": number})
+            taken.append(time.perf_counter() - began)
+            if mode == "off":
+                search.hooks.install()
+            if mode == "worker":
+                search.indexer.drain()
+    return {mode: statistics.median(taken[WARM_UP:]) for mode, taken in seconds.items()}
+
+
+def main() -> None:
+    kind = sys.argv[1] if len(sys.argv) > 1 else "sqlite"
+    with ElasticsearchServer() as server, tempfile.TemporaryDirectory() as folder:
+        if kind == "postgresql":
+            with PostgresServer() as primary:
+                found = measure(server.url, primary.create_database("bench"))
+        else:
+            found = measure(server.url, f"sqlite:///{folder}/zoo.sqlite")
+    off = found["off"]
+    for mode, seconds in found.items():
+        print(f"writes on {kind}: {mode:<6} {1000 * seconds:6.2f} ms  ratio {seconds / off:.2f}")
+
+
+if __name__ == "__main__":
+    main()
