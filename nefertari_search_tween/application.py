@@ -7,13 +7,14 @@ both sides, reading (``search``) and writing (``indexing``).
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Optional
 
 from pyramid.settings import aslist
 
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.indexing.alarm import News
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.mirror.generator import generate
@@ -70,11 +71,13 @@ class Search:
             self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
             model.secondary = document_cls
         self.relations = Relations(chosen)
-        tables.create_missing(_engine())
+        # This application's own, also when another one is made later in this process.
+        engine_of_outbox = _engine()
+        tables.create_missing(engine_of_outbox)
         self.outbox = SqlaOutbox(
             {model.__name__: model for model in chosen},
             lambda name: [name],
-            _engine,
+            lambda: engine_of_outbox,
             owned=self.settings.sync == "inline",
         )
         self.indexer = Indexer(
@@ -104,6 +107,20 @@ class Search:
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
 
+    def watch(self) -> None:
+        """A request came: this process serves, and takes over what a killed one left."""
+        if self.outbox.owned:
+            self.indexer.background.watch()
+
+    def news(self) -> Optional[News]:
+        """Where workers hear of what was recorded; None: they have to look.
+
+        With inline sync nobody tells: the process that records does the work.
+        """
+        from nefertari_search_tween.primary.sqla.bell import listener
+
+        return None if self.outbox.owned else listener(self.outbox.engine)
+
     def document_cls(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
         from nefertari_search_tween.primary.sqla import schema
@@ -130,6 +147,7 @@ class Search:
 
         if ES.current is not None:
             ES.current.hooks.remove()
+            ES.current.indexer.background.stop()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
