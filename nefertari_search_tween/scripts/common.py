@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
 
 import click
-from pyramid.paster import bootstrap
+from pyramid.paster import bootstrap, setup_logging
 
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
+# They warn of every attempt that fails; a worker tells once, unless the ini file sets their levels.
+_CLIENTS = ("elastic_transport", "opensearch")
 
 
 class Failure(click.ClickException):
@@ -34,11 +37,10 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@contextmanager
-def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
-    """The search of the application that *ini* describes.
+def assigned(variables: Iterable[str]) -> dict[str, str]:
+    """``key=value`` words as a dict.
 
-    A failure ends the program with one line that says what.
+    :raises click.UsageError: one is no such word.
     """
     options = {}
     for each in variables:
@@ -46,6 +48,29 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
         if not equals:
             raise click.UsageError(f"'{each}' is not of the form key=value")
         options[name] = value
+    return options
+
+
+def log_as_served(ini: str, variables: Iterable[str]) -> None:
+    """Log as the ini file says, for programs that run for long; others print what they have to
+    say."""
+    try:
+        setup_logging(ini, global_conf=assigned(variables))
+    except (OSError, LookupError) as error:
+        raise Failure(first_line(error)) from error
+    for name in _CLIENTS:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.ERROR)
+
+
+@contextmanager
+def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
+    """The search of the application that *ini* describes.
+
+    A failure ends the program with one line that says what.
+    """
+    options = assigned(variables)
     environment: dict[str, Any] = {}
     try:
         environment = bootstrap(ini, options=options)
@@ -57,11 +82,27 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
                 "(pyramid.includes = nefertari_search_tween)"
             )
         yield search
-    except (SearchError, OSError, LookupError) as error:
-        raise Failure(str(error)) from error
+    except _faults() as error:
+        raise Failure(first_line(error)) from error
     finally:
         if environment:
             environment["closer"]()
+
+
+def first_line(error: Exception) -> str:
+    """What *error* says; those of databases have the statement in further lines."""
+    return (str(error) or repr(error)).splitlines()[0]
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What is told in one line, a database that is down included."""
+    ours = (SearchError, OSError, LookupError)
+    try:
+        from sqlalchemy.exc import DBAPIError
+    except ImportError:
+        # The primary is another one.
+        return ours
+    return (*ours, DBAPIError)
 
 
 def chosen(search: Any, models: str) -> list[Mirror]:

@@ -1,7 +1,7 @@
 """``nefertari-search COMMAND INI [key=value ...] [options]``.
 
-Exit codes: 0 all is well; 1 something is (documents refused, mappings that differ, indices not
-built); 2 wrong usage, a bad setting, a server that does not answer.
+Exit codes: 0 all is well; 1 something is not (documents refused, mappings that differ, indices
+not built, changes that wait); 2 wrong usage, a bad setting, a server that does not answer.
 """
 
 from __future__ import annotations
@@ -29,12 +29,31 @@ from nefertari_search_tween.indexing.bulk import Written
 from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.primary.outbox import Waiting
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
     EXIT_PROBLEM,
     application,
     chosen,
     common,
+)
+from nefertari_search_tween.scripts.dead_letters import dead_letters
+from nefertari_search_tween.scripts.sync import sync_command
+
+# What waits for longer is late.
+LATE_SECONDS = 60.0
+NOTHING = Waiting(0, 0.0)
+# Of the table of `status`, in the order of its rows.
+COLUMNS = (
+    "model",
+    "index",
+    "documents",
+    "rows",
+    "refused",
+    "waiting",
+    "oldest",
+    "dead",
+    "state",
 )
 
 
@@ -74,22 +93,28 @@ def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
 @cli.command()
 @common
 def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
-    """Show each mirror: where its index is, its documents and the database's, what is wrong."""
+    """Show each mirror: where its index is, its documents and the database's, what waits (for
+    how many seconds) in the outbox, dead letters, what is wrong."""
     with application(ini, variables) as search:
         where = search.settings.where
-        rows = [_status(search, mirror) for mirror in chosen(search, models)]
+        lag = search.outbox.lag()
+        letters = search.outbox.dead_letter_counts()
+        rows = [
+            _status(mirror, search, lag.get(mirror.name, NOTHING), letters.get(mirror.name, 0))
+            for mirror in chosen(search, models)
+        ]
     if as_json:
         shown = {row["model"]: {**row, "backend": where} for row in rows}
         click.echo(json.dumps(shown, indent=2))
     else:
         click.echo(f"mirrors live in {where}")
         table = Table(box=None)
-        for name in ("model", "index", "documents", "rows", "refused", "state"):
+        for name in COLUMNS:
             table.add_column(name, justify="left" if name in ("model", "index") else "right")
         for row in rows:
             table.add_row(*(str("" if value is None else value) for value in row.values()))
-        Console(width=max(100, Console().width)).print(table)
-    if any(row["state"] != "ready" for row in rows):
+        Console(width=max(130, Console().width)).print(table)
+    if not all(map(_well, rows)):
         sys.exit(EXIT_PROBLEM)
 
 
@@ -114,7 +139,12 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
         sys.exit(EXIT_PROBLEM)
 
 
-def _status(search: Any, mirror: Mirror) -> dict[str, Any]:
+def _well(row: dict[str, Any]) -> bool:
+    late = row["oldest"] > LATE_SECONDS
+    return row["state"] == "ready" and not late and not row["dead_letters"]
+
+
+def _status(mirror: Mirror, search: Any, waiting: Waiting, letters: int) -> dict[str, Any]:
     live = [
         name for name, aliases in search.mirrors.concrete(mirror).items() if mirror.alias in aliases
     ]
@@ -137,8 +167,15 @@ def _status(search: Any, mirror: Mirror) -> dict[str, Any]:
         "documents": documents,
         "rows": rows,
         "refused": refused,
+        "waiting": waiting.rows,
+        "oldest": round(waiting.oldest, 1),
+        "dead_letters": letters,
         "state": state,
     }
+
+
+cli.add_command(sync_command)
+cli.add_command(dead_letters)
 
 
 @contextmanager
