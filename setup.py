@@ -59,6 +59,8 @@ setup(
         "sqla": ["nefertari-sqla>=0.4.2", "SQLAlchemy>=1.3,<1.4"],
         # opensearch-py 3 needs Python 3.10.
         "opensearch": ["opensearch-py>=2.8"],
+        # What workers tell Prometheus.
+        "metrics": ["prometheus-client>=0.19"],
         "test": [
             "pytest",
             "webtest",
@@ -66,6 +68,7 @@ setup(
             "hypothesis",
             "pytest-xdist",
             'opensearch-py; python_version >= "3.10"',
+            "prometheus-client",
         ],
     },
     entry_points={

@@ -1,4 +1,4 @@
-"""Claiming with ten million rows waiting, beside claiming with ten thousand, on PostgreSQL.
+"""Claiming with ten million rows waiting, beside claiming with twenty thousand, on PostgreSQL.
 
 python -m bench.claims [rows]
 """
@@ -17,7 +17,7 @@ from nefertari_search_tween.primary.sqla import tables
 from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
 from tests.servers import PostgresServer
 
-FEW = 10_000
+FEW = 20_000
 LIMIT = 500
 ROUNDS = 20
 

@@ -64,4 +64,4 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     with_us.add_exception_view(http_error_view, context=SearchError)
     with_us.commit()
     search.mirrors.prepare()
-    return make_tween(handler, search.router)
+    return make_tween(handler, search.router, search.watch)

@@ -7,7 +7,7 @@ both sides, reading (``search``) and writing (``indexing``).
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Optional
 
 from pyramid.settings import aslist
 
@@ -15,6 +15,7 @@ from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.indexing.alarm import News
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
@@ -93,11 +94,13 @@ class Search:
                 "them: %s (docs/limits.rst)",
                 "; ".join(unfollowed),
             )
-        tables.create_missing(_engine())
+        # This application's own, also when another one is made later in this process.
+        engine_of_outbox = _engine()
+        tables.create_missing(engine_of_outbox)
         self.outbox = SqlaOutbox(
             {model.__name__: model for model in chosen},
             lambda name: [name],
-            _engine,
+            lambda: engine_of_outbox,
             owned=self.settings.sync == "inline",
         )
         self.indexer = Indexer(
@@ -127,6 +130,20 @@ class Search:
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
 
+    def watch(self) -> None:
+        """A request came: this process serves, and takes over what a killed one left."""
+        if self.outbox.owned:
+            self.indexer.background.watch()
+
+    def news(self) -> Optional[News]:
+        """Where workers hear of what was recorded; None: they have to look.
+
+        With inline sync nobody tells: the process that records does the work.
+        """
+        from nefertari_search_tween.primary.sqla.bell import listener
+
+        return None if self.outbox.owned else listener(self.outbox.engine)
+
     def document_cls(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
         from nefertari_search_tween.primary.sqla import schema
@@ -153,6 +170,7 @@ class Search:
 
         if ES.current is not None:
             ES.current.hooks.remove()
+            ES.current.indexer.background.stop()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(

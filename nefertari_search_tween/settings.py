@@ -108,9 +108,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         PREFIX + "sync",
-        _one_of("inline"),
+        _one_of("inline", "worker"),
         "inline",
-        "inline: right after commit, in the request's process.",
+        "Who indexes changes. inline: the process that made them, right after its commit; worker: "
+        "processes of nefertari-search sync --follow.",
     ),
     Setting(
         PREFIX + "consistency",

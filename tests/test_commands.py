@@ -129,11 +129,14 @@ def test_status_shows_each_mirror_in_a_table(run, index_prefix):
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
 
     assert done.returncode == 1
-    assert lines["model"] == ["model", "index", "documents", "rows", "refused", "state"]
-    _, index, documents, rows, refused, state = lines["Genre"]
+    assert " ".join(lines["model"]) == (
+        "model index documents rows refused waiting oldest dead state"
+    )
+    _, index, documents, rows, refused, waiting, oldest, dead, state = lines["Genre"]
     assert index == f"{index_prefix}-genre-000001"
     assert int(documents) == int(rows) > 10
     assert (refused, state) == ("0", "ready")
+    assert (waiting, oldest, dead) == ("0", "0.0", "0")
     assert lines["Film"][-1] == "not-built"
     assert run("status", "--models", "Genre").returncode == 0
 
@@ -413,7 +416,7 @@ def test_help_names_the_commands(option):
     done = python("-m", "nefertari_search_tween.scripts.main", option)
 
     assert done.returncode == 0
-    for command in ("index", "rebuild", "status", "mapping"):
+    for command in ("index", "rebuild", "status", "mapping", "sync", "dead-letters"):
         assert f"\n  {command} " in done.stdout
 
 

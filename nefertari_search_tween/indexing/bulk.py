@@ -57,18 +57,19 @@ def write(
             elif outcome.overloaded:
                 raise BackendError(f"the backend is overloaded: {outcome.error}")
             else:
-                log.error(
-                    "%s %s was refused by the backend and is left out of the mirror: %s",
-                    mirror.name,
-                    action.id,
-                    outcome.error,
-                )
                 stub = Serializer.stub(action.id, outcome.error)
                 refused.append(Action(action.index, action.id, action.version, stub))
                 result.errors[action.id] = json.dumps(outcome.error, default=str)
         for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
             if not outcome.settled:
+                # An index that takes not even stubs takes nothing: no fault of the documents.
                 raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
+            log.error(
+                "%s %s was refused by the backend and is left out of the mirror: %s",
+                mirror.name,
+                outcome.action.id,
+                result.errors[outcome.action.id],
+            )
     return result
 
 

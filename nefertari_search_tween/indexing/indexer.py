@@ -1,26 +1,24 @@
-"""Claim -> current state -> bulk index -> settle; and a thread that goes on after a fault."""
+"""Claim -> current state -> bulk index -> settle."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
+from nefertari_search_tween.indexing.background import Background
 from nefertari_search_tween.indexing.bulk import actions, write
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.primary.outbox import LEASE_SECONDS, Claim, ClaimExpired, Outbox
+from nefertari_search_tween.primary.outbox import Claim, ClaimExpired, Outbox
 
 log = logging.getLogger(__name__)
 
 # How long the list of a mirror's indices is trusted. A rebuild waits for longer than that
 # between creating an index and scanning into it, so that every later claim writes to both.
 TARGETS_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Indexer:
@@ -29,6 +27,7 @@ class Indexer:
     :param chunk_size: documents in one claim and one bulk request.
     :param patience: seconds that a commit waits for one bulk; after that it goes on, and a
         thread indexes what waits.
+    :ivar refused: how many documents became dead letters, by model.
     """
 
     def __init__(self, mirrors: Mirrors, outbox: Outbox, chunk_size: int, patience: float) -> None:
@@ -36,9 +35,11 @@ class Indexer:
         self.outbox = outbox
         self.chunk_size = chunk_size
         self.patience = patience
+        self.refused: Counter[str] = Counter()
+        self.background = Background(
+            self.drain, self._left_behind, outbox.waiting, self._failed, self._recovered
+        )
         self._targets: dict[str, tuple[float, list[str]]] = {}
-        self._retry: Optional[threading.Thread] = None
-        self._retry_lock = threading.Lock()
         self._warned = False
 
     # After a commit
@@ -51,7 +52,7 @@ class Indexer:
         :param token: what the outbox published.
         """
         try:
-            if not self.mirrors.breaker.open and not self.retrying:
+            if not self.mirrors.breaker.open and not self.background.retrying:
                 claim = self.outbox.begin(token)
                 if claim is not None:
                     self.process(claim, self.patience)
@@ -59,24 +60,27 @@ class Indexer:
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
         self._release(token)
-        self._retry_later()
+        self.background.retry()
 
     def index_waiting(self) -> None:
-        """Index what waits, now or, after a fault, later. Never raises."""
+        """Index what waits, now or, after a fault, later; or leave it to the workers, whose work
+        it is. Never raises."""
+        if not self.outbox.owned:
+            return
         try:
-            if not self.mirrors.breaker.open and not self.retrying:
+            if not self.mirrors.breaker.open and not self.background.retrying:
                 self.drain(self.patience)
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
-        self._retry_later()
+        self.background.retry()
 
     def _release(self, token: str) -> None:
         try:
             self.outbox.release(token)
         except Exception as error:  # noqa: BLE001 - the claim ends by itself
             log.warning(
-                "a claim could not be given back, it ends in %g s: %s", LEASE_SECONDS, error
+                "a claim could not be given back, it ends in %g s: %s", self.outbox.lease, error
             )
 
     # Claim by claim
@@ -89,9 +93,17 @@ class Indexer:
             was not settled waits in the outbox.
         """
         done = 0
+        failed: Optional[Exception] = None
         for mirror in self.mirrors:
-            while (count := self.step(mirror, timeout)) is not None:
-                done += count
+            try:
+                while (count := self.step(mirror, timeout)) is not None:
+                    done += count
+            except (BackendUnavailable, BackendTimeout):
+                raise
+            except Exception as error:  # noqa: BLE001 - raised when the other models had their turn
+                failed = failed or error
+        if failed is not None:
+            raise failed
         return done
 
     def step(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
@@ -120,6 +132,7 @@ class Indexer:
             mirror = self.mirrors.get(name)
             refused = {} if mirror is None else self._index(claim, mirror, pks, timeout)
             self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
+            self.refused[name] += len(refused)
             done += len(pks)
         return done
 
@@ -171,10 +184,9 @@ class Indexer:
 
     # After a fault
 
-    @property
-    def retrying(self) -> bool:
-        # A thread does not survive a fork: is_alive tells.
-        return self._retry is not None and self._retry.is_alive()
+    def _left_behind(self) -> bool:
+        """Somebody must go on with it, and can."""
+        return not self.mirrors.breaker.open and bool(self.outbox.claimable())
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
@@ -185,33 +197,11 @@ class Indexer:
                 "indexing failed, what was changed waits and will be indexed when it works "
                 "again: %s",
                 error,
-                exc_info=not isinstance(error, BackendError),
+                exc_info=not isinstance(error, BackendError) and self.outbox.answers(),
             )
 
-    def _retry_later(self) -> None:
-        with self._retry_lock:
-            if not self.retrying:
-                self._retry = threading.Thread(
-                    target=self._retry_loop, name="nefertari-search-indexer", daemon=True
-                )
-                self._retry.start()
-
-    def _retry_loop(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            threading.Event().wait(pause)
-            try:
-                self.drain()
-                with self._retry_lock:
-                    if not self.outbox.waiting():
-                        self.mirrors.breaker.answered()
-                        self._retry = None
-                        if self._warned:
-                            self._warned = False
-                            log.warning("indexing works again, nothing waits")
-                        return
-            except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
-                self._failed(error)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            pause = FIRST_PAUSE_SECONDS
+    def _recovered(self) -> None:
+        self.mirrors.breaker.answered()
+        if self._warned:
+            self._warned = False
+            log.warning("indexing works again, nothing waits")

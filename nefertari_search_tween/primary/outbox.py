@@ -91,7 +91,14 @@ class DeadLetter(NamedTuple):
 
 
 class Outbox(Protocol):
-    """Where keys wait, in the primary database."""
+    """Where keys wait, in the primary database.
+
+    :ivar owned: what this process records is its own to index; else workers do it.
+    :ivar lease: seconds that a claim is its owner's.
+    """
+
+    owned: bool
+    lease: float
 
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         """In the transaction of *session*: these documents change with it."""
@@ -147,8 +154,17 @@ class Outbox(Protocol):
     def lag(self) -> dict[str, Waiting]:
         """What waits, by model; models without rows are left out."""
 
+    def claimable(self) -> list[str]:
+        """Names of the models that have rows which nobody works on (any more). Cheap."""
+
+    def answers(self) -> bool:
+        """False when the database does not answer."""
+
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
         """The dead letters (of one model), oldest first."""
+
+    def dead_letter_counts(self) -> dict[str, int]:
+        """Number of dead letters by model; models without any are left out."""
 
     def retry(self, keys: Iterable[Key]) -> int:
         """Put dead letters into the outbox again; gives how many there were."""

@@ -14,13 +14,17 @@ from nefertari_search_tween.search.routing import READS, Router
 MARK = "nefertari_search.tween"
 
 
-def make_tween(handler: Callable[[Any], Any], router: Router) -> Callable[[Any], Any]:
+def make_tween(
+    handler: Callable[[Any], Any], router: Router, came: Callable[[], None]
+) -> Callable[[Any], Any]:
     """The tween's inner function.
 
     :param router: decides for the requests that pass.
+    :param came: called for each request, before it is handled.
     """
 
     def search_tween(request: Any) -> Any:
+        came()
         if request.method in READS:
             # Subrequests do not pass here unless they use tweens: those have no mark.
             request.__dict__[MARK] = router

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
-from sqlalchemy import and_, case, exists, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import and_, case, exists, func, literal, or_, select, union_all
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import (
@@ -26,8 +26,8 @@ from nefertari_search_tween.primary.outbox import (
     State,
     Waiting,
 )
-from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.tables import COUNTERS, DEAD_LETTERS, OUTBOX
+from nefertari_search_tween.primary.sqla import bell, dead_letters, schema
+from nefertari_search_tween.primary.sqla.tables import COUNTERS, OUTBOX
 
 _RECORDED = "nefertari_search.recorded"
 # Rows of one statement: SQLite of old allows 999 variables.
@@ -48,6 +48,8 @@ class _Recorded:
         self.began = time.monotonic()
         self.keys: set[Key] = set()
         self.sure: set[Key] = set()
+        # Workers will be told at the commit.
+        self.told = False
 
 
 class SqlaOutbox:
@@ -57,7 +59,9 @@ class SqlaOutbox:
     :param sources: model name -> names of the models whose rows may concern its documents
         (itself, and those that it embeds).
     :param engine: gives the SQLAlchemy engine.
-    :param owned: rows are born claimed by this process (inline sync).
+    :param owned: rows are born claimed by this process (inline sync); else they are free, and
+        workers are told of them where the database can.
+    :param lease: seconds that a claim is its owner's; None: LEASE_SECONDS.
     """
 
     def __init__(
@@ -66,11 +70,13 @@ class SqlaOutbox:
         sources: Callable[[str], Iterable[str]],
         engine: Callable[[], Any],
         owned: bool,
+        lease: Optional[float] = None,
     ) -> None:
         self.models = models
         self.sources = {name: sorted(sources(name)) for name in models}
         self.engine = engine
         self.owned = owned
+        self.lease = LEASE_SECONDS if lease is None else lease
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
         # Transactions that were committed, and are not begun yet.
         self._published: dict[str, _Recorded] = {}
@@ -99,7 +105,12 @@ class SqlaOutbox:
             return
         token = recorded.token if self.owned else None
         rows = self._rows(sorted(new, key=str), token)
-        session.connection(mapper=self._mapper).execute(OUTBOX.insert(), rows)
+        connection = session.connection(mapper=self._mapper)
+        connection.execute(OUTBOX.insert(), rows)
+        # A prepared transaction can't notify: there, workers find the rows when they look.
+        if not (self.owned or recorded.told or session.twophase):
+            bell.ring(connection)
+            recorded.told = True
         recorded.keys |= new
         recorded.sure |= new
 
@@ -111,6 +122,7 @@ class SqlaOutbox:
         recorded = session.info.get(_RECORDED)
         if recorded is not None:
             recorded.sure.clear()
+            recorded.told = False
 
     def publish(self, session: Any) -> Optional[str]:
         recorded = session.info.pop(_RECORDED, None)
@@ -129,12 +141,12 @@ class SqlaOutbox:
         age = time.monotonic() - recorded.began
         names = sorted({key.model for key in recorded.keys})
         with self._transaction() as connection:
-            if age > RENEW_BELOW * LEASE_SECONDS and not self._extend(connection, token):
+            if age > RENEW_BELOW * self.lease and not self._extend(connection, token):
                 return None
             numbers = self._numbers(connection, names)
-        if age > RENEW_BELOW * LEASE_SECONDS:
+        if age > RENEW_BELOW * self.lease:
             age = 0.0
-        deadline = time.monotonic() - age + LEASE_SECONDS
+        deadline = time.monotonic() - age + self.lease
         return Claim(token, frozenset(recorded.keys), numbers, deadline)
 
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
@@ -147,7 +159,7 @@ class SqlaOutbox:
             self._mark([row.id for row in rows], token, connection)
             numbers = self._numbers(connection, [model_name])
         keys = frozenset(Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
-        return Claim(token, keys, numbers, began + LEASE_SECONDS)
+        return Claim(token, keys, numbers, began + self.lease)
 
     def _free_rows(self, connection: Any, model_name: str, limit: int) -> list[Any]:
         """Rows that nobody works on, locked; else rows of a claim whose time is up."""
@@ -167,7 +179,7 @@ class SqlaOutbox:
         return []
 
     def _mark(self, ids: list[int], token: str, connection: Any) -> None:
-        expires = _now() + int(LEASE_SECONDS * 1000)
+        expires = _now() + int(self.lease * 1000)
         for start in range(0, len(ids), ROWS_PER_STATEMENT):
             part = ids[start : start + ROWS_PER_STATEMENT]
             connection.execute(
@@ -209,7 +221,7 @@ class SqlaOutbox:
             done += connection.execute(
                 OUTBOX.update()
                 .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim == token))
-                .values(expires=_now() + int(LEASE_SECONDS * 1000))
+                .values(expires=_now() + int(self.lease * 1000))
             ).rowcount
         return bool(done)
 
@@ -222,19 +234,7 @@ class SqlaOutbox:
                     and_(OUTBOX.c.model == model_name, OUTBOX.c.claim == claim.token)
                 )
             )
-            dead = connection.execute(
-                select([DEAD_LETTERS.c.id]).where(DEAD_LETTERS.c.model == model_name).limit(1)
-            ).scalar()
-            if dead is not None:
-                self._forget_dead(connection, model_name, [*settled, *refused])
-            if refused:
-                connection.execute(
-                    DEAD_LETTERS.insert(),
-                    [
-                        {"model": model_name, "pk": str(pk), "error": error, "failed": _now()}
-                        for pk, error in refused.items()
-                    ],
-                )
+            dead_letters.replace(connection, model_name, refused, settled, _now())
 
     def release(self, token: str) -> None:
         self._published.pop(token, None)
@@ -251,6 +251,8 @@ class SqlaOutbox:
         with self._transaction() as connection:
             for start in range(0, len(rows), ROWS_PER_STATEMENT):
                 connection.execute(OUTBOX.insert(), rows[start : start + ROWS_PER_STATEMENT])
+            if rows and not self.owned:
+                bell.ring(connection)
 
     # What is there
 
@@ -276,26 +278,47 @@ class SqlaOutbox:
             name: Waiting(count, max(0.0, (_now() - oldest) / 1000)) for name, count, oldest in rows
         }
 
+    def claimable(self) -> list[str]:
+        free = OUTBOX.c.claim.is_(None)
+        left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < _now())
+        parts = []
+        for name in self.models:
+            # Two look-ups each: an OR of them would be read from the first row of the model.
+            either = (
+                exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == name, condition))
+                for condition in (free, left)
+            )
+            parts.append(select([literal(name)]).where(or_(*either)))
+        with self._looking() as connection:
+            return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
+
+    def answers(self) -> bool:
+        try:
+            with self._looking() as connection:
+                connection.execute(select([1]))
+        except SQLAlchemyError:
+            return False
+        return True
+
     # Dead letters
 
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
-        query = select([DEAD_LETTERS]).order_by(DEAD_LETTERS.c.id)
-        if model_name is not None:
-            query = query.where(DEAD_LETTERS.c.model == model_name)
         with self._looking() as connection:
             return [
                 DeadLetter(
                     Key(row.model, self._decoded(row.model, row.pk)), row.error, row.failed / 1000
                 )
-                for row in connection.execute(query)
+                for row in dead_letters.rows(connection, model_name)
             ]
+
+    def dead_letter_counts(self) -> dict[str, int]:
+        with self._looking() as connection:
+            return dead_letters.counts(connection)
 
     def retry(self, keys: Iterable[Key]) -> int:
         wanted = list(keys)
-        with self._transaction() as connection:
-            if wanted:
-                connection.execute(OUTBOX.insert(), self._rows(wanted, None))
         # The letters stay until the documents are in the index.
+        self.add(wanted)
         return len(wanted)
 
     def drop(self, keys: Iterable[Key]) -> int:
@@ -303,27 +326,13 @@ class SqlaOutbox:
         for key in keys:
             by_model[key.model].append(key.pk)
         with self._transaction() as connection:
-            return sum(self._forget_dead(connection, name, pks) for name, pks in by_model.items())
-
-    def _forget_dead(self, connection: Any, model_name: str, pks: Iterable[Any]) -> int:
-        wanted = [str(pk) for pk in pks]
-        done = 0
-        for start in range(0, len(wanted), ROWS_PER_STATEMENT):
-            done += connection.execute(
-                DEAD_LETTERS.delete().where(
-                    and_(
-                        DEAD_LETTERS.c.model == model_name,
-                        DEAD_LETTERS.c.pk.in_(wanted[start : start + ROWS_PER_STATEMENT]),
-                    )
-                )
-            ).rowcount
-        return done
+            return sum(dead_letters.forget(connection, name, pks) for name, pks in by_model.items())
 
     # How
 
     def _rows(self, keys: Iterable[Key], token: Optional[str]) -> list[dict[str, Any]]:
         now = _now()
-        expires = None if token is None else now + int(LEASE_SECONDS * 1000)
+        expires = None if token is None else now + int(self.lease * 1000)
         return [
             {
                 "model": key.model,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from sqlalchemy import types as sqltypes
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 
@@ -61,11 +62,36 @@ class SqlaReader:
         wanted = list(pks)
         found: dict[Any, Body] = {}
         for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
-            with self._session() as session:
-                pk = schema.pk_attribute(self.model)
-                found.update(self._bodies(session, _among(pk, part)))
+            found.update(self._readable(wanted[start : start + KEYS_PER_QUERY]))
         return found
+
+    def _readable(self, pks: list[Any]) -> dict[Any, Body]:
+        """Bodies of *pks*. An object that can't be read (a pickle that is broken, a text that is
+        none) has the error for its body, and is in nobody's way."""
+        pk = schema.pk_attribute(self.model)
+        try:
+            with self._session() as session:
+                return self._bodies(session, _among(pk, pks))
+        except Exception as error:
+            if len(pks) > 1:
+                # Halves: few are bad. A database that is down fails at the first single one.
+                middle = len(pks) // 2
+                return {**self._readable(pks[:middle]), **self._readable(pks[middle:])}
+            if isinstance(error, DBAPIError) and not self._fails_again(pks[0], error):
+                raise
+            return {pks[0]: error}
+
+    def _fails_again(self, pk: Any, error: DBAPIError) -> bool:
+        """True when the database answers, and refuses to give this object in the same words."""
+        attribute = schema.pk_attribute(self.model)
+        with self._session() as session:
+            session.query(attribute).filter(attribute == pk).all()
+        try:
+            with self._session() as session:
+                self._bodies(session, _among(attribute, [pk]))
+        except DBAPIError as again:
+            return str(again.orig) == str(error.orig) and not again.connection_invalidated
+        return False
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)

@@ -1,0 +1,71 @@
+"""What does not work right now, told once, and tried again after growing pauses with jitter."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+@dataclass
+class Trouble:
+    """One of them.
+
+    :param error: the last one.
+    :param count: how many times in a row.
+    :param until: on :func:`time.monotonic`: the next try.
+    """
+
+    error: Exception
+    count: int = 0
+    until: float = 0.0
+
+
+class Troubles:
+    """Names of what is in trouble: a model, or whatever the owner calls it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Trouble] = {}
+
+    def of(self, name: str) -> Optional[Trouble]:
+        """The trouble of *name*, None when it has none."""
+        return self._known.get(name)
+
+    def begin(self, name: str, error: Exception, with_stack: bool = False) -> None:
+        """It failed (again).
+
+        :param with_stack: the error is one that nobody expected.
+        """
+        trouble = self._known.get(name)
+        if trouble is None:
+            trouble = self._known[name] = Trouble(error)
+            # Errors of databases have the whole statement in further lines.
+            first = (str(error) or repr(error)).splitlines()[0]
+            log.warning(
+                "%s: what was changed waits and is tried again: %s",
+                name,
+                first,
+                exc_info=error if with_stack else None,
+            )
+        trouble.error = error
+        longest = min(FIRST_PAUSE_SECONDS * 2**trouble.count, LONGEST_PAUSE_SECONDS)
+        trouble.count += 1
+        # Workers that failed together must not come back together.
+        trouble.until = time.monotonic() + longest * random.uniform(0.5, 1.0)
+
+    def over(self, name: str) -> None:
+        """It works."""
+        if self._known.pop(name, None) is not None:
+            log.warning("%s: indexing works again", name)
+
+    def pause(self, name: str) -> float:
+        """Seconds until the next try; 0: now."""
+        trouble = self._known.get(name)
+        return 0.0 if trouble is None else max(0.0, trouble.until - time.monotonic())

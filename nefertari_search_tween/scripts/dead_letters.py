@@ -1,0 +1,114 @@
+"""``nefertari-search dead-letters``: documents that could not be indexed, and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import closing
+from datetime import datetime, timezone
+from typing import Any, Callable
+
+import click
+
+from nefertari_search_tween.indexing.alarm import Alarm
+from nefertari_search_tween.indexing.worker import Worker
+from nefertari_search_tween.primary.outbox import DeadLetter
+from nefertari_search_tween.scripts.common import Failure, application, chosen, common
+from nefertari_search_tween.scripts.sync import drain
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Documents that the search server refused, or that can't be rendered."""
+
+
+def _common(function: Callable[..., None]) -> Callable[..., None]:
+    """Which letters."""
+    keys = click.option(
+        "--keys", default="", help="Only these: primary keys joined by commas, quoted as in CSV."
+    )
+    return common(keys(function))
+
+
+@dead_letters.command("list")
+@_common
+def list_letters(
+    ini: str, variables: tuple[str, ...], models: str, keys: str, as_json: bool
+) -> None:
+    """Show model, key, time and error of each, the oldest first."""
+    with application(ini, variables) as search:
+        letters = _letters(search, models, keys)
+    if as_json:
+        rows = (
+            {
+                "model": each.key.model,
+                "key": each.key.pk,
+                "failed": _when(each),
+                "error": each.error,
+            }
+            for each in letters
+        )
+        click.echo(json.dumps(list(rows), indent=2))
+    else:
+        for each in letters:
+            click.echo(f"{each.key.model} {each.key.pk}  {_when(each)}  {each.error}")
+
+
+@dead_letters.command("retry")
+@_common
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+def retry_letters(
+    ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
+) -> None:
+    """Index them again: now, or by a worker when there are workers. A letter goes when its
+    document is in the index."""
+    _some(models, keys, everything)
+    with application(ini, variables) as search:
+        count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
+        if search.outbox.owned:
+            with closing(Alarm()) as alarm:
+                drain(Worker(search.indexer, alarm), as_json)
+            return
+    click.echo(json.dumps({"queued": count}) if as_json else f"{count} left to the workers")
+
+
+@dead_letters.command("drop")
+@_common
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+def drop_letters(
+    ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
+) -> None:
+    """Forget them. Their documents stay out of the index, as they are."""
+    _some(models, keys, everything)
+    with application(ini, variables) as search:
+        count = search.outbox.drop([each.key for each in _letters(search, models, keys)])
+    click.echo(json.dumps({"dropped": count}) if as_json else f"{count} dropped")
+
+
+def _some(models: str, keys: str, everything: bool) -> None:
+    if not (models or keys or everything):
+        raise click.UsageError("say which: --models, --keys, or --all")
+
+
+def _letters(search: Any, models: str, keys: str) -> list[DeadLetter]:
+    """The letters that are meant, a document's last one only.
+
+    :raises Failure: a key has none.
+    """
+    names = {mirror.name for mirror in chosen(search, models)} if models else None
+    wanted = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}
+    wanted.discard("")
+    found = {
+        each.key: each
+        for each in search.outbox.dead_letters()
+        if (names is None or each.key.model in names) and (not wanted or str(each.key.pk) in wanted)
+    }
+    missing = wanted - {str(key.pk) for key in found}
+    if missing:
+        raise Failure(f"there is no dead letter of {', '.join(sorted(missing))}")
+    return sorted(found.values(), key=lambda each: (each.failed, str(each.key)))
+
+
+def _when(letter: DeadLetter) -> str:
+    moment = datetime.fromtimestamp(letter.failed, timezone.utc)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
