@@ -75,6 +75,8 @@ class Worker:
                     look = time.monotonic()
             elif self.work():
                 idle = shortest
+                # Or the database would have to keep what it tells a worker that is busy for long.
+                self.alarm.wait(0)
             else:
                 look = time.monotonic() + min([idle, *self._pauses()])
                 idle = min(idle * 2, self.idle)
