@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 import click
-from pyramid.paster import bootstrap
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,20 +24,18 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nefertari_search_tween.exceptions import BackendError, SearchError
+from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk import Written
 from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
-
-EXIT_PROBLEM = 1
-EXIT_FAILURE = 2
-
-
-class Failure(click.ClickException):
-    """Ends the program with one line."""
-
-    exit_code = EXIT_FAILURE
+from nefertari_search_tween.scripts.common import (
+    EXIT_FAILURE,
+    EXIT_PROBLEM,
+    application,
+    chosen,
+    common,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,49 +48,36 @@ def cli() -> None:
     """
 
 
-def _common(function: Callable[..., None]) -> Callable[..., None]:
-    """Arguments and options that every command has."""
-    for decorate in (
-        click.argument("variables", nargs=-1, metavar="[key=value ...]"),
-        click.argument("ini"),
-        click.option("--models", default="", help="Only these models: names joined by commas."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
-    ):
-        function = decorate(function)
-    return function
-
-
 @cli.command()
-@_common
+@common
 def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the objects that are missing from the indices; build indices that are not there."""
-    with _application(ini, variables) as search, _shown(as_json) as progress:
+    with application(ini, variables) as search, _shown(as_json) as progress:
         done = {
             mirror.name: index_missing(
                 search.mirrors, mirror, search.settings.chunk_size, search.outbox.number, progress
             )
-            for mirror in _chosen(search, models)
+            for mirror in chosen(search, models)
         }
     _report(done, as_json)
 
 
 @cli.command("rebuild")
-@_common
+@common
 def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Build new indices from the database and swap them in; searches go on meanwhile."""
-    with _application(ini, variables) as search, _shown(as_json) as progress:
-        chosen = _chosen(search, models)
-        done = rebuild(search.mirrors, chosen, search.settings.chunk_size, progress)
+    with application(ini, variables) as search, _shown(as_json) as progress:
+        done = rebuild(search.mirrors, chosen(search, models), search.settings.chunk_size, progress)
     _report(done, as_json)
 
 
 @cli.command()
-@_common
+@common
 def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show each mirror: where its index is, its documents and the database's, what is wrong."""
-    with _application(ini, variables) as search:
+    with application(ini, variables) as search:
         where = search.settings.where
-        rows = [_status(search, mirror) for mirror in _chosen(search, models)]
+        rows = [_status(search, mirror) for mirror in chosen(search, models)]
     if as_json:
         shown = {row["model"]: {**row, "backend": where} for row in rows}
         click.echo(json.dumps(shown, indent=2))
@@ -110,12 +94,12 @@ def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> 
 
 
 @cli.command("mapping")
-@_common
+@common
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show the mappings that the models give, and where the indices differ from them."""
-    with _application(ini, variables) as search:
+    with application(ini, variables) as search:
         shown: dict[str, Any] = {}
-        for mirror in _chosen(search, models):
+        for mirror in chosen(search, models):
             found = search.mirrors.backend.get_mapping(mirror.alias)
             lines = ["not built"] if found is None else difference(mirror.mapping, found)
             shown[mirror.name] = {"mapping": mirror.mapping, "difference": lines}
@@ -155,47 +139,6 @@ def _status(search: Any, mirror: Mirror) -> dict[str, Any]:
         "refused": refused,
         "state": state,
     }
-
-
-@contextmanager
-def _application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
-    """The search of the application that *ini* describes.
-
-    A failure ends the program with one line that says what.
-    """
-    options = {}
-    for each in variables:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise click.UsageError(f"'{each}' is not of the form key=value")
-        options[name] = value
-    environment: dict[str, Any] = {}
-    try:
-        environment = bootstrap(ini, options=options)
-        registry = environment["registry"]
-        search = getattr(registry, "nefertari_search", None)
-        if search is None:
-            raise Failure(
-                f"{ini} does not switch nefertari_search_tween on "
-                "(pyramid.includes = nefertari_search_tween)"
-            )
-        yield search
-    except (SearchError, OSError, LookupError) as error:
-        raise Failure(str(error)) from error
-    finally:
-        if environment:
-            environment["closer"]()
-
-
-def _chosen(search: Any, models: str) -> list[Mirror]:
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    unknown = [name for name in names if name not in search.mirrors]
-    if unknown:
-        raise click.UsageError(
-            f"no mirror of {', '.join(unknown)}; there are: "
-            + ", ".join(mirror.name for mirror in search.mirrors)
-        )
-    return [mirror for mirror in search.mirrors if not names or mirror.name in names]
 
 
 @contextmanager

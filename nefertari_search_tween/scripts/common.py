@@ -1,0 +1,79 @@
+"""What every command needs: the application, the chosen mirrors, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Callable
+
+import click
+from pyramid.paster import bootstrap
+
+from nefertari_search_tween.exceptions import SearchError
+from nefertari_search_tween.mirror.registry import Mirror
+
+EXIT_PROBLEM = 1
+EXIT_FAILURE = 2
+
+
+class Failure(click.ClickException):
+    """Ends the program with one line."""
+
+    exit_code = EXIT_FAILURE
+
+
+def common(function: Callable[..., None]) -> Callable[..., None]:
+    """Arguments and options that every command has."""
+    for decorate in (
+        click.argument("variables", nargs=-1, metavar="[key=value ...]"),
+        click.argument("ini"),
+        click.option("--models", default="", help="Only these models: names joined by commas."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@contextmanager
+def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
+    """The search of the application that *ini* describes.
+
+    A failure ends the program with one line that says what.
+    """
+    options = {}
+    for each in variables:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(f"'{each}' is not of the form key=value")
+        options[name] = value
+    environment: dict[str, Any] = {}
+    try:
+        environment = bootstrap(ini, options=options)
+        registry = environment["registry"]
+        search = getattr(registry, "nefertari_search", None)
+        if search is None:
+            raise Failure(
+                f"{ini} does not switch nefertari_search_tween on "
+                "(pyramid.includes = nefertari_search_tween)"
+            )
+        yield search
+    except (SearchError, OSError, LookupError) as error:
+        raise Failure(str(error)) from error
+    finally:
+        if environment:
+            environment["closer"]()
+
+
+def chosen(search: Any, models: str) -> list[Mirror]:
+    """The mirrors that *models* (names joined by commas) names; all when it is empty.
+
+    :raises click.UsageError: there is no such mirror.
+    """
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    unknown = [name for name in names if name not in search.mirrors]
+    if unknown:
+        raise click.UsageError(
+            f"no mirror of {', '.join(unknown)}; there are: "
+            + ", ".join(mirror.name for mirror in search.mirrors)
+        )
+    return [mirror for mirror in search.mirrors if not names or mirror.name in names]
