@@ -24,11 +24,13 @@ class Written:
     :param settled: documents that the index holds, or holds newer.
     :param errors: document id -> error, of those in whose place a stub stands.
     :param target_missing: some were not written because their index is gone.
+    :param resumed: of a rebuild: documents that one before it, which was cut off, had written.
     """
 
     settled: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     target_missing: bool = False
+    resumed: Optional[int] = None
 
     @property
     def refused(self) -> int:

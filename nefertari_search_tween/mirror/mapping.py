@@ -68,7 +68,12 @@ def index_mapping(document_cls: type[BaseDocument]) -> dict[str, Any]:
 
 def fingerprint(mapping: dict[str, Any]) -> str:
     """SHA-256 over the mapping and the document format; equal means same documents."""
-    text = json.dumps([FORMAT, mapping], sort_keys=True, separators=(",", ":"))
+    return digest([FORMAT, mapping])
+
+
+def digest(value: Any) -> str:
+    """SHA-256 over *value* as JSON, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -11,9 +11,14 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.exceptions import BackendError, BackendRejected, SearchUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendRejected,
+    ConfigurationError,
+    SearchUnavailable,
+)
 from nefertari_search_tween.mirror.health import Breaker
-from nefertari_search_tween.mirror.mapping import index_mapping
+from nefertari_search_tween.mirror.mapping import digest, index_mapping
 from nefertari_search_tween.primary.base import Reader
 
 log = logging.getLogger(__name__)
@@ -152,6 +157,7 @@ class Mirrors:
         mirror = Mirror(
             model, document_cls, reader, self.alias_of(model.__name__), self.backend, self.breaker
         )
+        mirror.mapping["_meta"]["settings"] = digest(self.index_settings)
         self._by_name[mirror.name] = mirror
         return mirror
 
@@ -184,44 +190,78 @@ class Mirrors:
             if pattern.match(name)
         }
 
-    def create_next(self, mirror: Mirror, live: bool = False) -> str:
-        """Create the next index of *mirror*; gives its name.
+    def next_name(self, mirror: Mirror, used: str = "") -> str:
+        """Name of the next index of *mirror*.
+
+        :param used: a name that was given before, whether or not its index is still there. No
+            name is given twice: what somebody may still send to an index of old must not
+            arrive in another one.
+        """
+        numbers = [int(name[-6:]) for name in (*self.concrete(mirror), used) if name]
+        return f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
+
+    def create(self, mirror: Mirror, name: str, live: bool = False) -> None:
+        """Create the index *name* of *mirror*.
 
         :param live: make it the one that is searched.
         """
-        numbers = [int(name[-6:]) for name in self.concrete(mirror)]
-        name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
         self.backend.create_index(name, mirror.mapping, self.index_settings, aliases)
-        return name
 
-    def prepare(self) -> None:
-        """At start: make indices of empty tables, look at the others, warn of what is missing.
+    def made_as_today(self, mirror: Mirror, name: str) -> bool:
+        """True when the index *name* was created with the mapping and the settings of today."""
+        mapping = self.backend.get_mapping(name)
+        return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
+
+    def restore_setting(self, index: str, name: str) -> None:
+        """Give *index* the value of the setting ``index.NAME`` that it was created with."""
+        settings = self.index_settings
+        # Three spellings that a server takes.
+        levels = settings.get("index")
+        value = levels.get(name) if isinstance(levels, dict) else None
+        value = settings.get(f"index.{name}", settings.get(name, value))
+        self.backend.put_settings(index, {f"index.{name}": value})
+
+    def prepare(self, schema: str = "create") -> None:
+        """At start: look at the indices.
 
         A backend that does not answer is no error: the application starts and reads from the
         primary.
+
+        :param schema: "create": make indices of empty tables, warn of what else is missing;
+            "validate": make none; "none": do not look.
+        :raises ConfigurationError: "validate", and an index is missing or of another schema.
         """
-        for mirror in self:
-            try:
+        if schema == "none":
+            return
+        problems = []
+        try:
+            for mirror in self:
                 if mirror.check():
                     continue
-                if mirror.problem == "not-built" and self._empty(mirror):
+                if schema == "create" and mirror.problem == "not-built" and self._empty(mirror):
                     self._create_empty(mirror)
                     continue
-            except BackendError as error:
-                self.breaker.failed()
-                log.warning("mirrors could not be looked at: %s", error)
-                return
+                problem = "not built" if mirror.problem == "not-built" else "of another schema"
+                problems.append(f"the search index of {mirror.name} is {problem}")
+        except BackendError as error:
+            self.breaker.failed()
+            log.warning("mirrors could not be looked at: %s", error)
+        if problems and schema == "validate":
+            raise ConfigurationError(
+                f"nefertari_search.schema = validate: {', '.join(problems)}: "
+                "run `nefertari-search rebuild`"
+            )
+        for problem in problems:
             log.warning(
-                "the search index of %s is %s: run `nefertari-search rebuild`; until then its "
-                "collections are read from the primary",
-                mirror.name,
-                "not built" if mirror.problem == "not-built" else "of another schema",
+                "%s: run `nefertari-search rebuild`; until then its collections are read from "
+                "the primary",
+                problem,
             )
 
     def _create_empty(self, mirror: Mirror) -> None:
         try:
-            self.create_next(mirror, live=True)
+            self.create(mirror, self.next_name(mirror), live=True)
         except BackendRejected:
             # Another process that starts at the same time was faster.
             if self.backend.get_mapping(mirror.alias) is None:

@@ -12,6 +12,7 @@ from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, RE
 
 # Elasticsearch takes ids of up to 512 bytes.
 MAX_ID_BYTES = 512
+DIGEST = "sha256:"
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -22,7 +23,7 @@ def document_id(pk: Any) -> str:
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) <= MAX_ID_BYTES:
         return text
-    return "sha256:" + hashlib.sha256(encoded).hexdigest()
+    return DIGEST + hashlib.sha256(encoded).hexdigest()
 
 
 def is_json(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Callable
 import click
 from pyramid.paster import bootstrap
 
+from nefertari_search_tween.application import validates
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
 
@@ -47,6 +48,8 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
             raise click.UsageError(f"'{each}' is not of the form key=value")
         options[name] = value
     environment: dict[str, Any] = {}
+    # What an index must be like is this command's to say, or to mend.
+    token = validates.set(False)
     try:
         environment = bootstrap(ini, options=options)
         registry = environment["registry"]
@@ -60,6 +63,7 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
     except (SearchError, OSError, LookupError) as error:
         raise Failure(str(error)) from error
     finally:
+        validates.reset(token)
         if environment:
             environment["closer"]()
 

@@ -78,6 +78,27 @@ class SqlaReader:
             yield list(rows.items())
             after = next(reversed(rows))
 
+    def existing(self, pks: Iterable[Any]) -> set[Any]:
+        wanted = list(pks)
+        pk = schema.pk_attribute(self.model)
+        found: set[Any] = set()
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            with self._session() as session:
+                found.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
+        return found
+
+    def key(self, text: str) -> Any:
+        if not schema.has_integer_pk(self.model):
+            if "\0" in text:
+                raise ValueError("no database keeps a null character in a key")
+            return text
+        number = int(text)
+        # Also "+1" and "01" are numbers, but no key is written like that.
+        if str(number) != text or not -(2**63) <= number < 2**63:
+            raise ValueError(f"{text} is no key")
+        return number
+
     def count(self) -> int:
         with self._session() as session:
             return int(session.query(schema.pk_attribute(self.model)).count())
