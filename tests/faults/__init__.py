@@ -1,0 +1,1 @@
+"""Fault campaigns: programs that run for minutes, each with a short version in the suite."""
