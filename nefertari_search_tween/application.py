@@ -103,6 +103,8 @@ class Search:
                 for model in chosen
             },
             state=self.outbox.state,
+            mark=self.outbox.mark,
+            passed=self.outbox.passed,
             dirty=self._dirty,
             query_class=Query,
             rows=FieldsQuerySet,
