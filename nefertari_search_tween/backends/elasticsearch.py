@@ -137,7 +137,7 @@ class ElasticsearchBackend:
                 continue
             with _translated():
                 answer = client.perform_request(
-                    "POST", "/_bulk", headers=NDJSON_HEADERS, body=rest.bulk_body(chunk)
+                    "POST", rest.BULK_PATH, headers=NDJSON_HEADERS, body=rest.bulk_body(chunk)
                 ).body
             yield from rest.outcomes(chunk, answer)
 

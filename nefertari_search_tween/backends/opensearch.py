@@ -132,7 +132,7 @@ class OpenSearchBackend:
                 yield refused
                 continue
             answer = self._ask(
-                "POST", "/_bulk", rest.bulk_body(chunk), seconds, headers=NDJSON_HEADERS
+                "POST", rest.BULK_PATH, rest.bulk_body(chunk), seconds, headers=NDJSON_HEADERS
             )
             yield from rest.outcomes(chunk, answer)
 

@@ -69,10 +69,9 @@ class SqlaReader:
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)
-        size = min(chunk, KEYS_PER_QUERY)
         while True:
             with self._session() as session:
-                rows = self._bodies(session, _behind(pk, after, size))
+                rows = self._bodies(session, _behind(pk, after, chunk))
             if not rows:
                 return
             yield list(rows.items())
@@ -147,7 +146,9 @@ class SqlaReader:
         width = len(names)
         records: dict[Any, Record] = {}
         exact: dict[Any, Record] = {}
-        for row in narrow(session.query(*attributes)).all():
+        # The statement, not the query: an ORM row costs more than the rest of its document.
+        statement = narrow(session.query(*attributes)).statement
+        for row in session.execute(statement).fetchall():
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
             if floats:
