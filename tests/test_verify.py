@@ -15,6 +15,7 @@ import pytest
 import transaction
 
 from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.indexing import bulk
 from nefertari_search_tween.indexing import verify as verifying
 from nefertari_search_tween.indexing.repair import Unbeatable, repair
 from nefertari_search_tween.indexing.verify import Differences, examine, same_json, verify
@@ -215,6 +216,20 @@ def test_what_was_refused_is_told_apart(search, models):
     assert verified(search, "Item") == Differences(compared=2, refused=[1])
     left = repaired(search, "Item")
     assert (left.refused, left.clean) == ([1], False)
+
+
+def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, models):
+    long = "z" * 600
+    add(models.Keeper(code=long, name="x"))
+    mirror = search.mirrors.get("Keeper")
+    ((index, _),) = search.mirrors.concrete(mirror).items()
+    body = json.dumps({"_pk": long, "name": {"a text": "is no object"}}).encode()
+    number = search.outbox.number("Keeper")
+    refused = bulk.write(mirror, [Action(write_alias(index), document_id(long), number, body)], 1)
+    assert refused.refused == 1
+
+    assert verified(search, "Keeper") == Differences(compared=1, refused=[long])
+    assert repaired(search, "Keeper") == Differences()
 
 
 def test_a_document_of_an_object_that_can_not_be_rendered_any_more_is_stale(search, models, sql):

@@ -65,13 +65,19 @@ def write(
                     action.id,
                     outcome.error,
                 )
-                stub = Serializer.stub(action.id, outcome.error)
+                stub = Serializer.stub(_pk_of(action), outcome.error)
                 refused.append(Action(action.index, action.id, action.version, stub))
                 result.errors[action.id] = json.dumps(outcome.error, default=str)
         for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
             if not outcome.settled:
                 raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
     return result
+
+
+def _pk_of(action: Action) -> str:
+    """The key of a document that was refused: its id is a digest of a long one."""
+    document = json.loads(action.body or b"{}")
+    return str(document.get("_pk", action.id))
 
 
 def _outcomes(
