@@ -1,9 +1,13 @@
-"""Fill the tables of the flights: ``load(url, rows)``; and an ini file for the application."""
+"""Fill the tables of the flights: ``load(url, rows)``; and an ini file for the application.
+
+``python -m tests.flights.load INI ROWS [key=value ...]`` makes the tables, too.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 import zipfile
 from datetime import datetime
 from importlib.util import find_spec
@@ -23,6 +27,9 @@ backend = elasticsearch
 elasticsearch_hosts = unset
 index_name = flights
 database = unset
+chunk_size = 1000
+schema = create
+settings_file =
 
 [app:main]
 use = call:tests.flights:main
@@ -33,7 +40,9 @@ get sqlalchemy.url = database
 get nefertari_search.backend = backend
 get elasticsearch.hosts = elasticsearch_hosts
 get elasticsearch.index_name = index_name
-elasticsearch.chunk_size = 1000
+get elasticsearch.chunk_size = chunk_size
+get elasticsearch.index.settings_file = settings_file
+get nefertari_search.schema = schema
 
 [server:main]
 use = egg:waitress#main
@@ -55,10 +64,8 @@ def folder() -> Path:
 
 def flights():
     """The rows of flights.csv.zip, as dicts of texts."""
-    with (
-        zipfile.ZipFile(folder() / "flights.csv.zip") as archive,
-        archive.open(archive.namelist()[0]) as file,
-    ):
+    with zipfile.ZipFile(folder() / "flights.csv.zip") as archive:
+        file = archive.open(archive.namelist()[0])
         yield from csv.DictReader(io.TextIOWrapper(file, "utf-8"))
 
 
@@ -97,3 +104,15 @@ def load(url: str, rows: int = TOTAL) -> None:
             batch = [{"id": number, **values(row, table)} for number, row in part]
             connection.execute(table.insert(), batch)
     engine.dispose()
+
+
+def main(ini: str, rows: str, *variables: str) -> None:
+    from pyramid.paster import bootstrap
+
+    options = dict(each.split("=", 1) for each in variables)
+    bootstrap(ini, options=options)
+    load(options["database"], int(rows))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -74,15 +74,17 @@ class SqlaRebuilds:
         self._own(build, {})
 
     def release(self, build: Build) -> None:
+        # One that had not begun leaves nothing to go on with.
+        self._delete(build, REBUILDS.c.index_name == "")
         self._update(build.model, REBUILDS.c.token == build.token, {"heartbeat": 0})
 
     def finish(self, build: Build) -> None:
+        self._delete(build, True)
+
+    def _delete(self, build: Build, condition: Any) -> None:
+        own = and_(REBUILDS.c.model == build.model, REBUILDS.c.token == build.token)
         with self.engine().begin() as connection:
-            connection.execute(
-                REBUILDS.delete().where(
-                    and_(REBUILDS.c.model == build.model, REBUILDS.c.token == build.token)
-                )
-            )
+            connection.execute(REBUILDS.delete().where(and_(own, condition)))
 
     def _own(self, build: Build, values: dict[str, Any]) -> None:
         values = {**values, "heartbeat": _now()}
