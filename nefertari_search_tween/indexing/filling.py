@@ -14,7 +14,7 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.primary.base import Body
 
 # Bulks on their way at a time; memory holds one chunk more than that.
-SENDERS = 2
+SENDERS = 4
 # What was read longer ago is read again before it is written. A server forgets what was deleted
 # after index.gc_deletes: written later, a document would come back (see indexing/rebuild.py).
 FRESH_SECONDS = 60.0

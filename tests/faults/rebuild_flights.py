@@ -19,10 +19,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.flights.load import INI, TOTAL
+from tests.flights.load import INI, TOTAL, flights
 from tests.servers import ElasticsearchServer, PostgresServer, Pserve
 from tests.servers.base import wait_until
 
@@ -89,9 +90,7 @@ class Campaign:
         name = f"{self.variables['index_name']}-floor"
         mapping = search.mirrors.get("Flight").mapping
         search.backend.create_index(name, mapping, {"index.refresh_interval": "-1"}, [])
-        path = self.database.partition(":///")[2].partition("?")[0]
-        rows = sqlite3.connect(path, check_same_thread=False)
-        rows.row_factory = sqlite3.Row
+        rows = self.rows_of_sqlite()
 
         def actions():
             for row in rows.execute("SELECT * FROM flights"):
@@ -103,6 +102,22 @@ class Campaign:
         took = time.monotonic() - began
         search.backend.delete_index(name)
         return count / took
+
+    def rows_of_sqlite(self) -> sqlite3.Connection:
+        """The flights in SQLite, whatever database the application has them in."""
+        if self.database.startswith("sqlite"):
+            path = self.database.partition(":///")[2].partition("?")[0]
+            rows = sqlite3.connect(path, check_same_thread=False)
+        else:
+            rows = sqlite3.connect(":memory:", check_same_thread=False)
+            numbered = enumerate(islice(flights(), self.rows), 1)
+            copies = ({"id": number, **row} for number, row in numbered)
+            first = next(copies)
+            rows.execute(f"CREATE TABLE flights ({', '.join(first)})")
+            marks = ", ".join(f":{name}" for name in first)
+            rows.executemany(f"INSERT INTO flights VALUES ({marks})", [first, *copies])
+        rows.row_factory = sqlite3.Row
+        return rows
 
     # The application, in others
 
@@ -128,12 +143,13 @@ class Campaign:
         """Gives what went wrong, a line each."""
         search = self.prepare()
         try:
-            alone = self.rebuild_alone(search)
-            line = f"{self.rows} flights, rebuilt at {alone:.0f} documents/s"
-            if self.database.startswith("sqlite"):
-                floor = self.floor(search)
-                line += f", {alone / floor:.2f} of the floor ({floor:.0f})"
-            self.tell(line)
+            # The better of two, taken in turns: others may use the machine, too.
+            measured = [(self.rebuild_alone(search), self.floor(search)) for _ in range(2)]
+            alone, floor = map(max, zip(*measured))
+            self.tell(
+                f"{self.rows} flights, rebuilt at {alone:.0f} documents/s, "
+                f"{alone / floor:.2f} of the floor ({floor:.0f})"
+            )
             return self.disturbed(search)
         finally:
             self.clean_up(search)
