@@ -53,7 +53,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
     In this order: settings, mirrors of the models, hooks of the primary, subscribers, routes.
 
-    :raises ConfigurationError: a bad setting.
+    :raises ConfigurationError: a bad setting; indices that are not as the settings ask for.
     """
     search = Search(registry)
     search.install()
@@ -63,5 +63,5 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     with_us.add_subscriber(route, BeforeTraversal)
     with_us.add_exception_view(http_error_view, context=SearchError)
     with_us.commit()
-    search.mirrors.prepare()
+    search.prepare()
     return make_tween(handler, search.router, search.watch)

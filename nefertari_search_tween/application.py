@@ -7,6 +7,7 @@ both sides, reading (``search``) and writing (``indexing``).
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import Any, Optional
 
 from pyramid.settings import aslist
@@ -29,6 +30,9 @@ from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: False where an application is made by the command that will build its indices.
+validates: ContextVar[bool] = ContextVar("validates", default=True)
+
 
 class Search:
     """Everything of one application; ``registry.nefertari_search``.
@@ -46,6 +50,7 @@ class Search:
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
         from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
         from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
+        from nefertari_search_tween.primary.sqla.rebuilds import SqlaRebuilds
         from nefertari_search_tween.primary.sqla.relations import Relations
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
@@ -103,6 +108,9 @@ class Search:
             lambda: engine_of_outbox,
             owned=self.settings.sync == "inline",
         )
+        self.rebuilds = SqlaRebuilds(
+            {model.__name__: model for model in chosen}, lambda: engine_of_outbox
+        )
         self.indexer = Indexer(
             self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
         )
@@ -123,6 +131,8 @@ class Search:
                 for model in chosen
             },
             state=self.outbox.state,
+            mark=self.outbox.mark,
+            passed=self.outbox.passed,
             dirty=self._dirty,
             query_class=Query,
             rows=FieldsQuerySet,
@@ -181,6 +191,16 @@ class Search:
         # The raw client, for applications that use it; an embedded backend has none.
         ES.api = getattr(self.backend, "client", None)
         ES.current = self
+
+    def prepare(self) -> None:
+        """Look at the indices, as ``nefertari_search.schema`` says.
+
+        :raises ConfigurationError: it says that they must be there, and they are not.
+        """
+        schema = self.settings.schema
+        if schema == "validate" and not validates.get():
+            schema = "none"
+        self.mirrors.prepare(schema)
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""

@@ -114,6 +114,13 @@ SETTINGS: tuple[Setting, ...] = (
         "processes of nefertari-search sync --follow.",
     ),
     Setting(
+        PREFIX + "schema",
+        _one_of("create", "validate", "none"),
+        "create",
+        "At start. create: make indices of empty tables, warn of others that are missing or of "
+        "another schema; validate: make none, and do not start without them; none: do not look.",
+    ),
+    Setting(
         PREFIX + "consistency",
         _one_of("read_your_writes", "eventual"),
         "read_your_writes",
@@ -290,6 +297,7 @@ class Settings:
     default: str
     models: tuple[str, ...]
     sync: str
+    schema: str
     consistency: str
     fallback: bool
     timeout: float

@@ -198,7 +198,8 @@ def test_rebuild_prints_one_json_object_for_machines(run):
     rows = json.loads(run("status", "--json", "--models", "Genre").stdout)
 
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"Genre": {"indexed": rows["Genre"]["rows"], "refused": 0}}
+    indexed = rows["Genre"]["rows"]
+    assert json.loads(done.stdout) == {"Genre": {"indexed": indexed, "refused": 0, "resumed": 0}}
 
 
 def test_a_second_rebuild_replaces_the_first(run, server, index_prefix):
@@ -359,14 +360,14 @@ def test_an_index_of_another_schema_is_not_read_until_it_is_rebuilt(
 # Wrong usage, and faults
 
 
-@pytest.mark.parametrize("command", ["index", "rebuild", "status", "mapping"])
+@pytest.mark.parametrize("command", ["index", "rebuild", "status", "mapping", "verify", "repair"])
 def test_an_unknown_model_is_refused_with_the_known_ones(run, command):
     done = run(command, "--models", "Genre,Nobody")
 
     one_line(done, "Nobody", *MODELS)
 
 
-@pytest.mark.parametrize("command", ["index", "rebuild", "status", "mapping"])
+@pytest.mark.parametrize("command", ["index", "rebuild", "status", "mapping", "verify", "repair"])
 def test_a_server_that_does_not_answer_ends_the_program_with_one_line(run, command):
     done = run(command, elasticsearch_hosts=f"127.0.0.1:{free_port()}")
 
@@ -416,7 +417,8 @@ def test_help_names_the_commands(option):
     done = python("-m", "nefertari_search_tween.scripts.main", option)
 
     assert done.returncode == 0
-    for command in ("index", "rebuild", "status", "mapping", "sync", "dead-letters"):
+    commands = ("index", "rebuild", "status", "mapping", "sync", "dead-letters", "verify", "repair")
+    for command in commands:
         assert f"\n  {command} " in done.stdout
 
 

@@ -24,6 +24,7 @@ BAD = [
     ("nefertari_search.default", "database"),
     ("nefertari_search.default", "Mirror"),
     ("nefertari_search.sync", "later"),
+    ("nefertari_search.schema", "update"),
     ("nefertari_search.consistency", "strong"),
     ("nefertari_search.fallback", "perhaps"),
     ("nefertari_search.timeout", "soon"),

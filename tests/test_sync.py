@@ -1494,3 +1494,25 @@ def test_random_changes_leave_mirror_and_primary_equal(app):
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
+    """Where writes never pause, something always waits."""
+    search = search_of(app)
+    with transaction.manager:
+        models.Tag(id=1, name="before").save()
+    search.outbox.add([Key("Tag", 1)])
+
+    def go_on():
+        # At no moment is there nothing that waits.
+        search.outbox.add([Key("Tag", 2)])
+        search.indexer.process(search.outbox.claim("Tag", 1))
+
+    later = threading.Timer(0.3, go_on)
+    later.start()
+    try:
+        assert found(app, "tags", name="before") == [1]
+        assert search.outbox.waiting("Tag") == 1
+    finally:
+        later.join()
+        search.indexer.drain()

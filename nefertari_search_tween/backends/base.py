@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 # Bytes of one bulk: a request well under http.max_content_length (100 MB), a short transaction.
 BULK_BYTES = 10 * 1024 * 1024
+_CURRENT = re.compile(r"current version \[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,15 @@ class Outcome:
     def settled(self) -> bool:
         """True when nothing is left to do: applied, superseded, or already gone."""
         return self.error is None or self.status == 409
+
+    @property
+    def conflict(self) -> Optional[int]:
+        """The version that the index holds, when it is newer than the action's; else None."""
+        if self.status != 409:
+            return None
+        found = _CURRENT.search(str(self.error))
+        # Every server says it; one that did not would still be known to hold a newer one.
+        return int(found[1]) if found else self.action.version + 1
 
     @property
     def target_missing(self) -> bool:

@@ -20,6 +20,9 @@ POINT_IN_TIME_KEEP_ALIVE = "5m"
 # A server reads no request longer than this by default, and hangs up in the middle of it.
 MAX_BYTES = 100 * 1024 * 1024
 _HEADER_BYTES = 4096
+# Of the answer to a bulk, what is looked at: the rest would be most of it.
+BULK_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error"
+_text = json.encoder.encode_basestring_ascii
 # How servers say that a query is too large, in their several releases.
 _TOO_MANY = ("too_many_clauses", "too_many_nested_clauses", "maxClauseCount")
 
@@ -123,19 +126,16 @@ def bulk_body(chunk: list[Action]) -> bytes:
     """The newline-delimited JSON of one bulk request."""
     lines: list[bytes] = []
     for action in chunk:
-        header: dict[str, Any] = {
-            "_index": action.index,
-            "_id": action.id,
-            "version": action.version,
-            "version_type": "external_gte",
-        }
+        header = (
+            f'"_index":{_text(action.index)},"_id":{_text(action.id)},'
+            f'"version":{action.version:d},"version_type":"external_gte"'
+        )
         if action.body is None:
             # A delete can't ask for require_alias. In an index that went away this very moment
             # it would create one, unless the name is none for an index: upper-case letters.
-            lines.append(json.dumps({"delete": header}).encode())
+            lines.append(f'{{"delete":{{{header}}}}}'.encode())
         else:
-            header["require_alias"] = True
-            lines.append(json.dumps({"index": header}).encode())
+            lines.append(f'{{"index":{{{header},"require_alias":true}}}}'.encode())
             # Line ends are no part of any value in JSON, and would end the document here.
             lines.append(action.body.replace(b"\n", b" "))
     return b"\n".join([*lines, b""])

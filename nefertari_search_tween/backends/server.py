@@ -149,7 +149,9 @@ class ServerBackend:
             if refused is not None:
                 yield refused
                 continue
-            answer = self._ask("POST", "/_bulk", rest.bulk_body(chunk), seconds, headers=NDJSON)
+            answer = self._ask(
+                "POST", rest.BULK_PATH, rest.bulk_body(chunk), seconds, headers=NDJSON
+            )
             for outcome in rest.outcomes(chunk, answer):
                 if outcome.status in (401, 403):
                     # Not the document's fault: it is to be written when the user may.

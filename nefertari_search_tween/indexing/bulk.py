@@ -24,11 +24,13 @@ class Written:
     :param settled: documents that the index holds, or holds newer.
     :param errors: document id -> error, of those in whose place a stub stands.
     :param target_missing: some were not written because their index is gone.
+    :param resumed: of a rebuild: documents that one before it, which was cut off, had written.
     """
 
     settled: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     target_missing: bool = False
+    resumed: Optional[int] = None
 
     @property
     def refused(self) -> int:
@@ -57,7 +59,7 @@ def write(
             elif outcome.overloaded:
                 raise BackendError(f"the backend is overloaded: {outcome.error}")
             else:
-                stub = Serializer.stub(action.id, outcome.error)
+                stub = Serializer.stub(_pk_of(action), outcome.error)
                 refused.append(Action(action.index, action.id, action.version, stub))
                 result.errors[action.id] = json.dumps(outcome.error, default=str)
         for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
@@ -71,6 +73,12 @@ def write(
                 result.errors[outcome.action.id],
             )
     return result
+
+
+def _pk_of(action: Action) -> str:
+    """The key of a document that was refused: its id is a digest of a long one."""
+    document = json.loads(action.body or b"{}")
+    return str(document.get("_pk", action.id))
 
 
 def _outcomes(

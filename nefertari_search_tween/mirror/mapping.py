@@ -88,8 +88,12 @@ def fingerprint(mapping: dict[str, Any], analysis: dict[str, Any]) -> str:
 
     :param analysis: the definitions of analyzers that are used.
     """
-    schema = [FORMAT, mapping, analysis] if analysis else [FORMAT, mapping]
-    text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+    return digest([FORMAT, mapping, analysis] if analysis else [FORMAT, mapping])
+
+
+def digest(value: Any) -> str:
+    """SHA-256 over *value* as JSON, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.mirror.health import Breaker
-from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
+from nefertari_search_tween.mirror.mapping import analyzers, digest, index_mapping
 from nefertari_search_tween.primary.base import Reader
 
 log = logging.getLogger(__name__)
@@ -184,6 +184,7 @@ class Mirrors:
             self.breaker,
             {**self.index_settings, **self.own_settings.get(model.__name__, {})},
         )
+        mirror.mapping["_meta"]["settings"] = digest(mirror.settings)
         self._by_name[mirror.name] = mirror
         return mirror
 
@@ -216,16 +217,24 @@ class Mirrors:
             if pattern.match(name)
         }
 
-    def create_next(self, mirror: Mirror, live: bool = False) -> str:
-        """Create the next index of *mirror*; gives its name.
+    def next_name(self, mirror: Mirror, used: str = "") -> str:
+        """Name of the next index of *mirror*.
+
+        :param used: a name that was given before, whether or not its index is still there. No
+            name is given twice: what somebody may still send to an index of old must not
+            arrive in another one.
+        """
+        numbers = [int(name[-6:]) for name in (*self.concrete(mirror), used) if name]
+        return f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
+
+    def create(self, mirror: Mirror, name: str, live: bool = False) -> None:
+        """Create the index *name* of *mirror*.
 
         :param live: make it the one that is searched.
         :raises ConfigurationError: the backend does not know its analyzers, or refuses its
             settings.
         """
         self.check_analyzers(mirror)
-        numbers = [int(name[-6:]) for name in self.concrete(mirror)]
-        name = f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
         try:
             self.backend.create_index(name, mirror.mapping, mirror.settings, aliases)
@@ -237,7 +246,6 @@ class Mirrors:
                 f"{self.backend.name} refuses to make the index of {mirror.name} (with settings "
                 f"from {files}): {error.reason}"
             ) from error
-        return name
 
     def check_analyzers(self, mirror: Mirror) -> None:
         """Return when the backend has all analyzers of *mirror*.
@@ -258,21 +266,36 @@ class Mirrors:
         own = self.own_settings.get(mirror.name)
         return [path for path in (self.path, getattr(own, "path", "")) if path]
 
-    def prepare(self) -> None:
-        """At start: make indices of empty tables, look at the others, warn of what is missing.
+    def made_as_today(self, mirror: Mirror, name: str) -> bool:
+        """True when the index *name* was created with the mapping and the settings of today."""
+        mapping = self.backend.get_mapping(name)
+        return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
+
+    def restore_setting(self, mirror: Mirror, index: str, name: str) -> None:
+        """Give *index* of *mirror* the value of a setting that it was created with."""
+        self.backend.put_settings(index, {name: mirror.settings.get(name)})
+
+    def prepare(self, schema: str = "create") -> None:
+        """At start: look at the indices.
 
         A backend that does not answer is no error: the application starts and reads from the
         primary. One that refuses the credentials, or that can't be trusted, will do so until a
         setting is changed.
 
-        :raises ConfigurationError: credentials or certificates are wrong.
+        :param schema: "create": make indices of empty tables, warn of what else is missing;
+            "validate": make none; "none": do not look.
+        :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
+            index is missing or of another schema.
         """
+        if schema == "none":
+            return
+        problems = []
         for mirror in self:
             try:
                 self.check_analyzers(mirror)
                 if mirror.check():
                     continue
-                if mirror.problem == "not-built" and self._empty(mirror):
+                if schema == "create" and mirror.problem == "not-built" and self._empty(mirror):
                     self._create_empty(mirror)
                     continue
             except BackendUntrusted as error:
@@ -288,17 +311,24 @@ class Mirrors:
             except BackendError as error:
                 self.breaker.failed()
                 log.warning("mirrors could not be looked at: %s", error)
-                return
+                break
+            problem = "not built" if mirror.problem == "not-built" else "of another schema"
+            problems.append(f"the search index of {mirror.name} is {problem}")
+        if problems and schema == "validate":
+            raise ConfigurationError(
+                f"nefertari_search.schema = validate: {', '.join(problems)}: "
+                "run `nefertari-search rebuild`"
+            )
+        for problem in problems:
             log.warning(
-                "the search index of %s is %s: run `nefertari-search rebuild`; until then its "
-                "collections are read from the primary",
-                mirror.name,
-                "not built" if mirror.problem == "not-built" else "of another schema",
+                "%s: run `nefertari-search rebuild`; until then its collections are read from "
+                "the primary",
+                problem,
             )
 
     def _create_empty(self, mirror: Mirror) -> None:
         try:
-            self.create_next(mirror, live=True)
+            self.create(mirror, self.next_name(mirror), live=True)
         except BackendRejected:
             # Another process that starts at the same time was faster.
             if self.backend.get_mapping(mirror.alias) is None:

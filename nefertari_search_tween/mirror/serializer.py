@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Optional
 
 from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import BaseField, Relationship
+from nefertari_search_tween.engine.fields import KEYWORD_UNITS, BaseField, Relationship
 from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
 
 # Elasticsearch takes ids of up to 512 bytes.
 MAX_ID_BYTES = 512
+DIGEST = "sha256:"
 
 PLAIN = (str, int, float, bool, type(None))
+
+# Well inside of what fields take: what is below needs no closer look (see Serializer.document).
+SMALL_NUMBER = 2**62
+SHORT_TEXT = KEYWORD_UNITS // 2
+
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def document_id(pk: Any) -> str:
@@ -22,7 +29,7 @@ def document_id(pk: Any) -> str:
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) <= MAX_ID_BYTES:
         return text
-    return "sha256:" + hashlib.sha256(encoded).hexdigest()
+    return DIGEST + hashlib.sha256(encoded).hexdigest()
 
 
 def is_json(value: Any) -> bool:
@@ -32,6 +39,14 @@ def is_json(value: Any) -> bool:
     if type(value) is dict:
         return all(type(key) is str and is_json(each) for key, each in value.items())
     return type(value) in PLAIN
+
+
+def _quick_type(field: BaseField) -> Optional[type]:
+    """The type whose small values are documents as they are, None: there is none."""
+    if field.exact_type is not None or not field.restorable:
+        return None
+    kinds: dict[str, type] = {"text": str, "integer": int}
+    return kinds.get(field.kind)
 
 
 class Serializer:
@@ -47,11 +62,19 @@ class Serializer:
         self.encoder = encoder
         self._default = encoder().default
         # Hoisted: one tuple per field, walked once per document.
-        self._plan: list[tuple[str, BaseField, bool, bool]] = [
-            (name, field, field.exact_type is not None, field.kind in ("opaque", "list"))
+        self._plan: list[tuple[str, BaseField, Optional[type], bool, bool]] = [
+            (
+                name,
+                field,
+                _quick_type(field),
+                field.exact_type is not None,
+                field.kind in ("opaque", "list"),
+            )
             for name, field in document_cls.fields().items()
             if not isinstance(field, Relationship)
         ]
+        self._known = frozenset(document_cls.fields())
+        self._usual = self._known | {"_type", "_pk"}
 
     def body(self, data: dict[str, Any], exact: dict[str, Any] | None = None) -> bytes:
         """The document as JSON text.
@@ -64,9 +87,7 @@ class Serializer:
         document, inexact = self.document(data, exact)
         if inexact:
             document[INEXACT] = inexact
-        return json.dumps(
-            document, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode("utf-8", "strict")
+        return _encoded(document).encode("utf-8", "strict")
 
     def document(
         self, data: dict[str, Any], exact: dict[str, Any] | None = None
@@ -75,9 +96,15 @@ class Serializer:
         document = dict(data)
         exacts: dict[str, Any] = {}
         inexact: list[str] = []
-        for name, field, has_exact, deep in self._plan:
+        for name, field, quick, has_exact, deep in self._plan:
             value = data.get(name)
             if value is None:
+                continue
+            # Nearly all values: nothing is to be said or done about them.
+            kind = type(value)
+            if kind is quick and (
+                len(value) <= SHORT_TEXT if kind is str else -SMALL_NUMBER < value < SMALL_NUMBER
+            ):
                 continue
             if exact is not None and name in exact:
                 known = exact[name]
@@ -93,9 +120,10 @@ class Serializer:
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)
-        for name in data.keys() - self.document_cls.fields().keys():
-            if not isinstance(data[name], PLAIN):
-                document[name] = self._plain(data[name])
+        if not data.keys() <= self._usual:
+            for name in data.keys() - self._known:
+                if not isinstance(data[name], PLAIN):
+                    document[name] = self._plain(data[name])
         if exacts:
             document[EXACT] = exacts
         return document, inexact

@@ -66,3 +66,12 @@ class Reader(Protocol):
 
     def count(self) -> int:
         """Number of objects."""
+
+    def existing(self, pks: Iterable[Any]) -> set[Any]:
+        """Those of *pks* that there are objects of."""
+
+    def key(self, text: str) -> Any:
+        """The primary key that is written *text* in documents.
+
+        :raises ValueError: no object of the model can have such a key.
+        """

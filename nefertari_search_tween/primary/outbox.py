@@ -79,6 +79,17 @@ class Waiting(NamedTuple):
     oldest: float
 
 
+class Mark(NamedTuple):
+    """A place in the outbox.
+
+    :param row: number of the last row that was there.
+    :param moment: when that was, in milliseconds since 1970.
+    """
+
+    row: int
+    moment: int
+
+
 class DeadLetter(NamedTuple):
     """A document that could not be indexed.
 
@@ -159,6 +170,15 @@ class Outbox(Protocol):
 
     def answers(self) -> bool:
         """False when the database does not answer."""
+
+    def mark(self) -> Mark:
+        """The end of what waits now, of all models: any change may concern any document."""
+
+    def passed(self, mark: Mark) -> bool:
+        """True when nothing waits any more of what waited at *mark*."""
+
+    def raise_number(self, model_name: str, number: int) -> None:
+        """Every number that a model is given from now on is above *number*."""
 
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
         """The dead letters (of one model), oldest first."""

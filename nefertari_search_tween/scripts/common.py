@@ -10,6 +10,7 @@ from typing import Any, Callable
 import click
 from pyramid.paster import bootstrap, setup_logging
 
+from nefertari_search_tween.application import validates
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
 
@@ -72,6 +73,8 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
     """
     options = assigned(variables)
     environment: dict[str, Any] = {}
+    # What an index must be like is this command's to say, or to mend.
+    token = validates.set(False)
     try:
         environment = bootstrap(ini, options=options)
         registry = environment["registry"]
@@ -85,6 +88,7 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
     except _faults() as error:
         raise Failure(first_line(error)) from error
     finally:
+        validates.reset(token)
         if environment:
             environment["closer"]()
 

@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from nefertari_search_tween.exceptions import BackendError
@@ -38,7 +28,9 @@ from nefertari_search_tween.scripts.common import (
     common,
 )
 from nefertari_search_tween.scripts.dead_letters import dead_letters
+from nefertari_search_tween.scripts.progress import shown
 from nefertari_search_tween.scripts.sync import sync_command
+from nefertari_search_tween.scripts.verify import repair_command, verify_command
 
 # What waits for longer is late.
 LATE_SECONDS = 60.0
@@ -71,10 +63,15 @@ def cli() -> None:
 @common
 def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the objects that are missing from the indices; build indices that are not there."""
-    with application(ini, variables) as search, _shown(as_json) as progress:
+    with application(ini, variables) as search, shown(as_json) as progress:
         done = {
             mirror.name: index_missing(
-                search.mirrors, mirror, search.settings.chunk_size, search.outbox.number, progress
+                search.mirrors,
+                mirror,
+                search.settings.chunk_size,
+                search.outbox.number,
+                search.rebuilds,
+                progress,
             )
             for mirror in chosen(search, models)
         }
@@ -83,10 +80,18 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
 
 @cli.command("rebuild")
 @common
-def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
-    """Build new indices from the database and swap them in; searches go on meanwhile."""
-    with application(ini, variables) as search, _shown(as_json) as progress:
-        done = rebuild(search.mirrors, chosen(search, models), search.settings.chunk_size, progress)
+@click.option("--restart", is_flag=True, help="Do not go on with a rebuild that was cut off.")
+def rebuild_command(
+    ini: str, variables: tuple[str, ...], models: str, as_json: bool, restart: bool
+) -> None:
+    """Build new indices from the database and swap them in; searches go on meanwhile.
+
+    One that was cut off is gone on with. A model is rebuilt by one process at a time.
+    """
+    with application(ini, variables) as search, shown(as_json) as progress:
+        mirrors = chosen(search, models)
+        size = search.settings.chunk_size
+        done = rebuild(search.mirrors, search.rebuilds, mirrors, size, progress, restart)
     _report(done, as_json)
 
 
@@ -174,46 +179,16 @@ def _status(mirror: Mirror, search: Any, waiting: Waiting, letters: int) -> dict
     }
 
 
-cli.add_command(sync_command)
-cli.add_command(dead_letters)
-
-
-@contextmanager
-def _shown(as_json: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int], None]]]]:
-    """Progress: bars on a terminal, a plain line per model elsewhere, nothing for machines."""
-    console = Console(stderr=True)
-    if as_json:
-        yield None
-    elif console.is_terminal:
-        with Progress(
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as bars:
-
-            def bar(mirror: Mirror) -> Callable[[int], None]:
-                task = bars.add_task(mirror.name, total=mirror.reader.count())
-                return lambda count: bars.advance(task, count)
-
-            yield bar
-    else:
-
-        def line(mirror: Mirror) -> Callable[[int], None]:
-            click.echo(f"{mirror.name}: {mirror.reader.count()} objects to read", err=True)
-            return lambda count: None
-
-        yield line
-
-
 def _report(done: dict[str, Written], as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
                 {
-                    name: {"indexed": built.settled, "refused": built.refused}
+                    name: {
+                        "indexed": built.settled,
+                        "refused": built.refused,
+                        **({} if built.resumed is None else {"resumed": built.resumed}),
+                    }
                     for name, built in done.items()
                 },
                 indent=2,
@@ -222,9 +197,14 @@ def _report(done: dict[str, Written], as_json: bool) -> None:
     else:
         for name, built in done.items():
             refused = f", {built.refused} refused (see the log)" if built.refused else ""
-            click.echo(f"{name}: {built.settled} documents indexed{refused}")
+            resumed = f" after {built.resumed} that were there" if built.resumed else ""
+            click.echo(f"{name}: {built.settled} documents indexed{resumed}{refused}")
     if any(built.refused for built in done.values()):
         sys.exit(EXIT_PROBLEM)
+
+
+for command in (sync_command, dead_letters, verify_command, repair_command):
+    cli.add_command(command)
 
 
 def main(arguments: Optional[list[str]] = None) -> None:

@@ -56,6 +56,8 @@ class Searcher:
     :param semantics: how the primary compares values, by name of the model.
     :param state: model name -> whether committed changes of it wait to be indexed, and the
         number of its last claim.
+    :param mark: gives the end of what waits now.
+    :param passed: whether nothing waits any more of what waited at a mark.
     :param dirty: True when the caller's running transaction changed something.
     :param query_class: class of the primary's queries.
     :param rows: makes the primary's type of result for ``_fields``.
@@ -67,6 +69,8 @@ class Searcher:
         settings: Settings,
         semantics: dict[str, Semantics],
         state: Callable[[str], State],
+        mark: Callable[[], Any],
+        passed: Callable[[Any], bool],
         dirty: Callable[[], bool],
         query_class: type,
         rows: Callable[[list[Any]], Any],
@@ -75,6 +79,8 @@ class Searcher:
         self.settings = settings
         self.semantics = semantics
         self.state = state
+        self.mark = mark
+        self.passed = passed
         self.dirty = dirty
         self.query_class = query_class
         self.rows = rows
@@ -269,12 +275,22 @@ class Searcher:
     def _catch_up(self, mirror: Mirror) -> int:
         """Wait a moment for changes that are being indexed; gives the number of the last claim.
 
+        What comes after the call is not waited for: where writes never pause, something always
+        waits.
+
         :raises SearchUnavailable: they still are not.
         """
+        waiting, number = self.state(mirror.name)
+        if not waiting:
+            return number
+        mark = self.mark()
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while True:
-            waiting, number = self.state(mirror.name)
-            if not waiting:
+            if self.passed(mark):
+                # Of rows that nobody had claimed before, nobody knows the numbers: all is made
+                # visible. Claims up to this number were among what waited, so they are, too.
+                with self._available(mirror, None):
+                    self.mirrors.backend.refresh(mirror.alias)
                 return number
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 raise SearchUnavailable(

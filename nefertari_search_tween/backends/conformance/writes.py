@@ -130,6 +130,16 @@ class WriteCases(Cases):
             assert outcome.settled
         assert empty.state() == {"1": {"title": left}}
 
+    @pytest.mark.parametrize("body", [{"title": "newer"}, None], ids=["document", "deleted"])
+    @pytest.mark.parametrize("version", [2**40, 2**62])
+    def test_a_conflict_tells_the_version_that_is_there(
+        self, empty: Index, body: Optional[dict[str, Any]], version: int
+    ) -> None:
+        (first,) = empty.bulk([empty.action("1", body, version)])
+        assert first.conflict is None
+        (late,) = empty.bulk([empty.action("1", {"title": "older"}, 7)])
+        assert late.conflict == version
+
     def test_versions_count_within_one_bulk(self, empty: Index) -> None:
         outcomes = empty.bulk(
             [

@@ -23,6 +23,7 @@ from nefertari_search_tween.primary.outbox import (
     LEASE_SECONDS,
     Claim,
     DeadLetter,
+    Mark,
     State,
     Waiting,
 )
@@ -299,6 +300,31 @@ class SqlaOutbox:
         except SQLAlchemyError:
             return False
         return True
+
+    def mark(self) -> Mark:
+        now = _now()
+        with self._looking() as connection:
+            last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
+        return Mark(int(last or 0), now)
+
+    def passed(self, mark: Mark) -> bool:
+        before = OUTBOX.c.id <= mark.row
+        with self._looking() as connection:
+            if connection.dialect.name == "sqlite":
+                # It gives numbers again. One host has the file, so one clock.
+                before = and_(before, OUTBOX.c.recorded <= mark.moment)
+            return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()
+
+    def raise_number(self, model_name: str, number: int) -> None:
+        counter = COUNTERS.c.number
+        with self._transaction() as connection:
+            # One of a model that has none yet is made by its first claim.
+            self._numbers(connection, [model_name])
+            connection.execute(
+                COUNTERS.update()
+                .where(and_(COUNTERS.c.model == model_name, counter < number))
+                .values(number=number)
+            )
 
     # Dead letters
 

@@ -95,14 +95,34 @@ class SqlaReader:
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)
-        size = min(chunk, KEYS_PER_QUERY)
         while True:
             with self._session() as session:
-                rows = self._bodies(session, _behind(pk, after, size))
+                rows = self._bodies(session, _behind(pk, after, chunk))
             if not rows:
                 return
             yield list(rows.items())
             after = next(reversed(rows))
+
+    def existing(self, pks: Iterable[Any]) -> set[Any]:
+        wanted = list(pks)
+        pk = schema.pk_attribute(self.model)
+        found: set[Any] = set()
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            with self._session() as session:
+                found.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
+        return found
+
+    def key(self, text: str) -> Any:
+        if not schema.has_integer_pk(self.model):
+            if "\0" in text:
+                raise ValueError("no database keeps a null character in a key")
+            return text
+        number = int(text)
+        # Also "+1" and "01" are numbers, but no key is written like that.
+        if str(number) != text or not -(2**63) <= number < 2**63:
+            raise ValueError(f"{text} is no key")
+        return number
 
     def count(self) -> int:
         with self._session() as session:
@@ -152,7 +172,9 @@ class SqlaReader:
         width = len(names)
         records: dict[Any, Record] = {}
         exact: dict[Any, Record] = {}
-        for row in narrow(session.query(*attributes)).all():
+        # The statement, not the query: an ORM row costs more than the rest of its document.
+        statement = narrow(session.query(*attributes)).statement
+        for row in session.execute(statement).fetchall():
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
             if floats:

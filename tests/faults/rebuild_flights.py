@@ -1,0 +1,294 @@
+"""Rebuilding the flights while they are changed and read, killed at half time.
+
+``python -m tests.faults.rebuild_flights [--rows N] [--elasticsearch URL] [--postgresql]``
+
+Exits with 1 when an update was lost, a read failed, or memory grew beyond its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tests.flights.load import INI, TOTAL, flights
+from tests.servers import ElasticsearchServer, PostgresServer, Pserve
+from tests.servers.base import wait_until
+
+TOP = Path(__file__).resolve().parents[2]
+RATE = 50
+MEMORY_MB = 200
+COMMAND = [sys.executable, "-m", "nefertari_search_tween.scripts.main"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
+
+
+class Campaign:
+    """One run, in a folder of its own.
+
+    :param tell: is given each line of the report.
+    """
+
+    def __init__(self, folder: Path, rows: int, elasticsearch: str, database: str, tell) -> None:
+        self.rows = rows
+        self.tell = tell
+        self.elasticsearch = elasticsearch
+        self.database = database
+        self.ini = folder / "flights.ini"
+        self.ini.write_text(INI)
+        self.variables = {
+            "database": database,
+            "elasticsearch_hosts": elasticsearch.partition("://")[2],
+            "index_name": f"test-flights-{os.getpid()}",
+        }
+        self.assignments = [f"{key}={value}" for key, value in self.variables.items()]
+
+    # The application, in this process
+
+    def prepare(self) -> Any:
+        from pyramid.paster import bootstrap
+
+        from tests.flights.load import load
+
+        search = bootstrap(str(self.ini), options=self.variables)["registry"].nefertari_search
+        load(self.database, self.rows)
+        return search
+
+    def clean_up(self, search: Any) -> None:
+        for mirror in search.mirrors:
+            for index in search.mirrors.concrete(mirror):
+                search.backend.delete_index(index)
+
+    def rebuild_alone(self, search: Any) -> float:
+        """Documents per second of a rebuild that nothing disturbs, without its pauses."""
+        from nefertari_search_tween.indexing.rebuild import rebuild
+
+        moments = []
+
+        def progress(mirror):
+            return lambda count: moments.append(time.monotonic())
+
+        mirror = search.mirrors.get("Flight")
+        rebuild(search.mirrors, search.rebuilds, [mirror], search.settings.chunk_size, progress)
+        return self.rows / (moments[-1] - moments[0])
+
+    def floor(self, search: Any) -> float:
+        """Documents per second of rows as dicts, given to the client's own parallel_bulk."""
+        from elasticsearch.helpers import parallel_bulk
+
+        name = f"{self.variables['index_name']}-floor"
+        mapping = search.mirrors.get("Flight").mapping
+        search.backend.create_index(name, mapping, {"index.refresh_interval": "-1"}, [])
+        rows = self.rows_of_sqlite()
+
+        def actions():
+            for row in rows.execute("SELECT * FROM flights"):
+                yield {"_index": name, "_id": str(row["id"]), "_source": dict(row)}
+
+        client = search.backend.client.options(request_timeout=60)
+        began = time.monotonic()
+        count = sum(1 for _ in parallel_bulk(client, actions(), chunk_size=1000))
+        took = time.monotonic() - began
+        search.backend.delete_index(name)
+        return count / took
+
+    def rows_of_sqlite(self) -> sqlite3.Connection:
+        """The flights in SQLite, whatever database the application has them in."""
+        if self.database.startswith("sqlite"):
+            path = self.database.partition(":///")[2].partition("?")[0]
+            rows = sqlite3.connect(path, check_same_thread=False)
+        else:
+            rows = sqlite3.connect(":memory:", check_same_thread=False)
+            numbered = enumerate(islice(flights(), self.rows), 1)
+            copies = ({"id": number, **row} for number, row in numbered)
+            first = next(copies)
+            rows.execute(f"CREATE TABLE flights ({', '.join(first)})")
+            marks = ", ".join(f":{name}" for name in first)
+            rows.executemany(f"INSERT INTO flights VALUES ({marks})", [first, *copies])
+        rows.row_factory = sqlite3.Row
+        return rows
+
+    # The application, in others
+
+    def begin(self, command: str, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*COMMAND, command, str(self.ini), *self.assignments, "--json", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=TOP,
+        )
+
+    def done(self, search: Any) -> tuple[str, int]:
+        """How far the rebuild is: its position, and how many documents that is."""
+        from nefertari_search_tween.primary.sqla.tables import REBUILDS
+
+        with search.rebuilds.engine().connect() as connection:
+            row = connection.execute(REBUILDS.select()).fetchone()
+        return (row.position, row.done) if row is not None else ("", 0)
+
+    def run(self) -> list[str]:
+        """Gives what went wrong, a line each."""
+        search = self.prepare()
+        try:
+            # The better of two, taken in turns: others may use the machine, too.
+            measured = [(self.rebuild_alone(search), self.floor(search)) for _ in range(2)]
+            alone, floor = map(max, zip(*measured))
+            self.tell(
+                f"{self.rows} flights, rebuilt at {alone:.0f} documents/s, "
+                f"{alone / floor:.2f} of the floor ({floor:.0f})"
+            )
+            return self.disturbed(search)
+        finally:
+            self.clean_up(search)
+
+    def disturbed(self, search: Any) -> list[str]:
+        problems = []
+        writer = subprocess.Popen(
+            [sys.executable, "-m", "tests.flights.write", self.ini, str(RATE), *self.assignments],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=TOP,
+        )
+        assert writer.stdout is not None
+        try:
+            writer.stdout.readline()
+            with (
+                Pserve(self.ini, variables=self.variables, env=ENVIRONMENT) as application,
+                Reader(application.url) as reader,
+            ):
+                first = self.begin("rebuild", "--models", "Flight")
+                wait_until(lambda: self.done(search)[1] >= self.rows / 2, 600)
+                first.send_signal(signal.SIGKILL)
+                first.communicate()
+                position, done = self.done(search)
+                self.tell(f"killed at key {position}, {done} documents")
+                refused = self.begin("rebuild", "--models", "Flight")
+                _, said = refused.communicate()
+                self.tell(f"at once: exit code {refused.returncode}, {said.strip()}")
+                if refused.returncode != 2:
+                    problems.append("a second rebuild was not refused")
+                time.sleep(16)
+                second = self.begin("rebuild", "--models", "Flight")
+                memory = watched(second)
+                output, said = second.communicate()
+                if second.returncode != 0:
+                    return [f"the second rebuild failed: {said}"]
+                built = json.loads(output)["Flight"]
+                self.tell(
+                    f"resumed behind {built['resumed']} documents, indexed {built['indexed']}, "
+                    f"peak memory {memory:.0f} MB"
+                )
+                if not 0 < built["resumed"] == done or built["indexed"] >= self.rows:
+                    problems.append("it did not resume")
+                if memory > MEMORY_MB:
+                    problems.append(f"{memory:.0f} MB of memory")
+            self.tell(f"{reader.answers} reads by the mirror, {len(reader.failed)} failed")
+            problems += [f"a read failed: {each}" for each in reader.failed[:5]]
+        finally:
+            writer.terminate()
+            counts = json.loads(writer.communicate()[0].splitlines()[-1])
+        self.tell(f"changes meanwhile: {counts}")
+        verify = self.begin("verify", "--models", "Flight")
+        found = json.loads(verify.communicate()[0])["Flight"]
+        kinds = ("missing", "stale", "orphaned", "refused", "waiting")
+        result = ", ".join(f"{len(found[kind])} {kind}" for kind in kinds)
+        self.tell(f"verify: {found['compared']} compared, {result}")
+        if verify.returncode != 0:
+            problems.append(f"verify: {result}")
+        return problems
+
+
+class Reader:
+    """Asks the mirror all the time."""
+
+    def __init__(self, url: str) -> None:
+        self.urls = [
+            f"{url}/flights?_search=true&carrier=UA&_limit=3",
+            f"{url}/flights?_search=true&_limit=1&_sort=-distance",
+        ]
+        self.answers = 0
+        self.failed: list[str] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._ended.is_set():
+            for url in self.urls:
+                try:
+                    with urllib.request.urlopen(url, timeout=30) as answer:
+                        engine = answer.headers["X-Search-Engine"]
+                        body = json.load(answer)
+                except (OSError, urllib.error.HTTPError) as error:
+                    self.failed.append(f"{error}")
+                    continue
+                if engine == "mirror" and body["count"] > 0:
+                    self.answers += 1
+                else:
+                    self.failed.append(f"{engine}: {body['count']} of {body['total']}")
+
+
+def watched(process: subprocess.Popen) -> float:
+    """Wait for the end of *process*; gives the most memory that it had, in MB."""
+    peak = 0
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak = max(peak, int(line.split()[1]))
+        time.sleep(0.05)
+    return peak / 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=TOTAL)
+    parser.add_argument("--elasticsearch", default="")
+    parser.add_argument("--postgresql", action="store_true")
+    options = parser.parse_args()
+    servers: list[Any] = []
+    try:
+        url = options.elasticsearch
+        if not url:
+            servers.append(ElasticsearchServer())
+            servers[-1].start()
+            url = servers[-1].url
+        with tempfile.TemporaryDirectory() as folder:
+            database = f"sqlite:///{folder}/flights.sqlite?timeout=60"
+            if options.postgresql:
+                servers.append(PostgresServer())
+                servers[-1].start()
+                database = servers[-1].create_database("flights")
+            campaign = Campaign(Path(folder), options.rows, url, database, print)
+            problems = campaign.run()
+    finally:
+        for server in servers:
+            server.stop()
+    for problem in problems:
+        print(f"FAILED: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
