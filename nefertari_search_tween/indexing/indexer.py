@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
 from nefertari_search_tween.indexing.bulk import actions, write
+from nefertari_search_tween.indexing.everything import unfold
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.outbox import LEASE_SECONDS, Claim, ClaimExpired, Outbox
@@ -89,9 +90,14 @@ class Indexer:
             was not settled waits in the outbox.
         """
         done = 0
-        for mirror in self.mirrors:
-            while (count := self.step(mirror, timeout)) is not None:
-                done += count
+        again = True
+        while again:
+            # A claim may leave rows for other models: around until a whole round finds none.
+            again = False
+            for mirror in self.mirrors:
+                while (count := self.step(mirror, timeout)) is not None:
+                    done += count
+                    again = True
         return done
 
     def step(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
@@ -118,7 +124,12 @@ class Indexer:
         done = 0
         for name, pks in by_model.items():
             mirror = self.mirrors.get(name)
-            refused = {} if mirror is None else self._index(claim, mirror, pks, timeout)
+            if mirror is not None and None in pks:
+                if not unfold(self.mirrors, mirror, self.outbox, claim, self.chunk_size):
+                    # Still claimed: it comes back when the claim runs out.
+                    continue
+                pks = []
+            refused = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
             self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
             done += len(pks)
         return done

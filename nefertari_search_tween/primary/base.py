@@ -61,6 +61,9 @@ class Reader(Protocol):
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
         """Bodies by primary key; a key that does not exist is left out."""
 
+    def existing(self, texts: Iterable[str]) -> set[str]:
+        """Of keys, given as ``str(pk)``, those that exist."""
+
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         """All objects in primary key order, starting behind the key *after*."""
 

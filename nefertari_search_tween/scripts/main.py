@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 import click
-from pyramid.paster import bootstrap
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,20 +24,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nefertari_search_tween.exceptions import BackendError, SearchError
+from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk import Written
 from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
-
-EXIT_PROBLEM = 1
-EXIT_FAILURE = 2
-
-
-class Failure(click.ClickException):
-    """Ends the program with one line."""
-
-    exit_code = EXIT_FAILURE
+from nefertari_search_tween.scripts.common import EXIT_FAILURE, EXIT_PROBLEM, application
+from nefertari_search_tween.scripts.triggers import triggers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +59,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 @_common
 def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the objects that are missing from the indices; build indices that are not there."""
-    with _application(ini, variables) as search, _shown(as_json) as progress:
+    with application(ini, variables) as search, _shown(as_json) as progress:
         done = {
             mirror.name: index_missing(
                 search.mirrors, mirror, search.settings.chunk_size, search.outbox.number, progress
@@ -81,7 +73,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
 @_common
 def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Build new indices from the database and swap them in; searches go on meanwhile."""
-    with _application(ini, variables) as search, _shown(as_json) as progress:
+    with application(ini, variables) as search, _shown(as_json) as progress:
         chosen = _chosen(search, models)
         done = rebuild(search.mirrors, chosen, search.settings.chunk_size, progress)
     _report(done, as_json)
@@ -91,7 +83,7 @@ def rebuild_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
 @_common
 def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show each mirror: where its index is, its documents and the database's, what is wrong."""
-    with _application(ini, variables) as search:
+    with application(ini, variables) as search:
         where = search.settings.where
         rows = [_status(search, mirror) for mirror in _chosen(search, models)]
     if as_json:
@@ -113,7 +105,7 @@ def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> 
 @_common
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show the mappings that the models give, and where the indices differ from them."""
-    with _application(ini, variables) as search:
+    with application(ini, variables) as search:
         shown: dict[str, Any] = {}
         for mirror in _chosen(search, models):
             found = search.mirrors.backend.get_mapping(mirror.alias)
@@ -155,36 +147,6 @@ def _status(search: Any, mirror: Mirror) -> dict[str, Any]:
         "refused": refused,
         "state": state,
     }
-
-
-@contextmanager
-def _application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
-    """The search of the application that *ini* describes.
-
-    A failure ends the program with one line that says what.
-    """
-    options = {}
-    for each in variables:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise click.UsageError(f"'{each}' is not of the form key=value")
-        options[name] = value
-    environment: dict[str, Any] = {}
-    try:
-        environment = bootstrap(ini, options=options)
-        registry = environment["registry"]
-        search = getattr(registry, "nefertari_search", None)
-        if search is None:
-            raise Failure(
-                f"{ini} does not switch nefertari_search_tween on "
-                "(pyramid.includes = nefertari_search_tween)"
-            )
-        yield search
-    except (SearchError, OSError, LookupError) as error:
-        raise Failure(str(error)) from error
-    finally:
-        if environment:
-            environment["closer"]()
 
 
 def _chosen(search: Any, models: str) -> list[Mirror]:
@@ -245,6 +207,9 @@ def _report(done: dict[str, Written], as_json: bool) -> None:
             click.echo(f"{name}: {built.settled} documents indexed{refused}")
     if any(built.refused for built in done.values()):
         sys.exit(EXIT_PROBLEM)
+
+
+cli.add_command(triggers)
 
 
 def main(arguments: Optional[list[str]] = None) -> None:

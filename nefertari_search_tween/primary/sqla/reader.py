@@ -67,6 +67,16 @@ class SqlaReader:
                 found.update(self._bodies(session, _among(pk, part)))
         return found
 
+    def existing(self, texts: Iterable[str]) -> set[str]:
+        wanted = [schema.decoded_key(self.model, each) for each in texts]
+        pk = schema.pk_attribute(self.model)
+        found: set[str] = set()
+        with self._session() as session:
+            for start in range(0, len(wanted), KEYS_PER_QUERY):
+                part = wanted[start : start + KEYS_PER_QUERY]
+                found.update(str(each) for (each,) in session.query(pk).filter(pk.in_(part)))
+        return found
+
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)
         size = min(chunk, KEYS_PER_QUERY)
