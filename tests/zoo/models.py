@@ -114,6 +114,7 @@ class Visit(ESBaseDocument):
         ref_column="zoo_items.id",
         ref_column_type=eng.IdField,
         ref_ondelete="CASCADE",
+        ref_onupdate="CASCADE",
     )
     # One-sided: Item knows nothing of its visits.
     item = eng.Relationship(document="Item", uselist=False)
@@ -127,7 +128,10 @@ class Node(ESBaseDocument):
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
     parent_id = eng.ForeignKeyField(
-        ref_document="Node", ref_column="zoo_nodes.id", ref_column_type=eng.IdField
+        ref_document="Node",
+        ref_column="zoo_nodes.id",
+        ref_column_type=eng.IdField,
+        ref_onupdate="CASCADE",
     )
     children = eng.Relationship(
         document="Node", backref_name="parent", backref_remote_side="Node.id"

@@ -71,7 +71,8 @@ class Statements:
         where = [*conditions, f"{key} IS NOT NULL"]
         text = f"SELECT {literal(model)}, {key}, {spread}, {self.now}"
         if sources:
-            text += f" FROM {', '.join(sources)}"
+            # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
+            text += f" FROM {' CROSS JOIN '.join(sources)}"
         return text + " WHERE " + " AND ".join(f"({each})" for each in where)
 
     def objects(
