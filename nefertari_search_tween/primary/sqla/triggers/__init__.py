@@ -79,8 +79,8 @@ def install(engine: Any, relations: Relations) -> list[Found]:
     :raises ConfigurationError: see :func:`status`; or a table is missing, in use, or not ours to
         change.
     """
-    wanted = captures(relations)
     with _dialect(engine, changing=True) as dialect:
+        wanted = captures(relations)
         found = dialect.found()
         for capture in wanted:
             address = dialect.address(capture.table)
