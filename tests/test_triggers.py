@@ -23,6 +23,9 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import IntegrityError
 
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
+from nefertari_search_tween.indexing.bulk import actions, write
+from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
+from nefertari_search_tween.mirror.registry import write_alias
 from nefertari_search_tween.primary.sqla import triggers
 from tests.applications import search_of, zoo
 from tests.conftest import PRIMARY
@@ -543,14 +546,42 @@ def test_a_truncate_of_many_rows_is_mirrored_while_one_of_them_is_being_indexed(
     outside("TRUNCATE zoo_marked")
     search.indexer.drain()
 
-    from nefertari_search_tween.indexing.bulk import actions, write
-
     for target in search.indexer.targets(mirror):
         write(mirror, actions(mirror, target, slow.numbers["Marked"], [5000], bodies), 10)
     search.outbox.settle(slow, "Marked", {}, [5000])
 
     assert drained(app)["marked"] == []
     assert mirrored_ids(app, "Marked") == []
+
+
+@postgresql
+def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app, engine, outside):
+    """What the rebuild has read but not written when the index is looked through, comes later."""
+    search = search_of(app)
+    mirror = search.mirrors.get("Marked")
+    index = f"{mirror.alias}-000099"
+    search.backend.create_index(index, mirror.mapping, {}, [write_alias(index)])
+    try:
+        time.sleep(1.5 * TARGETS_SECONDS)  # every indexer knows it by now, as a rebuild waits
+        outside("INSERT INTO zoo_marked (id, name) VALUES (8, 'Eight'), (9, 'Nine')")
+        bodies = mirror.reader.read([8, 9])
+        outside("TRUNCATE zoo_marked")
+        search.indexer.drain()
+        assert set(search.outbox.lag()) == {"Marked"}
+
+        write(mirror, actions(mirror, write_alias(index), 0, [8, 9], bodies), 10)
+        with engine.begin() as connection:
+            connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
+        search.indexer.drain()
+        assert set(search.outbox.lag()) == {"Marked"}
+        search.backend.refresh(index)
+        assert search.backend.search(index, {"size": 10})["hits"]["hits"] == []
+    finally:
+        search.backend.delete_index(index)
+    with engine.begin() as connection:
+        connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
+
+    assert captured(app)["marked"] == []
 
 
 # With everything else
