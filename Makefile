@@ -40,7 +40,7 @@ test: env
 	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
 	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_fields.py \
-		tests/test_equality.py -k 'test_fields or zoo'
+		tests/test_equality.py tests/test_triggers.py -k 'test_fields or zoo or test_triggers'
 	$(MAKE) smoke
 
 lint: env

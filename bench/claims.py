@@ -15,6 +15,8 @@ from sqlalchemy.ext.declarative import declarative_base
 
 from nefertari_search_tween.primary.sqla import tables
 from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
+from nefertari_search_tween.primary.sqla.relations import Relations
+from nefertari_search_tween.primary.sqla.spreading import Spreader
 from tests.servers import PostgresServer
 
 FEW = 20_000
@@ -27,6 +29,10 @@ Base: Any = declarative_base()
 class Item(Base):
     __tablename__ = "items"
     id = Column(Integer, primary_key=True)
+    # What is asked of a model of nefertari.
+    _nested_relationships = ()
+    _nesting_depth = 1
+    to_dict = native_fields = _mapped_columns = _mapped_relationships = None
 
 
 def measure(engine: Any, rows: int) -> dict[str, float]:
@@ -39,7 +45,7 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
     engine.execution_options(isolation_level="AUTOCOMMIT").execute(
         "VACUUM ANALYZE nefertari_search_outbox"
     )
-    outbox = SqlaOutbox({"Item": Item}, lambda name: [name], lambda: engine, owned=False)
+    outbox = SqlaOutbox({"Item": Item}, Spreader(Relations([Item])), lambda: engine, owned=False)
     taken: dict[str, list[float]] = {"claim": [], "settle": [], "state": []}
     for _ in range(ROUNDS):
         began = time.perf_counter()

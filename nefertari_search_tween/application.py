@@ -46,13 +46,14 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
-        from nefertari_search_tween.primary.sqla import schema, tables
+        from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
         from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
         from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
         from nefertari_search_tween.primary.sqla.rebuilds import SqlaRebuilds
         from nefertari_search_tween.primary.sqla.relations import Relations
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
+        from nefertari_search_tween.primary.sqla.spreading import Spreader
 
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
@@ -104,10 +105,11 @@ class Search:
         tables.create_missing(engine_of_outbox)
         self.outbox = SqlaOutbox(
             {model.__name__: model for model in chosen},
-            lambda name: [name],
+            Spreader(self.relations),
             lambda: engine_of_outbox,
             owned=self.settings.sync == "inline",
         )
+        self.outbox.triggers = triggers.present(engine_of_outbox)
         self.rebuilds = SqlaRebuilds(
             {model.__name__: model for model in chosen}, lambda: engine_of_outbox
         )

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
-from pyramid.settings import asbool, aslist
-
 from nefertari_search_tween import connection_settings as reach
 from nefertari_search_tween import index_settings
 from nefertari_search_tween.backends.connection import Connection
+from nefertari_search_tween.converters import flag, names, number, one_of
 from nefertari_search_tween.exceptions import ConfigurationError
 
 PREFIX = "nefertari_search."
@@ -46,31 +45,6 @@ class Setting:
         return self.key[len(prefix) :].replace(".", "_")
 
 
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"must be one of: {', '.join(allowed)}")
-        return text
-
-    return convert
-
-
-def _flag(text: str) -> bool:
-    if text.strip().lower() not in {"true", "false", "yes", "no", "on", "off", "1", "0", ""}:
-        raise ValueError("must be true or false")
-    return bool(asbool(text))
-
-
-def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        value = kind(text)
-        if not low <= value <= high:
-            raise ValueError(f"must be between {low} and {high}")
-        return value
-
-    return convert
-
-
 def _backend(text: str) -> tuple[str, Optional[str]]:
     """Kind (empty: not said) and, of an embedded one, directory."""
     kind, colon, place = text.partition(":")
@@ -79,10 +53,6 @@ def _backend(text: str) -> tuple[str, Optional[str]]:
     if not colon and kind in ("", "elasticsearch", "opensearch"):
         return kind, None
     raise ValueError("must be elasticsearch, opensearch or embedded:DIRECTORY")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -96,78 +66,76 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         PREFIX + "default",
-        _one_of("mirror", "primary"),
+        one_of("mirror", "primary"),
         "mirror",
         "Where a collection read goes without a _search flag.",
     ),
     Setting(
         PREFIX + "models",
-        _names,
+        names,
         "",
         "Models to mirror: names, or * for all; empty: those with an index or marked @mirrored.",
     ),
     Setting(
         PREFIX + "sync",
-        _one_of("inline", "worker"),
+        one_of("inline", "worker"),
         "inline",
         "Who indexes changes. inline: the process that made them, right after its commit; worker: "
         "processes of nefertari-search sync --follow.",
     ),
     Setting(
         PREFIX + "schema",
-        _one_of("create", "validate", "none"),
+        one_of("create", "validate", "none"),
         "create",
         "At start. create: make indices of empty tables, warn of others that are missing or of "
         "another schema; validate: make none, and do not start without them; none: do not look.",
     ),
     Setting(
         PREFIX + "consistency",
-        _one_of("read_your_writes", "eventual"),
+        one_of("read_your_writes", "eventual"),
         "read_your_writes",
-        "read_your_writes: a read sees every write that this process committed before it.",
+        "read_your_writes: a read sees every write that was committed before it, by any process.",
     ),
     Setting(
         PREFIX + "fallback",
-        _flag,
+        flag,
         "true",
         "A mirror that is down or behind: answer transparent reads from the primary, or 503.",
     ),
-    Setting(
-        PREFIX + "timeout", _number(float, 0.001, 3600), "5", "Seconds that a search may take."
-    ),
+    Setting(PREFIX + "timeout", number(float, 0.001, 3600), "5", "Seconds that a search may take."),
     Setting(
         PREFIX + "hidden_fields",
-        _one_of("deny", "allow"),
+        one_of("deny", "allow"),
         "deny",
         "Searching and sorting on fields that the caller may not see.",
     ),
     Setting(
         PREFIX + "max_result_window",
-        _number(int, 1, 10_000_000),
+        number(int, 1, 10_000_000),
         "10000",
         "The largest _start + _limit of a search; transparent reads beyond it use the primary.",
     ),
     Setting(
         PREFIX + "max_query_string",
-        _number(int, 256, 10_000_000),
+        number(int, 256, 10_000_000),
         "65536",
         "The longest query string of a routed read, in bytes; longer ones are refused with 400.",
     ),
     Setting(
         PREFIX + "max_clauses",
-        _number(int, 1, 100_000),
+        number(int, 1, 100_000),
         "256",
         "The most words, ranges and patterns that one search read may hold.",
     ),
     Setting(
         PREFIX + "leading_wildcards",
-        _flag,
+        flag,
         "false",
         "Allow patterns that start with * or ? (they read every term of a field).",
     ),
     Setting(
         PREFIX + "regular_expressions",
-        _flag,
+        flag,
         "false",
         "Allow /regular expressions/ in search reads.",
     ),
@@ -188,7 +156,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         SERVER_PREFIX + "chunk_size",
-        _number(int, 1, 100_000),
+        number(int, 1, 100_000),
         "500",
         "Documents in one bulk request.",
     ),
@@ -214,46 +182,46 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         SERVER_PREFIX + "verify_certs",
-        _flag,
+        flag,
         "true",
         "false: trust whoever answers at an https host.",
     ),
     Setting(
         SERVER_PREFIX + "sniff",
-        _flag,
+        flag,
         "false",
         "Find the other nodes of the cluster, at the first answer and after a fault.",
     ),
     Setting(
-        SERVER_PREFIX + "compress", _flag, "false", "Compress requests and ask for such answers."
+        SERVER_PREFIX + "compress", flag, "false", "Compress requests and ask for such answers."
     ),
     Setting(
         SERVER_PREFIX + "retries",
-        _number(int, 0, 100),
+        number(int, 0, 100),
         "1",
         "How often a failed request is tried again, on another node if there is one.",
     ),
     Setting(
         SERVER_PREFIX + "retry_on_timeout",
-        _flag,
+        flag,
         "false",
         "Retry after a time-out, too: a caller may wait (retries + 1) times as long.",
     ),
     Setting(
         SERVER_PREFIX + "write_timeout",
-        _number(float, 0.001, 3600),
+        number(float, 0.001, 3600),
         "60",
         "Seconds that a bulk of a command or the creation of an index may take.",
     ),
     Setting(
         SERVER_PREFIX + "enable_refresh_query",
-        _flag,
+        flag,
         "false",
         "Accept _refresh_index in the query string of writes.",
     ),
-    Setting(SERVER_PREFIX + "enable_aggregations", _flag, "false", "nefertari's aggregations."),
+    Setting(SERVER_PREFIX + "enable_aggregations", flag, "false", "nefertari's aggregations."),
     Setting(
-        SERVER_PREFIX + "enable_polymorphic_query", _flag, "false", "nefertari's /users,stories."
+        SERVER_PREFIX + "enable_polymorphic_query", flag, "false", "nefertari's /users,stories."
     ),
     Setting(
         SERVER_PREFIX + "index.settings_file",

@@ -19,7 +19,10 @@ from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import LEASE_SECONDS
 from nefertari_search_tween.primary.sqla import tables
+from nefertari_search_tween.primary.sqla.claiming import free_rows
 from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
+from nefertari_search_tween.primary.sqla.relations import Relations
+from nefertari_search_tween.primary.sqla.spreading import Spreader
 
 DOCUMENTED = Path(__file__).resolve().parents[1] / "docs" / "consistency.rst"
 
@@ -29,7 +32,8 @@ def statements(dialect):
     made = []
     for table in tables.TABLES:
         made.append(CreateTable(table).compile(dialect=dialect))
-        made.extend(CreateIndex(index).compile(dialect=dialect) for index in table.indexes)
+        indexes = sorted(table.indexes, key=lambda index: index.name)
+        made.extend(CreateIndex(index).compile(dialect=dialect) for index in indexes)
     return [in_one_line(str(each)) for each in made]
 
 
@@ -53,6 +57,8 @@ def documented():
 )
 def test_the_documented_statements_create_the_tables(dialect, number):
     ours = [in_one_line(each.replace("BIGSERIAL NOT NULL", number)) for each in documented()]
+    if dialect is mysql:
+        ours = [each.replace("WHERE spread > 0", "") for each in ours]
     theirs = [
         each.replace("SMALLINT NOT NULL DEFAULT '0'", "SMALLINT DEFAULT '0' NOT NULL")
         for each in statements(dialect.dialect())
@@ -96,7 +102,7 @@ class TestMillions:
             "model = 'Item' AND claim IS NULL ORDER BY claim, id LIMIT 500",
             "model = 'Item' AND claim IS NOT NULL AND expires < 5 ORDER BY claim, id LIMIT 500",
             "model = 'Item' AND claim = 'abc'",
-            "model IN ('Item')",
+            "model = 'Item'",
         ],
     )
     def test_no_query_scans_or_sorts(self, sqlite_engine, condition):
@@ -113,13 +119,25 @@ class TestMillions:
 Base = declarative_base()
 
 
-class Item(Base):
+class Document:
+    """What is asked of a model."""
+
+    _nested_relationships = ()
+    _nesting_depth = 1
+    to_dict = native_fields = _mapped_columns = _mapped_relationships = None
+
+    @classmethod
+    def pk_field(cls):
+        return cls.__mapper__.primary_key[0].name
+
+
+class Item(Document, Base):
     __tablename__ = "outbox_items"
     id = Column(Integer, primary_key=True, autoincrement=False)
     name = Column(String(50))
 
 
-class Keeper(Base):
+class Keeper(Document, Base):
     __tablename__ = "outbox_keepers"
     code = Column(String(50), primary_key=True)
 
@@ -144,8 +162,8 @@ def engine(request, tmp_path):
     made.dispose()
 
 
-def outbox_of(engine, owned=False, sources=lambda name: [name]):
-    return SqlaOutbox(MODELS, sources, lambda: engine, owned)
+def outbox_of(engine, owned=False):
+    return SqlaOutbox(MODELS, Spreader(Relations([Item, Keeper])), lambda: engine, owned)
 
 
 @pytest.fixture
@@ -277,7 +295,7 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
         pytest.skip("SQLite has one writer at a time")
     outbox.add(items(*range(10)))
     with outbox._transaction() as connection:
-        rows = outbox._free_rows(connection, "Item", 5)
+        rows = free_rows(connection, "Item", 5, 0)
         outbox._mark([row.id for row in rows], "open", connection)
         outbox.record(session, items(*range(20, 30)))
         session.commit()

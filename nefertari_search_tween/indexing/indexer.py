@@ -10,6 +10,7 @@ from typing import Any, Optional
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
 from nefertari_search_tween.indexing.background import Background
 from nefertari_search_tween.indexing.bulk import actions, write
+from nefertari_search_tween.indexing.everything import unfold
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.outbox import Claim, ClaimExpired, Outbox
@@ -94,14 +95,19 @@ class Indexer:
         """
         done = 0
         failed: Optional[Exception] = None
-        for mirror in self.mirrors:
-            try:
-                while (count := self.step(mirror, timeout)) is not None:
-                    done += count
-            except (BackendUnavailable, BackendTimeout):
-                raise
-            except Exception as error:  # noqa: BLE001 - raised when the other models had their turn
-                failed = failed or error
+        again = True
+        while again and failed is None:
+            # A claim may leave rows for other models: around until a whole round finds none.
+            again = False
+            for mirror in self.mirrors:
+                try:
+                    while (count := self.step(mirror, timeout)) is not None:
+                        done += count
+                        again = True
+                except (BackendUnavailable, BackendTimeout):
+                    raise
+                except Exception as error:  # noqa: BLE001 - raised when the others had their turn
+                    failed = failed or error
         if failed is not None:
             raise failed
         return done
@@ -130,7 +136,12 @@ class Indexer:
         done = 0
         for name, pks in by_model.items():
             mirror = self.mirrors.get(name)
-            refused = {} if mirror is None else self._index(claim, mirror, pks, timeout)
+            if mirror is not None and None in pks:
+                if not unfold(self.mirrors, mirror, self.outbox, claim, self.chunk_size):
+                    # Still claimed: it comes back when the claim runs out.
+                    continue
+                pks = []
+            refused = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
             self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
             self.refused[name] += len(refused)
             done += len(pks)

@@ -42,7 +42,8 @@ class Claim:
     """Rows that one indexer works on.
 
     :param token: marks the rows.
-    :param keys: the documents to index.
+    :param keys: the documents to index. A key of None stands for everything of its model, and
+        is the only one.
     :param numbers: external version of the documents, by model.
     :param deadline: on :func:`time.monotonic`: nothing is written for the claim after it.
     """
@@ -138,6 +139,10 @@ class Outbox(Protocol):
     def add(self, keys: Iterable[Key]) -> None:
         """These documents are to be indexed, whatever transaction runs."""
 
+    def add_all(self, model_name: str) -> None:
+        """Every object of a model is to be indexed, and every document of it that an indexer is
+        just writing."""
+
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
         """Up to *limit* rows of a model that nobody works on; None when there are none."""
 
@@ -152,6 +157,9 @@ class Outbox(Protocol):
         :param refused: key -> error: these became dead letters.
         :param settled: keys of those that are none (any more).
         """
+
+    def renew(self, claim: Claim) -> bool:
+        """Keep the rows of *claim* for another lease; False when they are somebody else's."""
 
     def release(self, token: str) -> None:
         """Give back what of a claim was not settled."""

@@ -30,6 +30,7 @@ from nefertari_search_tween.scripts.common import (
 from nefertari_search_tween.scripts.dead_letters import dead_letters
 from nefertari_search_tween.scripts.progress import shown
 from nefertari_search_tween.scripts.sync import sync_command
+from nefertari_search_tween.scripts.triggers import triggers
 from nefertari_search_tween.scripts.verify import repair_command, verify_command
 
 # What waits for longer is late.
@@ -203,7 +204,7 @@ def _report(done: dict[str, Written], as_json: bool) -> None:
         sys.exit(EXIT_PROBLEM)
 
 
-for command in (sync_command, dead_letters, verify_command, repair_command):
+for command in (sync_command, dead_letters, triggers, verify_command, repair_command):
     cli.add_command(command)
 
 

@@ -115,6 +115,7 @@ class Visit(ESBaseDocument):
         ref_column="zoo_items.id",
         ref_column_type=eng.IdField,
         ref_ondelete="CASCADE",
+        ref_onupdate="CASCADE",
     )
     # One-sided: Item knows nothing of its visits.
     item = eng.Relationship(document="Item", uselist=False)

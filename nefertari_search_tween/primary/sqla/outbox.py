@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
-from sqlalchemy import and_, case, exists, func, literal, or_, select, union_all
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import and_, exists, func, literal, or_, select, union_all
+from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import (
@@ -27,14 +27,18 @@ from nefertari_search_tween.primary.outbox import (
     State,
     Waiting,
 )
-from nefertari_search_tween.primary.sqla import bell, dead_letters, schema
-from nefertari_search_tween.primary.sqla.tables import COUNTERS, OUTBOX
+from nefertari_search_tween.primary.sqla import bell, counters, dead_letters, schema
+from nefertari_search_tween.primary.sqla.claiming import free_rows, newest_rows
+from nefertari_search_tween.primary.sqla.spreading import Spreader
+from nefertari_search_tween.primary.sqla.tables import OUTBOX, SPREADS
 
 _RECORDED = "nefertari_search.recorded"
 # Rows of one statement: SQLite of old allows 999 variables.
 ROWS_PER_STATEMENT = 500
 # Of a lease, what is left when a claim is better renewed before it is written.
 RENEW_BELOW = 0.5
+# How many rows of triggers a commit takes along, besides two for each document of its own.
+ALONG = 50
 
 
 class _Recorded:
@@ -57,43 +61,35 @@ class SqlaOutbox:
     """See :class:`~nefertari_search_tween.primary.outbox.Outbox`.
 
     :param models: the mirrored models by name.
-    :param sources: model name -> names of the models whose rows may concern its documents
-        (itself, and those that it embeds).
+    :param spreader: finds the documents that rows of triggers stand for.
     :param engine: gives the SQLAlchemy engine.
     :param owned: rows are born claimed by this process (inline sync); else they are free, and
         workers are told of them where the database can.
     :param lease: seconds that a claim is its owner's; None: LEASE_SECONDS.
     """
 
+    #: Triggers fill the outbox, too: what one transaction changed has their rows beside ours.
+    triggers = False
+
     def __init__(
         self,
         models: Mapping[str, Any],
-        sources: Callable[[str], Iterable[str]],
+        spreader: Spreader,
         engine: Callable[[], Any],
         owned: bool,
         lease: Optional[float] = None,
     ) -> None:
         self.models = models
-        self.sources = {name: sorted(sources(name)) for name in models}
+        self.spreader = spreader
+        self._others = {name: sorted(spreader.sources(name) - {name}) for name in models}
+        self._carried = {name: spreader.carried(name) for name in models}
         self.engine = engine
         self.owned = owned
         self.lease = LEASE_SECONDS if lease is None else lease
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
         # Transactions that were committed, and are not begun yet.
         self._published: dict[str, _Recorded] = {}
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Give every model its counter."""
-        with self._transaction() as connection:
-            known = {name for (name,) in connection.execute(select([COUNTERS.c.model]))}
-        for name in sorted(set(self.models) - known):
-            try:
-                with self._transaction() as connection:
-                    connection.execute(COUNTERS.insert().values(model=name, number=0))
-            except IntegrityError:
-                # Another process that starts at the same time was faster.
-                pass
+        counters.prepare(self._transaction, models)
 
     # In the transaction of a change
 
@@ -141,79 +137,80 @@ class SqlaOutbox:
         recorded = self._published.pop(token)
         age = time.monotonic() - recorded.began
         names = sorted({key.model for key in recorded.keys})
-        with self._transaction() as connection:
+        with self._transaction(writing=self.triggers) as connection:
             if age > RENEW_BELOW * self.lease and not self._extend(connection, token):
                 return None
-            numbers = self._numbers(connection, names)
+            if self.triggers:
+                along = ALONG + 2 * len(recorded.keys)
+                recorded.keys |= self._take_along(connection, names, token, along)
+            numbers = counters.advance(connection, names)
         if age > RENEW_BELOW * self.lease:
             age = 0.0
         deadline = time.monotonic() - age + self.lease
         return Claim(token, frozenset(recorded.keys), numbers, deadline)
 
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
-        began = time.monotonic()
+        for name in self._carried[model_name]:
+            while self._replace(name, limit):
+                self.triggers = True
         token = uuid.uuid4().hex
         with self._transaction(writing=True) as connection:
-            rows = self._free_rows(connection, model_name, limit)
+            rows = free_rows(connection, model_name, limit, _now())
             if not rows:
                 return None
+            # One that stands for everything is a claim of its own: it takes longer.
+            rows = [row for row in rows if row.pk is None] or rows
+            if any(row.spread for row in rows):
+                self.triggers = True
+                self.spreader.spread(connection, model_name, rows, _now())
+            began = time.monotonic()
             self._mark([row.id for row in rows], token, connection)
-            numbers = self._numbers(connection, [model_name])
-        keys = frozenset(Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
-        return Claim(token, keys, numbers, began + self.lease)
+            numbers = counters.advance(connection, [model_name])
+        return Claim(token, self._keys(model_name, rows), numbers, began + self.lease)
 
-    def _free_rows(self, connection: Any, model_name: str, limit: int) -> list[Any]:
-        """Rows that nobody works on, locked; else rows of a claim whose time is up."""
-        columns = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.spread]
-        free = OUTBOX.c.claim.is_(None)
-        left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < _now())
-        for condition in (free, left):
-            query = (
-                select(columns)
-                .where(and_(OUTBOX.c.model == model_name, condition))
-                .order_by(OUTBOX.c.claim, OUTBOX.c.id)
-                .limit(limit)
-            )
-            rows = list(connection.execute(_locking(query, connection)))
-            if rows:
-                return rows
-        return []
+    def _replace(self, model_name: str, limit: int) -> bool:
+        """Rows of a model without a mirror give way to those of the documents that show it."""
+        with self._transaction(writing=True) as connection:
+            rows = free_rows(connection, model_name, limit, _now())
+            self.spreader.spread(connection, model_name, rows, _now())
+            self.spreader.done(connection, model_name, rows)
+        return bool(rows)
+
+    def _keys(self, model_name: str, rows: list[Any]) -> frozenset[Key]:
+        return frozenset(Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
+
+    def _take_along(self, connection: Any, names: list[str], token: str, limit: int) -> set[Key]:
+        """Claim what triggers wrote for the transaction that has just been committed, too.
+
+        Their rows are the newest; what is not among them, somebody else's claim will find.
+        """
+        # Those that stand for others first: what they become is taken along with the rest.
+        others = {other for name in names for other in self._others[name]}
+        for name in sorted({*names, *others}):
+            rows = newest_rows(connection, name, limit, SPREADS)
+            self.spreader.spread(connection, name, rows, _now())
+            self.spreader.done(connection, name, rows)
+        found: set[Key] = set()
+        own = and_(OUTBOX.c.spread == 0, OUTBOX.c.pk.isnot(None))
+        for name in names:
+            rows = newest_rows(connection, name, limit, own)
+            self._mark([row.id for row in rows], token, connection)
+            found |= self._keys(name, rows)
+        return found
 
     def _mark(self, ids: list[int], token: str, connection: Any) -> None:
         expires = _now() + int(self.lease * 1000)
         for start in range(0, len(ids), ROWS_PER_STATEMENT):
             part = ids[start : start + ROWS_PER_STATEMENT]
             connection.execute(
-                OUTBOX.update().where(OUTBOX.c.id.in_(part)).values(claim=token, expires=expires)
+                OUTBOX.update()
+                .where(OUTBOX.c.id.in_(part))
+                .values(claim=token, expires=expires, spread=0)
             )
-
-    def _numbers(self, connection: Any, names: list[str]) -> dict[str, int]:
-        """A new number for each of *names* (sorted: two claims must not wait for each other).
-
-        Microseconds since 1970, or one more than the last: so they also grow when the table was
-        restored from a backup that is older than the index.
-        """
-        now = time.time_ns() // 1000
-        number = COUNTERS.c.number
-        numbers = {}
-        for name in names:
-            found = connection.execute(
-                COUNTERS.update()
-                .where(COUNTERS.c.model == name)
-                .values(number=case([(number >= now, number + 1)], else_=now))
-            ).rowcount
-            if not found:
-                # The tables were made anew since the application started.
-                connection.execute(COUNTERS.insert().values(model=name, number=now))
-            # The row is locked until the transaction ends: this is the number that was set.
-            numbers[name] = int(
-                connection.execute(select([number]).where(COUNTERS.c.model == name)).scalar()
-            )
-        return numbers
 
     def number(self, model_name: str) -> int:
         with self._transaction() as connection:
-            return self._numbers(connection, [model_name])[model_name]
+            return counters.advance(connection, [model_name])[model_name]
 
     def _extend(self, connection: Any, token: str) -> bool:
         """Give the rows of *token* a new lease; False when there are none."""
@@ -237,6 +234,10 @@ class SqlaOutbox:
             )
             dead_letters.replace(connection, model_name, refused, settled, _now())
 
+    def renew(self, claim: Claim) -> bool:
+        with self._transaction() as connection:
+            return self._extend(connection, claim.token)
+
     def release(self, token: str) -> None:
         self._published.pop(token, None)
         with self._transaction() as connection:
@@ -255,13 +256,21 @@ class SqlaOutbox:
             if rows and not self.owned:
                 bell.ring(connection)
 
+    def add_all(self, model_name: str) -> None:
+        with self._transaction() as connection:
+            self.spreader.add_all(connection, model_name, _now())
+
     # What is there
 
     def state(self, model_name: str) -> State:
-        waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model.in_(self.sources[model_name]))
-        number = select([COUNTERS.c.number]).where(COUNTERS.c.model == model_name).as_scalar()
+        waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
+        if self._others[model_name]:
+            others = and_(OUTBOX.c.model.in_(self._others[model_name]), SPREADS)
+            waits = or_(waits, exists([OUTBOX.c.id]).where(others))
         with self._looking() as connection:
-            last, waiting = connection.execute(select([number, waits])).fetchone()
+            last, waiting = connection.execute(
+                select([counters.last(model_name), waits])
+            ).fetchone()
         return State(bool(waiting), int(last or 0))
 
     def waiting(self, model_name: Optional[str] = None) -> int:
@@ -283,10 +292,11 @@ class SqlaOutbox:
         free = OUTBOX.c.claim.is_(None)
         left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < _now())
         parts = []
-        for name in self.models:
-            # Two look-ups each: an OR of them would be read from the first row of the model.
+        for name, carried in self._carried.items():
+            # Look-ups of their own: an OR of them would be read from the first row of the model.
             either = (
-                exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == name, condition))
+                exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
+                for each in (name, *carried)
                 for condition in (free, left)
             )
             parts.append(select([literal(name)]).where(or_(*either)))
@@ -316,15 +326,8 @@ class SqlaOutbox:
             return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()
 
     def raise_number(self, model_name: str, number: int) -> None:
-        counter = COUNTERS.c.number
         with self._transaction() as connection:
-            # One of a model that has none yet is made by its first claim.
-            self._numbers(connection, [model_name])
-            connection.execute(
-                COUNTERS.update()
-                .where(and_(COUNTERS.c.model == model_name, counter < number))
-                .values(number=number)
-            )
+            counters.raise_to(connection, model_name, number)
 
     # Dead letters
 
@@ -371,12 +374,9 @@ class SqlaOutbox:
             for key in keys
         ]
 
-    def _decoded(self, model_name: str, text: str) -> Any:
-        """A key as the model has it: the column's type is one of whole numbers or of texts."""
+    def _decoded(self, model_name: str, text: Optional[str]) -> Any:
         model = self.models.get(model_name)
-        if model is None:
-            return text
-        return int(text) if schema.has_integer_pk(model) else text
+        return text if model is None or text is None else schema.decoded_key(model, text)
 
     @contextmanager
     def _transaction(self, writing: bool = False) -> Iterator[Any]:
@@ -404,28 +404,6 @@ class SqlaOutbox:
                 # SQLite's driver begins no transaction for a query.
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
-
-
-def _locking(query: Any, connection: Any) -> Any:
-    """*query*, which leaves out rows that another transaction has locked.
-
-    SQLite has one writer at a time, which is this one (see ``_transaction``).
-    """
-    name = connection.dialect.name
-    if name == "postgresql":
-        return query.with_for_update(skip_locked=True)
-    if name == "mysql" and _skips_locked(connection):
-        return query.suffix_with("FOR UPDATE SKIP LOCKED")
-    return query.with_for_update()
-
-
-def _skips_locked(connection: Any) -> bool:
-    """MySQL has it since 8.0.1, MariaDB since 10.6; before, claims wait for each other."""
-    dialect = connection.dialect
-    version = dialect.server_version_info
-    if getattr(dialect, "_is_mariadb", False):
-        return bool(getattr(dialect, "_mariadb_normalized_version_info", version) >= (10, 6))
-    return bool(version >= (8, 0, 1))
 
 
 def _now() -> int:

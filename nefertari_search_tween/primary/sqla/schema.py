@@ -73,6 +73,15 @@ def has_integer_pk(model: Any) -> bool:
     return isinstance(column_type, sqltypes.Integer)
 
 
+def decoded_key(model: Any, text: str) -> Any:
+    """The key whose ``str()`` is *text*: the column's type is one of whole numbers or of texts."""
+    try:
+        return int(text) if has_integer_pk(model) else text
+    except ValueError:
+        # SQLite keeps anything in any column.
+        return text
+
+
 def unmirrorable(model: Any) -> Optional[str]:
     """Why no mirror of *model* can be made, None when one can."""
     from nefertari_sqla import BaseMixin

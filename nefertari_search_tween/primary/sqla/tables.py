@@ -10,7 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from pyramid_sqlalchemy import BaseObject
-from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    literal_column,
+)
 from sqlalchemy.exc import DBAPIError
 
 from nefertari_search_tween.exceptions import ConfigurationError
@@ -19,6 +29,13 @@ from nefertari_search_tween.exceptions import ConfigurationError
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 # MySQL's TEXT ends at 64 KiB.
 _NAME = 200
+
+#: What a row with `spread` stands for besides its own document: those that hold the object's
+#: contents; and, when it came to be or moved, those that list its key, too.
+CONTENTS = 1
+APPEARED = 2
+#: Spelled out, not bound: so the index of these rows is used.
+SPREADS = literal_column("spread > 0")
 
 #: Keys that must be indexed, a row for each time that a transaction changed one. Rows are only
 #: added and removed, and never wait for each other: no transaction of an application can block
@@ -30,7 +47,8 @@ OUTBOX = Table(
     Column("model", String(_NAME), nullable=False),
     # NULL: everything of the model (see triggers).
     Column("pk", Text, nullable=True),
-    # 1: documents that embed the object are found when the row is claimed; 0: they have rows.
+    # CONTENTS or APPEARED: documents that show the object are found when the row is claimed;
+    # 0: they have rows.
     Column("spread", SmallInteger, nullable=False, server_default="0"),
     # Milliseconds since 1970.
     Column("recorded", BigInteger, nullable=False),
@@ -40,6 +58,10 @@ OUTBOX = Table(
     # Everything that is asked of the table is a range of this: free rows of a model in their
     # order, claimed ones, the rows of a claim, whether a model has any.
     Index("nefertari_search_outbox_claims", "model", "claim", "id"),
+    # Whether a model has rows that may concern others: only triggers write such.
+    Index(
+        "nefertari_search_outbox_spread", "model", postgresql_where=SPREADS, sqlite_where=SPREADS
+    ),
 )
 
 #: The number of the last claim of each model.

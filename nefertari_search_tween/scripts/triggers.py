@@ -1,0 +1,90 @@
+"""``nefertari-search triggers install|remove|status INI``: see docs/triggers.rst."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Callable
+
+import click
+
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application
+
+
+def _common(function: Callable[..., None]) -> Callable[..., None]:
+    for decorate in (
+        click.argument("variables", nargs=-1, metavar="[key=value ...]"),
+        click.argument("ini"),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@click.group()
+def triggers() -> None:
+    """Mirror what raw SQL and other programs change: triggers in the database.
+
+    Exit codes: 0 all is as asked for; 1 triggers are missing, outdated or left over, or rows
+    wait that no mirror is for; 2 wrong usage, or the database refused.
+    """
+
+
+@triggers.command()
+@_common
+def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
+    """Create what is missing, replace what is outdated, drop what no mirror needs any more."""
+    from nefertari_search_tween.primary.sqla import triggers as database
+
+    with application(ini, variables) as search:
+        found = database.install(search.outbox.engine(), search.relations)
+        unclaimed = _unclaimed(search)
+    _report(found, unclaimed, as_json, database.INSTALLED)
+
+
+@triggers.command()
+@_common
+def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
+    """Drop all triggers of this package, and nothing else."""
+    from nefertari_search_tween.primary.sqla import triggers as database
+
+    with application(ini, variables) as search:
+        found = database.remove(search.outbox.engine(), search.relations)
+        unclaimed = _unclaimed(search)
+    _report(found, unclaimed, as_json, database.MISSING)
+
+
+@triggers.command()
+@_common
+def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
+    """Tell of each table whether its triggers are what the mirrors need."""
+    from nefertari_search_tween.primary.sqla import triggers as database
+
+    with application(ini, variables) as search:
+        found = database.status(search.outbox.engine(), search.relations)
+        unclaimed = _unclaimed(search)
+    _report(found, unclaimed, as_json, database.INSTALLED)
+
+
+def _unclaimed(search: Any) -> dict[str, int]:
+    """Rows of models that this application has no mirrors for: number by model."""
+    known = {model.__name__ for model in search.relations.watched}
+    return {
+        name: waiting.rows
+        for name, waiting in sorted(search.outbox.lag().items())
+        if name not in known
+    }
+
+
+def _report(found: list[Any], unclaimed: dict[str, int], as_json: bool, wanted: str) -> None:
+    if as_json:
+        tables = {each.table: each.state for each in found}
+        click.echo(json.dumps({"tables": tables, "unclaimed": unclaimed}, indent=2))
+    else:
+        width = max((len(each.table) for each in found), default=0)
+        for each in found:
+            click.echo(f"{each.table:<{width}}  {each.state}")
+        for name, rows in unclaimed.items():
+            click.echo(f"{rows} rows wait of {name}, which this application does not mirror")
+    if unclaimed or any(each.state != wanted for each in found):
+        sys.exit(EXIT_PROBLEM)
