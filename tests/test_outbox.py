@@ -15,6 +15,7 @@ from sqlalchemy.ext.declarative import declarative_base
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from nefertari_search_tween.compat.elasticsearch import ES
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import LEASE_SECONDS
@@ -143,6 +144,17 @@ class Keeper(Document, Base):
 
 
 MODELS = {"Item": Item, "Keeper": Keeper}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hooks_off():
+    """Those of an application that another module has made in this process."""
+    current = ES.current
+    if current is not None:
+        current.hooks.remove()
+    yield
+    if current is not None:
+        current.hooks.install()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

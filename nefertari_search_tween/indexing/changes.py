@@ -51,6 +51,7 @@ class ChangeFeed:
         # not in `related` already.
         shown = self.embedding(session, {*changes.updated, *changes.related})
         others = {*changes.related, *shown}
+        self.outbox.record_contents(session, {*changes.updated, *changes.related})
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
             (ItemUpdated, changes.updated),
@@ -67,6 +68,7 @@ class ChangeFeed:
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         changed = change.related if change.deleted else {*change.related, *change.keys}
         shown = self.embedding(session, changed)
+        self.outbox.record_contents(session, changed)
         keys = self._mirrored({*change.keys, *change.related, *shown})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)

@@ -115,6 +115,13 @@ class Outbox(Protocol):
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         """In the transaction of *session*: these documents change with it."""
 
+    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+        """In the transaction of *session*: the contents of these objects change, mirrored or not.
+
+        The documents that hold them once it is committed are to be indexed: another transaction
+        may be making one right now, which nobody else can see.
+        """
+
     def uncommitted(self, session: Any) -> bool:
         """True when the running transaction of *session* has recorded keys."""
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, false
 from sqlalchemy.orm import Query, Session, attributes
+from sqlalchemy.orm.persistence import BulkEvaluate
 
 from nefertari_search_tween.primary.base import BulkChange, ChangeListener, FlushedChanges, Key
 from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.locking import begun_on_sqlite, lock
 from nefertari_search_tween.primary.sqla.relations import Relations
 
 log = logging.getLogger(__name__)
 
 _BEFORE = "nefertari_search.before_flush"
 _COMMITTED = "nefertari_search.committed"
+# Keys that a bulk statement is narrowed to: beyond that the list is longer than it is worth.
+MOST_KEYS = 10_000
 
 
 class SessionHooks:
@@ -44,7 +48,7 @@ class SessionHooks:
 
     def install(self) -> None:
         for target, name, handler in self._listeners:
-            event.listen(target, name, handler)
+            event.listen(target, name, handler, retval=target is Query)
 
     def remove(self) -> None:
         for target, name, handler in self._listeners:
@@ -73,21 +77,61 @@ class SessionHooks:
                 old[state] = values
         for model, states in unknown.items():
             old.update(self._stored_foreign_keys(session, model, states))
-        shown: set[Key] = set()
-        for item in session.dirty:
-            # Whoever mentions its old key: the database may move their foreign keys (ON UPDATE).
-            state = attributes.instance_state(item)
-            model = type(item)
-            if model in self.relations.watched and model.pk_field() in state.committed_state:
-                shown |= self.relations.showing(session, model, [state.key[1][0]])
+        shown = self._moved(session)
+        # Whoever mentions a key that changes: the database may move their foreign keys.
+        for model, pks in self._rekeyed(session).items():
+            lock(session, model, pks)
+            shown |= self.relations.showing(session, model, pks)
+        deleted: dict[Any, list[Any]] = {}
         for item in session.deleted:
             model = type(item)
             if model in self.relations.watched:
                 state = attributes.instance_state(item)
-                shown |= self.relations.shown_by_deleted(session, model, [_pk(model, state)])
+                deleted.setdefault(model, []).append(_pk(model, state))
+        for model, pks in deleted.items():
+            if self.relations.mentioned(model):
+                lock(session, model, pks)
+            shown |= self.relations.shown_by_deleted(session, model, pks)
         before = session.info.setdefault(_BEFORE, ({}, set()))
         before[0].update(old)
         before[1].update(shown)
+
+    def _moved(self, session: Any) -> set[Key]:
+        """The owners, as the database has them, of objects that are about to move to others.
+
+        Another transaction may have moved them since this one has read them.
+        """
+        moving: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            model = type(item)
+            names = self.relations.foreign_keys(model)
+            if not names or model not in self.relations.watched:
+                continue
+            state = attributes.instance_state(item)
+            owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
+            if state.committed_state.keys() & (owners | names.keys()):
+                moving.setdefault(model, []).append(state)
+        found: set[Key] = set()
+        for model, states in moving.items():
+            lock(session, model, [_pk(model, state) for state in states])
+            edges = self.relations.foreign_keys(model)
+            for values in self._stored_foreign_keys(session, model, states).values():
+                found.update(
+                    Key(edges[name].owner.__name__, pk)
+                    for name, pk in values.items()
+                    if pk is not None
+                )
+        return found
+
+    def _rekeyed(self, session: Any) -> dict[Any, list[Any]]:
+        """The stored keys of objects that are about to get another one, by model."""
+        found: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            state = attributes.instance_state(item)
+            model = type(item)
+            if model in self.relations.watched and model.pk_field() in state.committed_state:
+                found.setdefault(model, []).append(state.key[1][0])
+        return found
 
     def _stored_foreign_keys(
         self, session: Any, model: Any, states: list[Any]
@@ -148,20 +192,22 @@ class SessionHooks:
 
     # Bulk statements
 
-    def _before_bulk_update(self, query: Any, context: Any) -> None:
-        self._before_bulk(query, context, deleting=False)
+    def _before_bulk_update(self, query: Any, context: Any) -> Any:
+        return self._before_bulk(query, context, deleting=False)
 
-    def _before_bulk_delete(self, query: Any, context: Any) -> None:
-        self._before_bulk(query, context, deleting=True)
+    def _before_bulk_delete(self, query: Any, context: Any) -> Any:
+        return self._before_bulk(query, context, deleting=True)
 
-    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> None:
+    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
+        """Remember what the statement will change; gives the query that it will be made of."""
         model = _bulk_model(context)
         if model not in self.relations.watched:
-            return
+            return query
         names = list(self.relations.foreign_keys(model))
-        rows = query.with_entities(
-            schema.pk_attribute(model), *(getattr(model, name) for name in names)
-        ).all()
+        pk = schema.pk_attribute(model)
+        chosen = query.with_entities(pk, *(getattr(model, name) for name in names))
+        alone = begun_on_sqlite(query.session, model)
+        rows = chosen.all() if alone else chosen.with_for_update(of=model).all()
         pks = [row[0] for row in rows]
         related = self._owners(model, names, rows)
         if deleting:
@@ -170,9 +216,14 @@ class SessionHooks:
         if not deleting and _changes_key(model, context):
             # Which new key an old one became is the statement's secret: what is new in the
             # table is what it made.
-            every = {row[0] for row in query.session.query(schema.pk_attribute(model))}
+            every = {row[0] for row in query.session.query(pk)}
             related |= self.relations.showing(query.session, model, pks)
         context.nefertari_search_before = (pks, related, every)
+        if alone or isinstance(context, BulkEvaluate) or len(pks) > MOST_KEYS:
+            return query
+        # Rows that others have made since are not for this statement: it would change them,
+        # and nobody would know. (`evaluate` understands no IN.)
+        return query.filter(pk.in_(pks) if pks else false())
 
     def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
         edges = self.relations.foreign_keys(model)

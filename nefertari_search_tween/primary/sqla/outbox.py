@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
-from sqlalchemy import and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.primary.base import Key
@@ -27,10 +27,16 @@ from nefertari_search_tween.primary.outbox import (
     State,
     Waiting,
 )
-from nefertari_search_tween.primary.sqla import bell, counters, dead_letters, schema
+from nefertari_search_tween.primary.sqla import bell, counters, dead_letters, looks, schema
 from nefertari_search_tween.primary.sqla.claiming import free_rows, newest_rows
 from nefertari_search_tween.primary.sqla.spreading import Spreader
-from nefertari_search_tween.primary.sqla.tables import OUTBOX, SPREADS
+from nefertari_search_tween.primary.sqla.tables import (
+    APPEARED,
+    CONTENTS,
+    OUTBOX,
+    RECORDED,
+    SPREADS,
+)
 
 _RECORDED = "nefertari_search.recorded"
 # Rows of one statement: SQLite of old allows 999 variables.
@@ -44,17 +50,22 @@ ALONG = 50
 class _Recorded:
     """What a transaction has recorded so far.
 
-    :param keys: all of it.
-    :param sure: those whose rows no savepoint has rolled back.
+    :ivar keys: documents that changed.
+    :ivar contents: objects whose contents changed.
+    :ivar sure: of both, those whose rows no savepoint has rolled back.
     """
 
     def __init__(self) -> None:
         self.token = uuid.uuid4().hex
         self.began = time.monotonic()
         self.keys: set[Key] = set()
-        self.sure: set[Key] = set()
+        self.contents: set[Key] = set()
+        self.sure: tuple[set[Key], set[Key]] = (set(), set())
         # Workers will be told at the commit.
         self.told = False
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.contents)
 
 
 class SqlaOutbox:
@@ -94,36 +105,43 @@ class SqlaOutbox:
     # In the transaction of a change
 
     def record(self, session: Any, keys: Iterable[Key]) -> None:
+        self._record(session, set(keys), 0)
+
+    def _record(self, session: Any, keys: set[Key], spread: int) -> None:
         recorded = session.info.get(_RECORDED)
         if recorded is None:
             recorded = session.info[_RECORDED] = _Recorded()
-        new = set(keys) - recorded.sure
+        (recorded.contents if spread else recorded.keys).update(keys)
+        # A row that stands for others stands for its own document, too.
+        new = keys - recorded.sure[1] - (set() if spread else recorded.sure[0])
         if not new:
             return
         token = recorded.token if self.owned else None
-        rows = self._rows(sorted(new, key=str), token)
+        rows = self._rows(sorted(new, key=str), token, spread)
         connection = session.connection(mapper=self._mapper)
         connection.execute(OUTBOX.insert(), rows)
         # A prepared transaction can't notify: there, workers find the rows when they look.
         if not (self.owned or recorded.told or session.twophase):
             bell.ring(connection)
             recorded.told = True
-        recorded.keys |= new
-        recorded.sure |= new
+        recorded.sure[bool(spread)].update(new)
+
+    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+        self._record(session, {key for key in keys if self.spreader.embedded(key.model)}, RECORDED)
 
     def uncommitted(self, session: Any) -> bool:
-        recorded = session.info.get(_RECORDED)
-        return recorded is not None and bool(recorded.keys)
+        return bool(session.info.get(_RECORDED))
 
     def forget(self, session: Any) -> None:
         recorded = session.info.get(_RECORDED)
         if recorded is not None:
-            recorded.sure.clear()
+            for each in recorded.sure:
+                each.clear()
             recorded.told = False
 
     def publish(self, session: Any) -> Optional[str]:
         recorded = session.info.pop(_RECORDED, None)
-        if recorded is None or not recorded.keys or not self.owned:
+        if not recorded or not self.owned:
             return None
         self._published[recorded.token] = recorded
         return str(recorded.token)
@@ -136,10 +154,12 @@ class SqlaOutbox:
     def begin(self, token: str) -> Optional[Claim]:
         recorded = self._published.pop(token)
         age = time.monotonic() - recorded.began
-        names = sorted({key.model for key in recorded.keys})
         with self._transaction(writing=self.triggers) as connection:
             if age > RENEW_BELOW * self.lease and not self._extend(connection, token):
                 return None
+            if recorded.contents:
+                recorded.keys |= self._spread_own(connection, recorded)
+            names = sorted({key.model for key in recorded.keys})
             if self.triggers:
                 along = ALONG + 2 * len(recorded.keys)
                 recorded.keys |= self._take_along(connection, names, token, along)
@@ -152,7 +172,7 @@ class SqlaOutbox:
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
         for name in self._carried[model_name]:
             while self._replace(name, limit):
-                self.triggers = True
+                pass
         token = uuid.uuid4().hex
         with self._transaction(writing=True) as connection:
             rows = free_rows(connection, model_name, limit, _now())
@@ -161,23 +181,46 @@ class SqlaOutbox:
             # One that stands for everything is a claim of its own: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
             if any(row.spread for row in rows):
-                self.triggers = True
+                self._notice(rows)
                 self.spreader.spread(connection, model_name, rows, _now())
             began = time.monotonic()
             self._mark([row.id for row in rows], token, connection)
             numbers = counters.advance(connection, [model_name])
-        return Claim(token, self._keys(model_name, rows), numbers, began + self.lease)
+        return Claim(token, frozenset(self._keys(model_name, rows)), numbers, began + self.lease)
 
     def _replace(self, model_name: str, limit: int) -> bool:
         """Rows of a model without a mirror give way to those of the documents that show it."""
         with self._transaction(writing=True) as connection:
             rows = free_rows(connection, model_name, limit, _now())
+            self._notice(rows)
             self.spreader.spread(connection, model_name, rows, _now())
             self.spreader.done(connection, model_name, rows)
         return bool(rows)
 
-    def _keys(self, model_name: str, rows: list[Any]) -> frozenset[Key]:
-        return frozenset(Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
+    def _notice(self, rows: list[Any]) -> None:
+        """Triggers may have been installed since this process started."""
+        self.triggers = self.triggers or any(row.spread in (CONTENTS, APPEARED) for row in rows)
+
+    def _spread_own(self, connection: Any, recorded: _Recorded) -> set[Key]:
+        """Documents that hold what the committed transaction changed, and that it could not see.
+
+        They get rows of the same claim, in the transaction that makes the others stand for
+        themselves: it happens once, or whoever takes the claim over does it.
+        """
+        embedding = self.spreader.embedding(connection, recorded.contents)
+        found = {key for key in embedding if key.model in self.models} - recorded.keys
+        if found:
+            connection.execute(
+                OUTBOX.insert(), self._rows(sorted(found, key=str), recorded.token, 0)
+            )
+        for name in sorted({key.model for key in recorded.contents}):
+            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim == recorded.token, SPREADS)
+            if name in self.models:
+                connection.execute(OUTBOX.update().where(own).values(spread=0))
+                found |= {key for key in recorded.contents if key.model == name}
+            else:
+                connection.execute(OUTBOX.delete().where(own))
+        return found
 
     def _take_along(self, connection: Any, names: list[str], token: str, limit: int) -> set[Key]:
         """Claim what triggers wrote for the transaction that has just been committed, too.
@@ -195,7 +238,7 @@ class SqlaOutbox:
         for name in names:
             rows = newest_rows(connection, name, limit, own)
             self._mark([row.id for row in rows], token, connection)
-            found |= self._keys(name, rows)
+            found.update(self._keys(name, rows))
         return found
 
     def _mark(self, ids: list[int], token: str, connection: Any) -> None:
@@ -241,7 +284,7 @@ class SqlaOutbox:
     def release(self, token: str) -> None:
         self._published.pop(token, None)
         with self._transaction() as connection:
-            for name in self.models:
+            for name in self.spreader.models:
                 connection.execute(
                     OUTBOX.update()
                     .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim == token))
@@ -249,7 +292,7 @@ class SqlaOutbox:
                 )
 
     def add(self, keys: Iterable[Key]) -> None:
-        rows = self._rows(keys, None)
+        rows = self._rows(keys, None, 0)
         with self._transaction() as connection:
             for start in range(0, len(rows), ROWS_PER_STATEMENT):
                 connection.execute(OUTBOX.insert(), rows[start : start + ROWS_PER_STATEMENT])
@@ -263,45 +306,20 @@ class SqlaOutbox:
     # What is there
 
     def state(self, model_name: str) -> State:
-        waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
-        if self._others[model_name]:
-            others = and_(OUTBOX.c.model.in_(self._others[model_name]), SPREADS)
-            waits = or_(waits, exists([OUTBOX.c.id]).where(others))
         with self._looking() as connection:
-            last, waiting = connection.execute(
-                select([counters.last(model_name), waits])
-            ).fetchone()
-        return State(bool(waiting), int(last or 0))
+            return looks.state(connection, model_name, self._others[model_name])
 
     def waiting(self, model_name: Optional[str] = None) -> int:
-        query = select([func.count()]).select_from(OUTBOX)
-        if model_name is not None:
-            query = query.where(OUTBOX.c.model == model_name)
         with self._looking() as connection:
-            return int(connection.execute(query).scalar())
+            return looks.waiting(connection, model_name)
 
     def lag(self) -> dict[str, Waiting]:
-        query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded)])
         with self._looking() as connection:
-            rows = connection.execute(query.group_by(OUTBOX.c.model)).fetchall()
-        return {
-            name: Waiting(count, max(0.0, (_now() - oldest) / 1000)) for name, count, oldest in rows
-        }
+            return looks.lag(connection, _now())
 
     def claimable(self) -> list[str]:
-        free = OUTBOX.c.claim.is_(None)
-        left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < _now())
-        parts = []
-        for name, carried in self._carried.items():
-            # Look-ups of their own: an OR of them would be read from the first row of the model.
-            either = (
-                exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
-                for each in (name, *carried)
-                for condition in (free, left)
-            )
-            parts.append(select([literal(name)]).where(or_(*either)))
         with self._looking() as connection:
-            return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
+            return looks.claimable(connection, self._carried, _now())
 
     def answers(self) -> bool:
         try:
@@ -312,18 +330,12 @@ class SqlaOutbox:
         return True
 
     def mark(self) -> Mark:
-        now = _now()
         with self._looking() as connection:
-            last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
-        return Mark(int(last or 0), now)
+            return looks.mark(connection, _now())
 
     def passed(self, mark: Mark) -> bool:
-        before = OUTBOX.c.id <= mark.row
         with self._looking() as connection:
-            if connection.dialect.name == "sqlite":
-                # It gives numbers again. One host has the file, so one clock.
-                before = and_(before, OUTBOX.c.recorded <= mark.moment)
-            return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()
+            return looks.passed(connection, mark)
 
     def raise_number(self, model_name: str, number: int) -> None:
         with self._transaction() as connection:
@@ -359,20 +371,23 @@ class SqlaOutbox:
 
     # How
 
-    def _rows(self, keys: Iterable[Key], token: Optional[str]) -> list[dict[str, Any]]:
+    def _rows(self, keys: Iterable[Key], token: Optional[str], spread: int) -> list[dict[str, Any]]:
         now = _now()
         expires = None if token is None else now + int(self.lease * 1000)
         return [
             {
                 "model": key.model,
                 "pk": str(key.pk),
-                "spread": 0,
+                "spread": spread,
                 "recorded": now,
                 "claim": token,
                 "expires": expires,
             }
             for key in keys
         ]
+
+    def _keys(self, model_name: str, rows: list[Any]) -> Iterator[Key]:
+        return (Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
 
     def _decoded(self, model_name: str, text: Optional[str]) -> Any:
         model = self.models.get(model_name)

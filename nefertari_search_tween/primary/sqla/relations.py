@@ -78,6 +78,10 @@ class Relations:
         """Attributes of *model* whose value is the key of a document that lists its objects."""
         return self._foreign_keys.get(model, {})
 
+    def mentioned(self, model: Any) -> bool:
+        """True when documents may mention objects of *model*."""
+        return bool(self.edges_to.get(model))
+
     def mirrored(self, model: Any) -> bool:
         return model in self._mirrored
 

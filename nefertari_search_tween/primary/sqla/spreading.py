@@ -18,6 +18,7 @@ from sqlalchemy import Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Query, aliased
 
+from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 from nefertari_search_tween.primary.sqla.relations import Edge, Relations
@@ -91,6 +92,27 @@ class Spreader:
 
     def _reached(self, name: str) -> set[str]:
         return {path[-1].owner.__name__ for path in self._paths[name, True]}
+
+    def embedded(self, name: str) -> bool:
+        """True when documents may hold the contents of objects of the model *name*."""
+        return bool(self._paths.get((name, False)))
+
+    def embedding(self, connection: Any, keys: Iterable[Key]) -> set[Key]:
+        """The documents that hold the contents of *keys*, as the database has it now."""
+        by_model: dict[str, list[Any]] = {}
+        for key in keys:
+            by_model.setdefault(key.model, []).append(key.pk)
+        found: set[Key] = set()
+        for name, pks in by_model.items():
+            for path in self._paths[name, False]:
+                for start in range(0, len(pks), KEYS_PER_QUERY):
+                    part = pks[start : start + KEYS_PER_QUERY]
+                    query = _documents(path, part, 0, connection.dialect.name)
+                    found.update(
+                        Key(row[0], schema.decoded_key(self.models[row[0]], row[1]))
+                        for row in connection.execute(query.statement)
+                    )
+        return found
 
     def spread(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
         """Insert rows for the documents that *rows* stand for besides their own.

@@ -34,6 +34,8 @@ _NAME = 200
 #: contents; and, when it came to be or moved, those that list its key, too.
 CONTENTS = 1
 APPEARED = 2
+#: As CONTENTS, written by the session that changed the object and not by a trigger.
+RECORDED = 3
 #: Spelled out, not bound: so the index of these rows is used.
 SPREADS = literal_column("spread > 0")
 
@@ -47,8 +49,8 @@ OUTBOX = Table(
     Column("model", String(_NAME), nullable=False),
     # NULL: everything of the model (see triggers).
     Column("pk", Text, nullable=True),
-    # CONTENTS or APPEARED: documents that show the object are found when the row is claimed;
-    # 0: they have rows.
+    # CONTENTS, APPEARED or RECORDED: documents that show the object are found when the row is
+    # claimed; 0: they have rows.
     Column("spread", SmallInteger, nullable=False, server_default="0"),
     # Milliseconds since 1970.
     Column("recorded", BigInteger, nullable=False),

@@ -1,0 +1,40 @@
+"""Locks that make a look-up hold until the change that it is for.
+
+What a change touches besides its own row is looked up before it: who mentions the object, where a
+foreign key pointed. Between that look and the change another transaction could commit, and what it
+made would be touched, too, with nobody knowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from nefertari_search_tween.primary.sqla import schema
+
+KEYS_PER_QUERY = 500
+
+
+def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
+    """Lock the rows *pks* of *model* until the end of the transaction, which is about to change
+    them. A transaction that refers to one, and has not ended, is waited for."""
+    wanted = sorted(pks, key=str)
+    if not wanted:
+        return
+    if begun_on_sqlite(session, model):
+        return
+    pk = schema.pk_attribute(model)
+    with session.no_autoflush:
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            session.query(pk).filter(pk.in_(part)).order_by(pk).with_for_update().all()
+
+
+def begun_on_sqlite(session: Any, model: Any) -> bool:
+    """On SQLite, become the one writer now, and not with the first change; else False."""
+    connection = session.connection(mapper=schema.mapper_of(model))
+    if connection.dialect.name != "sqlite":
+        return False
+    if not connection.connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
+    return True
