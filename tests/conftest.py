@@ -23,7 +23,18 @@ from tests.servers import (
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
-SLOWEST = ("test_faults", "test_commands", "test_equality", "test_backends")
+SLOWEST = (
+    "test_worker",
+    "test_faults",
+    "test_commands",
+    "test_rebuild",
+    "test_campaign",
+    "test_equality",
+    "test_security",
+    "test_backends",
+    "test_verify",
+    "test_triggers",
+)
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
 

@@ -190,7 +190,14 @@ class Campaign:
             time.sleep(1)
         verified = self.run("verify", "--json")
         found = json.loads(verified.stdout)
-        print(f"verify: exit {verified.returncode}, {found}")
+        counts: Counter[str] = Counter()
+        for name, each in found.items():
+            counts["compared"] += each["compared"]
+            for kind in ("missing", "stale", "orphaned", "refused", "waiting", "moving"):
+                counts[kind] += len(each[kind])
+                if each[kind]:
+                    print(f"{name}: {kind} {each[kind]}")
+        print(f"verify: exit {verified.returncode}, {dict(counts)}")
         return verified.returncode == 0
 
     def report(self) -> str:

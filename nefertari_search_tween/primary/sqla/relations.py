@@ -93,8 +93,6 @@ class Relations:
         lines = []
         for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
             name = model.__name__
-            if schema.custom_to_dict(model):
-                lines.append(f"{name} renders itself (what it shows of other objects is its own)")
             for prop in schema.mapper_of(model).relationships:
                 edge = Edge(model, prop)
                 target = edge.target.__name__

@@ -1,0 +1,30 @@
+"""The campaign of ``make faults``, in short: see tests/faults/campaign.py."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(("primary", "writers"), [("postgresql", 3), ("sqlite", 2)])
+def test_mirrors_converge_whatever_is_killed(primary, writers):
+    command = [sys.executable, "-W", "ignore", "-m", "tests.faults.campaign", primary]
+    done = subprocess.run(
+        [*command, "--seconds", "12", "--writers", str(writers)],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = {name: int(number) for number, name in re.findall(r"(\d+) ([a-z ]+)", done.stdout)}
+    assert figures["committed"] > 20
+    assert figures["kills"] > 2
+    assert figures["outages"] == 3
+    assert figures["rebuilds"] == 2
