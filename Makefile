@@ -39,8 +39,9 @@ test: env
 	$(PYTEST)
 	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
 	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
-	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_fields.py \
-		tests/test_equality.py tests/test_triggers.py -k 'test_fields or zoo or test_triggers'
+	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
+		tests/test_equality.py tests/test_interleaving.py \
+		-k 'test_triggers or test_fields or zoo or test_interleaving'
 	$(MAKE) smoke
 
 lint: env
