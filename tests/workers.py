@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.servers import Pserve
 from tests.servers.base import wait_until
+from tests.zoo import LOGGING
 
 TOP = Path(__file__).resolve().parents[1]
 # Of a claim, in the processes of these tests.
@@ -55,23 +56,8 @@ get nefertari_search.sync = sync
 use = egg:waitress#main
 host = 127.0.0.1
 get port = http_port
-
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = generic
-[logger_root]
-level = WARNING
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-formatter = generic
-[formatter_generic]
-format = %(levelname)s [%(name)s] %(message)s
 """
+INI += LOGGING
 
 
 def main(global_config, **settings):

@@ -134,6 +134,26 @@ def run_as_server_user(
     return subprocess.CompletedProcess(arguments, process.returncode, printed or "")
 
 
+def install_debian_package(package: str) -> None:
+    """Let root install a Debian package; raise ServerMissing where that can't be."""
+    if os.getuid() != 0 or shutil.which("apt-get") is None:
+        raise ServerMissing(f"install Debian's package {package}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with locked("apt"):
+        for command in (["apt-get", "update"], ["apt-get", "install", "-y", package]):
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if done.returncode != 0:
+                end = "\n".join(done.stdout.splitlines()[-15:])
+                raise ServerMissing(f"{' '.join(command)} failed:\n{end}")
+
+
 def wait_until(ready: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
     """Poll `ready` until it is true (True) or the time is over (False)."""
     end = time.monotonic() + seconds

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 from tests.servers.base import (
     Server,
     ServerFailed,
     ServerMissing,
-    locked,
+    install_debian_package,
     run_as_server_user,
     wait_until,
 )
@@ -90,23 +88,7 @@ def program() -> str:
 
 def install_package() -> None:
     """Root installs Debian's package when it is missing."""
-    if program():
-        return
-    if os.getuid() != 0 or shutil.which("apt-get") is None:
-        raise ServerMissing("MariaDB is not here: install Debian's package mariadb-server")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with locked("apt"):
-        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "mariadb-server"]):
-            done = subprocess.run(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if done.returncode != 0:
-                end = "\n".join(done.stdout.splitlines()[-15:])
-                raise ServerMissing(f"{' '.join(command)} failed:\n{end}")
+    if not program():
+        install_debian_package("mariadb-server")
     if not program():
         raise ServerMissing("Debian's package mariadb-server has no mariadbd")

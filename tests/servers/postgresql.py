@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 from tests.servers.base import (
     Server,
     ServerFailed,
     ServerMissing,
-    locked,
+    install_debian_package,
     run_as_server_user,
     wait_until,
 )
@@ -110,22 +108,7 @@ def install_package() -> Path:
     """The folder of PostgreSQL's programs; root installs Debian's package when it is missing."""
     found = _find_bin()
     if found is None:
-        if os.getuid() != 0 or shutil.which("apt-get") is None:
-            raise ServerMissing("PostgreSQL is not here: install Debian's package postgresql")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        with locked("apt"):
-            for command in (["apt-get", "update"], ["apt-get", "install", "-y", "postgresql"]):
-                done = subprocess.run(
-                    command,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-                if done.returncode != 0:
-                    end = "\n".join(done.stdout.splitlines()[-15:])
-                    raise ServerMissing(f"{' '.join(command)} failed:\n{end}")
+        install_debian_package("postgresql")
         found = _find_bin()
     if found is None:
         raise ServerMissing("Debian's package postgresql has no /usr/lib/postgresql/*/bin/initdb")

@@ -7,6 +7,24 @@ from pyramid.authentication import RemoteUserAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
+#: the end of an ini file: warnings go to the standard error
+LOGGING = """
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = generic
+[logger_root]
+level = WARNING
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = generic
+[formatter_generic]
+format = %(levelname)s [%(name)s] %(message)s
+"""
 #: for pserve and the command line; what is unset is given as key=value words
 INI = """
 [DEFAULT]
@@ -36,23 +54,8 @@ use = egg:waitress#main
 host = 127.0.0.1
 threads = 8
 get port = http_port
-
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = generic
-[logger_root]
-level = WARNING
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-formatter = generic
-[formatter_generic]
-format = %(levelname)s [%(name)s] %(message)s
 """
+INI += LOGGING
 
 
 def main(global_config, **settings):
