@@ -169,13 +169,16 @@ class TestClients:
             OpenSearchBackend(Connection(("http://127.0.0.1:9200",)))
 
 
-def test_every_backend_ran_the_same_cases(request: pytest.FixtureRequest) -> None:
-    """Prints their number (`pytest -s`, or the report of a failure)."""
+def test_every_backend_ran_the_same_cases(
+    request: pytest.FixtureRequest, record_property: Any
+) -> None:
+    """Their number is printed at the end of the run."""
     cases = Counter(
         item.cls.__name__
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.cls is not None
         if issubclass(item.cls, BackendConformance) and item.originalname not in vars(item.cls)
     )
-    print("conformance cases:", dict(cases))
+    for name, count in sorted(cases.items()):
+        record_property("compared", f"conformance: {count} cases of {name}")
     assert len(set(cases.values())) <= 1, cases
