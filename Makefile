@@ -57,7 +57,7 @@ smoke: env
 faults: env
 	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
 	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60
-	NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows
+	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows
 	NEFERTARI_SEARCH_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/test_interleaving.py
 	NEFERTARI_SEARCH_TEST_SECONDS=60 NEFERTARI_SEARCH_TEST_KILLS=50 $(BIN)/python -m pytest \
 		tests/test_embedded_processes.py
