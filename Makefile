@@ -34,14 +34,15 @@ demo-check: env
 # Elasticsearch with everything; then what every backend answers alike on the other two, and what
 # every database does alike on PostgreSQL (one process can have models on one kind only).
 ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Three at a time on two cores: they wait for servers and for each other more than they compute.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: env
 	$(PYTEST)
 	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
 	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
-		tests/test_equality.py tests/test_interleaving.py \
-		-k 'test_triggers or test_fields or zoo or test_interleaving'
+		tests/test_equality.py tests/test_interleaving.py tests/test_overlapping.py \
+		-k 'test_triggers or test_fields or zoo or test_interleaving or test_overlapping'
 	$(MAKE) smoke
 
 lint: env

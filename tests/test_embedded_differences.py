@@ -18,6 +18,7 @@ from typing import Any, Optional
 import pytest
 
 from nefertari_search_tween.backends.base import Action, Backend
+from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.embedded import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendRejected
@@ -78,7 +79,7 @@ def backends(
     elasticsearch_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Backend, Backend]]:
     embedded = EmbeddedBackend(str(tmp_path_factory.mktemp("mirrors")), timeout=30.0)
-    server = ElasticsearchBackend([elasticsearch_url], timeout=30.0)
+    server = ElasticsearchBackend(Connection((elasticsearch_url,), timeout=30.0))
     yield embedded, server
     embedded.close()
     server.client.close()

@@ -58,6 +58,7 @@ class Process:
         self.point = "start"
         self.ended = False
         self.killed = False
+        self.expired = False
         self.error = None
         self._fault = None
         self._go = threading.Semaphore(0)
@@ -86,6 +87,8 @@ class Process:
         if self._fault is not None:
             fault, self._fault = self._fault, None
             raise fault
+        if self.expired:
+            raise ClaimExpired("its lease is over")
 
     def advance(self, fault=None):
         """Let it go on to its next point, or let it fail right here."""
@@ -136,6 +139,26 @@ class Rebuilds(Stopping):
             self._real.release(build)
 
 
+class Waiting(Stopping):
+    """The outbox as a rebuild sees it. It does not wait for claims that are stopped: their leases
+    are over at once."""
+
+    def __init__(self, real, processes):
+        super().__init__(real)
+        self._processes = processes
+        self._asked = False
+
+    def tokens(self, model_name):
+        stop_at("waiting")
+        if self._asked:
+            for process in self._processes:
+                if process.point in ("claimed", "read"):
+                    process.expired = True
+            return set()
+        self._asked = True
+        return self._real.tokens(model_name)
+
+
 class Outbox(Stopping):
     def settle(self, *arguments):
         stop_at("written")
@@ -169,6 +192,8 @@ def app(tmp_path_factory, primary_url):
     patch.setattr(indexing, "TARGETS_SECONDS", TARGETS_SECONDS)
     patch.setattr(rebuilding, "SETTLE_SECONDS", SETTLE_SECONDS)
     search = search_of(made)
+    # Nobody takes a step but those that the machine has in its hand.
+    search.indexer.background.stop()
     # The database's collation is asked for once.
     made.get("/keepers?_sort=code")
     for mirror in search.mirrors:
@@ -301,8 +326,10 @@ class Interleaving(Changes):
     def rebuild(self, name):
         mirror = self.search.mirrors.get(name)
         search = self.search
-        rebuilds = Rebuilds(search.rebuilds)
-        self.begin("rebuild", lambda: rebuilding.rebuild(search.mirrors, rebuilds, [mirror], 3))
+        rebuilds, outbox = Rebuilds(search.rebuilds), Waiting(search.outbox, self.processes)
+        self.begin(
+            "rebuild", lambda: rebuilding.rebuild(search.mirrors, rebuilds, outbox, [mirror], 3)
+        )
 
     # Any of them
 

@@ -312,10 +312,10 @@ def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
         return tell
 
     with pytest.raises(KeyboardInterrupt):
-        rebuilding.rebuild(search.mirrors, search.rebuilds, [tags], 10, failing)
+        rebuilding.rebuild(search.mirrors, search.rebuilds, search.outbox, [tags], 10, failing)
     told.clear()
     built = rebuilding.rebuild(
-        search.mirrors, search.rebuilds, [tags], 10, lambda mirror: told.append
+        search.mirrors, search.rebuilds, search.outbox, [tags], 10, lambda mirror: told.append
     )
     # The bar begins where the first one was.
     assert told == [40, *[10] * 6]

@@ -190,7 +190,9 @@ class Indexer:
             for index, aliases in self.mirrors.concrete(mirror).items()
             if write_alias(index) in aliases
         ]
-        self._targets[mirror.name] = (now, names)
+        # That there is none is looked at again each time: it is made at any moment.
+        if names:
+            self._targets[mirror.name] = (now, names)
         return names
 
     # After a fault

@@ -13,7 +13,11 @@ scan begins. Take any change, committed at *c*, and the claim that settles it.
    up less than TARGETS_SECONDS before (indexer.py). Had the list been looked up before *t*, then
    the claim had read, and the change was committed, before t + TARGETS_SECONDS, which is before
    *s*: the scan sees it. It does not matter how long the process then took to write and settle.
-2. Any other claim has written to the new index. Its version is above 0, so what the scan brings
+2. Between *t* and *s* an older claim may look later than a newer one, and write to the new index
+   what the newer one, which does not know it, has made stale (newcomers.py). So before the scan
+   begins, the claims of that time are waited for, and the documents that the index then holds
+   are claimed again.
+3. Any other claim has written to the new index. Its version is above 0, so what the scan brings
    of that document later is refused, and what it has brought before is replaced. The scan can't
    win against a delete either: a server remembers the version of a deleted document for
    ``index.gc_deletes`` (an hour), and a chunk that was read more than FRESH_SECONDS ago is read
@@ -55,8 +59,10 @@ from nefertari_search_tween.exceptions import BackendError, BackendRejected, Bac
 from nefertari_search_tween.indexing.bulk import Written, actions, write
 from nefertari_search_tween.indexing.filling import add, fill
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
+from nefertari_search_tween.indexing.newcomers import claim_again, wait_for_older_claims
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.primary.outbox import Outbox
 from nefertari_search_tween.primary.rebuilds import BEAT_SECONDS, Build, Rebuilds
 
 log = logging.getLogger(__name__)
@@ -90,6 +96,7 @@ class _Work:
 def rebuild(
     mirrors: Mirrors,
     rebuilds: Rebuilds,
+    outbox: Outbox,
     chosen: list[Mirror],
     chunk_size: int,
     progress: Optional[Callable[[Mirror], Progress]] = None,
@@ -113,6 +120,10 @@ def rebuild(
             for mirror, build in zip(chosen, builds)
         ]
         time.sleep(SETTLE_SECONDS)
+        for work in works:
+            if work.after is None:
+                wait_for_older_claims(outbox, work.mirror)
+                claim_again(outbox, work.mirror, work.index, chunk_size)
         results = {}
         for work in works:
             tell = progress(work.mirror) if progress is not None else _silent
@@ -234,7 +245,7 @@ def index_missing(
     mirrors: Mirrors,
     mirror: Mirror,
     chunk_size: int,
-    number: Callable[[str], int],
+    outbox: Outbox,
     rebuilds: Rebuilds,
     progress: Optional[Callable[[Mirror], Progress]] = None,
 ) -> Written:
@@ -242,10 +253,10 @@ def index_missing(
 
     An index that does not exist is built.
 
-    :param number: model name -> its next claim number; each chunk is a claim.
+    Each chunk is numbered as a claim is.
     """
     if mirrors.backend.get_mapping(mirror.alias) is None:
-        return rebuild(mirrors, rebuilds, [mirror], chunk_size, progress)[mirror.name]
+        return rebuild(mirrors, rebuilds, outbox, [mirror], chunk_size, progress)[mirror.name]
     if not mirror.check():
         raise BackendRejected(
             409, f"the index of {mirror.name} was built for another schema: rebuild it"
@@ -256,7 +267,7 @@ def index_missing(
     chunks = iter(mirror.reader.scan(chunk_size))
     while True:
         # Numbered before it is read: what a document was deleted with is older.
-        version = number(mirror.name)
+        version = outbox.number(mirror.name)
         rows = next(chunks, None)
         if rows is None:
             break

@@ -180,6 +180,9 @@ class Outbox(Protocol):
     def lag(self) -> dict[str, Waiting]:
         """What waits, by model; models without rows are left out."""
 
+    def tokens(self, model_name: str) -> set[str]:
+        """Of the claims that have rows of a model, ended or not."""
+
     def claimable(self) -> list[str]:
         """Names of the models that have rows which nobody works on (any more). Cheap."""
 

@@ -70,7 +70,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
                 search.mirrors,
                 mirror,
                 search.settings.chunk_size,
-                search.outbox.number,
+                search.outbox,
                 search.rebuilds,
                 progress,
             )
@@ -92,7 +92,8 @@ def rebuild_command(
     with application(ini, variables) as search, shown(as_json) as progress:
         mirrors = chosen(search, models)
         size = search.settings.chunk_size
-        done = rebuild(search.mirrors, search.rebuilds, mirrors, size, progress, restart)
+        outbox, rebuilds = search.outbox, search.rebuilds
+        done = rebuild(search.mirrors, rebuilds, outbox, mirrors, size, progress, restart)
     _report(done, as_json)
 
 

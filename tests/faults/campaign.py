@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any, Optional
@@ -197,8 +198,23 @@ class Campaign:
                 counts[kind] += len(each[kind])
                 if each[kind]:
                     print(f"{name}: {kind} {each[kind]}")
+                    self.show(name, each[kind])
         print(f"verify: exit {verified.returncode}, {dict(counts)}")
         return verified.returncode == 0
+
+    def show(self, name: str, keys: list[Any]) -> None:
+        """Print what the server holds of *keys*: where, and in which version."""
+        index = f"{self.variables['index_name']}-{name.lower()}"
+        for key in keys:
+            body = json.dumps({"version": True, "query": {"ids": {"values": [str(key)]}}}).encode()
+            request = urllib.request.Request(
+                f"{self.server.url}/{index}*/_search",
+                data=body,
+                headers={"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                for hit in json.load(answer)["hits"]["hits"]:
+                    print(f"  {hit['_index']} {hit['_id']}: version {hit['_version']}")
 
     def report(self) -> str:
         named = {"c": "committed", "r": "rolled back", "x": "refused by the database"}

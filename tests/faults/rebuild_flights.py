@@ -80,7 +80,8 @@ class Campaign:
             return lambda count: moments.append(time.monotonic())
 
         mirror = search.mirrors.get("Flight")
-        rebuild(search.mirrors, search.rebuilds, [mirror], search.settings.chunk_size, progress)
+        size = search.settings.chunk_size
+        rebuild(search.mirrors, search.rebuilds, search.outbox, [mirror], size, progress)
         return self.rows / (moments[-1] - moments[0])
 
     def floor(self, search: Any) -> float:

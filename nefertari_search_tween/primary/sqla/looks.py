@@ -43,6 +43,12 @@ def lag(connection: Any, now: int) -> dict[str, Waiting]:
     return {name: Waiting(count, max(0.0, (now - oldest) / 1000)) for name, count, oldest in rows}
 
 
+def tokens(connection: Any, model_name: str) -> set[str]:
+    """The claims that rows of a model belong to."""
+    claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.isnot(None))
+    return {token for (token,) in connection.execute(select([OUTBOX.c.claim]).where(claimed))}
+
+
 def claimable(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
     """Models that have rows which nobody works on (any more).
 

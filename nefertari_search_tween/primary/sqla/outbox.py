@@ -317,6 +317,10 @@ class SqlaOutbox:
         with self._looking() as connection:
             return looks.lag(connection, _now())
 
+    def tokens(self, model_name: str) -> set[str]:
+        with self._looking() as connection:
+            return looks.tokens(connection, model_name)
+
     def claimable(self) -> list[str]:
         with self._looking() as connection:
             return looks.claimable(connection, self._carried, _now())
