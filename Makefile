@@ -50,7 +50,7 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The demo's checks: on the oldest and the newest Python here without Java, and on each server.
+# The demo's checks on the oldest and the newest Python here, without Java.
 smoke: env
 	.ci/smoke
 
@@ -58,6 +58,8 @@ smoke: env
 faults: env
 	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
 	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60
+	$(BIN)/python examples/demo.py --check --backend elasticsearch
+	$(BIN)/python examples/demo.py --check --backend opensearch
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows
 	NEFERTARI_SEARCH_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/test_interleaving.py
 	NEFERTARI_SEARCH_TEST_SECONDS=60 NEFERTARI_SEARCH_TEST_KILLS=50 $(BIN)/python -m pytest \

@@ -29,7 +29,7 @@ from nefertari_search_tween.primary.rebuilds import RebuildRuns
 from tests.applications import search_of, zoo
 from tests.test_sync import Changes, empty_tables, same_everywhere
 
-EXAMPLES = int(os.environ.get("NEFERTARI_SEARCH_TEST_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("NEFERTARI_SEARCH_TEST_EXAMPLES", "20"))
 STEPS = 50
 # So short that an indexer that was held up for a step has to look the indices up again.
 TARGETS_SECONDS = 0.02
