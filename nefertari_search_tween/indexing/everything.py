@@ -9,18 +9,12 @@ import logging
 from typing import Any
 
 from nefertari_search_tween.exceptions import IndexMissing
+from nefertari_search_tween.indexing.stored import Stored, key_of, stored
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import Claim, ClaimExpired, Outbox
 
 log = logging.getLogger(__name__)
-
-_QUERY = {
-    "query": {"match_all": {}},
-    "sort": [{"_pk": "asc"}],
-    "_source": ["_pk"],
-    "track_total_hits": False,
-}
 
 
 def unfold(mirrors: Mirrors, mirror: Mirror, outbox: Outbox, claim: Claim, chunk_size: int) -> bool:
@@ -46,22 +40,21 @@ def unfold(mirrors: Mirrors, mirror: Mirror, outbox: Outbox, claim: Claim, chunk
 
 def _add_gone(mirror: Mirror, index: str, outbox: Outbox, claim: Claim, chunk_size: int) -> None:
     """Documents in *index* whose objects are no more: the others have their rows by now."""
-    mirror.backend.refresh(index)
-    for hits in mirror.backend.scan(index, _QUERY, chunk_size):
+    for documents in stored(mirror, index, chunk_size):
         if not outbox.renew(claim):
             raise ClaimExpired(f"somebody else looks through {mirror.name}")
-        keys = [_key(mirror, hit["_source"]["_pk"]) for hit in hits]
+        keys = [_key(mirror, document) for document in documents]
         there = mirror.reader.existing(key for key in keys if key is not None)
         outbox.add(
-            Key(mirror.name, hit["_source"]["_pk"])
-            for hit, key in zip(hits, keys)
+            Key(mirror.name, document.text)
+            for document, key in zip(documents, keys)
             if key not in there
         )
 
 
-def _key(mirror: Mirror, text: str) -> Any:
-    """The key whose ``str()`` is *text*; None: no object can have it."""
+def _key(mirror: Mirror, document: Stored) -> Any:
+    """The key of *document*; None: no object can have it."""
     try:
-        return mirror.reader.key(text)
+        return key_of(mirror, document)
     except ValueError:
         return None

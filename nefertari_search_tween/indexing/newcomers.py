@@ -8,25 +8,29 @@ later. The newer state is in the other index alone, and what the scan brings is 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk import actions, write
+from nefertari_search_tween.indexing.stored import key_of, stored
 from nefertari_search_tween.mirror.registry import Mirror, write_alias
 from nefertari_search_tween.primary.outbox import Outbox
 
 POLL_SECONDS = 0.05
 
 
-def wait_for_older_claims(outbox: Outbox, mirror: Mirror) -> None:
-    """Return when no claim of *mirror* is on its way that is as old as this call.
+def wait_for_older_claims(outbox: Outbox, mirrors: Iterable[Mirror]) -> None:
+    """Return when no claim of *mirrors* is on its way that is as old as this call.
 
     At most as long as a lease: after that its owner writes nothing any more.
     """
-    tokens = outbox.tokens(mirror.name)
+    older = {mirror.name: outbox.tokens(mirror.name) for mirror in mirrors}
     deadline = time.monotonic() + outbox.lease + 1.0
-    while tokens and time.monotonic() < deadline:
+    while any(older.values()) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        tokens &= outbox.tokens(mirror.name)
+        for name, tokens in older.items():
+            if tokens:
+                tokens &= outbox.tokens(name)
 
 
 def claim_again(outbox: Outbox, mirror: Mirror, index: str, chunk_size: int) -> None:
@@ -34,15 +38,11 @@ def claim_again(outbox: Outbox, mirror: Mirror, index: str, chunk_size: int) -> 
 
     :raises BackendError: the backend failed, or the index is gone.
     """
-    mirror.backend.refresh(index)
-    body = {"query": {"match_all": {}}, "sort": [{"_pk": {"order": "asc"}}], "_source": ["_pk"]}
-    for hits in mirror.backend.scan(index, body, chunk_size):
-        pks = []
-        for hit in hits:
-            try:
-                pks.append(mirror.reader.key(hit["_source"]["_pk"]))
-            except ValueError as error:
-                raise BackendError(f"{index} holds {hit['_id']}, which is no object's") from error
+    for documents in stored(mirror, index, chunk_size):
+        try:
+            pks = [key_of(mirror, document) for document in documents]
+        except ValueError as error:
+            raise BackendError(f"{index} holds what is no object's: {error}") from error
         # Numbered before it is read, as every claim is.
         number = outbox.number(mirror.name)
         bodies = mirror.reader.read(pks)

@@ -120,10 +120,10 @@ def rebuild(
             for mirror, build in zip(chosen, builds)
         ]
         time.sleep(SETTLE_SECONDS)
-        for work in works:
-            if work.after is None:
-                wait_for_older_claims(outbox, work.mirror)
-                claim_again(outbox, work.mirror, work.index, chunk_size)
+        begun = [work for work in works if work.after is None]
+        wait_for_older_claims(outbox, [work.mirror for work in begun])
+        for work in begun:
+            claim_again(outbox, work.mirror, work.index, chunk_size)
         results = {}
         for work in works:
             tell = progress(work.mirror) if progress is not None else _silent

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError
+from nefertari_search_tween.indexing.stored import key_of, stored
 from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
-from nefertari_search_tween.mirror.serializer import DIGEST, document_id
+from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Body
 from nefertari_search_tween.primary.outbox import Outbox
 
@@ -238,32 +239,18 @@ def _find_orphans(mirrors: Mirrors, mirror: Mirror, chunk_size: int, examiner: _
 
 
 def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> None:
-    mirror.backend.refresh(mirror.alias)
-    body = {"query": {"match_all": {}}, "sort": [{"_pk": {"order": "asc"}}], "_source": ["_pk"]}
     foreign: list[str] = []
     keys: list[Any] = []
-    for hits in mirror.backend.scan(mirror.alias, body, chunk_size):
+    for documents in stored(mirror, mirror.alias, chunk_size):
         chunk = []
-        for hit in hits:
+        for document in documents:
             try:
-                chunk.append(_key(mirror, hit["_id"], hit.get("_source", {}).get("_pk")))
+                chunk.append(key_of(mirror, document))
             except ValueError:
-                foreign.append(hit["_id"])
+                foreign.append(document.id)
         existing = mirror.reader.existing(chunk)
         keys.extend(key for key in chunk if key not in existing)
     # Only now: a scan that failed in between is done again.
     examiner.suspect(keys)
     still = mirror.backend.multi_get(mirror.alias, foreign)
     examiner.found.foreign.extend(each for each in foreign if still[each] is not None)
-
-
-def _key(mirror: Mirror, identity: str, pk: Any) -> Any:
-    """The key that a document is of: by its id, or, when that is a digest, by what it says.
-
-    :raises ValueError: no object can have it.
-    """
-    text = pk if identity.startswith(DIGEST) and isinstance(pk, str) else identity
-    key = mirror.reader.key(text)
-    if document_id(key) != identity:
-        raise ValueError(f"{text} is kept under another id")
-    return key

@@ -1,0 +1,51 @@
+"""The documents that an index holds, by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.serializer import DIGEST, document_id
+
+_QUERY = {
+    "query": {"match_all": {}},
+    "sort": [{"_pk": {"order": "asc"}}],
+    "_source": ["_pk"],
+    "track_total_hits": False,
+}
+
+
+class Stored(NamedTuple):
+    """A document.
+
+    :param id: in the index.
+    :param text: ``str()`` of its key, as it says itself.
+    """
+
+    id: str
+    text: Optional[str]
+
+
+def stored(mirror: Mirror, index: str, chunk_size: int) -> Iterator[list[Stored]]:
+    """All documents of *index* (a name or an alias) at this moment, in lists.
+
+    :raises BackendError: the backend failed, or the index is gone.
+    """
+    mirror.backend.refresh(index)
+    for hits in mirror.backend.scan(index, _QUERY, chunk_size):
+        yield [Stored(hit["_id"], hit.get("_source", {}).get("_pk")) for hit in hits]
+
+
+def key_of(mirror: Mirror, document: Stored) -> Any:
+    """The key that *document* is of: by its id, or, when that is a digest, by what it says.
+
+    :raises ValueError: no object can have it.
+    """
+    text = document.id
+    if text.startswith(DIGEST) and isinstance(document.text, str):
+        text = document.text
+    key = mirror.reader.key(text)
+    if document_id(key) != document.id:
+        raise ValueError(f"{text} is kept under another id")
+    return key
