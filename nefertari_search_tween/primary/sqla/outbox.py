@@ -29,6 +29,7 @@ from nefertari_search_tween.primary.outbox import (
 )
 from nefertari_search_tween.primary.sqla import bell, counters, dead_letters, looks, schema
 from nefertari_search_tween.primary.sqla.claiming import free_rows, newest_rows
+from nefertari_search_tween.primary.sqla.recorded import Recorded
 from nefertari_search_tween.primary.sqla.spreading import Spreader
 from nefertari_search_tween.primary.sqla.tables import (
     APPEARED,
@@ -45,27 +46,6 @@ ROWS_PER_STATEMENT = 500
 RENEW_BELOW = 0.5
 # How many rows of triggers a commit takes along, besides two for each document of its own.
 ALONG = 50
-
-
-class _Recorded:
-    """What a transaction has recorded so far.
-
-    :ivar keys: documents that changed.
-    :ivar contents: objects whose contents changed.
-    :ivar sure: of both, those whose rows no savepoint has rolled back.
-    """
-
-    def __init__(self) -> None:
-        self.token = uuid.uuid4().hex
-        self.began = time.monotonic()
-        self.keys: set[Key] = set()
-        self.contents: set[Key] = set()
-        self.sure: tuple[set[Key], set[Key]] = (set(), set())
-        # Workers will be told at the commit.
-        self.told = False
-
-    def __bool__(self) -> bool:
-        return bool(self.keys or self.contents)
 
 
 class SqlaOutbox:
@@ -99,7 +79,7 @@ class SqlaOutbox:
         self.lease = LEASE_SECONDS if lease is None else lease
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
         # Transactions that were committed, and are not begun yet.
-        self._published: dict[str, _Recorded] = {}
+        self._published: dict[str, Recorded] = {}
         counters.prepare(self._transaction, models)
 
     # In the transaction of a change
@@ -110,7 +90,7 @@ class SqlaOutbox:
     def _record(self, session: Any, keys: set[Key], spread: int) -> None:
         recorded = session.info.get(_RECORDED)
         if recorded is None:
-            recorded = session.info[_RECORDED] = _Recorded()
+            recorded = session.info[_RECORDED] = Recorded()
         (recorded.contents if spread else recorded.keys).update(keys)
         # A row that stands for others stands for its own document, too.
         new = keys - recorded.sure[1] - (set() if spread else recorded.sure[0])
@@ -201,7 +181,7 @@ class SqlaOutbox:
         """Triggers may have been installed since this process started."""
         self.triggers = self.triggers or any(row.spread in (CONTENTS, APPEARED) for row in rows)
 
-    def _spread_own(self, connection: Any, recorded: _Recorded) -> set[Key]:
+    def _spread_own(self, connection: Any, recorded: Recorded) -> set[Key]:
         """Documents that hold what the committed transaction changed, and that it could not see.
 
         They get rows of the same claim, in the transaction that makes the others stand for
@@ -257,14 +237,21 @@ class SqlaOutbox:
 
     def _extend(self, connection: Any, token: str) -> bool:
         """Give the rows of *token* a new lease; False when there are none."""
-        done = 0
-        for name in self.models:
-            done += connection.execute(
+        return self._set(connection, token, token, _now() + int(self.lease * 1000)) > 0
+
+    def _set(self, connection: Any, token: str, claim: Optional[str], expires: Any) -> int:
+        """Give the rows of *token* these values; number of them.
+
+        Also those of models without a mirror, which stand for documents of others.
+        """
+        return sum(
+            connection.execute(
                 OUTBOX.update()
                 .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim == token))
-                .values(expires=_now() + int(self.lease * 1000))
+                .values(claim=claim, expires=expires)
             ).rowcount
-        return bool(done)
+            for name in self.spreader.models
+        )
 
     def settle(
         self, claim: Claim, model_name: str, refused: Mapping[Any, str], settled: Iterable[Any]
@@ -284,12 +271,7 @@ class SqlaOutbox:
     def release(self, token: str) -> None:
         self._published.pop(token, None)
         with self._transaction() as connection:
-            for name in self.spreader.models:
-                connection.execute(
-                    OUTBOX.update()
-                    .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim == token))
-                    .values(claim=None, expires=None)
-                )
+            self._set(connection, token, None, None)
 
     def add(self, keys: Iterable[Key]) -> None:
         rows = self._rows(keys, None, 0)
