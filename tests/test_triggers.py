@@ -848,7 +848,8 @@ def definitions(engine):
 def test_every_table_that_a_document_shows_has_triggers(app):
     found = triggers.status(*database(app))
 
-    assert {each.table for each in found} == TABLES
+    # nefertari's models are the process's: another module's application may have brought its own.
+    assert {each.table for each in found if each.table.startswith("zoo_")} == TABLES
     assert {each.state for each in found} == {triggers.INSTALLED}
 
 
