@@ -69,6 +69,7 @@ setup(
             "pytest-xdist",
             'opensearch-py; python_version >= "3.10"',
             "prometheus-client",
+            "PyMySQL",
         ],
     },
     entry_points={

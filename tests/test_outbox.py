@@ -165,7 +165,6 @@ def engine(request, tmp_path):
     elif request.param == "postgresql":
         url = request.getfixturevalue("postgres_server").create_database(name)
     else:
-        pytest.importorskip("pymysql")
         url = request.getfixturevalue("mariadb_server").create_database(name)
     made = create_engine(url, **({} if request.param == "sqlite" else {"pool_size": 20}))
     tables.create_missing(made)

@@ -40,8 +40,10 @@ from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How long a search read waits for changes that are being indexed right now.
-CATCH_UP_SECONDS = 1.0
+# How long a search read waits where one has waited for as long as a search may take, in vain:
+# threads of the web server must not all stand there.
+IMPATIENT_SECONDS = 1.0
+# How often it looks whether what it waits for has been indexed.
 CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
 HTTP_BAD_REQUEST = 400
@@ -84,6 +86,8 @@ class Searcher:
         self.dirty = dirty
         self.query_class = query_class
         self.rows = rows
+        # Until when reads are impatient.
+        self._impatient = 0.0
 
     @property
     def _own_writes(self) -> bool:
@@ -273,7 +277,8 @@ class Searcher:
             breaker.allowed()
 
     def _catch_up(self, mirror: Mirror) -> int:
-        """Wait a moment for changes that are being indexed; gives the number of the last claim.
+        """Wait for changes that are being indexed, as long as a search may take; gives the number
+        of the last claim.
 
         What comes after the call is not waited for: where writes never pause, something always
         waits.
@@ -284,15 +289,21 @@ class Searcher:
         if not waiting:
             return number
         mark = self.mark()
-        deadline = time.monotonic() + CATCH_UP_SECONDS
+        now = time.monotonic()
+        patience = self.settings.timeout
+        if now < self._impatient:
+            patience = min(patience, IMPATIENT_SECONDS)
+        deadline = now + patience
         while True:
             if self.passed(mark):
+                self._impatient = 0.0
                 # Of rows that nobody had claimed before, nobody knows the numbers: all is made
                 # visible. Claims up to this number were among what waited, so they are, too.
                 with self._available(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
                 return number
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
+                self._impatient = time.monotonic() + self.settings.timeout
                 raise SearchUnavailable(
                     "behind", f"Changes of {mirror.name} are not searchable yet."
                 )

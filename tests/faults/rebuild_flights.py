@@ -28,7 +28,10 @@ from tests.servers import ElasticsearchServer, PostgresServer, Pserve
 from tests.servers.base import wait_until
 
 TOP = Path(__file__).resolve().parents[2]
+# Changes a second, of all writers: one alone is too slow for it while a rebuild has the machine.
 RATE = 50
+WRITERS = 4
+READ_PAUSE_SECONDS = 0.05
 MEMORY_MB = 200
 COMMAND = [sys.executable, "-m", "nefertari_search_tween.scripts.main"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
@@ -155,18 +158,24 @@ class Campaign:
         finally:
             self.clean_up(search)
 
-    def disturbed(self, search: Any) -> list[str]:
-        problems = []
-        writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.flights.write", self.ini, str(RATE), *self.assignments],
+    def writer(self, number: int) -> Any:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.flights.write", self.ini, str(RATE / WRITERS)),
+                *(*self.assignments, "--number", str(number)),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
             cwd=TOP,
         )
-        assert writer.stdout is not None
+
+    def disturbed(self, search: Any) -> list[str]:
+        problems = []
+        writers = [self.writer(number) for number in range(WRITERS)]
         try:
-            writer.stdout.readline()
+            for each in writers:
+                each.stdout.readline()
             with (
                 Pserve(self.ini, variables=self.variables, env=ENVIRONMENT) as application,
                 Reader(application.url) as reader,
@@ -200,9 +209,13 @@ class Campaign:
             self.tell(f"{reader.answers} reads by the mirror, {len(reader.failed)} failed")
             problems += [f"a read failed: {each}" for each in reader.failed[:5]]
         finally:
-            writer.terminate()
-            counts = json.loads(writer.communicate()[0].splitlines()[-1])
-        self.tell(f"changes meanwhile: {counts}")
+            for each in writers:
+                each.terminate()
+            counts = [json.loads(each.communicate()[0].splitlines()[-1]) for each in writers]
+        total = {name: sum(each[name] for each in counts) for name in counts[0]}
+        seconds = total.pop("seconds") / WRITERS
+        rate = (sum(total.values()) - total["locked"]) / seconds
+        self.tell(f"changes meanwhile: {total} in {seconds:.0f} s, {rate:.0f} a second")
         verify = self.begin("verify", "--models", "Flight")
         found = json.loads(verify.communicate()[0])["Flight"]
         kinds = ("missing", "stale", "orphaned", "refused", "waiting")
@@ -214,7 +227,7 @@ class Campaign:
 
 
 class Reader:
-    """Asks the mirror all the time."""
+    """Asks the mirror over and over."""
 
     def __init__(self, url: str) -> None:
         self.urls = [
@@ -237,6 +250,7 @@ class Reader:
     def _go_on(self) -> None:
         while not self._ended.is_set():
             for url in self.urls:
+                self._ended.wait(READ_PAUSE_SECONDS)
                 try:
                     with urllib.request.urlopen(url, timeout=30) as answer:
                         engine = answer.headers["X-Search-Engine"]

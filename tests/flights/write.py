@@ -1,14 +1,15 @@
 """Changes flights at a steady rate, by sessions of the application, until it is terminated.
 
-``python -m tests.flights.write INI RATE [key=value ...]``; prints one JSON object at the end.
+``python -m tests.flights.write INI RATE [--number N] [key=value ...]``; prints one JSON object at
+the end. Several at a time have numbers of their own, and create flights under keys of their own.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import signal
-import sys
 import time
 
 import transaction
@@ -18,9 +19,11 @@ from sqlalchemy.exc import OperationalError
 # Of a hundred changes.
 CREATED = 3
 DELETED = 3
+# How many keys each has for the flights that it creates.
+OWN = 1_000_000
 
 
-def main(ini: str, rate: float, *variables: str) -> None:
+def main(ini: str, rate: float, number: int, variables: list[str]) -> None:
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     bootstrap(ini, options=dict(each.split("=", 1) for each in variables))
@@ -28,7 +31,8 @@ def main(ini: str, rate: float, *variables: str) -> None:
 
     from tests.flights.models import Flight
 
-    draw = random.Random(1)
+    draw = random.Random(number)
+    own: list[int] = []
     counts = {"updated": 0, "created": 0, "deleted": 0, "locked": 0}
     with transaction.manager:
         highest = Session.query(Flight.id).order_by(Flight.id.desc()).first()[0]
@@ -39,11 +43,13 @@ def main(ini: str, rate: float, *variables: str) -> None:
         try:
             with transaction.manager:
                 if kind < CREATED:
-                    highest += 1
-                    Session.add(Flight(id=highest, carrier="ZZ", flight=highest))
+                    key = highest + number * OWN + counts["created"] + 1
+                    Session.add(Flight(id=key, carrier="ZZ", flight=key))
                     done = "created"
                 else:
-                    flight = Session.query(Flight).get(draw.randint(1, highest))
+                    place = draw.randrange(highest + len(own))
+                    key = place + 1 if place < highest else own[place - highest]
+                    flight = Session.query(Flight).get(key)
                     if flight is None:
                         continue
                     if kind < CREATED + DELETED:
@@ -53,6 +59,8 @@ def main(ini: str, rate: float, *variables: str) -> None:
                         flight.dep_delay = draw.randrange(10_000)
                         done = "updated"
             counts[done] += 1
+            if done == "created":
+                own.append(key)
         except OperationalError:
             # SQLite has one writer at a time; the change was rolled back.
             counts["locked"] += 1
@@ -63,4 +71,10 @@ def main(ini: str, rate: float, *variables: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ini")
+    parser.add_argument("rate", type=float)
+    parser.add_argument("variables", nargs="*")
+    parser.add_argument("--number", type=int, default=0)
+    options = parser.parse_args()
+    main(options.ini, options.rate, options.number, options.variables)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
+from sqlalchemy import bindparam
 from sqlalchemy import types as sqltypes
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
+from sqlalchemy.util import LRUCache
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.mirror.serializer import Serializer
@@ -23,6 +25,10 @@ from nefertari_search_tween.primary.sqla import schema
 
 # SQLite of old allows 999 variables in one statement.
 KEYS_PER_QUERY = 500
+# Making and compiling a statement takes longer than the database does for one document.
+_STATEMENTS: Any = LRUCache(1000)
+_COMPILED: Any = LRUCache(1000)
+_KEYS = "keys"
 
 Record = dict[str, Any]
 
@@ -71,7 +77,7 @@ class SqlaReader:
         pk = schema.pk_attribute(self.model)
         try:
             with self._session() as session:
-                return self._bodies(session, _among(pk, pks))
+                return self._bodies(session, _Among(pk, pks))
         except Exception as error:
             if len(pks) > 1:
                 # Halves: few are bad. A database that is down fails at the first single one.
@@ -88,7 +94,7 @@ class SqlaReader:
             session.query(attribute).filter(attribute == pk).all()
         try:
             with self._session() as session:
-                self._bodies(session, _among(attribute, [pk]))
+                self._bodies(session, _Among(attribute, [pk]))
         except DBAPIError as again:
             return str(again.orig) == str(error.orig) and not again.connection_invalidated
         return False
@@ -173,8 +179,17 @@ class SqlaReader:
         records: dict[Any, Record] = {}
         exact: dict[Any, Record] = {}
         # The statement, not the query: an ORM row costs more than the rest of its document.
-        statement = narrow(session.query(*attributes)).statement
-        for row in session.execute(statement).fetchall():
+        if isinstance(narrow, _Among):
+            found = _selected(
+                session,
+                model,
+                tuple(floats),
+                lambda: session.query(*attributes).filter(narrow.attribute.in_(_expanding())),
+                narrow.keys,
+            )
+        else:
+            found = session.execute(narrow(session.query(*attributes)).statement).fetchall()
+        for row in found:
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
             if floats:
@@ -220,7 +235,7 @@ class SqlaReader:
         wanted = sorted(pks)
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             part = wanted[start : start + KEYS_PER_QUERY]
-            records, exact = self._records(session, model, _among(pk, part), depth)
+            records, exact = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]
         return documents
@@ -248,9 +263,35 @@ class SqlaReader:
         return data
 
 
-def _among(attribute: Any, keys: list[Any]) -> Callable[[Any], Any]:
+class _Among:
     """Narrows a query to the rows *keys*."""
-    return lambda query: query.filter(attribute.in_(keys))
+
+    def __init__(self, attribute: Any, keys: list[Any]) -> None:
+        self.attribute = attribute
+        self.keys = keys
+
+    def __call__(self, query: Any) -> Any:
+        return query.filter(self.attribute.in_(self.keys))
+
+
+def _expanding() -> Any:
+    return bindparam(_KEYS, expanding=True)
+
+
+def _selected(
+    session: Session, model: Any, name: Any, query: Callable[[], Any], keys: list[Any]
+) -> list[Any]:
+    """Rows of a statement that is made and compiled once.
+
+    :param model: what it reads.
+    :param name: which of the statements on *model* it is.
+    :param query: makes it, with :func:`_expanding` in the place of *keys*.
+    """
+    statement = _STATEMENTS.get((model, name))
+    if statement is None:
+        statement = _STATEMENTS[model, name] = query().statement
+    connection = session.connection(model.__mapper__).execution_options(compiled_cache=_COMPILED)
+    return list(connection.execute(statement, {_KEYS: keys}))
 
 
 def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
@@ -265,36 +306,32 @@ def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any],
 
 
 def related_keys(
-    session: Session,
-    model: Any,
-    prop: Any,
-    owners: Optional[list[Any]] = None,
-    targets: Optional[list[Any]] = None,
-) -> list[tuple[Any, Any]]:
+    session: Session, model: Any, prop: Any, keys: list[Any], of_targets: bool = False
+) -> list[Any]:
     """Pairs (key of an owner, key of a target) along the relationship *prop* of *model*.
 
     In the order of the relationship, by target key where it has none.
 
-    :param owners: only of these owners.
-    :param targets: only to these targets.
+    :param keys: of owners: only these; or, with *of_targets*, of targets.
     """
-    target_model = prop.mapper.class_
-    target = aliased(target_model) if prop.mapper.class_ is model else target_model
-    owner_pk = schema.pk_attribute(model)
-    target_pk = getattr(target, target_model.pk_field())
-    query = (
-        session.query(owner_pk, target_pk)
-        .select_from(model)
-        .join(target, getattr(model, prop.key))
-        .order_by(*(prop.order_by or (target_pk,)))
-    )
-    pairs: list[tuple[Any, Any]] = []
-    for attribute, keys in ((owner_pk, owners), (target_pk, targets)):
-        if keys is None:
-            continue
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
-            pairs.extend(query.filter(attribute.in_(part)).all())
+
+    def query() -> Any:
+        target_model = prop.mapper.class_
+        target = aliased(target_model) if target_model is model else target_model
+        owner_pk = schema.pk_attribute(model)
+        target_pk = getattr(target, target_model.pk_field())
+        return (
+            session.query(owner_pk, target_pk)
+            .select_from(model)
+            .join(target, getattr(model, prop.key))
+            .filter((target_pk if of_targets else owner_pk).in_(_expanding()))
+            .order_by(*(prop.order_by or (target_pk,)))
+        )
+
+    pairs: list[Any] = []
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        part = keys[start : start + KEYS_PER_QUERY]
+        pairs += _selected(session, model, (prop, of_targets), query, part)
     return pairs
 
 

@@ -120,7 +120,7 @@ class Relations:
             if nested_only and not edge.nested:
                 continue
             with session.no_autoflush:
-                pairs = related_keys(session, edge.owner, edge.prop, targets=wanted)
+                pairs = related_keys(session, edge.owner, edge.prop, wanted, of_targets=True)
             found.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
         return found
 
@@ -142,7 +142,9 @@ class Relations:
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
                     with session.no_autoflush:
-                        pairs = related_keys(session, edge.owner, edge.prop, targets=sorted(keys))
+                        pairs = related_keys(
+                            session, edge.owner, edge.prop, sorted(keys), of_targets=True
+                        )
                     waiting.append((edge.owner, {owner for owner, _ in pairs}))
         return found
 
