@@ -97,6 +97,9 @@ def build_qs(params: Any, _raw_terms: str = "", operator: str = "AND") -> str:
 
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     """Index what *documents_actions* name, from the primary's current state."""
+    if ES.current is None and ES.starting is not None:
+        ES.starting.add(Key(each["_type"], each["_id"]) for each in documents_actions)
+        return
     search = ES.search()
     keys = [_key(search, each["_type"], each["_id"]) for each in documents_actions]
     search.outbox.add(keys)
@@ -121,6 +124,8 @@ class ES:
     settings: Any = None
     #: the search of the application that was configured last, set at its start
     current: Any = None
+    #: records what is indexed while the first application is being configured
+    starting: Any = None
 
     @classmethod
     def search(cls) -> Any:
@@ -233,14 +238,17 @@ class ES:
     @classmethod
     def bulk_index_relations(cls, items: Any, request: Any = None, **kwargs: Any) -> None:
         """Index the objects related to *items*, each once."""
-        search = cls.search()
         keys = {
             Key(model.__name__, getattr(each, model.pk_field()))
             for item in items
             for model, related in item.get_related_documents(**kwargs)
             for each in related
-            if model.__name__ in search.mirrors
         }
+        if cls.current is None and cls.starting is not None:
+            cls.starting.add(keys)
+            return
+        search = cls.search()
+        keys = {key for key in keys if key.model in search.mirrors}
         if keys:
             search.outbox.add(keys)
             search.indexer.index_waiting()
