@@ -555,6 +555,8 @@ def test_a_foreign_key_that_moved_shows_on_both_owners(app):
     assert items_of(app, "k1") == []
     assert items_of(app, "k2") == [1]
     assert found(app, "keepers", items=1) == ["k2"]
+    assert found(app, "items", keeper_code="k2") == [1]
+    assert [each["id"] for each in data(app, "/items?keeper_code=k2")] == [1]
     same_everywhere(app)
 
 
