@@ -1,8 +1,8 @@
-"""A Ramses application (tests/ramses_library) with everything that Ramses generates, and two lines more.
+"""A Ramses application (tests/ramses_library) with all that Ramses generates, and two lines more.
 
-Its views come from RAML: nested collections, singular and attribute resources, updates and deletes of
-many, processors, event handlers, ticket auth, ACLs of callables. What every answer must be is worked
-out from what was written before, and from who asks.
+Its views come from RAML: nested collections, singular and attribute resources, updates and deletes
+of many, processors, event handlers, ticket auth, ACLs of callables. What every answer must be is
+worked out from what was written before, and from who asks.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Session:
         wrong = {"login": "zoe", "password": "z"}
         talk.call("POST", "/auth/login", json=wrong, status=404)
         talk.call("POST", "/auth/login", json={"login": "ann", "password": "ann's"})
-        self.found(talk_of(self.ann), "/users", "User", ["ann"], email='"ann@library.example"')
+        self.found(self.ann, "/users", "User", ["ann"], email='"ann@library.example"')
 
     def write(self):
         root = self.root
@@ -532,10 +532,6 @@ class Session:
         ann.talk.refuse("/books", "'q'", q="(sea")
         ann.talk.call("GET", "/nope", status=404)
         ann.talk.call("GET", "/books/4711", status=404)
-
-
-def talk_of(caller):
-    return caller
 
 
 def sorted_lists(value):
