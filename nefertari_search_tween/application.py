@@ -177,9 +177,11 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
+        from nefertari_search_tween.compat import wrappers
         from nefertari_search_tween.compat.elasticsearch import ES
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
+        wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()

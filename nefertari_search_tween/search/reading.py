@@ -27,7 +27,7 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.results import (
     ExactResults,
     SearchResults,
@@ -157,8 +157,9 @@ class Searcher:
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
         """
+        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
         query = search_query(
-            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
+            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings, own
         )
         number = self._catch_up(mirror) if current or self._own_writes else None
         with self._available(mirror, number), _refusals(query):
