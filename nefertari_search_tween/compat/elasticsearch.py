@@ -7,14 +7,15 @@ old module is not here yet says so by an error that names it.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Callable, Optional
 
 import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit, split_strip
-from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat import searches
 from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendTimeout,
@@ -28,10 +29,10 @@ from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
-from nefertari_search_tween.search.reading import answer_search
+from nefertari_search_tween.search.reading import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import stripped
-from nefertari_search_tween.search.routing import PRIMARY, READS, current_read
+from nefertari_search_tween.search.routing import FLAG, PRIMARY
 
 log = logging.getLogger(__name__)
 
@@ -256,20 +257,33 @@ class ES:
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
-        read = current_read()
-        if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == "flag":
-                return mirror.model.get_collection(**params)
-            result = answer_search(self.search().searcher, read, params)
-        else:
-            request = get_current_request()
-            # Update-many and delete-many select here what they change.
-            current = request is not None and request.method not in READS
-            searcher = self.search().searcher
-            result = searcher.search(mirror, params, request, current=current)[0]
-        if raise_on_empty and not isinstance(result, int) and not result:
+        read = searches.read_of(mirror)
+        if read is not None and read.kind == PRIMARY and read.reason == "flag":
+            if type(self).build_search_params is not ES.build_search_params:
+                raise BadQuery(
+                    FLAG, "the view of this collection adds to its searches what only they know"
+                )
+            return mirror.model.get_collection(**params)
+        with answering(read) if read is not None else nullcontext():
+            search_params = self.build_search_params(params)
+            if "_count" in params:
+                return self.do_count(search_params)
+            result = searches.run(self.search(), mirror, search_params)
+        if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
+
+    def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Keyword arguments of a search; subclasses change them, and what they give is run.
+
+        :param params: of :meth:`get_collection`. ``body``, a dict, is a query in the server's own
+            language, which stands in the place of filters and ``q``.
+        :returns: ``index``, ``body``, ``from_``, ``size`` (None: all matches); ``sort`` and
+            ``fields`` where they were asked for.
+        :raises BadQuery: a parameter that can't be understood.
+        """
+        mirror = self._mirror()
+        return searches.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
         """Not part of this release."""
@@ -320,8 +334,15 @@ class ES:
         return dict2obj(data)
 
     def do_count(self, params: dict[str, Any]) -> int:
-        """Number of documents that the search *params* matches."""
-        return int(self.get_collection(**params, _count=True))
+        """Number of documents that match.
+
+        :param params: what :meth:`build_search_params` gave.
+        """
+        return int(searches.run(self.search(), self._mirror(), params, count=True))
+
+    def _index(self, mirror: Mirror) -> str:
+        """The name that *mirror* is searched by, of the application whose name was given."""
+        return self.search().mirrors.alias_of(mirror.name, self.index_name)
 
     def _mirror(self, name: Optional[str] = None) -> Mirror:
         name = name or self.doc_type

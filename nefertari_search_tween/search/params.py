@@ -18,6 +18,8 @@ from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
 
 SCORE = "_score"
+#: the stubs of documents that the backend refused: no search finds them
+REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -30,6 +32,7 @@ class SearchQuery:
     :param fields: the ``_fields`` parameter as given, '' without one.
     :param searched: parameters that hold words.
     :param expressions: parameters that hold a regular expression.
+    :param index: where it runs, '' for the index of the mirror.
     """
 
     body: dict[str, Any]
@@ -39,6 +42,7 @@ class SearchQuery:
     fields: Any
     searched: list[str]
     expressions: list[str]
+    index: str = ""
 
 
 def search_query(
@@ -54,8 +58,7 @@ def search_query(
     :param exact_filters: what must hold besides (the view's own narrowing).
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
-    unrestricted = settings.hidden_fields == "allow"
-    scope = Scope(document_cls, Caller(False, False) if unrestricted else caller)
+    scope = scope_of(document_cls, caller, settings)
     words = Words(settings)
     must: list[Query] = []
     searched: list[str] = []
@@ -75,10 +78,10 @@ def search_query(
             "bool": {
                 **({"must": must} if must else {}),
                 **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [{"term": {INEXACT: EVERYTHING}}],
+                "must_not": [REFUSED],
             }
         },
-        "sort": _sort(params.get("_sort"), scope),
+        "sort": sort_clauses(params.get("_sort"), scope),
         "track_total_hits": True,
     }
     start, limit = _page(params, settings)
@@ -87,10 +90,16 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = _source(document_cls, fields, scope)
+    body["_source"] = shown_fields(document_cls, fields)
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
+
+
+def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
+    """The fields that *caller* may name."""
+    unrestricted = settings.hidden_fields == "allow"
+    return Scope(document_cls, Caller(False, False) if unrestricted else caller)
 
 
 def _is_all(value: Any) -> bool:
@@ -160,8 +169,11 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     return weighted
 
 
-def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
-    """Sort clauses; ties go by primary key, so that pages never overlap."""
+def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
+    """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
+
+    :raises BadQuery: nothing can be sorted by that.
+    """
     if value is None or value == "":
         sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
     else:
@@ -224,8 +236,11 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     return first, limit
 
 
-def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
-    """What the backend sends of each document."""
+def shown_fields(document_cls: type[BaseDocument], fields: Any) -> Any:
+    """``_fields`` -> what the backend sends of each document.
+
+    :raises BadQuery: an unknown field.
+    """
     only, exclude = process_fields(fields)
     if not only and not exclude:
         return True

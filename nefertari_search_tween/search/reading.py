@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 CATCH_UP_SECONDS = 1.0
 CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
+# Of a search, what its number of matches does not depend on.
+NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
 
 #: whether changes wait, and the number of the last claim; of one moment
@@ -120,7 +122,7 @@ class Searcher:
                 answer = self.mirrors.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
             else:
-                answer, hits = self._all(mirror, query.body)
+                answer, hits = self._all(mirror.alias, query.body)
             if hits:
                 mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
@@ -157,14 +159,28 @@ class Searcher:
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = search_query(
+        query = self.query(mirror, params, request, exact_filters)
+        return self.run(mirror, query, current)
+
+    def query(
+        self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
+    ) -> SearchQuery:
+        """What :meth:`search` runs.
+
+        :raises BadQuery: parameters that can't be understood.
+        """
+        return search_query(
             mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
         )
+
+    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+        """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
         with self._available(mirror, number), _refusals(query):
             if query.count_only:
-                body = _part(query.body, "query", "track_total_hits")
-                answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
+                body = _without(query.body, *NOT_COUNTED)
+                body["size"] = 0
+                answer = self.mirrors.backend.search(query.index or mirror.alias, body)
                 return answer["hits"]["total"]["value"], answer["took"]
             answer, hits = self._hits(mirror, query)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
@@ -206,22 +222,23 @@ class Searcher:
     # How
 
     def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+        index = query.index or mirror.alias
         if query.limited:
-            answer = self.mirrors.backend.search(mirror.alias, query.body)
+            answer = self.mirrors.backend.search(index, query.body)
             return answer, answer["hits"]["hits"]
-        answer, hits = self._all(mirror, query.body)
+        answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
 
-    def _all(self, mirror: Mirror, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
-        totals = _part(body, "query", "aggs", "track_total_hits")
-        answer = self.mirrors.backend.search(mirror.alias, {**totals, "size": 0})
+        totals = _without(body, "sort", "_source", "highlight")
+        answer = self.mirrors.backend.search(index, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
-        page = _part(body, "query", "sort", "_source")
+        page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
-        for chunk in self.mirrors.backend.scan(mirror.alias, page, SCAN_CHUNK):
+        for chunk in self.mirrors.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits
@@ -318,8 +335,8 @@ def _refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: body[name] for name in names if name in body}
+def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}
 
 
 def answer_transparently(
@@ -369,16 +386,23 @@ def answer_search(
     :raises SearchError: the mirror can't answer.
     """
     mirror = _mirror(read)
+    with answering(read):
+        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
+    read.mirror_answered(took)
+    return result
+
+
+@contextmanager
+def answering(read: Read) -> Iterator[None]:
+    """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
     read.start()
     try:
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
+        yield
     except SearchError as error:
         read.failed(getattr(error, "reason", "bad-request"))
         raise
     finally:
         read.stop()
-    read.mirror_answered(took)
-    return result
 
 
 def _mirror(read: Read) -> Mirror:
