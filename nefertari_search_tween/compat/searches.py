@@ -18,7 +18,7 @@ from nefertari_search_tween.exceptions import BackendRejected, SearchRefused
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search import params as search_params
 from nefertari_search_tween.search.params import REFUSED, SearchQuery
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.privacy import Caller, Scope
 from nefertari_search_tween.search.routing import READS, Read, current_read
 
 HTTP_INTERNAL = 500
@@ -75,13 +75,16 @@ def compiled(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
     if own.get("query") != query.body["query"]:
         must = [own["query"]] if own.get("query") else []
         body["query"] = {"bool": {"must": must, "must_not": [REFUSED]}}
-    body.update(_sorted(search, mirror, query, given))
+    scope = search_params.scope_of(
+        mirror.document_cls, Caller.of(get_current_request()), search.settings
+    )
+    body.update(_sorted(scope, given))
     fields = given.get("fields") or ""
     if fields == query.fields:
         if fields or "_source" not in own:
             body["_source"] = query.body["_source"]
     else:
-        body["_source"] = search_params.shown_fields(mirror.document_cls, fields)
+        body["_source"] = search_params.shown_fields(mirror.document_cls, fields, scope)
     start, size = given.get("from_"), given.get("size")
     start = start or own.get("from", 0)
     size = own.get("size") if size is None else size
@@ -109,18 +112,22 @@ def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False)
     :raises JHTTPException: the search server refused it: of the same status, its ``extra.data``
         says why.
     """
-    request = get_current_request()
-    # Update-many and delete-many select here what they change.
-    current = request is not None and request.method not in READS
     query = replace(compiled(search, mirror, given), count_only=count)
     try:
-        result, took = search.searcher.run(mirror, query, current)
+        result, took = search.searcher.run(mirror, query, must_be_current())
     except SearchRefused as error:
         raise told(error) from error
     read = read_of(mirror)
     if read is not None:
         read.mirror_answered(took)
     return result
+
+
+def must_be_current() -> bool:
+    """True in requests that write: update-many and delete-many select by a search what they
+    change, so it must see every committed change, whatever the consistency setting."""
+    request = get_current_request()
+    return request is not None and request.method not in READS
 
 
 def told(error: SearchRefused) -> Exception:
@@ -171,9 +178,7 @@ def _sort_text(sort: Any) -> str:
     return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 
-def _sorted(
-    search: Any, mirror: Mirror, query: SearchQuery, given: dict[str, Any]
-) -> dict[str, Any]:
+def _sorted(scope: Scope, given: dict[str, Any]) -> dict[str, Any]:
     """The ``sort`` of a body: what was asked for, or what a subclass made of it.
 
     Ties go by primary key, unless somebody wrote clauses.
@@ -187,8 +192,5 @@ def _sorted(
             name, _, order = each.strip().partition(":")
             if name:
                 names.append(f"-{name}" if order == "desc" else name)
-        scope = search_params.scope_of(
-            mirror.document_cls, Caller.of(get_current_request()), search.settings
-        )
         return {"sort": search_params.sort_clauses(",".join(names), scope)}
     return {"sort": sort}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
-from nefertari_search_tween.search.reading import Searcher, answer_search, answer_transparently
+from nefertari_search_tween.search.answering import answer_search, answer_transparently
+from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import PRIMARY, SEARCH, TRANSPARENT, current_read
 
 OVERRIDE = "_query_secondary"

@@ -90,7 +90,7 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = shown_fields(document_cls, fields)
+    body["_source"] = shown_fields(document_cls, fields, scope)
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
@@ -236,7 +236,7 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     return first, limit
 
 
-def shown_fields(document_cls: type[BaseDocument], fields: Any) -> Any:
+def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
     """``_fields`` -> what the backend sends of each document.
 
     :raises BadQuery: an unknown field.

@@ -35,7 +35,7 @@ from nefertari_search_tween.search.results import (
     exact_rows,
     search_documents,
 )
-from nefertari_search_tween.search.routing import QueryText, Read
+from nefertari_search_tween.search.routing import QueryText
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,19 @@ class Searcher:
         }
         return result, answer["took"]
 
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        """Documents as the index holds them, by id; None for those that are not there.
+
+        :param current: see :meth:`search`.
+        :param index: where to look, '' for the index of the mirror.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number):
+            return self.mirrors.backend.multi_get(index or mirror.alias, ids)
+
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
 
@@ -337,75 +350,3 @@ def _refusals(query: SearchQuery) -> Iterator[None]:
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in names}
-
-
-def answer_transparently(
-    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
-) -> Any:
-    """A transparent read: the mirror's answer, or the primary's, in the same request.
-
-    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
-    """
-    mirror = _mirror(read)
-
-    def query() -> Any:
-        # The view goes on with a database query: from here on the primary answers.
-        read.primary_answers("view-query")
-        return primary()
-
-    read.start()
-    try:
-        result, took = searcher.exact(mirror, params, query)
-    except Unanswerable as error:
-        reason = error.reason
-    except (SearchUnavailable, SearchTimeout) as error:
-        reason = error.reason
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    except SearchRefused:
-        # A defect of ours is logged as an error; the caller gets the right answer.
-        reason = "refused"
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    else:
-        read.mirror_answered(took)
-        return result
-    finally:
-        read.stop()
-    read.primary_answers(reason)
-    return primary()
-
-
-def answer_search(
-    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
-) -> Any:
-    """A search read of a routed request.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = _mirror(read)
-    with answering(read):
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    read.mirror_answered(took)
-    return result
-
-
-@contextmanager
-def answering(read: Read) -> Iterator[None]:
-    """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
-    read.start()
-    try:
-        yield
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    finally:
-        read.stop()
-
-
-def _mirror(read: Read) -> Mirror:
-    if read.mirror is None:
-        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
-    return read.mirror
