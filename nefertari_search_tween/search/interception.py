@@ -11,8 +11,9 @@ from typing import Any, Callable, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.search.answering import answer_search, answer_transparently
 from nefertari_search_tween.search.privacy import hidden_fields_named
-from nefertari_search_tween.search.reading import Searcher, answer_search, answer_transparently
+from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import (
     PRIMARY,
     SEARCH,

@@ -18,6 +18,8 @@ from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
 
 SCORE = "_score"
+#: the stubs of documents that the backend refused: no search finds them
+REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -30,6 +32,7 @@ class SearchQuery:
     :param fields: the ``_fields`` parameter as given, '' without one.
     :param searched: parameters that hold words.
     :param expressions: parameters that hold a regular expression.
+    :param index: where it runs, '' for the index of the mirror.
     """
 
     body: dict[str, Any]
@@ -39,6 +42,7 @@ class SearchQuery:
     fields: Any
     searched: list[str]
     expressions: list[str]
+    index: str = ""
 
 
 def search_query(
@@ -57,11 +61,10 @@ def search_query(
         A text in them may still be the caller's words, and is read as such.
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
-    anyone = Caller(False, False)
-    scope = Scope(document_cls, anyone if settings.hidden_fields == "allow" else caller)
-    everything = Scope(document_cls, anyone) if own and caller.restricted else scope
+    scope = scope_of(document_cls, caller, settings)
+    everything = Scope(document_cls, Caller(False, False)) if own and caller.restricted else scope
 
-    def scope_of(name: str) -> Scope:
+    def scope_for(name: str) -> Scope:
         return everything if name in own else scope
 
     words = Words(settings)
@@ -71,24 +74,24 @@ def search_query(
         if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
             continue
         searched.append(name)
-        target = _target(name, scope_of(name))
+        target = _target(name, scope_for(name))
         must.append(_field_query(target, name, value, scope, words))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        places = _search_fields(params.get("_search_fields"), scope_of("_search_fields"))
+        places = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
         must.append(_q(text, places, scope, words))
     elif params.get("_search_fields"):
-        _search_fields(params["_search_fields"], scope_of("_search_fields"))
+        _search_fields(params["_search_fields"], scope_for("_search_fields"))
     body: dict[str, Any] = {
         "query": {
             "bool": {
                 **({"must": must} if must else {}),
                 **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [{"term": {INEXACT: EVERYTHING}}],
+                "must_not": [REFUSED],
             }
         },
-        "sort": _sort(params.get("_sort"), scope_of("_sort")),
+        "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
         "track_total_hits": True,
     }
     start, limit = _page(params, settings)
@@ -97,10 +100,16 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = _source(document_cls, fields, scope_of("_fields"))
+    body["_source"] = shown_fields(document_cls, fields, scope_for("_fields"))
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
+
+
+def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
+    """The fields that *caller* may name."""
+    unrestricted = settings.hidden_fields == "allow"
+    return Scope(document_cls, Caller(False, False) if unrestricted else caller)
 
 
 def _is_all(value: Any) -> bool:
@@ -178,8 +187,11 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     return weighted
 
 
-def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
-    """Sort clauses; ties go by primary key, so that pages never overlap."""
+def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
+    """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
+
+    :raises BadQuery: nothing can be sorted by that.
+    """
     if value is None or value == "":
         sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
     else:
@@ -242,8 +254,12 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     return first, limit
 
 
-def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
-    """What the backend sends of each document: always by which rules it is to be shown."""
+def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
+    """``_fields`` -> what the backend sends of each document, always by which rules
+    it is to be shown.
+
+    :raises BadQuery: an unknown field.
+    """
     only, exclude = process_fields(fields)
     if not only and not exclude:
         return True

@@ -18,6 +18,7 @@ from tests.members import INI, TABLES
 from tests.servers.pserve import Pserve
 
 TOP = Path(__file__).resolve().parents[2]
+PROGRAM = ("-m", "nefertari_search_tween.scripts.main")
 #: what two answers to the same question may differ in
 OF_THE_MOMENT = {"Date", "Expires", "Last-Modified", "Server-Timing", "Content-Length", TABLES}
 _MOMENT = re.compile(r'"(timestamp|took)": ("[^"]*"|[0-9]+)')
@@ -80,8 +81,7 @@ class Club:
         """Build all mirrors from the database."""
         words = [f"{name}={value}" for name, value in self.variables.items()]
         done = subprocess.run(
-            [sys.executable, "-m", "nefertari_search_tween.scripts.main", "rebuild"]
-            + [str(self.ini), *words, "--json"],
+            [sys.executable, *PROGRAM, "rebuild", str(self.ini), *words, "--json"],
             capture_output=True,
             text=True,
             timeout=120,
