@@ -24,6 +24,7 @@ from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.interception import intercepted
 from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
@@ -47,6 +48,7 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
+        from nefertari_search_tween.compat.writing import refresh_asked_now
         from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
         from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
@@ -115,7 +117,11 @@ class Search:
             {model.__name__: model for model in chosen}, lambda: engine_of_outbox
         )
         self.indexer = Indexer(
-            self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
+            self.mirrors,
+            self.outbox,
+            self.settings.chunk_size,
+            self.settings.timeout,
+            refresh_asked_now(self.settings),
         )
         feed = ChangeFeed(
             registry,
@@ -178,10 +184,12 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
-        from nefertari_search_tween.compat.elasticsearch import ES
+        from nefertari_search_tween.compat import wrappers
+        from nefertari_search_tween.compat.elasticsearch import ES, NoClient
         from nefertari_search_tween.primary.sqla.early import EarlyHooks
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
+        wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
@@ -194,8 +202,8 @@ class Search:
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
-        # The raw client, for applications that use it; an embedded backend has none.
-        ES.api = getattr(self.backend, "client", None)
+        # The raw client, for applications that use it.
+        ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
 
     def prepare(self) -> None:
@@ -218,6 +226,20 @@ class Search:
         found = all_recorded(self.outbox.engine(), mirror.name, mirror.reader)
         self._early = self._early or found
         return found
+
+    def index_keys(self, keys: set[Key]) -> None:
+        """These documents are to be indexed: with the running transaction, if it has changed
+        something (nobody sees that before its end, and it may hold the database's only lock),
+        else now."""
+        from pyramid_sqlalchemy import Session
+
+        if not keys:
+            return
+        if self._dirty():
+            self.outbox.record(Session(), keys)
+        else:
+            self.outbox.add(keys)
+            self.indexer.index_waiting()
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""

@@ -6,11 +6,22 @@ request's own collection is read, the decision of the request counts.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
+
+from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
-from nefertari_search_tween.search.reading import Searcher, answer_search, answer_transparently
-from nefertari_search_tween.search.routing import PRIMARY, SEARCH, TRANSPARENT, current_read
+from nefertari_search_tween.search.answering import answer_search, answer_transparently
+from nefertari_search_tween.search.privacy import hidden_fields_named
+from nefertari_search_tween.search.reading import Searcher
+from nefertari_search_tween.search.routing import (
+    PRIMARY,
+    SEARCH,
+    TRANSPARENT,
+    Read,
+    collection_request,
+    current_read,
+)
 
 OVERRIDE = "_query_secondary"
 
@@ -35,6 +46,12 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
         def primary() -> Any:
             return original(cls, **dict(given))
 
+        read = current_read()
+        if read is not None and read.model is not cls:
+            read = None
+        # Look-ups of single objects are the application's own, those of who asks among them.
+        if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
+            _refuse_hidden(cls, params, read)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
@@ -49,9 +66,8 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
                 return searcher.exact(mirror, params, primary)[0]
             except Unanswerable:
                 return primary()
-        read = current_read()
-        if read is None or read.model is not cls or read.kind == PRIMARY:
-            if read is not None and read.model is cls:
+        if read is None or read.kind == PRIMARY:
+            if read is not None:
                 read.primary_answers(read.reason)
             return primary()
         if read.kind == TRANSPARENT:
@@ -68,3 +84,20 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
 
     get_collection.intercepts = original  # type: ignore[attr-defined]
     return get_collection
+
+
+def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> None:
+    """Who answers does not matter: the database filters and sorts by hidden fields, too.
+
+    :raises JHTTPBadRequest: what the primary says of a field that does not exist.
+    """
+    request = collection_request(cls)
+    if request is None or (read is not None and read.kind == SEARCH):
+        # A search knows its caller's fields, and says so in its own words.
+        return
+    hidden = hidden_fields_named(request, cls, params)
+    if not hidden:
+        return
+    if read is not None:
+        read.primary_answers("parameters" if read.kind == TRANSPARENT else read.reason)
+    raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")

@@ -3,18 +3,26 @@
 The same rules as nefertari's ``apply_privacy``: ``_public_fields`` for anonymous callers,
 ``_auth_fields`` for users, never ``_hidden_fields``, everything for admins, and no rules at all
 where authentication is off. Nested documents follow their own model's rules.
+
+The rules bind the caller's words, not the application's: a view may narrow its collection by any
+field. So it matters who named a field, see :func:`named_by_caller`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
+
+from nefertari import RESERVED_PARAMS
+from nefertari.utils import split_strip
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, ListField, Relationship
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
+#: key of a request's ``__dict__``: the parameters as the caller gave them
+NOTED = "nefertari_search.given"
 
 
 @dataclass(frozen=True)
@@ -38,14 +46,65 @@ class Caller:
             return cls(True, False)
         return cls(not type(user).is_admin(user), True)
 
-    def visible(self, document_cls: type[BaseDocument]) -> Optional[frozenset[str]]:
-        """Names of the fields of *document_cls* that this caller may see; None for all."""
+    def visible(self, model: Any) -> Optional[frozenset[str]]:
+        """Names of the fields that this caller may see; None for all.
+
+        :param model: of the primary, or its document class: both have the same rules.
+        """
         if not self.restricted:
             return None
-        named = document_cls._auth_fields if self.authenticated else document_cls._public_fields
-        return (
-            frozenset(named or ()) - frozenset(document_cls._hidden_fields or ())
-        ) | ALWAYS_VISIBLE
+        named = model._auth_fields if self.authenticated else model._public_fields
+        return (frozenset(named or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
+
+
+def named_by_caller(request: Any) -> frozenset[str]:
+    """The parameters that the caller of *request* gave, whatever a view made of them since."""
+    noted = request.__dict__.get(NOTED)
+    return frozenset(request.params) if noted is None else frozenset(noted)
+
+
+def note_parameters(request: Any, params: Any) -> None:
+    """Remember what the caller gave, before the application's own code can change it.
+
+    :param params: names and texts, a multi dict.
+    """
+    request.__dict__[NOTED] = {name: params.getall(name) for name in params}
+
+
+def hidden_fields_named(request: Any, model: Any, params: Iterable[str]) -> list[str]:
+    """Fields of *model* that this caller may not see, but filters or sorts by.
+
+    :param params: names of the parameters that are about to be used; what the caller gave and
+        the view took out does not count, nor does what the view put there itself.
+    :returns: their names, sorted, as the caller wrote them less modifiers (``name__bool``).
+    """
+    noted = request.__dict__.get(NOTED)
+    if noted is None:
+        given = request.params
+        noted = {name: given.getall(name) for name in given}
+    used = {name for name in params if name in noted}
+    if not used:
+        return []
+    names = {
+        form
+        for name in used
+        if name not in RESERVED_PARAMS and not name.startswith("__")
+        for form in (name, name.partition("__")[0])
+    }
+    if "_sort" in used:
+        for text in noted["_sort"]:
+            names.update(each.strip("-+ ") for each in split_strip(text))
+    names = {name for name in names if model.has_field(name)}
+    # Most reads name what everybody sees: who asks need not be looked up for them.
+    if not names or names <= _seen_by_all(model):
+        return []
+    visible = Caller.of(request).visible(model)
+    return [] if visible is None else sorted(names - visible)
+
+
+def _seen_by_all(model: Any) -> frozenset[str]:
+    anonymous, user = Caller(True, False).visible(model), Caller(True, True).visible(model)
+    return (anonymous or frozenset()) & (user or frozenset())
 
 
 def _auth_enabled(registry: Any) -> bool:
@@ -78,6 +137,7 @@ class Scope:
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         self.document_cls = document_cls
+        self.caller = caller
         self.targets: dict[str, Target] = {
             target.name: target
             for target in _targets(document_cls, caller, "", None, document_cls._nesting_depth)

@@ -27,7 +27,7 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.results import (
     ExactResults,
     SearchResults,
@@ -35,7 +35,7 @@ from nefertari_search_tween.search.results import (
     exact_rows,
     search_documents,
 )
-from nefertari_search_tween.search.routing import QueryText, Read
+from nefertari_search_tween.search.routing import QueryText
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 CATCH_UP_SECONDS = 1.0
 CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
+# Of a search, what its number of matches does not depend on.
+NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
 
 #: whether changes wait, and the number of the last claim; of one moment
@@ -120,7 +122,7 @@ class Searcher:
                 answer = self.mirrors.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
             else:
-                answer, hits = self._all(mirror, query.body)
+                answer, hits = self._all(mirror.alias, query.body)
             if hits:
                 mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
@@ -157,14 +159,29 @@ class Searcher:
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = search_query(
-            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
+        query = self.query(mirror, params, request, exact_filters)
+        return self.run(mirror, query, current)
+
+    def query(
+        self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
+    ) -> SearchQuery:
+        """What :meth:`search` runs.
+
+        :raises BadQuery: parameters that can't be understood.
+        """
+        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
+        return search_query(
+            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings, own
         )
+
+    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+        """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
         with self._available(mirror, number), _refusals(query):
             if query.count_only:
-                body = _part(query.body, "query", "track_total_hits")
-                answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
+                body = _without(query.body, *NOT_COUNTED)
+                body["size"] = 0
+                answer = self.mirrors.backend.search(query.index or mirror.alias, body)
                 return answer["hits"]["total"]["value"], answer["took"]
             answer, hits = self._hits(mirror, query)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
@@ -175,6 +192,19 @@ class Searcher:
             "took": answer["took"],
         }
         return result, answer["took"]
+
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        """Documents as the index holds them, by id; None for those that are not there.
+
+        :param current: see :meth:`search`.
+        :param index: where to look, '' for the index of the mirror.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number):
+            return self.mirrors.backend.multi_get(index or mirror.alias, ids)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -206,22 +236,23 @@ class Searcher:
     # How
 
     def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+        index = query.index or mirror.alias
         if query.limited:
-            answer = self.mirrors.backend.search(mirror.alias, query.body)
+            answer = self.mirrors.backend.search(index, query.body)
             return answer, answer["hits"]["hits"]
-        answer, hits = self._all(mirror, query.body)
+        answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
 
-    def _all(self, mirror: Mirror, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
-        totals = _part(body, "query", "aggs", "track_total_hits")
-        answer = self.mirrors.backend.search(mirror.alias, {**totals, "size": 0})
+        totals = _without(body, "sort", "_source", "highlight")
+        answer = self.mirrors.backend.search(index, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
-        page = _part(body, "query", "sort", "_source")
+        page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
-        for chunk in self.mirrors.backend.scan(mirror.alias, page, SCAN_CHUNK):
+        for chunk in self.mirrors.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits
@@ -318,70 +349,5 @@ def _refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: body[name] for name in names if name in body}
-
-
-def answer_transparently(
-    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
-) -> Any:
-    """A transparent read: the mirror's answer, or the primary's, in the same request.
-
-    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
-    """
-    mirror = _mirror(read)
-
-    def query() -> Any:
-        # The view goes on with a database query: from here on the primary answers.
-        read.primary_answers("view-query")
-        return primary()
-
-    read.start()
-    try:
-        result, took = searcher.exact(mirror, params, query)
-    except Unanswerable as error:
-        reason = error.reason
-    except (SearchUnavailable, SearchTimeout) as error:
-        reason = error.reason
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    except SearchRefused:
-        # A defect of ours is logged as an error; the caller gets the right answer.
-        reason = "refused"
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    else:
-        read.mirror_answered(took)
-        return result
-    finally:
-        read.stop()
-    read.primary_answers(reason)
-    return primary()
-
-
-def answer_search(
-    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
-) -> Any:
-    """A search read of a routed request.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = _mirror(read)
-    read.start()
-    try:
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    finally:
-        read.stop()
-    read.mirror_answered(took)
-    return result
-
-
-def _mirror(read: Read) -> Mirror:
-    if read.mirror is None:
-        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
-    return read.mirror
+def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}

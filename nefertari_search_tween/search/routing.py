@@ -12,11 +12,14 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings import Settings
 
 FLAG = "_search"
 HEADER = "X-Search-Engine"
 READS = frozenset({"GET", "HEAD"})
+#: methods of a collection that select objects by the query string
+SELECTING = READS | {"PUT", "PATCH", "DELETE"}
 #: parameters that only a search understands
 SEARCH_PARAMETERS = ("q", "_search_fields")
 NUMBERS = frozenset({"_limit", "_start", "_page"})
@@ -25,6 +28,8 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 TRANSPARENT = "transparent"
 SEARCH = "search"
 PRIMARY = "primary"
+#: key of a request's ``__dict__``: the model whose collection the URL names
+COLLECTION = "nefertari_search.collection"
 
 
 class QueryText(str):
@@ -102,6 +107,14 @@ def current_read() -> Optional[Read]:
     return None if request is None else request.__dict__.get("search_read")
 
 
+def collection_request(model: Any) -> Any:
+    """The request that this thread works on, if it selects from a collection of *model*."""
+    request = get_current_request()
+    if request is None or request.__dict__.get(COLLECTION) is not model:
+        return None
+    return request
+
+
 class Router:
     """Routes the requests of one application.
 
@@ -121,11 +134,16 @@ class Router:
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
 
+        Writes are not routed; only what they select is looked at (:func:`collection_request`).
+
         :raises BadQuery: a flag with an unknown value, or a query string that is too long or
             not text.
         """
         model = self._models.get(request.matched_route.name)
-        if model is None or request.method not in READS:
+        if model is None or request.method not in SELECTING:
+            return
+        request.__dict__[COLLECTION] = model
+        if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = self.mirrors.get(model.__name__)
@@ -138,6 +156,7 @@ class Router:
             return
         try:
             params = self._checked(request, query_string)
+            note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
         except BadQuery:
