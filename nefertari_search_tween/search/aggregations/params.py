@@ -47,6 +47,9 @@ def taken(params: dict[str, Any], roots: Iterable[str]) -> tuple[Optional[Asked]
     )
     if root is None:
         return None, rest
+    other = root_of(rest, roots)
+    if other is not None:
+        raise BadQuery(other, f"given beside {root}: one of them is expected")
     tree: dict[str, Any] = {}
     for name, value in params.items():
         if name.partition(".")[0] == root:
