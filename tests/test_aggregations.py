@@ -39,11 +39,11 @@ LACKS = {
     "elasticsearch": {
         *("adjacency_matrix", "auto_date_histogram", "boxplot", "bucket_sort", "multi_terms"),
         *("cumulative_cardinality", "derivative", "matrix_stats", "moving_percentiles"),
-        *("normalize", "random_sampler", "rate", "string_stats", "top_metrics"),
+        *("normalize", "rate", "string_stats", "top_metrics"),
     },
     "opensearch": {
         *("boxplot", "cumulative_cardinality", "moving_percentiles", "normalize"),
-        *("random_sampler", "rate", "string_stats", "top_metrics", "matrix_stats"),
+        *("random_sampler", "rate", "string_stats", "top_metrics"),
     },
     "embedded": set(KINDS)
     - {
@@ -384,7 +384,13 @@ def _random(found: Any, films: list[Film]) -> None:
 
 @case("matrix_stats", {"fields": "year,oscars"})
 def _matrix(found: Any, films: list[Film]) -> None:
-    assert found["x"]["fields"][0]["count"] > 0
+    both = [f for f in films if None not in (f["year"], f["oscars"])]
+    means = {each["name"]: each["mean"] for each in found["x"]["fields"]}
+    assert {each["count"] for each in found["x"]["fields"]} == {len(both)}
+    assert means == {
+        name: pytest.approx(statistics.fmean(film[name] for film in both))
+        for name in ("year", "oscars")
+    }
 
 
 @case("boxplot", {"field": "year"})
@@ -600,7 +606,7 @@ def test_buckets_ordered_by_what_is_around_the_nested_documents(app: TestApp, fi
 
 
 @pytest.mark.skipif("avg_bucket" in LACKING, reason="this backend has no pipelines")
-def test_a_pipeline_through_nested_documents(app: TestApp):
+def test_a_pipeline_through_nested_documents(app: TestApp, backend_url: str):
     tree = {
         "g": {
             "terms": {"field": "genres.name", "size": 3},
@@ -608,6 +614,10 @@ def test_a_pipeline_through_nested_documents(app: TestApp):
         },
         "all": {"avg_bucket": {"buckets_path": "g>y"}},
     }
+    if backend_url.startswith("opensearch"):
+        # Its pipelines don't look through a bucket that is alone (docs/aggregations.rst).
+        assert "must be a multi-bucket aggregation" in refused(app, tree)
+        return
     found = ask(app, tree)
     averages = [bucket["y"]["value"] for bucket in found["g"]["buckets"]]
     assert found["all"]["value"] == pytest.approx(statistics.fmean(averages))
@@ -949,9 +959,6 @@ def test_what_the_server_refuses_is_told(app: TestApp, backend_url: str):
 def test_a_query_string_that_is_refused(query: str, message: str, app: TestApp):
     response = app.get(f"/films?{query}", expect_errors=True)
     assert response.status_int == 400
-    assert response.json["message"].startswith(
-        f"Bad parameter {message[: message.index(':')]}"[:15]
-    )
     assert message in response.json["message"]
 
 

@@ -263,8 +263,10 @@ class Builder:
             return name, options, self._back(place, options, at)
         elif name in ("significant_terms", "significant_text"):
             asked = [options["background_filter"]] if "background_filter" in options else []
-            # What is usual is counted among the objects that the caller may see.
-            options["background_filter"] = {"bool": {"filter": [self.inquiry.base, *asked]}}
+            # What is usual is counted among the objects that the caller may see; OpenSearch
+            # would count nested documents among them, which have no key of this name.
+            every = [{"exists": {"field": "_pk"}}, self.inquiry.base]
+            options["background_filter"] = {"bool": {"filter": [*every, *asked]}}
         elif name == "top_hits":
             self._top_hits(place, options, at)
         elif name == "date_histogram" and (
