@@ -184,7 +184,7 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
-        from nefertari_search_tween.compat import wrappers
+        from nefertari_search_tween.compat import aggregations, wrappers
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
         from nefertari_search_tween.primary.sqla.early import EarlyHooks
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
@@ -205,6 +205,7 @@ class Search:
         # The raw client, for applications that use it.
         ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
+        aggregations.install()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.

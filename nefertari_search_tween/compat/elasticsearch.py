@@ -16,6 +16,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit
 
 from nefertari_search_tween.compat import lookups, searches, writing
+from nefertari_search_tween.compat.aggregations import aggregated
 from nefertari_search_tween.compat.lucene import (
     apply_sort,
     build_qs,
@@ -26,9 +27,11 @@ from nefertari_search_tween.exceptions import BadQuery, IndexMissing, SearchUnav
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
+from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
+from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
-from nefertari_search_tween.search.routing import FLAG, PRIMARY
+from nefertari_search_tween.search.routing import FLAG, PRIMARY, Read
 
 __all__ = [
     "ES",
@@ -247,6 +250,10 @@ class ES:
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
             return mirror.model.get_collection(**params)
+        if read is not None:
+            asked, params = asked_of(read, params)
+            if asked is not None:
+                return self._aggregated(mirror, read, asked, params)
         with answering(read) if read is not None else nullcontext():
             search_params = self.build_search_params(params)
             if "_count" in params:
@@ -255,6 +262,16 @@ class ES:
         if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
+
+    def _aggregated(self, mirror: Mirror, read: Read, asked: Asked, params: dict[str, Any]) -> Any:
+        """What the view of a request for aggregations finds, aggregated."""
+        search, filters = self.search(), []
+        if type(self).build_search_params is not ES.build_search_params:
+            # What a subclass makes of the parameters is known by the query that it gives.
+            given = self.build_search_params(params)
+            filters = [searches.compiled(search, mirror, given).body["query"]]
+            params = {}
+        return answer_aggregation(search.searcher, read, searches.flattened(params), asked, filters)
 
     def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
         """Keyword arguments of a search; subclasses change them, and what they give is run.
@@ -269,8 +286,8 @@ class ES:
         return searches.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
-        """Not part of this release."""
-        raise BadQuery("_aggs", "aggregations are not part of this release")
+        """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        return aggregated(self._mirror(), params)
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.

@@ -12,6 +12,7 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.aggregations.params import Asked, root_of
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings import Settings
 
@@ -48,6 +49,8 @@ class Read:
 
     :param kind: TRANSPARENT, SEARCH or PRIMARY.
     :param reason: why the primary answers, when it does.
+    :param aggregation_keys: parameters that ask the view for aggregations.
+    :param aggregation: what it was asked for; set as the view runs.
     """
 
     request: Any
@@ -59,6 +62,8 @@ class Read:
     answered: bool = False
     seconds: float = 0.0
     server_milliseconds: int = 0
+    aggregation_keys: tuple[str, ...] = AGGREGATIONS
+    aggregation: Optional[Asked] = None
     _started: float = field(default=0.0, repr=False)
 
     def mirror_answered(self, took: int) -> None:
@@ -73,7 +78,7 @@ class Read:
 
     def failed(self, reason: str) -> None:
         """Nobody answers: the response will be an error."""
-        self.answered = False
+        self.answered = self.answered_by_mirror = False
         self.reason = reason
 
     def start(self) -> None:
@@ -125,11 +130,14 @@ class Router:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
+        self._aggregation_keys: dict[str, tuple[str, ...]] = {}
         for resource in resources:
             model = getattr(resource.view, "Model", None)
             route = resource.action_route_map.get("index")
             if route is not None and isinstance(model, type):
                 self._models[route] = model
+                keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
+                self._aggregation_keys[route] = tuple(keys)
 
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
@@ -149,6 +157,7 @@ class Router:
         mirror = self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
         read = Read(request, model, mirror, PRIMARY)
+        read.aggregation_keys = self._aggregation_keys[request.matched_route.name]
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
         if not query_string:
@@ -209,13 +218,16 @@ class Router:
             problem = None
             if name in NUMBERS and len(params.getall(name)) > 1:
                 problem = "given more than once"
-            elif name.partition(".")[0] in AGGREGATIONS:
-                problem = "aggregations are not part of this release"
             if problem is not None:
                 read.failed("bad-request")
                 raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
+        root = root_of(names, read.aggregation_keys)
+        if root is not None:
+            self._check_aggregation(read, flag, root)
+            read.kind = SEARCH
+            return
         if read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
@@ -234,6 +246,14 @@ class Router:
         for name in names:
             if name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name):
                 return True
-            if name.startswith("_agg") and name.partition(".")[0] in AGGREGATIONS:
-                return True
         return False
+
+    def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
+        if not self.settings.enable_aggregations:
+            raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
+        if read.mirror is None:
+            raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
+        if flag is False:
+            raise BadQuery(
+                FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}"
+            )
