@@ -15,6 +15,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit, split_strip
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat import several
 from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendTimeout,
@@ -44,10 +45,7 @@ def includeme(config: Any) -> None:
     """What applications include; the server is not asked for anything here."""
     ES.setup(dictset(config.registry.settings))
     if ES.settings.asbool("enable_polymorphic_query"):
-        log.warning(
-            "elasticsearch.enable_polymorphic_query: requests for several collections at once "
-            "are not part of this release; they answer 404"
-        )
+        config.include("nefertari.polymorphic")
 
 
 def process_fields_param(fields: Any) -> Any:
@@ -114,7 +112,7 @@ def _key(search: Any, model_name: str, pk: Any) -> Key:
 class ES:
     """nefertari's interface to search, for one or several models.
 
-    :param source: name of the model.
+    :param source: name of the model, or names joined by commas.
     """
 
     api: Any = None
@@ -255,6 +253,9 @@ class ES:
         raise_on_empty = False
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return several.get_collection(self, mirrors, params)
         mirror = self._mirror()
         read = current_read()
         if read is not None and read.model is mirror.model:

@@ -161,7 +161,7 @@ class Searcher:
             mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
         )
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), _refusals(query):
+        with self._available(mirror, number), refusals(query):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -300,7 +300,7 @@ class Searcher:
 
 
 @contextmanager
-def _refusals(query: SearchQuery) -> Iterator[None]:
+def refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
