@@ -169,13 +169,10 @@ def sort_value(value: Any, descending: bool) -> Any:
     """
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, (int, float)) and (
-        value <= INT64_MIN if descending else value >= INT64_MAX
-    ):
-        return None
-    if value == ("-Infinity" if descending else "Infinity"):
-        return None
-    return value
+    if isinstance(value, int):
+        # A float may well be larger: the end of its type is infinity.
+        return None if value == (INT64_MIN if descending else INT64_MAX) else value
+    return None if value == ("-Infinity" if descending else "Infinity") else value
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -250,12 +250,12 @@ class ES:
 
         A request with ``_search=false`` is answered by the primary.
         """
-        raise_on_empty = False
-        if isinstance(params.get("_raise_on_empty"), bool):
-            raise_on_empty = params.pop("_raise_on_empty")
         mirrors = several.asked(self)
         if mirrors is not None:
             return several.get_collection(self, mirrors, params)
+        raise_on_empty = False
+        if isinstance(params.get("_raise_on_empty"), bool):
+            raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = current_read()
         if read is not None and read.model is mirror.model:

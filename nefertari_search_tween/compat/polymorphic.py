@@ -18,6 +18,7 @@ from nefertari.view import BaseView
 from pyramid.security import ALL_PERMISSIONS, DENY_ALL, Allow
 
 DEFAULT_LIMIT = 20
+ADMINS = "g:admin"
 PERMITTED = "_nefertari_search_permitted"
 
 
@@ -55,9 +56,8 @@ class PolymorphicHelperMixin:
         }
         unknown = sorted(name for name in collections if name not in known)
         if unknown:
-            raise JHTTPNotFound(
-                f"There is no collection '{unknown[0][:60]}' to be read with others"
-            )
+            name = unknown[0][:60]
+            raise JHTTPNotFound(f"There is no collection '{name}' that can be read with others")
         return {known[name] for name in collections}
 
 
@@ -84,7 +84,7 @@ class PolymorphicACL(PolymorphicHelperMixin, CollectionACL):
         """
         resources = self.get_resources(self.get_collections())
         allowed = self._get_least_permissions_aces(resources)
-        self.__acl__ = ((Allow, "g:admin", ALL_PERMISSIONS), *(allowed or ()), DENY_ALL)
+        self.__acl__ = ((Allow, ADMINS, ALL_PERMISSIONS), *(allowed or ()), DENY_ALL)
 
 
 class PolymorphicESView(PolymorphicHelperMixin, BaseView):
@@ -111,10 +111,10 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
         from nefertari_search_tween.compat.elasticsearch import ES
 
         resources = self.get_resources(self.get_collections())
-        if not self._auth_enabled and not all(
+        # Where no permission is asked for here, one may be for a collection: it decides.
+        if ADMINS not in self.request.effective_principals and not all(
             may_view(self.request, resource) for resource in resources
         ):
-            # No permission is asked for here, but for a collection: it decides.
             raise JHTTPForbidden("One of the collections may not be viewed")
         mirrors = ES.search().mirrors
         names = {ES.src2type(resource.view.Model.__name__) for resource in resources}

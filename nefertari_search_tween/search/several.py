@@ -215,14 +215,26 @@ def _shown(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
 
 def _check_words(visible: Sequence[ModelScope]) -> None:
     """
-    :raises BadQuery: a word fits in no model, the first such word of the request.
+    :raises BadQuery: a word fits in no model, or fits a field in one and not the same kind of
+        field in another (a fraction, a float and a whole number): to leave out the objects of
+        that one would be no answer. The first such word of the request.
     """
-    everywhere = set.intersection(*(set(scope.refused) for scope in visible))
+    places = dict.fromkeys(place for scope in visible for place in scope.refused)
     # In the order of the request: clauses are counted down.
-    for key in (each for each in visible[0].refused if each in everywhere):
-        found = [scope.refused[key] for scope in visible]
-        for error, targets in found:
-            if any(target.kind != ABSENT for target in targets):
+    for key in sorted(places, key=lambda place: -place[1]):
+        found = [scope.refused[key] for scope in visible if key in scope.refused]
+        present = [
+            (error, target)
+            for error, targets in found
+            for target in targets
+            if target.kind != ABSENT
+        ]
+        if len(found) == len(visible):
+            if present:
+                raise present[0][0]
+            error, targets = found[0]
+            raise BadQuery(error.parameter, missing(targets[0].name, visible))
+        for error, target in present:
+            fitting = [scope.own(target.name) for scope in visible if key not in scope.refused]
+            if any(each and COMPARABLE[each.kind] == COMPARABLE[target.kind] for each in fitting):
                 raise error
-        error, targets = found[0]
-        raise BadQuery(error.parameter, missing(targets[0].name, visible))

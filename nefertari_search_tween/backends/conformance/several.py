@@ -111,6 +111,13 @@ class SeveralCases(Cases):
         present = [value for value in values if value is not None]
         assert present == sorted(present, reverse=order == "desc")
 
+    def test_a_number_beyond_all_whole_ones_is_there(self, empty: Index) -> None:
+        empty.write({"1": {"rating": 1e20}, "2": {"rating": None}, "3": {"rating": -1e20}})
+        for order, expected in (("asc", [-1e20, 1e20, None]), ("desc", [1e20, -1e20, None])):
+            hits = empty.search(sort=[{"rating": {"order": order, "missing": "_last"}}])["hits"]
+            values = [sort_value(hit["sort"][0], order == "desc") for hit in hits["hits"]]
+            assert values == expected
+
     def test_a_sort_by_a_field_that_is_not_mapped_may_be_asked_for(self, films: Index) -> None:
         clause = {"order": "desc", "missing": "_last", "unmapped_type": "keyword"}
         hits = films.search(sort=[{"nothing": clause}, *by_key()], size=3)["hits"]["hits"]
