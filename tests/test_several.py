@@ -546,16 +546,22 @@ PROBES = [
 ]
 
 
+def _index_anew(app: TestApp) -> None:
+    """New indices: in old ones, scores count what was deleted and written anew."""
+    search = search_of(app)
+    for mirror in search.mirrors:
+        for index in search.mirrors.concrete(mirror):
+            search.backend.delete_index(index)
+        search.mirrors.create(mirror, search.mirrors.next_name(mirror), live=True)
+        mirror.forget()
+        search.outbox.add_all(mirror.name)
+    search.indexer.index_waiting()
+
+
 def _told(app: TestApp, who: dict[str, str]) -> dict[str, str]:
     """Everything that the probes tell, besides how long they took."""
-    search = search_of(app)
-    if search.backend.name != "embedded":
-        # Scores count what was deleted or written anew until it is merged away.
-        for mirror in search.mirrors:
-            search.backend.client.indices.refresh(index=mirror.alias)
-            search.backend.client.indices.forcemerge(index=mirror.alias, max_num_segments=1)
     told = {}
-    for path in ("/paintings,vases", "/paintings,painters", "/painters,paintings,vases"):
+    for path in ("/paintings,vases", "/painters,paintings"):
         for probe in PROBES:
             request = encoded(f"{path}?{probe}")
             if "_limit" not in probe:
@@ -575,6 +581,7 @@ def test_nothing_tells_what_is_hidden(who: dict[str, str], closed: TestApp) -> N
 
     from tests.museum.models import Painter, Painting
 
+    _index_anew(closed)
     before = _told(closed, who)
     admins = _told(closed, ADMIN)
     with transaction.manager:
@@ -585,8 +592,9 @@ def test_nothing_tells_what_is_hidden(who: dict[str, str], closed: TestApp) -> N
             # Of painters, a user may see it.
             for painter in Session.query(Painter):
                 painter.worth = (painter.id * 5) % 11
+    _index_anew(closed)
     after = _told(closed, who)
-    assert after == before
+    assert [request for request in before if after[request] != before[request]] == []
     changed = _told(closed, ADMIN)
     assert len([request for request in admins if admins[request] != changed[request]]) > 100
 

@@ -161,14 +161,17 @@ def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
         yield chunk
 
 
-def sort_value(value: Any, descending: bool) -> Any:
+def sort_value(value: Any, descending: bool, boolean: bool = False) -> Any:
     """A value of a hit's ``sort``, None for a missing one that was sorted last.
 
     Servers give the end of the type in place of a missing number: what sorts by it comes last,
     too, so it is not told apart from a number that is there.
+
+    :param boolean: of a field that is true or false: 1 or 0.
     """
-    if isinstance(value, bool):
-        return int(value)
+    if boolean:
+        # OpenSearch gives the end of a shorter type here.
+        return value if value in (0, 1) else None
     if isinstance(value, int):
         # A float may well be larger: the end of its type is infinity.
         return None if value == (INT64_MIN if descending else INT64_MAX) else value

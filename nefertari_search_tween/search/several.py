@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from nefertari.utils import process_fields
 
@@ -25,13 +25,14 @@ from nefertari_search_tween.settings import Settings
 #: gives what must hold besides, of the documents of one model
 Filters = Callable[[Mirror], Sequence[Query]]
 
+BOOLEAN = "true or false"
 #: kinds of fields whose values have one order
 COMPARABLE = {
     "text": "text",
     "keyword": "text",
     "integer": "a number",
     "float": "a number",
-    "boolean": "true or false",
+    "boolean": BOOLEAN,
     "date": "a date",
     "time": "a time",
 }
@@ -77,19 +78,29 @@ class ModelScope(Scope):
         return name in self.document_cls.fields() and (visible is None or name in visible)
 
 
+class Order(NamedTuple):
+    """What is known of a sort clause.
+
+    :param kind: of its values, see :data:`COMPARABLE`.
+    """
+
+    descending: bool
+    kind: str
+
+
 @dataclass(frozen=True)
 class SeveralQuery:
     """A search of several models, ready to run.
 
     :param parts: the search of each; their sort clauses are of one number and meaning, and then
         a model's own tie-break.
-    :param orders: of those clauses, ``asc`` or ``desc``.
+    :param orders: what those clauses say.
     :param source: what to send of a document.
     :param fields: the ``_fields`` parameter as given, '' without one.
     """
 
     parts: list[tuple[Mirror, SearchQuery]]
-    orders: list[str]
+    orders: list[Order]
     source: Any
     fields: Any
 
@@ -170,27 +181,28 @@ def _sorts(value: Any) -> list[tuple[str, str]]:
     return list(names.items())
 
 
-def _orders(value: Any, visible: Sequence[ModelScope]) -> list[str]:
+def _orders(value: Any, visible: Sequence[ModelScope]) -> list[Order]:
     """The orders of the sort clauses.
 
     :raises BadQuery: by what no model has, or by values that can't be compared.
     """
     orders = []
     for name, order in _sorts(value):
-        orders.append(order)
-        if name == SCORE:
-            continue
-        targets = [(scope, scope.own(name)) for scope in visible]
-        _known("_sort", name, visible, [target for _, target in targets])
-        common_kind("_sort", name, targets)
+        kind = "a number"
+        if name != SCORE:
+            targets = [(scope, scope.own(name)) for scope in visible]
+            _known("_sort", name, visible, [target for _, target in targets])
+            kind = common_kind("_sort", name, targets)
+        orders.append(Order(order == "desc", kind))
     return orders
 
 
 def common_kind(
     parameter: str, name: str, targets: Sequence[tuple[Scope, Optional[Target]]]
-) -> None:
-    """
-    :raises BadQuery: values of the field *name* can't be compared from model to model.
+) -> str:
+    """The kind of the values of the field *name*, which at least one of *targets* is.
+
+    :raises BadQuery: they can't be compared from model to model.
     """
     kinds: dict[str, str] = {}
     for scope, target in targets:
@@ -199,6 +211,7 @@ def common_kind(
     if len(kinds) > 1:
         said = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
         raise BadQuery(parameter, f"'{name[:60]}' is {said}: these can't be compared")
+    return next(iter(kinds))
 
 
 def _shown(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:

@@ -16,7 +16,13 @@ from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher, refusals
 from nefertari_search_tween.search.results import SearchResults, search_documents
 from nefertari_search_tween.search.routing import Read
-from nefertari_search_tween.search.several import Filters, SeveralQuery, several_query
+from nefertari_search_tween.search.several import (
+    BOOLEAN,
+    Filters,
+    Order,
+    SeveralQuery,
+    several_query,
+)
 
 # Up to this many hits of each model are sent whole; of a page further on, first their order.
 WHOLE = 100
@@ -148,7 +154,7 @@ class SeveralSearcher(Searcher):
         ]
 
 
-def _merged(found: Sequence[list[Hit]], orders: Sequence[str]) -> list[Hit]:
+def _merged(found: Sequence[list[Hit]], orders: Sequence[Order]) -> list[Hit]:
     """All hits in one order; each gets a key ``part``, the place of its model.
 
     Only the foremost hits of the models are ever compared, so what a page shows does not depend
@@ -166,14 +172,17 @@ def _merged(found: Sequence[list[Hit]], orders: Sequence[str]) -> list[Hit]:
             # Missing values come last, in both orders.
             if mine is None or its is None:
                 return 1 if mine is None else -1
-            return -1 if (mine < its) == (order == "asc") else 1
+            return -1 if (mine < its) != order.descending else 1
         return 0
 
     return list(heapq.merge(*streams, key=cmp_to_key(compare)))
 
 
-def _values(hit: Hit, orders: Sequence[str]) -> list[Any]:
-    return [sort_value(value, order == "desc") for value, order in zip(hit["sort"], orders)]
+def _values(hit: Hit, orders: Sequence[Order]) -> list[Any]:
+    return [
+        sort_value(value, order.descending, order.kind == BOOLEAN)
+        for value, order in zip(hit["sort"], orders)
+    ]
 
 
 def _part(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class SeveralCases(Cases):
         """Or that they have no value: so that hits of several searches can be put in one order."""
         sort = [{key: {"order": order, "missing": "_last"}}]
         hits = films.search(sort=sort, size=100)["hits"]["hits"]
-        values = [sort_value(hit["sort"][0], order == "desc") for hit in hits]
+        values = [sort_value(hit["sort"][0], order == "desc", key == "seen") for hit in hits]
         for hit, value in zip(hits, values):
             stored = FILMS[hit["_id"]].get(name)
             assert (value is None) == (stored is None)
