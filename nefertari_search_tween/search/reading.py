@@ -177,7 +177,7 @@ class Searcher:
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), _refusals(query):
+        with self._available(mirror, number), word_refusals(query):
             if query.count_only:
                 body = _without(query.body, *NOT_COUNTED)
                 body["size"] = 0
@@ -247,7 +247,7 @@ class Searcher:
         :raises SearchUnavailable: the mirror can't answer now.
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), refusals, _refusals(query):
+        with self._available(mirror, number), refusals, word_refusals(query):
             return self.mirrors.backend.search(mirror.alias, body)
 
     # How
@@ -348,7 +348,7 @@ class Searcher:
 
 
 @contextmanager
-def _refusals(query: SearchQuery) -> Iterator[None]:
+def word_refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield

@@ -31,6 +31,10 @@ SEARCH = "search"
 PRIMARY = "primary"
 #: key of a request's ``__dict__``: the model whose collection the URL names
 COLLECTION = "nefertari_search.collection"
+#: attribute of a view class: its collection is that of several models at once
+SEVERAL = "searches_several"
+#: reason of an answer for which nobody was asked yet
+NOT_ASKED = "not-asked"
 
 
 class QueryText(str):
@@ -47,6 +51,7 @@ class QueryText(str):
 class Read:
     """The decision for one request, and what became of it.
 
+    :param model: of the collection, None for several collections at once.
     :param kind: TRANSPARENT, SEARCH or PRIMARY.
     :param reason: why the primary answers, when it does.
     :param aggregation_keys: parameters that ask the view for aggregations.
@@ -131,6 +136,7 @@ class Router:
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
         self._aggregation_keys: dict[str, tuple[str, ...]] = {}
+        self._several: set[str] = set()
         for resource in resources:
             model = getattr(resource.view, "Model", None)
             route = resource.action_route_map.get("index")
@@ -138,6 +144,8 @@ class Router:
                 self._models[route] = model
                 keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
                 self._aggregation_keys[route] = tuple(keys)
+            elif route is not None and getattr(resource.view, SEVERAL, False):
+                self._several.add(route)
 
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
@@ -147,17 +155,19 @@ class Router:
         :raises BadQuery: a flag with an unknown value, or a query string that is too long or
             not text.
         """
-        model = self._models.get(request.matched_route.name)
-        if model is None or request.method not in SELECTING:
+        route = request.matched_route.name
+        model = self._models.get(route)
+        if (model is None and route not in self._several) or request.method not in SELECTING:
             return
-        request.__dict__[COLLECTION] = model
+        if model is not None:
+            request.__dict__[COLLECTION] = model
         if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
-        mirror = self.mirrors.get(model.__name__)
+        mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
         read = Read(request, model, mirror, PRIMARY)
-        read.aggregation_keys = self._aggregation_keys[request.matched_route.name]
+        read.aggregation_keys = self._aggregation_keys.get(route, AGGREGATIONS)
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
         if not query_string:
@@ -227,8 +237,14 @@ class Router:
         if root is not None:
             self._check_aggregation(read, flag, root)
             read.kind = SEARCH
+            if read.model is None:
+                read.reason = NOT_ASKED
             return
-        if read.mirror is None:
+        if read.model is None:
+            read.kind, read.reason = SEARCH, NOT_ASKED
+            if flag is False:
+                raise BadQuery(FLAG, "only a search answers requests for several collections")
+        elif read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
             read.reason = "no-mirror"
@@ -251,7 +267,7 @@ class Router:
     def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:
             raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
-        if read.mirror is None:
+        if read.mirror is None and read.model is not None:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
             raise BadQuery(
