@@ -177,6 +177,7 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
+        from nefertari_search_tween.compat import aggregations
         from nefertari_search_tween.compat.elasticsearch import ES
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
@@ -193,6 +194,7 @@ class Search:
         # The raw client, for applications that use it; an embedded backend has none.
         ES.api = getattr(self.backend, "client", None)
         ES.current = self
+        aggregations.install()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.

@@ -16,11 +16,11 @@ from nefertari.utils import dict2obj, dictset, process_limit, split_strip
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat import several
+from nefertari_search_tween.compat.aggregations import aggregated
 from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendTimeout,
     BackendUnavailable,
-    BadQuery,
     IndexMissing,
     SearchTimeout,
     SearchUnavailable,
@@ -273,8 +273,8 @@ class ES:
         return result
 
     def aggregate(self, **params: Any) -> Any:
-        """Not part of this release."""
-        raise BadQuery("_aggs", "aggregations are not part of this release")
+        """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        return aggregated(self._mirror(), params)
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.

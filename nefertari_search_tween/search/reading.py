@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -25,6 +25,7 @@ from nefertari_search_tween.exceptions import (
     Unanswerable,
 )
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
 from nefertari_search_tween.search.privacy import Caller
@@ -161,7 +162,7 @@ class Searcher:
             mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
         )
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), refusals(query):
+        with self._available(mirror, number), word_refusals(query):
             if query.count_only:
                 body = _part(query.body, "query", "track_total_hits")
                 answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
@@ -202,6 +203,23 @@ class Searcher:
             )
             filters.append(exact.body.get("query", {"match_all": {}}))
         return typed, filters
+
+    def ask(
+        self,
+        mirror: Mirror,
+        query: SearchQuery,
+        body: dict[str, Any],
+        refusals: AbstractContextManager[None],
+        current: bool = False,
+    ) -> Any:
+        """The backend's own answer to *body*, which was made of *query*.
+
+        :param refusals: says what a refusal of *body* means.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number), refusals, word_refusals(query):
+            return self.mirrors.backend.search(mirror.alias, body)
 
     # How
 
@@ -300,7 +318,7 @@ class Searcher:
 
 
 @contextmanager
-def refusals(query: SearchQuery) -> Iterator[None]:
+def word_refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
@@ -369,6 +387,13 @@ def answer_search(
     :raises SearchError: the mirror can't answer.
     """
     mirror = _mirror(read)
+    try:
+        asked, params = asked_of(read, params)
+    except SearchError:
+        read.failed("bad-request")
+        raise
+    if asked is not None:
+        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
     read.start()
     try:
         result, took = searcher.search(mirror, params, read.request, exact_filters or ())
