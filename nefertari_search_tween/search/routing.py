@@ -135,17 +135,19 @@ class Router:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
-        self._aggregation_keys: dict[str, tuple[str, ...]] = {}
         self._several: set[str] = set()
+        self._aggregation_keys: dict[str, tuple[str, ...]] = {}
         for resource in resources:
             model = getattr(resource.view, "Model", None)
             route = resource.action_route_map.get("index")
             if route is not None and isinstance(model, type):
                 self._models[route] = model
-                keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
-                self._aggregation_keys[route] = tuple(keys)
             elif route is not None and getattr(resource.view, SEVERAL, False):
                 self._several.add(route)
+            else:
+                continue
+            keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
+            self._aggregation_keys[route] = tuple(keys)
 
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
@@ -167,7 +169,7 @@ class Router:
         mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
         read = Read(request, model, mirror, PRIMARY)
-        read.aggregation_keys = self._aggregation_keys.get(route, AGGREGATIONS)
+        read.aggregation_keys = self._aggregation_keys[route]
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
         if not query_string:
@@ -233,18 +235,17 @@ class Router:
                 raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
-        root = root_of(names, read.aggregation_keys)
-        if root is not None:
-            self._check_aggregation(read, flag, root)
-            read.kind = SEARCH
-            if read.model is None:
-                read.reason = NOT_ASKED
-            return
         if read.model is None:
             read.kind, read.reason = SEARCH, NOT_ASKED
             if flag is False:
                 raise BadQuery(FLAG, "only a search answers requests for several collections")
-        elif read.mirror is None:
+            return
+        root = root_of(names, read.aggregation_keys)
+        if root is not None:
+            self._check_aggregation(read, flag, root)
+            read.kind = SEARCH
+            return
+        if read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
             read.reason = "no-mirror"
@@ -267,7 +268,7 @@ class Router:
     def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:
             raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
-        if read.mirror is None and read.model is not None:
+        if read.mirror is None:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
             raise BadQuery(
