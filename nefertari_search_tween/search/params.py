@@ -66,7 +66,7 @@ def search_query(
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
     scope = scope or scope_of(document_cls, caller, settings)
-    everything = Scope(document_cls, Caller(False, False)) if own and caller.restricted else scope
+    everything = Scope(document_cls, caller.unrestricted) if own and caller.restricted else scope
 
     def scope_for(name: str) -> Scope:
         return everything if name in own else scope
@@ -112,8 +112,7 @@ def search_query(
 
 def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
     """The fields that *caller* may name."""
-    unrestricted = settings.hidden_fields == "allow"
-    return Scope(document_cls, Caller(False, False) if unrestricted else caller)
+    return Scope(document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller)
 
 
 def _is_all(value: Any) -> bool:
@@ -221,13 +220,15 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 # In its place, so that the clauses of all models are of one number.
                 sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
                 continue
-            if target is None or target.kind not in SEARCHABLE:
+            # Of several levels with rules of their own, a sort can heed only one.
+            deep = target is not None and target.guarded and len(target.levels) > 1
+            if target is None or target.kind not in SEARCHABLE or deep:
                 raise BadQuery(
                     "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
                 )
             clause: dict[str, Any] = {"order": order, "missing": "_last"}
             if target.path is not None:
-                clause["nested"] = {"path": target.path}
+                clause["nested"] = _sorted_within(target)
             sorts.append({target.sort_key: clause})
     pk = scope.document_cls.pk_field()
     kind = scope.document_cls.fields()[pk].kind
@@ -235,6 +236,12 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
     if not any(key in clause for clause in sorts):
         sorts.append({key: {"order": "asc"}})
     return sorts
+
+
+def _sorted_within(target: Target) -> Query:
+    """Which nested documents count for a sort by *target*."""
+    _, condition = target.levels[-1]
+    return {"path": target.path, **({"filter": condition} if condition is not None else {})}
 
 
 def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:

@@ -20,8 +20,11 @@ from nefertari.utils import split_strip
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, ListField, Relationship
 from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.search.access import VIEW, Access, access_of, has_item_acl
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
+#: see :class:`Target`
+Levels = tuple[tuple[str, Optional[dict[str, Any]]], ...]
 #: key of a request's ``__dict__``: the parameters as the caller gave them
 NOTED = "nefertari_search.given"
 
@@ -32,10 +35,12 @@ class Caller:
 
     :param restricted: privacy rules apply (authentication is on, and it is no admin).
     :param authenticated: it is a known user.
+    :param access: which objects it may see, where these have ACLs of their own; None: all.
     """
 
     restricted: bool
     authenticated: bool
+    access: Optional[Access] = None
 
     @classmethod
     def of(cls, request: Any) -> Caller:
@@ -43,9 +48,15 @@ class Caller:
         if request is None or not _auth_enabled(request.registry):
             return cls(False, False)
         user = getattr(request, "user", None)
+        access = access_of(request, VIEW)
         if user is None:
-            return cls(True, False)
-        return cls(not type(user).is_admin(user), True)
+            return cls(True, False, access)
+        return cls(not type(user).is_admin(user), True, access)
+
+    @property
+    def unrestricted(self) -> Caller:
+        """The same, were every field visible; objects are not."""
+        return Caller(False, self.authenticated, self.access)
 
     def visible(self, model: Any) -> Optional[frozenset[str]]:
         """Names of the fields that this caller may see; None for all.
@@ -121,12 +132,20 @@ class Target:
     :param kind: see :class:`BaseField`; also ``keyword`` for ``_pk`` and ``_type``.
     :param path: path of the nested documents that hold it, None for the document itself.
     :param analyzed: by an analyzer that may leave words out.
+    :param levels: of the nested documents on the way, outermost first: their path, and which of
+        them the caller may see (None: all of them).
     """
 
     name: str
     kind: str
     path: Optional[str] = None
     analyzed: bool = False
+    levels: Levels = ()
+
+    @property
+    def guarded(self) -> bool:
+        """True when the caller may not see all of the nested documents that hold it."""
+        return any(condition is not None for _, condition in self.levels)
 
     @property
     def sort_key(self) -> str:
@@ -141,7 +160,7 @@ class Scope:
         self.caller = caller
         self.targets: dict[str, Target] = {
             target.name: target
-            for target in _targets(document_cls, caller, "", None, document_cls._nesting_depth)
+            for target in _targets(document_cls, caller, (), document_cls._nesting_depth)
         }
 
     def get(self, name: str) -> Optional[Target]:
@@ -168,10 +187,11 @@ class Scope:
 def _targets(
     document_cls: type[BaseDocument],
     caller: Caller,
-    prefix: str,
-    path: Optional[str],
+    levels: Levels,
     depth: int,
 ) -> Iterator[Target]:
+    path = levels[-1][0] if levels else None
+    prefix = f"{path}." if path else ""
     visible = caller.visible(document_cls)
     for name, field in document_cls.fields().items():
         if visible is not None and name not in visible:
@@ -180,15 +200,18 @@ def _targets(
         if isinstance(field, Relationship):
             related = document_cls.related(name)
             if document_cls.nests(name) and depth > 0:
-                yield from _targets(related, caller, full + ".", full, depth - 1)
+                condition = None
+                if caller.access is not None and has_item_acl(related):
+                    condition = caller.access.query(full + ".")
+                yield from _targets(related, caller, (*levels, (full, condition)), depth - 1)
             else:
-                yield _target(full, related.fields()[related.pk_field()], path)
+                yield _target(full, related.fields()[related.pk_field()], path, levels)
         else:
-            yield _target(full, field, path)
+            yield _target(full, field, path, levels)
     for name in sorted(ALWAYS_VISIBLE):
-        yield Target(prefix + name, "keyword", path)
+        yield Target(prefix + name, "keyword", path, levels=levels)
 
 
-def _target(name: str, field: BaseField, path: Optional[str]) -> Target:
+def _target(name: str, field: BaseField, path: Optional[str], levels: Levels) -> Target:
     kind = field.item_field().kind if isinstance(field, ListField) else field.kind
-    return Target(name, kind, path, field.analyzed)
+    return Target(name, kind, path, field.analyzed, levels)

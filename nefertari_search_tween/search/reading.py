@@ -24,7 +24,9 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.access import access_of, has_item_acl
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
@@ -35,7 +37,7 @@ from nefertari_search_tween.search.results import (
     exact_rows,
     search_documents,
 )
-from nefertari_search_tween.search.routing import QueryText
+from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,13 @@ class Searcher:
     def _own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
+    def restriction(self, mirror: Mirror) -> Optional[dict[str, Any]]:
+        """Which objects the running request may select from its own collection; None: all."""
+        if not has_item_acl(mirror.document_cls):
+            return None
+        access = access_of(collection_request(mirror.model))
+        return None if access is None else access.query()
+
     # Transparent reads
 
     def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
@@ -108,6 +117,7 @@ class Searcher:
             params,
             self.settings.max_result_window,
         )
+        _among_visible(query.body, self.restriction(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
         number = None
@@ -169,9 +179,11 @@ class Searcher:
 
         :raises BadQuery: parameters that can't be understood.
         """
+        restriction = self.restriction(mirror)
+        exact_filters = [*exact_filters, *([restriction] if restriction is not None else [])]
         own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
         return search_query(
-            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings, own
+            mirror.document_cls, params, exact_filters, Caller.of(request), self.settings, own
         )
 
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
@@ -364,6 +376,16 @@ def word_refusals(query: SearchQuery) -> Iterator[None]:
         raise BadQuery(
             query.expressions[0], "the search server can't run this regular expression"
         ) from error
+
+
+def _among_visible(body: dict[str, Any], restriction: Optional[dict[str, Any]]) -> None:
+    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+    if restriction is None:
+        return
+    unknown = {"term": {INEXACT: EVERYTHING}}
+    visible = {"bool": {"should": [restriction, unknown], "minimum_should_match": 1}}
+    asked = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*asked, visible]}}
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -44,13 +44,16 @@ class Club:
     """One database and one set of mirrors, and the process that serves them.
 
     :param url: of the backend, see `tests.applications.backend_and_hosts`.
+    :param ini: text of the ini file.
     :param variables: of the ini file.
     """
 
-    def __init__(self, folder: Path, url: str, prefix: str, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, url: str, prefix: str, ini: str = INI, **variables: str
+    ) -> None:
         self.file = folder / "members.sqlite"
         self.ini = folder / "members.ini"
-        self.ini.write_text(INI)
+        self.ini.write_text(ini)
         backend, hosts = backend_and_hosts(url)
         self.variables = {
             "database": f"sqlite:///{self.file}",
