@@ -38,8 +38,8 @@ def includeme(config: Configurator) -> None:
 
     :raises ConfigurationError: a bad setting.
     """
-    Settings(config.registry.settings, config.registry.package_name)
-    declare_tables(config.registry.settings)
+    settings = Settings(config.registry.settings, config.registry.package_name)
+    declare_tables(settings, config.registry.settings.get("nefertari.engine", ""))
     explicit = config.registry.queryUtility(ITweens)
     if explicit is None or not explicit.explicit:
         config.add_tween(TWEEN, under=EXCVIEW)

@@ -7,6 +7,7 @@ both sides, reading (``search``) and writing (``indexing``).
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Optional
 
@@ -22,10 +23,11 @@ from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
-from nefertari_search_tween.mirror.registry import Mirrors
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.interception import intercepted
-from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.search.several_reading import SeveralSearcher
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
+        from nefertari_search_tween.compat import guards
+        from nefertari_search_tween.compat.writing import refresh_asked_now
         from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
         from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
@@ -55,6 +59,7 @@ class Search:
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
         from nefertari_search_tween.primary.sqla.spreading import Spreader
 
+        guards.install()
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
@@ -114,7 +119,11 @@ class Search:
             {model.__name__: model for model in chosen}, lambda: engine_of_outbox
         )
         self.indexer = Indexer(
-            self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
+            self.mirrors,
+            self.outbox,
+            self.settings.chunk_size,
+            self.settings.timeout,
+            refresh_asked_now(self.settings),
         )
         feed = ChangeFeed(
             registry,
@@ -125,7 +134,7 @@ class Search:
             self.indexer.index_committed,
         )
         self.hooks = SessionHooks(self.relations, feed)
-        self.searcher = Searcher(
+        self.searcher = SeveralSearcher(
             self.mirrors,
             self.settings,
             {
@@ -177,22 +186,29 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
-        from nefertari_search_tween.compat.elasticsearch import ES
+        from nefertari_search_tween.compat import aggregations, wrappers
+        from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+        from nefertari_search_tween.primary.sqla.access import visible_only
+        from nefertari_search_tween.primary.sqla.early import EarlyHooks
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
+        wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
+        ES.starting = None
+        self._early = EarlyHooks.end()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher)
+            intercepted(BaseMixin.get_collection.__func__, self.searcher, visible_only)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
-        # The raw client, for applications that use it; an embedded backend has none.
-        ES.api = getattr(self.backend, "client", None)
+        # The raw client, for applications that use it.
+        ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
+        aggregations.install()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.
@@ -202,7 +218,32 @@ class Search:
         schema = self.settings.schema
         if schema == "validate" and not validates.get():
             schema = "none"
-        self.mirrors.prepare(schema)
+        self.mirrors.prepare(schema, self._all_recorded)
+        if self._early:
+            self.indexer.index_waiting()
+
+    def _all_recorded(self, mirror: Mirror) -> bool:
+        """True when the table of *mirror* holds nothing but what waits in the outbox."""
+        from nefertari_search_tween.primary.sqla.early import all_recorded
+
+        # Also what an earlier start has left that was killed, or found no server.
+        found = all_recorded(self.outbox.engine(), mirror.name, mirror.reader)
+        self._early = self._early or found
+        return found
+
+    def index_keys(self, keys: set[Key]) -> None:
+        """These documents are to be indexed: with the running transaction, if it has changed
+        something (nobody sees that before its end, and it may hold the database's only lock),
+        else now."""
+        from pyramid_sqlalchemy import Session
+
+        if not keys:
+            return
+        if self._dirty():
+            self.outbox.record(Session(), keys)
+        else:
+            self.outbox.add(keys)
+            self.indexer.index_waiting()
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""
@@ -216,11 +257,7 @@ class Search:
             )
         chosen = []
         for name, model in sorted(self.models.items()):
-            if named:
-                wanted = name in named or "*" in named
-            else:
-                wanted = bool(getattr(model, "_index_enabled", False)) or marked(model)
-            if not wanted:
+            if not _wanted(model, named):
                 continue
             problem = schema.unmirrorable(model)
             if problem is None:
@@ -267,10 +304,37 @@ class Search:
         )
 
 
-def declare_tables(settings: Any) -> None:
-    """Let the tables of the outbox be created with those of the application's models."""
-    if "nefertari_sqla" in aslist(settings.get("nefertari.engine", "")):
-        import nefertari_search_tween.primary.sqla.tables  # noqa: F401
+def _wanted(model: Any, named: Sequence[str]) -> bool:
+    """Whether *model* shall be mirrored.
+
+    :param named: the setting ``nefertari_search.models``.
+    """
+    if named:
+        return model.__name__ in named or "*" in named
+    return bool(getattr(model, "_index_enabled", False)) or marked(model)
+
+
+def declare_tables(settings: Settings, engines: str) -> None:
+    """Let the tables of the outbox be created with those of the application's models, and what the
+    application writes before it is made be recorded there.
+
+    :param engines: the setting ``nefertari.engine``.
+    """
+    if "nefertari_sqla" not in aslist(engines):
+        return
+    from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.primary.sqla import schema
+    from nefertari_search_tween.primary.sqla.early import EarlyHooks
+
+    def choose(models: dict[str, Any]) -> list[Any]:
+        named = settings.models
+        return [
+            model
+            for model in models.values()
+            if _wanted(model, named) and schema.unmirrorable(model) is None
+        ]
+
+    ES.starting = EarlyHooks.begin(choose)
 
 
 def _engine() -> Any:

@@ -555,6 +555,8 @@ def test_a_foreign_key_that_moved_shows_on_both_owners(app):
     assert items_of(app, "k1") == []
     assert items_of(app, "k2") == [1]
     assert found(app, "keepers", items=1) == ["k2"]
+    assert found(app, "items", keeper_code="k2") == [1]
+    assert [each["id"] for each in data(app, "/items?keeper_code=k2")] == [1]
     same_everywhere(app)
 
 
@@ -1055,6 +1057,28 @@ def test_a_key_with_a_slash_is_read_by_filter(app):
     app.post_json("/keepers", {"code": "a"})
 
     assert [each["code"] for each in data(app, f"/keepers?code={quote('a/b', safe='')}")] == ["a/b"]
+
+
+def test_a_key_that_was_given_as_a_text_is_a_number(app):
+    """As JSON may have it, and a tunnelled query string always has."""
+    app.post_json("/nodes", {"id": "10", "name": "root"})
+    app.post_json("/nodes", {"id": "11", "name": "other"})
+    app.post_json("/nodes", {"id": "12", "name": "leaf", "parent_id": "10"})
+    assert [each["children"] for each in data(app, "/nodes")] == [[12], [], []]
+
+    app.patch_json("/nodes/12", {"parent_id": "11"})
+    assert [each["children"] for each in data(app, "/nodes")] == [[], [12], []]
+    assert mirrored_ids(app, "Node") == ["10", "11", "12"]
+
+
+def test_an_object_that_changes_right_after_its_key_was_given_as_a_text(app, models, session):
+    with transaction.manager:
+        node = models.Node(id="10", name="root")
+        session.add(node)
+        session.flush()
+        node.name = "renamed"
+
+    assert [each["name"] for each in data(app, "/nodes")] == ["renamed"]
 
 
 def test_a_primary_key_that_changed_moves_the_document(app, models, session):

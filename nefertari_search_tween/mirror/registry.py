@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.engine.documents import BaseDocument
@@ -188,11 +188,14 @@ class Mirrors:
         self._by_name[mirror.name] = mirror
         return mirror
 
-    def alias_of(self, model_name: str) -> str:
+    def alias_of(self, model_name: str, prefix: str = "") -> str:
         """Name of the alias of a model: index names are lower case, ``FilmScore`` is
-        ``{prefix}-film_score``."""
+        ``{prefix}-film_score``.
+
+        :param prefix: of another application on the same server; empty: this one's.
+        """
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", model_name).lower()
-        return f"{self.prefix}-{snake}"
+        return f"{prefix or self.prefix}-{snake}"
 
     def get(self, model_name: str) -> Optional[Mirror]:
         return self._by_name.get(model_name)
@@ -275,7 +278,9 @@ class Mirrors:
         """Give *index* of *mirror* the value of a setting that it was created with."""
         self.backend.put_settings(index, {name: mirror.settings.get(name)})
 
-    def prepare(self, schema: str = "create") -> None:
+    def prepare(
+        self, schema: str = "create", waits: Callable[[Mirror], bool] = lambda mirror: False
+    ) -> None:
         """At start: look at the indices.
 
         A backend that does not answer is no error: the application starts and reads from the
@@ -284,6 +289,8 @@ class Mirrors:
 
         :param schema: "create": make indices of empty tables, warn of what else is missing;
             "validate": make none; "none": do not look.
+        :param waits: whether all objects of a mirror wait to be indexed: then its table is as
+            good as empty.
         :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
             index is missing or of another schema.
         """
@@ -295,7 +302,8 @@ class Mirrors:
                 self.check_analyzers(mirror)
                 if mirror.check():
                     continue
-                if schema == "create" and mirror.problem == "not-built" and self._empty(mirror):
+                new = schema == "create" and mirror.problem == "not-built"
+                if new and (self._empty(mirror) or waits(mirror)):
                     self._create_empty(mirror)
                     continue
             except BackendUntrusted as error:

@@ -27,10 +27,12 @@ class Pserve:
         variables: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
         port: int | None = None,
+        cwd: str | Path | None = None,
     ) -> None:
         self.ini_path = Path(ini_path)
         self.python = python
         self.port = port or free_port()
+        self.cwd = cwd
         self.variables = {**(variables or {}), "http_port": str(self.port)}
         self.env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self.url = f"http://127.0.0.1:{self.port}"
@@ -44,6 +46,7 @@ class Pserve:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
+                cwd=self.cwd,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -159,7 +159,7 @@ class SessionHooks:
                 created.append(key)
             else:
                 updated.append(key)
-                previous = state.key[1][0]
+                previous = _typed(model, state.key[1][0])
                 if previous != key.pk:
                     deleted.append(Key(key.model, previous))
                     related |= self.relations.showing(session, model, [key.pk])
@@ -167,8 +167,12 @@ class SessionHooks:
                 before = old.get(state, {}).get(name)
                 after = state.dict.get(name)
                 if is_delete or state.key is None or before != after:
-                    owner = edge.owner.__name__
-                    related.update(Key(owner, pk) for pk in (before, after) if pk is not None)
+                    owner = edge.owner
+                    related.update(
+                        Key(owner.__name__, _typed(owner, pk))
+                        for pk in (before, after)
+                        if pk is not None
+                    )
             related.update(self._related_by_history(model, state))
         if created or updated or deleted or related:
             self.listener.flushed(session, FlushedChanges(created, updated, deleted, related))
@@ -287,7 +291,15 @@ def _pk(model: Any, state: Any) -> Any:
     value = state.dict.get(model.pk_field())
     if value is None and state.key is not None:
         value = state.key[1][0]
-    return value
+    return _typed(model, value)
+
+
+def _typed(model: Any, pk: Any) -> Any:
+    """*pk* as the database keeps it: the key 7 may be given as "7" (in JSON, in a tunnelled
+    query string), and until it is loaded again the object has it so."""
+    if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
+        return pk
+    return schema.decoded_key(model, str(pk))
 
 
 def _changes_key(model: Any, context: Any) -> bool:

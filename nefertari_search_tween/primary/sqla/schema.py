@@ -109,7 +109,11 @@ def field_class(column: Any) -> Optional[str]:
     for cls in type(column).__mro__:
         if cls.__name__ in FIELDS:
             return cls.__name__
-    column_type = column.type
+    return _class_of_type(column.type)
+
+
+def _class_of_type(column_type: Any) -> Optional[str]:
+    """Name of the nefertari field class for what SQLAlchemy calls *column_type*."""
     while isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
     for kind, name in _PLAIN_TYPES:
@@ -132,7 +136,11 @@ def field_specs(model: Any) -> FieldSpecs:
             params = dict(model.get_field_params(name) or {})
             params["primary_key"] = bool(column.primary_key)
             # A type that is searched as it is rendered: text, unless we know better.
-            specs[name] = (field_class(column) or "PickleField", params)
+            field = field_class(column) or "PickleField"
+            if field == "ForeignKeyField":
+                # nefertari_sqla makes the column of it, and forgets what it was given.
+                params["ref_column_type"] = FIELDS.get(_class_of_type(column.type) or "")
+            specs[name] = (field, params)
     return specs
 
 

@@ -1,0 +1,105 @@
+"""A library on Ramses: nested resources, relationships, ticket auth, processors, event handlers,
+ACLs of callables, and (``database_acls = true``) ACLs in the database.
+
+It knows nothing of search beyond what Ramses and nefertari ask for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+import cryptacular.bcrypt
+from pyramid.config import Configurator
+from pyramid.security import Allow
+from ramses import registry
+
+crypt = cryptacular.bcrypt.BCRYPTPasswordManager()
+
+
+def main(global_config, **settings):
+    """Return the WSGI application."""
+    config = Configurator(settings=settings)
+    config.include("ramses")
+    return config.make_wsgi_app()
+
+
+# Field processors
+
+
+@registry.add
+def lower_strip(**kwargs):
+    return (kwargs["new_value"] or "").lower().strip()
+
+
+@registry.add
+def encrypt(**kwargs):
+    """Passwords are kept as hashes; a hash stays what it is."""
+    password = kwargs["new_value"]
+    if crypt.match(password):
+        return password
+    return str(crypt.encode(password))
+
+
+@registry.add
+def as_moment(**kwargs):
+    """SQLite's driver takes no texts for moments."""
+    value = kwargs["new_value"]
+    return datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ") if value else None
+
+
+# Event handlers
+
+
+@registry.add
+def set_slug(event):
+    """A book's slug is made of its title, whenever that is set."""
+    title = event.fields.get("title")
+    if title is not None and title.new_value:
+        event.set_field_value("slug", re.sub(r"\W+", "-", title.new_value.lower()).strip("-"))
+
+
+@registry.add
+def sign(event):
+    """A review is by the user who sends it, whatever it says."""
+    event.set_field_value("reviewer", event.view.request.user.username)
+
+
+@registry.add
+def count_reviews(event):
+    """An object that the request does not name: the book of a new review."""
+    from nefertari import engine
+
+    book_id = event.response.get("book_id")
+    book = engine.get_document_cls("Book").get_item(id=book_id, _raise_on_empty=False)
+    if book is not None:
+        number = engine.get_document_cls("Review").get_collection(book_id=book_id, _count=True)
+        book.update({"review_count": number})
+
+
+@registry.add
+def whisper(event):
+    """What a response shows may be changed; the document stays."""
+    if event.response is not None:
+        for author in event.response.get("data", [event.response]):
+            if author.get("name"):
+                author["display_name"] = f"~ {author['name']} ~"
+
+
+# Principals
+
+
+@registry.add
+def reviewer(ace, request, obj):
+    """The user who wrote a review may do with it what the entry says."""
+    if obj is None or not obj.reviewer:
+        return None
+    return [(Allow, obj.reviewer, ace[2])]
+
+
+@registry.add
+def themself(ace, request, obj):
+    """A user may do with their own account what the entry says."""
+    if obj is None:
+        return None
+    return [(Allow, obj.username, ace[2])]
