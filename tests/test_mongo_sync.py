@@ -28,9 +28,9 @@ def mirrored(app: TestApp, path: str, **params: Any) -> Any:
 
 
 def test_a_created_object_is_found(app: TestApp) -> None:
-    created = app.post_json("/items", {"name": "Lion", "count": 3}).json
+    created = app.post_json("/items", {"name": "Lion", "amount": 3}).json
     found = mirrored(app, "/items", name="Lion")
-    assert [each["count"] for each in found["data"]] == [3]
+    assert [each["amount"] for each in found["data"]] == [3]
     primary = app.get("/items", {"name": "Lion", "_search": "false"})
     assert found == primary.json
     assert created

@@ -335,7 +335,10 @@ def _give_key(document: Any) -> bool:
     from bson import ObjectId
 
     if document.pk is None and schema.has_made_keys(type(document)):
+        created = document._created
         document.pk = ObjectId()
+        # MongoEngine takes a document that is given a key for one that is stored.
+        document._created = created
         return True
     return False
 

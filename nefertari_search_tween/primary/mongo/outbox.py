@@ -277,11 +277,13 @@ class MongoOutbox:
 
     def lag(self) -> dict[str, Waiting]:
         now = _now()
-        group = {"_id": "$model", "rows": {"$sum": 1}, "oldest": {"$min": "$recorded"}}
-        return {
-            row["_id"]: Waiting(row["rows"], max(0.0, (now - row["oldest"]) / 1000))
-            for row in self.rows.aggregate([{"$group": group}])
-        }
+        found = {}
+        for name in self.rows.distinct("model"):
+            oldest = self.rows.find_one({"model": name}, {"recorded": 1}, sort=[("recorded", 1)])
+            if oldest is not None:
+                age = max(0.0, (now - oldest["recorded"]) / 1000)
+                found[name] = Waiting(self.waiting(name), age)
+        return found
 
     def tokens(self, model_name: str) -> set[str]:
         narrow = {"model": model_name, "claim": {"$ne": None}}

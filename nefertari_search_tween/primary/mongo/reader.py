@@ -237,7 +237,8 @@ def referred(stored: Any, many: bool) -> list[Any]:
 
 
 def _own_key(model: Any, pk: Any) -> Any:
-    return schema.pk_field(model).to_python(pk)
+    """A key as documents show it: an ObjectId as its text."""
+    return str(pk) if schema.has_made_keys(model) else pk
 
 
 def plain(value: Any) -> Any:
