@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -160,7 +159,7 @@ def change(kind: str, number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[Catalogue]:
+def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Catalogue:
     app = mongo.zoo(mongodb, backend_url, module_prefix)
     fill(60)
     from tests.mongozoo import models
@@ -184,7 +183,7 @@ def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> 
         paths[path] = (model.pk_field(), fields)
     comparison = MongoComparison(app, opaque="thing")
     comparison.default_sorts["/nodes"] = "-name"
-    yield Catalogue(comparison, paths, LIMITS)
+    return Catalogue(comparison, paths, LIMITS)
 
 
 @settings(

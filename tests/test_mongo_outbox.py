@@ -320,7 +320,7 @@ def test_one_build_of_a_model_at_a_time(database: Any) -> None:
 
     rebuilds = MongoRebuilds(Collections(database), {"Tag": Tag})
     build = rebuilds.begin("Tag")
-    with pytest.raises(RebuildRuns, match="Tag is being rebuilt by .*process"):
+    with pytest.raises(RebuildRuns, match=r"Tag is being rebuilt by .*process"):
         rebuilds.begin("Tag")
     rebuilds.start(build, "x-tag-000001")
     rebuilds.advance(build, 7, 70)
@@ -351,7 +351,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
 
     current = ES.current
     try:
-        with pytest.raises(ConfigurationError, match="mongodb.rst") as raised:
+        with pytest.raises(ConfigurationError, match=r"mongodb\.rst") as raised:
             mongo.zoo(settings, f"embedded:{tmp_path}", "nowhere")
         assert "\n" not in str(raised.value)
         assert ES.current is current
