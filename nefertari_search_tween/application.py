@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Optional
 
-from pyramid.settings import aslist
-
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
@@ -25,6 +23,7 @@ from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.primary.base import Key
+from nefertari_search_tween.primary.choice import choose, get_ready
 from nefertari_search_tween.search.interception import intercepted
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.search.several_reading import SeveralSearcher
@@ -44,27 +43,16 @@ class Search:
     """
 
     def __init__(self, registry: Any) -> None:
-        from nefertari import engine
-        from nefertari_sqla.utils import FieldsQuerySet
-        from sqlalchemy.orm import Query
-
         from nefertari_search_tween.compat import guards
         from nefertari_search_tween.compat.writing import refresh_asked_now
-        from nefertari_search_tween.primary.sqla import schema, tables, triggers
-        from nefertari_search_tween.primary.sqla.hooks import SessionHooks
-        from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
-        from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
-        from nefertari_search_tween.primary.sqla.rebuilds import SqlaRebuilds
-        from nefertari_search_tween.primary.sqla.relations import Relations
-        from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
-        from nefertari_search_tween.primary.sqla.spreading import Spreader
 
         guards.install()
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
         log.info("mirrors live in %s", self.settings.where)
-        self.models = schema.models()
+        self.primary = choose(registry.settings)
+        self.models = self.primary.models
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
             "index.max_result_window": self.settings.max_result_window,
@@ -91,13 +79,12 @@ class Search:
                 for each in (index_settings, *self.settings.model_index_settings.values())
             ),
         )
-        sources = Sources(self.document_cls, engine.JSONEncoder)
+        reader_of = self.primary.readers(self.document_cls)
         for model in chosen:
-            bind = _bind_of(model)
             document_cls = self.document_cls(model)
-            self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
+            self.mirrors.add(model, document_cls, reader_of(model))
             model.secondary = document_cls
-        self.relations = Relations(chosen)
+        self.relations = self.primary.relations(chosen)
         unfollowed = self.relations.unfollowed()
         if unfollowed:
             log.warning(
@@ -105,19 +92,8 @@ class Search:
                 "them: %s (docs/limits.rst)",
                 "; ".join(unfollowed),
             )
-        # This application's own, also when another one is made later in this process.
-        engine_of_outbox = _engine()
-        tables.create_missing(engine_of_outbox)
-        self.outbox = SqlaOutbox(
-            {model.__name__: model for model in chosen},
-            Spreader(self.relations),
-            lambda: engine_of_outbox,
-            owned=self.settings.sync == "inline",
-        )
-        self.outbox.triggers = triggers.present(engine_of_outbox)
-        self.rebuilds = SqlaRebuilds(
-            {model.__name__: model for model in chosen}, lambda: engine_of_outbox
-        )
+        self.outbox = self.primary.outbox(self.relations, owned=self.settings.sync == "inline")
+        self.rebuilds = self.primary.rebuilds(self.relations)
         self.indexer = Indexer(
             self.mirrors,
             self.outbox,
@@ -130,23 +106,23 @@ class Search:
             self.mirrors,
             self.outbox,
             {model.__name__: model for model in self.relations.watched},
-            lambda session, keys: self.relations.embedding(session, keys, self.models),
+            self.primary.embedding(self.relations),
             self.indexer.index_committed,
         )
-        self.hooks = SessionHooks(self.relations, feed)
+        self.hooks = self.primary.hooks(self.relations, feed, self.outbox)
         self.searcher = SeveralSearcher(
             self.mirrors,
             self.settings,
             {
-                model.__name__: SqlaSemantics(model, self.document_cls(model), _bind_of(model))
+                model.__name__: self.primary.semantics(model, self.document_cls(model))
                 for model in chosen
             },
             state=self.outbox.state,
             mark=self.outbox.mark,
             passed=self.outbox.passed,
-            dirty=self._dirty,
-            query_class=Query,
-            rows=FieldsQuerySet,
+            dirty=lambda: self.primary.changing(self.outbox) is not None,
+            query_class=self.primary.query_class,
+            rows=self.primary.rows,
         )
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
@@ -161,21 +137,12 @@ class Search:
 
         With inline sync nobody tells: the process that records does the work.
         """
-        from nefertari_search_tween.primary.sqla.bell import listener
-
-        return None if self.outbox.owned else listener(self.outbox.engine)
+        return None if self.outbox.owned else self.primary.news(self.outbox)
 
     def document_cls(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
-        from nefertari_search_tween.primary.sqla import schema
-
         if model not in self._documents:
-            self._documents[model] = generate(
-                model,
-                schema.field_specs(model),
-                schema.base_class(),
-                schema.custom_to_dict(model),
-            )
+            self._documents[model] = generate(model, **self.primary.description(model))
         return self._documents[model]
 
     def install(self) -> None:
@@ -184,24 +151,20 @@ class Search:
         Models and sessions are global in nefertari, so the application made last has them.
         """
         from nefertari.utils import dictset
-        from nefertari_sqla import BaseMixin
 
         from nefertari_search_tween.compat import aggregations, wrappers
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
-        from nefertari_search_tween.primary.sqla.access import visible_only
-        from nefertari_search_tween.primary.sqla.early import EarlyHooks
-        from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
         wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
         ES.starting = None
-        self._early = EarlyHooks.end()
-        remove_engine_hooks(self.models.values())
+        self._early = self.primary.end_early()
+        base = self.primary.take_over()
         self.hooks.install()
-        BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher, visible_only)
+        base.get_collection = classmethod(
+            intercepted(base.get_collection.__func__, self.searcher, self.primary.visible_only)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
@@ -224,10 +187,8 @@ class Search:
 
     def _all_recorded(self, mirror: Mirror) -> bool:
         """True when the table of *mirror* holds nothing but what waits in the outbox."""
-        from nefertari_search_tween.primary.sqla.early import all_recorded
-
         # Also what an earlier start has left that was killed, or found no server.
-        found = all_recorded(self.outbox.engine(), mirror.name, mirror.reader)
+        found = self.primary.all_recorded(self.outbox, mirror.name, mirror.reader)
         self._early = self._early or found
         return found
 
@@ -235,20 +196,17 @@ class Search:
         """These documents are to be indexed: with the running transaction, if it has changed
         something (nobody sees that before its end, and it may hold the database's only lock),
         else now."""
-        from pyramid_sqlalchemy import Session
-
         if not keys:
             return
-        if self._dirty():
-            self.outbox.record(Session(), keys)
+        session = self.primary.changing(self.outbox)
+        if session is not None:
+            self.outbox.record(session, keys)
         else:
             self.outbox.add(keys)
             self.indexer.index_waiting()
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""
-        from nefertari_search_tween.primary.sqla import schema
-
         named = self.settings.models
         unknown = [name for name in named if name != "*" and name not in self.models]
         if unknown:
@@ -259,7 +217,7 @@ class Search:
         for name, model in sorted(self.models.items()):
             if not _wanted(model, named):
                 continue
-            problem = schema.unmirrorable(model)
+            problem = self.primary.unmirrorable(model)
             if problem is None:
                 chosen.append(model)
             elif name in named:
@@ -284,24 +242,11 @@ class Search:
                 raise ConfigurationError(f"nefertari_search.analyzer.{key}: {name} {problem}")
 
     def _with_related(self, model: Any) -> None:
-        from nefertari_search_tween.primary.sqla import schema
-
         if model in self._documents:
             return
         self.document_cls(model)
-        for relationship in schema.mapper_of(model).relationships:
-            self._with_related(relationship.mapper.class_)
-
-    def _dirty(self) -> bool:
-        """True when the running transaction of this thread has changed something."""
-        from pyramid_sqlalchemy import Session
-
-        if not Session.registry.has():
-            return False
-        session = Session()
-        return bool(session.new or session.dirty or session.deleted) or self.outbox.uncommitted(
-            session
-        )
+        for related in self.primary.related(model):
+            self._with_related(related)
 
 
 def _wanted(model: Any, named: Sequence[str]) -> bool:
@@ -314,42 +259,13 @@ def _wanted(model: Any, named: Sequence[str]) -> bool:
     return bool(getattr(model, "_index_enabled", False)) or marked(model)
 
 
-def declare_tables(settings: Settings, engines: str) -> None:
-    """Let the tables of the outbox be created with those of the application's models, and what the
-    application writes before it is made be recorded there.
+def prepare(settings: Any, named: Sequence[str]) -> None:
+    """Before the application's models are defined: get the primary ready, and let what the
+    application writes before it is made be recorded.
 
-    :param engines: the setting ``nefertari.engine``.
+    :param settings: of the application.
+    :param named: the setting ``nefertari_search.models``.
     """
-    if "nefertari_sqla" not in aslist(engines):
-        return
     from nefertari_search_tween.compat.elasticsearch import ES
-    from nefertari_search_tween.primary.sqla import schema
-    from nefertari_search_tween.primary.sqla.early import EarlyHooks
 
-    def choose(models: dict[str, Any]) -> list[Any]:
-        named = settings.models
-        return [
-            model
-            for model in models.values()
-            if _wanted(model, named) and schema.unmirrorable(model) is None
-        ]
-
-    ES.starting = EarlyHooks.begin(choose)
-
-
-def _engine() -> Any:
-    """The SQLAlchemy engine of the application, which the outbox is in."""
-    from pyramid_sqlalchemy import BaseObject
-
-    return BaseObject.metadata.bind
-
-
-def _bind_of(model: Any) -> Any:
-    """Gives the SQLAlchemy engine that the table of *model* is in."""
-
-    def bind() -> Any:
-        from pyramid_sqlalchemy import Session
-
-        return Session().get_bind(model.__mapper__)
-
-    return bind
+    ES.starting = get_ready(settings, lambda model: _wanted(model, named))
