@@ -18,13 +18,23 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("corpus", "indices", "writes", "queries", "pages", "aggregations", "faults")
+        for module in (
+            "corpus",
+            "indices",
+            "writes",
+            "conditions",
+            "queries",
+            "pages",
+            "aggregations",
+            "faults",
+        )
     )
 )
 
 from nefertari_search_tween.backends.conformance.aggregations import (  # noqa: E402
     AggregationCases,
 )
+from nefertari_search_tween.backends.conformance.conditions import ConditionCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.faults import FaultCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.indices import IndexCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.pages import PageCases  # noqa: E402
@@ -35,6 +45,6 @@ __all__ = ["BackendConformance"]
 
 
 class BackendConformance(
-    IndexCases, WriteCases, QueryCases, PageCases, AggregationCases, FaultCases
+    IndexCases, WriteCases, ConditionCases, QueryCases, PageCases, AggregationCases, FaultCases
 ):
     """All cases, in the order in which a new backend will want to pass them."""
