@@ -23,7 +23,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField
 from nefertari_search_tween.exceptions import Unanswerable
-from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_key
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -178,13 +178,6 @@ class _Builder:
         if field is None or field.kind == "relationship":
             raise Unanswerable("parameters")
         return field
-
-
-def exact_key(field: BaseField) -> str:
-    """Name of the index field that holds the exact form of *field*."""
-    if field.exact_type is not None:
-        return f"{EXACT}.{field.name}"
-    return f"{field.name}.keyword" if field.kind in ("text", "list") else field.name
 
 
 def _split(value: Any) -> list[str]:
