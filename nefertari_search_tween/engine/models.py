@@ -150,7 +150,7 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
             filters = cls.filter_fields(filters)
         for name in list(filters):
             bare, _, operator = name.partition("__")
-            if operator in ("in", "all"):
+            if operator in ("in", "all") and isinstance(filters[name], str):
                 filters[name] = filters.aslist(name)
             elif operator == "bool":
                 filters[bare] = filters.pop_bool_param(name)

@@ -25,6 +25,8 @@ MATCH_NONE: dict[str, Any] = {"match_none": {}}
 OPERATORS = ("in", "all", "ne", "lt", "lte", "gt", "gte", "exists", "bool")
 # A request has so many keys at most; servers take 65,536 of them in one query.
 TERMS = 10_000
+# So many documents are read at once, without a point in time on the server.
+FEW = 1000
 
 
 class NotFoundByType(ValueError):
@@ -140,11 +142,23 @@ class Query:
         end = None if self.size is None else self.start + self.size
         if end is not None and end <= self.start:
             return
-        for place, hit in enumerate(storage.current().scan(self.model, self.body())):
+        for place, hit in enumerate(self._hits()):
             if end is not None and place >= end:
                 return
             if place >= self.start:
                 yield self.model._of_hit(hit)
+
+    def _hits(self) -> Iterator[dict[str, Any]]:
+        """All hits, pages left aside: of one search where they are few, else of a scan."""
+        database = storage.current()
+        few = min(FEW, database.settings.max_result_window)
+        first = database.search(self.model, {**self.body(), "size": few, "track_total_hits": True})[
+            "hits"
+        ]
+        if first["total"]["value"] <= few:
+            yield from first["hits"]
+        else:
+            yield from database.scan(self.model, self.body())
 
     def all(self) -> list[Any]:
         """The documents of the page."""

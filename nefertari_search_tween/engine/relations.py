@@ -228,7 +228,7 @@ def _of_many(link: Link, documents: list[Any]) -> dict[Any, list[Any]]:
         return found
     keys = [each.pk_value() for each in documents if each._state.stamp is not None]
     if keys:
-        for other in holders_of(link, keys):
+        for other in holders_of(link, keys).stream():
             for key in other._held_keys(link):
                 found.setdefault(key, []).append(other)
     return found

@@ -99,7 +99,8 @@ def fill(model: Any, state: State) -> None:
     for name, field in model.fields().items():
         if isinstance(field, Relationship):
             continue
-        if created and name not in state.values:
+        if created and state.values.get(name) is None:
+            # Also for None: so do nefertari's engines.
             state.values[name] = default_of(field)
         elif not created and changed and has_onupdate(field) and name not in state.given:
             state.values[name] = onupdate_of(field)

@@ -1,4 +1,7 @@
-"""Models that every engine takes: foreign keys for the one, relationships for the other."""
+"""Models that every engine takes: foreign keys for the one, ondelete rules twice.
+
+A model that others list comes before them: nefertari_mongodb looks it up at once.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,6 @@ from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
 
 GENRES = ["novel", "poetry", "essay"]
-
-
-class Author(ESBaseDocument):
-    __tablename__ = "library_authors"
-
-    code = eng.StringField(primary_key=True, min_length=2, max_length=40)
-    name = eng.UnicodeField(required=True)
-    born = eng.DateField()
-    books = eng.Relationship(
-        document="Book", ondelete="NULLIFY", backref_name="author", backref_ondelete="NULLIFY"
-    )
-    profile = eng.Relationship(
-        document="Profile", uselist=False, backref_name="author", backref_ondelete="CASCADE"
-    )
 
 
 class Profile(ESBaseDocument):
@@ -37,13 +26,25 @@ class Profile(ESBaseDocument):
     )
 
 
+class Chapter(ESBaseDocument):
+    __tablename__ = "library_chapters"
+
+    code = eng.StringField(primary_key=True)
+    title = eng.UnicodeField()
+    book_code = eng.ForeignKeyField(
+        ref_document="Book",
+        ref_column="library_books.code",
+        ref_column_type=eng.StringField,
+        ref_ondelete="RESTRICT",
+    )
+
+
 class Book(ESBaseDocument):
     __tablename__ = "library_books"
     _nested_relationships = ("author",)
 
     code = eng.StringField(primary_key=True, max_length=40)
     title = eng.UnicodeField(required=True, max_length=200)
-    isbn = eng.StringField(unique=True)
     genre = eng.ChoiceField(choices=GENRES, default="novel")
     pages = eng.IntegerField(min_value=1, max_value=10_000)
     price = eng.FloatField()
@@ -62,21 +63,44 @@ class Book(ESBaseDocument):
         ref_ondelete="NULLIFY",
     )
     chapters = eng.Relationship(
-        document="Chapter", ondelete="NULLIFY", backref_name="book", backref_ondelete="RESTRICT"
+        document="Chapter",
+        ondelete="NULLIFY",
+        backref_name="book",
+        backref_ondelete="RESTRICT",
+        passive_deletes="all",
     )
 
 
-class Chapter(ESBaseDocument):
-    __tablename__ = "library_chapters"
+class Author(ESBaseDocument):
+    __tablename__ = "library_authors"
+
+    code = eng.StringField(primary_key=True, min_length=2, max_length=40)
+    name = eng.UnicodeField(required=True)
+    born = eng.DateField()
+    books = eng.Relationship(
+        document="Book",
+        ondelete="NULLIFY",
+        backref_name="author",
+        backref_ondelete="NULLIFY",
+        passive_deletes="all",
+    )
+    profile = eng.Relationship(
+        document="Profile",
+        uselist=False,
+        backref_name="author",
+        backref_ondelete="CASCADE",
+        passive_deletes="all",
+    )
+
+
+class Card(ESBaseDocument):
+    """A reader's: two fields that no other has."""
+
+    __tablename__ = "library_cards"
 
     code = eng.StringField(primary_key=True)
-    title = eng.UnicodeField()
-    book_code = eng.ForeignKeyField(
-        ref_document="Book",
-        ref_column="library_books.code",
-        ref_column_type=eng.StringField,
-        ref_ondelete="RESTRICT",
-    )
+    email = eng.StringField(unique=True, required=True)
+    visits = eng.IntegerField(default=0)
 
 
 def includeme(config):

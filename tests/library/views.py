@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nefertari.view import BaseView
 
-from tests.library.models import Author, Book, Chapter, Profile
+from tests.library.models import Author, Book, Card, Chapter, Profile
 
 
 class PlainView(BaseView):
@@ -53,6 +53,10 @@ class ChaptersView(PlainView):
     Model = Chapter
 
 
+class CardsView(PlainView):
+    Model = Card
+
+
 class FoundView(PlainView):
     """Books by search."""
 
@@ -70,5 +74,6 @@ def includeme(config):
         ("profile", "profiles", ProfilesView),
         ("book", "books", BooksView),
         ("chapter", "chapters", ChaptersView),
+        ("card", "cards", CardsView),
     ):
         root.add(member, collection, view=view, id_name="id")
