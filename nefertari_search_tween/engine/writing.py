@@ -33,6 +33,7 @@ from nefertari_search_tween.engine.registry import Link
 from nefertari_search_tween.engine.relations import holders_of
 from nefertari_search_tween.engine.state import body_of, fill, id_of
 from nefertari_search_tween.engine.uniques import Claims, conflict, release, unique_names
+from nefertari_search_tween.engine.values import has_onupdate
 
 _created: dict[str, list[Callable[[Any], Any]]] = {}
 
@@ -187,14 +188,32 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
     taken = {name: state.values.get(name) for name in unique_names(model)}
     if not created:
         state.values = dict(before)
-    body = None if created else body_of(model, state)
-    (written,) = storage.current().write(model, [(id_of(pk), body, state.stamp)])
+    for tries in range(ATTEMPTS):
+        body = None if created else body_of(model, state)
+        (written,) = storage.current().write(model, [(id_of(pk), body, state.stamp)])
+        now = model.by_pk(pk) if created and written.lost else None
+        if now is None or not _same_but_for_references(now, document):
+            break
+        # Who deleted what it refers to has made it let go meanwhile.
+        state.stamp = now._state.stamp
+        pause(tries)
     if created:
         release(model, pk, taken, taken)
         state.stamp, state.read = None, {}
     elif written.stamp is not None:
         release(model, pk, {k: v for k, v in taken.items() if v != before.get(k)}, taken)
         state.written(written.stamp)
+
+
+def _same_but_for_references(one: Any, other: Any) -> bool:
+    fields, links = type(one).fields(), type(one).links().values()
+    changing = {link.field for link in links if link.held}
+    changing |= {name for name, field in fields.items() if has_onupdate(field)}
+    return all(
+        value == other._state.values.get(name)
+        for name, value in one._state.values.items()
+        if name not in changing
+    )
 
 
 def _push_out(document: Any, references: list[tuple[Link, list[Any]]]) -> None:
