@@ -23,7 +23,7 @@ from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
-from nefertari_search_tween.search.interception import intercepted
+from nefertari_search_tween.search.interception import intercepted, intercepted_keys
 from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.settings import Settings
@@ -187,6 +187,9 @@ class Search:
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
             intercepted(BaseMixin.get_collection.__func__, self.searcher)
+        )
+        BaseMixin.get_by_ids = classmethod(
+            intercepted_keys(BaseMixin.get_by_ids.__func__, self.searcher)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name

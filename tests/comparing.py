@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from pyramid_sqlalchemy import metadata
+from pyramid_sqlalchemy import Session
 from sqlalchemy import event
 from webtest import TestApp
 
@@ -31,7 +31,10 @@ class Comparison:
         self.unordered = unordered
         self.opaque = f'"{opaque}": ' if opaque else None
         self.statements = 0
-        event.listen(metadata.bind, "before_cursor_execute", self._count)
+        # Not metadata.bind: nefertari's setup_database makes a second engine for the tables, and
+        # objects are read by the session's. Closed first: a connection that is open keeps silent.
+        Session.remove()
+        event.listen(Session().get_bind(), "before_cursor_execute", self._count)
         self.requests = 0
         self.by_mirror = 0
         self.reasons: dict[str, int] = {}

@@ -65,11 +65,16 @@ class ExactQuery:
 
 
 def exact_query(
-    document_cls: type[BaseDocument], semantics: Semantics, params: dict[str, Any], window: int
+    document_cls: type[BaseDocument],
+    semantics: Semantics,
+    params: dict[str, Any],
+    window: int,
+    keys: Optional[list[Any]] = None,
 ) -> ExactQuery:
     """The search that answers ``get_collection(**params)`` as the primary would.
 
     :param window: largest start + limit that one search may ask for.
+    :param keys: primary keys of the documents that count; None: all.
     :raises Unanswerable: no search does; the reason is for the ``X-Search-Engine`` header.
     """
     if document_cls.custom_to_dict():
@@ -83,6 +88,8 @@ def exact_query(
             continue
         else:
             build.filter(name, value)
+    if keys is not None:
+        build.among(keys)
     for each in _split(reserved.get("_sort", [])):
         build.sort(each)
     build.tie_break()
@@ -135,6 +142,12 @@ class _Builder:
             self.filters.append({"range": {key: {"gte": -0.0, "lte": 0.0}}})
         else:
             self.filters.append({"term": {key: compared}})
+
+    def among(self, keys: list[Any]) -> None:
+        name = self.document_cls.pk_field()
+        values = [self.semantics.filter_value(name, key) for key in keys]
+        self.filters.append({"terms": {exact_key(self._field(name)): values}})
+        self.filtered.add(name)
 
     def sort(self, each: str) -> None:
         descending = each.startswith("-")
