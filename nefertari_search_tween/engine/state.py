@@ -9,7 +9,7 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.backends.base import Stamp, Stored
-from nefertari_search_tween.engine.fields import Relationship
+from nefertari_search_tween.engine.fields import PickleField, Relationship
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.engine.values import clean, default_of, has_onupdate, onupdate_of
 from nefertari_search_tween.engine.values import pack as packed
@@ -139,9 +139,15 @@ def body_of(model: Any, state: State) -> bytes:
     fields = model.fields()
     values = dict(state.values)
     pk = values[model.pk_field()]
+    rendered = {
+        name: _rendered(value) if isinstance(fields[name], PickleField) else value
+        for name, value in values.items()
+    }
     try:
         serializer = Serializer(model, JSONEncoder)
-        document, inexact = serializer.document({**values, "_type": model.__name__, "_pk": str(pk)})
+        document, inexact = serializer.document(
+            {**rendered, "_type": model.__name__, "_pk": str(pk)}
+        )
         kept = {
             name: packed(fields[name], value)
             for name, value in values.items()
@@ -153,6 +159,14 @@ def body_of(model: Any, state: State) -> bytes:
         return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (TypeError, ValueError) as error:
         raise JHTTPBadRequest(f"Resource `{model.__name__}`: {error}") from error
+
+
+def _rendered(value: Any) -> Any:
+    """A pickled object as what a document shows of it."""
+    try:
+        return json.loads(json.dumps(value, cls=JSONEncoder, allow_nan=False))
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def id_of(pk: Any) -> str:
