@@ -17,9 +17,10 @@ from pyramid.interfaces import ITweens
 from pyramid.tweens import EXCVIEW
 
 from nefertari_search_tween import compat, standalone
-from nefertari_search_tween.application import Search, declare_tables
+from nefertari_search_tween.application import Search
 from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.marks import mirrored
+from nefertari_search_tween.primary.choice import prepare
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings import Settings
 
@@ -31,7 +32,7 @@ compat.install()
 
 
 def includeme(config: Configurator) -> None:
-    """Switch search on: check the settings, declare the tables, put the tween in.
+    """Switch search on: check the settings, prepare the primary, put the tween in.
 
     The rest happens when the application is made, in :func:`tween_factory`: then all models
     and resources are known.
@@ -39,7 +40,7 @@ def includeme(config: Configurator) -> None:
     :raises ConfigurationError: a bad setting.
     """
     Settings(config.registry.settings, config.registry.package_name)
-    declare_tables(config.registry.settings)
+    prepare(config.registry.settings)
     explicit = config.registry.queryUtility(ITweens)
     if explicit is None or not explicit.explicit:
         config.add_tween(TWEEN, under=EXCVIEW)

@@ -10,8 +10,6 @@ import logging
 from contextvars import ContextVar
 from typing import Any, Optional
 
-from pyramid.settings import aslist
-
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
@@ -23,6 +21,7 @@ from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
+from nefertari_search_tween.primary.choice import choose
 from nefertari_search_tween.search.interception import intercepted, intercepted_keys
 from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
@@ -42,24 +41,12 @@ class Search:
     """
 
     def __init__(self, registry: Any) -> None:
-        from nefertari import engine
-        from nefertari_sqla.utils import FieldsQuerySet
-        from sqlalchemy.orm import Query
-
-        from nefertari_search_tween.primary.sqla import schema, tables, triggers
-        from nefertari_search_tween.primary.sqla.hooks import SessionHooks
-        from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
-        from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
-        from nefertari_search_tween.primary.sqla.rebuilds import SqlaRebuilds
-        from nefertari_search_tween.primary.sqla.relations import Relations
-        from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
-        from nefertari_search_tween.primary.sqla.spreading import Spreader
-
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
         log.info("mirrors live in %s", self.settings.where)
-        self.models = schema.models()
+        self.primary = choose(registry.settings)
+        self.models = self.primary.models
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
             "index.max_result_window": self.settings.max_result_window,
@@ -86,13 +73,12 @@ class Search:
                 for each in (index_settings, *self.settings.model_index_settings.values())
             ),
         )
-        sources = Sources(self.document_cls, engine.JSONEncoder)
+        reader_of = self.primary.readers(self.document_cls)
         for model in chosen:
-            bind = _bind_of(model)
             document_cls = self.document_cls(model)
-            self.mirrors.add(model, document_cls, SqlaReader(model, sources, bind))
+            self.mirrors.add(model, document_cls, reader_of(model))
             model.secondary = document_cls
-        self.relations = Relations(chosen)
+        self.relations = self.primary.relations(chosen)
         unfollowed = self.relations.unfollowed()
         if unfollowed:
             log.warning(
@@ -100,19 +86,8 @@ class Search:
                 "them: %s (docs/limits.rst)",
                 "; ".join(unfollowed),
             )
-        # This application's own, also when another one is made later in this process.
-        engine_of_outbox = _engine()
-        tables.create_missing(engine_of_outbox)
-        self.outbox = SqlaOutbox(
-            {model.__name__: model for model in chosen},
-            Spreader(self.relations),
-            lambda: engine_of_outbox,
-            owned=self.settings.sync == "inline",
-        )
-        self.outbox.triggers = triggers.present(engine_of_outbox)
-        self.rebuilds = SqlaRebuilds(
-            {model.__name__: model for model in chosen}, lambda: engine_of_outbox
-        )
+        self.outbox = self.primary.outbox(self.relations, owned=self.settings.sync == "inline")
+        self.rebuilds = self.primary.rebuilds(self.relations)
         self.indexer = Indexer(
             self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
         )
@@ -121,23 +96,23 @@ class Search:
             self.mirrors,
             self.outbox,
             {model.__name__: model for model in self.relations.watched},
-            lambda session, keys: self.relations.embedding(session, keys, self.models),
+            self.primary.embedding(self.relations),
             self.indexer.index_committed,
         )
-        self.hooks = SessionHooks(self.relations, feed)
+        self.hooks = self.primary.hooks(self.relations, feed, self.outbox)
         self.searcher = Searcher(
             self.mirrors,
             self.settings,
             {
-                model.__name__: SqlaSemantics(model, self.document_cls(model), _bind_of(model))
+                model.__name__: self.primary.semantics(model, self.document_cls(model))
                 for model in chosen
             },
             state=self.outbox.state,
             mark=self.outbox.mark,
             passed=self.outbox.passed,
-            dirty=self._dirty,
-            query_class=Query,
-            rows=FieldsQuerySet,
+            dirty=lambda: self.primary.dirty(self.outbox),
+            query_class=self.primary.query_class,
+            rows=self.primary.rows,
         )
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
@@ -152,21 +127,12 @@ class Search:
 
         With inline sync nobody tells: the process that records does the work.
         """
-        from nefertari_search_tween.primary.sqla.bell import listener
-
-        return None if self.outbox.owned else listener(self.outbox.engine)
+        return None if self.outbox.owned else self.primary.news(self.outbox)
 
     def document_cls(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
-        from nefertari_search_tween.primary.sqla import schema
-
         if model not in self._documents:
-            self._documents[model] = generate(
-                model,
-                schema.field_specs(model),
-                schema.base_class(),
-                schema.custom_to_dict(model),
-            )
+            self._documents[model] = generate(model, **self.primary.description(model))
         return self._documents[model]
 
     def install(self) -> None:
@@ -175,22 +141,16 @@ class Search:
         Models and sessions are global in nefertari, so the application made last has them.
         """
         from nefertari.utils import dictset
-        from nefertari_sqla import BaseMixin
 
         from nefertari_search_tween.compat.elasticsearch import ES
-        from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
-        remove_engine_hooks(self.models.values())
+        base = self.primary.take_over()
         self.hooks.install()
-        BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher)
-        )
-        BaseMixin.get_by_ids = classmethod(
-            intercepted_keys(BaseMixin.get_by_ids.__func__, self.searcher)
-        )
+        base.get_collection = classmethod(intercepted(base.get_collection.__func__, self.searcher))
+        base.get_by_ids = classmethod(intercepted_keys(base.get_by_ids.__func__, self.searcher))
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it; an embedded backend has none.
@@ -209,8 +169,6 @@ class Search:
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""
-        from nefertari_search_tween.primary.sqla import schema
-
         named = self.settings.models
         unknown = [name for name in named if name != "*" and name not in self.models]
         if unknown:
@@ -225,7 +183,7 @@ class Search:
                 wanted = bool(getattr(model, "_index_enabled", False)) or marked(model)
             if not wanted:
                 continue
-            problem = schema.unmirrorable(model)
+            problem = self.primary.unmirrorable(model)
             if problem is None:
                 chosen.append(model)
             elif name in named:
@@ -250,45 +208,8 @@ class Search:
                 raise ConfigurationError(f"nefertari_search.analyzer.{key}: {name} {problem}")
 
     def _with_related(self, model: Any) -> None:
-        from nefertari_search_tween.primary.sqla import schema
-
         if model in self._documents:
             return
         self.document_cls(model)
-        for relationship in schema.mapper_of(model).relationships:
-            self._with_related(relationship.mapper.class_)
-
-    def _dirty(self) -> bool:
-        """True when the running transaction of this thread has changed something."""
-        from pyramid_sqlalchemy import Session
-
-        if not Session.registry.has():
-            return False
-        session = Session()
-        return bool(session.new or session.dirty or session.deleted) or self.outbox.uncommitted(
-            session
-        )
-
-
-def declare_tables(settings: Any) -> None:
-    """Let the tables of the outbox be created with those of the application's models."""
-    if "nefertari_sqla" in aslist(settings.get("nefertari.engine", "")):
-        import nefertari_search_tween.primary.sqla.tables  # noqa: F401
-
-
-def _engine() -> Any:
-    """The SQLAlchemy engine of the application, which the outbox is in."""
-    from pyramid_sqlalchemy import BaseObject
-
-    return BaseObject.metadata.bind
-
-
-def _bind_of(model: Any) -> Any:
-    """Gives the SQLAlchemy engine that the table of *model* is in."""
-
-    def bind() -> Any:
-        from pyramid_sqlalchemy import Session
-
-        return Session().get_bind(model.__mapper__)
-
-    return bind
+        for related in self.primary.related(model):
+            self._with_related(related)

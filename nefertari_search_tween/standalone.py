@@ -99,8 +99,16 @@ class _Nothing:
 class _Semantics:
     """How this engine compares; see :class:`~nefertari_search_tween.search.exact.Semantics`."""
 
+    default_sort: list[str] = []
+
     def __init__(self, model: Any) -> None:
         self.model = model
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        raise Unanswerable("parameters")
+
+    def unloaded(self, name: str) -> Any:
+        return None
 
     def filter_value(self, name: str, value: Any) -> Any:
         try:

@@ -21,6 +21,7 @@ class Comparison:
     The mirror's must be the mirror's own: while it is made, the database is asked nothing.
 
     :param unordered: relationship fields whose list the primary orders as it likes.
+    :ivar default_sorts: by path, what the model's own order is without a sort.
     :param opaque: fields whose values may be pickled objects, which are the primary's to give.
     """
 
@@ -31,10 +32,8 @@ class Comparison:
         self.unordered = unordered
         self.opaque = f'"{opaque}": ' if opaque else None
         self.statements = 0
-        # Not metadata.bind: nefertari's setup_database makes a second engine for the tables, and
-        # objects are read by the session's. Closed first: a connection that is open keeps silent.
-        Session.remove()
-        event.listen(Session().get_bind(), "before_cursor_execute", self._count)
+        self._watch()
+        self.default_sorts: dict[str, str] = {}
         self.requests = 0
         self.by_mirror = 0
         self.reasons: dict[str, int] = {}
@@ -59,7 +58,7 @@ class Comparison:
                 f"{self.opaque}null", ""
             ):
                 assert asked_the_database == 0, (path, params)
-            asked = _ordered(params, pk)
+            asked = _ordered(params, pk, self.default_sorts.get(path, ""))
             plain = self._get(path, [*params, ("_search", "false")])
             assert plain.status == mirrored.status, (path, params, plain.text[:300])
             self._same_size(path, params, mirrored, plain)
@@ -77,6 +76,12 @@ class Comparison:
             f"{name}: {self.requests} requests compared, {self.by_mirror} answered by the mirror, "
             + ", ".join(f"{count} {reason}" for reason, count in reasons)
         )
+
+    def _watch(self) -> None:
+        # Not metadata.bind: nefertari's setup_database makes a second engine for the tables, and
+        # objects are read by the session's. Closed first: a connection that is open keeps silent.
+        Session.remove()
+        event.listen(Session().get_bind(), "before_cursor_execute", self._count)
 
     def _count(self, connection: Any, cursor: Any, statement: str, *arguments: Any) -> None:
         # Whether something waits in the outbox may be asked; nothing of the models.
@@ -106,11 +111,11 @@ class Comparison:
         return text
 
 
-def _ordered(params: list[tuple[str, str]], pk: str) -> list[tuple[str, str]]:
+def _ordered(params: list[tuple[str, str]], pk: str, default: str) -> list[tuple[str, str]]:
     """*params* with ties (all, without a sort) ordered by primary key."""
     sorts = [value for name, value in params if name == "_sort"]
     others = [(name, value) for name, value in params if name != "_sort"]
-    joined = ",".join(each for each in sorts if each.strip(", "))
+    joined = ",".join(each for each in sorts if each.strip(", ")) or default
     names = [each.strip().lstrip("-") for each in joined.split(",")]
     if pk in names:
         return params

@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers import (
     ElasticsearchServer,
+    FerretdbServer,
     MariadbServer,
     OpenSearchServer,
     PostgresServer,
@@ -124,6 +125,18 @@ def postgres_server() -> Iterator[PostgresServer]:
 def mariadb_server() -> Iterator[MariadbServer]:
     """The session's MariaDB; `create_database(name)` gives a test one of its own."""
     yield from started(MariadbServer())
+
+
+@pytest.fixture(scope="session")
+def ferretdb_server() -> Iterator[FerretdbServer]:
+    """The session's MongoDB-protocol server. A test that hurts it must bring it back."""
+    yield from started(FerretdbServer())
+
+
+@pytest.fixture(scope="module")
+def mongodb(ferretdb_server: FerretdbServer) -> dict[str, str]:
+    """The ``mongodb.*`` settings of a database of the module's own."""
+    return ferretdb_server.settings(f"test_{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="module")

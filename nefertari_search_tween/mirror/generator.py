@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Collection, Mapping
+from typing import Any, Optional, Union
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import FIELDS, BaseField
@@ -11,17 +12,25 @@ from nefertari_search_tween.engine.fields import FIELDS, BaseField
 _OWN = frozenset(vars(BaseDocument)) | {"__dict__", "__weakref__", "__module__", "__doc__"}
 
 
+FieldClass = Union[str, type[BaseField]]
+
+
 def generate(
-    model: Any, fields: dict[str, tuple[str, Optional[dict[str, Any]]]], base: type, custom: bool
+    model: Any,
+    fields: Mapping[str, tuple[FieldClass, Optional[dict[str, Any]]]],
+    base: type,
+    custom: bool,
+    left_out: Collection[str] = (),
 ) -> type[BaseDocument]:
     """A mirror model of *model*.
 
     :param model: the primary's model class.
-    :param fields: by field name, in rendering order: the name of its field class and its
-        init arguments.
+    :param fields: by field name, in rendering order: its field class, or the name of one of this
+        engine, and its init arguments.
     :param base: the base class of models of the primary's engine: members are taken from
         the classes between it and *model*.
     :param custom: *model* has a ``to_dict`` of its own.
+    :param left_out: names of members that are the engine's machinery.
     :raises KeyError: a field class that this engine does not have.
     """
     namespace: dict[str, Any] = {}
@@ -29,7 +38,9 @@ def generate(
         if cls is base or cls in base.__mro__:
             continue
         for name, member in vars(cls).items():
-            if name in fields or name in _OWN or name.startswith("__") or not _kept(name, member):
+            if name in fields or name in _OWN or name in left_out or name.startswith("__"):
+                continue
+            if not _kept(name, member):
                 continue
             namespace[name] = member
     for name, (field_class, params) in fields.items():
@@ -54,9 +65,10 @@ def generate(
     return type(model.__name__, (BaseDocument,), namespace)
 
 
-def make_field(field_class: str, params: Optional[dict[str, Any]]) -> BaseField:
+def make_field(field_class: FieldClass, params: Optional[dict[str, Any]]) -> BaseField:
     """The field of this engine with the same class name and init arguments."""
-    return FIELDS[field_class](**(params or {}))
+    cls = FIELDS[field_class] if isinstance(field_class, str) else field_class
+    return cls(**(params or {}))
 
 
 def _kept(name: str, member: Any) -> bool:

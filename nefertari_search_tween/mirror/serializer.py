@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from nefertari_search_tween.engine.documents import BaseDocument
@@ -76,17 +77,23 @@ class Serializer:
         self._known = frozenset(document_cls.fields())
         self._usual = self._known | {"_type", "_pk"}
 
-    def body(self, data: dict[str, Any], exact: dict[str, Any] | None = None) -> bytes:
+    def body(
+        self,
+        data: dict[str, Any],
+        exact: dict[str, Any] | None = None,
+        inexact: Iterable[str] = (),
+    ) -> bytes:
         """The document as JSON text.
 
         :param data: the object's ``to_dict``, relationships included; nested documents are
             documents that :meth:`document` of their own serializer gave.
         :param exact: exact forms that are known better than *data* tells, by field name.
+        :param inexact: names of fields whose values are not what the database compares.
         :raises ValueError: a value that JSON can't hold (NaN, infinity).
         """
-        document, inexact = self.document(data, exact)
-        if inexact:
-            document[INEXACT] = inexact
+        document, unfit = self.document(data, exact)
+        if unfit or inexact:
+            document[INEXACT] = [*unfit, *(name for name in inexact if name not in unfit)]
         return _encoded(document).encode("utf-8", "strict")
 
     def document(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
+
+if TYPE_CHECKING:
+    from nefertari_search_tween.engine.documents import BaseDocument
 
 
 class Key(NamedTuple):
@@ -75,3 +78,79 @@ class Reader(Protocol):
 
         :raises ValueError: no object of the model can have such a key.
         """
+
+
+class Hooks(Protocol):
+    """Reports the changes of a primary to a :class:`ChangeListener`."""
+
+    def install(self) -> None: ...
+
+    def remove(self) -> None: ...
+
+
+class Primary(Protocol):
+    """A database engine of nefertari as the primary of one application.
+
+    Made when all models are known. What one method gives and another takes (relations, the
+    outbox) is the primary's own kind of it.
+
+    :ivar models: all models by name.
+    :ivar query_class: class of what ``get_collection`` gives.
+    :ivar rows: makes what it gives for ``_fields`` of dictionaries; None where that are objects,
+        too.
+    """
+
+    models: dict[str, Any]
+    query_class: type
+    rows: Optional[Callable[[list[Any]], Any]]
+
+    def unmirrorable(self, model: Any) -> Optional[str]:
+        """Why no mirror of *model* can be made, None when one can."""
+
+    def description(self, model: Any) -> dict[str, Any]:
+        """What a mirror of *model* is generated from: arguments of ``mirror.generator.generate``
+        besides the model."""
+
+    def related(self, model: Any) -> Iterable[Any]:
+        """Models that *model* has relationships to."""
+
+    def readers(self, document_cls: Callable[[Any], type[BaseDocument]]) -> Callable[[Any], Reader]:
+        """Gives readers, by model.
+
+        :param document_cls: gives the mirror model of a model.
+        """
+
+    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Any:
+        """How the database compares values of *model*: ``search.exact.Semantics``."""
+
+    def relations(self, chosen: Iterable[Any]) -> Any:
+        """The relationships between the mirrored models *chosen*.
+
+        It has ``watched`` (models whose changes documents show) and ``unfollowed()``.
+        """
+
+    def outbox(self, relations: Any, owned: bool) -> Any:
+        """The outbox; what it needs in the database is made when it is missing.
+
+        :param owned: see :class:`~nefertari_search_tween.primary.outbox.Outbox`.
+        :raises ConfigurationError: it can't be made.
+        """
+
+    def rebuilds(self, relations: Any) -> Any:
+        """Where builds are written down; asked after :meth:`outbox`."""
+
+    def embedding(self, relations: Any) -> Callable[[Any, Iterable[Key]], set[Key]]:
+        """(session, keys) -> documents that hold the contents of these, where the hooks do not
+        report them."""
+
+    def hooks(self, relations: Any, listener: ChangeListener, outbox: Any) -> Hooks: ...
+
+    def take_over(self) -> Any:
+        """Take off the engine's own indexing; gives the class whose ``get_collection`` all models
+        have."""
+
+    def dirty(self, outbox: Any) -> bool:
+        """True when this thread has changed something that is not committed."""
+
+    def news(self, outbox: Any) -> Any:
+        """Where workers hear of what was recorded (``indexing.alarm.News``); None: they look."""

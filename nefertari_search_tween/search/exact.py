@@ -30,7 +30,12 @@ _MODIFIERS = ("__in", "__all", "__bool")
 
 
 class Semantics(Protocol):
-    """How the primary's database compares the values of one model."""
+    """How the primary's database compares the values of one model.
+
+    :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
+    """
+
+    default_sort: list[str]
 
     def filter_value(self, name: str, value: Any) -> Any:
         """The value that the database compares the column *name* with, in its exact form.
@@ -43,6 +48,16 @@ class Semantics(Protocol):
 
     def nulls_first(self, descending: bool) -> bool:
         """Where the database puts missing values."""
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        """Names of the fields that the primary selects for ``_fields``, in its order.
+
+        :raises Unanswerable: only the primary can say.
+        """
+
+    def unloaded(self, name: str) -> Any:
+        """What the primary's objects show, in documents, of a field that was not selected; for
+        primaries that give objects then."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +105,11 @@ def exact_query(
             build.filter(name, value)
     if keys is not None:
         build.among(keys)
-    for each in _split(reserved.get("_sort", [])):
+    for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
         build.sort(each)
     build.tie_break()
     fields = _split(reserved.get("_fields", []))
-    picked = _picked(document_cls, fields) if fields else None
+    picked = semantics.picked(*process_fields(fields)) if fields else None
     start, size = reserved.get("_start"), None
     if reserved.get("_limit") is not None:
         try:
@@ -200,19 +215,3 @@ def _split(value: Any) -> list[str]:
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
         raise Unanswerable("parameters")
     return list(split_strip(value))
-
-
-def _picked(document_cls: type[BaseDocument], fields: list[str]) -> list[str]:
-    """Names that the primary's query selects for ``_fields``, in its order."""
-    only, exclude = process_fields(fields)
-    names = document_cls.fields()
-    if any(each.strip("-+") not in names for each in fields):
-        raise Unanswerable("parameters")
-    chosen = [name for name in (only or names) if name not in exclude]
-    if not chosen:
-        raise Unanswerable("parameters")
-    picked = sorted({*chosen, document_cls.pk_field()})
-    # The primary selects a relationship's join condition here, not its documents.
-    if any(name not in names or names[name].kind == "relationship" for name in picked):
-        raise Unanswerable("parameters")
-    return picked

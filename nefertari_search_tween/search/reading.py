@@ -60,7 +60,8 @@ class Searcher:
     :param passed: whether nothing waits any more of what waited at a mark.
     :param dirty: True when the caller's running transaction changed something.
     :param query_class: class of the primary's queries.
-    :param rows: makes the primary's type of result for ``_fields``.
+    :param rows: makes the primary's type of result for ``_fields`` of dictionaries; None where it
+        gives objects then, too.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Searcher:
         passed: Callable[[Any], bool],
         dirty: Callable[[], bool],
         query_class: type,
-        rows: Callable[[list[Any]], Any],
+        rows: Optional[Callable[[list[Any]], Any]],
     ) -> None:
         self.mirrors = mirrors
         self.settings = settings
@@ -137,11 +138,12 @@ class Searcher:
         if query.count_only:
             return total, answer["took"]
         meta = {"total": total, "start": query.start, "fields": query.fields}
-        if query.picked is not None:
+        if query.picked is not None and self.rows is not None:
             result = self.rows(exact_rows(mirror.document_cls, hits, query))
             result._nefertari_meta = meta
         else:
-            documents = exact_documents(mirror.document_cls, hits)
+            semantics = self.semantics[mirror.name]
+            documents = exact_documents(mirror.document_cls, hits, query, semantics.unloaded)
             result = ExactResults(documents, meta, primary, self.query_class)
         return result, answer["took"]
 

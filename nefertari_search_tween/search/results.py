@@ -66,10 +66,19 @@ class ExactResults:
 
 
 def exact_documents(
-    document_cls: type[BaseDocument], hits: list[dict[str, Any]]
+    document_cls: type[BaseDocument],
+    hits: list[dict[str, Any]],
+    query: ExactQuery,
+    unloaded: Callable[[str], Any],
 ) -> list[BaseDocument]:
-    """Hits as documents that act as the primary's objects."""
-    return [document_cls(hit["_source"]) for hit in hits]
+    """Hits as documents that act as the primary's objects.
+
+    :param unloaded: what the primary's objects show of a field that ``_fields`` leaves out.
+    """
+    if query.picked is None:
+        return [document_cls(hit["_source"]) for hit in hits]
+    blank = {name: unloaded(name) for name in document_cls.fields() if name not in query.picked}
+    return [document_cls({**hit["_source"], **blank}) for hit in hits]
 
 
 def exact_rows(

@@ -11,6 +11,7 @@ Standard library only, since the demo starts a server before anything is install
 
 from tests.servers.base import Server, ServerFailed, ServerMissing, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.ferretdb import FerretdbServer
 from tests.servers.mariadb import MariadbServer
 from tests.servers.opensearch import OpenSearchServer
 from tests.servers.postgresql import PostgresServer
@@ -18,6 +19,7 @@ from tests.servers.pserve import Pserve
 
 __all__ = [
     "ElasticsearchServer",
+    "FerretdbServer",
     "MariadbServer",
     "OpenSearchServer",
     "PostgresServer",

@@ -1,4 +1,4 @@
-"""python -m tests.servers elasticsearch|opensearch|postgresql start|stop --state DIR [--port N]."""
+"""python -m tests.servers elasticsearch|opensearch|... start|stop --state DIR [--port N]."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 from tests.servers import (
     ElasticsearchServer,
+    FerretdbServer,
     OpenSearchServer,
     PostgresServer,
     ServerFailed,
@@ -14,7 +15,8 @@ from tests.servers import (
 )
 
 SERVERS = {
-    server.name: server for server in (ElasticsearchServer, OpenSearchServer, PostgresServer)
+    server.name: server
+    for server in (ElasticsearchServer, OpenSearchServer, PostgresServer, FerretdbServer)
 }
 
 

@@ -82,6 +82,10 @@ class Relations:
         """True when documents may mention objects of *model*."""
         return bool(self.edges_to.get(model))
 
+    @property
+    def mirrored_models(self) -> set[Any]:
+        return self._mirrored
+
     def mirrored(self, model: Any) -> bool:
         return model in self._mirrored
 

@@ -37,6 +37,9 @@ class SqlaSemantics:
     :param bind: gives the SQLAlchemy engine of the model's table.
     """
 
+    #: Mappers could have an order of their own; nefertari's models have none.
+    default_sort: list[str] = []
+
     def __init__(
         self, model: Any, document_cls: type[BaseDocument], bind: Callable[[], Any]
     ) -> None:
@@ -74,6 +77,23 @@ class SqlaSemantics:
         if handler is None:
             raise Unanswerable("parameters")
         return handler(field, value)
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        names = self.document_cls.fields()
+        if not {each.strip("-+") for each in (*only, *exclude)} <= names.keys():
+            raise Unanswerable("parameters")
+        chosen = [name for name in (only or names) if name not in exclude]
+        if not chosen:
+            raise Unanswerable("parameters")
+        picked = sorted({*chosen, self.document_cls.pk_field()})
+        # The primary selects a relationship's join condition here, not its documents.
+        if any(name not in names or names[name].kind == "relationship" for name in picked):
+            raise Unanswerable("parameters")
+        return picked
+
+    def unloaded(self, name: str) -> Any:
+        """Never asked: this primary gives rows."""
+        raise Unanswerable("parameters")
 
     def _known(self) -> bool:
         return self.dialect.name in ("sqlite", "postgresql")

@@ -1,0 +1,1 @@
+"""What is particular to nefertari_mongodb: MongoDB through MongoEngine as primary."""

@@ -1,0 +1,70 @@
+"""nefertari_mongodb 0.4.2 on today's MongoEngine and PyMongo.
+
+It was written for MongoEngine 0.9 and PyMongo 2.8, which do not install on a supported Python.
+What it does with them works with MongoEngine 0.29 and PyMongo 4, but for what is mended here.
+Only applications whose primary it is come here, before their models are defined.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MENDED = "_nefertari_search_mended"
+
+
+def mend() -> None:
+    """Mend nefertari_mongodb in this process. Doing so twice does no harm."""
+    from nefertari_mongodb import documents, fields
+
+    if getattr(documents.BaseDocument, _MENDED, False):
+        return
+    setattr(documents.BaseDocument, _MENDED, True)
+    _keep_primary_keys(fields)
+    _index_primary_keys_once(documents)
+    _word_errors()
+
+
+def _keep_primary_keys(fields: Any) -> None:
+    """``id = IdField(primary_key=True)`` is the primary key.
+
+    nefertari_mongodb leaves the argument out, because MongoEngine 0.9 took any field called
+    ``id`` for the key. Today's adds a key ``auto_id_0`` of its own, and ``id`` stays empty.
+    """
+    init = fields.IdField.__init__
+
+    def with_key(self: Any, *args: Any, **kwargs: Any) -> None:
+        is_key = bool(kwargs.get("primary_key"))
+        init(self, *args, **kwargs)
+        if is_key:
+            self.primary_key = True
+            self.db_field = "_id"
+            # The driver makes the value: MongoEngine must not ask for one.
+            self.required = False
+
+    fields.IdField.__init__ = with_key
+
+
+def _index_primary_keys_once(documents: Any) -> None:
+    """A model may list its primary key among its ``indexes``.
+
+    MongoDB has an index of ``_id`` already, and refuses every option of another one.
+    """
+    build = documents.BaseDocument._build_index_specs.__func__
+
+    def without_key(cls: Any, meta_indexes: Any) -> Any:
+        return [spec for spec in build(cls, meta_indexes) if not _of_key(spec)]
+
+    documents.BaseDocument._build_index_specs = classmethod(without_key)
+
+
+def _of_key(spec: dict[str, Any]) -> bool:
+    return [name for name, _ in spec.get("fields", ())] == ["_id"]
+
+
+def _word_errors() -> None:
+    """nefertari_mongodb asks MongoEngine's errors for their ``message``, which exceptions have
+    not had since Python 3."""
+    from mongoengine.errors import OperationError
+
+    if not hasattr(OperationError, "message"):
+        OperationError.message = property(str)

@@ -1,0 +1,74 @@
+"""Numbers of claims: of each model, ones that only grow, whoever asks for them.
+
+Only what every MongoDB-protocol server does at once is relied on: an insert with a key that is
+taken fails. (FerretDB 1.24 lets two ``findAndModify`` of one document see the same state: of 800
+numbers that eight threads took by ``$inc``, 124 differed.)
+
+A number is taken by inserting it, and is valid if it is the greatest when it is looked at after
+that; else it is thrown away, and a greater one tried. Take two valid numbers of a model, a < b.
+When a was found to be the greatest, b was not there: so b was inserted, and found valid, after a.
+Only smaller numbers than a valid one are ever deleted, so the greatest one stays.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+# How many may lie about before the smaller ones are deleted.
+_MOST = 20
+_PAUSE_SECONDS = 0.005
+
+
+def advance(numbers: Any, name: str) -> int:
+    """A new number of the model *name*.
+
+    Microseconds since 1970, or one more than the last: so they also grow when the collection was
+    restored from a backup that is older than the index.
+
+    :param numbers: the collection.
+    """
+    candidate = time.time_ns() // 1000
+    attempt = 0
+    while True:
+        try:
+            numbers.insert_one({"_id": _key(name, candidate), "model": name, "number": candidate})
+        except DuplicateKeyError:
+            candidate += 1
+            continue
+        found = _greatest(numbers, name)
+        if found[0] == candidate:
+            if len(found) >= _MOST:
+                numbers.delete_many({"model": name, "number": {"$lt": candidate}})
+            return candidate
+        attempt += 1
+        time.sleep(random.uniform(0, min(attempt, 20) * _PAUSE_SECONDS))
+        candidate = max(time.time_ns() // 1000, _greatest(numbers, name)[0] + 1)
+
+
+def last(numbers: Any, name: str) -> int:
+    """The greatest number that the model *name* was given, or may be given just now; 0: none."""
+    found = numbers.find_one({"model": name}, {"number": 1}, sort=[("number", DESCENDING)])
+    return 0 if found is None else int(found["number"])
+
+
+def raise_to(numbers: Any, name: str, number: int) -> None:
+    """Every number of the model *name* is above *number* from now on."""
+    try:
+        numbers.insert_one({"_id": _key(name, number), "model": name, "number": number})
+    except DuplicateKeyError:
+        # It was given, so those that follow are above it.
+        pass
+
+
+def _greatest(numbers: Any, name: str) -> list[int]:
+    cursor = numbers.find({"model": name}, {"number": 1}).sort("number", DESCENDING).limit(_MOST)
+    return [int(row["number"]) for row in cursor]
+
+
+def _key(name: str, number: int) -> str:
+    return f"{name}:{number}"

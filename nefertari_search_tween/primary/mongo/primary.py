@@ -1,0 +1,105 @@
+"""nefertari_mongodb as the primary of an application; see :class:`Primary`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.primary.base import ChangeListener, Key
+from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.hooks import MongoHooks, remove_engine_hooks
+from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
+from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
+from nefertari_search_tween.primary.mongo.rebuilds import MongoRebuilds
+from nefertari_search_tween.primary.mongo.relations import Relations
+from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
+from nefertari_search_tween.primary.mongo.stores import Collections
+
+
+class MongoPrimary:
+    """See :class:`~nefertari_search_tween.primary.base.Primary`."""
+
+    #: ``_fields`` gives objects, whose other attributes are empty.
+    rows: Optional[Callable[[list[Any]], Any]] = None
+
+    def __init__(self) -> None:
+        from mongoengine import QuerySet
+
+        self.query_class: type = QuerySet
+        self.models = schema.models()
+        self._hooks: Optional[MongoHooks] = None
+
+    def unmirrorable(self, model: Any) -> Optional[str]:
+        return schema.unmirrorable(model)
+
+    def description(self, model: Any) -> dict[str, Any]:
+        return {
+            "fields": schema.field_specs(model),
+            "base": schema.base_class(),
+            "custom": schema.custom_to_dict(model),
+            "left_out": schema.machinery(model),
+        }
+
+    def related(self, model: Any) -> Iterable[Any]:
+        return (reference.target for reference in schema.references(model))
+
+    def readers(
+        self, document_cls: Callable[[Any], type[BaseDocument]]
+    ) -> Callable[[Any], MongoReader]:
+        from nefertari import engine
+
+        sources = Sources(document_cls, engine.JSONEncoder)
+        return lambda model: MongoReader(model, sources)
+
+    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> MongoSemantics:
+        return MongoSemantics(model, document_cls)
+
+    def relations(self, chosen: Iterable[Any]) -> Relations:
+        return Relations(chosen)
+
+    def outbox(self, relations: Relations, owned: bool) -> MongoOutbox:
+        """:raises ConfigurationError: the database can't be reached, or its user may not."""
+        from mongoengine.connection import ConnectionFailure, get_db
+        from pymongo.errors import PyMongoError
+
+        try:
+            self._stores = Collections(get_db())
+            self._stores.create_indexes()
+        except ConnectionFailure as error:
+            raise ConfigurationError(f"nefertari_mongodb is not connected: {error}") from error
+        except PyMongoError as error:
+            raise ConfigurationError(
+                f"the collections of the outbox can't be made (docs/mongodb.rst): {error}"
+            ) from error
+        return MongoOutbox(self._stores, relations, owned)
+
+    def rebuilds(self, relations: Relations) -> MongoRebuilds:
+        return MongoRebuilds(self._stores, {model.__name__: model for model in relations.mirrored})
+
+    def embedding(self, relations: Relations) -> Callable[[Any, Iterable[Key]], set[Key]]:
+        # The hooks have found the documents that show a change, after the write.
+        return lambda unit, keys: set()
+
+    def hooks(
+        self, relations: Relations, listener: ChangeListener, outbox: MongoOutbox
+    ) -> MongoHooks:
+        self._hooks = MongoHooks(relations, listener, outbox)
+        return self._hooks
+
+    def take_over(self) -> Any:
+        """Take off what nefertari_mongodb hooks to indexed models; gives the class whose
+        ``get_collection`` all models have."""
+        from nefertari_mongodb import BaseMixin
+
+        remove_engine_hooks(self.models.values())
+        return BaseMixin
+
+    def dirty(self, outbox: MongoOutbox) -> bool:
+        unit = None if self._hooks is None else self._hooks.unit
+        return unit is not None and outbox.uncommitted(unit)
+
+    def news(self, outbox: MongoOutbox) -> Any:
+        # Change streams need a replica set: workers look.
+        return None

@@ -1,0 +1,284 @@
+"""Reads objects of nefertari_mongodb models as document bodies.
+
+As the database has them: raw documents, each made into one object. The related ones come with
+one query for each relationship and chunk, where MongoEngine asks for each object of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.engine.fields import BaseField, Relationship
+from nefertari_search_tween.mirror.mapping import INEXACT
+from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.primary.base import Body
+from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.access import collection_of, keys_filter
+
+Record = dict[str, Any]
+
+KEYS_PER_QUERY = 500
+# "2001-02-03": texts of other lengths sort in another order than their days.
+_DAY_LENGTH = 10
+
+
+class Dangling(ValueError):
+    """An object refers to one that is not there: the primary can't render it either."""
+
+
+class Sources:
+    """Where document classes and serializers of related models come from.
+
+    :param document_cls: gives the mirror model of a primary's model.
+    :param encoder: the engine's JSON encoder class.
+    """
+
+    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
+        self.document_cls = document_cls
+        self._encoder = encoder
+        self._serializers: dict[Any, Serializer] = {}
+
+    def serializer(self, model: Any) -> Serializer:
+        if model not in self._serializers:
+            self._serializers[model] = Serializer(self.document_cls(model), self._encoder)
+        return self._serializers[model]
+
+
+class MongoReader:
+    """See :class:`~nefertari_search_tween.primary.base.Reader`.
+
+    There are no transactions: each query sees what was written when it came. What changes
+    between two of them has its own key in the outbox.
+    """
+
+    def __init__(self, model: Any, sources: Sources) -> None:
+        self.model = model
+        self.sources = sources
+        self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
+        self._references = {each.name: each for each in schema.references(model)}
+
+    def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        wanted = list(pks)
+        found: dict[Any, Body] = {}
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = wanted[start : start + KEYS_PER_QUERY]
+            cursor = collection_of(self.model).find(keys_filter(part))
+            found.update(self._bodies(list(cursor)))
+        return found
+
+    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+        while True:
+            narrow = {} if after is None else {"_id": {"$gt": after}}
+            cursor = collection_of(self.model).find(narrow).sort("_id", 1).limit(chunk)
+            rows = list(cursor)
+            if not rows:
+                return
+            yield list(self._bodies(rows).items())
+            after = rows[-1]["_id"]
+
+    def existing(self, pks: Iterable[Any]) -> set[Any]:
+        wanted = list(pks)
+        found: set[Any] = set()
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            part = keys_filter(wanted[start : start + KEYS_PER_QUERY])
+            found.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
+        return found
+
+    def key(self, text: str) -> Any:
+        if "\0" in text:
+            raise ValueError("no key holds a null character")
+        return schema.decoded_key(self.model, text)
+
+    def count(self) -> int:
+        return int(collection_of(self.model).count_documents({}))
+
+    def _bodies(self, rows: list[Record]) -> dict[Any, Body]:
+        """Bodies by key. An object that can't be rendered has the error for its body, and is in
+        nobody's way."""
+        if self.renders_by_itself:
+            return {row["_id"]: self._by_itself(row) for row in rows}
+        bodies: dict[Any, Body] = {}
+        serializer = self.sources.serializer(self.model)
+        records = Records(self.sources).of(self.model, rows, self.model._nesting_depth)
+        for pk, record in records.items():
+            bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
+        return bodies
+
+    def _by_itself(self, row: Record) -> Body:
+        """The body of one object by the application's own ``to_dict``."""
+        try:
+            data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
+        except Exception as error:  # noqa: BLE001 - the application's own to_dict
+            return error
+        return _body(self.sources.serializer(self.model), data)
+
+    def _converted(self, model: Any, data: Record) -> Record:
+        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        for reference in schema.references(model):
+            value = data.get(reference.name)
+            serializer = self.sources.serializer(reference.target)
+            if isinstance(value, list):
+                data[reference.name] = [
+                    serializer.document(self._converted(reference.target, dict(each)))[0]
+                    if isinstance(each, dict)
+                    else each
+                    for each in value
+                ]
+            elif isinstance(value, dict):
+                converted = self._converted(reference.target, dict(value))
+                data[reference.name] = serializer.document(converted)[0]
+        for name, value in data.items():
+            data[name] = plain(value)
+        return data
+
+
+class Records:
+    """What ``to_dict`` would give for raw documents, with as few queries as it takes."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
+        """Records by key, in the order of *rows*; an error in place of one that can't be made.
+
+        :param depth: how many more levels of nested relationships there are.
+        """
+        references = {each.name: each for each in schema.references(model)}
+        related = {
+            name: self._related(model, each, rows, depth) for name, each in references.items()
+        }
+        records: dict[Any, Any] = {}
+        for row in rows:
+            try:
+                records[row["_id"]] = self._record(model, row, references, related)
+            except Exception as error:  # noqa: BLE001 - of one object, whatever is wrong with it
+                records[row["_id"]] = error
+        return records
+
+    def _record(
+        self, model: Any, row: Record, references: Any, related: dict[str, dict[Any, Any]]
+    ) -> Record:
+        stored = {each.stored for each in references.values()}
+        item = model._from_son({name: value for name, value in row.items() if name not in stored})
+        fields = self.sources.document_cls(model).fields()
+        record: Record = {}
+        inexact = []
+        for name, field in schema.rendered_fields(model).items():
+            reference = references.get(name)
+            if reference is not None:
+                record[name] = _shown(reference, row.get(reference.stored), related[name])
+                continue
+            value = record[name] = plain(getattr(item, name, None))
+            if not _as_stored(fields[name], field, row.get(field.db_field), value):
+                inexact.append(name)
+        record["_type"] = model.__name__
+        record["_pk"] = str(getattr(item, model.pk_field()))
+        if inexact:
+            record[INEXACT] = inexact
+        return record
+
+    def _related(
+        self, model: Any, reference: schema.Reference, rows: list[Record], depth: int
+    ) -> dict[Any, Any]:
+        """What *rows* show of the objects that they refer to, by key."""
+        target = reference.target
+        keys = {
+            key
+            for row in rows
+            for key in referred(row.get(reference.stored), reference.many)
+            if key is not None
+        }
+        wanted = list(keys)
+        nested = reference.name in model._nested_relationships and depth > 0
+        found: dict[Any, Any] = {}
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            narrow = keys_filter(wanted[start : start + KEYS_PER_QUERY])
+            if not nested:
+                cursor = collection_of(target).find(narrow, {"_id": 1})
+                found.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
+                continue
+            serializer = self.sources.serializer(target)
+            targets = list(collection_of(target).find(narrow))
+            for pk, record in self.of(target, targets, depth - 1).items():
+                if isinstance(record, dict):
+                    record.pop(INEXACT, None)
+                    record = serializer.document(record)[0]
+                found[pk] = record
+        return found
+
+
+def _shown(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
+    """What a document shows of the objects that it refers to.
+
+    :raises Dangling: one of them is not there.
+    """
+    shown = []
+    for key in referred(stored, reference.many):
+        if key not in related:
+            raise Dangling(f"{reference.name} refers to {key!r}, which is not there")
+        value = related[key]
+        if isinstance(value, Exception):
+            raise value
+        shown.append(value)
+    if reference.many:
+        return shown
+    return shown[0] if shown else None
+
+
+def referred(stored: Any, many: bool) -> list[Any]:
+    """The keys in the value *stored* of a reference: keys as they are, or within a DBRef."""
+    if stored is None:
+        return []
+    values = stored if many and isinstance(stored, list) else [stored]
+    return [getattr(each, "id", each) for each in values]
+
+
+def _own_key(model: Any, pk: Any) -> Any:
+    """A key as documents show it: an ObjectId as its text."""
+    return str(pk) if schema.has_made_keys(model) else pk
+
+
+def plain(value: Any) -> Any:
+    """*value* without MongoEngine's own kinds of lists and dictionaries."""
+    if isinstance(value, dict) and type(value).__module__.startswith(("mongoengine", "bson")):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value
+
+
+def _as_stored(exact: BaseField, field: Any, stored: Any, value: Any) -> bool:
+    """False when the database compares something else than what the object shows.
+
+    A default that the stored document lacks, a text where the field has numbers, a number with
+    more digits than the field rounds to.
+    """
+    if isinstance(exact, Relationship) or exact.kind in ("opaque", "list"):
+        # Never compared.
+        return True
+    if stored is None or value is None:
+        return stored is value
+    if type(stored) is float and stored == 0 and math.copysign(1, stored) < 0:
+        # Lucene sorts it before 0.0.
+        return False
+    if type(stored) is type(value) and stored == value:
+        return True
+    try:
+        again = field.to_mongo(value)
+    except Exception:  # noqa: BLE001 - then it is certainly not what is stored
+        return False
+    if type(exact).__name__ == "DateField" and len(stored) != _DAY_LENGTH:
+        return False
+    same_kind = isinstance(again, bool) == isinstance(stored, bool)
+    return bool(same_kind and again == stored)
+
+
+def _body(serializer: Serializer, record: Record) -> Body:
+    inexact = record.pop(INEXACT, ())
+    try:
+        return serializer.body(record, inexact=inexact)
+    except (ValueError, TypeError, OverflowError) as error:
+        return error

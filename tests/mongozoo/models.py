@@ -1,0 +1,141 @@
+"""Models with every field class, and every form of relationship."""
+
+from __future__ import annotations
+
+from nefertari import engine as eng
+from nefertari.engine import BaseDocument, ESBaseDocument
+
+import nefertari_search_tween
+
+KINDS = ["red", "green", "blue"]
+
+
+class Label(BaseDocument):
+    """Has no mirror, but is nested in one that has."""
+
+    meta = {"collection": "zoo_labels"}
+
+    id = eng.IdField(primary_key=True)
+    text = eng.UnicodeField()
+
+
+class Tag(ESBaseDocument):
+    """Listed by items, and knows nothing of it."""
+
+    meta = {"collection": "zoo_tags"}
+
+    number = eng.IntegerField(primary_key=True)
+    name = eng.UnicodeField()
+
+
+class Item(ESBaseDocument):
+    """Every field class."""
+
+    # Its primary key among the indexes: older versions of MongoEngine took that.
+    meta = {"collection": "zoo_items", "indexes": [{"fields": ["id"], "unique": True}]}
+    _nested_relationships = ("keeper", "label")
+
+    id = eng.IdField(primary_key=True)
+    big = eng.BigIntegerField()
+    flag = eng.BooleanField()
+    day = eng.DateField()
+    moment = eng.DateTimeField()
+    kind = eng.ChoiceField(choices=KINDS)
+    level = eng.ChoiceField(choices=[1, 2, 3], default=2)
+    ratio = eng.FloatField()
+    # (A field called `count` would hide what nefertari_mongodb calls.)
+    amount = eng.IntegerField()
+    span = eng.IntervalField()
+    blob = eng.BinaryField()
+    price = eng.DecimalField(scale=4)
+    thing = eng.PickleField()
+    small = eng.SmallIntegerField()
+    word = eng.StringField(max_length=200)
+    prose = eng.TextField()
+    clock = eng.TimeField()
+    name = eng.UnicodeField()
+    story = eng.UnicodeTextField()
+    options = eng.DictField()
+    words = eng.ListField(item_type=eng.StringField)
+    owner = eng.StringField()
+    keeper_code = eng.ForeignKeyField(ref_document="Keeper")
+    label = eng.Relationship(document="Label", uselist=False)
+    tags = eng.Relationship(document="Tag", ondelete="PULL")
+
+    def shout(self):
+        """A method that views call on what a collection gives."""
+        return f"{self.name}!"
+
+
+class Keeper(ESBaseDocument):
+    """Its primary key is a text; it lists its items, and each item knows its keeper."""
+
+    meta = {"collection": "zoo_keepers"}
+
+    code = eng.StringField(primary_key=True, max_length=600)
+    name = eng.UnicodeField()
+    items = eng.Relationship(
+        document="Item", backref_name="keeper", ondelete="PULL", backref_ondelete="NULLIFY"
+    )
+
+
+class Visit(ESBaseDocument):
+    """Nests items, which nest their keepers: two levels."""
+
+    meta = {"collection": "zoo_visits"}
+    _nested_relationships = ("item",)
+    _nesting_depth = 2
+
+    id = eng.IdField(primary_key=True)
+    guest = eng.UnicodeField()
+    # One-sided: Item knows nothing of its visits.
+    item = eng.Relationship(document="Item", uselist=False, ondelete="CASCADE")
+
+
+class Node(ESBaseDocument):
+    """Refers to itself."""
+
+    meta = {"collection": "zoo_nodes", "ordering": ["-name"]}
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    # Without a backreference: nefertari_mongodb can't make one to the same model.
+    children = eng.Relationship(document="Node", ondelete="PULL")
+
+
+class Custom(ESBaseDocument):
+    """Renders itself in its own way."""
+
+    meta = {"collection": "zoo_customs"}
+
+    id = eng.IdField(primary_key=True)
+    first = eng.UnicodeField()
+    last = eng.UnicodeField()
+
+    def to_dict(self, **kwargs):
+        data = super().to_dict(**kwargs)
+        data["full_name"] = f"{self.first} {self.last}"
+        return data
+
+
+@nefertari_search_tween.mirrored
+class Marked(BaseDocument):
+    """Has no nefertari index; the decorator asks for a mirror."""
+
+    meta = {"collection": "zoo_marked"}
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+
+
+class Plain(BaseDocument):
+    """Has no mirror."""
+
+    meta = {"collection": "zoo_plain"}
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+
+
+def includeme(config):
+    """Models have nothing to set up."""
