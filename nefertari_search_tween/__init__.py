@@ -16,7 +16,7 @@ from pyramid.events import BeforeTraversal
 from pyramid.interfaces import ITweens
 from pyramid.tweens import EXCVIEW
 
-from nefertari_search_tween import compat
+from nefertari_search_tween import compat, standalone
 from nefertari_search_tween.application import Search, prepare
 from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.marks import mirrored
@@ -55,7 +55,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
     :raises ConfigurationError: a bad setting; indices that are not as the settings ask for.
     """
-    search = Search(registry)
+    search = standalone.search_of(registry) or Search(registry)
     search.install()
     registry.nefertari_search = search
     with_us = Configurator(registry=registry)

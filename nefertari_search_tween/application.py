@@ -24,7 +24,7 @@ from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.choice import choose, get_ready
-from nefertari_search_tween.search.interception import intercepted
+from nefertari_search_tween.search.interception import intercepted, intercepted_keys
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.search.several_reading import SeveralSearcher
 from nefertari_search_tween.settings import Settings
@@ -166,6 +166,7 @@ class Search:
         base.get_collection = classmethod(
             intercepted(base.get_collection.__func__, self.searcher, self.primary.visible_only)
         )
+        base.get_by_ids = classmethod(intercepted_keys(base.get_by_ids.__func__, self.searcher))
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it.

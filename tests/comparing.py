@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from pyramid_sqlalchemy import metadata
+from pyramid_sqlalchemy import Session
 from sqlalchemy import event
 from webtest import TestApp
 
@@ -78,7 +78,10 @@ class Comparison:
         )
 
     def _watch(self) -> None:
-        event.listen(metadata.bind, "before_cursor_execute", self._count)
+        # Not metadata.bind: nefertari's setup_database makes a second engine for the tables, and
+        # objects are read by the session's. Closed first: a connection that is open keeps silent.
+        Session.remove()
+        event.listen(Session().get_bind(), "before_cursor_execute", self._count)
 
     def _count(self, connection: Any, cursor: Any, statement: str, *arguments: Any) -> None:
         # Whether something waits in the outbox may be asked; nothing of the models.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol
+from typing import Any, NamedTuple, Optional, Protocol, TypeVar
 
 # Bytes of one bulk: a request well under http.max_content_length (100 MB), a short transaction.
 BULK_BYTES = 10 * 1024 * 1024
@@ -65,6 +65,72 @@ class Outcome:
         return self.status in (429, 503)
 
 
+class Stamp(NamedTuple):
+    """Which state of a document was read: another one after every write of it.
+
+    Elasticsearch's sequence number and primary term; other backends have their own pair.
+    """
+
+    number: int
+    term: int
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """One write of a bulk that depends on the document's state.
+
+    Documents are written either by these or by :class:`Action`: one index has one kind.
+
+    :param index: the name of an alias that must exist.
+    :param body: the document as JSON text, or None to delete it.
+    :param expected: the stamp of the state that the write replaces; None: there must be no
+        document of this id.
+    """
+
+    index: str
+    id: str
+    body: Optional[bytes]
+    expected: Optional[Stamp]
+
+    def __post_init__(self) -> None:
+        if self.body is None and self.expected is None:
+            raise ValueError("a delete says which state it deletes")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one conditional write.
+
+    :param stamp: of the new state; None when it was not applied.
+    """
+
+    write: Conditional
+    status: int
+    error: Optional[Any]
+    stamp: Optional[Stamp]
+
+    @property
+    def lost(self) -> bool:
+        """True when the document's state is not the expected one: nothing was written."""
+        return self.status in (404, 409) and self.stamp is None and not self.target_missing
+
+    @property
+    def target_missing(self) -> bool:
+        return self.status == 404 and "index_not_found" in str(self.error)
+
+
+class Stored(NamedTuple):
+    """A document as it is now, seen or not yet seen by searches."""
+
+    source: dict[str, Any]
+    stamp: Stamp
+
+
+def stamp_of(hit: dict[str, Any]) -> Stamp:
+    """The stamp of a hit of a search with ``seq_no_primary_term``."""
+    return Stamp(hit["_seq_no"], hit["_primary_term"])
+
+
 class Backend(Protocol):
     """What mirrors need of a search engine.
 
@@ -114,6 +180,18 @@ class Backend(Protocol):
         :param timeout: seconds that one chunk may take; None: as long as writes may.
         """
 
+    def write(
+        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Written]:
+        """Apply *writes* in chunks, each alone and only if its document is as expected; gives
+        one result for each, in order. What was applied survives a crash of the backend.
+
+        :param timeout: seconds that one chunk may take; None: as long as writes may.
+        """
+
+    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+        """The documents *ids* as of the last write, without a refresh; None: there is none."""
+
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
@@ -143,12 +221,15 @@ class Backend(Protocol):
         """True when the backend answers."""
 
 
-def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
+Piece = TypeVar("Piece", Action, Conditional)
+
+
+def chunks(actions: Iterable[Piece], count: int) -> Iterator[list[Piece]]:
     """Split a bulk by number of actions and by bytes; a larger action is alone in its chunk.
 
     :param count: actions in one chunk, at most.
     """
-    chunk: list[Action] = []
+    chunk: list[Piece] = []
     size = 0
     for action in actions:
         length = len(action.body) if action.body is not None else 0

@@ -6,7 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.backends.base import (
+    Action,
+    Conditional,
+    Outcome,
+    Stamp,
+    Stored,
+    Written,
+    stamp_of,
+)
 from nefertari_search_tween.exceptions import (
     BackendError,
     BackendRejected,
@@ -129,16 +137,15 @@ def pages(
 # Bulks
 
 
-def too_long(chunk: list[Action]) -> Optional[Outcome]:
-    """The outcome of a document that no server takes, None for any other chunk.
+def too_long(body: Optional[bytes]) -> Optional[dict[str, Any]]:
+    """The error of a document that no server takes, None for any other.
 
     Such a document is alone in its chunk (see ``chunks`` in base.py).
     """
-    action = chunk[0]
-    if action.body is None or len(action.body) + _HEADER_BYTES <= MAX_BYTES:
+    if body is None or len(body) + _HEADER_BYTES <= MAX_BYTES:
         return None
-    reason = f"the document has {len(action.body)} bytes, the server takes at most {MAX_BYTES}"
-    return Outcome(action, 413, {"type": "content_too_long", "reason": reason})
+    reason = f"the document has {len(body)} bytes, the server takes at most {MAX_BYTES}"
+    return {"type": "content_too_long", "reason": reason}
 
 
 def bulk_body(chunk: list[Action]) -> bytes:
@@ -172,3 +179,50 @@ def outcomes(chunk: list[Action], answer: Any) -> Iterator[Outcome]:
             # A delete by an alias that is gone: the server failed to make an index of that name.
             status = 404
         yield Outcome(action, status, error)
+
+
+# Conditional writes
+
+WRITE_PATH = (
+    "/_bulk?filter_path=errors,items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
+)
+
+
+def write_body(chunk: list[Conditional]) -> bytes:
+    """The newline-delimited JSON of one bulk request of conditional writes."""
+    lines: list[bytes] = []
+    for write in chunk:
+        header = f'"_index":{_text(write.index)},"_id":{_text(write.id)}'
+        if write.expected is not None:
+            header += (
+                f',"if_seq_no":{write.expected.number:d},"if_primary_term":{write.expected.term:d}'
+            )
+        if write.body is None:
+            lines.append(f'{{"delete":{{{header}}}}}'.encode())
+        else:
+            kind = "create" if write.expected is None else "index"
+            lines.append(f'{{"{kind}":{{{header},"require_alias":true}}}}'.encode())
+            lines.append(write.body.replace(b"\n", b" "))
+    return b"\n".join([*lines, b""])
+
+
+def written(chunk: list[Conditional], answer: Any) -> Iterator[Written]:
+    """What the answer of such a request says of each write."""
+    if not isinstance(answer, dict) or "items" not in answer:
+        raise BackendUnavailable(f"something else answered a bulk: {str(answer)[:200]}")
+    for write, item in zip(chunk, answer["items"]):
+        ((_, result),) = item.items()
+        error, status = result.get("error"), result["status"]
+        applied = error is None and 200 <= status < 300
+        stamp = Stamp(result["_seq_no"], result["_primary_term"]) if applied else None
+        yield Written(write, status, error, stamp)
+
+
+def stored(answer: Any) -> dict[str, Optional[Stored]]:
+    """The answer of a multi-get: id -> document, None where there is none."""
+    found = sources(answer)
+    stamps = {each["_id"]: each for each in answer["docs"]}
+    return {
+        key: None if source is None else Stored(source, stamp_of(stamps[key]))
+        for key, source in found.items()
+    }

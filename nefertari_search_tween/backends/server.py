@@ -10,7 +10,14 @@ from typing import Any, Optional
 from urllib.parse import quote
 
 from nefertari_search_tween.backends import analysis, rest
-from nefertari_search_tween.backends.base import Action, Outcome, chunks
+from nefertari_search_tween.backends.base import (
+    Action,
+    Conditional,
+    Outcome,
+    Stored,
+    Written,
+    chunks,
+)
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import (
     BackendDenied,
@@ -25,6 +32,7 @@ PROBE_TIMEOUT_SECONDS = 1.0
 SNIFF_TIMEOUT_SECONDS = 1.0
 # How soon a search for nodes that failed is tried again.
 SNIFF_PAUSE_SECONDS = 10.0
+HTTP_TOO_LONG = 413
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
@@ -145,9 +153,9 @@ class ServerBackend:
     ) -> Iterator[Outcome]:
         seconds = self.connection.write_timeout if timeout is None else timeout
         for chunk in chunks(actions, chunk_size):
-            refused = rest.too_long(chunk)
+            refused = rest.too_long(chunk[0].body)
             if refused is not None:
-                yield refused
+                yield Outcome(chunk[0], HTTP_TOO_LONG, refused)
                 continue
             answer = self._ask(
                 "POST", rest.BULK_PATH, rest.bulk_body(chunk), seconds, headers=NDJSON
@@ -157,6 +165,29 @@ class ServerBackend:
                     # Not the document's fault: it is to be written when the user may.
                     raise self._denied(outcome.status, outcome.error)
                 yield outcome
+
+    def write(
+        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Written]:
+        seconds = self.connection.write_timeout if timeout is None else timeout
+        for chunk in chunks(writes, chunk_size):
+            refused = rest.too_long(chunk[0].body)
+            if refused is not None:
+                yield Written(chunk[0], HTTP_TOO_LONG, refused, None)
+                continue
+            answer = self._ask(
+                "POST", rest.WRITE_PATH, rest.write_body(chunk), seconds, headers=NDJSON
+            )
+            for written in rest.written(chunk, answer):
+                if written.status in (401, 403):
+                    raise self._denied(written.status, written.error)
+                yield written
+
+    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        return rest.stored(self._ask("POST", f"/{quoted(index)}/_mget", {"ids": wanted}))
 
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None

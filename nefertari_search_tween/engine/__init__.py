@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nefertari_search_tween.engine.documents import (
-    BaseDocument,
-    BaseMixin,
-    ESBaseDocument,
-    get_document_classes,
-    get_document_cls,
-)
+from pyramid.settings import aslist
+
+from nefertari_search_tween.engine import documents, registry, storage
+from nefertari_search_tween.engine.documents import BaseMixin
 from nefertari_search_tween.engine.fields import (
     BigIntegerField,
     BinaryField,
@@ -40,30 +37,63 @@ from nefertari_search_tween.engine.fields import (
     UnicodeField,
     UnicodeTextField,
 )
+from nefertari_search_tween.engine.models import BaseDocument, ESBaseDocument, ESMetaclass
 from nefertari_search_tween.engine.serializers import ESJSONSerializer, JSONEncoder
+from nefertari_search_tween.settings import Settings
 
 relationship_fields = (Relationship,)
-#: nefertari's engines make indexed models by a metaclass; here every document is indexed
-ESMetaclass = type
 
 
-def is_relationship_field(field: str, model_cls: type[BaseDocument]) -> bool:
+def get_document_cls(name: str) -> Any:
+    """The model called *name*, or the mirror of the primary's model of that name.
+
+    :raises ValueError: there is neither.
+    """
+    try:
+        return registry.get(name)
+    except ValueError:
+        return documents.get_document_cls(name)
+
+
+def get_document_classes() -> dict[str, Any]:
+    """All models and mirrors by name."""
+    return {**documents.get_document_classes(), **registry.models()}
+
+
+def is_relationship_field(field: str, model_cls: Any) -> bool:
     """True when *field* of *model_cls* is a relationship."""
     return isinstance(model_cls.fields().get(field), relationship_fields)
 
 
-def get_relationship_cls(field: str, model_cls: type[BaseDocument]) -> type[BaseDocument]:
+def get_relationship_cls(field: str, model_cls: Any) -> Any:
     """The document class that the relationship *field* of *model_cls* points to."""
     return model_cls.related(field)
 
 
+def is_only_engine(settings: Any) -> bool:
+    """True when the documents of the application with these settings are stored by this engine."""
+    engines = aslist(settings.get("nefertari.engine", ""))
+    return bool(engines) and engines[0] == __name__
+
+
 def includeme(config: Any) -> None:
-    """Include the whole package: an engine of mirrors needs what keeps them in sync."""
+    """Include the whole package: the tween, and what keeps mirrors in sync where there are any."""
     config.include("nefertari_search_tween")
 
 
 def setup_database(config: Any) -> None:
-    """Nothing to do: indices are prepared when the application has been made."""
+    """Connect to the backend, and make the indices of all models that it has not yet.
+
+    Beside another engine there is nothing to do: its mirrors' indices are prepared when the
+    application has been made.
+
+    :raises ConfigurationError: a bad setting; an index that does not fit its model.
+    """
+    if not is_only_engine(config.registry.settings):
+        return
+    database = storage.Database(Settings(config.registry.settings, config.registry.package_name))
+    storage.bind(database)
+    database.prepare()
 
 
 __all__ = [

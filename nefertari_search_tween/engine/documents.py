@@ -111,6 +111,19 @@ class BaseDocument(BaseMixin):
         """
         return cls.primary.get_collection(_query_secondary=True, **params)
 
+    @classmethod
+    def get_item(cls, **params: Any) -> Any:
+        """What the primary's ``get_item`` gives, read from the mirror.
+
+        :raises JHTTPNotFound: there is none, unless ``_raise_on_empty=False``.
+        """
+        return cls.primary.get_item(_query_secondary=True, **params)
+
+    @classmethod
+    def get_by_ids(cls, ids: Any, **params: Any) -> Any:
+        """What the primary's ``get_by_ids`` gives, read from the mirror."""
+        return cls.primary.get_by_ids(ids, _query_secondary=True, **params)
+
     # The document
 
     @property

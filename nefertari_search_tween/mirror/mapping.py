@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
-from nefertari_search_tween.engine.fields import KEYWORD, Relationship
+from nefertari_search_tween.engine.fields import KEYWORD, BaseField, Relationship
 
 if TYPE_CHECKING:
     from nefertari_search_tween.engine.documents import BaseDocument
@@ -20,7 +20,9 @@ INEXACT = "_inexact"
 REJECTED = "_rejected"
 #: the value of INEXACT in such a stub: nothing can be said of any field
 EVERYTHING = "*"
-INTERNAL = (EXACT, INEXACT, REJECTED)
+#: values of a stored document whose rendered form loses something (see engine/values.py)
+PACKED = "_packed"
+INTERNAL = (EXACT, INEXACT, REJECTED, PACKED)
 
 # Raised when documents of an older release of this package can't be read by this one.
 FORMAT = 1
@@ -70,6 +72,13 @@ def index_mapping(
         "fingerprint": fingerprint(mapping, used(settings or {}, analyzers(mapping, settings))),
     }
     return mapping
+
+
+def exact_key(field: BaseField) -> str:
+    """Name of the index field that holds the exact form of *field*."""
+    if field.exact_type is not None:
+        return f"{EXACT}.{field.name}"
+    return f"{field.name}.keyword" if field.kind in ("text", "list") else field.name
 
 
 def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> set[str]:

@@ -23,7 +23,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField
 from nefertari_search_tween.exceptions import Unanswerable
-from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_key
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -80,11 +80,16 @@ class ExactQuery:
 
 
 def exact_query(
-    document_cls: type[BaseDocument], semantics: Semantics, params: dict[str, Any], window: int
+    document_cls: type[BaseDocument],
+    semantics: Semantics,
+    params: dict[str, Any],
+    window: int,
+    keys: Optional[list[Any]] = None,
 ) -> ExactQuery:
     """The search that answers ``get_collection(**params)`` as the primary would.
 
     :param window: largest start + limit that one search may ask for.
+    :param keys: primary keys of the documents that count; None: all.
     :raises Unanswerable: no search does; the reason is for the ``X-Search-Engine`` header.
     """
     if document_cls.custom_to_dict():
@@ -98,6 +103,8 @@ def exact_query(
             continue
         else:
             build.filter(name, value)
+    if keys is not None:
+        build.among(keys)
     for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
         build.sort(each)
     build.tie_break()
@@ -151,6 +158,12 @@ class _Builder:
         else:
             self.filters.append({"term": {key: compared}})
 
+    def among(self, keys: list[Any]) -> None:
+        name = self.document_cls.pk_field()
+        values = [self.semantics.filter_value(name, key) for key in keys]
+        self.filters.append({"terms": {exact_key(self._field(name)): values}})
+        self.filtered.add(name)
+
     def sort(self, each: str) -> None:
         descending = each.startswith("-")
         name = each[1:] if descending else each
@@ -193,13 +206,6 @@ class _Builder:
         if field is None or field.kind == "relationship":
             raise Unanswerable("parameters")
         return field
-
-
-def exact_key(field: BaseField) -> str:
-    """Name of the index field that holds the exact form of *field*."""
-    if field.exact_type is not None:
-        return f"{EXACT}.{field.name}"
-    return f"{field.name}.keyword" if field.kind in ("text", "list") else field.name
 
 
 def _split(value: Any) -> list[str]:

@@ -6,11 +6,13 @@ request's own collection is read, the decision of the request counts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from nefertari.json_httpexceptions import JHTTPBadRequest
+from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.access import access_of, has_item_acl
 from nefertari_search_tween.search.answering import answer_search, answer_transparently
 from nefertari_search_tween.search.privacy import hidden_fields_named
@@ -25,6 +27,8 @@ from nefertari_search_tween.search.routing import (
 )
 
 OVERRIDE = "_query_secondary"
+# What get_item adds for get_collection.
+_OF_ITEMS = ("_item_request", "_raise_on_empty")
 
 
 def intercepted(
@@ -71,13 +75,10 @@ def intercepted(
         query_set = params.get("query_set")
         if query_set is not None and not isinstance(query_set, str):
             return primary()
+        if override:
+            return _of_mirror(searcher, mirror, params, primary)
         if params.get("_item_request") is True:
             return primary()
-        if override:
-            try:
-                return searcher.exact(mirror, params, primary)[0]
-            except Unanswerable:
-                return primary()
         if read is None or read.kind == PRIMARY:
             if read is not None:
                 read.primary_answers(read.reason)
@@ -118,3 +119,42 @@ def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> No
     if read is not None:
         read.primary_answers("parameters" if read.kind == TRANSPARENT else read.reason)
     raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
+
+
+def intercepted_keys(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+    """*original* (``get_by_ids`` as a function of class, keys and params): with
+    ``_query_secondary=True`` it asks the mirror."""
+    original = getattr(original, "intercepts", original)
+
+    def get_by_ids(cls: Any, ids: Iterable[Any], **params: Any) -> Any:
+        keys = list(ids)
+        mirror = searcher.mirrors.get(cls.__name__)
+        if params.get(OVERRIDE) is not True or mirror is None or mirror.model is not cls:
+            return original(cls, keys, **params)
+        params.pop(OVERRIDE)
+        given = dict(params)
+        return _of_mirror(searcher, mirror, params, lambda: original(cls, keys, **given), keys)
+
+    get_by_ids.intercepts = original  # type: ignore[attr-defined]
+    return get_by_ids
+
+
+def _of_mirror(
+    searcher: Searcher,
+    mirror: Mirror,
+    params: dict[str, Any],
+    primary: Callable[[], Any],
+    keys: Optional[list[Any]] = None,
+) -> Any:
+    """What the mirror has, asked for in Python; the primary's where the mirror can't say.
+
+    :raises JHTTPNotFound: nothing fits, and ``_raise_on_empty`` is set.
+    """
+    asked = {name: value for name, value in params.items() if name not in _OF_ITEMS}
+    try:
+        result = searcher.exact(mirror, asked, primary, keys)[0]
+    except Unanswerable:
+        return primary()
+    if params.get("_raise_on_empty") is True and not isinstance(result, int) and not len(result):
+        raise JHTTPNotFound(f"'{mirror.name}({asked})' resource not found")
+    return result

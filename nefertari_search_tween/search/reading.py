@@ -107,10 +107,17 @@ class Searcher:
 
     # Transparent reads
 
-    def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
+    def exact(
+        self,
+        mirror: Mirror,
+        params: dict[str, Any],
+        primary: Callable[[], Any],
+        keys: Optional[list[Any]] = None,
+    ) -> Any:
         """What ``get_collection(**params)`` of the primary gives, from the mirror.
 
         :param primary: makes the primary's own result.
+        :param keys: primary keys of the documents that count; None: all.
         :returns: results, dicts (with ``_fields``) or a number (with ``_count``); and the
             milliseconds that the backend took.
         :raises Unanswerable: only the primary can say.
@@ -121,6 +128,7 @@ class Searcher:
             self.semantics[mirror.name],
             params,
             self.settings.max_result_window,
+            keys,
         )
         _among_visible(query.body, self.restriction(mirror))
         if self.dirty():

@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
             "corpus",
             "indices",
             "writes",
+            "conditions",
             "queries",
             "pages",
             "several",
@@ -34,6 +35,7 @@ pytest.register_assert_rewrite(
 from nefertari_search_tween.backends.conformance.aggregations import (  # noqa: E402
     AggregationCases,
 )
+from nefertari_search_tween.backends.conformance.conditions import ConditionCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.faults import FaultCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.indices import IndexCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.pages import PageCases  # noqa: E402
@@ -45,6 +47,13 @@ __all__ = ["BackendConformance"]
 
 
 class BackendConformance(
-    IndexCases, WriteCases, QueryCases, PageCases, SeveralCases, AggregationCases, FaultCases
+    IndexCases,
+    WriteCases,
+    ConditionCases,
+    QueryCases,
+    PageCases,
+    SeveralCases,
+    AggregationCases,
+    FaultCases,
 ):
     """All cases, in the order in which a new backend will want to pass them."""

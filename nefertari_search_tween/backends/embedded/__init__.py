@@ -29,15 +29,23 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.base import Action, Outcome, chunks, flat_settings
+from nefertari_search_tween.backends.base import (
+    Action,
+    Conditional,
+    Outcome,
+    Stored,
+    Written,
+    chunks,
+    flat_settings,
+)
 from nefertari_search_tween.backends.embedded.documents import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
 from nefertari_search_tween.backends.embedded.searching import Search
 from nefertari_search_tween.backends.embedded.store import Deadline, Store
-from nefertari_search_tween.backends.embedded.writing import Writer
+from nefertari_search_tween.backends.embedded.writing import Writer, stamp
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
 
 __all__ = ["EmbeddedBackend"]
@@ -178,10 +186,25 @@ class EmbeddedBackend:
         self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[Outcome]:
         for chunk in chunks(actions, chunk_size):
-            yield from self._write(chunk)
+            yield from self._apply(chunk, Writer.apply, Outcome)
 
-    def _write(self, chunk: list[Action]) -> list[Outcome]:
-        """Apply *chunk* in one transaction; documents are read and analysed before it."""
+    def write(
+        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[Written]:
+        for chunk in chunks(writes, chunk_size):
+            yield from self._apply(chunk, Writer.write, _not_written)
+
+    def _apply(
+        self,
+        chunk: list[Any],
+        apply: Callable[..., Any],
+        failed: Callable[[Any, int, Any], Any],
+    ) -> list[Any]:
+        """Apply *chunk* in one transaction; documents are read and analysed before it.
+
+        :param apply: applies one action by a writer.
+        :param failed: makes what comes of an action that no writer is asked about.
+        """
         with self.store.reading() as connection:
             targets = {name: self._target(connection, name) for name in {a.index for a in chunk}}
         prepared = [_prepared(action, targets[action.index]) for action in chunk]
@@ -192,14 +215,14 @@ class EmbeddedBackend:
             for action, (row, problem) in zip(chunk, prepared):
                 index = found[action.index]
                 if isinstance(index, dict):
-                    outcomes.append(Outcome(action, 404, index))
+                    outcomes.append(failed(action, 404, index))
                     continue
                 if index is not targets[action.index]:
                     # The mapping has changed since, or the alias has moved.
                     row, problem = _prepared(action, index)
                 if index.name not in writers:
                     writers[index.name] = Writer(connection, index)
-                outcomes.append(writers[index.name].apply(action, row, problem))
+                outcomes.append(apply(writers[index.name], action, row, problem))
             for writer in writers.values():
                 writer.finish()
         return outcomes
@@ -280,8 +303,12 @@ class EmbeddedBackend:
         return found
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
+        found = self.stored(index, ids)
+        return {key: None if each is None else each.source for key, each in found.items()}
+
+    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
         wanted = list(ids)
-        found: dict[str, Optional[dict[str, Any]]] = dict.fromkeys(wanted)
+        found: dict[str, Optional[Stored]] = dict.fromkeys(wanted)
         with self.store.reading() as connection:
             if not wanted:
                 return found
@@ -289,12 +316,12 @@ class EmbeddedBackend:
             for first in range(0, len(wanted), 500):
                 part = wanted[first : first + 500]
                 marks = ", ".join("?" * len(part))
-                for identity, source in connection.execute(
-                    f"SELECT id, source FROM {target.docs} WHERE id IN ({marks}) "
+                for identity, version, source in connection.execute(
+                    f"SELECT id, version, source FROM {target.docs} WHERE id IN ({marks}) "
                     "AND source IS NOT NULL",
                     part,
                 ):
-                    found[identity] = json.loads(source)
+                    found[identity] = Stored(json.loads(source), stamp(version))
         return found
 
     def scan(
@@ -328,7 +355,11 @@ class EmbeddedBackend:
         self.store.close()
 
 
-def _prepared(action: Action, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
+def _not_written(write: Conditional, status: int, details: Any) -> Written:
+    return Written(write, status, details, None)
+
+
+def _prepared(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
     """The row of an action's document, or what is wrong with it; (None, None) when it is not
     known yet."""
     if action.body is None or isinstance(index, dict):

@@ -22,6 +22,7 @@ from nefertari_search_tween.backends.embedded.sorting import Sort
 from nefertari_search_tween.backends.embedded.sources import picker, single
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
 from nefertari_search_tween.backends.embedded.store import Deadline
+from nefertari_search_tween.backends.embedded.writing import stamp
 
 DEFAULT_SIZE = 10
 _KNOWN = frozenset(
@@ -41,6 +42,7 @@ _KNOWN = frozenset(
         "min_score",
         "post_filter",
         "version",
+        "seq_no_primary_term",
     ]
 )
 #: gives the sorted terms of a text, or values of a keyword
@@ -177,6 +179,8 @@ class Search:
             }
             if self.body.get("version"):
                 hit["_version"] = version
+            if self.body.get("seq_no_primary_term"):
+                hit["_seq_no"], hit["_primary_term"] = stamp(version)
             parsed = None if source is None else json.loads(source)
             if parsed is not None:
                 hit["_source"] = parsed if picked is None else picked(parsed)

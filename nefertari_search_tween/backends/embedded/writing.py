@@ -6,13 +6,19 @@ import sqlite3
 from collections import defaultdict
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action, Outcome
+from nefertari_search_tween.backends.base import Action, Conditional, Outcome, Stamp, Written
 from nefertari_search_tween.backends.embedded.documents import ITEM, PART, Reader, Row
 from nefertari_search_tween.backends.embedded.errors import error
 from nefertari_search_tween.backends.embedded.fields import INT64_MAX, Index, Malformed
 from nefertari_search_tween.backends.embedded.store import Store
 
 MAX_ID_BYTES = 512
+
+
+def stamp(version: int) -> Stamp:
+    """The stamp of a document's state; a deleted document keeps its version, so none comes
+    twice."""
+    return Stamp(version, 1)
 
 
 class Writer:
@@ -34,45 +40,81 @@ class Writer:
         :param row: of the document, None when it needs fields that the mapping has not.
         :param problem: why it can't be indexed.
         """
-        if not action.id or len(action.id.encode("utf-8", "replace")) > MAX_ID_BYTES:
-            reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"
-            return Outcome(action, 400, error("illegal_argument_exception", reason))
+        refused = _bad_id(action.id)
+        if refused is not None:
+            return Outcome(action, 400, refused)
         if action.version < 0 or action.version > INT64_MAX:
             reason = f"illegal version value [{action.version}] for version type [EXTERNAL_GTE]"
             return Outcome(action, 400, error("action_request_validation_exception", reason))
-        if problem is None and action.body is not None and row is None:
-            try:
-                row = self._grow(action.body)
-            except Malformed as found:
-                problem = found
+        row, problem = self._row(action, row, problem)
         if problem is not None:
             return Outcome(action, 400, error("document_parsing_exception", str(problem)))
-        if action.id in self._seen:
-            self.flush()
-        self._seen.add(action.id)
-        known = self.connection.execute(
-            f"SELECT doc, version, posted FROM {self.index.docs} WHERE id = ?", (action.id,)
-        ).fetchone()
+        known = self._known(action.id)
         if known is not None and known[1] > action.version:
             reason = (
                 f"[{action.id}]: version conflict, current version [{known[1]}] is higher "
                 f"than the one provided [{action.version}]"
             )
             return Outcome(action, 409, error("version_conflict_engine_exception", reason))
+        return Outcome(action, self._put(action, known, row, action.version), None)
+
+    def write(
+        self, write: Conditional, row: Optional[Row], problem: Optional[Malformed]
+    ) -> Written:
+        """Apply one conditional write; see :meth:`apply`."""
+        refused = _bad_id(write.id)
+        if refused is not None:
+            return Written(write, 400, refused, None)
+        row, problem = self._row(write, row, problem)
+        if problem is not None:
+            failed = error("document_parsing_exception", str(problem))
+            return Written(write, 400, failed, None)
+        known = self._known(write.id)
+        live = known is not None and known[2] is not None
+        held = stamp(known[1]) if known is not None and live else None
+        if held != write.expected:
+            wanted = "no document" if write.expected is None else f"{write.expected}"
+            reason = f"[{write.id}]: version conflict, expected {wanted}, there is {held}"
+            conflict = error("version_conflict_engine_exception", reason)
+            return Written(write, 409, conflict, None)
+        version = known[1] + 1 if known is not None else 1
+        return Written(write, self._put(write, known, row, version), None, stamp(version))
+
+    def _row(
+        self, action: Any, row: Optional[Row], problem: Optional[Malformed]
+    ) -> tuple[Optional[Row], Optional[Malformed]]:
+        if problem is None and action.body is not None and row is None:
+            try:
+                row = self._grow(action.body)
+            except Malformed as found:
+                problem = found
+        return row, problem
+
+    def _known(self, identity: str) -> Any:
+        """Number, version and terms of the document *identity*, also of a deleted one."""
+        if identity in self._seen:
+            self.flush()
+        self._seen.add(identity)
+        return self.connection.execute(
+            f"SELECT doc, version, posted FROM {self.index.docs} WHERE id = ?", (identity,)
+        ).fetchone()
+
+    def _put(self, action: Any, known: Any, row: Optional[Row], version: int) -> int:
+        """Replace, add or delete; gives the status."""
         self.changed = True
         live = known is not None and known[2] is not None
         if live:
             self._remove(known[0], known[2])
         doc = known[0] if known is not None else self._number(self.index.docs)
         if row is None:
-            self._inserts[self.index.docs].append((doc, action.id, action.version, None, None))
-            return Outcome(action, 200 if live else 404, None)
+            self._inserts[self.index.docs].append((doc, action.id, version, None, None))
+            return 200 if live else 404
         posted: list[str] = []
         self._insert(row, doc, doc, None, posted)
         self._inserts[self.index.docs].append(
-            (doc, action.id, action.version, ITEM.join(posted), action.body)
+            (doc, action.id, version, ITEM.join(posted), action.body)
         )
-        return Outcome(action, 200 if live else 201, None)
+        return 200 if live else 201
 
     def _grow(self, body: bytes) -> Row:
         """The row of a document with new fields: they are put into the mapping."""
@@ -203,3 +245,11 @@ class Writer:
             self.connection.execute(
                 "UPDATE indices SET writes = writes + 1 WHERE number = ?", (self.index.number,)
             )
+
+
+def _bad_id(identity: str) -> Optional[dict[str, Any]]:
+    """The error of an id that can't be one."""
+    if identity and len(identity.encode("utf-8", "replace")) <= MAX_ID_BYTES:
+        return None
+    reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"
+    return error("illegal_argument_exception", reason)
