@@ -341,7 +341,7 @@ class Session:
         assert talk.read("/items,items", name="plum", _count="") == {"data": len(plums)}
         params = {"name": "plum", "_aggs.sum.sum.field": "id"}
         assert talk.read("/items,items", **params) == {"sum": {"value": float(sum(plums))}}
-        talk.call("GET", "/items,nope", status=404)
+        talk.call("GET", "/items,nope", status=404, engine="none; reason=not-asked")
 
     def tunnels(self):
         """``enable_get_tunneling``, which both scaffolds switch on."""
