@@ -112,6 +112,12 @@ class Deployment:
             list((Counter(old) - Counter(new)).elements()),
         )
 
+    def set(self, name: str, value: str) -> None:
+        """One more setting of this package."""
+        text = self.ini.read_text()
+        assert INCLUDES in text
+        self.ini.write_text(text.replace(INCLUDES, f"{INCLUDES}\n{name} = {value}", 1))
+
     def sources(self) -> dict[str, bytes]:
         """All that the application is made of, but for its ini file and what runs leave."""
         return {

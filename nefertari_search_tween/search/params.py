@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -18,6 +19,8 @@ from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
 
 SCORE = "_score"
+# Half of what servers take (index.max_terms_count).
+KEYS_PER_CLAUSE = 32_768
 #: the stubs of documents that the backend refused: no search finds them
 REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
 # A name that no index has a field of.
@@ -79,7 +82,10 @@ def search_query(
             continue
         searched.append(name)
         target = _target(name, scope_for(name))
-        must.append(_field_query(target, name, value, scope, words))
+        if name in own and name == document_cls.pk_field() and isinstance(value, (list, tuple)):
+            must.append(_keys(target, name, value))
+        else:
+            must.append(_field_query(target, name, value, scope, words))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
@@ -130,6 +136,26 @@ def _target(name: str, scope: Scope) -> Target:
     if target is None:
         raise BadQuery(name, f"{scope.document_cls.__name__} has no field of that name")
     return target
+
+
+def _keys(target: Target, name: str, keys: Sequence[Any]) -> Query:
+    """The objects of these primary keys, which the application knows: Ramses lists those of a
+    parent's children so. They are no words to be read, and there may be more than a caller may
+    write."""
+    try:
+        wanted = [leaves.value(target, str(key)) for key in keys]
+    except Unfit as error:
+        raise BadQuery(name, str(error)) from error
+    return {
+        "bool": {
+            "should": [
+                {"terms": {target.sort_key: wanted[start : start + KEYS_PER_CLAUSE]}}
+                for start in range(0, len(wanted), KEYS_PER_CLAUSE)
+            ]
+            or [leaves.MATCH_NONE],
+            "minimum_should_match": 1,
+        }
+    }
 
 
 def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:

@@ -99,7 +99,6 @@ def reviewer(ace, request, obj):
 
 @registry.add
 def themself(ace, request, obj):
-    """A user may do with their own account what the entry says."""
-    if obj is None:
-        return None
-    return [(Allow, obj.username, ace[2])]
+    """A user may do with their own account and profile what the entry says."""
+    name = getattr(obj, "username", None) or getattr(obj, "user_id", None)
+    return [(Allow, name, ace[2])] if name else None
