@@ -109,6 +109,11 @@ def field_class(column: Any) -> Optional[str]:
     for cls in type(column).__mro__:
         if cls.__name__ in FIELDS:
             return cls.__name__
+    return _class_of_type(column)
+
+
+def _class_of_type(column: Any) -> Optional[str]:
+    """Name of the nefertari field class for values of the type of *column*."""
     column_type = column.type
     while isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
@@ -133,6 +138,9 @@ def field_specs(model: Any) -> FieldSpecs:
             params["primary_key"] = bool(column.primary_key)
             # A type that is searched as it is rendered: text, unless we know better.
             specs[name] = (field_class(column) or "PickleField", params)
+            if specs[name][0] == "ForeignKeyField":
+                # nefertari_sqla keeps none of what was said of the key that it refers to.
+                params["ref_column_type"] = FIELDS[_class_of_type(column) or "IntegerField"]
     return specs
 
 
