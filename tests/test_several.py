@@ -939,6 +939,8 @@ AGGREGATION_PROBES = [
     "_aggs.a.filter.query_string.query=krater",
     "_aggs.a.filters.filters.x.range.worth.gte=3",
     "_aggs.a.significant_terms.field=worth",
+    "_type=Vase&name=krater&_aggs.a.significant_terms.field=worth"
+    "&_aggs.a.significant_terms.min_doc_count=1&_aggs.a.significant_terms.size=50",
     "_aggs.a.significant_terms.field=title&_aggs.a.significant_terms.min_doc_count=1",
     "_aggs.a.top_hits.sort=-worth",
     "_aggs.a.top_hits.size=3",

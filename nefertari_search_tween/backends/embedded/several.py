@@ -21,7 +21,7 @@ from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.store import Deadline
 
 # What an aggregation may look at besides the documents that were found.
-_BEYOND = ("global", "significant_terms")
+_BEYOND = ("global",)
 _NUMBERS = frozenset({"integer", "float"})
 
 
