@@ -72,6 +72,11 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["nefertari-search = nefertari_search_tween.scripts.main:main"],
+        "console_scripts": [
+            "nefertari-search = nefertari_search_tween.scripts.main:main",
+            # nefertari's own of this name imports its search before the application is made, and
+            # fails at that with today's clients. Installed after it, this one takes its place.
+            "nefertari.index = nefertari_search_tween.scripts.nefertari_index:main",
+        ],
     },
 )
