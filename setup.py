@@ -46,6 +46,7 @@ setup(
     install_requires=[
         # nefertari uses pyramid.security.authenticated_userid, which Pyramid 2 took out.
         "pyramid>=1.10,<2",
+        "PasteDeploy",
         "WebOb",
         "venusian",
         "nefertari>=0.7,<0.8",
@@ -78,5 +79,6 @@ setup(
             # fails at that with today's clients. Installed after it, this one takes its place.
             "nefertari.index = nefertari_search_tween.scripts.nefertari_index:main",
         ],
+        "paste.app_factory": ["main = nefertari_search_tween.first:main"],
     },
 )

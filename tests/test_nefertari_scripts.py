@@ -111,6 +111,13 @@ def add(place, count, **values):
     connection.close()
 
 
+def test_an_ini_file_can_name_the_package_as_its_application(scripts):
+    """tests/test_dropin_installed.py runs what it names."""
+    (points,) = scripts.parent.rglob("entry_points.txt")
+    said = "[paste.app_factory]\nmain = nefertari_search_tween.first:main"
+    assert said in points.read_text()
+
+
 def test_nefertaris_own_command_can_not_be_started_with_the_clients_of_today():
     done = run(sys.executable, "-c", "import nefertari.scripts.es")
     assert done.returncode != 0
