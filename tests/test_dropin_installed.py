@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.servers import Pserve
+from tests.servers.base import free_port
 
 TOP = Path(__file__).resolve().parents[1]
 MAIN = """
@@ -175,3 +177,28 @@ def test_without_the_name_of_the_application(application):
     """``sys.modules`` and attribute"""
     last = failed(application(INCLUDES, use="use = call:nefertari_search_tween.first:main"))
     assert "nefertari_search.application = : it names the application" in last
+
+
+def test_a_start_while_the_server_is_down(application):
+    """start without a server"""
+    process = application(INCLUDES)
+    ini = Path(process.ini_path)
+    port = free_port()
+    text = ini.read_text().replace(
+        "nefertari_search.backend = embedded:%(here)s/search",
+        f"elasticsearch.hosts = 127.0.0.1:{port}",
+    )
+    ini.write_text(text)
+    with process:
+        assert "search server does not answer" in process.log
+        story = json.dumps({"name": "The third man"}).encode()
+        request = urllib.request.Request(f"{process.url}/stories", data=story)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 201
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{process.url}/stories?name=third")
+        assert caught.value.code == 503
+        assert caught.value.headers["Retry-After"]
+        with urllib.request.urlopen(f"{process.url}/stories?_search=false") as answer:
+            assert [each["name"] for each in json.load(answer)["data"]] == ["The third man"]

@@ -112,8 +112,8 @@ def add(place, count, **values):
 
 
 def test_an_ini_file_can_name_the_package_as_its_application(scripts):
-    """tests/test_dropin_installed.py runs what it names."""
     (points,) = scripts.parent.rglob("entry_points.txt")
+    # tests/test_dropin_installed.py runs what it names.
     said = "[paste.app_factory]\nmain = nefertari_search_tween.first:main"
     assert said in points.read_text()
 
@@ -125,6 +125,7 @@ def test_nefertaris_own_command_can_not_be_started_with_the_clients_of_today():
 
 
 def test_recreate_builds_everything(index, scripts, place):
+    """``nefertari.index``"""
     done = index("--recreate", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     found = documents(scripts, place)
@@ -139,6 +140,7 @@ def test_recreate_builds_everything(index, scripts, place):
 
 
 def test_models_gets_what_is_missing(index, scripts, place):
+    """``nefertari.index``"""
     before = documents(scripts, place)["Flight"]
     add(place, 70, carrier="ZZ", dest="BQN")
 
@@ -160,6 +162,7 @@ def test_models_gets_what_is_missing(index, scripts, place):
 
 
 def test_params_say_which_objects_are_looked_at(index, scripts, place):
+    """``nefertari.index``"""
     before = documents(scripts, place)["Flight"]
     add(place, 30, carrier="QQ", dest="BQN")
     add(place, 10, carrier="QQ", dest="IAH")
@@ -192,6 +195,7 @@ def test_params_say_which_objects_are_looked_at(index, scripts, place):
     ids=str,
 )
 def test_wrong_usage_is_told_in_one_line(index, arguments, says):
+    """``nefertari.index``"""
     done = index(*arguments)
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[-1]
@@ -199,7 +203,10 @@ def test_wrong_usage_is_told_in_one_line(index, arguments, says):
 
 
 def test_some_objects_do_not_make_an_index(index, scripts, place):
-    """Of an index that is not there, a part would answer for the whole."""
+    """``nefertari.index``
+
+    Of an index that is not there, a part would answer for the whole.
+    """
     ini = place / "anew.ini"
     text = (place / "flights.ini").read_text()
     ini.write_text(text.replace("index_name = test-", "index_name = test-anew-"))
@@ -218,7 +225,7 @@ def test_an_ini_file_is_needed(scripts):
 
 
 def test_post2api(place, scripts, tmp_path):
-    """nefertari's own script, which needs no search; what it posts is found."""
+    """``nefertari.post2api``"""
     file = tmp_path / "airports.json"
     posted = [{"faa": f"{number:03d}", "name": f"Field {number}"} for number in range(3)]
     file.write_text(json.dumps(posted))
