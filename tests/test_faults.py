@@ -289,7 +289,12 @@ def test_calls_of_python_code_while_the_server_is_down_and_when_it_is_back(app, 
         assert (name, caught.value.reason) == (name, "down")
     # Indexing calls never fail for it: what they name waits.
     ES("Item").index({"_pk": "1"})
+    ES("Item").index_missing_documents([{"_pk": "1"}])
     ES("Item").delete(7)
+    ES.create_index()
+    ES.setup_mappings()
+    with pytest.raises(JHTTPServiceUnavailable):
+        ES.delete_index()
 
     server.start()
     serves_again(app)

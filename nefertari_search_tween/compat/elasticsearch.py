@@ -22,7 +22,14 @@ from nefertari_search_tween.compat.lucene import (
     build_terms,
     process_fields_param,
 )
-from nefertari_search_tween.exceptions import BadQuery, IndexMissing, SearchUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    BadQuery,
+    IndexMissing,
+    SearchUnavailable,
+)
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
@@ -130,14 +137,20 @@ class ES:
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
-        """Delete the indices of all mirrors; of another name there are none."""
+        """Delete the indices of all mirrors; of another name there are none.
+
+        :raises SearchUnavailable: the server does not answer.
+        """
         search = cls.search()
         if index_name and index_name != search.settings.index_name:
             log.warning("there is no index '%s' of this application to be deleted", index_name)
             return
         for mirror in search.mirrors:
-            for index in search.mirrors.concrete(mirror):
-                search.mirrors.backend.delete_index(index)
+            try:
+                for index in search.mirrors.concrete(mirror):
+                    search.mirrors.backend.delete_index(index)
+            except (BackendUnavailable, BackendTimeout) as error:
+                raise SearchUnavailable("down", "The search server does not answer.") from error
             mirror.forget()
 
     @classmethod
@@ -187,14 +200,15 @@ class ES:
         self._bulk("index", documents, request)
 
     def index_missing_documents(self, documents: list[Any], request: Any = None) -> None:
-        """Index those of *documents* that the index does not hold."""
+        """Index those of *documents* that the index does not hold; all, if it can't be asked."""
         if not documents:
             return
         mirror = self._mirror()
         ids = {str(each["_pk"]): document_id(each["_pk"]) for each in documents}
         try:
             found = mirror.backend.multi_get(mirror.alias, ids.values())
-        except IndexMissing:
+        except BackendError as error:
+            log.info("what %s lacks is not known: %s", mirror.alias, error)
             found = {}
         missing = [each for each in documents if found.get(ids[str(each["_pk"])]) is None]
         self._bulk("index", missing, request)
