@@ -25,8 +25,8 @@ from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.interception import intercepted
-from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.search.several_reading import SeveralSearcher
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class Search:
             self.indexer.index_committed,
         )
         self.hooks = SessionHooks(self.relations, feed)
-        self.searcher = Searcher(
+        self.searcher = SeveralSearcher(
             self.mirrors,
             self.settings,
             {

@@ -17,6 +17,9 @@ MATCH_NONE: Query = {"match_none": {}}
 EMPTY = "zero_terms_query"
 TEXTS = frozenset({"text"})
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
+#: kind of a field that this model lacks, and another one of the same request has
+ABSENT = "absent"
+NAMEABLE = SEARCHABLE | {ABSENT}
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
@@ -105,6 +108,8 @@ def neutral(query: Query) -> Optional[Query]:
 
 def exists(target: Target) -> Query:
     """The documents that have a value in *target*."""
+    if target.kind not in SEARCHABLE:
+        raise Unfit("this field can't be searched")
     return {"exists": {"field": target.name}}
 
 

@@ -12,7 +12,7 @@ from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
 from nefertari_search_tween.search import leaves
-from nefertari_search_tween.search.leaves import SEARCHABLE, Query, Unfit
+from nefertari_search_tween.search.leaves import ABSENT, NAMEABLE, SEARCHABLE, Query, Unfit
 from nefertari_search_tween.search.privacy import Caller, Scope, Target
 from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
@@ -20,6 +20,8 @@ from nefertari_search_tween.settings import Settings
 SCORE = "_score"
 #: the stubs of documents that the backend refused: no search finds them
 REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
+# A name that no index has a field of.
+ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -52,6 +54,7 @@ def search_query(
     caller: Caller,
     settings: Settings,
     own: frozenset[str] = frozenset(),
+    scope: Optional[Scope] = None,
 ) -> SearchQuery:
     """The search that *params* ask for.
 
@@ -59,9 +62,10 @@ def search_query(
     :param exact_filters: what must hold besides (the view's own narrowing).
     :param own: parameters that the application gave, not the caller: these may name any field.
         A text in them may still be the caller's words, and is read as such.
+    :param scope: the fields that may be named, when it is not the model and caller alone that say.
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
-    scope = scope_of(document_cls, caller, settings)
+    scope = scope or scope_of(document_cls, caller, settings)
     everything = Scope(document_cls, caller.unrestricted) if own and caller.restricted else scope
 
     def scope_for(name: str) -> Scope:
@@ -117,7 +121,7 @@ def _is_all(value: Any) -> bool:
 
 def _target(name: str, scope: Scope) -> Target:
     target = scope.get(name)
-    if target is None and name in scope.document_cls.fields():
+    if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
         # A nested relationship by itself: its documents' keys.
         field = scope.document_cls.fields()[name]
         if field.kind == "relationship":
@@ -138,19 +142,22 @@ def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Wor
 
 
 def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
-    if target.kind not in SEARCHABLE:
+    if target.kind not in NAMEABLE:
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
         return compile_text(value, name, scope, [(target, 1.0)], True, words)
     words.spend(name, value)
     if value is None:
+        if target.kind == ABSENT:
+            return {"match_all": {}}
         query: Query = {"bool": {"must_not": [leaves.exists(target)]}}
         return query if target.path is None else leaves.nested(target, query)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return leaves.nested(target, leaves.word(target, text))
     except Unfit as error:
-        raise BadQuery(name, str(error)) from error
+        scope.refuse(BadQuery(name, str(error)), [target], words.left)
+        return leaves.MATCH_NONE
 
 
 def _q(text: Any, fields: list[Weighted], scope: Scope, words: Words) -> Query:
@@ -177,7 +184,7 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     weighted: list[Weighted] = []
     for place, name in enumerate(names):
         target = scope.get(name)
-        if target is None or target.kind not in SEARCHABLE:
+        if target is None or target.kind not in NAMEABLE:
             raise BadQuery(
                 "_search_fields",
                 f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
@@ -209,6 +216,10 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 sorts.append({SCORE: {"order": order}})
                 continue
             target = scope.get(name)
+            if target is not None and target.kind == ABSENT:
+                # In its place, so that the clauses of all models are of one number.
+                sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
+                continue
             # Of several levels with rules of their own, a sort can heed only one.
             deep = target is not None and target.guarded and len(target.levels) > 1
             if target is None or target.kind not in SEARCHABLE or deep:

@@ -19,6 +19,7 @@ from nefertari.utils import split_strip
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, ListField, Relationship
+from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.access import VIEW, Access, access_of, has_item_acl
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
@@ -165,6 +166,14 @@ class Scope:
     def get(self, name: str) -> Optional[Target]:
         """The field called *name*, None when there is none that the caller may see."""
         return self.targets.get(name)
+
+    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+        """A word of a request fits none of the fields *targets* that it is looked for in.
+
+        :param place: which word it is: the same one for every model that is asked.
+        :raises BadQuery: the *error*; a scope that returns has the word match nothing.
+        """
+        raise error
 
     def default(self) -> list[Target]:
         """What a search without a field name looks into."""

@@ -28,8 +28,12 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 TRANSPARENT = "transparent"
 SEARCH = "search"
 PRIMARY = "primary"
-#: key of a request's ``__dict__``: the model whose collection the URL names
+#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
 COLLECTION = "nefertari_search.collection"
+#: attribute of a view class: its collection is that of several models at once
+SEVERAL = "searches_several"
+#: reason of an answer for which nobody was asked yet
+NOT_ASKED = "not-asked"
 
 
 class QueryText(str):
@@ -46,6 +50,7 @@ class QueryText(str):
 class Read:
     """The decision for one request, and what became of it.
 
+    :param model: of the collection, None for several collections at once.
     :param kind: TRANSPARENT, SEARCH or PRIMARY.
     :param reason: why the primary answers, when it does.
     """
@@ -108,11 +113,13 @@ def current_read() -> Optional[Read]:
 
 
 def collection_request(model: Any) -> Any:
-    """The request that this thread works on, if it selects from a collection of *model*."""
+    """The request that this thread works on, if it selects from a collection of *model*, by
+    itself or with others."""
     request = get_current_request()
-    if request is None or request.__dict__.get(COLLECTION) is not model:
+    if request is None:
         return None
-    return request
+    collection = request.__dict__.get(COLLECTION)
+    return request if collection is model or collection is SEVERAL else None
 
 
 class Router:
@@ -125,11 +132,14 @@ class Router:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
+        self._several: set[str] = set()
         for resource in resources:
             model = getattr(resource.view, "Model", None)
             route = resource.action_route_map.get("index")
             if route is not None and isinstance(model, type):
                 self._models[route] = model
+            elif route is not None and getattr(resource.view, SEVERAL, False):
+                self._several.add(route)
 
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
@@ -139,14 +149,15 @@ class Router:
         :raises BadQuery: a flag with an unknown value, or a query string that is too long or
             not text.
         """
-        model = self._models.get(request.matched_route.name)
-        if model is None or request.method not in SELECTING:
+        route = request.matched_route.name
+        model = self._models.get(route)
+        if request.method not in SELECTING or (model is None and route not in self._several):
             return
-        request.__dict__[COLLECTION] = model
+        request.__dict__[COLLECTION] = SEVERAL if model is None else model
         if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
-        mirror = self.mirrors.get(model.__name__)
+        mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
         read = Read(request, model, mirror, PRIMARY)
         request.__dict__["search_read"] = read
@@ -216,7 +227,11 @@ class Router:
                 raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
-        if read.mirror is None:
+        if read.model is None:
+            read.kind, read.reason = SEARCH, NOT_ASKED
+            if flag is False:
+                raise BadQuery(FLAG, "only a search answers requests for several collections")
+        elif read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
             read.reason = "no-mirror"

@@ -185,7 +185,8 @@ class _Compiler:
                 queries.append(leaves.nested(target, query))
         if not queries:
             if problem is not None and (self.named or len(fields) == 1):
-                raise BadQuery(self.parameter, str(problem))
+                refusal = BadQuery(self.parameter, str(problem))
+                self.scope.refuse(refusal, [target for target, _ in fields], self.words.left)
             return leaves.MATCH_NONE
         return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
 
