@@ -185,7 +185,7 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
-        from nefertari_search_tween.compat import wrappers
+        from nefertari_search_tween.compat import aggregations, wrappers
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
         from nefertari_search_tween.primary.sqla.access import visible_only
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
@@ -204,6 +204,7 @@ class Search:
         # The raw client, for applications that use it.
         ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
+        aggregations.install()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.

@@ -35,6 +35,9 @@ def failure(status: int, details: Any, message: str) -> BackendError:
     """
     if status == 404 and "index_not_found" in str(details):
         return IndexMissing(message)
+    if "too_many_buckets" in str(details):
+        # OpenSearch answers 503; it is the request that is too large.
+        return BackendRejected(400, details)
     if status in (429, 502, 503):
         return BackendUnavailable(message)
     if status == 504:

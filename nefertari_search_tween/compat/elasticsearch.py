@@ -15,7 +15,7 @@ import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit
 
-from nefertari_search_tween.compat import lookups, searches, several, writing
+from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
 from nefertari_search_tween.compat.lucene import (
     apply_sort,
     build_qs,
@@ -234,12 +234,17 @@ class ES:
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = searches.read_of(mirror)
+        overridden = type(self).build_search_params is not ES.build_search_params
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
-            if type(self).build_search_params is not ES.build_search_params:
+            if overridden:
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
             return mirror.model.get_collection(**params)
+        if read is not None:
+            found, params = aggregations.of_collection(self, read, params, overridden)
+            if found is not None:
+                return found
         with answering(read) if read is not None else nullcontext():
             search_params = self.build_search_params(params)
             if "_count" in params:
@@ -262,8 +267,8 @@ class ES:
         return searches.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
-        """Not part of this release."""
-        raise BadQuery("_aggs", "aggregations are not part of this release")
+        """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        return aggregations.aggregated(self._mirror(), params)
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.

@@ -42,7 +42,7 @@ def word(target: Target, text: str, boost: float = 1.0) -> Query:
     if target.kind == "date":
         start, end = date_span(text)
         return _boosted({"range": {target.name: {"gte": start, "lt": end, **_MILLIS}}}, boost)
-    return _boosted({"term": {target.name: {"value": _value(target, text)}}}, boost)
+    return _boosted({"term": {target.name: {"value": value(target, text)}}}, boost)
 
 
 def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Query:
@@ -138,9 +138,9 @@ def between(
         raise Unfit("true and false have no ranges")
     name = target.sort_key
     if low is not None:
-        bounds["gte" if include_low else "gt"] = _value(target, low)
+        bounds["gte" if include_low else "gt"] = value(target, low)
     if high is not None:
-        bounds["lte" if include_high else "lt"] = _value(target, high)
+        bounds["lte" if include_high else "lt"] = value(target, high)
     return _boosted({"range": {name: bounds}}, boost)
 
 
@@ -246,7 +246,11 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _value(target: Target, text: str) -> Any:
+def value(target: Target, text: str) -> Any:
+    """*text* as a value of *target*.
+
+    :raises Unfit: it is none.
+    """
     convert = _CONVERTERS.get(target.kind)
     if convert is None:
         raise Unfit("this field can't be searched")

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -243,6 +243,23 @@ class Searcher:
             )
             filters.append(exact.body.get("query", {"match_all": {}}))
         return typed, filters
+
+    def ask(
+        self,
+        mirror: Mirror,
+        query: SearchQuery,
+        body: dict[str, Any],
+        meaning: AbstractContextManager[None],
+        current: bool = False,
+    ) -> Any:
+        """The backend's own answer to *body*, which was made of *query*.
+
+        :param meaning: says what a refusal of *body* means.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number), meaning, refusals(query):
+            return self.mirrors.backend.search(mirror.alias, body)
 
     # How
 
