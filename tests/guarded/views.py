@@ -88,14 +88,15 @@ class QueryView(PlainView):
 def includeme(config):
     root = config.get_root_resource()
     for member, collection, base, model, factory in (
-        ("story", "stories", GuardedView, Story, StoryACL),
-        ("author", "authors", GuardedView, Author, AuthorACL),
         ("plain_story", "plain_stories", PlainView, Story, StoryACL),
         ("plain_author", "plain_authors", PlainView, Author, AuthorACL),
         ("query_story", "query_stories", QueryView, Story, StoryACL),
         ("note", "notes", PlainView, Note, NoteACL),
         ("admin_story", "admin_stories", PlainView, Story, AdminStoryACL),
         ("admin_author", "admin_authors", PlainView, Author, AdminAuthorACL),
+        # The last ones of a model are those that objects link to.
+        ("story", "stories", GuardedView, Story, StoryACL),
+        ("author", "authors", GuardedView, Author, AuthorACL),
     ):
         view = type(f"{collection.title()}View", (base,), {"Model": model})
         root.add(member, collection, view=view, factory=factory, id_name="id")
