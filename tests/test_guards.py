@@ -235,7 +235,7 @@ def script(library: Library, name: str, *arguments: str) -> str:
     for key, value in library.variables.items():
         text = text.replace(f"\n{key} =", f"\n{key} = {value}\n_{key} =", 1)
     ini.write_text(text)
-    code = f"from nefertari_guards.scripts.{name} import main; main()"
+    code = f"from nefertari_search_tween.scripts.guards import {name}; {name}()"
     done = subprocess.run(
         [sys.executable, "-c", code, "--config", str(ini), *arguments],
         capture_output=True,
