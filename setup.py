@@ -78,6 +78,9 @@ setup(
             # nefertari's own of this name imports its search before the application is made, and
             # fails at that with today's clients. Installed after it, this one takes its place.
             "nefertari.index = nefertari_search_tween.scripts.nefertari_index:main",
+            # So do those of nefertari-guards.
+            "nefertari-guards.count_ace = nefertari_search_tween.scripts.guards:count_ace",
+            "nefertari-guards.update_ace = nefertari_search_tween.scripts.guards:update_ace",
         ],
         "paste.app_factory": ["main = nefertari_search_tween.first:main"],
     },

@@ -25,8 +25,8 @@ from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.interception import intercepted
-from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.search.several_reading import SeveralSearcher
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
+        from nefertari_search_tween.compat import guards
         from nefertari_search_tween.compat.writing import refresh_asked_now
         from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
@@ -57,6 +58,7 @@ class Search:
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
         from nefertari_search_tween.primary.sqla.spreading import Spreader
 
+        guards.install()
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
@@ -131,7 +133,7 @@ class Search:
             self.indexer.index_committed,
         )
         self.hooks = SessionHooks(self.relations, feed)
-        self.searcher = Searcher(
+        self.searcher = SeveralSearcher(
             self.mirrors,
             self.settings,
             {
@@ -183,22 +185,26 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
+        from nefertari_search_tween.compat import aggregations, wrappers
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+        from nefertari_search_tween.primary.sqla.access import visible_only
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
+        wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher)
+            intercepted(BaseMixin.get_collection.__func__, self.searcher, visible_only)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it.
         ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
+        aggregations.install()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.

@@ -128,6 +128,12 @@ SETTINGS: tuple[Setting, ...] = (
         "The most words, ranges and patterns that one search read may hold.",
     ),
     Setting(
+        PREFIX + "max_buckets",
+        number(int, 1, 65_536),
+        "10000",
+        "The most buckets that the sizes of one request for aggregations may come to.",
+    ),
+    Setting(
         PREFIX + "leading_wildcards",
         flag,
         "false",
@@ -273,6 +279,7 @@ class Settings:
     max_result_window: int
     max_query_string: int
     max_clauses: int
+    max_buckets: int
     leading_wildcards: bool
     regular_expressions: bool
     analyzer: str

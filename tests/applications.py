@@ -54,6 +54,18 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     """The zoo application (tests/zoo) on *database_url*."""
     from tests.zoo import main
 
+    return _made(main, database_url, url, prefix, settings)
+
+
+def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The museum application (tests/museum) on *database_url*."""
+    from tests.museum import main
+
+    polymorphic = {"elasticsearch.enable_polymorphic_query": "true"}
+    return _made(main, database_url, url, prefix, {**polymorphic, **settings})
+
+
+def _made(main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]) -> TestApp:
     forget_sessions()
     backend, hosts = backend_and_hosts(url)
     return TestApp(

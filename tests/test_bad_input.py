@@ -178,14 +178,10 @@ OFF = [
     ("leading star for a field in q", "/films?q=director.name:*brick", "q"),
     ("regular expression", "/films?_search=true&title=/god.*/", "title"),
     ("regular expression in q", "/films?q=/god.*/", "q"),
-    ("aggregations", "/films?_aggs.x.terms.field=year", "_aggs.x.terms.field"),
-    (
-        "aggregations, long",
-        "/films?_aggregations.x.terms.field=year",
-        "_aggregations.x.terms.field",
-    ),
-    ("aggregations beside q", "/films?q=x&_aggs.x.terms.field=year", "_aggs.x.terms.field"),
+    ("aggregation beside the database", "/films?_aggs.x.terms.field=year&_search=false", "_search"),
     ("aggregation of nothing", "/films?_aggs=x", "_aggs"),
+    ("aggregation without a type", "/films?_aggregations.x=1", "_aggregations.x"),
+    ("aggregation of nothing known", "/films?_aggs.x.terms.field=z", "_aggs.x.terms.field"),
     ("aggregation by a script", "/search?_aggs.x.terms.script=1", "_aggs.x.terms.script"),
     ("aggregation of dots", "/films?_aggs....=x", "_aggs...."),
 ]

@@ -38,6 +38,7 @@ BAD = [
     ("nefertari_search.max_query_string", "10"),
     ("nefertari_search.max_clauses", "many"),
     ("nefertari_search.max_clauses", "0"),
+    ("nefertari_search.max_buckets", "0"),
     ("nefertari_search.leading_wildcards", "2"),
     ("nefertari_search.regular_expressions", "maybe"),
     ("elasticsearch.hosts", "localhost"),

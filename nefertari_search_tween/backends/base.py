@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 # Bytes of one bulk: a request well under http.max_content_length (100 MB), a short transaction.
 BULK_BYTES = 10 * 1024 * 1024
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
 _CURRENT = re.compile(r"current version \[(\d+)\]")
 
 
@@ -117,6 +119,15 @@ class Backend(Protocol):
     ) -> dict[str, Any]:
         """Run one search; gives the response as Elasticsearch shapes it."""
 
+    def multi_search(
+        self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
+    ) -> list[dict[str, Any]]:
+        """Run several searches, each an index and a body, in one request; gives their
+        responses in that order. One that fails fails all.
+
+        :param timeout: seconds for all of them.
+        """
+
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
         """The sources of the documents *ids*, None where there is none."""
 
@@ -148,6 +159,23 @@ def chunks(actions: Iterable[Action], count: int) -> Iterator[list[Action]]:
         size += length
     if chunk:
         yield chunk
+
+
+def sort_value(value: Any, descending: bool, boolean: bool = False) -> Any:
+    """A value of a hit's ``sort``, None for a missing one that was sorted last.
+
+    Servers give the end of the type in place of a missing number: what sorts by it comes last,
+    too, so it is not told apart from a number that is there.
+
+    :param boolean: of a field that is true or false: 1 or 0.
+    """
+    if boolean:
+        # OpenSearch gives the end of a shorter type here.
+        return value if value in (0, 1) else None
+    if isinstance(value, int):
+        # A float may well be larger: the end of its type is infinity.
+        return None if value == (INT64_MIN if descending else INT64_MAX) else value
+    return None if value == ("-Infinity" if descending else "Infinity") else value
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

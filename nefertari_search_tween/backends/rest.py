@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Action, Outcome
@@ -35,6 +35,9 @@ def failure(status: int, details: Any, message: str) -> BackendError:
     """
     if status == 404 and "index_not_found" in str(details):
         return IndexMissing(message)
+    if "too_many_buckets" in str(details):
+        # OpenSearch answers 503; it is the request that is too large.
+        return BackendRejected(400, details)
     if status in (429, 502, 503):
         return BackendUnavailable(message)
     if status == 504:
@@ -54,6 +57,22 @@ def complete(answer: Any) -> dict[str, Any]:
     if failed:
         raise BackendUnavailable(f"{failed} shards failed: {answer['_shards'].get('failures')}")
     return dict(answer)
+
+
+def searches_body(searches: Iterable[tuple[str, dict[str, Any]]]) -> bytes:
+    """The newline-delimited JSON of several searches in one request."""
+    lines = []
+    for index, body in searches:
+        lines += [json.dumps({"index": index}), json.dumps(body)]
+    return "\n".join([*lines, ""]).encode()
+
+
+def responses(answer: Any, count: int) -> list[dict[str, Any]]:
+    """The answers to *count* searches that were one request; one may be an error."""
+    found = answer.get("responses") if isinstance(answer, dict) else None
+    if not isinstance(found, list) or len(found) != count:
+        raise BackendUnavailable(f"something else answered the searches: {str(answer)[:200]}")
+    return found
 
 
 def sources(answer: Any) -> dict[str, Optional[dict[str, Any]]]:

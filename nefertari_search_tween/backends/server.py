@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 from urllib.parse import quote
 
@@ -165,6 +165,22 @@ class ServerBackend:
         # The server gives up by itself, too: a search whose caller has gone costs nothing more.
         limited = {"timeout": f"{int(seconds * 1000)}ms", **body}
         return rest.complete(self._ask("POST", f"/{quoted(index)}/_search", limited, seconds))
+
+    def multi_search(
+        self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
+    ) -> list[dict[str, Any]]:
+        if not searches:
+            return []
+        seconds = self.timeout if timeout is None else timeout
+        limit = {"timeout": f"{int(seconds * 1000)}ms"}
+        body = rest.searches_body([(index, {**limit, **body}) for index, body in searches])
+        answer = self._ask("POST", "/_msearch", body, seconds, headers=NDJSON)
+        found = []
+        for each in rest.responses(answer, len(searches)):
+            if "error" in each:
+                raise self._failure(each.get("status", 500), each, str(each["error"]))
+            found.append(rest.complete(each))
+        return found
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
         wanted = list(ids)

@@ -15,7 +15,7 @@ import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit
 
-from nefertari_search_tween.compat import lookups, searches, writing
+from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
 from nefertari_search_tween.compat.lucene import (
     apply_sort,
     build_qs,
@@ -61,10 +61,7 @@ def includeme(config: Any) -> None:
     """What applications include; the server is not asked for anything here."""
     ES.setup(dictset(config.registry.settings))
     if ES.settings.asbool("enable_polymorphic_query"):
-        log.warning(
-            "elasticsearch.enable_polymorphic_query: requests for several collections at once "
-            "are not part of this release; they answer 404"
-        )
+        config.include("nefertari.polymorphic")
 
 
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
@@ -88,7 +85,7 @@ class NoClient:
 class ES:
     """nefertari's interface to search, for one or several models.
 
-    :param source: name of the model.
+    :param source: name of the model, or names joined by commas.
     """
 
     api: Any = None
@@ -243,17 +240,25 @@ class ES:
 
         A request with ``_search=false`` is answered by the primary.
         """
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return several.get_collection(self, mirrors, params)
         raise_on_empty = False
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = searches.read_of(mirror)
+        overridden = type(self).build_search_params is not ES.build_search_params
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
-            if type(self).build_search_params is not ES.build_search_params:
+            if overridden:
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
             return mirror.model.get_collection(**params)
+        if read is not None:
+            found, params = aggregations.of_collection(self, read, params, overridden)
+            if found is not None:
+                return found
         with answering(read) if read is not None else nullcontext():
             search_params = self.build_search_params(params)
             if "_count" in params:
@@ -276,8 +281,8 @@ class ES:
         return searches.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
-        """Not part of this release."""
-        raise BadQuery("_aggs", "aggregations are not part of this release")
+        """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        return aggregations.aggregated(self._mirror(), params)
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.
@@ -326,8 +331,11 @@ class ES:
     def do_count(self, params: dict[str, Any]) -> int:
         """Number of documents that match.
 
-        :param params: what :meth:`build_search_params` gave.
+        :param params: what :meth:`build_search_params` gave; of several models, a search's.
         """
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return int(several.get_collection(self, mirrors, {**params, "_count": True}))
         return int(searches.run(self.search(), self._mirror(), params, count=True))
 
     def _index(self, mirror: Mirror) -> str:

@@ -29,9 +29,11 @@ class SearchParams(dict):
     ``size`` (None: all matches), and ``sort`` and ``fields`` where they were asked for.
 
     :ivar query: what the parameters ask for.
+    :ivar asked: the ``sort`` of it, as text.
     """
 
     query: SearchQuery
+    asked: Optional[str]
 
 
 def built(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
@@ -58,6 +60,7 @@ def built(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> Se
     if query.fields:
         made["fields"] = query.fields
     made.query = query
+    made.asked = made.get("sort")
     return made
 
 
@@ -78,7 +81,11 @@ def compiled(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
     scope = search_params.scope_of(
         mirror.document_cls, Caller.of(get_current_request()), search.settings
     )
-    body.update(_sorted(scope, given))
+    if given.get("sort") is not None and given["sort"] == getattr(given, "asked", None):
+        # It was checked when it was known who asked for it.
+        body["sort"] = query.body["sort"]
+    else:
+        body.update(_sorted(scope, given))
     fields = given.get("fields") or ""
     if fields == query.fields:
         if fields or "_source" not in own:

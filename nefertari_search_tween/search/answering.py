@@ -14,6 +14,7 @@ from nefertari_search_tween.exceptions import (
     Unanswerable,
 )
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
 from nefertari_search_tween.search.reading import Searcher
 from nefertari_search_tween.search.routing import Read
 
@@ -65,6 +66,13 @@ def answer_search(
     :raises SearchError: the mirror can't answer.
     """
     mirror = _mirror(read)
+    try:
+        asked, params = asked_of(read, params)
+    except SearchError:
+        read.failed("bad-request")
+        raise
+    if asked is not None:
+        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
     with answering(read):
         result, took = searcher.search(mirror, params, read.request, exact_filters or ())
     read.mirror_answered(took)

@@ -17,6 +17,9 @@ MATCH_NONE: Query = {"match_none": {}}
 EMPTY = "zero_terms_query"
 TEXTS = frozenset({"text"})
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
+#: kind of a field that this model lacks, and another one of the same request has
+ABSENT = "absent"
+NAMEABLE = SEARCHABLE | {ABSENT}
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
@@ -39,7 +42,7 @@ def word(target: Target, text: str, boost: float = 1.0) -> Query:
     if target.kind == "date":
         start, end = date_span(text)
         return _boosted({"range": {target.name: {"gte": start, "lt": end, **_MILLIS}}}, boost)
-    return _boosted({"term": {target.name: {"value": _value(target, text)}}}, boost)
+    return _boosted({"term": {target.name: {"value": value(target, text)}}}, boost)
 
 
 def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Query:
@@ -105,6 +108,8 @@ def neutral(query: Query) -> Optional[Query]:
 
 def exists(target: Target) -> Query:
     """The documents that have a value in *target*."""
+    if target.kind not in SEARCHABLE:
+        raise Unfit("this field can't be searched")
     return {"exists": {"field": target.name}}
 
 
@@ -133,9 +138,9 @@ def between(
         raise Unfit("true and false have no ranges")
     name = target.sort_key
     if low is not None:
-        bounds["gte" if include_low else "gt"] = _value(target, low)
+        bounds["gte" if include_low else "gt"] = value(target, low)
     if high is not None:
-        bounds["lte" if include_high else "lt"] = _value(target, high)
+        bounds["lte" if include_high else "lt"] = value(target, high)
     return _boosted({"range": {name: bounds}}, boost)
 
 
@@ -143,7 +148,13 @@ def nested(target: Target, query: Query) -> Query:
     """*query* on a field of nested documents, as a query on the document that holds them."""
     if target.path is None:
         return query
-    return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
+    if not target.guarded:
+        return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
+    for path, condition in reversed(target.levels):
+        if condition is not None:
+            query = {"bool": {"must": [query], "filter": [condition]}}
+        query = {"nested": {"path": path, "query": query, "score_mode": "max"}}
+    return query
 
 
 def date_span(text: str) -> tuple[int, int]:
@@ -235,7 +246,11 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _value(target: Target, text: str) -> Any:
+def value(target: Target, text: str) -> Any:
+    """*text* as a value of *target*.
+
+    :raises Unfit: it is none.
+    """
     convert = _CONVERTERS.get(target.kind)
     if convert is None:
         raise Unfit("this field can't be searched")

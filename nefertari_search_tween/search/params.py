@@ -12,7 +12,7 @@ from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
 from nefertari_search_tween.search import leaves
-from nefertari_search_tween.search.leaves import SEARCHABLE, Query, Unfit
+from nefertari_search_tween.search.leaves import ABSENT, NAMEABLE, SEARCHABLE, Query, Unfit
 from nefertari_search_tween.search.privacy import Caller, Scope, Target
 from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
@@ -20,6 +20,8 @@ from nefertari_search_tween.settings import Settings
 SCORE = "_score"
 #: the stubs of documents that the backend refused: no search finds them
 REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
+# A name that no index has a field of.
+ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -51,14 +53,24 @@ def search_query(
     exact_filters: list[Query],
     caller: Caller,
     settings: Settings,
+    own: frozenset[str] = frozenset(),
+    scope: Optional[Scope] = None,
 ) -> SearchQuery:
     """The search that *params* ask for.
 
     :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
     :param exact_filters: what must hold besides (the view's own narrowing).
+    :param own: parameters that the application gave, not the caller: these may name any field.
+        A text in them may still be the caller's words, and is read as such.
+    :param scope: the fields that may be named, when it is not the model and caller alone that say.
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
-    scope = scope_of(document_cls, caller, settings)
+    scope = scope or scope_of(document_cls, caller, settings)
+    everything = Scope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+
+    def scope_for(name: str) -> Scope:
+        return everything if name in own else scope
+
     words = Words(settings)
     must: list[Query] = []
     searched: list[str] = []
@@ -66,13 +78,15 @@ def search_query(
         if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
             continue
         searched.append(name)
-        must.append(_field_query(name, value, scope, words))
+        target = _target(name, scope_for(name))
+        must.append(_field_query(target, name, value, scope, words))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        must.append(_q(text, params.get("_search_fields"), scope, words))
+        places = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
+        must.append(_q(text, places, scope, words))
     elif params.get("_search_fields"):
-        _search_fields(params["_search_fields"], scope)
+        _search_fields(params["_search_fields"], scope_for("_search_fields"))
     body: dict[str, Any] = {
         "query": {
             "bool": {
@@ -81,7 +95,7 @@ def search_query(
                 "must_not": [REFUSED],
             }
         },
-        "sort": sort_clauses(params.get("_sort"), scope),
+        "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
         "track_total_hits": True,
     }
     start, limit = _page(params, settings)
@@ -90,7 +104,7 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = shown_fields(document_cls, fields, scope)
+    body["_source"] = shown_fields(document_cls, fields, scope_for("_fields"))
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
@@ -98,17 +112,16 @@ def search_query(
 
 def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
     """The fields that *caller* may name."""
-    unrestricted = settings.hidden_fields == "allow"
-    return Scope(document_cls, Caller(False, False) if unrestricted else caller)
+    return Scope(document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller)
 
 
 def _is_all(value: Any) -> bool:
     return isinstance(value, str) and value == "_all"
 
 
-def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
+def _target(name: str, scope: Scope) -> Target:
     target = scope.get(name)
-    if target is None and name in scope.document_cls.fields():
+    if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
         # A nested relationship by itself: its documents' keys.
         field = scope.document_cls.fields()[name]
         if field.kind == "relationship":
@@ -116,6 +129,10 @@ def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
             target = scope.get(f"{name}.{related.pk_field()}")
     if target is None:
         raise BadQuery(name, f"{scope.document_cls.__name__} has no field of that name")
+    return target
+
+
+def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
     if isinstance(value, (list, tuple, set)):
         parts = [_one(target, name, each, scope, words) for each in value]
         if not parts:
@@ -125,26 +142,31 @@ def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
 
 
 def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
-    if target.kind not in SEARCHABLE:
+    if target.kind not in NAMEABLE:
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
         return compile_text(value, name, scope, [(target, 1.0)], True, words)
     words.spend(name, value)
     if value is None:
+        if target.kind == ABSENT:
+            return {"match_all": {}}
         query: Query = {"bool": {"must_not": [leaves.exists(target)]}}
         return query if target.path is None else leaves.nested(target, query)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return leaves.nested(target, leaves.word(target, text))
     except Unfit as error:
-        raise BadQuery(name, str(error)) from error
+        scope.refuse(BadQuery(name, str(error)), [target], words.left)
+        return leaves.MATCH_NONE
 
 
-def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
+def _q(text: Any, fields: list[Weighted], scope: Scope, words: Words) -> Query:
+    """
+    :param fields: where to look, empty for everywhere.
+    """
     if not isinstance(text, str):
-        parts = [_q(each, search_fields, scope, words) for each in text]
+        parts = [_q(each, fields, scope, words) for each in text]
         return {"bool": {"should": parts, "minimum_should_match": 1}}
-    fields = _search_fields(search_fields, scope) if search_fields else []
     if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
@@ -153,14 +175,16 @@ def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
 
 
 def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
-    """The first field listed counts most."""
+    """The first field listed counts most; empty without a list."""
+    if not value:
+        return []
     if not isinstance(value, str):
         raise BadQuery("_search_fields", "given more than once")
     names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     weighted: list[Weighted] = []
     for place, name in enumerate(names):
         target = scope.get(name)
-        if target is None or target.kind not in SEARCHABLE:
+        if target is None or target.kind not in NAMEABLE:
             raise BadQuery(
                 "_search_fields",
                 f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
@@ -192,13 +216,19 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 sorts.append({SCORE: {"order": order}})
                 continue
             target = scope.get(name)
-            if target is None or target.kind not in SEARCHABLE:
+            if target is not None and target.kind == ABSENT:
+                # In its place, so that the clauses of all models are of one number.
+                sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
+                continue
+            # Of several levels with rules of their own, a sort can heed only one.
+            deep = target is not None and target.guarded and len(target.levels) > 1
+            if target is None or target.kind not in SEARCHABLE or deep:
                 raise BadQuery(
                     "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
                 )
             clause: dict[str, Any] = {"order": order, "missing": "_last"}
             if target.path is not None:
-                clause["nested"] = {"path": target.path}
+                clause["nested"] = _sorted_within(target)
             sorts.append({target.sort_key: clause})
     pk = scope.document_cls.pk_field()
     kind = scope.document_cls.fields()[pk].kind
@@ -206,6 +236,12 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
     if not any(key in clause for clause in sorts):
         sorts.append({key: {"order": "asc"}})
     return sorts
+
+
+def _sorted_within(target: Target) -> Query:
+    """Which nested documents count for a sort by *target*."""
+    _, condition = target.levels[-1]
+    return {"path": target.path, **({"filter": condition} if condition is not None else {})}
 
 
 def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:
@@ -237,16 +273,20 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
 
 
 def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
-    """``_fields`` -> what the backend sends of each document.
+    """``_fields`` -> what the backend sends of each document, always by which rules
+    it is to be shown.
 
     :raises BadQuery: an unknown field.
     """
     only, exclude = process_fields(fields)
     if not only and not exclude:
         return True
+    visible = scope.caller.visible(document_cls)
     for name in (*only, *exclude):
-        if name not in document_cls.fields() and name not in ("_pk", "_type", "_score", "_self"):
+        if name in ("_pk", "_type", "_score", "_self"):
+            continue
+        if name not in document_cls.fields() or (visible is not None and name not in visible):
             raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")
     if only and not exclude:
         return {"includes": [*only, "_type"]}
-    return {"excludes": [*exclude, *INTERNAL]}
+    return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -24,10 +24,12 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.access import access_of, has_item_acl
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.results import (
     ExactResults,
     SearchResults,
@@ -35,7 +37,7 @@ from nefertari_search_tween.search.results import (
     exact_rows,
     search_documents,
 )
-from nefertari_search_tween.search.routing import QueryText
+from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,13 @@ class Searcher:
     def _own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
+    def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
+        """What holds for the objects that the running request may select from its collection."""
+        if not has_item_acl(mirror.document_cls):
+            return []
+        access = access_of(collection_request(mirror.model))
+        return [] if access is None else [access.query()]
+
     # Transparent reads
 
     def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
@@ -108,6 +117,7 @@ class Searcher:
             params,
             self.settings.max_result_window,
         )
+        _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
         number = None
@@ -169,14 +179,16 @@ class Searcher:
 
         :raises BadQuery: parameters that can't be understood.
         """
+        filters = [*exact_filters, *self.restrictions(mirror)]
+        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
         return search_query(
-            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
+            mirror.document_cls, params, filters, Caller.of(request), self.settings, own
         )
 
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), _refusals(query):
+        with self._available(mirror, number), refusals(query):
             if query.count_only:
                 body = _without(query.body, *NOT_COUNTED)
                 body["size"] = 0
@@ -231,6 +243,23 @@ class Searcher:
             )
             filters.append(exact.body.get("query", {"match_all": {}}))
         return typed, filters
+
+    def ask(
+        self,
+        mirror: Mirror,
+        query: SearchQuery,
+        body: dict[str, Any],
+        meaning: AbstractContextManager[None],
+        current: bool = False,
+    ) -> Any:
+        """The backend's own answer to *body*, which was made of *query*.
+
+        :param meaning: says what a refusal of *body* means.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number), meaning, refusals(query):
+            return self.mirrors.backend.search(mirror.alias, body)
 
     # How
 
@@ -330,7 +359,7 @@ class Searcher:
 
 
 @contextmanager
-def _refusals(query: SearchQuery) -> Iterator[None]:
+def refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
@@ -346,6 +375,16 @@ def _refusals(query: SearchQuery) -> Iterator[None]:
         raise BadQuery(
             query.expressions[0], "the search server can't run this regular expression"
         ) from error
+
+
+def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
+    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+    if not restrictions:
+        return
+    unknown = {"term": {INEXACT: EVERYTHING}}
+    visible = {"bool": {"should": [*restrictions, unknown], "minimum_should_match": 1}}
+    asked = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*asked, visible]}}
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -12,11 +12,15 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.aggregations.params import Asked, root_of
+from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings import Settings
 
 FLAG = "_search"
 HEADER = "X-Search-Engine"
 READS = frozenset({"GET", "HEAD"})
+#: methods of a collection that select objects by the query string
+SELECTING = READS | {"PUT", "PATCH", "DELETE"}
 #: parameters that only a search understands
 SEARCH_PARAMETERS = ("q", "_search_fields")
 NUMBERS = frozenset({"_limit", "_start", "_page"})
@@ -25,6 +29,12 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 TRANSPARENT = "transparent"
 SEARCH = "search"
 PRIMARY = "primary"
+#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
+COLLECTION = "nefertari_search.collection"
+#: attribute of a view class: its collection is that of several models at once
+SEVERAL = "searches_several"
+#: reason of an answer for which nobody was asked yet
+NOT_ASKED = "not-asked"
 
 
 class QueryText(str):
@@ -41,8 +51,11 @@ class QueryText(str):
 class Read:
     """The decision for one request, and what became of it.
 
+    :param model: of the collection, None for several collections at once.
     :param kind: TRANSPARENT, SEARCH or PRIMARY.
     :param reason: why the primary answers, when it does.
+    :param aggregation_keys: parameters that ask the view for aggregations.
+    :param aggregation: what it was asked for; set as the view runs.
     """
 
     request: Any
@@ -54,6 +67,8 @@ class Read:
     answered: bool = False
     seconds: float = 0.0
     server_milliseconds: int = 0
+    aggregation_keys: tuple[str, ...] = AGGREGATIONS
+    aggregation: Optional[Asked] = None
     _started: float = field(default=0.0, repr=False)
 
     def mirror_answered(self, took: int) -> None:
@@ -68,7 +83,7 @@ class Read:
 
     def failed(self, reason: str) -> None:
         """Nobody answers: the response will be an error."""
-        self.answered = False
+        self.answered = self.answered_by_mirror = False
         self.reason = reason
 
     def start(self) -> None:
@@ -102,6 +117,16 @@ def current_read() -> Optional[Read]:
     return None if request is None else request.__dict__.get("search_read")
 
 
+def collection_request(model: Any) -> Any:
+    """The request that this thread works on, if it selects from a collection of *model*, by
+    itself or with others."""
+    request = get_current_request()
+    if request is None:
+        return None
+    collection = request.__dict__.get(COLLECTION)
+    return request if collection is model or collection is SEVERAL else None
+
+
 class Router:
     """Routes the requests of one application.
 
@@ -112,25 +137,38 @@ class Router:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
+        self._several: set[str] = set()
+        self._aggregation_keys: dict[str, tuple[str, ...]] = {}
         for resource in resources:
             model = getattr(resource.view, "Model", None)
             route = resource.action_route_map.get("index")
             if route is not None and isinstance(model, type):
                 self._models[route] = model
+                keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
+                self._aggregation_keys[route] = tuple(keys)
+            elif route is not None and getattr(resource.view, SEVERAL, False):
+                self._several.add(route)
 
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
 
+        Writes are not routed; only what they select is looked at (:func:`collection_request`).
+
         :raises BadQuery: a flag with an unknown value, or a query string that is too long or
             not text.
         """
-        model = self._models.get(request.matched_route.name)
-        if model is None or request.method not in READS:
+        route = request.matched_route.name
+        model = self._models.get(route)
+        if request.method not in SELECTING or (model is None and route not in self._several):
+            return
+        request.__dict__[COLLECTION] = SEVERAL if model is None else model
+        if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
-        mirror = self.mirrors.get(model.__name__)
+        mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
         read = Read(request, model, mirror, PRIMARY)
+        read.aggregation_keys = self._aggregation_keys.get(route, AGGREGATIONS)
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
         if not query_string:
@@ -138,6 +176,7 @@ class Router:
             return
         try:
             params = self._checked(request, query_string)
+            note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
         except BadQuery:
@@ -190,14 +229,22 @@ class Router:
             problem = None
             if name in NUMBERS and len(params.getall(name)) > 1:
                 problem = "given more than once"
-            elif name.partition(".")[0] in AGGREGATIONS:
-                problem = "aggregations are not part of this release"
             if problem is not None:
                 read.failed("bad-request")
                 raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
-        if read.mirror is None:
+        root = root_of(names, read.aggregation_keys)
+        if read.model is None:
+            read.kind, read.reason = SEARCH, NOT_ASKED
+            if flag is False:
+                raise BadQuery(FLAG, "only a search answers requests for several collections")
+            if root is not None:
+                raise BadQuery(root, "several collections have no aggregations in common")
+        elif root is not None:
+            self._check_aggregation(read, flag, root)
+            read.kind = SEARCH
+        elif read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
             read.reason = "no-mirror"
@@ -215,6 +262,14 @@ class Router:
         for name in names:
             if name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name):
                 return True
-            if name.startswith("_agg") and name.partition(".")[0] in AGGREGATIONS:
-                return True
         return False
+
+    def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
+        if not self.settings.enable_aggregations:
+            raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
+        if read.mirror is None:
+            raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
+        if flag is False:
+            raise BadQuery(
+                FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}"
+            )

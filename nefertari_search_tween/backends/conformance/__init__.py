@@ -18,7 +18,16 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("corpus", "indices", "writes", "queries", "pages", "aggregations", "faults")
+        for module in (
+            "corpus",
+            "indices",
+            "writes",
+            "queries",
+            "pages",
+            "several",
+            "aggregations",
+            "faults",
+        )
     )
 )
 
@@ -29,12 +38,13 @@ from nefertari_search_tween.backends.conformance.faults import FaultCases  # noq
 from nefertari_search_tween.backends.conformance.indices import IndexCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.pages import PageCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.queries import QueryCases  # noqa: E402
+from nefertari_search_tween.backends.conformance.several import SeveralCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.writes import WriteCases  # noqa: E402
 
 __all__ = ["BackendConformance"]
 
 
 class BackendConformance(
-    IndexCases, WriteCases, QueryCases, PageCases, AggregationCases, FaultCases
+    IndexCases, WriteCases, QueryCases, PageCases, SeveralCases, AggregationCases, FaultCases
 ):
     """All cases, in the order in which a new backend will want to pass them."""

@@ -29,6 +29,7 @@ Operation = Callable[[Backend], Any]
 
 READS: dict[str, Operation] = {
     "search": lambda backend: backend.search("a", {}),
+    "multi_search": lambda backend: backend.multi_search([("a", {})]),
     "scan": lambda backend: list(backend.scan("a", {"sort": by_key()}, 10)),
     "multi_get": lambda backend: backend.multi_get("a", ["1"]),
     "indices": lambda backend: backend.indices("a*"),

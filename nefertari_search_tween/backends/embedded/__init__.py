@@ -225,6 +225,18 @@ class EmbeddedBackend:
             target = self.store.one(connection, index)
             return self._search(connection, target, body, Deadline(seconds)).run()
 
+    def multi_search(
+        self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
+    ) -> list[dict[str, Any]]:
+        seconds = self.timeout if timeout is None else timeout
+        deadline = Deadline(seconds)
+        # One snapshot for all.
+        with self.store.reading(seconds) as connection:
+            return [
+                self._search(connection, self.store.one(connection, index), body, deadline).run()
+                for index, body in searches
+            ]
+
     def _search(
         self,
         connection: sqlite3.Connection,

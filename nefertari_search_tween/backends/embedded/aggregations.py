@@ -74,14 +74,14 @@ class Aggregations:
         try:
             if kind in buckets.KINDS:
                 result = buckets.KINDS[kind](self, options, inner, scope)
+            elif kind != "top_hits" and kind not in _NUMBERS:
+                raise unsupported(f"aggregation '{kind}'")
             elif inner:
                 raise refused(f"Aggregator of type [{kind}] cannot accept sub-aggregations")
             elif kind == "top_hits":
                 result = {"hits": self.top_hits(scope, options)}
-            elif kind in _NUMBERS:
-                result = self._number(kind, dict(options), scope)
             else:
-                raise unsupported(f"aggregation '{kind}'")
+                result = self._number(kind, dict(options), scope)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise refused(f"[{kind}] aggregation malformed: {error!r}", "parsing_exception") from (
                 error

@@ -1,0 +1,152 @@
+"""Stands in for ``nefertari.polymorphic``: ``GET /users,stories``, on the mirrors.
+
+The same names and methods, so that applications may subclass them. What differs is who gets an
+answer: a name that is no collection is a 404 (it was passed over, or searched everything), the
+names are one segment of the path (an item whose id has a comma is an item), and whoever may not
+read one of the collections reads none, whether or not this resource itself asks for a permission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Optional
+
+from nefertari.acl import CollectionACL
+from nefertari.json_httpexceptions import JHTTPForbidden, JHTTPNotFound
+from nefertari.utils import dictset
+from nefertari.view import BaseView
+from pyramid.security import ALL_PERMISSIONS, DENY_ALL, Allow
+
+DEFAULT_LIMIT = 20
+ADMINS = "g:admin"
+PERMITTED = "_nefertari_search_permitted"
+
+
+def includeme(config: Any) -> None:
+    """Add the resource of several collections: one segment of a path, with a comma in it."""
+    config.get_root_resource().add(
+        "nef_polymorphic",
+        r"{collections:[^/]+,[^/]*}",
+        view=PolymorphicESView,
+        factory=PolymorphicACL,
+    )
+
+
+class PolymorphicHelperMixin:
+    """What the ACL and the view of several collections have in common."""
+
+    request: Any
+
+    def get_collections(self) -> set[str]:
+        """Names of the collections that the request names."""
+        return {name.strip() for name in self.request.matchdict["collections"].split(",")}
+
+    def get_resources(self, collections: Collection[str]) -> set[Any]:
+        """The resources of *collections*: the top-level ones that nefertari links objects to.
+
+        One below an object (``/users/1/stories``) shows the objects of that one only, and can't
+        be asked for without it.
+
+        :raises JHTTPNotFound: a name is that of no such collection.
+        """
+        known: dict[str, Any] = {
+            resource.collection_name: resource
+            for resource in self.request.registry._model_collections.values()
+            if resource.collection_name and resource.parent.is_root and not resource.prefix
+        }
+        unknown = sorted(name for name in collections if name not in known)
+        if unknown:
+            name = unknown[0][:60]
+            raise JHTTPNotFound(f"There is no collection '{name}' that can be read with others")
+        return {known[name] for name in collections}
+
+
+class PolymorphicACL(PolymorphicHelperMixin, CollectionACL):
+    """Lets read who may read each of the collections."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(request)
+        if "id" in request.matchdict:
+            # The path goes on behind the names: nefertari's resources have items, this has none.
+            raise JHTTPNotFound("There are no single objects of several collections")
+        self.set_collections_acl()
+
+    def _get_least_permissions_aces(self, resources: Iterable[Any]) -> Optional[Sequence[Any]]:
+        """Entries that let the caller view; None when the caller may not view all *resources*."""
+        if not all(may_view(self.request, resource) for resource in resources):
+            return None
+        return [(Allow, principal, "view") for principal in self.request.effective_principals]
+
+    def set_collections_acl(self) -> None:
+        """Set the ACL for the collections that the request names; nothing is inherited.
+
+        :raises JHTTPNotFound: one of them is none.
+        """
+        resources = self.get_resources(self.get_collections())
+        allowed = self._get_least_permissions_aces(resources)
+        self.__acl__ = ((Allow, ADMINS, ALL_PERMISSIONS), *(allowed or ()), DENY_ALL)
+
+
+class PolymorphicESView(PolymorphicHelperMixin, BaseView):
+    """The collection of all objects of several collections, searched."""
+
+    #: tells the tween what these requests are
+    searches_several = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # As nefertari has it: the names of the models are that of the view's model.
+        self.Model = dictset({"__name__": ",".join(self.determine_types())})
+
+    def _run_init_actions(self) -> None:
+        self.setup_default_wrappers()
+        self.set_public_limits()
+
+    def determine_types(self) -> list[str]:
+        """Names of the mirrored models of the collections that the request names.
+
+        :raises JHTTPNotFound: one of them is none, or no model of them has a mirror.
+        :raises JHTTPForbidden: the caller may not view all of them.
+        """
+        from nefertari_search_tween.compat.elasticsearch import ES
+
+        resources = self.get_resources(self.get_collections())
+        # Where no permission is asked for here, one may be for a collection: it decides.
+        if ADMINS not in self.request.effective_principals and not all(
+            may_view(self.request, resource) for resource in resources
+        ):
+            raise JHTTPForbidden("One of the collections may not be viewed")
+        mirrors = ES.search().mirrors
+        names = {ES.src2type(resource.view.Model.__name__) for resource in resources}
+        types = sorted(name for name in names if name in mirrors)
+        if not types:
+            raise JHTTPNotFound("None of the collections can be searched")
+        return types
+
+    def index(self, collections: str) -> Any:
+        """The objects of all collections that the query string asks for."""
+        self._query_params.process_int_param("_limit", DEFAULT_LIMIT)
+        return self.get_collection_es()
+
+
+def may_view(request: Any, resource: Any) -> bool:
+    """True when the caller of *request* may read the collection of *resource* by itself."""
+    permitted = _permitted(request.registry).get(resource.action_route_map["index"])
+    if permitted is None:
+        return True
+    factory = resource.view._factory
+    return bool(permitted(None if factory is None else factory(request), request))
+
+
+def _permitted(registry: Any) -> dict[str, Any]:
+    """What decides who may read a collection, by the name of its route; found once."""
+    found: Optional[dict[str, Any]] = getattr(registry, PERMITTED, None)
+    if found is None:
+        found = {}
+        for each in registry.introspector.get_category("views"):
+            view = each["introspectable"]
+            if view["attr"] == "index" and view["route_name"] is not None:
+                decide = getattr(view.get("derived_callable"), "__permitted__", None)
+                found[view["route_name"]] = decide
+        setattr(registry, PERMITTED, found)
+    return found

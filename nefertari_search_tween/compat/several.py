@@ -1,0 +1,51 @@
+"""``ES("User,Story")``: the drop-in for several models at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from nefertari.json_httpexceptions import JHTTPNotFound
+from pyramid.threadlocal import get_current_request
+
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.routing import READS, Read, current_read
+from nefertari_search_tween.search.several_reading import answer_several
+
+
+def asked(es: Any) -> Optional[list[Mirror]]:
+    """The mirrors that *es* stands for; None when it is one, and the request is not for more.
+
+    :raises JHTTPNotFound: a name is that of no mirrored model.
+    """
+    if "," not in es.doc_type and _read() is None:
+        return None
+    names = dict.fromkeys(name.strip() for name in es.doc_type.split(","))
+    return [es._mirror(name) for name in names]
+
+
+def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> Any:
+    """What ``ES.get_collection`` gives: documents of all *mirrors*, or their number.
+
+    :raises JHTTPNotFound: there are none, and ``_raise_on_empty`` is set.
+    """
+    raise_on_empty = False
+    if isinstance(params.get("_raise_on_empty"), bool):
+        raise_on_empty = params.pop("_raise_on_empty")
+    searcher, read = es.search().searcher, _read()
+    if read is not None:
+        result = answer_several(searcher, read, mirrors, params)
+    else:
+        request = get_current_request()
+        # Update-many and delete-many select here what they change.
+        current = request is not None and request.method not in READS
+        result = searcher.search_several(mirrors, params, request, current=current)[0]
+    if raise_on_empty and not isinstance(result, int) and not result:
+        raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
+    return result
+
+
+def _read() -> Optional[Read]:
+    """The read of the running request, if it is one of several collections."""
+    read = current_read()
+    return read if read is not None and read.model is None else None
