@@ -112,6 +112,45 @@ def test_a_subclass_that_changes_the_body_has_its_way(app):
     assert narrowed.do_count(narrowed.build_search_params({"_kind": "blue"})) == 2
 
 
+KINDS = {"kinds": {"terms": {"field": "kind"}}}
+
+
+def kinds(es, **params):
+    found = es.aggregate(_aggregations_params=KINDS, **params)
+    return {each["key"]: each["doc_count"] for each in found["kinds"]["buckets"]}
+
+
+def test_aggregations_are_of_what_a_subclass_finds(app):
+    """``build_search_params``"""
+    narrowed = Narrowed("Item")
+    assert kinds(narrowed) == {"red": 2, "green": 1, "blue": 2}
+    assert kinds(narrowed, _kind="red") == {"red": 2}
+    assert kinds(narrowed, _kind="blue", name="owl OR lion") == {"blue": 1}
+    # Not even one that looks at everything sees more.
+    everything = {"all": {"global": {}, "aggs": KINDS}}
+    found = narrowed.aggregate(_aggregations_params=everything, _kind="red")
+    assert [each["key"] for each in found["all"]["kinds"]["buckets"]] == ["red"]
+
+
+def test_several_models_at_once_are_narrowed_by_a_subclass(app):
+    """``build_search_params``"""
+    narrowed = Narrowed("Item,Keeper")
+    assert len(narrowed.get_collection()) == 7
+    assert sorted(ids(narrowed.get_collection(_kind="red"))) == [1, 3]
+    assert narrowed.get_collection(_kind="red", _count=True) == 2
+    assert ids(narrowed.get_collection(_kind="red", name="sea", _limit=5)) == [3]
+
+
+def test_aggregate(es):
+    """``aggregate``"""
+    assert kinds(es) == {"red": 2, "green": 1, "blue": 2}
+    assert kinds(es, name="lion") == {"red": 2}
+    assert kinds(es, q="king", _limit=1, _sort="-id") == {"red": 1, "green": 1}
+    assert kinds(es, body={"query": {"range": {"count": {"gte": 4}}}}) == {"blue": 2}
+    with pytest.raises(JHTTPBadRequest, match="Missing _aggregations_params"):
+        es.aggregate(name="lion")
+
+
 class Changed(drop_in.ES):
     """Changes one part after the other."""
 

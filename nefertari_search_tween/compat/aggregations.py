@@ -14,6 +14,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.search.aggregations.answering import (
     AggregationResult,
@@ -157,11 +158,11 @@ def of_collection(
         raise
     if asked is None:
         return None, params
-    filters = []
+    filters: list[dict[str, Any]] = []
     if overridden:
         with answering(read):
-            query = es.build_search_params(params)["body"].get("query")
-        filters, params = [query] if query else [], {}
+            filters = narrowing(es, params)
+        params = {}
     return answer_aggregation(_search().searcher, read, params, asked, filters), params
 
 

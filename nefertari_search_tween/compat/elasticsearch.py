@@ -52,6 +52,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+AGGREGATE_ARGUMENTS = ("_aggregations_params", "_raise_on_empty")
 IndexNotFoundException = IndexMissing
 # Applications name it in settings of their own clients.
 ESHttpConnection = elasticsearch.Elasticsearch
@@ -248,15 +249,14 @@ class ES:
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = searches.read_of(mirror)
-        overridden = type(self).build_search_params is not ES.build_search_params
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
-            if overridden:
+            if self.overrides():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            found, params = aggregations.of_collection(self, read, params, overridden)
+            found, params = aggregations.of_collection(self, read, params, self.overrides())
             if found is not None:
                 return found
         with answering(read) if read is not None else nullcontext():
@@ -282,7 +282,17 @@ class ES:
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
-        return aggregations.aggregated(self._mirror(), params)
+        mirror = self._mirror()
+        if not (self.overrides() or isinstance(params.get("body"), dict)):
+            return aggregations.aggregated(mirror, params)
+        asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
+        found = searches.narrowing(self, {**params, "_limit": 0})
+        return aggregations.aggregated(mirror, asked, found)
+
+    @classmethod
+    def overrides(cls) -> bool:
+        """True for a subclass that makes something of its own of a search's parameters."""
+        return cls.build_search_params is not ES.build_search_params
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Optional
 
+from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.routing import READS, Read, current_read
-from nefertari_search_tween.search.several_reading import answer_several
+from nefertari_search_tween.search.several_reading import answer_several, unfiltered
 
 
 def asked(es: Any) -> Optional[list[Mirror]]:
@@ -33,16 +36,32 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if isinstance(params.get("_raise_on_empty"), bool):
         raise_on_empty = params.pop("_raise_on_empty")
     searcher, read = es.search().searcher, _read()
+    filters = unfiltered
+    if es.overrides():
+        # What a subclass makes of the parameters is known by what it searches each model by.
+        by_model = {mirror.name: narrowing(_of_one(es, mirror), params) for mirror in mirrors}
+        params = {name: params[name] for name in RESERVED_PARAMS if name in params}
+
+        def filters(mirror: Mirror) -> Sequence[dict[str, Any]]:
+            return by_model[mirror.name]
+
     if read is not None:
-        result = answer_several(searcher, read, mirrors, params)
+        result = answer_several(searcher, read, mirrors, params, filters)
     else:
         request = get_current_request()
         # Update-many and delete-many select here what they change.
         current = request is not None and request.method not in READS
-        result = searcher.search_several(mirrors, params, request, current=current)[0]
+        result = searcher.search_several(mirrors, params, request, filters, current)[0]
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result
+
+
+def _of_one(es: Any, mirror: Mirror) -> Any:
+    """*es* for one of its models."""
+    found = copy(es)
+    found.doc_type = mirror.name
+    return found
 
 
 def _read() -> Optional[Read]:
