@@ -127,6 +127,7 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
             "/plain_stories?_search=false&_sort=id",
             "/plain_stories?_search=true&_sort=id",
             "/plain_stories?q=title:*&_sort=id",
+            "/raw_stories?_sort=id",
         ):
             answer = library.get(path, caller)
             assert ids(answer) == expected, (path, caller)
