@@ -8,13 +8,20 @@ that the questions would tell.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections import Counter
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from nefertari import RESERVED_PARAMS
 
+from nefertari_search_tween.search import exact, interception, routing
+from nefertari_search_tween.search.aggregations import kinds
+from nefertari_search_tween.search.aggregations import queries as inner
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
 from tests.members.running import Answer, Club, rules_of_models
 
 RULES = rules_of_models()
@@ -30,6 +37,8 @@ SHOWN = {
     "/found_stories": {"": "Story"},
     "/members/bob/stories": {"": "Story"},
 }
+#: requests for several collections: a name is hidden when none of the models shows it
+SEVERAL = {"/members,stories": ("/members", "/stories")}
 #: what hidden values are looked for by, by kind
 WORDS = {
     "text": ("secretone", "secret*"),
@@ -116,8 +125,17 @@ CARRIERS = (
     Carrier("_refresh_index=true&{f}={v}", ("_refresh_index",)),
     Carrier("__confirmation=1&{f}={v}", ("__confirmation",)),
     Carrier("_principals=x&{f}={v}", ("_principals",), tells=False),
-    Carrier("_aggs.a.terms.field={f}", ("_aggs",), tells=False),
-    Carrier("_aggregations.a.max.field={f}", ("_aggregations",), tells=False),
+    # aggregations; the types and their options are walked in `aggregations`
+    Carrier("_aggs.a.terms.field={f}", ("_aggs",), every=True),
+    Carrier("_aggregations.a.value_count.field={f}", ("_aggregations",)),
+    Carrier("_aggs.a.filter.exists.field={f}", ("_aggs",)),
+    Carrier("_aggs.a.filters.filters.x.query_string.query={f}:{v}", ("_aggs",)),
+    Carrier("_aggs.a.top_hits.sort={f}&_aggs.a.top_hits.size=1", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits._source={f}", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits.size=9", ("_aggs",), tells=False),
+    Carrier("{f}={v}&_aggs.a.value_count.field=_pk", ("{field}",)),
+    Carrier("q={v}&_aggs.a.value_count.field=_pk", ("q",)),
+    Carrier("_aggs.a.terms.script=doc['{f}']", ("_aggs",), tells=False),
 )
 
 
@@ -129,7 +147,14 @@ class Probe(NamedTuple):
 
 def hidden_names(collection: str, caller: str) -> list[str]:
     """Fields that *caller* may not name in a search of *collection*, nested ones by their path."""
-    names = []
+    parts = [_names(each, caller) for each in SEVERAL.get(collection, (collection,))]
+    shown = {name for visible, _ in parts for name in visible}
+    return [name for _, hidden in parts for name in hidden if name not in shown]
+
+
+def _names(collection: str, caller: str) -> tuple[list[str], list[str]]:
+    """Names of fields: those that *caller* may see, and the others."""
+    visible, names = [], []
     seen = {""}
     for prefix, model in SHOWN[collection].items():
         rules = RULES[model]
@@ -140,25 +165,81 @@ def hidden_names(collection: str, caller: str) -> list[str]:
         if prefix and shown and prefix[:-1].rpartition(".")[2] in RULES[owner].visible(caller):
             seen.add(prefix)
         for name in fields:
-            if prefix not in seen or name not in rules.visible(caller):
+            if prefix in seen and name in rules.visible(caller):
+                visible.append(prefix + name)
+            else:
                 names.append(prefix + name)
-    return names
+    return visible, names
 
 
 def probes() -> list[Probe]:
     found: dict[tuple[str, str], Probe] = {}
     for caller in CALLERS:
-        for collection in SHOWN:
+        for collection in (*SHOWN, *SEVERAL):
             names = hidden_names(collection, caller)
-            # One of each kind and path.
-            some = {(kind_of(name), name.rpartition(".")[0]): name for name in names}.values()
+            # One of each kind and path; of several collections, of each kind.
+            some = {
+                (kind_of(name), collection in SHOWN and name.rpartition(".")[0]): name
+                for name in names
+            }.values()
             for carrier in CARRIERS:
-                for name in names if carrier.every else some:
-                    for word in WORDS[kind_of(name)]:
+                for name in names if carrier.every and collection in SHOWN else some:
+                    words = WORDS[kind_of(name)]
+                    for word in words if carrier.every else words[:1]:
                         query = carrier.query.format(f=name, v=word)
                         path = f"{collection}?{quote(query, safe='=&')}"
                         found[caller, path] = Probe(carrier, caller, path)
-    return list(found.values())
+    return [*found.values(), *aggregations()]
+
+
+# What options need besides the field that is looked for; an option that is not here, and is
+# required, fails the suite.
+REQUIRED = {
+    "field": "field={f}",
+    "fields": "fields={f}",
+    "ranges": "ranges.0.from=3",
+    "interval": "interval=1",
+    "filters": "filters.x.exists.field={f}",
+    "sources": "sources.0.s.terms.field={f}",
+    "terms": "terms.0.field={f}&%s.terms.1.field=_pk",
+    "path": "path={f}",
+    "buckets_path": "buckets_path=b>c",
+    "value": "value.field={f}",
+    "weight": "weight.field={f}",
+    "metrics": "metrics.0.field={f}",
+    "sort": "sort.0.{f}=asc",
+    "mode": "mode=mean",
+    "values": "values=3",
+    "probability": "probability=0.9",
+}
+
+
+def aggregations() -> list[Probe]:
+    """Every type of aggregation with every option, each given the names of hidden fields in
+    all the ways in which an option may take one."""
+    queries = []
+    for name, kind in kinds.KINDS.items():
+        here = f"_aggs.a.{name}"
+        needed = [REQUIRED[each] for each in kind.required]
+        for option in (*kind.options, "script", "unknown", ""):
+            forms = [f"{option}={{f}}", f"{option}.0.{{f}}=asc", f"{option}.0.s.terms.field={{f}}"]
+            for form in forms if option else [""]:
+                given = [form] if form else []
+                given += [each for each in needed if not each.startswith(f"{option}=")]
+                queries.append("&".join(f"{here}.{each}" for each in given).replace("%s", here))
+    for name in inner._QUERIES:
+        for form in ("{f}=secretone", "field={f}", "query={f}:secretone", "{f}.gte=3"):
+            queries.append(f"_aggs.a.filter.{name}.{form}")
+        queries.append(f"_aggs.a.filter.bool.must_not.0.{name}.{{f}}=secretone")
+    fields = (("ann", "rank"), ("", "author.salary"))
+    return [
+        Probe(AGGREGATION, caller, f"/stories?{quote(query.format(f=name), safe='=&')}")
+        for query in dict.fromkeys(queries)
+        for caller, name in fields
+    ]
+
+
+AGGREGATION = Carrier("", ("_aggs",))
 
 
 # The collections
@@ -283,3 +364,31 @@ def test_no_probe_tells_anything_about_a_hidden_value(club, record_property):
         f"({', '.join(f'{number} of {name}' for name, number in sorted(by_caller.items()))})",
     )
     assert len(asked) >= 200
+
+
+def test_with_the_protection_off_the_probes_tell(club):
+    """The suite can fail: what it asks, it would hear."""
+    club.start(hidden_fields="allow")
+    try:
+        asked = [probe for probe in probes() if not probe.caller and probe.path.startswith("/stor")]
+        told = Counter(probe.carrier.query for probe, _, _ in differing(club, asked))
+    finally:
+        club.start()
+    for carrier in (*CARRIERS, AGGREGATION):
+        assert not carrier.tells or told[carrier.query], carrier
+
+
+def test_every_parameter_has_a_probe():
+    """A parameter that is new to nefertari, to this package or to the primary fails here."""
+    from nefertari_sqla import BaseMixin
+
+    known = {*RESERVED_PARAMS, *exact._KNOWN, *routing.NUMBERS, *routing.AGGREGATIONS}
+    known |= {routing.FLAG, *routing.SEARCH_PARAMETERS, interception.OVERRIDE, *ALWAYS_VISIBLE}
+    known |= {"{field}" + each for each in exact._MODIFIERS}
+    source = inspect.getsource(BaseMixin.get_collection)
+    known |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
+    known |= set(re.findall(r"""['"](\w+)['"] in params""", source))
+    known |= {"_raise_on_empty", "body"}
+    assert len(known) > 20
+    probed = {name for carrier in CARRIERS for name in carrier.parameters}
+    assert known - probed - {"_self"} == set()
