@@ -86,9 +86,7 @@ def on_elasticsearch(elasticsearch_url: str, server_prefix: str) -> dict[str, An
 
 
 @pytest.fixture(scope="module")
-def on_mongodb(
-    mongodb: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def on_mongodb(mongodb: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     directory = tmp_path_factory.mktemp("contract")
     return run(
         "nefertari_mongodb",
