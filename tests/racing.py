@@ -101,7 +101,7 @@ def die(app, number):
     from nefertari_search_tween.engine import uniques
     from nefertari_search_tween.engine.storage import Database
 
-    uniques.LEASE_SECONDS = 2.0
+    uniques.LEASE_SECONDS = 5.0
     Database.write = lambda *args: os._exit(9)
     return take(app, number)
 
