@@ -20,7 +20,7 @@ TOP = Path(__file__).resolve().parent.parent
 ENGINE = "nefertari_search_tween.engine"
 SECONDS = 300
 #: what docs/engine.rst calls them
-REFERENCE, OURS = "nefertari_sqla", "engine"
+OURS, MONGODB = "engine", "mongodb"
 
 
 def run(engine: str, **settings: str) -> dict[str, Any]:
@@ -85,6 +85,21 @@ def on_elasticsearch(elasticsearch_url: str, server_prefix: str) -> dict[str, An
     )
 
 
+@pytest.fixture(scope="module")
+def on_mongodb(mongodb: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    directory = tmp_path_factory.mktemp("contract")
+    return run(
+        "nefertari_mongodb",
+        **mongodb,
+        **{
+            "pyramid.includes": "nefertari_search_tween",
+            "nefertari_search.default": "primary",
+            "nefertari_search.backend": f"embedded:{directory}",
+            "elasticsearch.index_name": "contract",
+        },
+    )
+
+
 def listed() -> dict[str, set[str]]:
     """The table of docs/engine.rst: names of cases -> names of the engines that differ."""
     text = (TOP / "docs" / "engine.rst").read_text(encoding="utf-8")
@@ -129,7 +144,12 @@ def test_on_elasticsearch(
     assert on_elasticsearch == on_embedded
 
 
+def test_nefertari_mongodb(on_mongodb: dict[str, Any], reference: dict[str, Any]) -> None:
+    check(on_mongodb, reference, MONGODB)
+
+
 def test_table_of_results(
+    on_mongodb: dict[str, Any],
     reference: dict[str, Any],
     on_embedded: dict[str, Any],
     on_elasticsearch: dict[str, Any],
@@ -138,6 +158,7 @@ def test_table_of_results(
     """Printed at the end of the run."""
     rows = {
         "nefertari_sqla (SQLite)": reference,
+        "nefertari_mongodb (FerretDB)": on_mongodb,
         "engine, embedded": on_embedded,
         "engine, Elasticsearch": on_elasticsearch,
     }
