@@ -227,7 +227,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(SERVER_PREFIX + "enable_aggregations", flag, "false", "nefertari's aggregations."),
     Setting(
-        SERVER_PREFIX + "enable_polymorphic_query", flag, "false", "nefertari's /users,stories."
+        SERVER_PREFIX + "enable_polymorphic_query",
+        flag,
+        "false",
+        "nefertari's /users,stories (several.rst).",
     ),
     Setting(
         SERVER_PREFIX + "index.settings_file",

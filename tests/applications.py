@@ -61,7 +61,10 @@ def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp
     """The museum application (tests/museum) on *database_url*."""
     from tests.museum import main
 
-    polymorphic = {"elasticsearch.enable_polymorphic_query": "true"}
+    polymorphic = {
+        "elasticsearch.enable_polymorphic_query": "true",
+        "elasticsearch.enable_aggregations": "true",
+    }
     return _made(main, database_url, url, prefix, {**polymorphic, **settings})
 
 

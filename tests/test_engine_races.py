@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import _indices, _own_prefix
+from tests.servers.base import wait_until
 
 TOP = Path(__file__).resolve().parent.parent
 PROCESSES, THREADS = 4, 5
@@ -162,8 +163,7 @@ def test_a_value_reserved_by_a_process_that_died(settings: dict[str, str]) -> No
     process.communicate()
     assert sources(settings, "card") == {}
     assert alone("take", settings) == 409
-    time.sleep(2.0)
-    assert alone("take", settings) == 201
+    wait_until(lambda: alone("take", settings) == 201, 60)
 
 
 def test_a_value_reserved_by_a_process_that_stood_still(settings: dict[str, str]) -> None:

@@ -787,3 +787,229 @@ def test_what_several_models_in_python_refuse(app: TestApp) -> None:
         ES("Painting,Vase").get_collection(code="nobody", _raise_on_empty=True)
     with pytest.raises(BadQuery):
         ES("Painting,Vase").get_collection(nope=1)
+
+
+# Aggregations
+
+
+def aggregated(app: TestApp, path: str, query: str, **environ: str) -> Any:
+    response = app.get(encoded(f"{path}?{query}"), extra_environ={**USER, **environ})
+    assert response.headers["X-Search-Engine"] == "mirror"
+    return response.json
+
+
+def counted(database: sqlite3.Connection, sql: str) -> dict[Any, int]:
+    return dict(database.execute(sql).fetchall())
+
+
+def buckets(found: Any) -> dict[Any, int]:
+    return {bucket["key"]: bucket["doc_count"] for bucket in found["buckets"]}
+
+
+def test_buckets_over_several_collections(app: TestApp, database: sqlite3.Connection) -> None:
+    found = aggregated(
+        app,
+        f"/{ALL}",
+        "_aggs.types.terms.field=_type&_aggs.styles.terms.field=style&_aggs.worths.terms.field=worth"
+        "&_aggs.worths.terms.size=100&_aggs.names.terms.field=name&_aggs.names.terms.size=300",
+    )
+    assert buckets(found["types"]) == counted(
+        database, "SELECT type, count(*) FROM objects GROUP BY 1"
+    )
+    for name, column in (("styles", "style"), ("worths", "worth"), ("names", "name")):
+        assert buckets(found[name]) == counted(
+            database,
+            f"SELECT {column}, count(*) FROM objects WHERE {column} IS NOT NULL GROUP BY 1",
+        )
+
+
+def test_numbers_of_two_kinds_are_one(app: TestApp, database: sqlite3.Connection) -> None:
+    found = aggregated(
+        app,
+        "/paintings,vases",
+        "height=[-5 TO 100]&_aggs.h.stats.field=height&_aggs.each.terms.field=height"
+        "&_aggs.step.histogram.field=height&_aggs.step.histogram.interval=10",
+    )
+    condition = "height BETWEEN -5 AND 100"
+    count, low, high, mean = database.execute(
+        f"SELECT count(*), min(height), max(height), avg(height) FROM objects WHERE {condition}"
+    ).fetchone()
+    assert (found["h"]["count"], found["h"]["min"], found["h"]["max"]) == (count, low, high)
+    assert found["h"]["avg"] == pytest.approx(mean)
+    assert buckets(found["each"]) == counted(
+        database, f"SELECT height, count(*) FROM objects WHERE {condition} GROUP BY 1"
+    )
+    steps = {key: count for key, count in buckets(found["step"]).items() if count}
+    assert steps == counted(
+        database,
+        "SELECT 10 * (CAST((height + 10) / 10 AS INTEGER) - 1), count(*) FROM objects "
+        f"WHERE {condition} GROUP BY 1",
+    )
+
+
+def test_filters_and_words_choose_what_is_aggregated(
+    app: TestApp, database: sqlite3.Connection
+) -> None:
+    for query, condition in (
+        ("worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
+        ("q=title:saturn OR name:krater", "has(title, 'saturn') OR has(name, 'krater')"),
+        ("painter.name=night", "has(by, 'night')"),
+        ("insurer=NOT krater", "insurer IS NOT 'krater'"),
+        ("year=1415", "year = 1415 OR year = '1415'"),
+    ):
+        found = aggregated(app, f"/{ALL}", f"{query}&_aggs.types.terms.field=_type")
+        assert buckets(found["types"]) == counted(
+            database, f"SELECT type, count(*) FROM objects WHERE {condition} GROUP BY 1"
+        )
+
+
+def test_inside_a_bucket_those_count_that_have_the_field(
+    app: TestApp, database: sqlite3.Connection
+) -> None:
+    """The buckets count all the same; their order may go by what is inside."""
+    found = aggregated(
+        app,
+        f"/{ALL}",
+        "_aggs.types.terms.field=_type&_aggs.types.terms.order.tall=desc"
+        "&_aggs.types.aggs.tall.max.field=height&_aggs.types.aggs.none.missing.field=height"
+        "&_aggs.none.missing.field=height",
+    )
+    rows_ = database.execute(
+        "SELECT type, count(*), max(height), sum(height IS NULL) FROM objects GROUP BY type "
+        "ORDER BY max(height) DESC"
+    ).fetchall()
+    none = {"Painter": 0}
+    assert [
+        (each["key"], each["doc_count"], each["tall"]["value"], each["none"]["doc_count"])
+        for each in found["types"]["buckets"]
+    ] == [(key, count, tall, none.get(key, gaps)) for key, count, tall, gaps in rows_]
+    assert found["none"]["doc_count"] == sum(row[3] for row in rows_ if row[0] != "Painter")
+
+
+def test_nested_documents_of_some(app: TestApp, database: sqlite3.Connection) -> None:
+    found = aggregated(
+        app,
+        f"/{ALL}",
+        "_aggs.by.terms.field=painter.name&_aggs.by.terms.size=100"
+        "&_aggs.by.aggs.worth.sum.field=painter.worth",
+    )
+    assert buckets(found["by"]) == counted(
+        database, "SELECT by, count(*) FROM objects WHERE by IS NOT NULL GROUP BY 1"
+    )
+
+
+def test_the_best_of_each_are_shown_as_their_own_rules_say(
+    closed: TestApp, database: sqlite3.Connection
+) -> None:
+    query = (
+        "_aggs.types.terms.field=_type&_aggs.types.aggs.best.top_hits.size=2"
+        "&_aggs.types.aggs.best.top_hits.sort=-height"
+    )
+    for who in (USER, ADMIN):
+        found = aggregated(closed, "/paintings,vases", query, **who)
+        shown = {
+            bucket["key"]: bucket["best"]["hits"]["hits"] for bucket in found["types"]["buckets"]
+        }
+        for model, hits in shown.items():
+            assert [hit["_type"] for hit in hits] == [model, model]
+            heights = [hit["_source"]["height"] for hit in hits]
+            (most,) = database.execute(
+                "SELECT max(height) FROM objects WHERE type = ?", (model,)
+            ).fetchone()
+            assert heights[0] == most
+        painting, vase = shown["Painting"][0]["_source"], shown["Vase"][0]["_source"]
+        assert ("insurer" in painting) == (who is ADMIN)
+        assert ("worth" in painting) == (who is ADMIN)
+        assert "worth" in vase
+
+
+AGGREGATION_PROBES = [
+    "_aggs.a.terms.field=worth",
+    "_aggs.a.avg.field=worth",
+    "_aggs.a.missing.field=worth",
+    "_aggs.a.terms.field=worth&_aggs.a.terms.missing=77",
+    "_aggs.a.value_count.field=worth",
+    "_aggs.a.cardinality.field=insurer",
+    "_aggs.a.terms.field=insurer",
+    "_aggs.a.terms.field=_type&_aggs.a.aggs.b.max.field=worth",
+    "_aggs.a.terms.field=_type&_aggs.a.terms.order.b=asc&_aggs.a.aggs.b.max.field=worth",
+    "_aggs.a.filter.term.worth=3",
+    "_aggs.a.filter.exists.field=worth",
+    "_aggs.a.filter.query_string.query=worth:3",
+    "_aggs.a.filter.query_string.query=krater",
+    "_aggs.a.filters.filters.x.range.worth.gte=3",
+    "_aggs.a.significant_terms.field=worth",
+    "_type=Vase&name=krater&_aggs.a.significant_terms.field=worth"
+    "&_aggs.a.significant_terms.min_doc_count=1&_aggs.a.significant_terms.size=50",
+    "_aggs.a.significant_terms.field=title&_aggs.a.significant_terms.min_doc_count=1",
+    "_aggs.a.top_hits.sort=-worth",
+    "_aggs.a.top_hits.size=3",
+    "_aggs.a.percentiles.field=worth",
+    "_aggs.a.histogram.field=worth&_aggs.a.histogram.interval=2",
+    "_aggs.a.terms.field=painter_id",
+    "_aggs.a.sum.field=painter.worth",
+    "_aggs.a.composite.sources.0.x.terms.field=worth",
+    "q=krater&_aggs.a.terms.field=_type",
+    "worth=3&_aggs.a.terms.field=_type",
+]
+
+
+@pytest.mark.parametrize("who", [VISITOR, USER], ids=["visitor", "user"])
+def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed: TestApp) -> None:
+    from pyramid_sqlalchemy import Session
+
+    from tests.museum.models import Painting
+
+    def told(who: dict[str, str]) -> dict[str, str]:
+        return {
+            probe: closed.get(
+                encoded(f"/paintings,vases?{probe}"), extra_environ=who, expect_errors=True
+            ).text.split('"timestamp"')[0]
+            for probe in AGGREGATION_PROBES
+        }
+
+    _index_anew(closed)
+    before, admins = told(who), told(ADMIN)
+    with transaction.manager:
+        for painting in Session.query(Painting):
+            painting.worth = None if painting.worth == 3 else (painting.worth or 0) + painting.id
+            painting.insurer = f"{painting.insurer} krater {painting.id}"
+    _index_anew(closed)
+    after, changed = told(who), told(ADMIN)
+    assert [probe for probe in before if before[probe] != after[probe]] == []
+    assert len([probe for probe in admins if admins[probe] != changed[probe]]) >= 12
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("_aggs.a.terms.field=nope", 400, "there is no field 'nope'"),
+        ("_aggs.a.terms.field=year", 400, "'year' is a number in Painter and text in Vase"),
+        ("_aggs.a.terms.field=notes", 400, "the values of 'notes' can't be aggregated"),
+        ("_aggs.a.avg.field=name", 400, "_aggs.a.avg.field"),
+        ("_aggs.a.nope.field=name", 400, "there is no aggregation of type 'nope'"),
+        ("_search=false&_aggs.a.terms.field=name", 400, "only a search answers"),
+        ("nope=1&_aggs.a.terms.field=name", 400, "has a field 'nope'"),
+    ],
+)
+def test_aggregations_that_can_not_be_answered(
+    query: str, status: int, message: str, app: TestApp
+) -> None:
+    response = app.get(encoded(f"/{ALL}?{query}"), status=status)
+    assert message in response.json["message"]
+    assert response.headers["X-Search-Engine"] == "none; reason=bad-request"
+
+
+def test_aggregations_of_several_models_in_python(
+    app: TestApp, database: sqlite3.Connection
+) -> None:
+    from nefertari.elasticsearch import ES
+
+    search_of(app).install()
+    found = ES("Painting,Vase").aggregate(
+        _aggregations_params={"worth": {"sum": {"field": "worth"}}}, shown=True
+    )
+    (expected,) = database.execute("SELECT sum(worth) FROM objects WHERE shown").fetchone()
+    assert found["worth"]["value"] == expected
+    with pytest.raises(BadQuery):
+        ES("Painting,Vase").aggregate(shown=True)

@@ -195,7 +195,11 @@ class Backend(Protocol):
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
-        """Run one search; gives the response as Elasticsearch shapes it."""
+        """Run one search; gives the response as Elasticsearch shapes it.
+
+        :param index: or several, joined by commas: for their aggregations alone (size 0). A
+            condition on ``_index`` tells them apart, by their names or aliases.
+        """
 
     def multi_search(
         self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None

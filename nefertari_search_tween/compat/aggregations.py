@@ -27,6 +27,7 @@ from nefertari_search_tween.search.routing import (
     PRIMARY,
     READS,
     SEARCH,
+    SEVERAL,
     QueryText,
     Read,
     current_read,
@@ -56,7 +57,7 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         read = current_read()
         index = functools.partial(func, *args, **kwargs)
-        if read is None or read.model is not self.view.Model or not _plain(self):
+        if read is None or not _its(read, self.view) or not _plain(self):
             return _replaced(self, index)
         try:
             return _aggregated(self, read, index)
@@ -65,6 +66,11 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return wrapper
+
+
+def _its(read: Read, view: Any) -> bool:
+    """True when *read* is that of the collection of *view*, of several models maybe."""
+    return read.model is view.Model or (read.model is None and getattr(view, SEVERAL, False))
 
 
 def _plain(aggregator: Any) -> bool:

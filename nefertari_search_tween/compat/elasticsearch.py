@@ -297,6 +297,9 @@ class ES:
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return several.aggregate(self, mirrors, params)
         return aggregated(self._mirror(), params)
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:

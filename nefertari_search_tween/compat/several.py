@@ -8,8 +8,16 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.aggregations import PARAMETER
+from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.aggregations.answering import asked_of
+from nefertari_search_tween.search.aggregations.params import Asked, flattened
 from nefertari_search_tween.search.routing import READS, Read, current_read
+from nefertari_search_tween.search.several_aggregating import (
+    aggregate_several,
+    answer_several_aggregation,
+)
 from nefertari_search_tween.search.several_reading import answer_several
 
 
@@ -34,6 +42,9 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
         raise_on_empty = params.pop("_raise_on_empty")
     searcher, read = es.search().searcher, _read()
     if read is not None:
+        asked, params = asked_of(read, params)
+        if asked is not None:
+            return answer_several_aggregation(searcher, read, mirrors, params, asked)
         result = answer_several(searcher, read, mirrors, params)
     else:
         request = get_current_request()
@@ -43,6 +54,34 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result
+
+
+def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dict[str, Any]:
+    """What ``ES.aggregate`` gives: results by name, over the documents of all *mirrors*.
+
+    :raises BadQuery: there is nothing to aggregate, or it can't be understood.
+    :raises JHTTPForbidden: fields that the caller may not see.
+    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
+    """
+    params = dict(params)
+    raise_on_empty = params.pop("_raise_on_empty", False) is True
+    tree = params.pop("_aggregations_params", None)
+    if not tree:
+        raise BadQuery("_aggregations_params", "Missing _aggregations_params")
+    asked, params = Asked(PARAMETER, tree), flattened(params)
+    searcher, read = es.search().searcher, _read()
+    try:
+        if read is not None:
+            return dict(answer_several_aggregation(searcher, read, mirrors, params, asked))
+        request = get_current_request()
+        current = request is not None and request.method not in READS
+        return dict(
+            aggregate_several(searcher, mirrors, params, asked, request, current=current)[0]
+        )
+    except SearchUnavailable as error:
+        if raise_on_empty and error.reason == "not-built":
+            raise JHTTPNotFound("Aggregation failed: Index does not exist") from error
+        raise
 
 
 def _read() -> Optional[Read]:

@@ -239,11 +239,12 @@ class Router:
             read.kind, read.reason = SEARCH, NOT_ASKED
             if flag is False:
                 raise BadQuery(FLAG, "only a search answers requests for several collections")
-            return
         root = root_of(names, read.aggregation_keys)
         if root is not None:
             self._check_aggregation(read, flag, root)
             read.kind = SEARCH
+            return
+        if read.model is None:
             return
         if read.mirror is None:
             if flag:
@@ -268,7 +269,7 @@ class Router:
     def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:
             raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
-        if read.mirror is None:
+        if read.mirror is None and read.model is not None:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
             raise BadQuery(

@@ -59,8 +59,7 @@ class SeveralSearcher(Searcher):
         """
         wanted = sorted(mirrors, key=lambda mirror: mirror.name)
         query = several_query(wanted, params, filters, Caller.of(request), self.settings)
-        self._make_current(wanted, current)
-        with self._all_available(wanted), word_refusals(query.any):
+        with self.ready(wanted, current), word_refusals(query.any):
             if query.any.count_only:
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts])
                 return _total(answers), _took(answers)
@@ -74,16 +73,16 @@ class SeveralSearcher(Searcher):
         }
         return result, took
 
-    def _make_current(self, mirrors: Sequence[Mirror], current: bool) -> None:
-        """Return when all *mirrors* can be searched, and show what was written before."""
+    @contextmanager
+    def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[None]:
+        """Inside, all *mirrors* can be searched and show what was written before.
+
+        :raises SearchUnavailable: one of them can't answer now.
+        """
         for mirror in mirrors:
             number = self._catch_up(mirror) if current or self._own_writes else None
             with self._available(mirror, number):
                 pass
-
-    @contextmanager
-    def _all_available(self, mirrors: Sequence[Mirror]) -> Iterator[None]:
-        """The backend's failures become ours, whichever of *mirrors* they are about."""
         try:
             with self._available(mirrors[0], None):
                 yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nefertari.acl import CollectionACL
 from nefertari.view import BaseView
+from nefertari.view_helpers import ESAggregator
 from pyramid.security import Allow, Authenticated
 
 from tests.zoo.models import Custom, Item, Keeper, Label, Marked, Node, Plain, Tag, Visit
@@ -113,6 +114,80 @@ class TouchView(PlainView):
         return items
 
 
+class FacetsView(PlainView):
+    """Aggregations under a name of its own."""
+
+    Model = Item
+    _aggregations_keys = ("facets",)
+
+
+class RatherView(PlainView):
+    """The same, said by each view for itself."""
+
+    Model = Item
+
+    def __init__(self, *args, **kwargs):
+        self._aggregations_keys = ("rather",)
+        super().__init__(*args, **kwargs)
+
+
+class SiftedView(PlainView):
+    """Leaves out some of what it found, in Python."""
+
+    Model = Item
+
+    def index(self, **kwargs):
+        items = self.Model.get_collection(**self._query_params)
+        return [item for item in items if item != "x"]
+
+
+class BarrenView(PlainView):
+    """Knows that there is nothing, and does not look."""
+
+    Model = Item
+
+    def index(self, **kwargs):
+        return []
+
+
+class BareView(PlainView):
+    """Has no aggregations, whatever the settings say."""
+
+    Model = Item
+
+    def _setup_aggregation(self, aggregator=None):
+        pass
+
+
+class Renaming(ESAggregator):
+    """An aggregator of the application's own."""
+
+    def aggregate(self):
+        return {"renamed": super().aggregate()}
+
+
+class Broken(ESAggregator):
+    """An aggregator with a mistake."""
+
+    def aggregate(self):
+        self.pop_aggregations_params()
+        raise KeyError("mistake")
+
+
+class RenamedView(PlainView):
+    Model = Item
+
+    def _setup_aggregation(self, aggregator=None):
+        super()._setup_aggregation(Renaming)
+
+
+class BrokenView(PlainView):
+    Model = Item
+
+    def _setup_aggregation(self, aggregator=None):
+        super()._setup_aggregation(Broken)
+
+
 class SecretACL(CollectionACL):
     """For users only."""
 
@@ -136,6 +211,13 @@ def includeme(config):
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
         ("touch", "touches", TouchView),
+        ("facet", "facets", FacetsView),
+        ("rather", "rathers", RatherView),
+        ("sifted", "sifteds", SiftedView),
+        ("barren", "barrens", BarrenView),
+        ("bare", "bares", BareView),
+        ("renamed", "renameds", RenamedView),
+        ("broken", "brokens", BrokenView),
     ):
         root.add(member, collection, view=view, id_name="id")
     root.add(

@@ -12,9 +12,11 @@ from nefertari_search_tween.backends.conformance.corpus import (
     FILMS,
     KEYWORD,
     LONG,
+    MAPPING,
     TEXT,
     Index,
     by_key,
+    document,
 )
 from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
 
@@ -23,6 +25,72 @@ PEOPLE: dict[str, Any] = {
     "properties": {"id": LONG, "name": TEXT, "year": TEXT, "_pk": KEYWORD, "_type": KEYWORD},
 }
 NAMES = {"1": "Akira Kurosawa", "2": "Agn\u00e8s Varda", "3": None}
+
+PLAYS_MAPPING: dict[str, Any] = {
+    "dynamic": False,
+    "properties": {
+        "id": LONG,
+        "title": TEXT,
+        "genres": TEXT,
+        "country": KEYWORD,
+        "rating": LONG,
+        "year": TEXT,
+        "acts": LONG,
+        "directors": {"type": "nested", "properties": {"name": TEXT}},
+        "_pk": KEYWORD,
+        "_type": KEYWORD,
+    },
+}
+PLAYS: dict[str, dict[str, Any]] = {
+    "21": {
+        "title": "A Dark Knight",
+        "genres": ["drama", "family"],
+        "country": "France",
+        "rating": 9,
+        "year": "about 1600",
+        "acts": 5,
+        "directors": [{"name": "Jim Henson"}, {"name": "Ariane Mnouchkine"}],
+    },
+    "22": {"title": "Knights", "genres": ["comedy"], "country": "Greece", "rating": 7, "acts": 1},
+    "23": {"title": "Night", "acts": 3, "directors": []},
+}
+#: what both kinds have in common, asked in every way
+AGGREGATIONS: dict[str, dict[str, Any]] = {
+    "terms": {"terms": {"field": "country", "size": 20}},
+    "few terms": {"terms": {"field": "country", "size": 1}},
+    "lists": {"terms": {"field": "genres.keyword", "size": 20}},
+    "types": {
+        "terms": {"field": "_type"},
+        "aggs": {"best": {"max": {"field": "rating"}}, "acts": {"sum": {"field": "acts"}}},
+    },
+    "average": {"avg": {"field": "rating"}},
+    "stats": {"extended_stats": {"field": "rating"}},
+    "percentiles": {"percentiles": {"field": "rating", "percents": [50]}},
+    "different": {"cardinality": {"field": "directors.name.keyword"}},
+    "histogram": {"histogram": {"field": "rating", "interval": 2}},
+    "ranges": {"range": {"field": "rating", "ranges": [{"to": 7.0}, {"from": 7.0}]}},
+    "missing": {"missing": {"field": "rating"}},
+    "one that few have": {"avg": {"field": "acts"}},
+    "text": {"filter": {"match": {"title": "knight"}}},
+    "several": {
+        "filters": {"filters": {"a": {"term": {"country": "France"}}, "b": {"match_all": {}}}}
+    },
+    "nested": {
+        "nested": {"path": "directors"},
+        "aggs": {
+            "names": {
+                "terms": {"field": "directors.name.keyword", "size": 20},
+                "aggs": {
+                    "back": {
+                        "reverse_nested": {},
+                        "aggs": {"rating": {"min": {"field": "rating"}}},
+                    }
+                },
+            }
+        },
+    },
+    "all": {"global": {}, "aggs": {"n": {"value_count": {"field": "_pk"}}}},
+}
 
 #: sort key, what a film has under it, and as what it is given
 VALUES: list[tuple[str, str, Any]] = [
@@ -47,6 +115,101 @@ class SeveralCases(Cases):
             }
         )
         return people
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def plays(cls, backend: Backend, prefix: str) -> Index:
+        plays = cls.create(backend, prefix, PLAYS_MAPPING)
+        plays.write({key: {**document(key, play), "_type": "Play"} for key, play in PLAYS.items()})
+        return plays
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def both(cls, backend: Backend, prefix: str) -> Index:
+        """Films and plays in one index."""
+        properties = {**PLAYS_MAPPING["properties"], **MAPPING["properties"]}
+        both = cls.create(backend, prefix, {**MAPPING, "properties": properties})
+        both.write({key: document(key, film) for key, film in FILMS.items()})
+        both.write(
+            {
+                key: {name: each for name, each in document(key, play).items() if name != "year"}
+                | {"_type": "Play"}
+                for key, play in PLAYS.items()
+            }
+        )
+        return both
+
+    # Aggregations of several indices
+
+    @pytest.mark.parametrize("name", AGGREGATIONS)
+    def test_several_indices_are_aggregated_as_one(
+        self, films: Index, plays: Index, both: Index, name: str
+    ) -> None:
+        aggs = {"found": AGGREGATIONS[name]}
+        queries: list[dict[str, Any]] = [{"match_all": {}}, {"range": {"rating": {"gte": 7}}}]
+        for query in queries:
+            body = {"size": 0, "query": query, "aggs": aggs, "track_total_hits": True}
+            together = films.backend.search(f"{films.alias},{plays.alias}", body)
+            alone = both.search(**body)
+            assert together["aggregations"] == alone["aggregations"]
+            assert together["hits"]["total"] == alone["hits"]["total"]
+            assert alone["hits"]["total"]["value"] > 3
+
+    def test_conditions_tell_indices_apart(self, films: Index, plays: Index) -> None:
+        """By alias or name, on documents and on nested ones; what a query asks of one index, the
+        other need not have."""
+
+        def only(name: str, *more: Any) -> dict[str, Any]:
+            return {"bool": {"filter": [{"terms": {"_index": [name]}}, *more]}}
+
+        awards = {"term": {"directors.awards.year": 1999}}
+        nested = {"nested": {"path": "directors.awards", "query": awards, "ignore_unmapped": True}}
+        body = {
+            "size": 0,
+            "query": {
+                "bool": {
+                    "should": [only(films.alias, nested), only(plays.name)],
+                    "minimum_should_match": 1,
+                }
+            },
+            "aggs": {
+                "films": {"filter": only(films.name), "aggs": {"n": {"avg": {"field": "rating"}}}},
+                "plays": {"filter": only(plays.alias), "aggs": {"n": {"sum": {"field": "acts"}}}},
+                "none": {"filter": {"term": {"_index": "nothing"}}},
+                "people": {
+                    "nested": {"path": "directors"},
+                    "aggs": {"of plays": {"filter": only(plays.alias)}},
+                },
+            },
+        }
+        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        assert (found["films"]["doc_count"], found["films"]["n"]["value"]) == (1, 7.1)
+        assert (found["plays"]["doc_count"], found["plays"]["n"]["value"]) == (3, 9.0)
+        assert found["none"]["doc_count"] == 0
+        assert found["people"]["doc_count"] == 4
+        assert found["people"]["of plays"]["doc_count"] == 2
+
+    def test_hits_of_several_indices_say_which_they_are_of(
+        self, films: Index, plays: Index
+    ) -> None:
+        # Whole numbers here, others there.
+        best = {"order": "desc", "missing": "_last", "numeric_type": "double"}
+        sort = [{"rating": best}, {"id": {"order": "asc"}}]
+        body = {"size": 0, "aggs": {"best": {"top_hits": {"size": 2, "sort": sort}}}}
+        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        hits = found["best"]["hits"]["hits"]
+        assert [(hit["_index"], hit["_id"]) for hit in hits] == [
+            (films.name, "2"),
+            (plays.name, "21"),
+        ]
+        assert [hit["_source"]["title"] for hit in hits] == ["The Dark Knight", "A Dark Knight"]
+
+    def test_one_of_several_indices_that_is_missing(self, films: Index, prefix: str) -> None:
+        with pytest.raises(IndexMissing) as raised:
+            films.backend.search(f"{films.alias},{prefix}-nothing", {"size": 0})
+        assert f"{prefix}-nothing" in str(raised.value)
+
+    # Several searches
 
     def test_each_search_is_answered_in_its_place(self, films: Index, people: Index) -> None:
         by_id = [{"id": {"order": "asc"}}]

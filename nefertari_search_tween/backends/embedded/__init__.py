@@ -29,6 +29,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import (
@@ -44,6 +45,7 @@ from nefertari_search_tween.backends.embedded.documents import NewField, Reader,
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.fields import Field, Index, Malformed, merged
 from nefertari_search_tween.backends.embedded.searching import Search
+from nefertari_search_tween.backends.embedded.several import aggregated
 from nefertari_search_tween.backends.embedded.store import Deadline, Store
 from nefertari_search_tween.backends.embedded.writing import Writer, stamp
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
@@ -245,8 +247,11 @@ class EmbeddedBackend:
     ) -> dict[str, Any]:
         seconds = self.timeout if timeout is None else timeout
         with self.store.reading(seconds) as connection:
-            target = self.store.one(connection, index)
-            return self._search(connection, target, body, Deadline(seconds)).run()
+            targets = self.store.find(connection, index)
+            if len(targets) == 1:
+                return self._search(connection, targets[0], body, Deadline(seconds)).run()
+            words = [partial(self._vocabulary, connection, target) for target in targets]
+            return aggregated(connection, targets, body, words, Deadline(seconds))
 
     def multi_search(
         self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None

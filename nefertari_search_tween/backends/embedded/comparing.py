@@ -115,7 +115,24 @@ class Comparing:
     def _special(self, name: str, values: list[Any], level: Level) -> Node:
         if name == "_id" and level.parent is None:
             return self._ids(values, level)
+        if name == "_index":
+            return self._of_indices(set(values), level)
         return Nothing(level)
+
+    def _of_indices(self, names: set[Any], level: Level) -> Node:
+        """The documents in one of the indices *names*, aliases among them."""
+        members = self.index.members
+        chosen = []
+        for place, index in enumerate(members):
+            rows = self.connection.execute(
+                "SELECT alias FROM aliases WHERE number = ?", (index.number,)
+            )
+            if not names.isdisjoint({index.name, *(alias for (alias,) in rows)}):
+                chosen.append(place)
+        if len(chosen) == len(members):
+            return Everything(level)
+        places = ", ".join(map(str, chosen))
+        return Condition(level, lambda alias: Sql(f"{alias}.doc % {len(members)} IN ({places})"))
 
     def _parse_ids(self, body: Any, level: Level) -> Node:
         values = body.pop("values", [])

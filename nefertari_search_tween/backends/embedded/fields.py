@@ -153,6 +153,15 @@ class Index:
         self._read(mapping.get("properties", {}), self.root)
 
     @property
+    def members(self) -> list[Index]:
+        """The indices that it is made of."""
+        return [self]
+
+    def name_of(self, doc: int) -> str:
+        """Name of the index that a document is in."""
+        return self.name
+
+    @property
     def window(self) -> int:
         return int(self.settings.get("index.max_result_window", 10_000))
 

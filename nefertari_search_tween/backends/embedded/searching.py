@@ -173,7 +173,7 @@ class Search:
         for doc, score, *values in rows:
             identity, version, source = documents[doc]
             hit: dict[str, Any] = {
-                "_index": self.index.name,
+                "_index": self.index.name_of(doc),
                 "_id": identity,
                 "_score": None if score is None else single(score),
             }

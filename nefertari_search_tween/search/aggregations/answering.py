@@ -36,7 +36,7 @@ HTTP_BAD_REQUEST = 400
 STUBS: leaves.Query = {"term": {INEXACT: EVERYTHING}}
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
 # What an aggregation is not concerned with; nefertari ignores it, too.
-_OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
+OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
 
 
 class AggregationResult(dict):
@@ -108,6 +108,7 @@ def prepared(
     caller: Caller,
     settings: Settings,
     exact_filters: list[leaves.Query],
+    only: Any = None,
 ) -> Aggregating:
     """Read and check *asked*.
 
@@ -115,6 +116,7 @@ def prepared(
     :param visible: the fields that documents may show to *caller*.
     :param exact_filters: what holds for every object that the caller may see here, whatever the
         request says.
+    :param only: see :class:`Inquiry`.
     :raises BadQuery: it can't be understood; the message names the parameter.
     :raises JHTTPForbidden: it names fields that the caller may not see.
     """
@@ -128,6 +130,8 @@ def prepared(
         base_query(exact_filters, STUBS),
         Words(settings),
     )
+    if only is not None:
+        inquiry.only = only
     return Aggregating(asked, inquiry)
 
 
@@ -156,7 +160,7 @@ def aggregate(
     names = everything if settings.hidden_fields == "allow" else visible
     filters = list(exact_filters)
     ready = prepared(asked, names, visible, caller, settings, filters)
-    wanted = {name: value for name, value in params.items() if name not in _OF_PAGES}
+    wanted = {name: value for name, value in params.items() if name not in OF_PAGES}
     query = search_query(mirror.document_cls, wanted, filters, caller, settings)
     body = {
         "query": query.body["query"],

@@ -180,6 +180,9 @@ class Builder:
         at = self._level_of(spec.kind, kind, place, around)
         kind_name, options, inside = self._special(spec.kind, place, options, at)
         wrappers = self._climb(around.path, at)
+        only = self.inquiry.only(place.targets)
+        if only is not None:
+            wrappers.insert(0, {"filter": only})
         if spec.kind == "global":
             if around.depth:
                 raise place.bad("it stands outside of all others")
@@ -263,6 +266,8 @@ class Builder:
             return name, options, self._back(place, options, at)
         elif name in ("significant_terms", "significant_text"):
             asked = [options["background_filter"]] if "background_filter" in options else []
+            only = self.inquiry.only(place.targets)
+            asked += [] if only is None else [only]
             # What is usual is counted among the objects that the caller may see; OpenSearch
             # would count nested documents among them, which have no key of this name.
             every = [{"exists": {"field": "_pk"}}, self.inquiry.base]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.leaves import SEARCHABLE, Query
@@ -35,6 +36,8 @@ class Inquiry:
         refused in the same way, whether there is such a field or not.
     :param hides: documents are shown to the caller in part.
     :param base: what holds for every object that the caller may see here.
+    :param only: gives the objects that an aggregation on some fields may look at, when not all
+        objects have these fields; None for all.
     """
 
     names: Names
@@ -44,6 +47,7 @@ class Inquiry:
     hides: bool
     base: Query
     words: Words
+    only: Callable[[Sequence[Target]], Optional[Query]] = field(default=lambda targets: None)
     #: fields that the caller may not name
     refused: list[str] = field(default_factory=list)
     #: aggregations so far

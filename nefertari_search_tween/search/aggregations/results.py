@@ -53,6 +53,9 @@ def _hit(hit: dict[str, Any], prefix: str, visible: Names, restricted: bool) -> 
     source = hit.get("_source")
     if source is None:
         return {"_id": hit["_id"], **shown}
+    if restricted:
+        # Of several models, each by its own rules.
+        visible = getattr(visible, "of_index", lambda index: visible)(hit["_index"])
     seen = _source(source, prefix, visible if restricted else None)
     return {
         "_id": source.get("_pk", hit["_id"]),
