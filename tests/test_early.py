@@ -67,6 +67,11 @@ rows = metadata.bind.execute(OUTBOX.select()).fetchall()
 answers["waiting"] = [[row.model, row.pk] for row in rows]
 print(json.dumps(answers))
 """
+TWEENS = """
+    nefertari.tweens.cache_control
+    pyramid_tm.tm_tween_factory
+    pyramid.tweens.excview_tween_factory
+    nefertari_search_tween.tween_factory"""
 SEED = """
 Session.add(models.Keeper(code="k1", name="Ann"))
 Session.add(models.Item(id=1, name="lion", keeper_code="k1"))
@@ -117,6 +122,14 @@ def test_the_first_objects_are_there_at_the_first_request(start, create):
     assert answers["keepers"][0] == answers["items"][0] == answers["visits"][0] == "mirror"
     assert answers["visits"][1][0]["item"]["keeper"]["name"] == "Ann"
     assert answers["keepers"][1][0]["items"] == [1]
+    assert answers["searched items"] == [1]
+    assert answers["waiting"] == []
+
+
+def test_the_tween_alone_is_enough(start):
+    answers = start(SEED, **{"pyramid.includes": "", "pyramid.tweens": TWEENS})
+
+    assert answers["keepers"][0] == answers["visits"][0] == "mirror"
     assert answers["searched items"] == [1]
     assert answers["waiting"] == []
 
