@@ -80,6 +80,10 @@ class SearchRefused(SearchError, HTTPInternalServerError):
     """The backend refused a query that this package wrote: a defect of ours."""
 
 
+#: A value that no field of the primary's can equal (see ``search.exact.Semantics``).
+NOTHING = object()
+
+
 class Unanswerable(SearchError):
     """A transparent read that the mirror can't answer exactly: the primary will.
 

@@ -22,7 +22,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField
-from nefertari_search_tween.exceptions import Unanswerable
+from nefertari_search_tween.exceptions import NOTHING, Unanswerable
 from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
@@ -38,7 +38,8 @@ class Semantics(Protocol):
     default_sort: list[str]
 
     def filter_value(self, name: str, value: Any) -> Any:
-        """The value that the database compares the column *name* with, in its exact form.
+        """The value that the database compares the column *name* with, in its exact form;
+        ``exceptions.NOTHING`` when no value of the column can equal it.
 
         :raises Unanswerable: the database would refuse it, or read it in a way of its own.
         """
@@ -145,7 +146,10 @@ class _Builder:
         if field.kind != "text":
             # A text too long for the index equals no text that is short enough to ask for.
             self.filtered.add(name)
-        if compared == 0 and field.kind == "float":
+        if compared is NOTHING:
+            # Every document has a type.
+            self.filters.append({"bool": {"must_not": [{"exists": {"field": "_type"}}]}})
+        elif compared == 0 and field.kind == "float":
             # Lucene tells -0.0 from 0.0, databases do not.
             self.filters.append({"range": {key: {"gte": -0.0, "lte": 0.0}}})
         else:
