@@ -33,9 +33,11 @@ class Semantics(Protocol):
     """How the primary's database compares the values of one model.
 
     :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
+    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
     """
 
     default_sort: list[str]
+    first_sort_counts: bool
 
     def filter_value(self, name: str, value: Any) -> Any:
         """The value that the database compares the column *name* with, in its exact form;
@@ -160,6 +162,8 @@ class _Builder:
         name = each[1:] if descending else each
         field = self._field(name)
         if not self.semantics.sortable(name) or field.kind in ("opaque", "list"):
+            raise Unanswerable("sort")
+        if name in self.sorted and not self.semantics.first_sort_counts:
             raise Unanswerable("sort")
         missing = "_first" if self.semantics.nulls_first(descending) else "_last"
         order = "desc" if descending else "asc"

@@ -23,6 +23,9 @@ _PLAIN = (str, int, float, bool, type(None))
 class MongoSemantics:
     """See :class:`~nefertari_search_tween.search.exact.Semantics`."""
 
+    #: The driver makes one of both: the direction of the last at the place of the first.
+    first_sort_counts = False
+
     def __init__(self, model: Any, document_cls: type[BaseDocument]) -> None:
         self.model = model
         self.document_cls = document_cls
