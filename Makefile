@@ -34,6 +34,8 @@ demo-check: env
 # Elasticsearch with everything; then what every backend answers alike on the other two, and what
 # every database does alike on PostgreSQL (one process can have models on one kind only).
 ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py
+# A process has one engine: these are skipped in the others' runs.
+MONGODB := $(wildcard tests/test_mongo_*.py)
 # Three at a time on two cores: they wait for servers and for each other more than they compute.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: env
@@ -43,6 +45,9 @@ test: env
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
 		tests/test_equality.py tests/test_interleaving.py tests/test_overlapping.py \
 		-k 'test_triggers or test_fields or zoo or test_interleaving or test_overlapping'
+	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb $(PYTEST) $(MONGODB)
+	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) \
+		tests/test_mongo_equality.py
 	$(MAKE) smoke
 
 lint: env

@@ -91,6 +91,10 @@ class SearchRefused(SearchError, JHTTPInternalServerError):
         HTTPInternalServerError.__init__(self, message)
 
 
+#: A value that no field of the primary's can equal (see ``search.exact.Semantics``).
+NOTHING = object()
+
+
 class Unanswerable(SearchError):
     """A transparent read that the mirror can't answer exactly: the primary will.
 

@@ -21,7 +21,7 @@ from tests.test_equality import LIMITS, Catalogue, texts
 
 pytestmark = mongo.only_on_mongodb
 
-EXAMPLES = 45
+EXAMPLES = 40
 STEPS = 20
 WRITES = ["create", "update", "move", "rename", "delete", "bulk", "bulk-delete", "many", "raw"]
 
@@ -176,10 +176,12 @@ def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> 
         ("/narrows", models.Item),
     ):
         fields = {}
-        relations = ("keeper", "label", "tags", "items", "item", "children")
+        # What is never answered by the mirror is asked now and then only.
+        relations = {"keeper", "label", "tags", "items", "item", "children"}
+        rare = {*relations, "keeper_code", "blob", "thing", "options"}
         for name in model._fields:
             values = [getattr(each, name) for each in model.objects]
-            fields[name] = [] if name in relations else texts(values)
+            fields[name] = [] if name in rare else texts(values)
         paths[path] = (model.pk_field(), fields)
     comparison = MongoComparison(app, opaque="thing")
     comparison.default_sorts["/nodes"] = "-name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
@@ -100,13 +101,12 @@ def first_line(error: Exception) -> str:
 
 def _faults() -> tuple[type[Exception], ...]:
     """What is told in one line, a database that is down included."""
-    ours = (SearchError, OSError, LookupError)
-    try:
-        from sqlalchemy.exc import DBAPIError
-    except ImportError:
-        # The primary is another one.
-        return ours
-    return (*ours, DBAPIError)
+    found: list[type[Exception]] = [SearchError, OSError, LookupError]
+    # Only of the primary that there is; the other one's driver need not be installed.
+    for module, name in (("sqlalchemy.exc", "DBAPIError"), ("pymongo.errors", "PyMongoError")):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
 
 
 def chosen(search: Any, models: str) -> list[Mirror]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Callable
 
 import click
@@ -36,7 +38,7 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Create what is missing, replace what is outdated, drop what no mirror needs any more."""
     from nefertari_search_tween.primary.sqla import triggers as database
 
-    with application(ini, variables) as search:
+    with _on_sql(ini, variables) as search:
         found = database.install(search.outbox.engine(), search.relations)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.INSTALLED)
@@ -48,7 +50,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Drop all triggers of this package, and nothing else."""
     from nefertari_search_tween.primary.sqla import triggers as database
 
-    with application(ini, variables) as search:
+    with _on_sql(ini, variables) as search:
         found = database.remove(search.outbox.engine(), search.relations)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.MISSING)
@@ -60,10 +62,24 @@ def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Tell of each table whether its triggers are what the mirrors need."""
     from nefertari_search_tween.primary.sqla import triggers as database
 
-    with application(ini, variables) as search:
+    with _on_sql(ini, variables) as search:
         found = database.status(search.outbox.engine(), search.relations)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.INSTALLED)
+
+
+@contextmanager
+def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[Any]:
+    """The search of an application.
+
+    :raises click.UsageError: its primary is no SQL database.
+    """
+    with application(ini, variables) as search:
+        if not hasattr(search.outbox, "triggers"):
+            raise click.UsageError(
+                "the primary is nefertari_mongodb: MongoDB has no triggers (docs/mongodb.rst)"
+            )
+        yield search
 
 
 def _unclaimed(search: Any) -> dict[str, int]:

@@ -22,7 +22,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField
-from nefertari_search_tween.exceptions import Unanswerable
+from nefertari_search_tween.exceptions import NOTHING, Unanswerable
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_key
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
@@ -33,12 +33,15 @@ class Semantics(Protocol):
     """How the primary's database compares the values of one model.
 
     :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
+    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
     """
 
     default_sort: list[str]
+    first_sort_counts: bool
 
     def filter_value(self, name: str, value: Any) -> Any:
-        """The value that the database compares the column *name* with, in its exact form.
+        """The value that the database compares the column *name* with, in its exact form;
+        ``exceptions.NOTHING`` when no value of the column can equal it.
 
         :raises Unanswerable: the database would refuse it, or read it in a way of its own.
         """
@@ -152,7 +155,10 @@ class _Builder:
         if field.kind != "text":
             # A text too long for the index equals no text that is short enough to ask for.
             self.filtered.add(name)
-        if compared == 0 and field.kind == "float":
+        if compared is NOTHING:
+            # Every document has a type.
+            self.filters.append({"bool": {"must_not": [{"exists": {"field": "_type"}}]}})
+        elif compared == 0 and field.kind == "float":
             # Lucene tells -0.0 from 0.0, databases do not.
             self.filters.append({"range": {key: {"gte": -0.0, "lte": 0.0}}})
         else:
@@ -169,6 +175,8 @@ class _Builder:
         name = each[1:] if descending else each
         field = self._field(name)
         if not self.semantics.sortable(name) or field.kind in ("opaque", "list"):
+            raise Unanswerable("sort")
+        if name in self.sorted and not self.semantics.first_sort_counts:
             raise Unanswerable("sort")
         missing = "_first" if self.semantics.nulls_first(descending) else "_last"
         order = "desc" if descending else "asc"

@@ -124,6 +124,11 @@ def main(argv=None):
 def load():
     """Fill the database of the running application, all or nothing."""
     # Models exist once the application runs.
+    from films.models import ON_SQL
+
+    if not ON_SQL:
+        load_mongodb()
+        return
     import transaction
     from pyramid_sqlalchemy import Session
     from zope.sqlalchemy import mark_changed
@@ -143,6 +148,64 @@ def load():
         mark_changed(session)  # plain inserts do not tell the transaction
     print(
         f"{database}: {len(catalogue.films):,} films, {len(catalogue.people):,} people, "
+        f"{len(catalogue.genres)} genres, {len(catalogue.countries)} countries "
+        f"loaded in {time.monotonic() - started:.1f} s"
+    )
+
+
+def load_mongodb():
+    """Fill the MongoDB database of the running application."""
+    from bson import ObjectId
+
+    from films.models import Country, Film, Genre, Person
+
+    count = Film.objects.count()
+    if count:
+        print(f"{count:,} films are there already, nothing to load")
+        return
+    started = time.monotonic()
+    catalogue = read_catalogue(data_file())
+
+    def key(number):
+        """The number as an ObjectId, so every load gives the same ids."""
+        return ObjectId(f"{number:024x}")
+
+    related = {}
+    for field, rows in (
+        ("genres", [(row["film_id"], row["genre_id"]) for row in catalogue.film_genres]),
+        ("countries", [(row["film_id"], row["country_id"]) for row in catalogue.film_countries]),
+    ):
+        for film, other in rows:
+            related.setdefault((field, film), []).append(key(other))
+    directed = {}
+    films = []
+    for row in catalogue.films:
+        row = dict(row)
+        number, director = row.pop("id"), row.pop("director_id")
+        film = Film(**{name: value for name, value in row.items() if value is not None}).to_mongo()
+        film["_id"] = key(number)
+        for field in ("genres", "countries"):
+            film[field] = sorted(related.get((field, number), []))
+        if director is not None:
+            film["director"] = key(director)
+            directed.setdefault(director, []).append(film["_id"])
+        films.append(film)
+    for model, documents in (
+        (Genre, [{"_id": key(row["id"]), "name": row["name"]} for row in catalogue.genres]),
+        (Country, [{"_id": key(row["id"]), "name": row["name"]} for row in catalogue.countries]),
+        (
+            Person,
+            [
+                {"_id": key(row["id"]), "name": row["name"], "films": directed.get(row["id"], [])}
+                for row in catalogue.people
+            ],
+        ),
+        (Film, films),
+    ):
+        # As they are, without the model: what was loaded is mirrored by a rebuild.
+        model._get_collection().insert_many(documents)
+    print(
+        f"{Film._get_db().name}: {len(catalogue.films):,} films, {len(catalogue.people):,} people, "
         f"{len(catalogue.genres)} genres, {len(catalogue.countries)} countries "
         f"loaded in {time.monotonic() - started:.1f} s"
     )

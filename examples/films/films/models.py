@@ -3,40 +3,17 @@
 To be imported after ``nefertari.engine`` was included, as every nefertari model.
 """
 
-import sqlite3
 from datetime import datetime
 
 from nefertari import engine as eng
-from nefertari.engine import ESBaseDocument
-from pyramid_sqlalchemy import BaseObject, metadata
-from sqlalchemy import Column, ForeignKey, Integer, Table, event
+from nefertari.engine import BaseDocument, ESBaseDocument
+
+#: The database is one of tables; else it is MongoDB.
+ON_SQL = BaseDocument.__module__.startswith("nefertari_sqla")
+if ON_SQL:
+    from films import sql
 
 RATINGS = ["G", "GP", "M", "M/PG", "PG", "PG-13", "R", "NC-17", "X"]
-
-
-def association(name, column, target):
-    """A many-to-many table between films and `target`."""
-    return Table(
-        name,
-        BaseObject.metadata,
-        Column(
-            "film_id",
-            Integer,
-            ForeignKey("films.id", ondelete="CASCADE"),
-            primary_key=True,
-        ),
-        Column(
-            column,
-            Integer,
-            ForeignKey(target, ondelete="CASCADE"),
-            primary_key=True,
-            index=True,
-        ),
-    )
-
-
-association("film_genres", "genre_id", "genres.id")
-association("film_countries", "country_id", "countries.id")
 
 
 class Genre(ESBaseDocument):
@@ -51,14 +28,6 @@ class Country(ESBaseDocument):
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField(required=True, unique=True, max_length=100)
-
-
-class Person(ESBaseDocument):
-    __tablename__ = "people"
-
-    id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField(required=True, index=True, max_length=200)
-    films = eng.Relationship(document="Film", order_by="Film.id", backref_name="director")
 
 
 class Film(ESBaseDocument):
@@ -101,6 +70,15 @@ class Film(ESBaseDocument):
     )
 
 
+class Person(ESBaseDocument):
+    # After Film: nefertari_mongodb adds `director` to it here.
+    __tablename__ = "people"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField(required=True, index=True, max_length=200)
+    films = eng.Relationship(document="Film", order_by="Film.id", backref_name="director")
+
+
 def parse_datetime(new_value, **_):
     """Field processor: what the API prints for a date or a time -> datetime."""
     if not isinstance(new_value, str):
@@ -119,15 +97,10 @@ def parse_date(new_value, **_):
     return value.date() if isinstance(value, datetime) else value
 
 
-def enforce_foreign_keys(connection, _record):
-    """SQLite heeds ON DELETE only in connections that ask for it."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA foreign_keys = ON")
-
-
 def includeme(config):
     # SQLite takes dates, not the strings of a JSON body.
     config.include("nefertari")
     config.add_field_processors([parse_date], model=Film, field="released")
     config.add_field_processors([parse_datetime], model=Film, field="updated")
-    event.listen(metadata.bind, "connect", enforce_foreign_keys)
+    if ON_SQL:
+        sql.includeme(config)

@@ -2,7 +2,10 @@
 
 from nefertari.view import BaseView
 
-from films.models import Country, Film, Genre, Person
+from films.models import ON_SQL, Country, Film, Genre, Person
+
+# What a film's director is found by: a column, or the reference itself.
+DIRECTOR = "director_id" if ON_SQL else "director"
 
 
 class CatalogueView(BaseView):
@@ -65,11 +68,11 @@ class PersonFilmsView(FilmsView):
     """The films that one person directed."""
 
     def get_item(self, kwargs):
-        return self.Model.get_item(id=kwargs["film_id"], director_id=kwargs["person_id"])
+        return self.Model.get_item(id=kwargs["film_id"], **{DIRECTOR: kwargs["person_id"]})
 
     def index(self, person_id):
         person = Person.get_item(id=person_id)
-        self._query_params["director_id"] = person.id
+        self._query_params[DIRECTOR] = person.id
         return super().index()
 
     def create(self, person_id):
@@ -78,11 +81,11 @@ class PersonFilmsView(FilmsView):
         return super().create()
 
     def update_many(self, person_id):
-        self._query_params["director_id"] = person_id
+        self._query_params[DIRECTOR] = person_id
         return super().update_many()
 
     def delete_many(self, person_id):
-        self._query_params["director_id"] = person_id
+        self._query_params[DIRECTOR] = person_id
         return super().delete_many()
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Callable, Optional
+
+from pymongo.errors import CursorNotFound
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, Relationship
@@ -20,7 +23,7 @@ from nefertari_search_tween.primary.mongo.access import collection_of, keys_filt
 
 Record = dict[str, Any]
 
-KEYS_PER_QUERY = 500
+KEYS_PER_QUERY = 5000
 # "2001-02-03": texts of other lengths sort in another order than their days.
 _DAY_LENGTH = 10
 
@@ -71,13 +74,21 @@ class MongoReader:
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         while True:
-            narrow = {} if after is None else {"_id": {"$gt": after}}
-            cursor = collection_of(self.model).find(narrow).sort("_id", 1).limit(chunk)
-            rows = list(cursor)
-            if not rows:
+            try:
+                for rows in self._chunks(chunk, after):
+                    yield list(self._bodies(rows).items())
+                    after = rows[-1]["_id"]
                 return
-            yield list(self._bodies(rows).items())
-            after = rows[-1]["_id"]
+            except CursorNotFound:
+                # The server has thrown it away, or is another one by now.
+                continue
+
+    def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
+        """All objects behind the key *after* by one cursor: one sort, whatever their number."""
+        narrow = {} if after is None else {"_id": {"$gt": after}}
+        with collection_of(self.model).find(narrow).sort("_id", 1).batch_size(chunk) as cursor:
+            while rows := list(islice(cursor, chunk)):
+                yield rows
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
         wanted = list(pks)

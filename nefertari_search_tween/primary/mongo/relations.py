@@ -15,7 +15,7 @@ from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.access import collection_of
 
-KEYS_PER_QUERY = 500
+KEYS_PER_QUERY = 5000
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import INT64_MAX, BaseField, keyword_fits
-from nefertari_search_tween.exceptions import Unanswerable
+from nefertari_search_tween.exceptions import NOTHING, Unanswerable
 
 _COMPARED = ("text", "integer", "float", "boolean", "date", "time")
 _MILLISECOND = 1000
@@ -22,6 +22,9 @@ _PLAIN = (str, int, float, bool, type(None))
 
 class MongoSemantics:
     """See :class:`~nefertari_search_tween.search.exact.Semantics`."""
+
+    #: The driver makes one of both: the direction of the last at the place of the first.
+    first_sort_counts = False
 
     def __init__(self, model: Any, document_cls: type[BaseDocument]) -> None:
         self.model = model
@@ -38,7 +41,7 @@ class MongoSemantics:
 
     def filter_value(self, name: str, value: Any) -> Any:
         exact = self.document_cls.fields()[name]
-        if exact.kind not in _COMPARED:
+        if exact.kind not in _COMPARED and exact.kind != "list":
             raise Unanswerable("parameters")
         try:
             asked = self.model._fields[name].prepare_query_value(None, value)
@@ -72,10 +75,20 @@ class MongoSemantics:
         return float(asked)
 
     def _boolean(self, field: BaseField, asked: Any) -> Any:
+        if isinstance(asked, str):
+            # It stays a text, which equals neither.
+            return NOTHING
         return asked if isinstance(asked, bool) else None
 
+    def _list(self, field: BaseField, asked: Any) -> Any:
+        """A list of texts holds the text that is asked for."""
+        item = field.item_field()  # type: ignore[attr-defined]
+        return self._text(item, asked) if item.kind == "text" and asked != "_all" else None
+
     def _IntervalField(self, field: BaseField, asked: Any) -> Any:
-        # Stored as whole seconds; a text stays a text, which equals none of them.
+        if isinstance(asked, str):
+            # Stored as whole seconds; a text stays a text, which equals none of them.
+            return NOTHING
         if type(asked) is not int or abs(asked) > 10**12:
             return None
         return field.to_exact(datetime.timedelta(seconds=asked))
@@ -109,9 +122,11 @@ class MongoSemantics:
         """
         names = self.document_cls.fields()
         pk = self.document_cls.pk_field()
-        if pk in exclude or (only and exclude) or not {*only, *exclude} <= names.keys():
+        if pk in exclude or not {*only, *exclude} <= names.keys():
             raise Unanswerable("parameters")
         loaded = [name for name in names if name not in exclude and (not only or name in only)]
+        if not loaded:
+            raise Unanswerable("parameters")
         if pk not in loaded:
             loaded.append(pk)
         for name in names:

@@ -39,6 +39,7 @@ class SqlaSemantics:
 
     #: Mappers could have an order of their own; nefertari's models have none.
     default_sort: list[str] = []
+    first_sort_counts = True
 
     def __init__(
         self, model: Any, document_cls: type[BaseDocument], bind: Callable[[], Any]
