@@ -23,6 +23,7 @@ from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirrors
+from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.interception import intercepted
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.search.several_reading import SeveralSearcher
@@ -46,6 +47,8 @@ class Search:
         from nefertari_sqla.utils import FieldsQuerySet
         from sqlalchemy.orm import Query
 
+        from nefertari_search_tween.compat import guards
+        from nefertari_search_tween.compat.writing import refresh_asked_now
         from nefertari_search_tween.primary.sqla import schema, tables, triggers
         from nefertari_search_tween.primary.sqla.hooks import SessionHooks
         from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
@@ -55,6 +58,7 @@ class Search:
         from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
         from nefertari_search_tween.primary.sqla.spreading import Spreader
 
+        guards.install()
         self.registry = registry
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
@@ -114,7 +118,11 @@ class Search:
             {model.__name__: model for model in chosen}, lambda: engine_of_outbox
         )
         self.indexer = Indexer(
-            self.mirrors, self.outbox, self.settings.chunk_size, self.settings.timeout
+            self.mirrors,
+            self.outbox,
+            self.settings.chunk_size,
+            self.settings.timeout,
+            refresh_asked_now(self.settings),
         )
         feed = ChangeFeed(
             registry,
@@ -177,22 +185,24 @@ class Search:
         from nefertari.utils import dictset
         from nefertari_sqla import BaseMixin
 
-        from nefertari_search_tween.compat import aggregations
-        from nefertari_search_tween.compat.elasticsearch import ES
+        from nefertari_search_tween.compat import aggregations, wrappers
+        from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+        from nefertari_search_tween.primary.sqla.access import visible_only
         from nefertari_search_tween.primary.sqla.hooks import remove_engine_hooks
 
+        wrappers.install()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
         remove_engine_hooks(self.models.values())
         self.hooks.install()
         BaseMixin.get_collection = classmethod(
-            intercepted(BaseMixin.get_collection.__func__, self.searcher)
+            intercepted(BaseMixin.get_collection.__func__, self.searcher, visible_only)
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
-        # The raw client, for applications that use it; an embedded backend has none.
-        ES.api = getattr(self.backend, "client", None)
+        # The raw client, for applications that use it.
+        ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
         aggregations.install()
 
@@ -205,6 +215,20 @@ class Search:
         if schema == "validate" and not validates.get():
             schema = "none"
         self.mirrors.prepare(schema)
+
+    def index_keys(self, keys: set[Key]) -> None:
+        """These documents are to be indexed: with the running transaction, if it has changed
+        something (nobody sees that before its end, and it may hold the database's only lock),
+        else now."""
+        from pyramid_sqlalchemy import Session
+
+        if not keys:
+            return
+        if self._dirty():
+            self.outbox.record(Session(), keys)
+        else:
+            self.outbox.add(keys)
+            self.indexer.index_waiting()
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""

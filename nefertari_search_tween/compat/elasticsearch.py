@@ -1,41 +1,58 @@
 """Stands in for ``nefertari.elasticsearch``: the same names, on the mirrors of this package.
 
-Indexing calls of applications become keys in the outbox; reads become search reads. What of the
-old module is not here yet says so by an error that names it.
+Indexing calls of applications become keys in the outbox; reads become search reads. What differs
+from the old module is in docs/migrating.rst, row by row.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Callable, Optional
 
 import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
-from nefertari.utils import dict2obj, dictset, process_limit, split_strip
-from pyramid.threadlocal import get_current_request
+from nefertari.utils import dict2obj, dictset, process_limit
 
-from nefertari_search_tween.compat import several
-from nefertari_search_tween.compat.aggregations import aggregated
+from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
+from nefertari_search_tween.compat.lucene import (
+    apply_sort,
+    build_qs,
+    build_terms,
+    process_fields_param,
+)
 from nefertari_search_tween.exceptions import (
-    BackendDenied,
+    BackendError,
     BackendTimeout,
     BackendUnavailable,
+    BadQuery,
     IndexMissing,
-    SearchTimeout,
     SearchUnavailable,
 )
-from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
-from nefertari_search_tween.search.reading import answer_search
+from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
-from nefertari_search_tween.search.results import stripped
-from nefertari_search_tween.search.routing import PRIMARY, READS, current_read
+from nefertari_search_tween.search.routing import FLAG, PRIMARY
+
+__all__ = [
+    "ES",
+    "ESHttpConnection",
+    "IndexNotFoundException",
+    "_ESDocs",
+    "_bulk_body",
+    "apply_sort",
+    "build_qs",
+    "build_terms",
+    "includeme",
+    "process_fields_param",
+]
 
 log = logging.getLogger(__name__)
 
+AGGREGATE_ARGUMENTS = ("_aggregations_params", "_raise_on_empty")
 IndexNotFoundException = IndexMissing
 # Applications name it in settings of their own clients.
 ESHttpConnection = elasticsearch.Elasticsearch
@@ -48,65 +65,22 @@ def includeme(config: Any) -> None:
         config.include("nefertari.polymorphic")
 
 
-def process_fields_param(fields: Any) -> Any:
-    """``_fields`` -> what to include of a document, ``_type`` always."""
-    if not fields:
-        return fields
-    if isinstance(fields, str):
-        fields = split_strip(fields)
-    if "_type" not in fields:
-        fields.append("_type")
-    return {"_source_include": fields, "_source": True}
-
-
-def apply_sort(_sort: str) -> str:
-    """``-year,title`` -> ``year:desc,title:asc``."""
-    clauses = []
-    for each in (_sort or "").split(","):
-        name = each.strip()
-        if name:
-            order = "desc" if name.startswith("-") else "asc"
-            clauses.append(f"{name[1:] if name[0] in '+-' else name}:{order}")
-    return ",".join(clauses)
-
-
-def build_terms(name: str, values: Any, operator: str = "OR") -> str:
-    """``name:a OR name:b``."""
-    return f" {operator} ".join(f"{name}:{value}" for value in values)
-
-
-def build_qs(params: Any, _raw_terms: str = "", operator: str = "AND") -> str:
-    """Parameters -> one Lucene query string, alternatives grouped."""
-    params.pop_by_values("_all")
-    terms = []
-    for name, value in params.items():
-        if name.startswith("__"):
-            continue
-        if isinstance(value, list):
-            alternatives = build_terms(name, value)
-            terms.append(f"({alternatives})" if len(value) > 1 else alternatives)
-        else:
-            terms.append(f"{name}:{value}")
-    text = f" {operator} ".join(sorted(term for term in terms if term))
-    if _raw_terms:
-        text += f" AND ({_raw_terms})" if text else _raw_terms
-    return text
-
-
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     """Index what *documents_actions* name, from the primary's current state."""
-    search = ES.search()
-    keys = [_key(search, each["_type"], each["_id"]) for each in documents_actions]
-    search.outbox.add(keys)
-    search.indexer.index_waiting()
+    writing.bulk(ES.search(), documents_actions, request)
 
 
-def _key(search: Any, model_name: str, pk: Any) -> Key:
-    mirror = search.mirrors.get(model_name)
-    if mirror is None:
-        raise ValueError(f"`{model_name}` has no mirror")
-    field = mirror.document_cls.fields()[mirror.document_cls.pk_field()]
-    return Key(model_name, int(pk) if field.kind == "integer" else str(pk))
+class NoClient:
+    """Stands for the client of a backend that has none: false, and says why."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"ES.api.{name}: the embedded backend has no client; Elasticsearch has one "
+            "(nefertari_search.backend = elasticsearch)"
+        )
 
 
 class ES:
@@ -143,24 +117,38 @@ class ES:
         self, source: str = "", index_name: Optional[str] = None, chunk_size: Optional[int] = None
     ) -> None:
         self.doc_type = self.src2type(source)
-        self.index_name = index_name or self.settings.index_name
+        # A subclass that was set up by itself has what the ini file says, which may be nothing.
+        self.index_name = index_name or self.settings.get("index_name") or ES.settings.index_name
         self.chunk_size = self.settings.asint("chunk_size") if chunk_size is None else chunk_size
 
-    # Indices: made and mapped at start and by the commands of this package
+    # Indices: one for each model, made and mapped at start and by the commands of this package
 
     @classmethod
     def create_index(cls, index_name: Optional[str] = None) -> None:
-        """Make the indices of empty tables, if there is a server and an application."""
+        """Make the indices of empty tables, if there is a server and an application.
+
+        :raises ValueError: *index_name* is not what they are named after.
+        """
         if cls.current is not None:
-            cls.current.mirrors.prepare()
+            writing.own_index(cls.current, index_name)
+            cls.current.prepare()
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
-        """Delete the indices of all mirrors."""
+        """Delete the indices of all mirrors; of another name there are none.
+
+        :raises SearchUnavailable: the server does not answer.
+        """
         search = cls.search()
+        if index_name and index_name != search.settings.index_name:
+            log.warning("there is no index '%s' of this application to be deleted", index_name)
+            return
         for mirror in search.mirrors:
-            for index in search.mirrors.concrete(mirror):
-                search.mirrors.backend.delete_index(index)
+            try:
+                for index in search.mirrors.concrete(mirror):
+                    search.mirrors.backend.delete_index(index)
+            except (BackendUnavailable, BackendTimeout) as error:
+                raise SearchUnavailable("down", "The search server does not answer.") from error
             mirror.forget()
 
     @classmethod
@@ -170,7 +158,7 @@ class ES:
 
     def put_mapping(self, body: Any, **kwargs: Any) -> None:
         """Mappings come with the indices; idempotent."""
-        self.create_index()
+        self.create_index(self.index_name)
 
     # Writing
 
@@ -210,12 +198,17 @@ class ES:
         self._bulk("index", documents, request)
 
     def index_missing_documents(self, documents: list[Any], request: Any = None) -> None:
-        """Index those of *documents* that the index does not hold."""
+        """Index those of *documents* that the index does not hold; all, if it can't be asked."""
         if not documents:
             return
         mirror = self._mirror()
-        found = self._sources(mirror, [str(each["_pk"]) for each in documents])
-        missing = [each for each in documents if str(each["_pk"]) not in found]
+        ids = {str(each["_pk"]): document_id(each["_pk"]) for each in documents}
+        try:
+            found = mirror.backend.multi_get(mirror.alias, ids.values())
+        except BackendError as error:
+            log.info("what %s lacks is not known: %s", mirror.alias, error)
+            found = {}
+        missing = [each for each in documents if found.get(ids[str(each["_pk"])]) is None]
         self._bulk("index", missing, request)
 
     def delete(self, ids: Any, request: Any = None) -> None:
@@ -239,9 +232,7 @@ class ES:
             for each in related
             if model.__name__ in search.mirrors
         }
-        if keys:
-            search.outbox.add(keys)
-            search.indexer.index_waiting()
+        search.index_keys(keys)
 
     # Reading
 
@@ -257,27 +248,54 @@ class ES:
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
-        read = current_read()
-        if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == "flag":
-                return mirror.model.get_collection(**params)
-            result = answer_search(self.search().searcher, read, params)
-        else:
-            request = get_current_request()
-            # Update-many and delete-many select here what they change.
-            current = request is not None and request.method not in READS
-            searcher = self.search().searcher
-            result = searcher.search(mirror, params, request, current=current)[0]
-        if raise_on_empty and not isinstance(result, int) and not result:
+        read = searches.read_of(mirror)
+        if read is not None and read.kind == PRIMARY and read.reason == "flag":
+            if self.overrides():
+                raise BadQuery(
+                    FLAG, "the view of this collection adds to its searches what only they know"
+                )
+            return mirror.model.get_collection(**params)
+        if read is not None:
+            found, params = aggregations.of_collection(self, read, params, self.overrides())
+            if found is not None:
+                return found
+        with answering(read) if read is not None else nullcontext():
+            search_params = self.build_search_params(params)
+            if "_count" in params:
+                return self.do_count(search_params)
+            result = searches.run(self.search(), mirror, search_params)
+        if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
+
+    def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Keyword arguments of a search; subclasses change them, and what they give is run.
+
+        :param params: of :meth:`get_collection`. ``body``, a dict, is a query in the server's own
+            language, which stands in the place of filters and ``q``.
+        :returns: ``index``, ``body``, ``from_``, ``size`` (None: all matches); ``sort`` and
+            ``fields`` where they were asked for.
+        :raises BadQuery: a parameter that can't be understood.
+        """
+        mirror = self._mirror()
+        return searches.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
         mirrors = several.asked(self)
         if mirrors is not None:
             return several.aggregate(self, mirrors, params)
-        return aggregated(self._mirror(), params)
+        mirror = self._mirror()
+        if not (self.overrides() or isinstance(params.get("body"), dict)):
+            return aggregations.aggregated(mirror, params)
+        asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
+        found = searches.narrowing(self, {**params, "_limit": 0})
+        return aggregations.aggregated(mirror, asked, found)
+
+    @classmethod
+    def overrides(cls) -> bool:
+        """True for a subclass that makes something of its own of a search's parameters."""
+        return cls.build_search_params is not ES.build_search_params
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.
@@ -289,14 +307,14 @@ class ES:
             return documents
         raise_on_empty = params.pop("_raise_on_empty", False)
         fields = params.pop("_fields", [])
-        start, limit = process_limit(
+        start, _ = process_limit(
             params.pop("_start", None), params.pop("_page", None), params.pop("_limit", len(ids))
         )
-        wanted: dict[str, list[str]] = {}
+        wanted: dict[str, list[Any]] = {}
         for each in ids:
-            wanted.setdefault(self.src2type(each["_type"]), []).append(str(each["_id"]))
+            wanted.setdefault(self.src2type(each["_type"]), []).append(each["_id"])
         found = {name: self._sources(self._mirror(name), pks) for name, pks in wanted.items()}
-        for each in ids[start : start + limit]:
+        for each in ids:
             name, pk = self.src2type(each["_type"]), str(each["_id"])
             source = found[name].get(pk)
             if source is None:
@@ -305,7 +323,7 @@ class ES:
                     raise JHTTPNotFound(message)
                 log.error(message)
                 continue
-            documents.append(dict2obj(dictset(_chosen(source, fields))))
+            documents.append(dict2obj(dictset(lookups.chosen(source, fields))))
         documents._nefertari_meta = {"start": start, "fields": fields, "total": len(documents)}
         return documents
 
@@ -316,7 +334,7 @@ class ES:
         """
         raise_on_empty = kw.pop("_raise_on_empty", True)
         params = {"index": self.index_name, "doc_type": self.doc_type, **kw}
-        source = self._sources(self._mirror(), [str(kw["id"])]).get(str(kw["id"]))
+        source = self._sources(self._mirror(), [kw["id"]]).get(str(kw["id"]))
         if source is None and raise_on_empty:
             raise JHTTPNotFound(f"'{self.doc_type}({params})' resource not found")
         data = dictset(source or {})
@@ -324,8 +342,18 @@ class ES:
         return dict2obj(data)
 
     def do_count(self, params: dict[str, Any]) -> int:
-        """Number of documents that the search *params* matches."""
-        return int(self.get_collection(**params, _count=True))
+        """Number of documents that match.
+
+        :param params: what :meth:`build_search_params` gave; of several models, a search's.
+        """
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return int(several.get_collection(self, mirrors, {**params, "_count": True}))
+        return int(searches.run(self.search(), self._mirror(), params, count=True))
+
+    def _index(self, mirror: Mirror) -> str:
+        """The name that *mirror* is searched by, of the application whose name was given."""
+        return self.search().mirrors.alias_of(mirror.name, self.index_name)
 
     def _mirror(self, name: Optional[str] = None) -> Mirror:
         name = name or self.doc_type
@@ -334,29 +362,5 @@ class ES:
             raise JHTTPNotFound(f"{name} resource not found (it has no search index)")
         return mirror
 
-    @staticmethod
-    def _sources(mirror: Mirror, pks: list[str]) -> dict[str, Any]:
-        try:
-            found = mirror.backend.multi_get(mirror.alias, map(document_id, pks))
-        except IndexMissing:
-            return {}
-        except BackendTimeout as error:
-            raise SearchTimeout("The search server did not answer in time.") from error
-        except BackendUnavailable as error:
-            raise SearchUnavailable("down", "The search server does not answer.") from error
-        except BackendDenied as error:
-            raise SearchUnavailable(
-                "denied", "The search server does not allow this application to search."
-            ) from error
-        return {
-            str(source["_pk"]): stripped(source)
-            for source in found.values()
-            if source is not None and REJECTED not in source
-        }
-
-
-def _chosen(source: dict[str, Any], fields: Any) -> dict[str, Any]:
-    if not fields:
-        return source
-    names = {*(split_strip(fields) if isinstance(fields, str) else fields), "_type"}
-    return {name: value for name, value in source.items() if name in names}
+    def _sources(self, mirror: Mirror, pks: list[Any]) -> dict[str, Any]:
+        return lookups.sources(self.search(), mirror, self._index(mirror), pks)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from typing import Any, Optional
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
 from nefertari_search_tween.indexing.background import Background
@@ -28,14 +29,23 @@ class Indexer:
     :param chunk_size: documents in one claim and one bulk request.
     :param patience: seconds that a commit waits for one bulk; after that it goes on, and a
         thread indexes what waits.
+    :param at_once: whether whoever commits now wants searches to see it when the commit returns.
     :ivar refused: how many documents became dead letters, by model.
     """
 
-    def __init__(self, mirrors: Mirrors, outbox: Outbox, chunk_size: int, patience: float) -> None:
+    def __init__(
+        self,
+        mirrors: Mirrors,
+        outbox: Outbox,
+        chunk_size: int,
+        patience: float,
+        at_once: Callable[[], bool] = bool,
+    ) -> None:
         self.mirrors = mirrors
         self.outbox = outbox
         self.chunk_size = chunk_size
         self.patience = patience
+        self.at_once = at_once
         self.refused: Counter[str] = Counter()
         self.background = Background(
             self.drain, self._left_behind, outbox.waiting, self._failed, self._recovered
@@ -57,11 +67,27 @@ class Indexer:
                 claim = self.outbox.begin(token)
                 if claim is not None:
                     self.process(claim, self.patience)
+                    if self.at_once():
+                        self.show(claim.numbers)
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
         self._release(token)
         self.background.retry()
+
+    def show(self, names: Iterable[str]) -> None:
+        """Make what is in the indices of these models visible to searches. Never raises.
+
+        (Not by the mirrors' own `make_visible`: other claims, numbered before, may still be on
+        their way.)
+        """
+        for name in sorted(names):
+            mirror = self.mirrors.get(name)
+            try:
+                if mirror is not None:
+                    mirror.backend.refresh(mirror.alias)
+            except BackendError as error:
+                log.info("%s was not refreshed: %s", name, error)
 
     def index_waiting(self) -> None:
         """Index what waits, now or, after a fault, later; or leave it to the workers, whose work

@@ -188,11 +188,14 @@ class Mirrors:
         self._by_name[mirror.name] = mirror
         return mirror
 
-    def alias_of(self, model_name: str) -> str:
+    def alias_of(self, model_name: str, prefix: str = "") -> str:
         """Name of the alias of a model: index names are lower case, ``FilmScore`` is
-        ``{prefix}-film_score``."""
+        ``{prefix}-film_score``.
+
+        :param prefix: of another application on the same server; empty: this one's.
+        """
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", model_name).lower()
-        return f"{self.prefix}-{snake}"
+        return f"{prefix or self.prefix}-{snake}"
 
     def get(self, model_name: str) -> Optional[Mirror]:
         return self._by_name.get(model_name)

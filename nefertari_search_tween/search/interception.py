@@ -6,17 +6,35 @@ request's own collection is read, the decision of the request counts.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
+
+from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
-from nefertari_search_tween.search.reading import Searcher, answer_search, answer_transparently
-from nefertari_search_tween.search.routing import PRIMARY, SEARCH, TRANSPARENT, current_read
+from nefertari_search_tween.search.access import access_of, has_item_acl
+from nefertari_search_tween.search.answering import answer_search, answer_transparently
+from nefertari_search_tween.search.privacy import hidden_fields_named
+from nefertari_search_tween.search.reading import Searcher
+from nefertari_search_tween.search.routing import (
+    PRIMARY,
+    SEARCH,
+    TRANSPARENT,
+    Read,
+    collection_request,
+    current_read,
+)
 
 OVERRIDE = "_query_secondary"
 
 
-def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+def intercepted(
+    original: Callable[..., Any],
+    searcher: Searcher,
+    visible_only: Callable[[Any, Callable[[Any], bool]], Any],
+) -> Callable[..., Any]:
     """*original* (``get_collection`` as a function of class and params), routed.
+
+    :param visible_only: the primary's query for the objects of a model whose ACLs pass a test.
 
     ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
     text that came in over HTTP is a field name like any other.
@@ -33,8 +51,19 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
         given = dict(params)
 
         def primary() -> Any:
-            return original(cls, **dict(given))
+            narrowed = {}
+            if has_item_acl(cls) and _selects(given):
+                access = access_of(collection_request(cls))
+                if access is not None:
+                    narrowed["query_set"] = visible_only(cls, access.allows)
+            return original(cls, **{**given, **narrowed})
 
+        read = current_read()
+        if read is not None and read.model is not cls:
+            read = None
+        # Look-ups of single objects are the application's own, those of who asks among them.
+        if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
+            _refuse_hidden(cls, params, read)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
@@ -49,9 +78,8 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
                 return searcher.exact(mirror, params, primary)[0]
             except Unanswerable:
                 return primary()
-        read = current_read()
-        if read is None or read.model is not cls or read.kind == PRIMARY:
-            if read is not None and read.model is cls:
+        if read is None or read.kind == PRIMARY:
+            if read is not None:
                 read.primary_answers(read.reason)
             return primary()
         if read.kind == TRANSPARENT:
@@ -68,3 +96,25 @@ def intercepted(original: Callable[..., Any], searcher: Searcher) -> Callable[..
 
     get_collection.intercepts = original  # type: ignore[attr-defined]
     return get_collection
+
+
+def _selects(params: dict[str, Any]) -> bool:
+    """True unless *params* look one object up, or select from what was selected before."""
+    return params.get("_item_request") is not True and params.get("query_set") is None
+
+
+def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> None:
+    """Who answers does not matter: the database filters and sorts by hidden fields, too.
+
+    :raises JHTTPBadRequest: what the primary says of a field that does not exist.
+    """
+    request = collection_request(cls)
+    if request is None or (read is not None and read.kind == SEARCH):
+        # A search knows its caller's fields, and says so in its own words.
+        return
+    hidden = hidden_fields_named(request, cls, params)
+    if not hidden:
+        return
+    if read is not None:
+        read.primary_answers("parameters" if read.kind == TRANSPARENT else read.reason)
+    raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")

@@ -148,7 +148,13 @@ def nested(target: Target, query: Query) -> Query:
     """*query* on a field of nested documents, as a query on the document that holds them."""
     if target.path is None:
         return query
-    return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
+    if not target.guarded:
+        return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
+    for path, condition in reversed(target.levels):
+        if condition is not None:
+            query = {"bool": {"must": [query], "filter": [condition]}}
+        query = {"nested": {"path": path, "query": query, "score_mode": "max"}}
+    return query
 
 
 def date_span(text: str) -> tuple[int, int]:

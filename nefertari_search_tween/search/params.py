@@ -18,6 +18,8 @@ from nefertari_search_tween.search.syntax import Weighted, Words, compile_text
 from nefertari_search_tween.settings import Settings
 
 SCORE = "_score"
+#: the stubs of documents that the backend refused: no search finds them
+REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
 # A name that no index has a field of.
 ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
@@ -32,6 +34,7 @@ class SearchQuery:
     :param fields: the ``_fields`` parameter as given, '' without one.
     :param searched: parameters that hold words.
     :param expressions: parameters that hold a regular expression.
+    :param index: where it runs, '' for the index of the mirror.
     """
 
     body: dict[str, Any]
@@ -41,6 +44,7 @@ class SearchQuery:
     fields: Any
     searched: list[str]
     expressions: list[str]
+    index: str = ""
 
 
 def search_query(
@@ -49,17 +53,24 @@ def search_query(
     exact_filters: list[Query],
     caller: Caller,
     settings: Settings,
+    own: frozenset[str] = frozenset(),
     scope: Optional[Scope] = None,
 ) -> SearchQuery:
     """The search that *params* ask for.
 
     :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
     :param exact_filters: what must hold besides (the view's own narrowing).
+    :param own: parameters that the application gave, not the caller: these may name any field.
+        A text in them may still be the caller's words, and is read as such.
     :param scope: the fields that may be named, when it is not the model and caller alone that say.
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
-    unrestricted = settings.hidden_fields == "allow"
-    scope = scope or Scope(document_cls, Caller(False, False) if unrestricted else caller)
+    scope = scope or scope_of(document_cls, caller, settings)
+    everything = Scope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+
+    def scope_for(name: str) -> Scope:
+        return everything if name in own else scope
+
     words = Words(settings)
     must: list[Query] = []
     searched: list[str] = []
@@ -67,22 +78,24 @@ def search_query(
         if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
             continue
         searched.append(name)
-        must.append(_field_query(name, value, scope, words))
+        target = _target(name, scope_for(name))
+        must.append(_field_query(target, name, value, scope, words))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        must.append(_q(text, params.get("_search_fields"), scope, words))
+        places = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
+        must.append(_q(text, places, scope, words))
     elif params.get("_search_fields"):
-        _search_fields(params["_search_fields"], scope)
+        _search_fields(params["_search_fields"], scope_for("_search_fields"))
     body: dict[str, Any] = {
         "query": {
             "bool": {
                 **({"must": must} if must else {}),
                 **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [{"term": {INEXACT: EVERYTHING}}],
+                "must_not": [REFUSED],
             }
         },
-        "sort": _sort(params.get("_sort"), scope),
+        "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
         "track_total_hits": True,
     }
     start, limit = _page(params, settings)
@@ -91,17 +104,22 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = _source(document_cls, fields, scope)
+    body["_source"] = shown_fields(document_cls, fields, scope_for("_fields"))
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, words.expressions
     )
+
+
+def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
+    """The fields that *caller* may name."""
+    return Scope(document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller)
 
 
 def _is_all(value: Any) -> bool:
     return isinstance(value, str) and value == "_all"
 
 
-def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
+def _target(name: str, scope: Scope) -> Target:
     target = scope.get(name)
     if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
         # A nested relationship by itself: its documents' keys.
@@ -111,6 +129,10 @@ def _field_query(name: str, value: Any, scope: Scope, words: Words) -> Query:
             target = scope.get(f"{name}.{related.pk_field()}")
     if target is None:
         raise BadQuery(name, f"{scope.document_cls.__name__} has no field of that name")
+    return target
+
+
+def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
     if isinstance(value, (list, tuple, set)):
         parts = [_one(target, name, each, scope, words) for each in value]
         if not parts:
@@ -138,11 +160,13 @@ def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Q
         return leaves.MATCH_NONE
 
 
-def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
+def _q(text: Any, fields: list[Weighted], scope: Scope, words: Words) -> Query:
+    """
+    :param fields: where to look, empty for everywhere.
+    """
     if not isinstance(text, str):
-        parts = [_q(each, search_fields, scope, words) for each in text]
+        parts = [_q(each, fields, scope, words) for each in text]
         return {"bool": {"should": parts, "minimum_should_match": 1}}
-    fields = _search_fields(search_fields, scope) if search_fields else []
     if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
@@ -151,7 +175,9 @@ def _q(text: Any, search_fields: Any, scope: Scope, words: Words) -> Query:
 
 
 def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
-    """The first field listed counts most."""
+    """The first field listed counts most; empty without a list."""
+    if not value:
+        return []
     if not isinstance(value, str):
         raise BadQuery("_search_fields", "given more than once")
     names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
@@ -167,8 +193,11 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     return weighted
 
 
-def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
-    """Sort clauses; ties go by primary key, so that pages never overlap."""
+def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
+    """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
+
+    :raises BadQuery: nothing can be sorted by that.
+    """
     if value is None or value == "":
         sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
     else:
@@ -191,13 +220,15 @@ def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 # In its place, so that the clauses of all models are of one number.
                 sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
                 continue
-            if target is None or target.kind not in SEARCHABLE:
+            # Of several levels with rules of their own, a sort can heed only one.
+            deep = target is not None and target.guarded and len(target.levels) > 1
+            if target is None or target.kind not in SEARCHABLE or deep:
                 raise BadQuery(
                     "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
                 )
             clause: dict[str, Any] = {"order": order, "missing": "_last"}
             if target.path is not None:
-                clause["nested"] = {"path": target.path}
+                clause["nested"] = _sorted_within(target)
             sorts.append({target.sort_key: clause})
     pk = scope.document_cls.pk_field()
     kind = scope.document_cls.fields()[pk].kind
@@ -205,6 +236,12 @@ def _sort(value: Any, scope: Scope) -> list[dict[str, Any]]:
     if not any(key in clause for clause in sorts):
         sorts.append({key: {"order": "asc"}})
     return sorts
+
+
+def _sorted_within(target: Target) -> Query:
+    """Which nested documents count for a sort by *target*."""
+    _, condition = target.levels[-1]
+    return {"path": target.path, **({"filter": condition} if condition is not None else {})}
 
 
 def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:
@@ -235,14 +272,21 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     return first, limit
 
 
-def _source(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
-    """What the backend sends of each document."""
+def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
+    """``_fields`` -> what the backend sends of each document, always by which rules
+    it is to be shown.
+
+    :raises BadQuery: an unknown field.
+    """
     only, exclude = process_fields(fields)
     if not only and not exclude:
         return True
+    visible = scope.caller.visible(document_cls)
     for name in (*only, *exclude):
-        if name not in document_cls.fields() and name not in ("_pk", "_type", "_score", "_self"):
+        if name in ("_pk", "_type", "_score", "_self"):
+            continue
+        if name not in document_cls.fields() or (visible is not None and name not in visible):
             raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")
     if only and not exclude:
         return {"includes": [*only, "_type"]}
-    return {"excludes": [*exclude, *INTERNAL]}
+    return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}

@@ -3,19 +3,30 @@
 The same rules as nefertari's ``apply_privacy``: ``_public_fields`` for anonymous callers,
 ``_auth_fields`` for users, never ``_hidden_fields``, everything for admins, and no rules at all
 where authentication is off. Nested documents follow their own model's rules.
+
+The rules bind the caller's words, not the application's: a view may narrow its collection by any
+field. So it matters who named a field, see :func:`named_by_caller`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
+
+from nefertari import RESERVED_PARAMS
+from nefertari.utils import split_strip
 
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.engine.fields import BaseField, ListField, Relationship
 from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.search.access import VIEW, Access, access_of, has_item_acl
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
+#: see :class:`Target`
+Levels = tuple[tuple[str, Optional[dict[str, Any]]], ...]
+#: key of a request's ``__dict__``: the parameters as the caller gave them
+NOTED = "nefertari_search.given"
 
 
 @dataclass(frozen=True)
@@ -24,10 +35,12 @@ class Caller:
 
     :param restricted: privacy rules apply (authentication is on, and it is no admin).
     :param authenticated: it is a known user.
+    :param access: which objects it may see, where these have ACLs of their own; None: all.
     """
 
     restricted: bool
     authenticated: bool
+    access: Optional[Access] = None
 
     @classmethod
     def of(cls, request: Any) -> Caller:
@@ -35,18 +48,75 @@ class Caller:
         if request is None or not _auth_enabled(request.registry):
             return cls(False, False)
         user = getattr(request, "user", None)
+        access = access_of(request, VIEW)
         if user is None:
-            return cls(True, False)
-        return cls(not type(user).is_admin(user), True)
+            return cls(True, False, access)
+        return cls(not type(user).is_admin(user), True, access)
 
-    def visible(self, document_cls: type[BaseDocument]) -> Optional[frozenset[str]]:
-        """Names of the fields of *document_cls* that this caller may see; None for all."""
+    @property
+    def unrestricted(self) -> Caller:
+        """The same, were every field visible; objects are not."""
+        return Caller(False, self.authenticated, self.access)
+
+    def visible(self, model: Any) -> Optional[frozenset[str]]:
+        """Names of the fields that this caller may see; None for all.
+
+        :param model: of the primary, or its document class: both have the same rules.
+        """
         if not self.restricted:
             return None
-        named = document_cls._auth_fields if self.authenticated else document_cls._public_fields
-        return (
-            frozenset(named or ()) - frozenset(document_cls._hidden_fields or ())
-        ) | ALWAYS_VISIBLE
+        named = model._auth_fields if self.authenticated else model._public_fields
+        return (frozenset(named or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
+
+
+def named_by_caller(request: Any) -> frozenset[str]:
+    """The parameters that the caller of *request* gave, whatever a view made of them since."""
+    noted = request.__dict__.get(NOTED)
+    return frozenset(request.params) if noted is None else frozenset(noted)
+
+
+def note_parameters(request: Any, params: Any) -> None:
+    """Remember what the caller gave, before the application's own code can change it.
+
+    :param params: names and texts, a multi dict.
+    """
+    request.__dict__[NOTED] = {name: params.getall(name) for name in params}
+
+
+def hidden_fields_named(request: Any, model: Any, params: Iterable[str]) -> list[str]:
+    """Fields of *model* that this caller may not see, but filters or sorts by.
+
+    :param params: names of the parameters that are about to be used; what the caller gave and
+        the view took out does not count, nor does what the view put there itself.
+    :returns: their names, sorted, as the caller wrote them less modifiers (``name__bool``).
+    """
+    noted = request.__dict__.get(NOTED)
+    if noted is None:
+        given = request.params
+        noted = {name: given.getall(name) for name in given}
+    used = {name for name in params if name in noted}
+    if not used:
+        return []
+    names = {
+        form
+        for name in used
+        if name not in RESERVED_PARAMS and not name.startswith("__")
+        for form in (name, name.partition("__")[0])
+    }
+    if "_sort" in used:
+        for text in noted["_sort"]:
+            names.update(each.strip("-+ ") for each in split_strip(text))
+    names = {name for name in names if model.has_field(name)}
+    # Most reads name what everybody sees: who asks need not be looked up for them.
+    if not names or names <= _seen_by_all(model):
+        return []
+    visible = Caller.of(request).visible(model)
+    return [] if visible is None else sorted(names - visible)
+
+
+def _seen_by_all(model: Any) -> frozenset[str]:
+    anonymous, user = Caller(True, False).visible(model), Caller(True, True).visible(model)
+    return (anonymous or frozenset()) & (user or frozenset())
 
 
 def _auth_enabled(registry: Any) -> bool:
@@ -62,12 +132,20 @@ class Target:
     :param kind: see :class:`BaseField`; also ``keyword`` for ``_pk`` and ``_type``.
     :param path: path of the nested documents that hold it, None for the document itself.
     :param analyzed: by an analyzer that may leave words out.
+    :param levels: of the nested documents on the way, outermost first: their path, and which of
+        them the caller may see (None: all of them).
     """
 
     name: str
     kind: str
     path: Optional[str] = None
     analyzed: bool = False
+    levels: Levels = ()
+
+    @property
+    def guarded(self) -> bool:
+        """True when the caller may not see all of the nested documents that hold it."""
+        return any(condition is not None for _, condition in self.levels)
 
     @property
     def sort_key(self) -> str:
@@ -75,13 +153,19 @@ class Target:
 
 
 class Scope:
-    """The fields that one caller may name in searches of one model."""
+    """The fields that one caller may name in searches of one model.
+
+    :ivar partial: there are more that nobody may name here.
+    """
+
+    partial = False
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         self.document_cls = document_cls
+        self.caller = caller
         self.targets: dict[str, Target] = {
             target.name: target
-            for target in _targets(document_cls, caller, "", None, document_cls._nesting_depth)
+            for target in _targets(document_cls, caller, (), document_cls._nesting_depth)
         }
 
     def get(self, name: str) -> Optional[Target]:
@@ -96,6 +180,13 @@ class Scope:
         """
         raise error
 
+    def unguarded(self) -> Scope:
+        """The same without the fields of nested documents that have ACLs of their own."""
+        scope = Scope(self.document_cls, self.caller)
+        scope.targets = {name: each for name, each in self.targets.items() if not each.guarded}
+        scope.partial = len(scope.targets) < len(self.targets)
+        return scope
+
     def default(self) -> list[Target]:
         """What a search without a field name looks into."""
         return [
@@ -108,10 +199,11 @@ class Scope:
 def _targets(
     document_cls: type[BaseDocument],
     caller: Caller,
-    prefix: str,
-    path: Optional[str],
+    levels: Levels,
     depth: int,
 ) -> Iterator[Target]:
+    path = levels[-1][0] if levels else None
+    prefix = f"{path}." if path else ""
     visible = caller.visible(document_cls)
     for name, field in document_cls.fields().items():
         if visible is not None and name not in visible:
@@ -120,15 +212,18 @@ def _targets(
         if isinstance(field, Relationship):
             related = document_cls.related(name)
             if document_cls.nests(name) and depth > 0:
-                yield from _targets(related, caller, full + ".", full, depth - 1)
+                condition = None
+                if caller.access is not None and has_item_acl(related):
+                    condition = caller.access.query(full + ".")
+                yield from _targets(related, caller, (*levels, (full, condition)), depth - 1)
             else:
-                yield _target(full, related.fields()[related.pk_field()], path)
+                yield _target(full, related.fields()[related.pk_field()], path, levels)
         else:
-            yield _target(full, field, path)
+            yield _target(full, field, path, levels)
     for name in sorted(ALWAYS_VISIBLE):
-        yield Target(prefix + name, "keyword", path)
+        yield Target(prefix + name, "keyword", path, levels=levels)
 
 
-def _target(name: str, field: BaseField, path: Optional[str]) -> Target:
+def _target(name: str, field: BaseField, path: Optional[str], levels: Levels) -> Target:
     kind = field.item_field().kind if isinstance(field, ListField) else field.kind
-    return Target(name, kind, path, field.analyzed)
+    return Target(name, kind, path, field.analyzed, levels)

@@ -24,11 +24,12 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
-from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
+from nefertari_search_tween.search.access import access_of, has_item_acl
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.results import (
     ExactResults,
     SearchResults,
@@ -36,7 +37,7 @@ from nefertari_search_tween.search.results import (
     exact_rows,
     search_documents,
 )
-from nefertari_search_tween.search.routing import QueryText, Read
+from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 CATCH_UP_SECONDS = 1.0
 CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
+# Of a search, what its number of matches does not depend on.
+NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
 
 #: whether changes wait, and the number of the last claim; of one moment
@@ -90,6 +93,13 @@ class Searcher:
     def _own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
+    def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
+        """What holds for the objects that the running request may select from its collection."""
+        if not has_item_acl(mirror.document_cls):
+            return []
+        access = access_of(collection_request(mirror.model))
+        return [] if access is None else [access.query()]
+
     # Transparent reads
 
     def exact(self, mirror: Mirror, params: dict[str, Any], primary: Callable[[], Any]) -> Any:
@@ -107,6 +117,7 @@ class Searcher:
             params,
             self.settings.max_result_window,
         )
+        _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
         number = None
@@ -121,7 +132,7 @@ class Searcher:
                 answer = self.mirrors.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
             else:
-                answer, hits = self._all(mirror, query.body)
+                answer, hits = self._all(mirror.alias, query.body)
             if hits:
                 mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
@@ -158,14 +169,30 @@ class Searcher:
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = search_query(
-            mirror.document_cls, params, list(exact_filters), Caller.of(request), self.settings
+        query = self.query(mirror, params, request, exact_filters)
+        return self.run(mirror, query, current)
+
+    def query(
+        self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
+    ) -> SearchQuery:
+        """What :meth:`search` runs.
+
+        :raises BadQuery: parameters that can't be understood.
+        """
+        filters = [*exact_filters, *self.restrictions(mirror)]
+        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
+        return search_query(
+            mirror.document_cls, params, filters, Caller.of(request), self.settings, own
         )
+
+    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+        """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), word_refusals(query):
+        with self._available(mirror, number), refusals(query):
             if query.count_only:
-                body = _part(query.body, "query", "track_total_hits")
-                answer = self.mirrors.backend.search(mirror.alias, {**body, "size": 0})
+                body = _without(query.body, *NOT_COUNTED)
+                body["size"] = 0
+                answer = self.mirrors.backend.search(query.index or mirror.alias, body)
                 return answer["hits"]["total"]["value"], answer["took"]
             answer, hits = self._hits(mirror, query)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
@@ -176,6 +203,19 @@ class Searcher:
             "took": answer["took"],
         }
         return result, answer["took"]
+
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        """Documents as the index holds them, by id; None for those that are not there.
+
+        :param current: see :meth:`search`.
+        :param index: where to look, '' for the index of the mirror.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        number = self._catch_up(mirror) if current or self._own_writes else None
+        with self._available(mirror, number):
+            return self.mirrors.backend.multi_get(index or mirror.alias, ids)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -209,37 +249,38 @@ class Searcher:
         mirror: Mirror,
         query: SearchQuery,
         body: dict[str, Any],
-        refusals: AbstractContextManager[None],
+        meaning: AbstractContextManager[None],
         current: bool = False,
     ) -> Any:
         """The backend's own answer to *body*, which was made of *query*.
 
-        :param refusals: says what a refusal of *body* means.
+        :param meaning: says what a refusal of *body* means.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), refusals, word_refusals(query):
+        with self._available(mirror, number), meaning, refusals(query):
             return self.mirrors.backend.search(mirror.alias, body)
 
     # How
 
     def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+        index = query.index or mirror.alias
         if query.limited:
-            answer = self.mirrors.backend.search(mirror.alias, query.body)
+            answer = self.mirrors.backend.search(index, query.body)
             return answer, answer["hits"]["hits"]
-        answer, hits = self._all(mirror, query.body)
+        answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
 
-    def _all(self, mirror: Mirror, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
-        totals = _part(body, "query", "aggs", "track_total_hits")
-        answer = self.mirrors.backend.search(mirror.alias, {**totals, "size": 0})
+        totals = _without(body, "sort", "_source", "highlight")
+        answer = self.mirrors.backend.search(index, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
-        page = _part(body, "query", "sort", "_source")
+        page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
-        for chunk in self.mirrors.backend.scan(mirror.alias, page, SCAN_CHUNK):
+        for chunk in self.mirrors.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits
@@ -318,7 +359,7 @@ class Searcher:
 
 
 @contextmanager
-def word_refusals(query: SearchQuery) -> Iterator[None]:
+def refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
@@ -336,77 +377,15 @@ def word_refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _part(body: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: body[name] for name in names if name in body}
+def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
+    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+    if not restrictions:
+        return
+    unknown = {"term": {INEXACT: EVERYTHING}}
+    visible = {"bool": {"should": [*restrictions, unknown], "minimum_should_match": 1}}
+    asked = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*asked, visible]}}
 
 
-def answer_transparently(
-    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
-) -> Any:
-    """A transparent read: the mirror's answer, or the primary's, in the same request.
-
-    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
-    """
-    mirror = _mirror(read)
-
-    def query() -> Any:
-        # The view goes on with a database query: from here on the primary answers.
-        read.primary_answers("view-query")
-        return primary()
-
-    read.start()
-    try:
-        result, took = searcher.exact(mirror, params, query)
-    except Unanswerable as error:
-        reason = error.reason
-    except (SearchUnavailable, SearchTimeout) as error:
-        reason = error.reason
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    except SearchRefused:
-        # A defect of ours is logged as an error; the caller gets the right answer.
-        reason = "refused"
-        if not searcher.settings.fallback:
-            read.failed(reason)
-            raise
-    else:
-        read.mirror_answered(took)
-        return result
-    finally:
-        read.stop()
-    read.primary_answers(reason)
-    return primary()
-
-
-def answer_search(
-    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
-) -> Any:
-    """A search read of a routed request.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = _mirror(read)
-    try:
-        asked, params = asked_of(read, params)
-    except SearchError:
-        read.failed("bad-request")
-        raise
-    if asked is not None:
-        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
-    read.start()
-    try:
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    finally:
-        read.stop()
-    read.mirror_answered(took)
-    return result
-
-
-def _mirror(read: Read) -> Mirror:
-    if read.mirror is None:
-        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
-    return read.mirror
+def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}

@@ -13,11 +13,14 @@ from pyramid.threadlocal import get_current_request
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.search.aggregations.params import Asked, root_of
+from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings import Settings
 
 FLAG = "_search"
 HEADER = "X-Search-Engine"
 READS = frozenset({"GET", "HEAD"})
+#: methods of a collection that select objects by the query string
+SELECTING = READS | {"PUT", "PATCH", "DELETE"}
 #: parameters that only a search understands
 SEARCH_PARAMETERS = ("q", "_search_fields")
 NUMBERS = frozenset({"_limit", "_start", "_page"})
@@ -26,6 +29,8 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 TRANSPARENT = "transparent"
 SEARCH = "search"
 PRIMARY = "primary"
+#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
+COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: its collection is that of several models at once
 SEVERAL = "searches_several"
 #: reason of an answer for which nobody was asked yet
@@ -112,6 +117,16 @@ def current_read() -> Optional[Read]:
     return None if request is None else request.__dict__.get("search_read")
 
 
+def collection_request(model: Any) -> Any:
+    """The request that this thread works on, if it selects from a collection of *model*, by
+    itself or with others."""
+    request = get_current_request()
+    if request is None:
+        return None
+    collection = request.__dict__.get(COLLECTION)
+    return request if collection is model or collection is SEVERAL else None
+
+
 class Router:
     """Routes the requests of one application.
 
@@ -139,12 +154,17 @@ class Router:
     def route(self, request: Any) -> None:
         """Decide where *request* reads; called when its route is known.
 
+        Writes are not routed; only what they select is looked at (:func:`collection_request`).
+
         :raises BadQuery: a flag with an unknown value, or a query string that is too long or
             not text.
         """
         route = request.matched_route.name
         model = self._models.get(route)
-        if (model is None and route not in self._several) or request.method not in READS:
+        if request.method not in SELECTING or (model is None and route not in self._several):
+            return
+        request.__dict__[COLLECTION] = SEVERAL if model is None else model
+        if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
@@ -158,6 +178,7 @@ class Router:
             return
         try:
             params = self._checked(request, query_string)
+            note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
         except BadQuery:
@@ -215,18 +236,17 @@ class Router:
                 raise BadQuery(name, problem)
 
     def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
+        root = root_of(names, read.aggregation_keys)
         if read.model is None:
             read.kind, read.reason = SEARCH, NOT_ASKED
             if flag is False:
                 raise BadQuery(FLAG, "only a search answers requests for several collections")
-        root = root_of(names, read.aggregation_keys)
-        if root is not None:
+            if root is not None:
+                self._check_aggregation(read, flag, root)
+        elif root is not None:
             self._check_aggregation(read, flag, root)
             read.kind = SEARCH
-            return
-        if read.model is None:
-            return
-        if read.mirror is None:
+        elif read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
             read.reason = "no-mirror"

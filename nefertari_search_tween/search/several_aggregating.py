@@ -24,7 +24,7 @@ from nefertari_search_tween.search.aggregations.answering import (
 from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.leaves import SEARCHABLE, Query
 from nefertari_search_tween.search.privacy import Caller, Scope, Target
-from nefertari_search_tween.search.reading import word_refusals
+from nefertari_search_tween.search.reading import refusals
 from nefertari_search_tween.search.routing import Read
 from nefertari_search_tween.search.several import (
     COMPARABLE,
@@ -47,13 +47,16 @@ class SeveralNames:
     def __init__(
         self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
     ) -> None:
-        anyone = Caller(False, False)
+        anyone = caller.unrestricted
         named = anyone if everything else caller
         self.parameter = parameter
         self.mirrors = mirrors
-        self._named = [Scope(mirror.document_cls, named) for mirror in mirrors]
+        # Nested documents with ACLs of their own are counted for nobody, as in one collection.
+        self._named = [Scope(mirror.document_cls, named).unguarded() for mirror in mirrors]
         self._all = [Scope(mirror.document_cls, anyone) for mirror in mirrors]
-        self._shown = [Scope(mirror.document_cls, caller) for mirror in mirrors]
+        self._shown = [Scope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        #: documents hold what nobody may name here
+        self.partial = any(scope.partial for scope in self._shown)
         #: of messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
@@ -170,10 +173,14 @@ def aggregate_several(
     wanted = sorted(mirrors, key=lambda mirror: mirror.name)
     caller, settings = Caller.of(request), searcher.settings
     names = SeveralNames(wanted, caller, settings.hidden_fields == "allow", asked.root)
-    base = [_of_one(mirror, list(filters(mirror))) for mirror in wanted]
+
+    def all_filters(mirror: Mirror) -> Sequence[Query]:
+        return [*filters(mirror), *searcher.restrictions(mirror)]
+
+    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
     ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = several_query(wanted, searched, filters, caller, settings)
+    query = several_query(wanted, searched, all_filters, caller, settings)
     found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
     body = {
         "query": _any_of(found),
@@ -181,7 +188,7 @@ def aggregate_several(
         "track_total_hits": False,
         "aggs": names.sorting(_tolerant(ready.body)),
     }
-    with searcher.ready(wanted, current), ready.refusals(), word_refusals(query.any):
+    with searcher.ready(wanted, current), ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
         answer = searcher.mirrors.backend.search(aliases, body)
     return ready.result(answer["aggregations"]), answer["took"]

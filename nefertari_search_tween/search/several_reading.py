@@ -13,7 +13,7 @@ from nefertari_search_tween.exceptions import IndexMissing, SearchError, SearchU
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.params import SearchQuery
 from nefertari_search_tween.search.privacy import Caller
-from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher, word_refusals
+from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher, refusals
 from nefertari_search_tween.search.results import SearchResults, search_documents
 from nefertari_search_tween.search.routing import Read
 from nefertari_search_tween.search.several import (
@@ -58,8 +58,12 @@ class SeveralSearcher(Searcher):
         :param filters: gives exact filters for the documents of one model.
         """
         wanted = sorted(mirrors, key=lambda mirror: mirror.name)
-        query = several_query(wanted, params, filters, Caller.of(request), self.settings)
-        with self.ready(wanted, current), word_refusals(query.any):
+
+        def all_filters(mirror: Mirror) -> Sequence[Any]:
+            return [*filters(mirror), *self.restrictions(mirror)]
+
+        query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
+        with self.ready(wanted, current), refusals(query.any):
             if query.any.count_only:
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts])
                 return _total(answers), _took(answers)

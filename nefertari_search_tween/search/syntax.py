@@ -169,20 +169,20 @@ class _Compiler:
         make = self._maker(node)
         queries: list[Query] = []
         problem: Optional[Unfit] = None
-        by_path: dict[Optional[str], list[Query]] = {}
+        by_path: dict[Optional[str], tuple[Target, list[Query]]] = {}
         for target, weight in fields:
             try:
                 query = make(target, weight)
             except Unfit as error:
                 problem = error
                 continue
-            by_path.setdefault(target.path, []).append(query)
+            by_path.setdefault(target.path, (target, []))[1].append(query)
             if target.path is None:
                 queries.append(query)
-        for path, parts in by_path.items():
+        for path, (target, parts) in by_path.items():
             if path is not None:
                 query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
-                queries.append({"nested": {"path": path, "query": query, "score_mode": "max"}})
+                queries.append(leaves.nested(target, query))
         if not queries:
             if problem is not None and (self.named or len(fields) == 1):
                 refusal = BadQuery(self.parameter, str(problem))

@@ -1,4 +1,4 @@
-"""The tween: marks requests that may be routed; the routing itself follows the match.
+"""The tween: marks requests that came from outside; the routing itself follows the match.
 
 It stands between the exception views and the router, and never answers in a view's place: it
 opens the door for :class:`~nefertari_search_tween.search.routing.Router`, which decides as soon
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from nefertari_search_tween.search.routing import READS, Router
+from nefertari_search_tween.search.routing import Router
 
 MARK = "nefertari_search.tween"
 
@@ -25,9 +25,8 @@ def make_tween(
 
     def search_tween(request: Any) -> Any:
         came()
-        if request.method in READS:
-            # Subrequests do not pass here unless they use tweens: those have no mark.
-            request.__dict__[MARK] = router
+        # Subrequests do not pass here unless they use tweens: those have no mark.
+        request.__dict__[MARK] = router
         return handler(request)
 
     return search_tween

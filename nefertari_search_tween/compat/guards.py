@@ -1,0 +1,102 @@
+"""nefertari-guards on a modern server: its field in the mapping, its queries, its look-ups.
+
+Nothing here is active unless the application includes ``nefertari_guards``. What its own views
+and scripts do stays theirs; the queries that they write for Elasticsearch 1 are written anew. That
+every other read of a guarded collection is filtered, too, is the work of ``search/access.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Optional
+
+from nefertari_search_tween.compat import wrappers
+from nefertari_search_tween.engine.fields import FIELDS, BaseField
+from nefertari_search_tween.search.access import ACL, STORED, Access
+
+log = logging.getLogger(__name__)
+
+ACE_PARTS = ("action", "principal", "permission")
+
+
+class ACLField(BaseField):
+    """A stored ACL: a list of objects with ``action``, ``principal`` and ``permission``."""
+
+    kind = "opaque"
+
+    def mapping(self) -> dict[str, Any]:
+        # No part is left out of the index for its length: a denial must not be forgotten.
+        return {"type": "nested", "properties": {name: {"type": "keyword"} for name in ACE_PARTS}}
+
+
+def install() -> None:
+    """Mend nefertari-guards, if the application has it; before mirrors are made of its models."""
+    if "nefertari_guards.elasticsearch" not in sys.modules:
+        return
+    import nefertari_guards
+    from nefertari_guards import acl_utils, elasticsearch
+
+    FIELDS[ACLField.__name__] = ACLField
+    elasticsearch.build_acl_query = build_acl_query
+    acl_utils._get_es_body = ace_body
+    acl_utils.find_by_ace = nefertari_guards.find_by_ace = find_by_ace
+    wrappers.may_show = may_show
+
+
+def build_acl_query(principals: Any, req_permission: str) -> dict[str, Any]:
+    """What ``ACLFilterES`` puts around a query: clauses of a ``bool``.
+
+    :param principals: of Pyramid.
+    """
+    stored = sorted({STORED.get(each, each) for each in principals})
+    return {"must": [Access(tuple(stored), req_permission).query()]}
+
+
+def ace_body(ace: dict[str, str]) -> dict[str, Any]:
+    """A search for the objects whose ACL has the entry *ace*."""
+    terms = [{"term": {f"{ACL}.{name}": ace[name]}} for name in ACE_PARTS]
+    query = {
+        "path": ACL,
+        "query": {"bool": {"filter": terms}},
+        "score_mode": "none",
+        # Models without ACLs of their own have no such entry.
+        "ignore_unmapped": True,
+    }
+    return {"query": {"nested": query}}
+
+
+def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
+    """The documents of *models* whose ACL has the entry *ace*, or their number.
+
+    :param ace: as it is stored: ``{"action": "allow", "principal": "ann", "permission": "view"}``.
+    :raises ValueError: none of *models* has a search index.
+    """
+    from nefertari_guards.acl_utils import _get_es_types
+
+    from nefertari_search_tween.compat.elasticsearch import ES
+
+    names = [name for name in _get_es_types(models).split(",") if name]
+    if not names:
+        raise ValueError("No es-based models passed")
+    params: dict[str, Any] = {"_count": True} if count else {}
+    found = [ES(name).get_collection(body=ace_body(ace), **params) for name in names]
+    number = sum(found) if count else sum(map(len, found))
+    log.info("Found %s documents that match ACE %s.", number, ace)
+    return number if count else [document for each in found for document in each]
+
+
+def may_show(request: Any, document: dict[str, Any]) -> bool:
+    """True when the caller of *request* may view the nested *document*, by its own ACL.
+
+    As Pyramid decides who may read the object itself: the first entry that fits counts.
+    """
+    entries: Optional[Any] = document.get(ACL)
+    if entries is None or request is None:
+        return True
+    from nefertari_guards import engine
+    from nefertari_guards.elasticsearch import SimpleContext
+
+    return bool(
+        request.has_permission("view", SimpleContext(engine.ACLField.objectify_acl(entries)))
+    )

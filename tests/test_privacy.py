@@ -1,0 +1,394 @@
+"""Nobody learns anything about a field that they may not see.
+
+The suite asks the same questions of collections that differ in hidden values only, and compares
+the answers whole: status, headers and body. What is not in the answer can't be learnt, whether
+by counting, sorting, wildcards or errors. A second suite asks with the protection off, and finds
+that the questions would tell.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections import Counter
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from nefertari import RESERVED_PARAMS
+
+from nefertari_search_tween.search import exact, interception, routing
+from nefertari_search_tween.search.aggregations import kinds
+from nefertari_search_tween.search.aggregations import queries as inner
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
+from tests.members.running import Answer, Club, rules_of_models
+
+RULES = rules_of_models()
+CALLERS = ("", "ann")
+# What every member has, besides the fields of its own class.
+LOGIN = ("username", "email", "password", "groups")
+
+#: a collection, and the model of what it shows by the path that it is shown under
+SHOWN = {
+    "/stories": {"": "Story", "author.": "Member", "author.profile.": "Profile"},
+    "/members": {"": "Member", "profile.": "Profile", "badges.": "Badge"},
+    "/profiles": {"": "Profile", "member.": "Member"},
+    "/found_stories": {"": "Story"},
+    "/members/bob/stories": {"": "Story"},
+}
+#: requests for several collections: a name is hidden when none of the models shows it
+SEVERAL = {"/members,stories": ("/members", "/stories")}
+#: what hidden values are looked for by, by kind
+WORDS = {
+    "text": ("secretone", "secret*"),
+    "number": ("3", "[2 TO 4]"),
+    "date": ("2014", "[2015 TO *]"),
+    "flag": ("true",),
+}
+NUMBERS = {"age", "salary", "rating", "rank", "income", "price", "id", "api_key"}
+
+
+def kind_of(name: str) -> str:
+    last = name.rpartition(".")[2]
+    if last in NUMBERS:
+        return "number"
+    return {"due": "date", "flagged": "flag"}.get(last, "text")
+
+
+class Carrier(NamedTuple):
+    """A way to name a field in a request.
+
+    :param query: ``{f}`` is the field, ``{v}`` a value.
+    :param parameters: what it is a probe of.
+    :param tells: with the protection off, it tells something about some hidden value.
+    :param every: sent for every hidden field; otherwise for one of each kind and each path.
+    """
+
+    query: str
+    parameters: tuple[str, ...]
+    tells: bool = True
+    every: bool = False
+
+
+CARRIERS = (
+    # filters
+    Carrier("{f}={v}", ("{field}",), every=True),
+    Carrier("_search=true&{f}={v}", ("{field}", "_search"), every=True),
+    Carrier("_search=false&{f}={v}", ("{field}", "_search"), every=True),
+    Carrier("_search=true&{f}=NOT *", ("{field}",)),
+    Carrier("_search=true&{f}={v}&{f}=x", ("{field}",)),
+    Carrier("{f}={v}&_count", ("_count", "{field}")),
+    Carrier("_search=true&{f}={v}&_count", ("_count",)),
+    Carrier("_search=false&{f}={v}&_count=1", ("_count",)),
+    Carrier("{f}__bool={v}", ("{field}__bool",), tells=False),
+    Carrier("{f}__in={v}", ("{field}__in",), tells=False),
+    Carrier("{f}__all={v}", ("{field}__all",), tells=False),
+    Carrier("__{f}={v}", ("__{field}",), tells=False),
+    Carrier("{f}=_all", ("{field}",), tells=False),
+    # words
+    Carrier("q={v}", ("q",)),
+    Carrier("q={f}:{v}", ("q",), every=True),
+    Carrier("q=NOT {f}:{v}", ("q",)),
+    Carrier("q=(title:x OR {f}:({v} OR zzz))", ("q",)),
+    Carrier("q={f}:/secret.*/", ("q",)),
+    Carrier("q={f}:*", ("q",)),
+    Carrier("q=*cret*", ("q",)),
+    Carrier("_search=true&_type=Story OR {f}:{v}", ("{field}", "_type")),
+    Carrier("_search=true&_pk=1 OR {f}:{v}", ("{field}", "_pk")),
+    Carrier("q={v}&_search_fields={f}", ("_search_fields",), every=True),
+    Carrier("q={v}&_search_fields=_pk,{f}", ("_search_fields",)),
+    Carrier("_search=true&_search_fields={f}", ("_search_fields",), tells=False),
+    # order
+    Carrier("_sort={f}", ("_sort",), every=True),
+    Carrier("_sort=-{f}&_limit=2", ("_sort", "_limit")),
+    Carrier("_search=true&_sort=-{f}&_start=1&_limit=2", ("_sort", "_start")),
+    Carrier("_search=false&_sort={f}&_page=1&_limit=2", ("_sort", "_page")),
+    Carrier("q=*&_sort=_type,{f}", ("_sort",)),
+    # what is shown
+    Carrier("_fields={f}", ("_fields",), tells=False),
+    Carrier("_fields=-_type,-_pk", ("_fields",), tells=False),
+    Carrier("_search=true&_fields={f}", ("_fields",), tells=False),
+    Carrier("_search=true&_fields=-_type", ("_fields",), tells=False),
+    Carrier("_search=true&_fields=-_type,-_pk,{f}", ("_fields",), tells=False),
+    # what only Python callers may give
+    Carrier('body={{"query":{{"term":{{"{f}":"{v}"}}}}}}', ("body",), tells=False),
+    Carrier('_search=true&body={{"query":{{"exists":{{"field":"{f}"}}}}}}', ("body",), tells=False),
+    Carrier("_raise_on_empty=1&{f}={v}", ("_raise_on_empty",)),
+    Carrier("_explain=1&{f}={v}", ("_explain",), tells=False),
+    Carrier("_strict=&{f}={v}", ("_strict",)),
+    Carrier("_strict=&_sort={f}", ("_strict", "_sort")),
+    Carrier("_item_request=1&{f}={v}", ("_item_request",)),
+    Carrier("query_set=1&{f}={v}", ("query_set",), tells=False),
+    Carrier("_query_secondary=true&{f}={v}", ("_query_secondary",), tells=False),
+    Carrier("_query_secondary=1&_sort={f}", ("_query_secondary",), tells=False),
+    Carrier("_refresh_index=true&{f}={v}", ("_refresh_index",)),
+    Carrier("__confirmation=1&{f}={v}", ("__confirmation",)),
+    Carrier("_principals=x&{f}={v}", ("_principals",), tells=False),
+    # aggregations; the types and their options are walked in `aggregations`
+    Carrier("_aggs.a.terms.field={f}", ("_aggs",), every=True),
+    Carrier("_aggregations.a.value_count.field={f}", ("_aggregations",)),
+    Carrier("_aggs.a.filter.exists.field={f}", ("_aggs",)),
+    Carrier("_aggs.a.filters.filters.x.query_string.query={f}:{v}", ("_aggs",)),
+    Carrier("_aggs.a.top_hits.sort={f}&_aggs.a.top_hits.size=1", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits._source={f}", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits.size=9", ("_aggs",), tells=False),
+    Carrier("{f}={v}&_aggs.a.value_count.field=_pk", ("{field}",)),
+    Carrier("q={v}&_aggs.a.value_count.field=_pk", ("q",)),
+    Carrier("_aggs.a.terms.script=doc['{f}']", ("_aggs",), tells=False),
+)
+
+
+class Probe(NamedTuple):
+    carrier: Carrier
+    caller: str
+    path: str
+
+
+def hidden_names(collection: str, caller: str) -> list[str]:
+    """Fields that *caller* may not name in a search of *collection*, nested ones by their path."""
+    parts = [_names(each, caller) for each in SEVERAL.get(collection, (collection,))]
+    shown = {name for visible, _ in parts for name in visible}
+    return [name for _, hidden in parts for name in hidden if name not in shown]
+
+
+def _names(collection: str, caller: str) -> tuple[list[str], list[str]]:
+    """Names of fields: those that *caller* may see, and the others."""
+    visible, names = [], []
+    seen = {""}
+    for prefix, model in SHOWN[collection].items():
+        rules = RULES[model]
+        fields = (*LOGIN, *rules.fields, "api_key") if model == "Member" else rules.fields
+        parent = prefix[:-1].rpartition(".")[0]
+        shown = prefix == "" or (f"{parent}." if parent else "") in seen
+        owner = SHOWN[collection][f"{parent}." if parent else ""]
+        if prefix and shown and prefix[:-1].rpartition(".")[2] in RULES[owner].visible(caller):
+            seen.add(prefix)
+        for name in fields:
+            if prefix in seen and name in rules.visible(caller):
+                visible.append(prefix + name)
+            else:
+                names.append(prefix + name)
+    return visible, names
+
+
+def probes() -> list[Probe]:
+    found: dict[tuple[str, str], Probe] = {}
+    for caller in CALLERS:
+        for collection in (*SHOWN, *SEVERAL):
+            names = hidden_names(collection, caller)
+            # One of each kind and path; of several collections, of each kind.
+            some = {
+                (kind_of(name), collection in SHOWN and name.rpartition(".")[0]): name
+                for name in names
+            }.values()
+            for carrier in CARRIERS:
+                for name in names if carrier.every and collection in SHOWN else some:
+                    words = WORDS[kind_of(name)]
+                    for word in words if carrier.every else words[:1]:
+                        query = carrier.query.format(f=name, v=word)
+                        path = f"{collection}?{quote(query, safe='=&')}"
+                        found[caller, path] = Probe(carrier, caller, path)
+    return [*found.values(), *aggregations()]
+
+
+# What options need besides the field that is looked for; an option that is not here, and is
+# required, fails the suite.
+REQUIRED = {
+    "field": "field={f}",
+    "fields": "fields={f}",
+    "ranges": "ranges.0.from=3",
+    "interval": "interval=1",
+    "filters": "filters.x.exists.field={f}",
+    "sources": "sources.0.s.terms.field={f}",
+    "terms": "terms.0.field={f}&%s.terms.1.field=_pk",
+    "path": "path={f}",
+    "buckets_path": "buckets_path=b>c",
+    "value": "value.field={f}",
+    "weight": "weight.field={f}",
+    "metrics": "metrics.0.field={f}",
+    "sort": "sort.0.{f}=asc",
+    "mode": "mode=mean",
+    "values": "values=3",
+    "probability": "probability=0.9",
+}
+
+
+def aggregations() -> list[Probe]:
+    """Every type of aggregation with every option, each given the names of hidden fields in
+    all the ways in which an option may take one."""
+    queries = []
+    for name, kind in kinds.KINDS.items():
+        here = f"_aggs.a.{name}"
+        needed = [REQUIRED[each] for each in kind.required]
+        for option in (*kind.options, "script", "unknown", ""):
+            forms = [f"{option}={{f}}", f"{option}.0.{{f}}=asc", f"{option}.0.s.terms.field={{f}}"]
+            for form in forms if option else [""]:
+                given = [form] if form else []
+                given += [each for each in needed if not each.startswith(f"{option}=")]
+                queries.append("&".join(f"{here}.{each}" for each in given).replace("%s", here))
+    for name in inner._QUERIES:
+        for form in ("{f}=secretone", "field={f}", "query={f}:secretone", "{f}.gte=3"):
+            queries.append(f"_aggs.a.filter.{name}.{form}")
+        queries.append(f"_aggs.a.filter.bool.must_not.0.{name}.{{f}}=secretone")
+    fields = (("ann", "rank"), ("", "author.salary"))
+    return [
+        Probe(AGGREGATION, caller, f"/stories?{quote(query.format(f=name), safe='=&')}")
+        for query in dict.fromkeys(queries)
+        for caller, name in fields
+    ]
+
+
+AGGREGATION = Carrier("", ("_aggs",))
+
+
+# The collections
+
+
+def fill(club: Club) -> None:
+    """The objects, in the first of three states; see `vary`."""
+    for name, groups in (
+        ("ann", ["user"]),
+        ("bob", ["user"]),
+        ("cal", ["user"]),
+        ("eve", ["admin"]),
+    ):
+        club.sql(
+            "INSERT INTO members_users (username, nick, email, password, groups) "
+            "VALUES (?, ?, ?, ?, ?)",
+            name, f"nick {name}", f"{name}@example.org", "x" * 10, json.dumps(groups),
+        )  # fmt: skip
+        club.sql(
+            "INSERT INTO nefertari_apikey (token, user_id) VALUES (?, ?)", f"token-{name}", name
+        )
+    for number, name in enumerate(("ann", "bob", "cal"), 1):
+        club.sql(
+            "INSERT INTO members_profiles (id, city, member_name) VALUES (?, ?, ?)",
+            number, f"city {number}", name,
+        )  # fmt: skip
+        club.sql(
+            "INSERT INTO members_badges (id, label, member_name) VALUES (?, 'x', ?)", number, name
+        )
+    for number in range(1, 7):
+        club.sql(
+            "INSERT INTO members_stories (id, title, shelf, author_name) VALUES (?, ?, ?, ?)",
+            number, f"title {number}", "open" if number < 5 else "closed",
+            ("bob", "cal")[number % 2],
+        )  # fmt: skip
+    club.sql("INSERT INTO members_drafts (id, title, plot) VALUES (1, 'draft', 'secretone')")
+    vary(club, 0, 0)
+
+
+def vary(club: Club, hidden: int, members_only: int) -> None:
+    """Set what nobody but admins sees to one of two values, and what members see to one of two.
+
+    Matches, order, presence and numbers of nested objects differ between the two.
+    """
+
+    def values(key: int, which: int) -> tuple[Any, Any, Any]:
+        if which == 0:
+            return f"secretone {key}", key, None if key % 2 else "2014-05-06 00:00:00.000000"
+        return (None if key == 2 else f"another {9 - key}"), 9 - key, "2015-01-01 00:00:00.000000"
+
+    for (key,) in club.sql("SELECT id FROM members_stories"):
+        text, number, moment = values(key, hidden)
+        club.sql(
+            "UPDATE members_stories SET note = ?, rank = ?, price = ?, due = ?, flagged = ?, "
+            "marks = ? WHERE id = ?",
+            text, number, number, moment, number % 2, json.dumps([text or "none"]), key,
+        )  # fmt: skip
+        text, number, _ = values(key, members_only)
+        club.sql("UPDATE members_stories SET body = ?, rating = ? WHERE id = ?", text, number, key)
+    for key, name in enumerate(("bob", "cal"), 2):
+        text, number, _ = values(key, hidden)
+        club.sql(
+            "UPDATE members_users SET diary = ?, salary = ?, email = ?, password = ? "
+            "WHERE username = ?",
+            text, number, f"{(text or 'none').replace(' ', '.')}@example.org", f"{text} password",
+            name,
+        )  # fmt: skip
+        club.sql(
+            "UPDATE members_profiles SET ssn = ?, income = ? WHERE member_name = ?",
+            text, number, name,
+        )  # fmt: skip
+        club.sql("UPDATE members_badges SET label = ? WHERE member_name = ?", text, name)
+        text, number, _ = values(key, members_only)
+        club.sql(
+            "UPDATE members_users SET motto = ?, age = ? WHERE username = ?", text, number, name
+        )
+        club.sql("UPDATE members_profiles SET phone = ? WHERE member_name = ?", text, name)
+    club.rebuild()
+
+
+@pytest.fixture(scope="module")
+def club(tmp_path_factory, backend_url, module_prefix):
+    """The application, filled."""
+    made = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
+    try:
+        made.start()
+        fill(made)
+        yield made
+    finally:
+        made.stop()
+
+
+def answers(club: Club, asked: list[Probe]) -> list[Answer]:
+    return [club.ask(probe.path, probe.caller) for probe in asked]
+
+
+def differing(club: Club, asked: list[Probe]) -> list[tuple[Probe, Answer, Answer]]:
+    """Those of *asked* whose answers differ when only what the caller may not see does."""
+    anonymous = [probe for probe in asked if not probe.caller]
+    members = [probe for probe in asked if probe.caller]
+    vary(club, 0, 0)
+    first = [*answers(club, anonymous), *answers(club, members)]
+    vary(club, 1, 0)
+    of_members = answers(club, members)
+    vary(club, 1, 1)
+    second = [*answers(club, anonymous), *of_members]
+    return [
+        (probe, one, other)
+        for probe, one, other in zip([*anonymous, *members], first, second)
+        if one.lasting != other.lasting
+    ]
+
+
+def test_no_probe_tells_anything_about_a_hidden_value(club, record_property):
+    asked = probes()
+    told = differing(club, asked)
+    assert not told, [(probe.caller, probe.path) for probe, _, _ in told[:20]]
+    by_caller = Counter(probe.caller or "anonymous" for probe in asked)
+    record_property(
+        "compared",
+        f"privacy: {len(asked)} probes told nothing about hidden values "
+        f"({', '.join(f'{number} of {name}' for name, number in sorted(by_caller.items()))})",
+    )
+    assert len(asked) >= 200
+
+
+def test_with_the_protection_off_the_probes_tell(club):
+    """The suite can fail: what it asks, it would hear."""
+    club.start(hidden_fields="allow")
+    try:
+        asked = [probe for probe in probes() if not probe.caller and probe.path.startswith("/stor")]
+        told = Counter(probe.carrier.query for probe, _, _ in differing(club, asked))
+    finally:
+        club.start()
+    for carrier in (*CARRIERS, AGGREGATION):
+        assert not carrier.tells or told[carrier.query], carrier
+
+
+def test_every_parameter_has_a_probe():
+    """A parameter that is new to nefertari, to this package or to the primary fails here."""
+    from nefertari_sqla import BaseMixin
+
+    known = {*RESERVED_PARAMS, *exact._KNOWN, *routing.NUMBERS, *routing.AGGREGATIONS}
+    known |= {routing.FLAG, *routing.SEARCH_PARAMETERS, interception.OVERRIDE, *ALWAYS_VISIBLE}
+    known |= {"{field}" + each for each in exact._MODIFIERS}
+    source = inspect.getsource(BaseMixin.get_collection)
+    known |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
+    known |= set(re.findall(r"""['"](\w+)['"] in params""", source))
+    known |= {"_raise_on_empty", "body"}
+    assert len(known) > 20
+    probed = {name for carrier in CARRIERS for name in carrier.parameters}
+    assert known - probed - {"_self"} == set()
