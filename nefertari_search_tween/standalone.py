@@ -128,6 +128,7 @@ class _Semantics:
     """How this engine compares; see :class:`~nefertari_search_tween.search.exact.Semantics`."""
 
     default_sort: list[str] = []
+    first_sort_counts = True
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -68,12 +68,12 @@ READS = [
     Asked(
         "a field that one model has",
         f"/{ALL}?insurer=krater",
-        "type = 'Painting' AND insurer = 'krater'",
+        "type = 'Painting' AND has(insurer, 'krater')",
     ),
     Asked(
         "what a model lacks is not there: NOT finds it",
         f"/{ALL}?insurer=NOT krater",
-        "insurer IS NOT 'krater'",
+        "NOT has(insurer, 'krater')",
     ),
     Asked("a field that all have", f"/{ALL}?worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
     Asked("values present", f"/{ALL}?height=*", "height IS NOT NULL"),
@@ -854,7 +854,7 @@ def test_filters_and_words_choose_what_is_aggregated(
         ("worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
         ("q=title:saturn OR name:krater", "has(title, 'saturn') OR has(name, 'krater')"),
         ("painter.name=night", "has(by, 'night')"),
-        ("insurer=NOT krater", "insurer IS NOT 'krater'"),
+        ("insurer=NOT krater", "NOT has(insurer, 'krater')"),
         ("year=1415", "year = 1415 OR year = '1415'"),
     ):
         found = aggregated(app, f"/{ALL}", f"{query}&_aggs.types.terms.field=_type")
@@ -977,7 +977,7 @@ def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed
     _index_anew(closed)
     after, changed = told(who), told(ADMIN)
     assert [probe for probe in before if before[probe] != after[probe]] == []
-    assert len([probe for probe in admins if admins[probe] != changed[probe]]) >= 12
+    assert len([probe for probe in admins if admins[probe] != changed[probe]]) >= 8
 
 
 @pytest.mark.parametrize(

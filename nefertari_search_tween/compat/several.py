@@ -15,7 +15,7 @@ from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import asked_of
-from nefertari_search_tween.search.aggregations.params import Asked, flattened
+from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.routing import READS, Read, current_read
 from nefertari_search_tween.search.several import Filters
 from nefertari_search_tween.search.several_aggregating import (
@@ -76,7 +76,7 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     if not tree:
         raise BadQuery("_aggregations_params", "Missing _aggregations_params")
     asked, params = Asked(PARAMETER, tree), flattened(params)
-    params, filters = _narrowed(es, mirrors, params)
+    params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
     searcher, read = es.search().searcher, _read()
     try:
         if read is not None:

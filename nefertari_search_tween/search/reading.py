@@ -202,7 +202,7 @@ class Searcher:
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), word_refusals(query):
+        with self._available(mirror, number), refusals(query):
             if query.count_only:
                 body = _without(query.body, *NOT_COUNTED)
                 body["size"] = 0
@@ -380,7 +380,7 @@ class Searcher:
 
 
 @contextmanager
-def word_refusals(query: SearchQuery) -> Iterator[None]:
+def refusals(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield

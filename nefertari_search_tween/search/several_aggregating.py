@@ -24,7 +24,7 @@ from nefertari_search_tween.search.aggregations.answering import (
 from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.leaves import SEARCHABLE, Query
 from nefertari_search_tween.search.privacy import Caller, Scope, Target
-from nefertari_search_tween.search.reading import word_refusals
+from nefertari_search_tween.search.reading import refusals
 from nefertari_search_tween.search.routing import Read
 from nefertari_search_tween.search.several import (
     COMPARABLE,
@@ -51,10 +51,12 @@ class SeveralNames:
         named = anyone if everything else caller
         self.parameter = parameter
         self.mirrors = mirrors
-        # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
+        # Nested documents with ACLs of their own are counted for nobody, as in one collection.
         self._named = [Scope(mirror.document_cls, named).unguarded() for mirror in mirrors]
         self._all = [Scope(mirror.document_cls, anyone) for mirror in mirrors]
         self._shown = [Scope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        #: documents hold what nobody may name here
+        self.partial = any(scope.partial for scope in self._shown)
         #: of messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
@@ -186,7 +188,7 @@ def aggregate_several(
         "track_total_hits": False,
         "aggs": names.sorting(_tolerant(ready.body)),
     }
-    with searcher.ready(wanted, current), ready.refusals(), word_refusals(query.any):
+    with searcher.ready(wanted, current), ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
         answer = searcher.mirrors.backend.search(aliases, body)
     return ready.result(answer["aggregations"]), answer["took"]
