@@ -46,6 +46,7 @@ setup(
     install_requires=[
         # nefertari uses pyramid.security.authenticated_userid, which Pyramid 2 took out.
         "pyramid>=1.10,<2",
+        "PasteDeploy",
         "WebOb",
         "venusian",
         "nefertari>=0.7,<0.8",
@@ -73,6 +74,15 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["nefertari-search = nefertari_search_tween.scripts.main:main"],
+        "console_scripts": [
+            "nefertari-search = nefertari_search_tween.scripts.main:main",
+            # nefertari's own of this name imports its search before the application is made, and
+            # fails at that with today's clients. Installed after it, this one takes its place.
+            "nefertari.index = nefertari_search_tween.scripts.nefertari_index:main",
+            # So do those of nefertari-guards.
+            "nefertari-guards.count_ace = nefertari_search_tween.scripts.guards:count_ace",
+            "nefertari-guards.update_ace = nefertari_search_tween.scripts.guards:update_ace",
+        ],
+        "paste.app_factory": ["main = nefertari_search_tween.first:main"],
     },
 )

@@ -10,14 +10,21 @@ SearchTimeout          504     the search took longer than allowed
 SearchRefused          500     the backend refused a query that we made
 =====================  ======  =========================================
 
-The HTTP ones are Pyramid HTTP exceptions, so nefertari's catch-all exception
-views (which turn every other exception into a 400) never see them.
+The HTTP ones are nefertari's own HTTP exceptions of that status, which applications catch; and
+so Pyramid's, which nefertari's catch-all exception views (they turn every other exception into a
+400) never see.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from nefertari.json_httpexceptions import (
+    JHTTPBadRequest,
+    JHTTPGatewayTimeout,
+    JHTTPInternalServerError,
+    JHTTPServiceUnavailable,
+)
 from pyramid.httpexceptions import (
     HTTPBadRequest,
     HTTPException,
@@ -41,7 +48,7 @@ class ConfigurationError(SearchError):
     """The application can't start with these settings."""
 
 
-class BadQuery(SearchError, HTTPBadRequest):
+class BadQuery(SearchError, JHTTPBadRequest):
     """A query string that can't be understood; the message names the parameter.
 
     :param parameter: the query string parameter at fault.
@@ -50,11 +57,12 @@ class BadQuery(SearchError, HTTPBadRequest):
 
     def __init__(self, parameter: str, problem: str) -> None:
         shown = parameter if len(parameter) <= 80 else parameter[:77] + "..."
-        super().__init__(f"Bad parameter '{shown}': {problem}")
+        # Not nefertari's constructor, which writes every such request to the log with a stack.
+        HTTPBadRequest.__init__(self, f"Bad parameter '{shown}': {problem}")
         self.parameter = parameter
 
 
-class SearchUnavailable(SearchError, HTTPServiceUnavailable):
+class SearchUnavailable(SearchError, JHTTPServiceUnavailable):
     """The mirror can't answer now; the caller may try again.
 
     :param reason: one of the words of the ``X-Search-Engine`` header
@@ -67,7 +75,7 @@ class SearchUnavailable(SearchError, HTTPServiceUnavailable):
         self.reason = reason
 
 
-class SearchTimeout(SearchError, HTTPGatewayTimeout):
+class SearchTimeout(SearchError, JHTTPGatewayTimeout):
     """The search took longer than ``nefertari_search.timeout``."""
 
     reason = "timeout"
@@ -76,8 +84,11 @@ class SearchTimeout(SearchError, HTTPGatewayTimeout):
         HTTPGatewayTimeout.__init__(self, message, headers=_retry_after())
 
 
-class SearchRefused(SearchError, HTTPInternalServerError):
+class SearchRefused(SearchError, JHTTPInternalServerError):
     """The backend refused a query that this package wrote: a defect of ours."""
+
+    def __init__(self, message: str) -> None:
+        HTTPInternalServerError.__init__(self, message)
 
 
 class Unanswerable(SearchError):

@@ -107,7 +107,7 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "hidden_fields",
         one_of("deny", "allow"),
         "deny",
-        "Searching and sorting on fields that the caller may not see.",
+        "Filtering, sorting and aggregating by fields that the caller may not see (privacy).",
     ),
     Setting(
         PREFIX + "max_result_window",

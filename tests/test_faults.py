@@ -21,11 +21,13 @@ from pathlib import Path
 import pytest
 import transaction
 
+from nefertari_search_tween.compat.elasticsearch import ES
 from tests.applications import search_of, zoo
 from tests.conftest import started
 from tests.servers import ElasticsearchServer, Pserve
 from tests.servers.base import wait_until
 from tests.test_sync import empty_tables, found, same
+from tests.wire import slowing
 from tests.zoo import INI
 
 TOP = Path(__file__).resolve().parents[1]
@@ -246,6 +248,143 @@ def test_a_write_does_not_wait_for_a_frozen_server(app, server):
     server.kill(signal.SIGCONT)
     serves_again(app)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Lion", "Tiger"]
+
+
+# What Python code and views that search (`get_collection_es`) see of it
+
+
+def calls(es):
+    """Reads of Python code, each with what it gives for one item named Lion."""
+    return {
+        "get_collection": lambda: [each.name for each in es.get_collection(name="lion")],
+        "count": lambda: es.get_collection(name="lion", _count=True),
+        "do_count": lambda: es.do_count(es.build_search_params({"name": "lion"})),
+        "all": lambda: [each.name for each in es.get_collection()],
+        "get_item": lambda: es.get_item(id=1).name,
+        "get_by_ids": lambda: [each.name for each in es.get_by_ids([{"_type": "Item", "_id": 1}])],
+    }
+
+
+RIGHT = {
+    "get_collection": ["Lion"],
+    "count": 1,
+    "do_count": 1,
+    "all": ["Lion"],
+    "get_item": "Lion",
+    "get_by_ids": ["Lion"],
+}
+
+
+def test_calls_of_python_code_while_the_server_is_down_and_when_it_is_back(app, server):
+    from nefertari.json_httpexceptions import JHTTPServiceUnavailable
+
+    app.post_json("/items", {"id": 1, "name": "Lion"})
+    reads = calls(ES("Item"))
+    assert {name: read() for name, read in reads.items()} == RIGHT
+
+    server.kill()
+    for name, read in reads.items():
+        with pytest.raises(JHTTPServiceUnavailable) as caught:
+            read()
+        assert (name, caught.value.reason) == (name, "down")
+    # Indexing calls never fail for it: what they name waits.
+    ES("Item").index({"_pk": "1"})
+    ES("Item").index_missing_documents([{"_pk": "1"}])
+    ES("Item").delete(7)
+    ES.create_index()
+    ES.setup_mappings()
+    with pytest.raises(JHTTPServiceUnavailable):
+        ES.delete_index()
+
+    server.start()
+    serves_again(app)
+    assert {name: read() for name, read in reads.items()} == RIGHT
+
+
+def test_calls_of_python_code_do_not_wait_for_a_frozen_server(app, server):
+    from nefertari.json_httpexceptions import JHTTPGatewayTimeout, JHTTPServiceUnavailable
+
+    app.post_json("/items", {"id": 1, "name": "Lion"})
+    reads = calls(ES("Item"))
+    server.kill(signal.SIGSTOP)
+    raised = set()
+    for read in reads.values():
+        begun = time.monotonic()
+        with pytest.raises((JHTTPGatewayTimeout, JHTTPServiceUnavailable)) as caught:
+            read()
+        raised.add(caught.value.status_int)
+        assert time.monotonic() - begun < TIMEOUT + MARGIN
+    assert 504 in raised
+
+    server.kill(signal.SIGCONT)
+    serves_again(app)
+    assert {name: read() for name, read in reads.items()} == RIGHT
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["down", "frozen"])
+def test_a_view_that_searches_is_refused_and_comes_back(app, server, sign):
+    app.post_json("/items", {"id": 1, "name": "Lion"})
+    assert names(app.get("/founds?name=lion")) == ["Lion"]
+
+    server.kill(sign)
+    for path in ("/founds?name=lion", "/founds", "/founds?_count"):
+        response, seconds = timed(app.get, path, expect_errors=True)
+        assert response.status_int in ((503,) if sign == signal.SIGKILL else (503, 504))
+        assert int(response.headers["Retry-After"]) > 0
+        assert engine_of(response) in ("none; reason=down", "none; reason=timeout")
+        assert response.json["status_code"] == response.status_int
+        assert seconds < TIMEOUT + MARGIN
+    # Its collection can still be had.
+    assert names(app.get("/founds?name=Lion&_search=false")) == ["Lion"]
+
+    bring_back(server)
+    serves_again(app)
+    assert names(app.get("/founds?name=lion")) == ["Lion"]
+
+
+def test_update_many_and_delete_many_change_nothing_while_the_server_is_down(app, server):
+    for number in range(3):
+        app.post_json("/items", {"id": number + 1, "name": "Lion", "count": number})
+    server.kill()
+    before = app.get("/items?_search=false&_sort=id").json["data"]
+
+    assert app.patch_json("/items?name=lion", {"count": 9}, status=503).headers["Retry-After"]
+    assert app.delete("/items?name=lion", status=503).headers["Retry-After"]
+    assert app.get("/items?_search=false&_sort=id").json["data"] == before
+
+    server.start()
+    serves_again(app)
+    app.patch_json("/items?name=lion", {"count": 9})
+    assert {each["count"] for each in same(app, "/items")["data"]} == {9}
+
+
+def test_a_server_that_is_slower_than_the_setting(elsewhere, server):
+    """Statuses as designed, the application up, and nothing to be done when it is fast again."""
+    with slowing(server.port) as slow:
+        hosts = slow.url.partition("://")[2]
+        with elsewhere(elasticsearch_hosts=hosts) as process:
+            assert fetch(f"{process.url}/items", {"name": "Lion"})[0] == 201
+            assert fetch(f"{process.url}/founds?name=lion")[:2] == (200, "mirror")
+
+            slow.seconds = TIMEOUT * 1.5
+            for path in ("founds?name=lion", "items?q=lion", "items?_search=true&name=lion"):
+                begun = time.monotonic()
+                status, engine, body = fetch(f"{process.url}/{path}")
+                assert status in (503, 504), body
+                assert engine in ("none; reason=timeout", "none; reason=down")
+                assert time.monotonic() - begun < TIMEOUT + MARGIN
+            status, engine, body = fetch(f"{process.url}/items")
+            assert (status, json.loads(body)["total"]) == (200, 1)
+            assert engine in ("primary; reason=timeout", "primary; reason=down")
+            assert fetch(f"{process.url}/items", {"name": "Tiger"})[0] == 201
+
+            slow.seconds = 0.0
+            assert wait_until(
+                lambda: fetch(f"{process.url}/founds?name=tiger")[:2] == (200, "mirror"), RECOVERY
+            )
+            assert wait_until(lambda: fetch(f"{process.url}/items")[1] == "mirror", RECOVERY)
+            assert json.loads(fetch(f"{process.url}/items")[2])["total"] == 2
+            assert "Traceback" not in process.log
 
 
 # The index is gone
@@ -510,6 +649,7 @@ def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, 
         assert engine in ("primary; reason=down", "primary; reason=behind")
         assert json.loads(body)["total"] == 1
         assert fetch(f"{process.url}/items?q=early")[0] == 503
+        assert fetch(f"{process.url}/founds?name=early")[0] == 503
 
         server.start()
         assert wait_until(
@@ -519,6 +659,7 @@ def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, 
         assert done.returncode == 0, done.stderr
         assert wait_until(lambda: fetch(f"{process.url}/items")[1] == "mirror", RECOVERY)
         assert json.loads(fetch(f"{process.url}/items?q=early")[2])["total"] == 1
+        assert json.loads(fetch(f"{process.url}/founds?name=early")[2])["total"] == 1
 
 
 def test_without_fallback_a_read_is_refused_instead(elsewhere, server):

@@ -5,6 +5,9 @@ What the application answers is compared with an evaluation of the ACLs in plain
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -124,6 +127,7 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
             "/plain_stories?_search=false&_sort=id",
             "/plain_stories?_search=true&_sort=id",
             "/plain_stories?q=title:*&_sort=id",
+            "/raw_stories?_sort=id",
         ):
             answer = library.get(path, caller)
             assert ids(answer) == expected, (path, caller)
@@ -146,11 +150,32 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
         assert mirror.headers["X-Search-Engine"] == "mirror"
         assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
         assert mirror.text == primary.text
+        _counts_what_is_visible(library, expected, caller)
         for number, name in enumerate(NAMES):
             by = [each for each in expected if (each - 1) % 2 == number]
             found = by if visible(authors[number], caller) else []
             for path in ("/plain_stories?_search=true&", "/stories?"):
                 assert ids(library.get(f"{path}author.name={name}&_sort=id", caller)) == found
+
+
+def _counts_what_is_visible(library: Library, expected: list[int], caller: str) -> None:
+    """Aggregations, and the collections of several models."""
+    tree = (
+        "_aggs.t.terms.field=title&_aggs.t.terms.size=50&_aggs.n.value_count.field=id"
+        "&_aggs.g.global=&_aggs.g.aggs.n.value_count.field=id"
+    )
+    for path in ("/stories", "/plain_stories"):
+        found = library.get(f"{path}?{tree}", caller).json
+        titles = {bucket["key"]: bucket["doc_count"] for bucket in found["t"]["buckets"]}
+        assert titles == {TITLES[number - 1]: 1 for number in expected}, (path, caller)
+        assert found["n"]["value"] == found["g"]["n"]["value"] == len(expected), (path, caller)
+    authors = [number for number, acl in enumerate(library.authors, 1) if visible(acl, caller)]
+    both = library.get("/stories,authors?_sort=_type,id&_limit=100", caller)
+    shown = [(each["_type"], each["id"]) for each in both.json["data"]]
+    wanted = [("Author", each) for each in authors] + [("Story", each) for each in expected]
+    assert shown == wanted
+    assert both.json["total"] == len(wanted)
+    assert library.get("/stories,authors?_count", caller).json["data"] == len(wanted)
 
 
 def _shows_what_may_be_read(library: Library, shown: dict[str, Any], caller: str) -> None:
@@ -160,3 +185,91 @@ def _shows_what_may_be_read(library: Library, shown: dict[str, Any], caller: str
     elif shown["author"] is not None:
         assert shown["author"]["name"] == NAMES[author]
     assert "_acl" not in shown or caller == ADMIN
+
+
+ALL: list[Entry] = [{"action": "allow", "principal": "everyone", "permission": "all"}]
+
+
+def entry(principal: str, permission: str = "view", action: str = "allow") -> Entry:
+    return {"action": action, "principal": principal, "permission": permission}
+
+
+def test_only_what_may_be_changed_is_changed(library):
+    """Update-many and delete-many select what the caller may update, or delete."""
+    mine = [*ALL, entry("ann", "update", "deny")]
+    library.allow([ALL, mine, ALL, [entry("ann")], [], ALL], [ALL, ALL])
+    done = library.get("/stories?title=red", "ann", "PATCH", {"pages": 77})
+    assert done.json["message"] == "Updated 1 Story(s) objects"
+    assert library.sql("SELECT id FROM guarded_stories WHERE pages = 77") == [(1,)]
+    done = library.get("/stories?pages=77", "bob", "PATCH", {"pages": 0})
+    assert done.json["message"] == "Updated 1 Story(s) objects"
+
+
+def test_a_change_of_an_acl_is_seen_at_once(library):
+    library.allow([ALL] * 6, [ALL, ALL])
+    assert len(ids(library.get("/stories", "ann"))) == 6
+    for acl, seen in (([entry("bob")], False), ([entry("ann")], True), ([], False), (ALL, True)):
+        library.get("/admin_stories/2", ADMIN, "PATCH", {"_acl": acl})
+        for path in ("/stories", "/plain_stories", "/plain_stories?_search=false"):
+            assert (2 in ids(library.get(path, "ann"))) is seen, (acl, path)
+
+
+def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
+    library.allow([[entry("ann")], [entry("ann"), entry("bob")], ALL, [], ALL, ALL], [ALL, []])
+    ann, press = entry("ann"), entry("g:press")
+    assert counted(library, ann) == {"Story": "2", "Author": "0", "Note": "0"}
+    done = script(
+        library, "update_ace", "--from_ace", json.dumps(ann), "--to_ace", json.dumps(press)
+    )
+    assert done.splitlines()[-1] == "Done"
+    assert counted(library, ann) == {"Story": "0", "Author": "0", "Note": "0"}
+    assert counted(library, press, "--models", "Story") == {"Story": "2"}
+    stored = library.sql("SELECT _acl FROM guarded_stories WHERE id = 2")
+    assert json.loads(stored[0][0]) == [press, entry("bob")]
+    assert ids(library.get("/stories?_sort=id", "x,g:press")) == [1, 2, 3, 5, 6]
+
+
+def script(library: Library, name: str, *arguments: str) -> str:
+    """Run a script of nefertari-guards on the application; gives what it prints."""
+    ini = library.ini.with_name("script.ini")
+    text = INI
+    for key, value in library.variables.items():
+        text = text.replace(f"\n{key} =", f"\n{key} = {value}\n_{key} =", 1)
+    ini.write_text(text)
+    code = f"from nefertari_search_tween.scripts.guards import {name}; {name}()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--config", str(ini), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=library.environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def counted(library: Library, ace: Entry, *arguments: str) -> dict[str, str]:
+    printed = script(library, "count_ace", "--ace", json.dumps(ace), *arguments).splitlines()
+    assert printed[0] == "Model,Count"
+    return dict(line.split(",") for line in printed[1:])
+
+
+def test_a_search_that_is_down_opens_nothing(library, tmp_path):
+    """The database answers transparent reads, by the same rules; other reads are refused."""
+    library.allow([ALL, [entry("ann")], [entry("bob")], [], ALL, ALL], [ALL, ALL])
+    hidden = "elasticsearch" if library.variables["elasticsearch_hosts"] else "embedded:"
+    lost = (
+        {"elasticsearch_hosts": "127.0.0.1:9"}
+        if hidden == "elasticsearch"
+        else {"index_name": "nothing-was-built-here"}
+    )
+    try:
+        library.start(**lost)
+        for caller in ("", "ann", "bob"):
+            answer = library.get("/plain_stories?_sort=id", caller)
+            assert ids(answer) == library.visible_stories(caller)
+            assert answer.headers["X-Search-Engine"].startswith("primary; reason=")
+        for path in ("/stories", "/plain_stories?q=lion"):
+            assert library.get(path, "ann").status == 503, path
+    finally:
+        library.start()

@@ -8,13 +8,20 @@ that the questions would tell.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections import Counter
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from nefertari import RESERVED_PARAMS
 
+from nefertari_search_tween.search import exact, interception, routing
+from nefertari_search_tween.search.aggregations import kinds
+from nefertari_search_tween.search.aggregations import queries as inner
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
 from tests.members.running import Answer, Club, rules_of_models
 
 RULES = rules_of_models()
@@ -30,6 +37,10 @@ SHOWN = {
     "/found_stories": {"": "Story"},
     "/members/bob/stories": {"": "Story"},
 }
+#: views with a narrower of their own: less is asked of them
+NARROWED = ("/found_stories", "/members/bob/stories")
+#: requests for several collections: a name is hidden when none of the models shows it
+SEVERAL = {"/members,stories": ("/members", "/stories")}
 #: what hidden values are looked for by, by kind
 WORDS = {
     "text": ("secretone", "secret*"),
@@ -116,8 +127,17 @@ CARRIERS = (
     Carrier("_refresh_index=true&{f}={v}", ("_refresh_index",)),
     Carrier("__confirmation=1&{f}={v}", ("__confirmation",)),
     Carrier("_principals=x&{f}={v}", ("_principals",), tells=False),
-    Carrier("_aggs.a.terms.field={f}", ("_aggs",), tells=False),
-    Carrier("_aggregations.a.max.field={f}", ("_aggregations",), tells=False),
+    # aggregations; the types and their options are walked in `aggregations`
+    Carrier("_aggs.a.terms.field={f}", ("_aggs",), every=True),
+    Carrier("_aggregations.a.value_count.field={f}", ("_aggregations",)),
+    Carrier("_aggs.a.filter.exists.field={f}", ("_aggs",)),
+    Carrier("_aggs.a.filters.filters.x.query_string.query={f}:{v}", ("_aggs",)),
+    Carrier("_aggs.a.top_hits.sort={f}&_aggs.a.top_hits.size=1", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits._source={f}", ("_aggs",), tells=False),
+    Carrier("_aggs.a.top_hits.size=9", ("_aggs",), tells=False),
+    Carrier("{f}={v}&_aggs.a.value_count.field=_pk", ("{field}",)),
+    Carrier("q={v}&_aggs.a.value_count.field=_pk", ("q",)),
+    Carrier("_aggs.a.terms.script=doc['{f}']", ("_aggs",), tells=False),
 )
 
 
@@ -129,7 +149,14 @@ class Probe(NamedTuple):
 
 def hidden_names(collection: str, caller: str) -> list[str]:
     """Fields that *caller* may not name in a search of *collection*, nested ones by their path."""
-    names = []
+    parts = [_names(each, caller) for each in SEVERAL.get(collection, (collection,))]
+    shown = {name for visible, _ in parts for name in visible}
+    return [name for _, hidden in parts for name in hidden if name not in shown]
+
+
+def _names(collection: str, caller: str) -> tuple[list[str], list[str]]:
+    """Names of fields: those that *caller* may see, and the others."""
+    visible, names = [], []
     seen = {""}
     for prefix, model in SHOWN[collection].items():
         rules = RULES[model]
@@ -140,25 +167,84 @@ def hidden_names(collection: str, caller: str) -> list[str]:
         if prefix and shown and prefix[:-1].rpartition(".")[2] in RULES[owner].visible(caller):
             seen.add(prefix)
         for name in fields:
-            if prefix not in seen or name not in rules.visible(caller):
+            if prefix in seen and name in rules.visible(caller):
+                visible.append(prefix + name)
+            else:
                 names.append(prefix + name)
-    return names
+    return visible, names
 
 
 def probes() -> list[Probe]:
     found: dict[tuple[str, str], Probe] = {}
     for caller in CALLERS:
-        for collection in SHOWN:
+        for collection in (*SHOWN, *SEVERAL):
             names = hidden_names(collection, caller)
-            # One of each kind and path.
-            some = {(kind_of(name), name.rpartition(".")[0]): name for name in names}.values()
+            # One of each kind and path; of several collections, of each kind.
+            some = {
+                (kind_of(name), collection in SHOWN and name.rpartition(".")[0]): name
+                for name in names
+            }.values()
             for carrier in CARRIERS:
-                for name in names if carrier.every else some:
-                    for word in WORDS[kind_of(name)]:
+                if collection in NARROWED and not carrier.every:
+                    continue
+                for name in names if carrier.every and collection in SHOWN else some:
+                    words = WORDS[kind_of(name)]
+                    for word in words if carrier.every else words[:1]:
                         query = carrier.query.format(f=name, v=word)
                         path = f"{collection}?{quote(query, safe='=&')}"
                         found[caller, path] = Probe(carrier, caller, path)
-    return list(found.values())
+    return [*found.values(), *aggregations()]
+
+
+# What options need besides the field that is looked for; an option that is not here, and is
+# required, fails the suite.
+REQUIRED = {
+    "field": "field={f}",
+    "fields": "fields={f}",
+    "ranges": "ranges.0.from=3",
+    "interval": "interval=1",
+    "filters": "filters.x.exists.field={f}",
+    "sources": "sources.0.s.terms.field={f}",
+    "terms": "terms.0.field={f}&%s.terms.1.field=_pk",
+    "path": "path={f}",
+    "buckets_path": "buckets_path=b>c",
+    "value": "value.field={f}",
+    "weight": "weight.field={f}",
+    "metrics": "metrics.0.field={f}",
+    "sort": "sort.0.{f}=asc",
+    "mode": "mode=mean",
+    "values": "values=3",
+    "probability": "probability=0.9",
+}
+
+
+def aggregations() -> list[Probe]:
+    """Every type of aggregation with every option, each given the names of hidden fields in
+    all the ways in which an option may take one."""
+    queries = []
+    for name, kind in kinds.KINDS.items():
+        here = f"_aggs.a.{name}"
+        needed = [REQUIRED[each] for each in kind.required]
+        for option in (*kind.options, "script", "unknown", ""):
+            forms = [f"{option}={{f}}", f"{option}.0.{{f}}=asc", f"{option}.0.s.terms.field={{f}}"]
+            for form in forms if option else [""]:
+                given = [form] if form else []
+                given += [each for each in needed if not each.startswith(f"{option}=")]
+                queries.append("&".join(f"{here}.{each}" for each in given).replace("%s", here))
+    for name in inner._QUERIES:
+        for form in ("{f}=secretone", "field={f}", "query={f}:secretone", "{f}.gte=3"):
+            queries.append(f"_aggs.a.filter.{name}.{form}")
+        queries.append(f"_aggs.a.filter.bool.must_not.0.{name}.{{f}}=secretone")
+    # Turn by turn: numbers of the documents themselves, and of nested ones.
+    fields = (("ann", "rank"), ("", "author.salary"), ("", "rating"))
+    return [
+        Probe(AGGREGATION, caller, f"/stories?{quote(query.format(f=name), safe='=&')}")
+        for place, query in enumerate(dict.fromkeys(queries))
+        for caller, name in [fields[place % len(fields)]]
+    ]
+
+
+AGGREGATION = Carrier("", ("_aggs",))
 
 
 # The collections
@@ -283,3 +369,164 @@ def test_no_probe_tells_anything_about_a_hidden_value(club, record_property):
         f"({', '.join(f'{number} of {name}' for name, number in sorted(by_caller.items()))})",
     )
     assert len(asked) >= 200
+
+
+def test_with_the_protection_off_the_probes_tell(club):
+    """The suite can fail: what it asks, it would hear."""
+    club.start(hidden_fields="allow")
+    try:
+        asked = [
+            probe
+            for probe in probes()
+            if not probe.caller and probe.path.partition("?")[0] in ("/stories", *SEVERAL)
+        ]
+        told = Counter()
+        for probe, _, _ in differing(club, asked):
+            told[probe.carrier.query] += 1
+            told[probe.path.partition("?")[0]] += 1
+    finally:
+        club.start()
+    assert all(told[collection] > 20 for collection in SEVERAL)
+    for carrier in (*CARRIERS, AGGREGATION):
+        assert not carrier.tells or told[carrier.query], carrier
+
+
+def test_every_parameter_has_a_probe():
+    """A parameter that is new to nefertari, to this package or to the primary fails here."""
+    from nefertari_sqla import BaseMixin
+
+    known = {*RESERVED_PARAMS, *exact._KNOWN, *routing.NUMBERS, *routing.AGGREGATIONS}
+    known |= {routing.FLAG, *routing.SEARCH_PARAMETERS, interception.OVERRIDE, *ALWAYS_VISIBLE}
+    known |= {"{field}" + each for each in exact._MODIFIERS}
+    source = inspect.getsource(BaseMixin.get_collection)
+    known |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
+    known |= set(re.findall(r"""['"](\w+)['"] in params""", source))
+    known |= {"_raise_on_empty", "body"}
+    assert len(known) > 20
+    probed = {name for carrier in CARRIERS for name in carrier.parameters}
+    assert known - probed - {"_self"} == set()
+
+
+# What the answers are
+
+
+@pytest.mark.parametrize(
+    ("caller", "path", "hidden"),
+    [
+        ("", "/stories?{}=3", "rank"),
+        ("", "/stories?_search=true&{}=3", "rating"),
+        ("ann", "/stories?_search=false&{}=3", "note"),
+        ("ann", "/stories?_sort=-{}", "rank"),
+        ("ann", "/stories?q=x&_sort={}", "price"),
+        ("ann", "/stories?q={}:x", "author.salary"),
+        ("ann", "/stories?q=x&_search_fields={}", "note"),
+        ("ann", "/stories?q=x&_fields={}", "note"),
+        ("", "/members,stories?{}=3", "salary"),
+    ],
+)
+def test_a_hidden_field_is_one_that_does_not_exist(club, caller, path, hidden):
+    """But for its name the answer is the same."""
+    unknown = re.sub(r"[a-z]+$", "nofield", hidden)
+    one, other = (club.ask(path.format(name), caller) for name in (hidden, unknown))
+    assert one.status == other.status == 400
+    told = [
+        re.sub(r'"request_url": "[^"]*"', "", answer.lasting[2]).replace(name, "it")
+        for answer, name in ((one, hidden), (other, unknown))
+    ]
+    assert told[0] == told[1]
+    assert one.headers["X-Search-Engine"] == other.headers["X-Search-Engine"]
+
+
+def test_admins_name_every_field(club):
+    for path in (
+        "/stories?rank=3",
+        "/stories?_search=false&rank=3",
+        "/stories?_search=true&rank=[1 TO 9]",
+        "/stories?q=note:*&_sort=-author.salary",
+        "/members?_sort=-salary",
+        "/stories?_aggs.a.terms.field=note",
+    ):
+        assert club.ask(path.replace(" ", "%20"), "eve").status == 200, path
+
+
+def test_fields_are_for_who_may_name_them(club):
+    """What members see, they search; the anonymous do not."""
+    for path in ("/stories?rating=3", "/stories?q=body:*", "/stories?_sort=-rating"):
+        assert club.ask(path, "ann").status == 200, path
+        assert club.ask(path).status == 400, path
+    assert club.ask("/stories?author.age=[1 TO 99]&_search=true".replace(" ", "%20"), "ann").json[
+        "total"
+    ]
+
+
+def test_a_view_may_narrow_by_what_is_hidden(club):
+    """It is the application that names the field; the caller still may not."""
+    for path in ("/shelved_stories", "/found_stories", "/shelved_stories?q=title"):
+        answer = club.ask(path)
+        assert [each["id"] for each in answer.json["data"]] == [1, 2, 3, 4], path
+        assert answer.headers["X-Search-Engine"] == "mirror"
+    for path in ("/shelved_stories?shelf=open", "/found_stories?shelf=open"):
+        assert club.ask(path).status == 400
+    assert club.ask("/found_stories?title=x%20OR%20shelf:closed").status == 400
+
+
+def test_what_a_write_selects_is_told_by_its_number(club):
+    """So nobody selects by what is hidden, whoever may write."""
+    club.sql("UPDATE members_users SET groups = ? WHERE username = 'cal'", '["editor"]')
+    for path in ("/stories", "/found_stories"):
+        refused = club.ask(f"{path}?rank=3", "cal", "PATCH", {"title": "changed"})
+        assert refused.status == 400, refused.text
+        done = club.ask(f"{path}?title=nothing", "cal", "PATCH", {"title": "changed"})
+        assert done.json["message"] == "Updated 0 Story(s) objects"
+
+
+def test_an_object_of_no_model_is_not_shown(club):
+    assert club.ask("/strange_stories", "ann").json["data"] == [
+        {"_type": "Nothing", "_pk": "1", "_self": "http://members.example/strange_stories"}
+    ]
+    assert club.ask("/strange_stories", "eve").json["data"][0]["note"] == "hidden"
+
+
+def test_keys_of_an_own_rendering_follow_the_rules(club):
+    for path in ("/drafts", "/drafts?q=draft", "/drafts?_search=true"):
+        (draft,) = club.ask(path, "ann").json["data"]
+        assert draft["shouted"] == "draft!" and "whispered" not in draft and "plot" not in draft
+    for path in ("/drafts?q=secretone", "/drafts?_search=true&title=secretone"):
+        assert club.ask(path, "ann").json["total"] == 0
+    assert club.ask("/drafts?_search=true&whispered=x", "ann").status == 400
+
+
+def test_public_limits(club):
+    """The anonymous see so many, and are told of no more."""
+    try:
+        club.start(public_max_limit="3")
+        for path in (
+            "/stories?",
+            "/stories?_search=false&",
+            "/stories?q=title&",
+            "/found_stories?",
+        ):
+            answer = club.ask(f"{path}_limit=5&_sort=id")
+            assert answer.json["total"] == 3 and answer.json["count"] == 3, path
+            assert [each["id"] for each in answer.json["data"]] == [1, 2, 3]
+            assert club.ask(f"{path}_count").json["data"] == 3, path
+            for beyond in ("_start=3", "_start=5&_limit=1", "_page=1&_limit=3", "_page=9"):
+                assert club.ask(f"{path}{beyond}").json["data"] == [], (path, beyond)
+            assert [each["id"] for each in club.ask(f"{path}_start=2&_sort=id").json["data"]] == [3]
+            assert club.ask(f"{path}_limit=5", "ann").json["total"] > 3
+        assert club.ask("/members,stories?_limit=9").json["total"] == 3
+        assert club.ask("/members,stories?_count").json["data"] == 3
+    finally:
+        club.start()
+
+
+def test_hidden_fields_may_be_allowed(club):
+    """As nefertari has it: only what is shown is protected."""
+    try:
+        club.start(hidden_fields="allow")
+        for path in ("/stories?rank=3", "/stories?_search=true&rank=3", "/stories?_sort=-note"):
+            answer = club.ask(path)
+            assert answer.status == 200
+            assert "rank" not in answer.text and "note" not in answer.text
+    finally:
+        club.start()

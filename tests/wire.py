@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,3 +157,47 @@ def listening(hang_up: bool) -> Iterator[tuple[str, list[socket.socket]]]:
             thread.join()
             for each in connections:
                 each.close()
+
+
+@dataclass
+class Slow:
+    """A server in front of another one.
+
+    :param seconds: that pass before each piece of an answer goes on.
+    """
+
+    url: str
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def slowing(target: int) -> Iterator[Slow]:
+    """What is sent to its URL goes to the port *target*; answers take as long as it says."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        slow = Slow(f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def pump(source: socket.socket, drain: socket.socket, answers: bool) -> None:
+            with contextlib.suppress(OSError):
+                while chunk := source.recv(65536):
+                    if answers:
+                        time.sleep(slow.seconds)
+                    drain.sendall(chunk)
+            for each in (source, drain):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    near = stack.enter_context(server.accept()[0])
+                    far = stack.enter_context(socket.create_connection(("127.0.0.1", target)))
+                    for pair in ((near, far, False), (far, near, True)):
+                        threading.Thread(target=pump, args=pair, daemon=True).start()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield slow
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()

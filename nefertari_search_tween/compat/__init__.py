@@ -29,7 +29,9 @@ def install() -> None:
         if present is not None:
             raise ConfigurationError(
                 f"{replaced} was imported before nefertari_search_tween: name the package in "
-                "pyramid.includes (or its tween in pyramid.tweens), so that it comes first"
+                "pyramid.includes (or its tween in pyramid.tweens), so that it comes first; and if "
+                "the application's own package imports it, let `use = egg:nefertari-search-tween` "
+                "load that (nefertari_search.application = what `use` was)"
             )
         sys.modules[replaced] = drop_in
         setattr(nefertari, name, drop_in)

@@ -14,13 +14,16 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.search.aggregations.answering import (
     AggregationResult,
     aggregate,
     answer_aggregation,
+    asked_of,
 )
 from nefertari_search_tween.search.aggregations.params import Asked, flattened, taken
+from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.leaves import MATCH_NONE
 from nefertari_search_tween.search.routing import (
     FLAG,
@@ -143,6 +146,30 @@ def _search() -> Any:
     from nefertari_search_tween.compat.elasticsearch import ES
 
     return ES.search()
+
+
+def of_collection(
+    es: Any, read: Read, params: dict[str, Any], overridden: bool
+) -> tuple[Optional[AggregationResult], dict[str, Any]]:
+    """What ``es.get_collection`` gives in a request for aggregations.
+
+    :param overridden: the class of *es* adds to its searches: what it adds holds for all that
+        is aggregated, ``global`` too.
+    :returns: the results, None where none are asked for; and the parameters that are left.
+    """
+    try:
+        asked, params = asked_of(read, params)
+    except BadQuery:
+        read.failed("bad-request")
+        raise
+    if asked is None:
+        return None, params
+    filters: list[dict[str, Any]] = []
+    if overridden:
+        with answering(read):
+            filters = narrowing(es, params)
+        params = {}
+    return answer_aggregation(_search().searcher, read, params, asked, filters), params
 
 
 def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> dict[str, Any]:

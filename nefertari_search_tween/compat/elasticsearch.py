@@ -16,23 +16,27 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit
 from pyramid.settings import aslist
 
-from nefertari_search_tween.compat import lookups, searches, several, writing
-from nefertari_search_tween.compat.aggregations import aggregated
+from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
 from nefertari_search_tween.compat.lucene import (
     apply_sort,
     build_qs,
     build_terms,
     process_fields_param,
 )
-from nefertari_search_tween.exceptions import BadQuery, IndexMissing, SearchUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    BadQuery,
+    IndexMissing,
+    SearchUnavailable,
+)
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
-from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
-from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
-from nefertari_search_tween.search.routing import FLAG, PRIMARY, Read
+from nefertari_search_tween.search.routing import FLAG, PRIMARY
 from nefertari_search_tween.settings import Settings
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+AGGREGATE_ARGUMENTS = ("_aggregations_params", "_raise_on_empty")
 IndexNotFoundException = IndexMissing
 TWEEN = "nefertari_search_tween.tween_factory"
 # Applications name it in settings of their own clients.
@@ -145,14 +150,20 @@ class ES:
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
-        """Delete the indices of all mirrors; of another name there are none."""
+        """Delete the indices of all mirrors; of another name there are none.
+
+        :raises SearchUnavailable: the server does not answer.
+        """
         search = cls.search()
         if index_name and index_name != search.settings.index_name:
             log.warning("there is no index '%s' of this application to be deleted", index_name)
             return
         for mirror in search.mirrors:
-            for index in search.mirrors.concrete(mirror):
-                search.mirrors.backend.delete_index(index)
+            try:
+                for index in search.mirrors.concrete(mirror):
+                    search.mirrors.backend.delete_index(index)
+            except (BackendUnavailable, BackendTimeout) as error:
+                raise SearchUnavailable("down", "The search server does not answer.") from error
             mirror.forget()
 
     @classmethod
@@ -202,14 +213,15 @@ class ES:
         self._bulk("index", documents, request)
 
     def index_missing_documents(self, documents: list[Any], request: Any = None) -> None:
-        """Index those of *documents* that the index does not hold."""
+        """Index those of *documents* that the index does not hold; all, if it can't be asked."""
         if not documents:
             return
         mirror = self._mirror()
         ids = {str(each["_pk"]): document_id(each["_pk"]) for each in documents}
         try:
             found = mirror.backend.multi_get(mirror.alias, ids.values())
-        except IndexMissing:
+        except BackendError as error:
+            log.info("what %s lacks is not known: %s", mirror.alias, error)
             found = {}
         missing = [each for each in documents if found.get(ids[str(each["_pk"])]) is None]
         self._bulk("index", missing, request)
@@ -255,15 +267,15 @@ class ES:
         mirror = self._mirror()
         read = searches.read_of(mirror)
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
-            if type(self).build_search_params is not ES.build_search_params:
+            if self.overrides():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            asked, params = asked_of(read, params)
-            if asked is not None:
-                return self._aggregated(mirror, read, asked, params)
+            found, params = aggregations.of_collection(self, read, params, self.overrides())
+            if found is not None:
+                return found
         with answering(read) if read is not None else nullcontext():
             search_params = self.build_search_params(params)
             if "_count" in params:
@@ -272,16 +284,6 @@ class ES:
         if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
-
-    def _aggregated(self, mirror: Mirror, read: Read, asked: Asked, params: dict[str, Any]) -> Any:
-        """What the view of a request for aggregations finds, aggregated."""
-        search, filters = self.search(), []
-        if type(self).build_search_params is not ES.build_search_params:
-            # What a subclass makes of the parameters is known by the query that it gives.
-            given = self.build_search_params(params)
-            filters = [searches.compiled(search, mirror, given).body["query"]]
-            params = {}
-        return answer_aggregation(search.searcher, read, searches.flattened(params), asked, filters)
 
     def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
         """Keyword arguments of a search; subclasses change them, and what they give is run.
@@ -300,7 +302,17 @@ class ES:
         mirrors = several.asked(self)
         if mirrors is not None:
             return several.aggregate(self, mirrors, params)
-        return aggregated(self._mirror(), params)
+        mirror = self._mirror()
+        if not (self.overrides() or isinstance(params.get("body"), dict)):
+            return aggregations.aggregated(mirror, params)
+        asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
+        found = searches.narrowing(self, {**params, "_limit": 0})
+        return aggregations.aggregated(mirror, asked, found)
+
+    @classmethod
+    def overrides(cls) -> bool:
+        """True for a subclass that makes something of its own of a search's parameters."""
+        return cls.build_search_params is not ES.build_search_params
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
         """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.
@@ -349,8 +361,11 @@ class ES:
     def do_count(self, params: dict[str, Any]) -> int:
         """Number of documents that match.
 
-        :param params: what :meth:`build_search_params` gave.
+        :param params: what :meth:`build_search_params` gave; of several models, a search's.
         """
+        mirrors = several.asked(self)
+        if mirrors is not None:
+            return int(several.get_collection(self, mirrors, {**params, "_count": True}))
         return int(searches.run(self.search(), self._mirror(), params, count=True))
 
     def _index(self, mirror: Mirror) -> str:

@@ -76,8 +76,11 @@ def compiled(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
     own = dict(given["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own}
     if own.get("query") != query.body["query"]:
-        must = [own["query"]] if own.get("query") else []
-        body["query"] = {"bool": {"must": must, "must_not": [REFUSED]}}
+        # What holds for every search of the caller's holds for one that was written by hand.
+        found = {"filter": search.searcher.restrictions(mirror), "must_not": [REFUSED]}
+        if own.get("query"):
+            found["must"] = [own["query"]]
+        body["query"] = {"bool": found}
     scope = search_params.scope_of(
         mirror.document_cls, Caller.of(get_current_request()), search.settings
     )
@@ -128,6 +131,12 @@ def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False)
     if read is not None:
         read.mirror_answered(took)
     return result
+
+
+def narrowing(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """What *es*, an ES of one model, searches by, as conditions that must hold."""
+    query = es.build_search_params(dict(params))["body"].get("query")
+    return [query] if query else []
 
 
 def must_be_current() -> bool:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Optional
 
+from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.aggregations import PARAMETER
+from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import asked_of
 from nefertari_search_tween.search.aggregations.params import Asked, flattened
 from nefertari_search_tween.search.routing import READS, Read, current_read
+from nefertari_search_tween.search.several import Filters
 from nefertari_search_tween.search.several_aggregating import (
     aggregate_several,
     answer_several_aggregation,
 )
-from nefertari_search_tween.search.several_reading import answer_several
+from nefertari_search_tween.search.several_reading import answer_several, unfiltered
 
 
 def asked(es: Any) -> Optional[list[Mirror]]:
@@ -41,16 +45,19 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if isinstance(params.get("_raise_on_empty"), bool):
         raise_on_empty = params.pop("_raise_on_empty")
     searcher, read = es.search().searcher, _read()
+    wanted = None
     if read is not None:
-        asked, params = asked_of(read, params)
-        if asked is not None:
-            return answer_several_aggregation(searcher, read, mirrors, params, asked)
-        result = answer_several(searcher, read, mirrors, params)
+        wanted, params = asked_of(read, params)
+    params, filters = _narrowed(es, mirrors, params)
+    if read is not None and wanted is not None:
+        return answer_several_aggregation(searcher, read, mirrors, params, wanted, filters)
+    if read is not None:
+        result = answer_several(searcher, read, mirrors, params, filters)
     else:
         request = get_current_request()
         # Update-many and delete-many select here what they change.
         current = request is not None and request.method not in READS
-        result = searcher.search_several(mirrors, params, request, current=current)[0]
+        result = searcher.search_several(mirrors, params, request, filters, current)[0]
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result
@@ -69,19 +76,41 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     if not tree:
         raise BadQuery("_aggregations_params", "Missing _aggregations_params")
     asked, params = Asked(PARAMETER, tree), flattened(params)
+    params, filters = _narrowed(es, mirrors, params)
     searcher, read = es.search().searcher, _read()
     try:
         if read is not None:
-            return dict(answer_several_aggregation(searcher, read, mirrors, params, asked))
+            return dict(answer_several_aggregation(searcher, read, mirrors, params, asked, filters))
         request = get_current_request()
         current = request is not None and request.method not in READS
         return dict(
-            aggregate_several(searcher, mirrors, params, asked, request, current=current)[0]
+            aggregate_several(searcher, mirrors, params, asked, request, filters, current)[0]
         )
     except SearchUnavailable as error:
         if raise_on_empty and error.reason == "not-built":
             raise JHTTPNotFound("Aggregation failed: Index does not exist") from error
         raise
+
+
+def _narrowed(
+    es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
+) -> tuple[dict[str, Any], Filters]:
+    """What is left of *params*, and exact filters by model.
+
+    What a subclass makes of the parameters is known by what it searches each model by.
+    """
+    if not es.overrides():
+        return params, unfiltered
+    by_model = {mirror.name: narrowing(_of_one(es, mirror), params) for mirror in mirrors}
+    kept = {name: params[name] for name in RESERVED_PARAMS if name in params}
+    return kept, lambda mirror: by_model[mirror.name]
+
+
+def _of_one(es: Any, mirror: Mirror) -> Any:
+    """*es* for one of its models."""
+    found = copy(es)
+    found.doc_type = mirror.name
+    return found
 
 
 def _read() -> Optional[Read]:

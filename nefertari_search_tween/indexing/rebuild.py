@@ -62,6 +62,7 @@ from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.indexing.newcomers import claim_again, wait_for_older_claims
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.primary.base import Body
 from nefertari_search_tween.primary.outbox import Outbox
 from nefertari_search_tween.primary.rebuilds import BEAT_SECONDS, Build, Rebuilds
 
@@ -248,14 +249,24 @@ def index_missing(
     outbox: Outbox,
     rebuilds: Rebuilds,
     progress: Optional[Callable[[Mirror], Progress]] = None,
+    only: Optional[list[Any]] = None,
 ) -> Written:
     """Index the objects of *mirror* that its index does not hold; the others stay as they are.
 
     An index that does not exist is built.
 
     Each chunk is numbered as a claim is.
+
+    :param only: keys of the objects to look at; None: all.
+    :raises BackendError: the backend failed; the index is of another schema; there is none, and
+        some objects alone would make one that is not whole.
     """
     if mirrors.backend.get_mapping(mirror.alias) is None:
+        if only is not None:
+            raise BackendError(
+                f"the index of {mirror.name} is not built, and some of its objects do not make "
+                "an index: index all of them first"
+            )
         return rebuild(mirrors, rebuilds, outbox, [mirror], chunk_size, progress)[mirror.name]
     if not mirror.check():
         raise BackendRejected(
@@ -264,7 +275,9 @@ def index_missing(
     result = Written()
     tell = progress(mirror) if progress is not None else _silent
     mirror.backend.refresh(mirror.alias)
-    chunks = iter(mirror.reader.scan(chunk_size))
+    chunks = iter(
+        mirror.reader.scan(chunk_size) if only is None else _read(mirror, only, chunk_size)
+    )
     while True:
         # Numbered before it is read: what a document was deleted with is older.
         version = outbox.number(mirror.name)
@@ -279,6 +292,11 @@ def index_missing(
         tell(len(rows))
     mirror.backend.refresh(mirror.alias)
     return result
+
+
+def _read(mirror: Mirror, pks: list[Any], chunk_size: int) -> Iterator[list[tuple[Any, Body]]]:
+    for start in range(0, len(pks), chunk_size):
+        yield list(mirror.reader.read(pks[start : start + chunk_size]).items())
 
 
 def _live_target(mirrors: Mirrors, mirror: Mirror) -> str:

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.bulk import Written
 from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
@@ -29,6 +28,7 @@ from nefertari_search_tween.scripts.common import (
 )
 from nefertari_search_tween.scripts.dead_letters import dead_letters
 from nefertari_search_tween.scripts.progress import shown
+from nefertari_search_tween.scripts.report import report
 from nefertari_search_tween.scripts.sync import sync_command
 from nefertari_search_tween.scripts.triggers import triggers
 from nefertari_search_tween.scripts.verify import repair_command, verify_command
@@ -76,7 +76,7 @@ def index(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> N
             )
             for mirror in chosen(search, models)
         }
-    _report(done, as_json)
+    report(done, as_json)
 
 
 @cli.command("rebuild")
@@ -94,7 +94,7 @@ def rebuild_command(
         size = search.settings.chunk_size
         outbox, rebuilds = search.outbox, search.rebuilds
         done = rebuild(search.mirrors, rebuilds, outbox, mirrors, size, progress, restart)
-    _report(done, as_json)
+    report(done, as_json)
 
 
 @cli.command()
@@ -179,30 +179,6 @@ def _status(mirror: Mirror, search: Any, waiting: Waiting, letters: int) -> dict
         "dead_letters": letters,
         "state": state,
     }
-
-
-def _report(done: dict[str, Written], as_json: bool) -> None:
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    name: {
-                        "indexed": built.settled,
-                        "refused": built.refused,
-                        **({} if built.resumed is None else {"resumed": built.resumed}),
-                    }
-                    for name, built in done.items()
-                },
-                indent=2,
-            )
-        )
-    else:
-        for name, built in done.items():
-            refused = f", {built.refused} refused (see the log)" if built.refused else ""
-            resumed = f" after {built.resumed} that were there" if built.resumed else ""
-            click.echo(f"{name}: {built.settled} documents indexed{resumed}{refused}")
-    if any(built.refused for built in done.values()):
-        sys.exit(EXIT_PROBLEM)
 
 
 for command in (sync_command, dead_letters, triggers, verify_command, repair_command):

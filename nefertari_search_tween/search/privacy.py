@@ -153,7 +153,12 @@ class Target:
 
 
 class Scope:
-    """The fields that one caller may name in searches of one model."""
+    """The fields that one caller may name in searches of one model.
+
+    :ivar partial: there are more that nobody may name here.
+    """
+
+    partial = False
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         self.document_cls = document_cls
@@ -174,6 +179,13 @@ class Scope:
         :raises BadQuery: the *error*; a scope that returns has the word match nothing.
         """
         raise error
+
+    def unguarded(self) -> Scope:
+        """The same without the fields of nested documents that have ACLs of their own."""
+        scope = Scope(self.document_cls, self.caller)
+        scope.targets = {name: each for name, each in self.targets.items() if not each.guarded}
+        scope.partial = len(scope.targets) < len(self.targets)
+        return scope
 
     def default(self) -> list[Target]:
         """What a search without a field name looks into."""

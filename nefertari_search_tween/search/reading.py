@@ -98,12 +98,12 @@ class Searcher:
     def _own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
-    def restriction(self, mirror: Mirror) -> Optional[dict[str, Any]]:
-        """Which objects the running request may select from its own collection; None: all."""
+    def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
+        """What holds for the objects that the running request may select from its collection."""
         if not has_item_acl(mirror.document_cls):
-            return None
+            return []
         access = access_of(collection_request(mirror.model))
-        return None if access is None else access.query()
+        return [] if access is None else [access.query()]
 
     # Transparent reads
 
@@ -130,7 +130,7 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        _among_visible(query.body, self.restriction(mirror))
+        _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
         number = None
@@ -193,11 +193,10 @@ class Searcher:
 
         :raises BadQuery: parameters that can't be understood.
         """
-        restriction = self.restriction(mirror)
-        exact_filters = [*exact_filters, *([restriction] if restriction is not None else [])]
+        filters = [*exact_filters, *self.restrictions(mirror)]
         own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
         return search_query(
-            mirror.document_cls, params, exact_filters, Caller.of(request), self.settings, own
+            mirror.document_cls, params, filters, Caller.of(request), self.settings, own
         )
 
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
@@ -264,16 +263,16 @@ class Searcher:
         mirror: Mirror,
         query: SearchQuery,
         body: dict[str, Any],
-        refusals: AbstractContextManager[None],
+        meaning: AbstractContextManager[None],
         current: bool = False,
     ) -> Any:
         """The backend's own answer to *body*, which was made of *query*.
 
-        :param refusals: says what a refusal of *body* means.
+        :param meaning: says what a refusal of *body* means.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), refusals, word_refusals(query):
+        with self._available(mirror, number), meaning, word_refusals(query):
             return self.mirrors.backend.search(mirror.alias, body)
 
     # How
@@ -399,12 +398,13 @@ def word_refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _among_visible(body: dict[str, Any], restriction: Optional[dict[str, Any]]) -> None:
+def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
     """Narrow a transparent read, such that documents that can't be trusted still void it."""
-    if restriction is None:
+    if not restrictions:
         return
     unknown = {"term": {INEXACT: EVERYTHING}}
-    visible = {"bool": {"should": [restriction, unknown], "minimum_should_match": 1}}
+    either = [{"bool": {"filter": restrictions}}, unknown]
+    visible = {"bool": {"should": either, "minimum_should_match": 1}}
     asked = [body["query"]] if "query" in body else []
     body["query"] = {"bool": {"filter": [*asked, visible]}}
 

@@ -29,7 +29,7 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 TRANSPARENT = "transparent"
 SEARCH = "search"
 PRIMARY = "primary"
-#: key of a request's ``__dict__``: the model whose collection the URL names
+#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: its collection is that of several models at once
 SEVERAL = "searches_several"
@@ -118,11 +118,13 @@ def current_read() -> Optional[Read]:
 
 
 def collection_request(model: Any) -> Any:
-    """The request that this thread works on, if it selects from a collection of *model*."""
+    """The request that this thread works on, if it selects from a collection of *model*, by
+    itself or with others."""
     request = get_current_request()
-    if request is None or request.__dict__.get(COLLECTION) is not model:
+    if request is None:
         return None
-    return request
+    collection = request.__dict__.get(COLLECTION)
+    return request if collection is model or collection is SEVERAL else None
 
 
 class Router:
@@ -159,10 +161,9 @@ class Router:
         """
         route = request.matched_route.name
         model = self._models.get(route)
-        if (model is None and route not in self._several) or request.method not in SELECTING:
+        if request.method not in SELECTING or (model is None and route not in self._several):
             return
-        if model is not None:
-            request.__dict__[COLLECTION] = model
+        request.__dict__[COLLECTION] = SEVERAL if model is None else model
         if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")

@@ -46,7 +46,6 @@ class ModelScope(Scope):
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         super().__init__(document_cls, caller)
-        self.caller = caller
         self.refused: dict[tuple[str, int], tuple[BadQuery, list[Target]]] = {}
 
     def own(self, name: str) -> Optional[Target]:
@@ -113,7 +112,7 @@ class SeveralQuery:
 def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> list[ModelScope]:
     """What the *caller* may name, by model."""
     if settings.hidden_fields == "allow":
-        caller = Caller(False, False)
+        caller = caller.unrestricted
     return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
 
 

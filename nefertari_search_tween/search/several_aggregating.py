@@ -47,13 +47,14 @@ class SeveralNames:
     def __init__(
         self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
     ) -> None:
-        anyone = Caller(False, False)
+        anyone = caller.unrestricted
         named = anyone if everything else caller
         self.parameter = parameter
         self.mirrors = mirrors
-        self._named = [Scope(mirror.document_cls, named) for mirror in mirrors]
+        # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
+        self._named = [Scope(mirror.document_cls, named).unguarded() for mirror in mirrors]
         self._all = [Scope(mirror.document_cls, anyone) for mirror in mirrors]
-        self._shown = [Scope(mirror.document_cls, caller) for mirror in mirrors]
+        self._shown = [Scope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
         #: of messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
@@ -170,10 +171,14 @@ def aggregate_several(
     wanted = sorted(mirrors, key=lambda mirror: mirror.name)
     caller, settings = Caller.of(request), searcher.settings
     names = SeveralNames(wanted, caller, settings.hidden_fields == "allow", asked.root)
-    base = [_of_one(mirror, list(filters(mirror))) for mirror in wanted]
+
+    def all_filters(mirror: Mirror) -> Sequence[Query]:
+        return [*filters(mirror), *searcher.restrictions(mirror)]
+
+    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
     ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = several_query(wanted, searched, filters, caller, settings)
+    query = several_query(wanted, searched, all_filters, caller, settings)
     found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
     body = {
         "query": _any_of(found),

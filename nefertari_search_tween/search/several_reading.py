@@ -58,7 +58,11 @@ class SeveralSearcher(Searcher):
         :param filters: gives exact filters for the documents of one model.
         """
         wanted = sorted(mirrors, key=lambda mirror: mirror.name)
-        query = several_query(wanted, params, filters, Caller.of(request), self.settings)
+
+        def all_filters(mirror: Mirror) -> Sequence[Any]:
+            return [*filters(mirror), *self.restrictions(mirror)]
+
+        query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
         with self.ready(wanted, current), word_refusals(query.any):
             if query.any.count_only:
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nefertari.acl import CollectionACL
+from nefertari.elasticsearch import ES
 from nefertari.view import BaseView
 from nefertari_guards.acl import DatabaseACLMixin
 from nefertari_guards.view import ACLFilterViewMixin
@@ -85,17 +86,27 @@ class QueryView(PlainView):
         return found.from_self().order_by(self.Model.id.desc())
 
 
+class RawView(PlainView):
+    """Searches by a query of its own, in the server's language."""
+
+    def index(self, **kwargs):
+        body = {"query": {"match_all": {}}}
+        return ES("Story").get_collection(body=body, **self._query_params)
+
+
 def includeme(config):
     root = config.get_root_resource()
     for member, collection, base, model, factory in (
-        ("story", "stories", GuardedView, Story, StoryACL),
-        ("author", "authors", GuardedView, Author, AuthorACL),
         ("plain_story", "plain_stories", PlainView, Story, StoryACL),
         ("plain_author", "plain_authors", PlainView, Author, AuthorACL),
         ("query_story", "query_stories", QueryView, Story, StoryACL),
+        ("raw_story", "raw_stories", RawView, Story, StoryACL),
         ("note", "notes", PlainView, Note, NoteACL),
         ("admin_story", "admin_stories", PlainView, Story, AdminStoryACL),
         ("admin_author", "admin_authors", PlainView, Author, AdminAuthorACL),
+        # The last ones of a model are those that objects link to.
+        ("story", "stories", GuardedView, Story, StoryACL),
+        ("author", "authors", GuardedView, Author, AuthorACL),
     ):
         view = type(f"{collection.title()}View", (base,), {"Model": model})
         root.add(member, collection, view=view, factory=factory, id_name="id")

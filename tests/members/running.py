@@ -112,9 +112,15 @@ class Club:
             body = json.dumps(body)
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
-        self.connection.request(method, path, body=body, headers=headers)
-        response = self.connection.getresponse()
-        text = response.read().decode()
+        try:
+            self.connection.request(method, path, body=body, headers=headers)
+            response = self.connection.getresponse()
+            text = response.read().decode()
+        except (OSError, http.client.HTTPException):
+            # What is left of it is of no use to the next request.
+            self.connection.close()
+            self.connection = None
+            raise
         return Answer(response.status, dict(response.getheaders()), text)
 
 

@@ -166,12 +166,13 @@ def includeme(config):
     for member, collection, view, factory in (
         ("profile", "profiles", ProfilesView, ProfileACL),
         ("badge", "badges", BadgesView, BadgeACL),
-        ("story", "stories", StoriesView, StoryACL),
         ("draft", "drafts", DraftsView, DraftACL),
         ("shelved", "shelved_stories", ShelvedView, StoryACL),
         ("found", "found_stories", FoundView, StoryACL),
         ("closed", "closed_stories", type("ClosedView", (StoriesView,), {}), ClosedACL),
         ("strange", "strange_stories", StrangeView, StoryACL),
+        # The last one of a model is the one that objects link to.
+        ("story", "stories", StoriesView, StoryACL),
     ):
         root.add(member, collection, view=view, factory=factory, id_name="id")
     members = root.add("member", "members", view=MembersView, factory=MemberACL, id_name="username")

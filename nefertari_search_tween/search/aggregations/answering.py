@@ -24,7 +24,7 @@ from nefertari_search_tween.search.aggregations.paths import Part
 from nefertari_search_tween.search.aggregations.places import Inquiry, Names
 from nefertari_search_tween.search.aggregations.results import opened
 from nefertari_search_tween.search.params import search_query
-from nefertari_search_tween.search.privacy import Caller, Scope
+from nefertari_search_tween.search.privacy import Caller, Scope, named_by_caller
 from nefertari_search_tween.search.routing import Read
 from nefertari_search_tween.search.syntax import Words
 from nefertari_search_tween.settings import Settings
@@ -126,7 +126,7 @@ def prepared(
         visible,
         settings,
         restricted,
-        caller.restricted,
+        caller.restricted or getattr(visible, "partial", False),
         base_query(exact_filters, STUBS),
         Words(settings),
     )
@@ -155,13 +155,15 @@ def aggregate(
     :raises SearchUnavailable: the mirror can't answer now.
     """
     caller, settings = Caller.of(request), searcher.settings
-    visible = Scope(mirror.document_cls, caller)
-    everything = Scope(mirror.document_cls, Caller(False, False))
+    # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
+    visible = Scope(mirror.document_cls, caller).unguarded()
+    everything = Scope(mirror.document_cls, caller.unrestricted).unguarded()
     names = everything if settings.hidden_fields == "allow" else visible
-    filters = list(exact_filters)
+    filters = [*exact_filters, *searcher.restrictions(mirror)]
     ready = prepared(asked, names, visible, caller, settings, filters)
     wanted = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = search_query(mirror.document_cls, wanted, filters, caller, settings)
+    own = frozenset(wanted) - named_by_caller(request) if request is not None else frozenset()
+    query = search_query(mirror.document_cls, wanted, filters, caller, settings, own)
     body = {
         "query": query.body["query"],
         "size": 0,
