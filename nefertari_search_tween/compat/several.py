@@ -15,7 +15,7 @@ from nefertari_search_tween.compat.searches import narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import asked_of
-from nefertari_search_tween.search.aggregations.params import Asked
+from nefertari_search_tween.search.aggregations.params import Asked, flattened
 from nefertari_search_tween.search.routing import READS, Read, current_read
 from nefertari_search_tween.search.several import Filters
 from nefertari_search_tween.search.several_aggregating import (

@@ -272,7 +272,7 @@ class Searcher:
         :raises SearchUnavailable: the mirror can't answer now.
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), meaning, word_refusals(query):
+        with self._available(mirror, number), meaning, refusals(query):
             return self.mirrors.backend.search(mirror.alias, body)
 
     # How

@@ -63,7 +63,7 @@ class SeveralSearcher(Searcher):
             return [*filters(mirror), *self.restrictions(mirror)]
 
         query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
-        with self.ready(wanted, current), word_refusals(query.any):
+        with self.ready(wanted, current), refusals(query.any):
             if query.any.count_only:
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts])
                 return _total(answers), _took(answers)
