@@ -13,7 +13,7 @@ from nefertari_search_tween.exceptions import IndexMissing, SearchError, SearchU
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.params import SearchQuery
 from nefertari_search_tween.search.privacy import Caller
-from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher
+from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher, refusals
 from nefertari_search_tween.search.results import SearchResults, search_documents
 from nefertari_search_tween.search.routing import Read
 from nefertari_search_tween.search.several import (
