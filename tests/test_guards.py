@@ -176,6 +176,15 @@ def _counts_what_is_visible(library: Library, expected: list[int], caller: str) 
     assert shown == wanted
     assert both.json["total"] == len(wanted)
     assert library.get("/stories,authors?_count", caller).json["data"] == len(wanted)
+    found = library.get(
+        "/stories,authors?_aggs.t.terms.field=_type&_aggs.g.global=&_aggs.g.aggs.n.terms.field=_type",
+        caller,
+    ).json
+    counts = {"Author": len(authors), "Story": len(expected)}
+    for each in (found["t"], found["g"]["n"]):
+        assert {bucket["key"]: bucket["doc_count"] for bucket in each["buckets"]} == {
+            model: count for model, count in counts.items() if count
+        }
 
 
 def _shows_what_may_be_read(library: Library, shown: dict[str, Any], caller: str) -> None:
