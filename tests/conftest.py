@@ -25,6 +25,8 @@ from tests.servers import (
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
 SLOWEST = (
+    "test_engine_contract",
+    "test_engine_races",
     "test_worker",
     "test_faults",
     "test_commands",
@@ -35,6 +37,13 @@ SLOWEST = (
     "test_backends",
     "test_verify",
     "test_triggers",
+    "test_scaffolds",
+    "test_ramses",
+    "test_aggregations",
+    "test_several",
+    "test_nefertari_scripts",
+    "test_dropin",
+    "test_privacy",
 )
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
