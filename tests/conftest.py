@@ -35,6 +35,8 @@ SLOWEST = (
     "test_backends",
     "test_verify",
     "test_triggers",
+    "test_engine_races",
+    "test_engine_contract",
 )
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
