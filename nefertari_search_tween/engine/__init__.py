@@ -11,7 +11,7 @@ from typing import Any
 
 from pyramid.settings import aslist
 
-from nefertari_search_tween.engine import documents, registry, storage
+from nefertari_search_tween.engine import documents, guards, registry, storage
 from nefertari_search_tween.engine.documents import BaseMixin
 from nefertari_search_tween.engine.fields import (
     BigIntegerField,
@@ -79,6 +79,8 @@ def is_only_engine(settings: Any) -> bool:
 def includeme(config: Any) -> None:
     """Include the whole package: the tween, and what keeps mirrors in sync where there are any."""
     config.include("nefertari_search_tween")
+    if is_only_engine(config.registry.settings):
+        guards.install()
 
 
 def setup_database(config: Any) -> None:

@@ -33,6 +33,9 @@ def clean(field: BaseField, value: Any) -> Any:
     :raises ValueError: it is none of the field's type, or beyond its limits; the message names
         the field.
     """
+    own = getattr(field, "clean_value", None)
+    if own is not None:
+        return own(value)
     for cls in type(field).__mro__:
         cleaner = _CLEANERS.get(cls.__name__)
         if cleaner is not None:

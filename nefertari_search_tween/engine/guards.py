@@ -1,0 +1,57 @@
+"""The field that nefertari-guards keeps access lists in, for models of this engine.
+
+nefertari-guards looks for a module of its own that is named after the engine; it has none for
+this one, so :func:`install` gives it one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+from nefertari_search_tween.engine.fields import KEYWORD, BaseField
+
+GUARDS = "nefertari_guards"
+
+
+def install() -> None:
+    """Make nefertari-guards, where it is installed, know this engine."""
+    if importlib.util.find_spec(GUARDS) is None:
+        return
+    import nefertari_guards
+
+    if hasattr(nefertari_guards, "nefertari_search_tween"):
+        return
+    from nefertari_guards.base import ACL_TYPE_MAPPING, ACLEncoderMixin
+
+    class ACLField(ACLEncoderMixin, BaseField):
+        """An access list: entries of action, principal and permission."""
+
+        def __init__(self, **kwargs: Any) -> None:
+            BaseField.__init__(self, **{**kwargs, "default": kwargs.get("default") or []})
+
+        def mapping(self) -> dict[str, Any]:
+            names = ("action", "principal", "permission")
+            return {"type": "nested", "properties": {name: dict(KEYWORD) for name in names}}
+
+        def clean_value(self, value: Any) -> Any:
+            """*value* as it is kept; Pyramid's own form becomes texts.
+
+            :raises ValueError: an action or a permission that there is not.
+            """
+            entries = self.stringify_acl(value)
+            self.validate_acl(entries)
+            return entries
+
+    package, module = (ModuleType(f"{GUARDS}.{name}") for name in (_package_name(), "engine"))
+    vars(module).update(ACLField=ACLField, ACL_TYPE_MAPPING=ACL_TYPE_MAPPING, EXTENDED_TYPES_MAP={})
+    vars(package)["engine"] = module
+    sys.modules[package.__name__] = package
+    sys.modules[f"{package.__name__}.engine"] = module
+    vars(nefertari_guards)[_package_name()] = package
+
+
+def _package_name() -> str:
+    return __name__.partition(".")[0]
