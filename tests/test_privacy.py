@@ -44,10 +44,13 @@ SEVERAL = {"/members,stories": ("/members", "/stories")}
 #: what hidden values are looked for by, by kind
 WORDS = {
     "text": ("secretone", "secret*"),
-    "number": ("3", "[2 TO 4]"),
+    "number": ("7", "[2 TO 4]"),
     "date": ("2014", "[2015 TO *]"),
     "flag": ("true",),
 }
+#: what `vary` changes
+VARIED = {"note", "rank", "price", "due", "flagged", "marks", "body", "rating", "diary", "salary"}
+VARIED |= {"email", "motto", "age", "ssn", "income", "phone", "label"}
 NUMBERS = {"age", "salary", "rating", "rank", "income", "price", "id", "api_key"}
 
 
@@ -179,7 +182,9 @@ def probes() -> list[Probe]:
     for caller in CALLERS:
         for collection in (*SHOWN, *SEVERAL):
             names = hidden_names(collection, caller)
-            # One of each kind and path; of several collections, of each kind.
+            # Those whose values vary come last, and one of each kind and path is kept; of several
+            # collections, one of each kind.
+            names.sort(key=lambda name: name.rpartition(".")[2] in VARIED)
             some = {
                 (kind_of(name), collection in SHOWN and name.rpartition(".")[0]): name
                 for name in names
