@@ -30,6 +30,7 @@ database = unset
 chunk_size = 1000
 schema = create
 settings_file =
+sync = inline
 
 [app:main]
 use = call:tests.flights:main
@@ -43,6 +44,7 @@ get elasticsearch.index_name = index_name
 get elasticsearch.chunk_size = chunk_size
 get elasticsearch.index.settings_file = settings_file
 get nefertari_search.schema = schema
+get nefertari_search.sync = sync
 
 [server:main]
 use = egg:waitress#main
