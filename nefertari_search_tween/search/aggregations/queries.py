@@ -173,8 +173,11 @@ def _exists(place: Place, body: Any, depth: int) -> Query:
 
 
 def present(target: Target) -> Query:
-    """The documents that have a value in *target*."""
-    found = leaves.exists(target)
+    """The documents that have a value in *target*, of whatever kind."""
+    if target.kind == FORBIDDEN:
+        # The request is refused when all of its fields are known.
+        return leaves.MATCH_NONE
+    found: Query = {"exists": {"field": target.name}}
     if target.kind == "text":
         # A text without words is a value, one that is too long for a keyword, too.
         whole = {"exists": {"field": target.sort_key}}
