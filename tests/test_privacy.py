@@ -403,7 +403,9 @@ def test_every_parameter_has_a_probe():
     known = {*RESERVED_PARAMS, *exact._KNOWN, *routing.NUMBERS, *routing.AGGREGATIONS}
     known |= {routing.FLAG, *routing.SEARCH_PARAMETERS, interception.OVERRIDE, *ALWAYS_VISIBLE}
     known |= {"{field}" + each for each in exact._MODIFIERS}
-    source = inspect.getsource(BaseMixin.get_collection)
+    # Another test's application may have taken its place in this process.
+    original = getattr(BaseMixin.get_collection, "intercepts", BaseMixin.get_collection)
+    source = inspect.getsource(original)
     known |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
     known |= set(re.findall(r"""['"](\w+)['"] in params""", source))
     known |= {"_raise_on_empty", "body"}
