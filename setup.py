@@ -60,6 +60,8 @@ setup(
         "sqla": ["nefertari-sqla>=0.4.2", "SQLAlchemy>=1.3,<1.4"],
         # opensearch-py 3 needs Python 3.10.
         "opensearch": ["opensearch-py>=2.8"],
+        # Answers that are kept (nefertari_search.cache).
+        "cache": ["dogpile.cache>=1.4", "cachetools>=5", "redis>=5"],
         # What workers tell Prometheus.
         "metrics": ["prometheus-client>=0.19"],
         "test": [
@@ -71,6 +73,9 @@ setup(
             'opensearch-py; python_version >= "3.10"',
             "prometheus-client",
             "PyMySQL",
+            "dogpile.cache",
+            "cachetools",
+            "redis",
         ],
     },
     entry_points={

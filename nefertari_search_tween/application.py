@@ -13,6 +13,9 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
+from nefertari_search_tween.caching.answers import NOTHING_KEPT, Answers
+from nefertari_search_tween.caching.region import make_place
+from nefertari_search_tween.caching.reporting import Reporter
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.alarm import News
@@ -110,6 +113,7 @@ class Search:
             self.indexer.index_committed,
         )
         self.hooks = self.primary.hooks(self.relations, feed, self.outbox)
+        self.cache = self._cache()
         self.searcher = SeveralSearcher(
             self.mirrors,
             self.settings,
@@ -123,9 +127,24 @@ class Search:
             dirty=lambda: self.primary.changing(self.outbox) is not None,
             query_class=self.primary.query_class,
             rows=self.primary.rows,
+            cache=self.cache,
         )
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
+
+    def _cache(self) -> Answers:
+        """Where answers are kept, as the settings say."""
+        settings = self.settings
+        self.figures = self.reporter = None
+        if not settings.cache:
+            return NOTHING_KEPT
+        place = make_place(settings.cache, settings.cache_size, settings.cache_seconds)
+        self.figures = self.primary.cache_figures()
+        name = f"{settings.index_name} in {settings.where}"
+        answers = Answers(place, name)
+        self.reporter = Reporter(answers.figures, self.figures.put)
+        answers.counted = self.reporter.changed
+        return answers
 
     def watch(self) -> None:
         """A request came: this process serves, and takes over what a killed one left."""
@@ -157,8 +176,7 @@ class Search:
 
         wrappers.install()
         if ES.current is not None:
-            ES.current.hooks.remove()
-            ES.current.indexer.background.stop()
+            ES.current.stop()
         ES.starting = None
         self._early = self.primary.end_early()
         base = self.primary.take_over()
@@ -173,6 +191,13 @@ class Search:
         ES.api = getattr(self.backend, "client", NoClient())
         ES.current = self
         aggregations.install()
+
+    def stop(self) -> None:
+        """Another application takes over."""
+        self.hooks.remove()
+        self.indexer.background.stop()
+        if self.reporter is not None:
+            self.reporter.stop()
 
     def prepare(self) -> None:
         """Look at the indices, as ``nefertari_search.schema`` says.

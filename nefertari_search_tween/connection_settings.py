@@ -13,6 +13,8 @@ from pyramid.settings import aslist
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import ConfigurationError
 
+_REDIS = ("redis", "rediss", "unix")
+
 
 class Withheld(ValueError):
     """A bad value that no message may show."""
@@ -91,6 +93,25 @@ def basic_auth(text: str) -> Optional[tuple[str, str]]:
     if not user or not colon or not password:
         raise Withheld("must be user:password")
     return user, password
+
+
+def cache_place(text: str) -> str:
+    """``memory``, the URL of a Redis (or where to find it, see :func:`secret`), or nothing.
+
+    :raises Withheld: something else.
+    """
+    found = secret(text) or ""
+    if found in ("", "memory"):
+        return found
+    try:
+        parts = urlsplit(found)
+        # A port that is none raises when it is looked at.
+        known = parts.scheme in _REDIS and bool(parts.hostname or parts.path) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise Withheld("must be empty, memory, or a URL: redis://host:port/database")
+    return found
 
 
 def certificates(text: str) -> Optional[str]:

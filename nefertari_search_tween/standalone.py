@@ -26,6 +26,7 @@ from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.exceptions import ConfigurationError, SearchError, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.access import ACL
+from nefertari_search_tween.search.availability import Seen
 from nefertari_search_tween.search.interception import intercepted
 from nefertari_search_tween.search.params import SearchQuery
 from nefertari_search_tween.search.routing import Router
@@ -49,6 +50,12 @@ class StandaloneSearch:
             raise ConfigurationError(f"{error} (before the application is made)") from None
         self.registry = app_registry
         self.settings = self.database.settings
+        if self.settings.cache:
+            raise ConfigurationError(
+                "nefertari_search.cache: an application whose database is "
+                "nefertari_search_tween.engine has no outbox, whose numbers tell how old an "
+                "answer is; leave the setting out"
+            )
         # The database and the index are one: a read without a flag is the view's own.
         self.settings.default = "primary"
         self.backend = self.database.backend
@@ -73,8 +80,7 @@ class StandaloneSearch:
 
         wrappers.install()
         if ES.current is not None:
-            ES.current.hooks.remove()
-            ES.current.indexer.background.stop()
+            ES.current.stop()
         plain: Any = BaseDocument.get_collection
         setattr(  # noqa: B010 - what stands there is typed as a method
             BaseDocument,
@@ -87,6 +93,9 @@ class StandaloneSearch:
         ES.starting = None
         ES.current = self
         aggregations.install()
+
+    def stop(self) -> None:
+        """Another application takes over; nothing runs."""
 
     def prepare(self) -> None:
         """Make the indices of models that were declared after the database was set up."""
@@ -170,14 +179,17 @@ class _Searcher(SeveralSearcher):
             rows=Rows,
         )
 
-    def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+    def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
         chosen = query.body.get("_source", True)
         body = {**query.body, "_source": True}
-        answer, hits = super()._hits(mirror, dataclasses.replace(query, body=body))
+        answer, hits = super()._hits(mirror, dataclasses.replace(query, body=body), seen)
         return answer, _as_shown(mirror, hits, chosen)
 
-    def _merged_hits(self, query: SeveralQuery) -> tuple[list[dict[str, Any]], int, int]:
-        hits, total, took = super()._merged_hits(dataclasses.replace(query, source=True))
+    def _merged_hits(
+        self, query: SeveralQuery, version: Optional[str]
+    ) -> tuple[list[dict[str, Any]], int, int]:
+        whole = dataclasses.replace(query, source=True)
+        hits, total, took = super()._merged_hits(whole, version)
         shown: dict[tuple[int, str], dict[str, Any]] = {}
         for place, (mirror, _) in enumerate(query.parts):
             own = [hit for hit in hits if hit["part"] == place]

@@ -18,6 +18,7 @@ from tests.servers import (
     MariadbServer,
     OpenSearchServer,
     PostgresServer,
+    RedisServer,
     Server,
     ServerMissing,
 )
@@ -140,6 +141,20 @@ def mariadb_server() -> Iterator[MariadbServer]:
 def ferretdb_server() -> Iterator[FerretdbServer]:
     """The session's MongoDB-protocol server. A test that hurts it must bring it back."""
     yield from started(FerretdbServer())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The session's Redis. A test that hurts it must bring it back."""
+    yield from started(RedisServer())
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def cache_place(request: pytest.FixtureRequest) -> str:
+    """What ``nefertari_search.cache`` says: each place, one after the other."""
+    if request.param == "memory":
+        return "memory"
+    return str(request.getfixturevalue("redis_server").url)
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,17 @@ class Library(Club):
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:
         return self.ask(path, method=method, body=body, **{PRINCIPALS: caller})
 
+    def fill(self) -> None:
+        """Write six stories of two authors, with a note each."""
+        for name in NAMES:
+            assert self.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
+        for number, title in enumerate(TITLES):
+            story = {"title": title, "pages": number % 3, "author_id": 1 + number % 2}
+            done = self.get("/admin_stories", ADMIN, "POST", story)
+            assert done.status == 201, done.text
+            note = {"text": f"note {number}", "story_id": number + 1}
+            assert self.get("/notes", ADMIN, "POST", note).status == 201
+
     def allow(self, stories: list[list[Entry]], authors: list[list[Entry]]) -> None:
         """Give the objects their ACLs, as an administrator does."""
         self.stories, self.authors = stories, authors
@@ -91,14 +102,7 @@ def library(tmp_path_factory, backend_url, module_prefix):
     made = Library(tmp_path_factory.mktemp("guarded"), backend_url, module_prefix, INI)
     try:
         made.start()
-        for name in NAMES:
-            assert made.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
-        for number, title in enumerate(TITLES):
-            story = {"title": title, "pages": number % 3, "author_id": 1 + number % 2}
-            done = made.get("/admin_stories", ADMIN, "POST", story)
-            assert done.status == 201, done.text
-            note = {"text": f"note {number}", "story_id": number + 1}
-            assert made.get("/notes", ADMIN, "POST", note).status == 201
+        made.fill()
         yield made
     finally:
         made.stop()

@@ -12,7 +12,8 @@ import pytest
 from pyramid.paster import get_appsettings
 
 from nefertari_search_tween.backends.analysis import used
-from nefertari_search_tween.settings import SETTINGS, Settings
+from nefertari_search_tween.setting_rows import SETTINGS
+from nefertari_search_tween.settings import Settings
 from tests.servers.elasticsearch import ROLES
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "backends.rst").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ import pytest
 from pyramid.config import Configurator
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.settings import FAMILIES, PREFIX, SETTINGS, Settings
+from nefertari_search_tween.setting_rows import FAMILIES, PREFIX, SETTINGS
+from nefertari_search_tween.settings import Settings
 
 TOP = Path(__file__).resolve().parents[1]
 DOCUMENTED = TOP / "docs" / "settings.rst"

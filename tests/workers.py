@@ -39,6 +39,7 @@ elasticsearch_hosts = unset
 index_name = unset
 sync = worker
 settings_file =
+cache =
 
 [app:main]
 use = call:tests.workers:main
@@ -51,6 +52,7 @@ get elasticsearch.index_name = index_name
 get elasticsearch.index.settings_file = settings_file
 elasticsearch.chunk_size = 100
 get nefertari_search.sync = sync
+get nefertari_search.cache = cache
 
 [server:main]
 use = egg:waitress#main

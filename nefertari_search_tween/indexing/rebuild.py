@@ -139,6 +139,8 @@ def rebuild(
             # What a claim wrote between the last refresh and the swap.
             _refresh(work)
             work.mirror.forget()
+            # What was read from the old index is old from here on (caching/answers.py).
+            outbox.number(work.mirror.name)
         if replaced:
             # Readers and indexers of other processes let go of the old ones first.
             time.sleep(SETTLE_SECONDS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 if TYPE_CHECKING:
     from nefertari_search_tween.engine.documents import BaseDocument
+    from nefertari_search_tween.primary.figures import CacheFigures
 
 
 class Key(NamedTuple):
@@ -138,6 +139,10 @@ class Primary(Protocol):
 
     def rebuilds(self, relations: Any) -> Any:
         """Where builds are written down; asked after :meth:`outbox`."""
+
+    def cache_figures(self) -> CacheFigures:
+        """Where caches write down what they found; made when it is missing. Asked after
+        :meth:`outbox`."""
 
     def embedding(self, relations: Any) -> Callable[[Any, Iterable[Key]], set[Key]]:
         """(session, keys) -> documents that hold the contents of these, where the hooks do not

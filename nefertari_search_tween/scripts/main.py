@@ -18,6 +18,7 @@ from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.primary.figures import hit_rates
 from nefertari_search_tween.primary.outbox import Waiting
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
@@ -47,6 +48,7 @@ COLUMNS = (
     "oldest",
     "dead",
     "state",
+    "cached %",
 )
 
 
@@ -106,10 +108,13 @@ def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> 
         where = search.settings.where
         lag = search.outbox.lag()
         letters = search.outbox.dead_letter_counts()
+        rates = {} if search.figures is None else hit_rates(search.figures.all())
         rows = [
             _status(mirror, search, lag.get(mirror.name, NOTHING), letters.get(mirror.name, 0))
             for mirror in chosen(search, models)
         ]
+        for row in rows:
+            row["cached"] = _percent(rates.get(row["model"]))
     if as_json:
         shown = {row["model"]: {**row, "backend": where} for row in rows}
         click.echo(json.dumps(shown, indent=2))
@@ -144,6 +149,10 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
                 click.echo(f"{name}: {line}")
     if any(entry["difference"] for entry in shown.values()):
         sys.exit(EXIT_PROBLEM)
+
+
+def _percent(rate: Optional[float]) -> Optional[float]:
+    return None if rate is None else round(100 * rate, 1)
 
 
 def _well(row: dict[str, Any]) -> bool:

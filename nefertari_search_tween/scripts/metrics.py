@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 from nefertari_search_tween.indexing.worker import Counts
+from nefertari_search_tween.primary.figures import CacheFigures
 from nefertari_search_tween.primary.outbox import Outbox
 from nefertari_search_tween.scripts.common import Failure
 
@@ -19,12 +20,20 @@ class WorkerMetrics:
     """A collector for :mod:`prometheus_client`.
 
     :param models: names of the mirrored models: they are told of when nothing of them waits, too.
+    :param figures: what caches found; None: nothing is cached.
     """
 
-    def __init__(self, counts: Counts, outbox: Outbox, models: list[str]) -> None:
+    def __init__(
+        self,
+        counts: Counts,
+        outbox: Outbox,
+        models: list[str],
+        figures: Optional[CacheFigures] = None,
+    ) -> None:
         self.counts = counts
         self.outbox = outbox
         self.models = models
+        self.figures = figures
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
@@ -44,8 +53,27 @@ class WorkerMetrics:
             yield CounterMetricFamily(PREFIX + name, text, value=value)
         try:
             yield from list(self._outbox())
+            yield from list(self._caches())
         except Exception as error:  # noqa: BLE001 - without a database there is nothing to tell
             log.info("the metrics of the outbox are left out: %s", error)
+
+    def _caches(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily
+
+        if self.figures is None:
+            return
+        labels = ["model", "process"]
+        hits = CounterMetricFamily(
+            PREFIX + "cache_hits", "Answers that were kept by a process.", labels=labels
+        )
+        misses = CounterMetricFamily(
+            PREFIX + "cache_misses", "Answers that it had to ask for.", labels=labels
+        )
+        for found in self.figures.all():
+            hits.add_metric([found.model, found.process], found.hits)
+            misses.add_metric([found.model, found.process], found.misses)
+        yield hits
+        yield misses
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily

@@ -69,7 +69,7 @@ def sync_command(
             names = [mirror.name for mirror in search.mirrors]
             if metrics_port is not None:
                 serve(
-                    WorkerMetrics(worker.counts, search.outbox, names),
+                    WorkerMetrics(worker.counts, search.outbox, names, search.figures),
                     metrics_address,
                     metrics_port,
                 )

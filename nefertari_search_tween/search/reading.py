@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.caching.answers import NOTHING_KEPT, Answers
 from nefertari_search_tween.exceptions import (
-    BackendDenied,
-    BackendError,
     BackendRejected,
-    BackendTimeout,
-    BackendUnavailable,
     BadQuery,
-    IndexMissing,
-    SearchError,
-    SearchRefused,
-    SearchTimeout,
-    SearchUnavailable,
     TooManyClauses,
     Unanswerable,
 )
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.search.access import access_of, has_item_acl
+from nefertari_search_tween.search.availability import Availability, Seen, State
 from nefertari_search_tween.search.exact import Semantics, exact_query
 from nefertari_search_tween.search.params import SearchQuery, search_query
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
@@ -40,20 +30,10 @@ from nefertari_search_tween.search.results import (
 from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings import Settings
 
-log = logging.getLogger(__name__)
-
-# How long a search read waits where one has waited for as long as a search may take, in vain:
-# threads of the web server must not all stand there.
-IMPATIENT_SECONDS = 1.0
-# How often it looks whether what it waits for has been indexed.
-CATCH_UP_STEP_SECONDS = 0.02
 SCAN_CHUNK = 1000
 # Of a search, what its number of matches does not depend on.
 NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
-
-#: whether changes wait, and the number of the last claim; of one moment
-State = tuple[bool, int]
 
 
 class Searcher:
@@ -68,6 +48,7 @@ class Searcher:
     :param query_class: class of the primary's queries.
     :param rows: makes the primary's type of result for ``_fields`` of dictionaries; None where it
         gives objects then, too.
+    :param cache: keeps answers.
     """
 
     def __init__(
@@ -81,22 +62,16 @@ class Searcher:
         dirty: Callable[[], bool],
         query_class: type,
         rows: Optional[Callable[[list[Any]], Any]],
+        cache: Answers = NOTHING_KEPT,
     ) -> None:
         self.mirrors = mirrors
         self.settings = settings
         self.semantics = semantics
-        self.state = state
-        self.mark = mark
-        self.passed = passed
         self.dirty = dirty
         self.query_class = query_class
         self.rows = rows
-        # Until when reads are impatient.
-        self._impatient = 0.0
-
-    @property
-    def _own_writes(self) -> bool:
-        return self.settings.consistency == "read_your_writes"
+        self.cache = cache
+        self.availability = Availability(mirrors, settings, state, mark, passed, cache.on)
 
     def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
         """What holds for the objects that the running request may select from its collection."""
@@ -133,21 +108,17 @@ class Searcher:
         _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
-        number = None
-        if self._own_writes:
-            waiting, number = self.state(mirror.name)
-            if waiting:
-                raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
+        seen = self.availability.at_once(mirror)
         if query.count_only:
             query.body["size"] = 0
-        with self._available(mirror, number):
-            if "size" in query.body:
-                answer = self.mirrors.backend.search(mirror.alias, query.body)
-                hits = answer["hits"]["hits"]
-            else:
+        if "size" in query.body:
+            answer = self._asked(mirror, mirror.alias, query.body, seen)
+            hits = answer["hits"]["hits"]
+        else:
+            with self.availability.available(mirror, seen.number):
                 answer, hits = self._all(mirror.alias, query.body)
-            if hits:
-                mirror.answered_by(hits[0]["_index"])
+        if hits:
+            mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
             raise Unanswerable("inexact-values")
         total = answer["hits"]["total"]["value"]
@@ -201,14 +172,13 @@ class Searcher:
 
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
-        number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), refusals(query):
-            if query.count_only:
-                body = _without(query.body, *NOT_COUNTED)
-                body["size"] = 0
-                answer = self.mirrors.backend.search(query.index or mirror.alias, body)
-                return answer["hits"]["total"]["value"], answer["took"]
-            answer, hits = self._hits(mirror, query)
+        seen = self.availability.waited(mirror, current)
+        if query.count_only:
+            body = _without(query.body, *NOT_COUNTED)
+            body["size"] = 0
+            answer = self._asked(mirror, query.index or mirror.alias, body, seen, refusals(query))
+            return answer["hits"]["total"]["value"], answer["took"]
+        answer, hits = self._hits(mirror, query, seen)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
         result._nefertari_meta = {
             "start": query.start,
@@ -227,9 +197,15 @@ class Searcher:
         :param index: where to look, '' for the index of the mirror.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number):
-            return self.mirrors.backend.multi_get(index or mirror.alias, ids)
+        seen = self.availability.waited(mirror, current)
+
+        def fetch(wanted: list[str]) -> dict[str, Any]:
+            with self.availability.available(mirror, seen.number):
+                return self.mirrors.backend.multi_get(index or mirror.alias, wanted)
+
+        # Another index than the mirror's is not of the state that the version stands for.
+        own = not index or index == mirror.alias
+        return self.cache.documents(mirror, ids, seen.version if own else None, fetch)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -271,18 +247,41 @@ class Searcher:
         :param meaning: says what a refusal of *body* means.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        number = self._catch_up(mirror) if current or self._own_writes else None
-        with self._available(mirror, number), meaning, refusals(query):
-            return self.mirrors.backend.search(mirror.alias, body)
+        seen = self.availability.waited(mirror, current)
+        return self._asked(mirror, mirror.alias, body, seen, meaning, refusals(query))
 
     # How
 
-    def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
+    def _asked(
+        self,
+        mirror: Mirror,
+        index: str,
+        body: dict[str, Any],
+        seen: Seen,
+        *meanings: AbstractContextManager[None],
+    ) -> Any:
+        """The backend's answer to *body*, or the same from the cache.
+
+        :param meanings: say what a refusal of *body* means, the last one first.
+        """
+
+        def ask() -> Any:
+            with self.availability.available(mirror, seen.number), ExitStack() as inside:
+                for meaning in meanings:
+                    inside.enter_context(meaning)
+                return self.mirrors.backend.search(index, body)
+
+        # Another index than the mirror's is not of the state that the version stands for.
+        version = seen.version if index == mirror.alias else None
+        return self.cache.answer([mirror], body, version, ask)
+
+    def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
         index = query.index or mirror.alias
         if query.limited:
-            answer = self.mirrors.backend.search(index, query.body)
+            answer = self._asked(mirror, index, query.body, seen, refusals(query))
             return answer, answer["hits"]["hits"]
-        answer, hits = self._all(index, query.body)
+        with self.availability.available(mirror, seen.number), refusals(query):
+            answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
 
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -298,85 +297,6 @@ class Searcher:
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits
-
-    @contextmanager
-    def _available(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
-        """The backend's failures become ours.
-
-        :param number: what was indexed by this claim, and before, is visible inside.
-        """
-        breaker = self.mirrors.breaker
-        breaker.check()
-        try:
-            mirror.require()
-            if number is not None:
-                mirror.make_visible(number)
-            yield
-        except IndexMissing as error:
-            mirror.forget()
-            breaker.answered()
-            raise SearchUnavailable(
-                "not-built", f"The search index of {mirror.name} is gone."
-            ) from error
-        except BackendTimeout as error:
-            # One slow query says nothing about the server; a server that is silent, too, does.
-            if not self.mirrors.backend.alive():
-                breaker.failed()
-            raise SearchTimeout(
-                f"The search took longer than {self.settings.timeout:g} seconds."
-            ) from error
-        except BackendUnavailable as error:
-            breaker.failed()
-            raise SearchUnavailable("down", "The search server does not answer.") from error
-        except BackendDenied as error:
-            # What it says of users and rights is for the log, not for the caller.
-            breaker.denied(error)
-            raise SearchUnavailable(
-                "denied", "The search server does not allow this application to search."
-            ) from error
-        except BackendRejected as error:
-            breaker.answered()
-            log.error("the backend refused a query of ours: %s", error)
-            raise SearchRefused("The search server refused the query.") from error
-        except BackendError as error:
-            raise SearchUnavailable("down", str(error)) from error
-        except SearchError:
-            raise
-        else:
-            breaker.allowed()
-
-    def _catch_up(self, mirror: Mirror) -> int:
-        """Wait for changes that are being indexed, as long as a search may take; gives the number
-        of the last claim.
-
-        What comes after the call is not waited for: where writes never pause, something always
-        waits.
-
-        :raises SearchUnavailable: they still are not.
-        """
-        waiting, number = self.state(mirror.name)
-        if not waiting:
-            return number
-        mark = self.mark()
-        now = time.monotonic()
-        patience = self.settings.timeout
-        if now < self._impatient:
-            patience = min(patience, IMPATIENT_SECONDS)
-        deadline = now + patience
-        while True:
-            if self.passed(mark):
-                self._impatient = 0.0
-                # Of rows that nobody had claimed before, nobody knows the numbers: all is made
-                # visible. Claims up to this number were among what waited, so they are, too.
-                with self._available(mirror, None):
-                    self.mirrors.backend.refresh(mirror.alias)
-                return number
-            if time.monotonic() >= deadline or self.mirrors.breaker.open:
-                self._impatient = time.monotonic() + self.settings.timeout
-                raise SearchUnavailable(
-                    "behind", f"Changes of {mirror.name} are not searchable yet."
-                )
-            threading.Event().wait(CATCH_UP_STEP_SECONDS)
 
 
 @contextmanager

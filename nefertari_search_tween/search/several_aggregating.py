@@ -188,9 +188,11 @@ def aggregate_several(
         "track_total_hits": False,
         "aggs": names.sorting(_tolerant(ready.body)),
     }
-    with searcher.ready(wanted, current), ready.refusals(), refusals(query.any):
+    with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
-        answer = searcher.mirrors.backend.search(aliases, body)
+        answer = searcher.cache.answer(
+            wanted, body, version, lambda: searcher.mirrors.backend.search(aliases, body)
+        )
     return ready.result(answer["aggregations"]), answer["took"]
 
 

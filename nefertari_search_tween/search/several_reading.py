@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cmp_to_key
-from typing import Any
+from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import sort_value
 from nefertari_search_tween.exceptions import IndexMissing, SearchError, SearchUnavailable
@@ -63,11 +63,11 @@ class SeveralSearcher(Searcher):
             return [*filters(mirror), *self.restrictions(mirror)]
 
         query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
-        with self.ready(wanted, current), refusals(query.any):
+        with self.ready(wanted, current) as version, refusals(query.any):
             if query.any.count_only:
-                answers = self._ask([(*each, {"size": 0}) for each in query.parts])
+                answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
                 return _total(answers), _took(answers)
-            hits, total, took = self._merged_hits(query)
+            hits, total, took = self._merged_hits(query, version)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
         result._nefertari_meta = {
             "start": query.any.start,
@@ -78,18 +78,23 @@ class SeveralSearcher(Searcher):
         return result, took
 
     @contextmanager
-    def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[None]:
+    def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[Optional[str]]:
         """Inside, all *mirrors* can be searched and show what was written before.
+
+        Gives the version of what they show, for the cache.
 
         :raises SearchUnavailable: one of them can't answer now.
         """
+        versions = []
         for mirror in mirrors:
-            number = self._catch_up(mirror) if current or self._own_writes else None
-            with self._available(mirror, number):
+            seen = self.availability.waited(mirror, current)
+            versions.append(seen.version)
+            with self.availability.available(mirror, seen.number):
                 pass
+        known = [version for version in versions if version is not None]
         try:
-            with self._available(mirrors[0], None):
-                yield
+            with self.availability.available(mirrors[0], None):
+                yield " ".join(known) if len(known) == len(versions) else None
         except SearchUnavailable as error:
             if isinstance(error.__cause__, IndexMissing):
                 for mirror in mirrors:
@@ -97,18 +102,27 @@ class SeveralSearcher(Searcher):
             raise
 
     def _ask(
-        self, parts: Iterable[tuple[Mirror, SearchQuery, dict[str, Any]]]
+        self,
+        parts: Sequence[tuple[Mirror, SearchQuery, dict[str, Any]]],
+        version: Optional[str],
     ) -> list[dict[str, Any]]:
         """Run the searches of *parts*, each with changes of its own."""
-        return self.mirrors.backend.multi_search(
-            [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
+        searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
+        answers: list[dict[str, Any]] = self.cache.answer(
+            [mirror for mirror, _, _ in parts],
+            searches,
+            version,
+            lambda: self.mirrors.backend.multi_search(searches),
         )
+        return answers
 
-    def _merged_hits(self, query: SeveralQuery) -> tuple[list[Hit], int, int]:
+    def _merged_hits(
+        self, query: SeveralQuery, version: Optional[str]
+    ) -> tuple[list[Hit], int, int]:
         """The hits of the page, how many there are, and milliseconds."""
         start = query.any.start
         if not query.any.limited:
-            answers = self._ask([(*each, {"size": 0}) for each in query.parts])
+            answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
             merged = _merged([self._scanned(query, *each) for each in query.parts], query.orders)
             return merged[start:], len(merged), _took(answers)
         size: int = query.any.body["size"]
@@ -116,7 +130,7 @@ class SeveralSearcher(Searcher):
         depth = start + size if size else 0
         whole = depth <= WHOLE
         changes = {"from": 0, "size": depth, "_source": query.source if whole else False}
-        answers = self._ask([(*each, changes) for each in query.parts])
+        answers = self._ask([(*each, changes) for each in query.parts], version)
         merged = _merged([answer["hits"]["hits"] for answer in answers], query.orders)
         page = merged[start : start + size]
         if not whole:

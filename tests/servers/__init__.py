@@ -16,6 +16,7 @@ from tests.servers.mariadb import MariadbServer
 from tests.servers.opensearch import OpenSearchServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.pserve import Pserve
+from tests.servers.redis import RedisServer
 
 __all__ = [
     "ElasticsearchServer",
@@ -24,6 +25,7 @@ __all__ = [
     "OpenSearchServer",
     "PostgresServer",
     "Pserve",
+    "RedisServer",
     "Server",
     "ServerFailed",
     "ServerMissing",

@@ -9,6 +9,7 @@ from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.figures import MongoFigures
 from nefertari_search_tween.primary.mongo.hooks import MongoHooks, remove_engine_hooks
 from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
@@ -80,6 +81,9 @@ class MongoPrimary:
 
     def rebuilds(self, relations: Relations) -> MongoRebuilds:
         return MongoRebuilds(self._stores, {model.__name__: model for model in relations.mirrored})
+
+    def cache_figures(self) -> MongoFigures:
+        return MongoFigures(self._stores.caches)
 
     def embedding(self, relations: Relations) -> Callable[[Any, Iterable[Key]], set[Key]]:
         # The hooks have found the documents that show a change, after the write.

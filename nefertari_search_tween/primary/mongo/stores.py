@@ -20,6 +20,9 @@ DEAD_LETTERS = "nefertari_search_dead_letters"
 #: ``_id`` (the model), ``index_name``, ``owner``, ``token``, ``heartbeat``, ``position``, ``done``.
 REBUILDS = "nefertari_search_rebuilds"
 
+#: ``_id`` (a process), ``models``, ``told``; there only where answers are cached.
+CACHES = "nefertari_search_caches"
+
 _INDEXES: dict[str, list[list[tuple[str, int]]]] = {
     OUTBOX: [
         [("model", 1), ("claim", 1), ("_id", 1)],
@@ -34,7 +37,7 @@ _INDEXES: dict[str, list[list[tuple[str, int]]]] = {
 
 
 class Collections:
-    """The four of them, of one database.
+    """All of them, of one database.
 
     :param database: of PyMongo.
     """
@@ -45,6 +48,7 @@ class Collections:
         self.numbers = current(database[NUMBERS])
         self.dead_letters = current(database[DEAD_LETTERS])
         self.rebuilds = current(database[REBUILDS])
+        self.caches = current(database[CACHES])
 
     def create_indexes(self) -> None:
         """Create those of their indexes that are missing."""

@@ -232,7 +232,8 @@ class SqlaOutbox:
             )
 
     def number(self, model_name: str) -> int:
-        with self._transaction(durable=False) as connection:
+        # Durable: no row waits that would bring another one after a crash of the database.
+        with self._transaction() as connection:
             return counters.advance(connection, [model_name])[model_name]
 
     def _extend(self, connection: Any, token: str) -> bool:

@@ -11,6 +11,7 @@ from nefertari_search_tween.primary.sqla import schema, tables, triggers
 from nefertari_search_tween.primary.sqla.access import visible_only
 from nefertari_search_tween.primary.sqla.bell import listener as listener_of
 from nefertari_search_tween.primary.sqla.early import EarlyHooks, all_recorded
+from nefertari_search_tween.primary.sqla.figures import SqlaFigures
 from nefertari_search_tween.primary.sqla.hooks import SessionHooks, remove_engine_hooks
 from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
@@ -69,6 +70,10 @@ class SqlaPrimary:
     def rebuilds(self, relations: Relations) -> SqlaRebuilds:
         engine = self._engine
         return SqlaRebuilds(_mirrored(relations), lambda: engine)
+
+    def cache_figures(self) -> SqlaFigures:
+        tables.create_missing(self._engine, [tables.CACHES])
+        return SqlaFigures(self._engine)
 
     def embedding(self, relations: Relations) -> Callable[[Any, Iterable[Key]], set[Key]]:
         return lambda session, keys: relations.embedding(session, keys, self.models)

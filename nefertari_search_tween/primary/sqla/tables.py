@@ -7,6 +7,7 @@ application starts is created then.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyramid_sqlalchemy import BaseObject
@@ -102,15 +103,27 @@ REBUILDS = Table(
     Column("done", BigInteger, nullable=False),
 )
 
+#: What the caches of processes found: there only where answers are cached.
+CACHES = Table(
+    "nefertari_search_caches",
+    BaseObject.metadata,
+    Column("process", String(_NAME), primary_key=True),
+    Column("model", String(_NAME), primary_key=True),
+    Column("hits", BigInteger, nullable=False),
+    Column("misses", BigInteger, nullable=False),
+    # Milliseconds since 1970.
+    Column("told", BigInteger, nullable=False),
+)
+
 TABLES = (OUTBOX, COUNTERS, DEAD_LETTERS, REBUILDS)
 
 
-def create_missing(engine: Any) -> None:
-    """Create those of the tables that are not there.
+def create_missing(engine: Any, tables: Iterable[Table] = TABLES) -> None:
+    """Create those of *tables* that are not there.
 
     :raises ConfigurationError: the database user may not.
     """
-    for table in TABLES:
+    for table in tables:
         if table.exists(engine):
             continue
         try:

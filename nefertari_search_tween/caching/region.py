@@ -1,0 +1,88 @@
+"""Where answers are kept: a dogpile.cache region over memory of this process, or Redis.
+
+Texts go in and come out; what is in Redis is never unpickled.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+from nefertari_search_tween.exceptions import ConfigurationError
+
+MEMORY = "memory"
+# A cache that is slower than the search server is no use; one that hangs must not hold a read up.
+REDIS_SECONDS = 0.25
+# What an entry costs besides its text: the key, and the cells of two tables.
+ENTRY_BYTES = 300
+
+
+class Place(NamedTuple):
+    """A region, and what it raises when it can't be reached."""
+
+    region: Any
+    faults: tuple[type[Exception], ...]
+
+
+def make_place(place: str, megabytes: int, seconds: int) -> Place:
+    """The region of one application in this process.
+
+    :param place: ``memory``, or the URL of a Redis.
+    :param megabytes: what entries in memory may take.
+    :param seconds: how long an entry is kept.
+    :raises ConfigurationError: a package is missing, or the URL is none.
+    """
+    try:
+        from dogpile.cache import make_region
+
+        region = make_region(serializer=str.encode, deserializer=bytes.decode)
+        if place == MEMORY:
+            arguments: dict[str, Any] = {"cache_dict": Bounded(megabytes * 1024 * 1024)}
+            region.configure("dogpile.cache.memory", expiration_time=seconds, arguments=arguments)
+            return Place(region, ())
+        from redis.exceptions import RedisError
+    except ImportError as error:
+        raise ConfigurationError(
+            f"nefertari_search.cache needs the package {error.name}: "
+            "pip install 'nefertari-search-tween[cache]'"
+        ) from error
+    arguments = {
+        "url": place,
+        "redis_expiration_time": seconds,
+        "socket_timeout": REDIS_SECONDS,
+        "socket_connect_timeout": REDIS_SECONDS,
+    }
+    try:
+        region.configure("dogpile.cache.redis", expiration_time=seconds, arguments=arguments)
+    except ValueError as error:
+        raise ConfigurationError(f"nefertari_search.cache: no URL of a Redis: {error}") from None
+    # ValueError: somebody else's text under one of our names.
+    return Place(region, (RedisError, ValueError))
+
+
+class Bounded:
+    """The dict of dogpile's memory backend, which would grow for ever: what was not used for
+    longest goes when *size* bytes are full. Threads may share it."""
+
+    def __init__(self, size: int) -> None:
+        from cachetools import LRUCache
+
+        self._entries: Any = LRUCache(size, getsizeof=lambda value: len(value) + ENTRY_BYTES)
+        self._lock = threading.Lock()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        with self._lock:
+            return self._entries.get(key, default)
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        with self._lock:
+            self._entries[key] = value
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        with self._lock:
+            return self._entries.pop(key, default)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the entries take."""
+        return int(self._entries.currsize)

@@ -1,0 +1,41 @@
+"""What the caches of all processes found, for nefertari_mongodb."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nefertari_search_tween.primary.figures import KEPT_MILLISECONDS, Found
+
+
+class MongoFigures:
+    """See :class:`~nefertari_search_tween.primary.figures.CacheFigures`.
+
+    A document for each process: ``_id``, ``models`` (name, hits, misses), ``told``.
+
+    :param rows: their collection.
+    """
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+        now = _now()
+        self.rows.delete_many({"told": {"$lt": now - KEPT_MILLISECONDS}})
+        models = [[name, hits, misses] for name, (hits, misses) in sorted(figures.items())]
+        told = {"_id": process, "models": models, "told": now}
+        self.rows.replace_one({"_id": process}, told, upsert=True)
+
+    def all(self) -> list[Found]:
+        recent = {"told": {"$gte": _now() - KEPT_MILLISECONDS}}
+        return [
+            Found(row["_id"], *model)
+            for row in self.rows.find(recent).sort("_id", 1)
+            for model in row["models"]
+        ]
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

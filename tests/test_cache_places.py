@@ -1,0 +1,313 @@
+"""Where answers are kept: bounded, shared or not, lost, and told of."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+import urllib.request
+import uuid
+
+import pytest
+import transaction
+from sqlalchemy import event
+
+from tests import applications
+from tests.applications import search_of
+from tests.caching import asked, cache_of, figures, plain, second_is_kept
+from tests.guarded import INI as GUARDED
+from tests.museum.objects import fill as fill_museum
+from tests.servers import free_port
+from tests.servers.base import wait_until
+from tests.test_equality import fill_zoo
+from tests.test_guards import Library
+from tests.workers import SOON, Place
+
+ALL = "paintings,painters,vases"
+SEVERAL = [
+    f"/{ALL}?q=krater&_limit=10",
+    f"/{ALL}?q=night&_count",
+    f"/{ALL}?_limit=7&_sort=-worth",
+    f"/{ALL}?_limit=0",
+    f"/{ALL}?_aggs.types.terms.field=_type&_aggs.most.max.field=worth",
+]
+
+
+@pytest.fixture
+def museum(cache_place, tmp_path, backend_url, module_prefix):
+    name = "redis" if cache_place != "memory" else cache_place
+    app = applications.museum(
+        f"sqlite:///{tmp_path / 'museum.sqlite'}",
+        backend_url,
+        f"{module_prefix}-museum-{name}",
+        **{"nefertari_search.cache": cache_place},
+    )
+    fill_museum()
+    transaction.commit()
+    yield app
+    applications.forget_sessions()
+
+
+def test_several_collections(museum):
+    from pyramid_sqlalchemy import Session
+
+    from tests.museum.models import Painter, Vase
+
+    for path in SEVERAL:
+        second_is_kept(museum, path)
+    # Each change is of one of them.
+    for number in range(4):
+        if number % 2:
+            Session().add(Painter(name=f"krater night {number}", worth=50 + number))
+        else:
+            Session().add(Vase(code=f"x{number}", name=f"krater night {number}", worth=number))
+        transaction.commit()
+        for path in SEVERAL:
+            was = asked(museum, path)
+            assert was == plain(museum, path)
+            if "_limit=0" not in path or number:
+                assert was == asked(museum, path)
+
+
+# Size, figures
+
+
+def test_the_memory_of_a_process_is_bounded(tmp_path, backend_url, module_prefix):
+    small = {"nefertari_search.cache": "memory", "nefertari_search.cache_size": "1"}
+    file = tmp_path / "zoo.sqlite"
+    app = applications.zoo(f"sqlite:///{file}", backend_url, f"{module_prefix}-small", **small)
+    fill_zoo(60)
+    kept = cache_of(app).place.region.backend._cache
+    most = 0
+    # Each answer is large: long stories are in it.
+    for number in range(1, 151):
+        app.get(f"/items?q=lion OR {'x' * number}&_limit=60")
+        most = max(most, kept.size)
+    assert 900_000 < most <= 1024 * 1024
+    assert figures(app) == (0, 150)
+    # What was asked last is there, what was asked first is not.
+    app.get(f"/items?q=lion OR {'x' * 150}&_limit=60")
+    assert figures(app) == (1, 150)
+    app.get("/items?q=lion OR x&_limit=60")
+    assert figures(app) == (1, 151)
+    applications.forget_sessions()
+
+
+# Processes of their own
+
+
+@pytest.fixture
+def deployment(cache_place, tmp_path, elasticsearch_url):
+    """The zoo as its users run it."""
+    database = f"sqlite:///{tmp_path / 'zoo.sqlite'}"
+    return Place(tmp_path, database, elasticsearch_url, sync="inline", cache=cache_place)
+
+
+def call(web, path, method="GET", body=None):
+    """Who answered, and what."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{web.url}{path}", data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.headers["X-Search-Engine"], json.load(answer)
+
+
+def test_a_process_sees_what_another_wrote(deployment):
+    paths = ("/keepers?_limit=5", "/keepers?q=ann&_limit=5", "/keepers?_search=true&_limit=5")
+    with deployment.web() as one, deployment.web() as other:
+        call(one, "/keepers", "POST", {"code": "a", "name": "Ann"})
+        name = "Ann"
+        for number in range(20):
+            for path in paths:
+                for web in (one, other, other):
+                    engine, answer = call(web, path)
+                    assert (engine, answer["data"][0]["name"]) == ("mirror", name)
+            name = f"Ann {number}"
+            call(other, "/keepers/a", "PATCH", {"name": name})
+        # What they found, commands and workers tell: of three reads, each process makes one or
+        # two; with a place of its own it is the one who asks first, too.
+        alone = deployment.variables["cache"] == "memory"
+        assert wait_until(lambda: told(deployment) == (33.3 if alone else 66.7), SOON)
+        with deployment.worker("--metrics-port", str(port := free_port())):
+            url = f"http://127.0.0.1:{port}/metrics"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+    sums = {}
+    for name in ("hits", "misses"):
+        start = f'nefertari_search_cache_{name}_total{{model="Keeper",process="'
+        counts = [float(line.split()[-1]) for line in lines if line.startswith(start)]
+        assert len(counts) == 2, lines
+        sums[name] = sum(counts)
+    assert sums == ({"hits": 60, "misses": 120} if alone else {"hits": 120, "misses": 60})
+
+
+def told(deployment):
+    """The part of kept answers that `status` tells of, in percent."""
+    done = deployment.run("status", "--json")
+    return json.loads(done.stdout)["Keeper"]["cached"]
+
+
+def test_status_without_a_cache(tmp_path, elasticsearch_url):
+    database = f"sqlite:///{tmp_path / 'zoo.sqlite'}"
+    deployment = Place(tmp_path, database, elasticsearch_url, sync="inline")
+    assert told(deployment) is None
+
+
+def test_a_redis_that_is_lost_and_comes_back(redis_server, tmp_path, elasticsearch_url, caplog):
+    server = type(redis_server)()
+    server.start()
+    try:
+        app = applications.zoo(
+            f"sqlite:///{tmp_path / 'zoo.sqlite'}",
+            elasticsearch_url,
+            f"test-{uuid.uuid4().hex[:12]}",
+            **{"nefertari_search.cache": server.url},
+        )
+        fill_zoo(60)
+        app.get("/items?q=lion")
+        app.get("/items?q=lion")
+        assert figures(app) == (1, 1)
+        server.kill()
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                assert app.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
+        # Reads do not wait for it one after the other.
+        warnings = [each for each in caplog.messages if "the cache can't be reached" in each]
+        assert len(warnings) == 1, caplog.messages
+        assert figures(app) == (1, 4)
+        server.restart()
+
+        def kept():
+            app.get("/items?q=lion")
+            return figures(app)[0] > 1
+
+        assert wait_until(kept, SOON)
+    finally:
+        server.stop()
+        applications.forget_sessions()
+
+
+def test_a_redis_that_hangs_holds_nobody_up_for_long(redis_server, tmp_path, elasticsearch_url):
+    server = type(redis_server)()
+    server.start()
+    try:
+        app = applications.zoo(
+            f"sqlite:///{tmp_path / 'zoo.sqlite'}",
+            elasticsearch_url,
+            f"test-{uuid.uuid4().hex[:12]}",
+            **{"nefertari_search.cache": server.url},
+        )
+        fill_zoo(60)
+        app.get("/items?q=lion")
+        server.kill(signal.SIGSTOP)
+        for _ in range(3):
+            assert app.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
+        assert figures(app) == (0, 4)
+        server.kill(signal.SIGCONT)
+    finally:
+        server.stop()
+        applications.forget_sessions()
+
+
+def test_eventual_reads_ask_the_database_once_a_second(tmp_path, backend_url, module_prefix):
+    app = applications.zoo(
+        f"sqlite:///{tmp_path / 'zoo.sqlite'}",
+        backend_url,
+        f"{module_prefix}-eventual",
+        **{"nefertari_search.cache": "memory", "nefertari_search.consistency": "eventual"},
+    )
+    fill_zoo(60)
+    asked_for = []
+    engine = search_of(app).outbox.engine()
+    event.listen(engine, "before_cursor_execute", lambda *each: asked_for.append(each[2]))
+    path = "/keepers?_search=true&_sort=name&_limit=1"
+
+    def first():
+        return app.get(path).json["data"][0]["name"]
+
+    assert wait_until(lambda: first() == "Keeper B", SOON)
+    asked_for.clear()
+    began = time.monotonic()
+    reads = 0
+    while time.monotonic() - began < 1.5:
+        first()
+        reads += 1
+    states = [each for each in asked_for if "nefertari_search_counters" in each]
+    assert reads > 2 * len(states) > 0
+    # And it is not kept for longer than that.
+    from pyramid_sqlalchemy import Session
+
+    from tests.zoo.models import Keeper
+
+    Session().query(Keeper).get("a").name = "AAA"
+    transaction.commit()
+    assert wait_until(lambda: first() == "AAA", SOON)
+    applications.forget_sessions()
+
+
+# Whose answers they are
+
+
+PATHS = (
+    "/stories?_limit=50",
+    "/stories?q=lion&_limit=50",
+    "/stories?_search=true&_count",
+    "/stories?_aggs.titles.terms.field=title",
+    "/authors,stories?q=ann+OR+red&_limit=50",
+    "/authors?_limit=50",
+)
+
+
+CALLERS = ("", "ann", "bob,g:press", "root,g:admin")
+
+
+def acl(*principals):
+    return [
+        {"action": "allow", "principal": each, "permission": "view"}
+        for each in (*principals, "g:admin")
+    ]
+
+
+STORIES = [
+    acl("everyone"),
+    acl("ann"),
+    acl("bob"),
+    acl("g:press"),
+    acl("authenticated"),
+    acl(),
+]
+AUTHORS = [acl("everyone", "bob"), acl("ann", "g:press")]
+
+
+def test_no_caller_is_given_what_another_may_see(cache_place, tmp_path, backend_url, module_prefix):
+    """Each question is asked by everybody, twice: of an application with a cache, then of the
+    same without one."""
+    ini = GUARDED.replace("[app:main]", "[app:main]\nget nefertari_search.cache = cache", 1)
+    ini = ini.replace("[DEFAULT]", "[DEFAULT]\ncache =", 1)
+    prefix = f"{module_prefix}-guarded-{'memory' if cache_place == 'memory' else 'redis'}"
+    library = Library(tmp_path, backend_url, prefix, ini)
+    try:
+        answers = []
+        for cache in (cache_place, ""):
+            library.start(cache=cache)
+            if cache:
+                library.fill()
+                library.allow(STORIES, AUTHORS)
+            answers.append(everything(library))
+    finally:
+        library.stop()
+    assert answers[0] == answers[1]
+    for path in PATHS:
+        told = {answers[0][path, caller, 0][2] for caller in CALLERS}
+        assert len(told) == len(CALLERS), path
+
+
+def everything(library):
+    """(path, caller, time) -> the answer."""
+    return {
+        (path, caller, number): library.get(path, caller).lasting
+        for path in PATHS
+        for number in range(2)
+        for caller in CALLERS
+    }
