@@ -106,7 +106,8 @@ def cache_place(text: str) -> str:
     try:
         parts = urlsplit(found)
         # A port that is none raises when it is looked at.
-        known = parts.scheme in _REDIS and bool(parts.hostname or parts.path) and parts.port != 0
+        server = parts.path if parts.scheme == "unix" else parts.hostname
+        known = parts.scheme in _REDIS and bool(server) and parts.port != 0
     except ValueError:
         known = False
     if not known:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 import uuid
@@ -12,7 +15,10 @@ import uuid
 import pytest
 import transaction
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
+from nefertari_search_tween.settings import Settings
 from tests import applications
 from tests.applications import search_of
 from tests.caching import asked, cache_of, figures, plain, second_is_kept
@@ -22,7 +28,7 @@ from tests.servers import free_port
 from tests.servers.base import wait_until
 from tests.test_equality import fill_zoo
 from tests.test_guards import Library
-from tests.workers import SOON, Place
+from tests.workers import SOON, TOP, Place
 
 ALL = "paintings,painters,vases"
 SEVERAL = [
@@ -311,3 +317,39 @@ def everything(library):
         for number in range(2)
         for caller in CALLERS
     }
+
+
+# The page
+
+
+PAGE = (TOP / "docs" / "caching.rst").read_text(encoding="utf-8")
+
+
+def test_the_settings_of_the_page_are_good():
+    block = re.search(r"code-block:: ini\n\n((?:    .*\n)+)", PAGE)[1]
+    lines = dict(line.strip().split(" = ") for line in block.splitlines())
+    assert set(lines) == {f"nefertari_search.cache{end}" for end in ("", "_size", "_seconds")}
+    for cache in ("memory", "redis://127.0.0.1:6379/0"):
+        assert f"nefertari_search.cache = {cache}" in PAGE
+        found = Settings({**lines, "nefertari_search.cache": cache}, "zoo")
+        assert (found.cache, found.cache_size, found.cache_seconds) == (cache, 64, 300)
+
+
+def test_the_table_of_the_page_is_the_table():
+    """For a database user who may not create tables."""
+    from nefertari_search_tween.primary.sqla.tables import CACHES
+
+    made = str(CreateTable(CACHES).compile(dialect=postgresql.dialect()))
+    shown = re.search(r"CREATE TABLE nefertari_search_caches \([^;]*\)", PAGE)[0]
+    assert shown.split() == made.split()
+
+
+def test_a_cache_without_its_packages(tmp_path):
+    code = (
+        "import sys; sys.modules['dogpile'] = None\n"
+        "from nefertari_search_tween.caching.region import make_place\n"
+        "make_place('memory', 1, 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "pip install 'nefertari-search-tween[cache]'" in done.stderr.splitlines()[-1]

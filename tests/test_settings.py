@@ -28,6 +28,8 @@ BAD = [
     ("nefertari_search.schema", "update"),
     ("nefertari_search.consistency", "strong"),
     ("nefertari_search.fallback", "perhaps"),
+    ("nefertari_search.cache_size", "0"),
+    ("nefertari_search.cache_seconds", "-1"),
     ("nefertari_search.timeout", "soon"),
     ("nefertari_search.timeout", "0"),
     ("nefertari_search.timeout", "-1"),
@@ -81,6 +83,9 @@ SECRET = [
     ("elasticsearch.basic_auth", "s3cr3t", "must be user:password"),
     ("elasticsearch.basic_auth", ":s3cr3t", "must be user:password"),
     ("elasticsearch.basic_auth", "s3cr3t:", "must be user:password"),
+    ("nefertari_search.cache", "http://s3cr3t@localhost:80", "must be empty, memory, or a URL"),
+    ("nefertari_search.cache", "redis://s3cr3t@localhost:many/0", "must be empty, memory, or a"),
+    ("nefertari_search.cache", "redis:s3cr3t", "must be empty, memory, or a URL"),
     ("elasticsearch.api_key", "s3cr3t words", "must be one word"),
     ("elasticsearch.api_key", "s3cr3t\u00e4", "must be one word"),
 ]
@@ -124,7 +129,9 @@ def test_a_bad_secret_is_not_shown(key, value, says):
     assert "s3cr3t" not in "".join(shown)
 
 
-@pytest.mark.parametrize("key", ["elasticsearch.basic_auth", "elasticsearch.api_key"])
+@pytest.mark.parametrize(
+    "key", ["elasticsearch.basic_auth", "elasticsearch.api_key", "nefertari_search.cache"]
+)
 @pytest.mark.parametrize(("value", "says"), NO_SECRET)
 def test_a_secret_that_is_not_there(key, value, says):
     with pytest.raises(ConfigurationError) as raised:

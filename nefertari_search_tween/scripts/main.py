@@ -48,7 +48,6 @@ COLUMNS = (
     "oldest",
     "dead",
     "state",
-    "cached %",
 )
 
 
@@ -121,10 +120,12 @@ def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> 
     else:
         click.echo(f"mirrors live in {where}")
         table = Table(box=None)
-        for name in COLUMNS:
+        shown_columns = COLUMNS if search.figures is None else (*COLUMNS, "cached %")
+        for name in shown_columns:
             table.add_column(name, justify="left" if name in ("model", "index") else "right")
         for row in rows:
-            table.add_row(*(str("" if value is None else value) for value in row.values()))
+            values = list(row.values())[: len(shown_columns)]
+            table.add_row(*(str("" if value is None else value) for value in values))
         Console(width=max(130, Console().width)).print(table)
     if not all(map(_well, rows)):
         sys.exit(EXIT_PROBLEM)

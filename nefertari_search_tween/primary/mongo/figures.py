@@ -12,7 +12,7 @@ from nefertari_search_tween.primary.figures import KEPT_MILLISECONDS, Found
 class MongoFigures:
     """See :class:`~nefertari_search_tween.primary.figures.CacheFigures`.
 
-    A document for each process: ``_id``, ``models`` (name, hits, misses), ``told``.
+    A document for each process: ``_id``, ``models`` (``model``, ``hits``, ``misses``), ``told``.
 
     :param rows: their collection.
     """
@@ -23,16 +23,19 @@ class MongoFigures:
     def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         now = _now()
         self.rows.delete_many({"told": {"$lt": now - KEPT_MILLISECONDS}})
-        models = [[name, hits, misses] for name, (hits, misses) in sorted(figures.items())]
+        models = [
+            {"model": name, "hits": hits, "misses": misses}
+            for name, (hits, misses) in sorted(figures.items())
+        ]
         told = {"_id": process, "models": models, "told": now}
         self.rows.replace_one({"_id": process}, told, upsert=True)
 
     def all(self) -> list[Found]:
         recent = {"told": {"$gte": _now() - KEPT_MILLISECONDS}}
         return [
-            Found(row["_id"], *model)
+            Found(row["_id"], each["model"], each["hits"], each["misses"])
             for row in self.rows.find(recent).sort("_id", 1)
-            for model in row["models"]
+            for each in row["models"]
         ]
 
 
