@@ -207,7 +207,7 @@ class Search:
         schema = self.settings.schema
         if schema == "validate" and not validates.get():
             schema = "none"
-        self.mirrors.prepare(schema, self._all_recorded)
+        self.mirrors.prepare(schema, self._all_recorded, self._index_all)
         if self._early:
             self.indexer.index_waiting()
 
@@ -217,6 +217,11 @@ class Search:
         found = self.primary.all_recorded(self.outbox, mirror.name, mirror.reader)
         self._early = self._early or found
         return found
+
+    def _index_all(self, mirror: Mirror) -> None:
+        """All objects of *mirror* wait to be indexed, and will be when the application starts."""
+        self.outbox.add_all(mirror.name)
+        self._early = True
 
     def index_keys(self, keys: set[Key]) -> None:
         """These documents are to be indexed: with the running transaction, if it has changed

@@ -73,3 +73,43 @@ def test_the_older_of_two_claims_finds_the_new_index_and_the_newer_does_not(app,
     assert search.outbox.waiting() == 0
     assert mirrored_ids(app, "Item") == ([] if deleted else [str(item)])
     same_everywhere(app)
+
+
+class Counting:
+    """A reader; while it counts for the first time, somebody else commits an object.
+
+    :param commit: does so.
+    """
+
+    def __init__(self, reader, commit):
+        self.reader = reader
+        self.commit = commit
+
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    def count(self):
+        found = self.reader.count()
+        commit, self.commit = self.commit, lambda: None
+        commit()
+        return found
+
+
+def test_a_change_that_is_settled_just_before_the_first_index_is_made(app):
+    search = search_of(app)
+    delete_indices(app)
+    mirror = search.mirrors.get("Item")
+    reader = mirror.reader
+
+    def commit():
+        app.post_json("/items", {"name": "early bird"})
+        # Nobody knew of an index, so it is done with.
+        assert search.outbox.waiting() == 0
+
+    mirror.reader = Counting(reader, commit)
+    mirror.forget()
+    search.prepare()
+    mirror.reader = reader
+
+    assert len(mirrored_ids(app, "Item")) == 1
+    same_everywhere(app)

@@ -279,7 +279,10 @@ class Mirrors:
         self.backend.put_settings(index, {name: mirror.settings.get(name)})
 
     def prepare(
-        self, schema: str = "create", waits: Callable[[Mirror], bool] = lambda mirror: False
+        self,
+        schema: str = "create",
+        waits: Callable[[Mirror], bool] = lambda mirror: False,
+        late: Callable[[Mirror], None] = lambda mirror: None,
     ) -> None:
         """At start: look at the indices.
 
@@ -291,6 +294,8 @@ class Mirrors:
             "validate": make none; "none": do not look.
         :param waits: whether all objects of a mirror wait to be indexed: then its table is as
             good as empty.
+        :param late: called for a mirror whose index was made here, and whose table is not empty
+            after that: somebody may have settled a change of it a moment before.
         :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
             index is missing or of another schema.
         """
@@ -305,6 +310,10 @@ class Mirrors:
                 new = schema == "create" and mirror.problem == "not-built"
                 if new and (self._empty(mirror) or waits(mirror)):
                     self._create_empty(mirror)
+                    # What is committed from here on finds the index: its indexer looks for it
+                    # after the commit, and takes none for none for no longer than that.
+                    if not self._empty(mirror):
+                        late(mirror)
                     continue
             except BackendUntrusted as error:
                 raise ConfigurationError(
