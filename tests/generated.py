@@ -33,17 +33,18 @@ TEMPLATES = {
     "nefertari_starter": ("nefertari.scaffolds", "NefertariStarterTemplate"),
     "ramses_starter": ("ramses.scaffolds", "RamsesStarterTemplate"),
 }
+ANSWERS = {"sqla": "1\n", "mongodb": "2\n"}
 INCLUDES = "pyramid.includes = nefertari_search_tween"
 
 
-def generate(scaffold: str, folder: Path, name: str) -> Path:
+def generate(scaffold: str, folder: Path, name: str, engine: str = "sqla") -> Path:
     """Generate the application *name* in *folder* by a scaffold; gives its folder.
 
-    The scaffold asks for the database engine; the answer is 1, for SQLAlchemy.
+    :param engine: what the scaffold asks for: "sqla" or "mongodb".
     """
     module, template = TEMPLATES[scaffold]
     script = PCREATE.format(module=module, template=template, scaffold=scaffold, name=name)
-    _run([sys.executable, "-W", "ignore", "-c", script], folder, answers="1\n")
+    _run([sys.executable, "-W", "ignore", "-c", script], folder, answers=ANSWERS[engine])
     made = folder / name
     # An application asks for its own distribution: `pip install -e .` makes this folder.
     _run([sys.executable, "-W", "ignore", "setup.py", "--quiet", "egg_info"], made)
@@ -154,10 +155,13 @@ class Talk:
 
     def fresh(self) -> Talk:
         """Another caller of the same application, who is nobody yet; counted together."""
-        other = Talk(self.url)
+        other = self._another()
         other.engines = self.engines
         self.others = [*getattr(self, "others", []), other]
         return other
+
+    def _another(self) -> Talk:
+        return Talk(self.url)
 
     @property
     def requests(self) -> int:
