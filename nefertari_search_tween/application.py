@@ -156,11 +156,12 @@ class Search:
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
 
         wrappers.install()
+        ES.starting = None
+        # Last on, first off: MongoDB's hooks wrap what the last application's have left.
+        self._early = self.primary.end_early()
         if ES.current is not None:
             ES.current.hooks.remove()
             ES.current.indexer.background.stop()
-        ES.starting = None
-        self._early = self.primary.end_early()
         base = self.primary.take_over()
         self.hooks.install()
         base.get_collection = classmethod(
