@@ -7,7 +7,7 @@ So the same script tells what happens on every engine: the object 7 is called
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.generated import Talk
@@ -26,20 +26,32 @@ class ObjectIdTalk(Talk):
 
     :param renamed: what a field that holds a key is called with SQL -> what it is called here.
         Foreign keys are SQL's: here the relationship is set, and asked for.
+    :param counted: collections whose objects are numbered as they are made, as SQL does.
     """
 
-    def __init__(self, url: str, renamed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, renamed: Mapping[str, str] | None = None, counted: Iterable[str] = ()
+    ) -> None:
         super().__init__(url)
         self.renamed = {"id": "id", **(renamed or {})}
+        self.made = dict.fromkeys(counted, 0)
 
     def _another(self) -> Talk:
-        return ObjectIdTalk(self.url, self.renamed)
+        other = ObjectIdTalk(self.url, self.renamed)
+        other.made = self.made
+        return other
 
     def send(
         self, method: str, path: str, params: Any = None, json: Any = None, **more: Any
     ) -> Any:
-        path = _SEGMENT.sub(lambda found: object_id(found[0]), path)
-        return super().send(method, path, self._told(params), self._told(json), **more)
+        counts = method == "POST" and path in self.made
+        if counts:
+            json = {"id": self.made[path] + 1, **json}
+        shown = _SEGMENT.sub(lambda found: object_id(found[0]), path)
+        answer = super().send(method, shown, self._told(params), self._told(json), **more)
+        if counts and answer.status_code == 201:
+            self.made[path] += 1
+        return answer
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return _numbered(super().call(*args, **kwargs))

@@ -10,7 +10,7 @@ import pytest
 from tests import test_scaffolds
 from tests.generated import INCLUDES, Deployment, generate
 from tests.mongo import only_on_mongodb
-from tests.object_ids import ObjectIdTalk, object_id
+from tests.object_ids import ObjectIdTalk
 
 pytestmark = only_on_mongodb
 
