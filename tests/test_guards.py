@@ -70,6 +70,28 @@ class Library(Club):
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:
         return self.ask(path, method=method, body=body, **{PRINCIPALS: caller})
 
+    def with_pages(self, pages: int) -> list[int]:
+        """Stories of so many pages, as the database has them."""
+        rows = self.sql("SELECT id FROM guarded_stories WHERE pages = ? ORDER BY id", pages)
+        return [number for (number,) in rows]
+
+    def stored_acl(self, number: int) -> list[Entry]:
+        """The ACL of a story, as the database has it."""
+        rows = self.sql("SELECT _acl FROM guarded_stories WHERE id = ?", number)
+        found: list[Entry] = json.loads(rows[0][0])
+        return found
+
+    def fill(self) -> None:
+        """Six stories of two authors, with a note each."""
+        for name in NAMES:
+            assert self.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
+        for number, title in enumerate(TITLES):
+            story = {"title": title, "pages": number % 3, "author_id": 1 + number % 2}
+            done = self.get("/admin_stories", ADMIN, "POST", story)
+            assert done.status == 201, done.text
+            note = {"text": f"note {number}", "story_id": number + 1}
+            assert self.get("/notes", ADMIN, "POST", note).status == 201
+
     def allow(self, stories: list[list[Entry]], authors: list[list[Entry]]) -> None:
         """Give the objects their ACLs, as an administrator does."""
         self.stories, self.authors = stories, authors
@@ -87,18 +109,10 @@ class Library(Club):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, backend_url, module_prefix):
-    """Six stories of two authors, with a note each."""
     made = Library(tmp_path_factory.mktemp("guarded"), backend_url, module_prefix, INI)
     try:
         made.start()
-        for name in NAMES:
-            assert made.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
-        for number, title in enumerate(TITLES):
-            story = {"title": title, "pages": number % 3, "author_id": 1 + number % 2}
-            done = made.get("/admin_stories", ADMIN, "POST", story)
-            assert done.status == 201, done.text
-            note = {"text": f"note {number}", "story_id": number + 1}
-            assert made.get("/notes", ADMIN, "POST", note).status == 201
+        made.fill()
         yield made
     finally:
         made.stop()
@@ -209,7 +223,7 @@ def test_only_what_may_be_changed_is_changed(library):
     library.allow([ALL, mine, ALL, [entry("ann")], [], ALL], [ALL, ALL])
     done = library.get("/stories?title=red", "ann", "PATCH", {"pages": 77})
     assert done.json["message"] == "Updated 1 Story(s) objects"
-    assert library.sql("SELECT id FROM guarded_stories WHERE pages = 77") == [(1,)]
+    assert library.with_pages(77) == [1]
     done = library.get("/stories?pages=77", "bob", "PATCH", {"pages": 0})
     assert done.json["message"] == "Updated 1 Story(s) objects"
 
@@ -233,15 +247,14 @@ def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
     assert done.splitlines()[-1] == "Done"
     assert counted(library, ann) == {"Story": "0", "Author": "0", "Note": "0"}
     assert counted(library, press, "--models", "Story") == {"Story": "2"}
-    stored = library.sql("SELECT _acl FROM guarded_stories WHERE id = 2")
-    assert json.loads(stored[0][0]) == [press, entry("bob")]
+    assert library.stored_acl(2) == [press, entry("bob")]
     assert ids(library.get("/stories?_sort=id", "x,g:press")) == [1, 2, 3, 5, 6]
 
 
 def script(library: Library, name: str, *arguments: str) -> str:
     """Run a script of nefertari-guards on the application; gives what it prints."""
     ini = library.ini.with_name("script.ini")
-    text = INI
+    text = library.ini.read_text()
     for key, value in library.variables.items():
         text = text.replace(f"\n{key} =", f"\n{key} = {value}\n_{key} =", 1)
     ini.write_text(text)
