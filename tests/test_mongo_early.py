@@ -47,6 +47,10 @@ for name in ("keepers", "items"):
 answers["waiting"] = app.app.registry.nefertari_search.outbox.waiting()
 print(json.dumps(answers))
 """
+TWEENS = """
+    nefertari.tweens.cache_control
+    pyramid.tweens.excview_tween_factory
+    nefertari_search_tween.tween_factory"""
 SEED = """
 item = models.Item(name="lion").save()
 models.Keeper(code="k1", name="Ann", items=[item]).save()
@@ -100,6 +104,15 @@ def test_the_first_objects_are_there_at_the_first_request_and_later_changes_too(
     }
     assert shown == {"tiger": "Cy", "seal": None}
     assert answers["searched items"] == ["seal", "tiger"] and answers["searched keepers"] == ["Cy"]
+    assert answers["waiting"] == 0
+
+
+def test_the_tween_alone_is_enough(start):
+    answers = start(SEED, **{"pyramid.includes": "", "pyramid.tweens": TWEENS})
+    assert answers["keepers"][0] == answers["items"][0] == "mirror"
+    # Its key is the one that its model names, and is shown.
+    assert answers["items"][1][0]["id"] == answers["items"][1][0]["_pk"]
+    assert answers["searched items"] == ["lion"]
     assert answers["waiting"] == 0
 
 
