@@ -268,6 +268,8 @@ def prepare(settings: Any, named: Sequence[str]) -> None:
     :param settings: of the application.
     :param named: the setting ``nefertari_search.models``.
     """
+    from nefertari_search_tween.compat import guards
     from nefertari_search_tween.compat.elasticsearch import ES
 
+    guards.know_engines(settings)
     ES.starting = get_ready(settings, lambda model: _wanted(model, named))

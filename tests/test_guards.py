@@ -6,6 +6,7 @@ What the application answers is compared with an evaluation of the ACLs in plain
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -274,6 +275,26 @@ def counted(library: Library, ace: Entry, *arguments: str) -> dict[str, str]:
     printed = script(library, "count_ace", "--ace", json.dumps(ace), *arguments).splitlines()
     assert printed[0] == "Model,Count"
     return dict(line.split(",") for line in printed[1:])
+
+
+def test_with_the_engine_of_this_package_beside_the_database_it_is_the_same(library):
+    library.allow([ALL, [entry("ann")], [entry("bob")], [], ALL, ALL], [ALL, ALL])
+    text = library.ini.read_text()
+    both = re.sub(r"(?m)^(nefertari\.engine = .*)$", r"\1 nefertari_search_tween.engine", text)
+    assert both != text
+    try:
+        library.ini.write_text(both)
+        library.start()
+        for caller in ("", "ann", "bob"):
+            for path in ("/stories?", "/plain_stories?", "/plain_stories?_search=false&"):
+                found = ids(library.get(f"{path}_sort=id", caller))
+                assert found == library.visible_stories(caller), (path, caller)
+        assert library.get("/plain_stories", "").headers["X-Search-Engine"] == "mirror"
+        library.get("/admin_stories/4", ADMIN, "PATCH", {"_acl": ALL})
+        assert 4 in ids(library.get("/stories", "ann"))
+    finally:
+        library.ini.write_text(text)
+        library.start()
 
 
 def test_a_search_that_is_down_opens_nothing(library, tmp_path):

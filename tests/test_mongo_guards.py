@@ -25,6 +25,7 @@ from tests.test_guards import (  # noqa: F401 - run here, too
     test_entries_are_found_counted_and_replaced_by_the_scripts,
     test_everybody_sees_what_the_acls_say,
     test_only_what_may_be_changed_is_changed,
+    test_with_the_engine_of_this_package_beside_the_database_it_is_the_same,
 )
 
 pytestmark = only_on_mongodb

@@ -37,6 +37,22 @@ class Session(test_ramses.Session):
     def of_user(self, name):
         return {}
 
+    def privacy(self):
+        """Operators are nefertari_mongodb's, and no way around."""
+        super().privacy()
+        for talk, path, name in (
+            (self.anybody.talk, "/books", "price"),
+            (self.ann.talk, "/users", "password"),
+        ):
+            for parameter in (f"{name}__gt", f"{name}__exists", f"{name}__startswith", "_sort"):
+                for flag in ({}, {"_search": "false"}):
+                    value = name if parameter == "_sort" else "0"
+                    answer = talk.send("GET", path, {parameter: value, **flag})
+                    assert answer.status_code == 400, (parameter, flag, answer.text)
+                    # Views of guards search, and can't be made to ask the database.
+                    told = "_search" if flag and self.database_acls else name
+                    assert told in answer.json()["message"]
+
     def books_by_author(self):
         ann = self.ann.talk
         params = {"_aggs.by.nested.path": "author", "_aggs.by.aggs.id.terms.field": "author.id"}
