@@ -5,6 +5,7 @@ And a client that talks to them over HTTP, and checks every answer.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -136,6 +137,21 @@ class Deployment:
             cwd=self.folder,
             env={"PYTHONPATH": _path(self.folder), "PYTHONWARNINGS": "ignore"},
         )
+
+    def verify(self) -> dict[str, Any]:
+        """What ``nefertari-search verify`` says, by model; it must find no difference."""
+        words = ["-m", "nefertari_search_tween.scripts.main", "verify", "--json"]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", *words, f"{self.ini}#{self.folder.name}"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": _path(self.folder)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 class Talk:

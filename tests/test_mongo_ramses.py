@@ -93,6 +93,8 @@ def test_an_application_on_ramses_needs_two_lines(
         session.run()
         assert session.talk.requests >= test_ramses.REQUESTS
         assert server.running
+        found = deployment.verify()
+        assert found["Book"]["compared"] == len(session.books)
     engines = ", ".join(f"{count} {name}" for name, count in session.talk.engines.most_common())
     record_property(
         "compared",
