@@ -69,6 +69,20 @@ class Session(test_ramses.Session):
         return set(counts.items())
 
 
+def deploy(folder, url, index_prefix, mongodb, name, **lines):
+    """The library with MongoDB, in a database of its own."""
+    return test_ramses.deploy(
+        folder,
+        url,
+        index_prefix,
+        nefertari__engine="nefertari_mongodb",
+        mongodb__host=mongodb["mongodb.host"],
+        mongodb__port=mongodb["mongodb.port"],
+        mongodb__db=f"{mongodb['mongodb.db']}_{name}",
+        **lines,
+    )
+
+
 @pytest.mark.parametrize(
     ("database_acls", "backend"), [(False, "embedded"), (True, "elasticsearch")]
 )
@@ -78,16 +92,8 @@ def test_an_application_on_ramses_needs_two_lines(
     url = f"embedded:{tmp_path}/search"
     if backend != "embedded":
         url = request.getfixturevalue(f"{backend}_url")
-    deployment = test_ramses.deploy(
-        tmp_path,
-        url,
-        index_prefix,
-        nefertari__engine="nefertari_mongodb",
-        mongodb__host=mongodb["mongodb.host"],
-        mongodb__port=mongodb["mongodb.port"],
-        mongodb__db=f"{mongodb['mongodb.db']}_{backend}",
-        database_acls=str(database_acls).lower(),
-    )
+    lines = {"database_acls": str(database_acls).lower()}
+    deployment = deploy(tmp_path, url, index_prefix, mongodb, backend, **lines)
     with deployment.serve() as server:
         session = Session(f"{server.url}/api", database_acls)
         session.run()
@@ -101,3 +107,8 @@ def test_an_application_on_ramses_needs_two_lines(
         f"a library on Ramses{' with ACLs' * database_acls} on {backend}, MongoDB: "
         f"{session.talk.requests} requests ({engines})",
     )
+
+
+def test_users_with_tokens(mongodb, tmp_path, index_prefix):
+    url = f"embedded:{tmp_path}/search"
+    test_ramses.talk_with_tokens(deploy(tmp_path, url, index_prefix, mongodb, "tokens"))

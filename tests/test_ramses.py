@@ -7,6 +7,7 @@ worked out from what was written before, and from who asks.
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -669,3 +670,44 @@ def test_a_parent_may_have_more_children_than_a_caller_may_write_words(deployed)
         assert body["message"] == f"Deleted {many} Book(s) objects"
         body = talk.read("/books", title="maigret")
         assert [each["id"] for each in body["data"]] == [others["id"]]
+
+
+TICKETS = re.compile(r"(?ms)^        type: x-Ticket\n.*?(?=^    - )")
+
+
+def talk_with_tokens(deployment):
+    """The library with tokens in the place of tickets: each user is given an object that holds
+    theirs, by the engine's own signals."""
+    raml = deployment.folder / "api.raml"
+    text, count = TICKETS.subn("        type: x-ApiKey\n", raml.read_text())
+    assert count == 1
+    raml.write_text(text)
+    with deployment.serve() as server:
+        talk = Talk(f"{server.url}/api")
+
+        def token(path, **given):
+            answer = talk.call("POST", path, json=given)
+            return {"Authorization": dict(answer["headers"])["WWW-Authenticate"]}
+
+        given = {"username": "ann", "email": "ann@library.example", "password": "ann's"}
+        ann = token("/auth/register", **given)
+        assert token("/auth/token", login="ann", password="ann's") == ann
+        root = token("/auth/token", login="root", password="letmein")
+        body = talk.call("GET", "/users", {"_sort": "username"}, headers=ann, engine="mirror")
+        assert [each["username"] for each in body["data"]] == ["ann", "root"]
+        assert "api_key" not in body["data"][0]
+        body = talk.call("GET", "/users", {"username": "ann"}, headers=root, engine="mirror")
+        shown = talk.call("GET", "/users/ann", headers=root)
+        assert body["data"][0]["api_key"] == shown["api_key"] is not None
+        # What it is, no search finds.
+        words = {"q": ann["Authorization"].rpartition(":")[2]}
+        assert talk.call("GET", "/users", words, headers=root, engine="mirror")["data"] == []
+        new = token("/auth/reset_token", login="ann", password="ann's")
+        assert new != ann
+        talk.call("GET", "/users", headers=ann, status=403, engine="primary; reason=view")
+        talk.call("GET", "/users", headers=new, engine="mirror")
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_users_with_tokens(deployed):
+    talk_with_tokens(deployed)
