@@ -63,6 +63,7 @@ smoke: env
 faults: env
 	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
 	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60
+	$(BIN)/python -m tests.faults.campaign mongodb --writers 3 --seconds 60
 	$(BIN)/python examples/demo.py --check --backend elasticsearch
 	$(BIN)/python examples/demo.py --check --backend opensearch
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows

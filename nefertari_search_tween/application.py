@@ -175,10 +175,11 @@ class Search:
         from nefertari_search_tween.compat.elasticsearch import ES, NoClient
 
         wrappers.install()
+        ES.starting = None
+        # Last on, first off: MongoDB's hooks wrap what the last application's have left.
+        self._early = self.primary.end_early()
         if ES.current is not None:
             ES.current.stop()
-        ES.starting = None
-        self._early = self.primary.end_early()
         base = self.primary.take_over()
         self.hooks.install()
         base.get_collection = classmethod(
@@ -297,6 +298,8 @@ def prepare(settings: Any, named: Sequence[str]) -> None:
     :param settings: of the application.
     :param named: the setting ``nefertari_search.models``.
     """
+    from nefertari_search_tween.compat import guards
     from nefertari_search_tween.compat.elasticsearch import ES
 
+    guards.know_engines(settings)
     ES.starting = get_ready(settings, lambda model: _wanted(model, named))

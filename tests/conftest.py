@@ -40,6 +40,7 @@ SLOWEST = (
     "test_triggers",
     "test_scaffolds",
     "test_ramses",
+    "test_mongo_ramses",
     "test_aggregations",
     "test_several",
     "test_nefertari_scripts",

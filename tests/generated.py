@@ -5,6 +5,7 @@ And a client that talks to them over HTTP, and checks every answer.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -33,17 +34,18 @@ TEMPLATES = {
     "nefertari_starter": ("nefertari.scaffolds", "NefertariStarterTemplate"),
     "ramses_starter": ("ramses.scaffolds", "RamsesStarterTemplate"),
 }
+ANSWERS = {"sqla": "1\n", "mongodb": "2\n"}
 INCLUDES = "pyramid.includes = nefertari_search_tween"
 
 
-def generate(scaffold: str, folder: Path, name: str) -> Path:
+def generate(scaffold: str, folder: Path, name: str, engine: str = "sqla") -> Path:
     """Generate the application *name* in *folder* by a scaffold; gives its folder.
 
-    The scaffold asks for the database engine; the answer is 1, for SQLAlchemy.
+    :param engine: what the scaffold asks for: "sqla" or "mongodb".
     """
     module, template = TEMPLATES[scaffold]
     script = PCREATE.format(module=module, template=template, scaffold=scaffold, name=name)
-    _run([sys.executable, "-W", "ignore", "-c", script], folder, answers="1\n")
+    _run([sys.executable, "-W", "ignore", "-c", script], folder, answers=ANSWERS[engine])
     made = folder / name
     # An application asks for its own distribution: `pip install -e .` makes this folder.
     _run([sys.executable, "-W", "ignore", "setup.py", "--quiet", "egg_info"], made)
@@ -136,6 +138,21 @@ class Deployment:
             env={"PYTHONPATH": _path(self.folder), "PYTHONWARNINGS": "ignore"},
         )
 
+    def verify(self) -> dict[str, Any]:
+        """What ``nefertari-search verify`` says, by model; it must find no difference."""
+        words = ["-m", "nefertari_search_tween.scripts.main", "verify", "--json"]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", *words, f"{self.ini}#{self.folder.name}"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": _path(self.folder)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
 
 class Talk:
     """Talks to an application, and counts.
@@ -154,10 +171,13 @@ class Talk:
 
     def fresh(self) -> Talk:
         """Another caller of the same application, who is nobody yet; counted together."""
-        other = Talk(self.url)
+        other = self._another()
         other.engines = self.engines
         self.others = [*getattr(self, "others", []), other]
         return other
+
+    def _another(self) -> Talk:
+        return Talk(self.url)
 
     @property
     def requests(self) -> int:

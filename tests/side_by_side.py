@@ -11,42 +11,103 @@ import sys
 import warnings
 
 
+class Sql:
+    """nefertari_sqla, and whether it is asked.
+
+    Made when the application is there, and before its first connection: what one listens to is
+    decided when it is made.
+    """
+
+    def __init__(self):
+        import transaction
+        from pyramid_sqlalchemy import Session, metadata
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        transaction.abort()
+        Session.remove()
+        self.statements = []
+        # All engines: nefertari's setup_database makes another one than the session's.
+        event.listen(Engine, "before_cursor_execute", lambda *args: self.note(args[2]))
+        self.tables = sorted(name for name in metadata.tables if name.startswith("library_"))
+
+    def note(self, statement):
+        self.statements.append(statement)
+
+    def start(self):
+        del self.statements[:]
+
+    def asked(self):
+        return any("library_" in each for each in self.statements)
+
+    def commit(self):
+        import transaction
+
+        transaction.commit()
+
+    def abort(self):
+        import transaction
+
+        transaction.abort()
+
+
+class Mongo:
+    """nefertari_mongodb, and whether it is asked. There is nothing to commit."""
+
+    def __init__(self, commands):
+        from nefertari_mongodb import get_document_classes
+
+        self.commands = commands
+        # They come with their first document.
+        self.tables = sorted(
+            model._get_collection_name()
+            for model in get_document_classes().values()
+            if model.__module__ == "tests.library.models"
+        )
+
+    def start(self):
+        self.before = self.commands.count
+
+    def asked(self):
+        return self.commands.count > self.before
+
+    def commit(self):
+        """What was saved is stored."""
+
+    abort = commit
+
+
 def main(*pairs):
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    import transaction
     from webtest import TestApp
 
     from tests.library import main as library
 
+    # They listen to the connections that are made from here on.
+    from tests.mongo import COMMANDS
+
     settings = dict(pair.split("=", 1) for pair in pairs)
     app = library({}, auth="false", **settings)
     from nefertari import engine
-    from pyramid_sqlalchemy import Session, metadata
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
 
     from tests.contract.world import World
     from tests.library.models import Author, Book
 
-    # Before the first connection: what one listens to is decided when it is made. And to all
-    # engines: nefertari's setup_database makes another one than the session's.
-    transaction.abort()
-    Session.remove()
-    statements = []
-    event.listen(Engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    world = World(TestApp(app), True)
+    sql = "nefertari_sqla" in settings["nefertari.engine"]
+    database = Sql() if sql else Mongo(COMMANDS)
+    world = World(TestApp(app), sql)
     world.books()
 
     def seen(work):
         """What *work* gives, and whether the application's tables were asked for it."""
-        del statements[:]
+        database.start()
         try:
             result = work()
         except Exception as error:  # noqa: BLE001 - the caller looks at it
             result = f"{type(error).__name__} {getattr(error, 'status_int', '')}".strip()
-        asked = any("library_" in each for each in statements)
-        transaction.abort()
+        asked = database.asked()
+        database.abort()
         return [result, "primary" if asked else "mirror"]
 
     def codes(found):
@@ -57,7 +118,8 @@ def main(*pairs):
     facts = {
         "engines": [first.__name__, second.__name__],
         "names are the first one's": engine.BaseDocument is first.BaseDocument,
-        "tables": sorted(name for name in metadata.tables if name.startswith("library_")),
+        "tables": database.tables,
+        "stored": {model.__name__: model.get_collection(_count=True) for model in world.models},
         "indices": sorted(
             each.name for each in app.registry.nefertari_search.mirrors if each.problem is None
         ),
@@ -105,7 +167,9 @@ def main(*pairs):
     def write_through():
         book = Book.secondary.get_item(code="waves")
         book.title = "Waves"
-        transaction.commit()
+        if not sql:
+            book.save()
+        database.commit()
         return [
             Book.get_item(code="waves").title,
             Book.get_item(code="waves", _query_secondary=True).title,

@@ -12,7 +12,8 @@ import pytest
 TOP = Path(__file__).resolve().parents[1]
 
 
-# SQLite's turn is in `make faults`: it has one writer at a time, and so fewer surprises.
+# In `make faults`: SQLite, which has one writer at a time, and so fewer surprises; MongoDB, where
+# rebuilds wait for the intents of the killed (test_mongo_faults.py kills, too).
 @pytest.mark.parametrize(("primary", "writers"), [("postgresql", 3)])
 def test_mirrors_converge_whatever_is_killed(primary, writers):
     command = [sys.executable, "-W", "ignore", "-m", "tests.faults.campaign", primary]

@@ -6,6 +6,7 @@ What the application answers is compared with an evaluation of the ACLs in plain
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -70,8 +71,19 @@ class Library(Club):
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:
         return self.ask(path, method=method, body=body, **{PRINCIPALS: caller})
 
+    def with_pages(self, pages: int) -> list[int]:
+        """Stories of so many pages, as the database has them."""
+        rows = self.sql("SELECT id FROM guarded_stories WHERE pages = ? ORDER BY id", pages)
+        return [number for (number,) in rows]
+
+    def stored_acl(self, number: int) -> list[Entry]:
+        """The ACL of a story, as the database has it."""
+        rows = self.sql("SELECT _acl FROM guarded_stories WHERE id = ?", number)
+        found: list[Entry] = json.loads(rows[0][0])
+        return found
+
     def fill(self) -> None:
-        """Write six stories of two authors, with a note each."""
+        """Six stories of two authors, with a note each."""
         for name in NAMES:
             assert self.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
         for number, title in enumerate(TITLES):
@@ -98,7 +110,6 @@ class Library(Club):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, backend_url, module_prefix):
-    """Six stories of two authors, with a note each."""
     made = Library(tmp_path_factory.mktemp("guarded"), backend_url, module_prefix, INI)
     try:
         made.start()
@@ -213,7 +224,7 @@ def test_only_what_may_be_changed_is_changed(library):
     library.allow([ALL, mine, ALL, [entry("ann")], [], ALL], [ALL, ALL])
     done = library.get("/stories?title=red", "ann", "PATCH", {"pages": 77})
     assert done.json["message"] == "Updated 1 Story(s) objects"
-    assert library.sql("SELECT id FROM guarded_stories WHERE pages = 77") == [(1,)]
+    assert library.with_pages(77) == [1]
     done = library.get("/stories?pages=77", "bob", "PATCH", {"pages": 0})
     assert done.json["message"] == "Updated 1 Story(s) objects"
 
@@ -237,15 +248,14 @@ def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
     assert done.splitlines()[-1] == "Done"
     assert counted(library, ann) == {"Story": "0", "Author": "0", "Note": "0"}
     assert counted(library, press, "--models", "Story") == {"Story": "2"}
-    stored = library.sql("SELECT _acl FROM guarded_stories WHERE id = 2")
-    assert json.loads(stored[0][0]) == [press, entry("bob")]
+    assert library.stored_acl(2) == [press, entry("bob")]
     assert ids(library.get("/stories?_sort=id", "x,g:press")) == [1, 2, 3, 5, 6]
 
 
 def script(library: Library, name: str, *arguments: str) -> str:
     """Run a script of nefertari-guards on the application; gives what it prints."""
     ini = library.ini.with_name("script.ini")
-    text = INI
+    text = library.ini.read_text()
     for key, value in library.variables.items():
         text = text.replace(f"\n{key} =", f"\n{key} = {value}\n_{key} =", 1)
     ini.write_text(text)
@@ -265,6 +275,26 @@ def counted(library: Library, ace: Entry, *arguments: str) -> dict[str, str]:
     printed = script(library, "count_ace", "--ace", json.dumps(ace), *arguments).splitlines()
     assert printed[0] == "Model,Count"
     return dict(line.split(",") for line in printed[1:])
+
+
+def test_with_the_engine_of_this_package_beside_the_database_it_is_the_same(library):
+    library.allow([ALL, [entry("ann")], [entry("bob")], [], ALL, ALL], [ALL, ALL])
+    text = library.ini.read_text()
+    both = re.sub(r"(?m)^(nefertari\.engine = .*)$", r"\1 nefertari_search_tween.engine", text)
+    assert both != text
+    try:
+        library.ini.write_text(both)
+        library.start()
+        for caller in ("", "ann", "bob"):
+            for path in ("/stories?", "/plain_stories?", "/plain_stories?_search=false&"):
+                found = ids(library.get(f"{path}_sort=id", caller))
+                assert found == library.visible_stories(caller), (path, caller)
+        assert library.get("/plain_stories", "").headers["X-Search-Engine"] == "mirror"
+        library.get("/admin_stories/4", ADMIN, "PATCH", {"_acl": ALL})
+        assert 4 in ids(library.get("/stories", "ann"))
+    finally:
+        library.ini.write_text(text)
+        library.start()
 
 
 def test_a_search_that_is_down_opens_nothing(library, tmp_path):

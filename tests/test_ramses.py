@@ -7,6 +7,7 @@ worked out from what was written before, and from who asks.
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -27,7 +28,7 @@ USERS = {
     "User": {"username", "email", "groups", "reviews", "profile"},
     "Author": PUBLIC["Author"] | {"agent"},
     "Book": PUBLIC["Book"] | {"author_id", "price", "published", "reviews"},
-    "Review": PUBLIC["Review"] | {"reviewer", "book"},
+    "Review": PUBLIC["Review"] | {"reviewer", "book", "user"},
     "Profile": {"id", "motto", "user_id"},
 }
 KEYS = {"User": "username"}
@@ -78,7 +79,7 @@ class Session:
     """The talk, and what was written in it."""
 
     def __init__(self, url, database_acls=False):
-        self.talk = talk = Talk(url)
+        self.talk = talk = self.caller(url)
         self.database_acls = database_acls
         self.root = Caller(talk, "admin", "root")
         self.ann = Caller(talk.fresh(), "user", "ann")
@@ -89,6 +90,9 @@ class Session:
         self.reviews = {}
         self.users = {}
         self.profiles = {}
+
+    def caller(self, url):
+        return Talk(url)
 
     # What must be shown
 
@@ -377,8 +381,8 @@ class Session:
         ann, root = self.ann, self.root
         given = {"motto": "slow and steady"}
         body = root.talk.call("POST", "/users/ann/profile", json=given, status=201)
-        assert body["motto"] == given["motto"] and body["user_id"] == "ann"
-        self.profiles["ann"] = {"id": body["id"], "user_id": "ann", **given}
+        self.profiles["ann"] = profile = {"id": body["id"], **self.of_user("ann"), **given}
+        assert profile.items() <= body.items()
         if self.root.role == "admin":
             # The other side of the relationship, that no list of fields names.
             self.profiles["ann"]["user"] = "ann"
@@ -394,6 +398,10 @@ class Session:
         root.talk.call("POST", "/users/bob/groups", json={"staff": ""}, status=201)
         self.users["bob"]["groups"] = ["user", "staff"]
         self.found(ann, "/users", "User", ["bob"], groups="staff")
+
+    def of_user(self, name):
+        """What a profile shows of whose it is."""
+        return {"user_id": name}
 
     def what_is_shown_elsewhere(self):
         """A change of an author is a change of all their books."""
@@ -437,16 +445,20 @@ class Session:
         assert anybody.talk.read("/books", **params) == expected
         body = ann.talk.read("/authors/2/books", **{"_aggs.n.value_count.field": "year"})
         assert body == {"n": {"value": 4}}
-        body = ann.talk.read("/books", **{"_aggs.by.terms.field": "author_id"})
         counts = {
             (key, len(self.ids(self.books, author_id=key)))
             for key in self.authors
             if self.ids(self.books, author_id=key)
         }
-        assert {(each["key"], each["doc_count"]) for each in body["by"]["buckets"]} == counts
+        assert self.books_by_author() == counts
         answer = anybody.talk.send("GET", "/books", {"_aggs.x.max.field": "price"})
         assert answer.status_code in (400, 403), answer.text
         assert "price" in answer.json()["message"]
+
+    def books_by_author(self):
+        """Pairs of an author's id and how many books are by them, counted by the search."""
+        body = self.ann.talk.read("/books", **{"_aggs.by.terms.field": "author_id"})
+        return {(each["key"], each["doc_count"]) for each in body["by"]["buckets"]}
 
     def several_collections(self):
         ann, anybody = self.ann, self.anybody
@@ -595,17 +607,21 @@ def database(request, backend, tmp_path):
 @pytest.fixture
 def deployed(backend, database, tmp_path, index_prefix):
     """The library where it runs, with the two lines."""
-    folder = tmp_path / "library"
+    return deploy(tmp_path, backend, index_prefix, sqlalchemy__url=database)
+
+
+def deploy(folder, backend, index_prefix, **lines):
+    """Put the library below *folder*, with the two lines.
+
+    :param lines: other values of its ini file.
+    """
+    folder = folder / "library"
     folder.mkdir()
     for pattern in ("*.raml", "*.json", "*.ini"):
         for file in LIBRARY.glob(pattern):
             shutil.copy(file, folder)
-    deployment = Deployment(
-        folder,
-        "local.ini",
-        sqlalchemy__url=database,
-        elasticsearch__index_name=index_prefix,
-    )
+    lines = {"elasticsearch__index_name": index_prefix, **lines}
+    deployment = Deployment(folder, "local.ini", **lines)
     deployment.add_search(backend)
     return deployment
 
@@ -654,3 +670,44 @@ def test_a_parent_may_have_more_children_than_a_caller_may_write_words(deployed)
         assert body["message"] == f"Deleted {many} Book(s) objects"
         body = talk.read("/books", title="maigret")
         assert [each["id"] for each in body["data"]] == [others["id"]]
+
+
+TICKETS = re.compile(r"(?ms)^        type: x-Ticket\n.*?(?=^    - )")
+
+
+def talk_with_tokens(deployment):
+    """The library with tokens in the place of tickets: each user is given an object that holds
+    theirs, by the engine's own signals."""
+    raml = deployment.folder / "api.raml"
+    text, count = TICKETS.subn("        type: x-ApiKey\n", raml.read_text())
+    assert count == 1
+    raml.write_text(text)
+    with deployment.serve() as server:
+        talk = Talk(f"{server.url}/api")
+
+        def token(path, **given):
+            answer = talk.call("POST", path, json=given)
+            return {"Authorization": dict(answer["headers"])["WWW-Authenticate"]}
+
+        given = {"username": "ann", "email": "ann@library.example", "password": "ann's"}
+        ann = token("/auth/register", **given)
+        assert token("/auth/token", login="ann", password="ann's") == ann
+        root = token("/auth/token", login="root", password="letmein")
+        body = talk.call("GET", "/users", {"_sort": "username"}, headers=ann, engine="mirror")
+        assert [each["username"] for each in body["data"]] == ["ann", "root"]
+        assert "api_key" not in body["data"][0]
+        body = talk.call("GET", "/users", {"username": "ann"}, headers=root, engine="mirror")
+        shown = talk.call("GET", "/users/ann", headers=root)
+        assert body["data"][0]["api_key"] == shown["api_key"] is not None
+        # What it is, no search finds.
+        words = {"q": ann["Authorization"].rpartition(":")[2]}
+        assert talk.call("GET", "/users", words, headers=root, engine="mirror")["data"] == []
+        new = token("/auth/reset_token", login="ann", password="ann's")
+        assert new != ann
+        talk.call("GET", "/users", headers=ann, status=403, engine="primary; reason=view")
+        talk.call("GET", "/users", headers=new, engine="mirror")
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_users_with_tokens(deployed):
+    talk_with_tokens(deployed)

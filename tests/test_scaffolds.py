@@ -149,8 +149,7 @@ class Session:
     def items_one_by_one(self):
         talk, shelf = self.talk, self.shelf
         self.same(shelf.items[4], talk.call("GET", "/items/4"))
-        answer = talk.send("GET", "/items/404")
-        assert answer.status_code == 404 and "404" in answer.json()["message"]
+        assert "404" in talk.call("GET", "/items/404", status=404)["message"]
         # What a caller has just changed, they find, and no longer under what it was.
         changed = talk.call("PATCH", "/items/4", json={"description": "top drawer"})
         shelf.items[4]["description"] = "top drawer"
@@ -279,7 +278,7 @@ class Session:
         refuse = self.talk.refuse
         refuse("/items", "'nope'", "no field", nope="1")
         refuse("/items", "'q'", "AND", q="apple AND")
-        refuse("/items", "'id'", "abc", id="abc")
+        self.no_such_key()
         refuse("/items", "'_sort'", "nope", _sort="nope")
         refuse("/items", "'_fields'", "nope", _fields="nope")
         refuse("/items", "_start", "_page", _start=1, _page=1, _limit=2)
@@ -287,6 +286,9 @@ class Session:
         refuse("/items", "'_search'", "maybe", _search="maybe")
         refuse("/items", "'body'", body='{"query": {"match_all": {}}}')
         self.talk.call("GET", "/nope", status=404)
+
+    def no_such_key(self):
+        self.talk.refuse("/items", "'id'", "abc", id="abc")
 
     def aggregations(self):
         talk, shelf = self.talk, self.shelf
@@ -330,6 +332,10 @@ class Session:
         refused = {"_aggs.x.max.field": "nope"}
         self.talk.refuse("/items", "nope", **refused)
 
+    def added(self, ids):
+        """An aggregation that says what the ids of items add up to, and its result for *ids*."""
+        return {"_aggs.sum.sum.field": "id"}, {"sum": {"value": float(sum(ids))}}
+
     def several_collections(self):
         talk, shelf = self.talk, self.shelf
         body = talk.read("/items,items", _sort="id", _limit=3)
@@ -340,8 +346,8 @@ class Session:
         body = talk.read("/items,items", name="plum")
         assert sorted(ids_of(body)) == plums
         assert talk.read("/items,items", name="plum", _count="") == {"data": len(plums)}
-        params = {"name": "plum", "_aggs.sum.sum.field": "id"}
-        assert talk.read("/items,items", **params) == {"sum": {"value": float(sum(plums))}}
+        asked, added = self.added(plums)
+        assert talk.read("/items,items", name="plum", **asked) == added
         talk.call("GET", "/items,nope", status=404, engine="none; reason=not-asked")
 
     def tunnels(self):

@@ -1,6 +1,7 @@
-"""``nefertari.engine = nefertari_sqla nefertari_search_tween.engine``: both side by side.
+"""``nefertari.engine = nefertari_sqla nefertari_search_tween.engine``: both side by side; and
+nefertari_mongodb with it.
 
-Each answer comes with whether SQL was run on the application's tables for it.
+Each answer comes with whether the application's tables (or collections) were asked for it.
 """
 
 from __future__ import annotations
@@ -15,25 +16,39 @@ from typing import Any
 import pytest
 
 TOP = Path(__file__).resolve().parent.parent
-ENGINES = "nefertari_sqla nefertari_search_tween.engine"
+OURS = "nefertari_search_tween.engine"
+SQL, MONGODB = "nefertari_sqla", "nefertari_mongodb"
 PRIMARY, MIRROR = "primary", "mirror"
+
+
+@pytest.fixture(scope="module", params=[SQL, MONGODB])
+def first(request: pytest.FixtureRequest) -> str:
+    """The first engine."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def facts(
-    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
+    first: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    backend_url: str,
+    module_prefix: str,
 ) -> dict[str, Any]:
     from tests.applications import backend_and_hosts
 
     directory = tmp_path_factory.mktemp("both")
     backend, hosts = backend_and_hosts(backend_url)
     settings = {
-        "nefertari.engine": ENGINES,
-        "sqlalchemy.url": f"sqlite:///{directory}/library.sqlite",
+        "nefertari.engine": f"{first} {OURS}",
         "nefertari_search.backend": backend,
         "elasticsearch.hosts": hosts,
-        "elasticsearch.index_name": module_prefix,
+        "elasticsearch.index_name": f"{module_prefix}-{first.replace('_', '-')}",
     }
+    if first == SQL:
+        settings["sqlalchemy.url"] = f"sqlite:///{directory}/library.sqlite"
+    else:
+        settings.update(request.getfixturevalue("mongodb"))
     done = subprocess.run(
         [sys.executable, "-m", "tests.side_by_side", *(f"{k}={v}" for k, v in settings.items())],
         cwd=TOP,
@@ -47,23 +62,26 @@ def facts(
     return found
 
 
-def test_both_are_loaded_and_the_first_gives_the_names(facts: dict[str, Any]) -> None:
-    assert facts["engines"] == ENGINES.split()
+def test_both_are_loaded_and_the_first_gives_the_names(facts: dict[str, Any], first: str) -> None:
+    assert facts["engines"] == [first, OURS]
     assert facts["names are the first one's"]
 
 
-def test_setup_database_sets_up_both(facts: dict[str, Any]) -> None:
+def test_setup_database_sets_up_both(facts: dict[str, Any], first: str) -> None:
     models = ["Author", "Book", "Card", "Chapter", "Profile"]
-    assert facts["tables"] == [f"library_{name.lower()}s" for name in models]
+    tables = {SQL: [f"library_{name.lower()}s" for name in models]}
+    assert facts["tables"] == tables.get(first, [name.lower() for name in models])
+    assert facts["stored"] == {"Author": 2, "Book": 5, "Card": 0, "Chapter": 3, "Profile": 0}
     assert facts["indices"] == models
 
 
-def test_models_and_mirrors_know_each_other(facts: dict[str, Any]) -> None:
+def test_models_and_mirrors_know_each_other(facts: dict[str, Any], first: str) -> None:
     assert facts["secondary"] == [True, True, True]
     ours = "nefertari_search_tween.engine.fields"
     assert facts["field classes"] == {
         "code": ["StringField", ours],
-        "genre": ["ChoiceField", ours],
+        # In nefertari_mongodb a choice stands for a field of the type of its choices.
+        "genre": ["ChoiceField" if first == SQL else "UnicodeField", ours],
         "author": ["Relationship", ours],
         "printed": ["DateTimeField", ours],
     }

@@ -14,7 +14,6 @@ from typing import Any, Callable, Optional
 import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dict2obj, dictset, process_limit
-from pyramid.settings import aslist
 
 from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
 from nefertari_search_tween.compat.lucene import (
@@ -37,7 +36,6 @@ from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.routing import FLAG, PRIMARY
-from nefertari_search_tween.settings import Settings
 
 __all__ = [
     "ES",
@@ -56,21 +54,13 @@ log = logging.getLogger(__name__)
 
 AGGREGATE_ARGUMENTS = ("_aggregations_params", "_raise_on_empty")
 IndexNotFoundException = IndexMissing
-TWEEN = "nefertari_search_tween.tween_factory"
 # Applications name it in settings of their own clients.
 ESHttpConnection = elasticsearch.Elasticsearch
 
 
 def includeme(config: Any) -> None:
     """What applications include; the server is not asked for anything here."""
-    settings = config.registry.settings
-    if ES.starting is None and TWEEN in aslist(settings.get("pyramid.tweens", "")):
-        # The tween alone: nobody has included the package, so what is written from here on until
-        # the tween is made would be recorded by nobody.
-        from nefertari_search_tween.application import prepare
-
-        prepare(settings, Settings(settings, config.registry.package_name).models)
-    ES.setup(dictset(settings))
+    ES.setup(dictset(config.registry.settings))
     if ES.settings.asbool("enable_polymorphic_query"):
         config.include("nefertari.polymorphic")
 

@@ -7,9 +7,13 @@ every other read of a guarded collection is filtered, too, is the work of ``sear
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
+from types import ModuleType
 from typing import Any, Optional
+
+from pyramid.settings import aslist
 
 from nefertari_search_tween.compat import wrappers
 from nefertari_search_tween.engine.fields import FIELDS, BaseField
@@ -42,6 +46,27 @@ def install() -> None:
     acl_utils._get_es_body = ace_body
     acl_utils.find_by_ace = nefertari_guards.find_by_ace = find_by_ace
     wrappers.may_show = may_show
+
+
+def know_engines(settings: Any) -> None:
+    """Let nefertari-guards, where it is installed, know two engines side by side.
+
+    It looks for a module of its own that is named after ``nefertari.engine``, all of it: the one
+    for the first engine, which models are defined with, is put there.
+
+    :param settings: of the application; its engines have not been included yet.
+    """
+    named = settings.get("nefertari.engine", "")
+    engines = aslist(named)
+    if len(engines) < 2 or importlib.util.find_spec("nefertari_guards") is None:
+        return
+    if importlib.util.find_spec(f"nefertari_guards.{engines[0]}") is None:
+        return
+    place: Any = importlib.import_module("nefertari_guards")
+    *packages, last = named.split(".")
+    for name in packages:
+        place = vars(place).setdefault(name, ModuleType(name))
+    vars(place)[last] = importlib.import_module(f"nefertari_guards.{engines[0]}")
 
 
 def build_acl_query(principals: Any, req_permission: str) -> dict[str, Any]:

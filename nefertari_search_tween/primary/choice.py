@@ -24,7 +24,7 @@ def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
 
     :param wanted: whether a model shall be mirrored.
     :returns: what takes keys (``add``) that the application wants indexed before it is made; None
-        where it can't.
+        where there is no primary.
     """
     name = named(settings)
     if name == SQLA:
@@ -32,18 +32,23 @@ def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
         from nefertari_search_tween.primary.sqla import schema
         from nefertari_search_tween.primary.sqla.early import EarlyHooks
 
-        return EarlyHooks.begin(
-            lambda models: [
-                model
-                for model in models.values()
-                if wanted(model) and schema.unmirrorable(model) is None
-            ]
-        )
+        return EarlyHooks.begin(_chosen_by(wanted, schema.unmirrorable))
     if name == MONGODB:
-        from nefertari_search_tween.primary.mongo import compatibility
+        from nefertari_search_tween.primary.mongo import compatibility, early
+        from nefertari_search_tween.primary.mongo import schema as documents
 
         compatibility.mend()
+        return early.EarlyHooks.begin(_chosen_by(wanted, documents.unmirrorable))
     return None
+
+
+def _chosen_by(
+    wanted: Callable[[Any], bool], unmirrorable: Callable[[Any], Optional[str]]
+) -> Callable[[dict[str, Any]], list[Any]]:
+    """Gives, of all models by name, those that will have mirrors."""
+    return lambda models: [
+        model for model in models.values() if wanted(model) and unmirrorable(model) is None
+    ]
 
 
 def choose(settings: Any) -> Primary:

@@ -1,6 +1,6 @@
 """Writers, workers, rebuilds and faults at once; afterwards mirror and primary must be equal.
 
-    python -m tests.faults.campaign postgresql|sqlite [--seconds 60] [--writers 8] [--seed 1]
+    python -m tests.faults.campaign postgresql|sqlite|mongodb [--seconds 60] [--writers 8]
 
 Some writers index what they commit, others leave it to workers. Meanwhile writers and workers are
 killed (SIGKILL) at random and started again, Elasticsearch is frozen (SIGSTOP) or killed for a
@@ -25,8 +25,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.servers import ElasticsearchServer, PostgresServer
-from tests.zoo import INI
+from tests import mongozoo, zoo
+from tests.servers import ElasticsearchServer, FerretdbServer, PostgresServer, Server
 
 TOP = Path(__file__).resolve().parents[2]
 MODULE = "nefertari_search_tween.scripts.main"
@@ -40,19 +40,24 @@ DRAIN_SECONDS = 120
 class Campaign:
     """One run.
 
-    :param variables: of the ini file.
+    :param ini: text of the ini file.
+    :param variables: of it.
+    :param writer: the module that writes.
     """
 
     def __init__(
         self,
         folder: Path,
+        ini: str,
         variables: dict[str, str],
+        writer: str,
         server: ElasticsearchServer,
         seed: int,
     ) -> None:
         self.folder = folder
         self.ini = folder / "zoo.ini"
-        self.ini.write_text(INI)
+        self.ini.write_text(ini)
+        self.writer = writer
         self.variables = variables
         self.server = server
         self.dice = random.Random(seed)
@@ -82,7 +87,7 @@ class Campaign:
     def start_writer(self, name: str, sync: str) -> None:
         settings = [f"{key}={value}" for key, value in {**self.variables, "sync": sync}.items()]
         seed = str(self.dice.randrange(10**9))
-        command = [sys.executable, "-W", "ignore", "-m", "tests.faults.writer", str(self.ini), seed]
+        command = [sys.executable, "-W", "ignore", "-m", self.writer, str(self.ini), seed]
         process = self.popen([*command, *settings], stdout=subprocess.PIPE)
         self.processes[name] = process
         threading.Thread(target=self.count, args=(process,), daemon=True).start()
@@ -225,22 +230,27 @@ class Campaign:
 
 def run(kind: str, writers: int, seconds: float, seed: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
-    database: Optional[PostgresServer] = None
+    database: Optional[Server] = None
     server = ElasticsearchServer()
     try:
         server.start()
-        if kind == "postgresql":
-            database = PostgresServer()
-            database.start()
-            url = database.create_database("campaign")
-        else:
-            url = f"sqlite:///{folder}/zoo.sqlite"
         variables = {
-            "database": url,
             "elasticsearch_hosts": server.url.partition("://")[2],
             "index_name": "campaign",
         }
-        campaign = Campaign(folder, variables, server, seed)
+        ini, writer = zoo.INI, "tests.faults.writer"
+        if kind == "postgresql":
+            database = postgresql = PostgresServer()
+            database.start()
+            variables["database"] = postgresql.create_database("campaign")
+        elif kind == "mongodb":
+            database = FerretdbServer()
+            database.start()
+            ini, writer = mongozoo.INI, "tests.faults.mongo_writer"
+            variables.update(mongodb_port=str(database.port), mongodb_db="campaign")
+        else:
+            variables["database"] = f"sqlite:///{folder}/zoo.sqlite"
+        campaign = Campaign(folder, ini, variables, writer, server, seed)
         equal = campaign.campaign(writers, seconds)
         print(f"{kind}, {writers} writers, {seconds:g} s: {campaign.report()}")
         if not equal:
@@ -254,7 +264,7 @@ def run(kind: str, writers: int, seconds: float, seed: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("primary", choices=["postgresql", "sqlite"])
+    parser.add_argument("primary", choices=["postgresql", "sqlite", "mongodb"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,7 @@
-"""Stories and their authors, nested in each other, each with an ACL; notes have none."""
+"""Stories and their authors, nested in each other, each with an ACL; notes have none.
+
+In this order: MongoEngine must know a model that another one relates to.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,18 @@ from nefertari.engine import ESBaseDocument
 from nefertari_guards.engine import DocumentACLMixin
 
 
-class Author(DocumentACLMixin, ESBaseDocument):
-    """Nests its stories."""
+class Note(ESBaseDocument):
+    """Has no ACL of its own."""
 
-    __tablename__ = "guarded_authors"
-    _public_fields = ["id", "name", "stories"]
-    _auth_fields = ["id", "name", "stories"]
-    _nested_relationships = ("stories",)
+    __tablename__ = "guarded_notes"
+    _public_fields = ["text"]
+    _auth_fields = ["text"]
 
     id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField()
-    stories = eng.Relationship(document="Story", backref_name="author")
+    text = eng.UnicodeField()
+    story_id = eng.ForeignKeyField(
+        ref_document="Story", ref_column="guarded_stories.id", ref_column_type=eng.IdField
+    )
 
 
 class Story(DocumentACLMixin, ESBaseDocument):
@@ -37,18 +41,17 @@ class Story(DocumentACLMixin, ESBaseDocument):
     notes = eng.Relationship(document="Note", backref_name="story")
 
 
-class Note(ESBaseDocument):
-    """Has no ACL of its own."""
+class Author(DocumentACLMixin, ESBaseDocument):
+    """Nests its stories."""
 
-    __tablename__ = "guarded_notes"
-    _public_fields = ["text"]
-    _auth_fields = ["text"]
+    __tablename__ = "guarded_authors"
+    _public_fields = ["id", "name", "stories"]
+    _auth_fields = ["id", "name", "stories"]
+    _nested_relationships = ("stories",)
 
     id = eng.IdField(primary_key=True)
-    text = eng.UnicodeField()
-    story_id = eng.ForeignKeyField(
-        ref_document="Story", ref_column="guarded_stories.id", ref_column_type=eng.IdField
-    )
+    name = eng.UnicodeField()
+    stories = eng.Relationship(document="Story", backref_name="author")
 
 
 def includeme(config):

@@ -83,7 +83,10 @@ class QueryView(PlainView):
 
     def index(self, **kwargs):
         found = self.Model.get_collection(**self._query_params)
-        return found.from_self().order_by(self.Model.id.desc())
+        if hasattr(found, "from_self"):
+            return found.from_self().order_by(self.Model.id.desc())
+        # MongoEngine's.
+        return found.order_by("-id")
 
 
 class RawView(PlainView):

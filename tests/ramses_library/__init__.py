@@ -1,7 +1,8 @@
 """A library on Ramses: nested resources, relationships, ticket auth, processors, event handlers,
 ACLs of callables, and (``database_acls = true``) ACLs in the database.
 
-It knows nothing of search beyond what Ramses and nefertari ask for.
+It knows nothing of search beyond what Ramses and nefertari ask for, and runs on both of nefertari's
+engines: relationships are set as such, and have the rules of both for what is deleted.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def set_slug(event):
 @registry.add
 def sign(event):
     """A review is by the user who sends it, whatever it says."""
-    event.set_field_value("reviewer", event.view.request.user.username)
+    user = event.view.request.user
+    event.set_field_value("reviewer", user.username)
+    event.set_field_value("user", user)
 
 
 @registry.add
@@ -70,11 +73,10 @@ def count_reviews(event):
     """An object that the request does not name: the book of a new review."""
     from nefertari import engine
 
-    book_id = event.response.get("book_id")
-    book = engine.get_document_cls("Book").get_item(id=book_id, _raise_on_empty=False)
+    key = event.response.get("book")
+    book = engine.get_document_cls("Book").get_item(id=key, _raise_on_empty=False)
     if book is not None:
-        number = engine.get_document_cls("Review").get_collection(book_id=book_id, _count=True)
-        book.update({"review_count": number})
+        book.update({"review_count": len(book.reviews)})
 
 
 @registry.add
@@ -92,13 +94,16 @@ def whisper(event):
 @registry.add
 def reviewer(ace, request, obj):
     """The user who wrote a review may do with it what the entry says."""
-    if obj is None or not obj.reviewer:
-        return None
-    return [(Allow, obj.reviewer, ace[2])]
+    return _to_user(ace, obj)
 
 
 @registry.add
 def themself(ace, request, obj):
     """A user may do with their own account and profile what the entry says."""
-    name = getattr(obj, "username", None) or getattr(obj, "user_id", None)
-    return [(Allow, name, ace[2])] if name else None
+    return [(Allow, obj.username, ace[2])] if hasattr(obj, "username") else _to_user(ace, obj)
+
+
+def _to_user(ace, obj):
+    user = getattr(obj, "user", None)
+    # A document has the user's key in their place.
+    return [(Allow, getattr(user, "username", user), ace[2])] if user else None

@@ -26,3 +26,14 @@ def keys_filter(pks: Iterable[Any]) -> dict[str, Any]:
     wanted = list(pks)
     # A single key is looked up as such: also by servers whose `$in` knows no index.
     return {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
+
+
+def narrowed(queryset: Any, pks: Iterable[Any]) -> Any:
+    """*queryset*, but none besides the objects *pks*.
+
+    A condition by itself: MongoEngine merges what is asked of the same field under two names
+    (``id__in``, ``pk__in``), and only one of them is left.
+    """
+    from mongoengine.queryset.visitor import Q, QCombination
+
+    return queryset.filter(QCombination(QCombination.OR, [Q(pk__in=list(pks))]))

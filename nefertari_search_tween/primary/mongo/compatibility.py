@@ -7,6 +7,7 @@ Only applications whose primary it is come here, before their models are defined
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 _MENDED = "_nefertari_search_mended"
@@ -22,6 +23,10 @@ def mend() -> None:
     _keep_primary_keys(fields)
     _index_primary_keys_once(documents)
     _word_errors()
+    if find_spec("nefertari_guards") is not None:
+        from nefertari_guards.nefertari_mongodb import ACLField
+
+        _keep_permissions(ACLField)
 
 
 def _keep_primary_keys(fields: Any) -> None:
@@ -68,3 +73,19 @@ def _word_errors() -> None:
 
     if not hasattr(OperationError, "message"):
         OperationError.message = property(str)
+
+
+def _keep_permissions(acl_field: Any) -> None:
+    """An object may be made with an ACL of Pyramid's own words, as Ramses makes its system user.
+
+    MongoEngine takes what is in a list apart as far as it can, and ``ALL_PERMISSIONS`` is an empty
+    iterable to it: before nefertari-guards saw the entry, its permissions were gone.
+    """
+    convert = acl_field.to_python
+
+    def with_permissions(self: Any, value: Any) -> Any:
+        if value and isinstance(value, (list, tuple)) and isinstance(value[0], (list, tuple)):
+            value = self.stringify_acl(value)
+        return convert(self, value)
+
+    acl_field.to_python = with_permissions

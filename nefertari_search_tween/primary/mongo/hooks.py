@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from nefertari_search_tween.primary.base import BulkChange, ChangeListener, FlushedChanges, Key
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.access import current
+from nefertari_search_tween.primary.mongo.access import current, narrowed
 from nefertari_search_tween.primary.mongo.outbox import APPEARED, CONTENTS, MongoOutbox
 from nefertari_search_tween.primary.mongo.recorded import Unit
 from nefertari_search_tween.primary.mongo.relations import Relations
@@ -200,12 +200,12 @@ class MongoHooks:
             keys = self._matching(queryset)
             known = keys if keys is not None and (keys or not upsert) else None
             intended = self._intend(unit, model, known, CONTENTS)
-            narrowed = queryset
+            chosen = queryset
             if known is not None and not upsert and not _single(queryset._query):
                 # What others have made since is not for this write: nobody would know.
-                narrowed = queryset.filter(pk__in=[key.pk for key in known])
+                chosen = narrowed(queryset, (key.pk for key in known))
             full = kwargs.pop("full_result", False)
-            result = original(narrowed, *args, full_result=True, **kwargs)
+            result = original(chosen, *args, full_result=True, **kwargs)
             if result == 0:
                 # Nothing can match: MongoEngine did not ask.
                 return result
@@ -251,10 +251,10 @@ class MongoHooks:
                 return original(queryset, *rest)
             known = self._matching(queryset)
             intended = self._intend(unit, model, known, APPEARED)
-            narrowed = queryset
+            chosen = queryset
             if known is not None and _single(queryset._query) is None:
-                narrowed = queryset.filter(pk__in=[key.pk for key in known])
-            result = original(narrowed, *rest)
+                chosen = narrowed(queryset, (key.pk for key in known))
+            result = original(chosen, *rest)
             if _from_doc_delete and known is not None:
                 changes = FlushedChanges([], [], known, self._shown(known))
                 self._report(unit, self.listener.flushed, changes)

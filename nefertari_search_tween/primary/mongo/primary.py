@@ -9,6 +9,8 @@ from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.access import narrowed
+from nefertari_search_tween.primary.mongo.early import EarlyHooks, all_recorded
 from nefertari_search_tween.primary.mongo.figures import MongoFigures
 from nefertari_search_tween.primary.mongo.hooks import MongoHooks, remove_engine_hooks
 from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
@@ -110,14 +112,13 @@ class MongoPrimary:
     def visible_only(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         rows = model.objects.only(model.pk_field(), ACL).no_dereference()
         keys = [getattr(each, model.pk_field()) for each in rows if allows(getattr(each, ACL))]
-        return model.objects.filter(pk__in=keys)
+        return narrowed(model.objects, keys)
 
     def end_early(self) -> bool:
-        return False
+        return EarlyHooks.end()
 
     def all_recorded(self, outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
-        # What is written before the application is made is not recorded (docs/mongodb.rst).
-        return False
+        return all_recorded(outbox, model_name, reader)
 
     def news(self, outbox: MongoOutbox) -> Any:
         # Change streams need a replica set: workers look.

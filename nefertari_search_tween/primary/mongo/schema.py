@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Optional, Union
 from nefertari_search_tween.engine.fields import FIELDS, BaseField
 from nefertari_search_tween.engine.objectids import ObjectIdField
 
+# Where field classes of the engine come from; nefertari-guards has one for each engine.
+_OF_ENGINE = ("nefertari_mongodb", "nefertari_guards.nefertari_mongodb")
+
 FieldSpecs = dict[str, tuple[Union[str, type[BaseField]], Optional[dict[str, Any]]]]
 
 
@@ -163,7 +166,7 @@ def field_class(field: Any) -> Union[str, type[BaseField]]:
         # A stand-in for a field of the type of its choices.
         field = field._real_field
     for cls in type(field).__mro__:
-        if cls.__module__.startswith("nefertari_mongodb") and cls.__name__ in FIELDS:
+        if cls.__module__.startswith(_OF_ENGINE) and cls.__name__ in FIELDS:
             return cls.__name__
     for kind, name in (
         (mongoengine.fields.BooleanField, "BooleanField"),
