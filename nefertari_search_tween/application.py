@@ -15,6 +15,7 @@ from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.index_settings import window_settings
 from nefertari_search_tween.indexing.alarm import News
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
@@ -55,7 +56,7 @@ class Search:
         self.models = self.primary.models
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
-            "index.max_result_window": self.settings.max_result_window,
+            **window_settings(self.settings.max_result_window),
             **self.settings.index_settings_file,
         }
         self.mirrors = Mirrors(

@@ -83,6 +83,7 @@ class Searcher:
         rows: Optional[Callable[[list[Any]], Any]],
     ) -> None:
         self.mirrors = mirrors
+        self.backend = mirrors.backend
         self.settings = settings
         self.semantics = semantics
         self.state = state
@@ -142,7 +143,7 @@ class Searcher:
             query.body["size"] = 0
         with self._available(mirror, number):
             if "size" in query.body:
-                answer = self.mirrors.backend.search(mirror.alias, query.body)
+                answer = self.backend.search(mirror.alias, query.body)
                 hits = answer["hits"]["hits"]
             else:
                 answer, hits = self._all(mirror.alias, query.body)
@@ -206,7 +207,7 @@ class Searcher:
             if query.count_only:
                 body = _without(query.body, *NOT_COUNTED)
                 body["size"] = 0
-                answer = self.mirrors.backend.search(query.index or mirror.alias, body)
+                answer = self.backend.search(query.index or mirror.alias, body)
                 return answer["hits"]["total"]["value"], answer["took"]
             answer, hits = self._hits(mirror, query)
         result = SearchResults(search_documents(hits), query_class=self.query_class)
@@ -229,7 +230,7 @@ class Searcher:
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
         with self._available(mirror, number):
-            return self.mirrors.backend.multi_get(index or mirror.alias, ids)
+            return self.backend.multi_get(index or mirror.alias, ids)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -273,14 +274,14 @@ class Searcher:
         """
         number = self._catch_up(mirror) if current or self._own_writes else None
         with self._available(mirror, number), meaning, refusals(query):
-            return self.mirrors.backend.search(mirror.alias, body)
+            return self.backend.search(mirror.alias, body)
 
     # How
 
     def _hits(self, mirror: Mirror, query: SearchQuery) -> tuple[dict[str, Any], Any]:
         index = query.index or mirror.alias
         if query.limited:
-            answer = self.mirrors.backend.search(index, query.body)
+            answer = self.backend.search(index, query.body)
             return answer, answer["hits"]["hits"]
         answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
@@ -288,13 +289,13 @@ class Searcher:
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
         totals = _without(body, "sort", "_source", "highlight")
-        answer = self.mirrors.backend.search(index, {**totals, "size": 0})
+        answer = self.backend.search(index, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
         page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
-        for chunk in self.mirrors.backend.scan(index, page, SCAN_CHUNK):
+        for chunk in self.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits
@@ -320,7 +321,7 @@ class Searcher:
             ) from error
         except BackendTimeout as error:
             # One slow query says nothing about the server; a server that is silent, too, does.
-            if not self.mirrors.backend.alive():
+            if not self.backend.alive():
                 breaker.failed()
             raise SearchTimeout(
                 f"The search took longer than {self.settings.timeout:g} seconds."
@@ -369,7 +370,7 @@ class Searcher:
                 # Of rows that nobody had claimed before, nobody knows the numbers: all is made
                 # visible. Claims up to this number were among what waited, so they are, too.
                 with self._available(mirror, None):
-                    self.mirrors.backend.refresh(mirror.alias)
+                    self.backend.refresh(mirror.alias)
                 return number
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient = time.monotonic() + self.settings.timeout

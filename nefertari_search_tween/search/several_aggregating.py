@@ -190,7 +190,7 @@ def aggregate_several(
     }
     with searcher.ready(wanted, current), ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
-        answer = searcher.mirrors.backend.search(aliases, body)
+        answer = searcher.backend.search(aliases, body)
     return ready.result(answer["aggregations"]), answer["took"]
 
 

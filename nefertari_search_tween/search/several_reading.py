@@ -100,7 +100,7 @@ class SeveralSearcher(Searcher):
         self, parts: Iterable[tuple[Mirror, SearchQuery, dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Run the searches of *parts*, each with changes of its own."""
-        return self.mirrors.backend.multi_search(
+        return self.backend.multi_search(
             [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
         )
 
@@ -126,7 +126,7 @@ class SeveralSearcher(Searcher):
     def _scanned(self, query: SeveralQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
         """All hits of one model."""
         body = _part(part.body, {"_source": query.source, "track_total_hits": False})
-        chunks = self.mirrors.backend.scan(mirror.alias, body, SCAN_CHUNK)
+        chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
         return [hit for chunk in chunks for hit in chunk]
 
     def _with_sources(self, query: SeveralQuery, page: list[Hit]) -> list[Hit]:
@@ -147,7 +147,7 @@ class SeveralSearcher(Searcher):
             for place, ids in wanted.items()
         ]
         sources: dict[tuple[int, str], Any] = {}
-        for place, answer in zip(wanted, self.mirrors.backend.multi_search(searches)):
+        for place, answer in zip(wanted, self.backend.multi_search(searches)):
             for hit in answer["hits"]["hits"]:
                 sources[place, hit["_id"]] = hit["_source"]
         return [
