@@ -83,6 +83,8 @@ class QueryView(PlainView):
 
     def index(self, **kwargs):
         found = self.Model.get_collection(**self._query_params)
+        if not hasattr(found, "from_self"):
+            return found.order_by("-id")
         return found.from_self().order_by(self.Model.id.desc())
 
 
