@@ -53,8 +53,9 @@ def test_both_are_loaded_and_the_first_gives_the_names(facts: dict[str, Any]) ->
 
 
 def test_setup_database_sets_up_both(facts: dict[str, Any]) -> None:
-    models = ["Author", "Book", "Card", "Chapter", "Profile"]
-    assert facts["tables"] == [f"library_{name.lower()}s" for name in models]
+    models = ["Author", "Book", "Card", "Chapter", "Place", "Profile", "Seat", "Shelf"]
+    names = [f"library_{name.lower()}s" for name in models[:-1]]
+    assert facts["tables"] == [*names, "library_shelves"]
     assert facts["indices"] == models
 
 
