@@ -18,6 +18,7 @@ from nefertari_search_tween.caching.region import make_place
 from nefertari_search_tween.caching.reporting import Reporter
 from nefertari_search_tween.engine.documents import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.index_settings import window_settings
 from nefertari_search_tween.indexing.alarm import News
 from nefertari_search_tween.indexing.changes import ChangeFeed
 from nefertari_search_tween.indexing.indexer import Indexer
@@ -58,7 +59,7 @@ class Search:
         self.models = self.primary.models
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
-            "index.max_result_window": self.settings.max_result_window,
+            **window_settings(self.settings.max_result_window),
             **self.settings.index_settings_file,
         }
         self.mirrors = Mirrors(

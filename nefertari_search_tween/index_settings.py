@@ -8,7 +8,15 @@ from typing import Any
 
 from nefertari_search_tween.backends.base import flat_settings
 
+# What servers set by themselves. This package reads whole indices in chunks that are larger than
+# the pages that an application may want to allow.
+SMALLEST_WINDOW = 10_000
 _ANALYZER = re.compile(r"[\w.-]+\Z")
+
+
+def window_settings(max_result_window: int) -> dict[str, Any]:
+    """The index settings for requests whose ``_start`` + ``_limit`` is at most that."""
+    return {"index.max_result_window": max(max_result_window, SMALLEST_WINDOW)}
 
 
 class IndexFile(dict[str, Any]):

@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.sources import picker
 from nefertari_search_tween.engine import registry, storage
+from nefertari_search_tween.engine.joins import JoiningBackend
 from nefertari_search_tween.engine.models import BaseDocument
 from nefertari_search_tween.engine.queries import (
     NotFoundByType,
@@ -178,6 +179,18 @@ class _Searcher(SeveralSearcher):
             query_class=Query,
             rows=Rows,
         )
+        self.backend: Any = JoiningBackend(self.backend)
+
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        found = super().documents(mirror, ids, current, index)
+        if index not in ("", mirror.alias):
+            # Another application's: its models are not known here.
+            return found
+        hits = [{"_id": key, "_source": each} for key, each in found.items() if each is not None]
+        shown = {hit["_id"]: hit["_source"] for hit in _as_shown(mirror, hits, True)}
+        return {key: shown.get(key) for key in found}
 
     def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
         chosen = query.body.get("_source", True)

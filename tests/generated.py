@@ -114,6 +114,19 @@ class Deployment:
             list((Counter(old) - Counter(new)).elements()),
         )
 
+    def set_engine(self, engine: str, url: str) -> None:
+        """Make *engine*, with its documents in the backend at *url*, the only database."""
+        text = self.ini.read_text()
+        backend, hosts = backend_and_hosts(url)
+        text = set_lines(text, nefertari__engine=engine, elasticsearch__hosts=hosts)
+        start = f"[app:{self.folder.name}]\n"
+        assert text.count(start) == 1
+        # Ramses imports nefertari's own search before it includes the engine.
+        added = INCLUDES + "\n" if "ramses" in text else ""
+        if backend.startswith("embedded:"):
+            added += f"nefertari_search.backend = {backend}\n"
+        self.ini.write_text(text.replace(start, start + added))
+
     def set(self, name: str, value: str) -> None:
         """One more setting of this package."""
         text = self.ini.read_text()

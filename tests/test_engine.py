@@ -92,7 +92,17 @@ class Post(eng.BaseDocument):
     title = eng.UnicodeField()
 
 
-MODELS = (Post, Member, Folder, Tag, Note, Everything)
+class Seat(eng.BaseDocument):
+    """Two things that are unique together, one of them also by itself."""
+
+    id = eng.IdField(primary_key=True)
+    row = eng.StringField()
+    number = eng.IntegerField(unique_with="row")
+    day = eng.DateField()
+    ticket = eng.StringField(unique_with=["day", "row"])
+
+
+MODELS = (Post, Member, Folder, Tag, Note, Everything, Seat)
 
 
 @pytest.fixture(scope="module")

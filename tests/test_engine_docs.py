@@ -25,7 +25,7 @@ def test_the_first_examples_run_on_settings_of_the_documentation(tmp_path: Path)
     settings = dict(re.split(r"\s*=\s*", line, maxsplit=1) for line in ini.splitlines())
     settings = {key: text.replace("%(here)s", str(tmp_path)) for key, text in settings.items()}
     code = blocks("Models", "Reading")
-    assert len(code) == 5, code
+    assert len(code) == 7, code
     script = [
         "from pyramid.config import Configurator",
         f"settings = {settings!r}",
@@ -33,7 +33,10 @@ def test_the_first_examples_run_on_settings_of_the_documentation(tmp_path: Path)
         "config = Configurator(settings=settings)",
         "config.include('nefertari.engine')",
         code[0],
+        code[4],
         "eng.setup_database(config)",
+        "Seat(row='a', number=1).save(), Seat(row='b', number=1).save()",
+        "assert Seat.get_or_create(row='a', number=1)[1] is False",
         code[1],
         # A loop that would not end is an example that is wrong.
         "assert Book.get_item(isbn='978-1').pages == 300",
@@ -41,7 +44,10 @@ def test_the_first_examples_run_on_settings_of_the_documentation(tmp_path: Path)
         "assert Book.get_item(isbn='978-1').pages == 301",
         code[3],
         "assert Book.get_item(isbn='978-1').pages == 5",
-        code[4],
+        code[5],
+        code[6],
+        "assert Book.get_item(title='Orlando').author.code == 'vw'",
+        "assert not Author.get_collection(code='woolf')",
     ]
     done = _run("\n".join(script), tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pymongo
 import pytest
 
 from tests import test_guards
@@ -44,9 +43,6 @@ class Library(test_guards.Library):
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         ini = INI.replace("get sqlalchemy.url = database\n", lines)
         super().__init__(folder, url, prefix, ini.replace("nefertari_sqla", "nefertari_mongodb"))
-        host = f"mongodb://{settings['mongodb.host']}:{settings['mongodb.port']}/"
-        self.client: Any = pymongo.MongoClient(host)
-        self.database = self.client[settings["mongodb.db"]]
         self.made: dict[str, int] = {}
 
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:
@@ -60,18 +56,6 @@ class Library(test_guards.Library):
         path = re.sub(r"(?<=/)\d+$", lambda found: object_id(found[0]), path)
         answer = super().get(path, caller, method, body)
         return answer._replace(text=re.sub(r'"0{16}([0-9a-f]{8})"', _numbered, answer.text))
-
-    def with_pages(self, pages: int) -> list[int]:
-        found = self.database["story"].find({"pages": pages}, {"_id": 1}).sort("_id", 1)
-        return [int(str(row["_id"]), 16) for row in found]
-
-    def stored_acl(self, number: int) -> list[dict[str, str]]:
-        from bson import ObjectId
-
-        row = self.database["story"].find_one({"_id": ObjectId(object_id(number))})
-        assert row is not None
-        found: list[dict[str, str]] = row["_acl"]
-        return found
 
 
 def _numbered(found: re.Match[str]) -> str:
@@ -87,7 +71,6 @@ def library(tmp_path_factory, backend_url, module_prefix, mongodb):
         yield made
     finally:
         made.stop()
-        made.client.close()
 
 
 def test_keys_that_are_asked_for_open_nothing_and_hide_nothing(library):

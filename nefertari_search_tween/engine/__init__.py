@@ -11,7 +11,7 @@ from typing import Any
 
 from pyramid.settings import aslist
 
-from nefertari_search_tween.engine import documents, guards, registry, storage
+from nefertari_search_tween.engine import documents, guards, registry, storage, uniques
 from nefertari_search_tween.engine.documents import BaseMixin
 from nefertari_search_tween.engine.fields import (
     BigIntegerField,
@@ -93,6 +93,8 @@ def setup_database(config: Any) -> None:
     """
     if not is_only_engine(config.registry.settings):
         return
+    for model in registry.models().values():
+        uniques.unique_groups(model)
     database = storage.Database(Settings(config.registry.settings, config.registry.package_name))
     storage.bind(database)
     database.prepare()

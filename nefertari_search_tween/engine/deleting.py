@@ -7,6 +7,7 @@ who began to refer to it in the meantime is dealt with (see writing.py for why n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from nefertari_search_tween.engine.changing import (
 from nefertari_search_tween.engine.registry import CASCADE, RESTRICT, Link
 from nefertari_search_tween.engine.relations import holders_of, related_to
 from nefertari_search_tween.engine.state import body_of, id_of
-from nefertari_search_tween.engine.uniques import release, unique_names
+from nefertari_search_tween.engine.uniques import release, unique_groups
 
 
 def delete_many(model: Any, items: Any) -> int:
@@ -33,7 +34,7 @@ def delete_many(model: Any, items: Any) -> int:
 
     :raises JHTTPConflict: a rule does.
     """
-    documents = list(items)
+    documents = _as_stored(model, items)
     for chunk in chunked(model, documents):
         _check_rules(model, chunk, set())
     for chunk in chunked(model, documents):
@@ -46,9 +47,19 @@ def delete(model: Any, documents: list[Any]) -> None:
 
     :raises JHTTPConflict: a rule forbids it; then nothing is deleted.
     """
-    documents = [each for each in documents if each._state.stamp is not None]
+    documents = [each for each in _as_stored(model, documents) if each._state.stamp is not None]
     _check_rules(model, documents, set())
     _delete(model, documents, set())
+
+
+def _as_stored(model: Any, documents: Iterable[Any]) -> list[Any]:
+    """*documents* under the keys that they are stored by: what was assigned since, and not saved,
+    is the key of another document, if of any."""
+    found = list(documents)
+    for each in found:
+        if each._state.stamp is not None:
+            each._state.values[model.pk_field()] = each._state.read[model.pk_field()]
+    return found
 
 
 def _id(document: Any) -> tuple[str, Any]:
@@ -113,7 +124,7 @@ def _delete(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> No
     if blocking is not None:
         raise _forbidden(model, blocking)
     for document in documents:
-        release(model, document.pk_value(), document._state.values, unique_names(model))
+        release(model, document.pk_value(), document._state.values, unique_groups(model))
     for link, parent in parents:
         _delete(link.target, [parent], going)
 

@@ -99,6 +99,11 @@ class BaseDocument(BaseMixin):
         return field_name in cls._nested_relationships
 
     @classmethod
+    def joins(cls, field_name: str) -> bool:
+        """False: a mirror's documents hold what they relate to, or its keys."""
+        return False
+
+    @classmethod
     def custom_to_dict(cls) -> bool:
         """True when the primary's model renders itself by a ``to_dict`` of its own."""
         return False

@@ -300,6 +300,20 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
         """Delete *items*, chunk by chunk; gives their number."""
         return deleting.delete_many(cls, items)
 
+    def __eq__(self, other: Any) -> bool:
+        """Documents of one model and key are the same, as in nefertari_mongodb (and, within a
+        session, in nefertari_sqla), whatever their other values were when they were read."""
+        if not isinstance(other, BaseDocument):
+            return NotImplemented
+        if self._state.stamp is None or other._state.stamp is None:
+            return self is other
+        return type(self) is type(other) and self.pk_value() == other.pk_value()
+
+    def __hash__(self) -> int:
+        if self._state.stamp is None:
+            return id(self)
+        return hash((type(self), id_of(self.pk_value())))
+
     def __repr__(self) -> str:
         pk = self.pk_field()
         return f"<{self._type}: {pk}={getattr(self, pk)}>"

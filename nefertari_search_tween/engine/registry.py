@@ -10,6 +10,8 @@ SQL); of one to many, the many; else the side that declares the relationship.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -148,11 +150,27 @@ def links(model: Any) -> dict[str, Link]:
     }
 
 
+def _remembered(function: Callable[[Any], list[Link]]) -> Callable[[Any], list[Link]]:
+    """What *function* gives for a model, worked out once for all models that there are."""
+    made: dict[Any, tuple[int, list[Link]]] = {}
+
+    @functools.wraps(function)
+    def remembering(model: Any) -> list[Link]:
+        held = made.get(model)
+        if held is None or held[0] != generation():
+            held = made[model] = (generation(), function(model))
+        return held[1]
+
+    return remembering
+
+
+@_remembered
 def referring(model: Any) -> list[Link]:
     """The held sides of all relationships whose keys are those of *model*."""
     found = []
     for other in list(_models.values()):
         found += [link for link in other.links().values() if link.held and link.target is model]
+        found += [link for link in keys_alone(other) if link.target is model]
     # A one-sided list whose keys the other side holds has no field there.
     found += [
         Link(
@@ -171,6 +189,33 @@ def referring(model: Any) -> list[Link]:
         for link in model.links().values()
         if not link.held and link.back is None
     ]
+    return found
+
+
+@_remembered
+def keys_alone(model: Any) -> list[Link]:
+    """The foreign keys of *model* that no relationship goes by, as relationships without a name.
+
+    As in SQL: what is referred to stays, unless a rule says otherwise.
+    """
+    found = []
+    for target in _models.values():
+        for name in _foreign_keys(model, target, {}):
+            ours = any(link.held and link.field == name for link in model.links().values())
+            theirs = any(
+                link.target is model and not link.held and link.field == name
+                for link in target.links().values()
+            )
+            if ours or theirs:
+                continue
+            rules = [
+                RESTRICT if given is None else _known(f"{model.__name__}.{name}", kind, given)
+                for kind in ("ondelete", "onupdate")
+                for given in [declared(model)[name]._init_kwargs.get(f"ref_{kind}")]
+            ]
+            found.append(
+                Link(model, "", False, True, name, False, target, None, rules[0], rules[1], NULLIFY)
+            )
     return found
 
 
@@ -273,8 +318,11 @@ def _rule(
         cascade = str(other._init_kwargs.get("cascade") or "")
         if {each.strip() for each in cascade.split(",")} & {"all", "delete", "delete-orphan"}:
             given = CASCADE
+    if given is None and kind == "onupdate":
+        # As in SQL: a key that is referred to stays, unless a rule says otherwise.
+        return RESTRICT if isinstance(key_field, ForeignKeyField) else CASCADE
     if given is None:
-        return CASCADE if kind == "onupdate" else NULLIFY
+        return NULLIFY
     return _known(f"{holder.__name__}.{keys}", kind, given)
 
 

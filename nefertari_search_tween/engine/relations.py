@@ -79,6 +79,11 @@ class Related:
             return []
         return list(value) if isinstance(value, list) else [value]
 
+    def stored_key(self) -> Any:
+        """The primary key that others know this document by: as of the last read or write."""
+        values = self._state.values if self._state.stamp is None else self._state.read
+        return values.get(type(self).pk_field())  # type: ignore[attr-defined]
+
     def pk_value(self) -> Any:
         """The primary key's value."""
         return self._state.values.get(type(self).pk_field())  # type: ignore[attr-defined]
@@ -226,7 +231,7 @@ def _of_many(link: Link, documents: list[Any]) -> dict[Any, list[Any]]:
         for other in link.target.by_pks(dict.fromkeys(keys)) if keys else ():
             found[other.pk_value()] = [other]
         return found
-    keys = [each.pk_value() for each in documents if each._state.stamp is not None]
+    keys = [each.stored_key() for each in documents if each._state.stamp is not None]
     if keys:
         for other in holders_of(link, keys).stream():
             for key in other._held_keys(link):
@@ -238,7 +243,7 @@ def _chosen(link: Link, document: Any, found: dict[Any, list[Any]]) -> Any:
     if link.held:
         others = [other for key in document._held_keys(link) for other in found.get(key, ())]
     else:
-        others = list(found.get(document.pk_value(), ()))
+        others = list(found.get(document.stored_key(), ()))
     if link.many:
         return others
     return others[0] if others else None

@@ -89,6 +89,18 @@ class Schema:
         return False
 
     @classmethod
+    def joins(cls, field_name: str) -> bool:
+        """True: whatever is searched of related documents is in an index of its own."""
+        return True
+
+    @classmethod
+    def held_in(cls, field_name: str) -> Optional[str]:
+        """Name of the field that has the keys of the relationship *field_name*; None when the
+        documents of the other side have them."""
+        link = cls.links()[field_name]
+        return link.field if link.held else None
+
+    @classmethod
     def custom_to_dict(cls) -> bool:
         """False: what is stored are the fields, whatever ``to_dict`` makes of them."""
         return False

@@ -30,6 +30,7 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.index_settings import window_settings
 from nefertari_search_tween.mirror.mapping import PACKED, digest
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.settings import Settings
@@ -57,7 +58,7 @@ class Database:
             self.backend,
             settings.index_name,
             {
-                "index.max_result_window": settings.max_result_window,
+                **window_settings(settings.max_result_window),
                 **settings.index_settings_file,
             },
             settings.model_index_settings,

@@ -1,8 +1,8 @@
-"""Fields that are ``unique``: reservations.
+"""Fields that are ``unique``, alone or together with others (``unique_with``): reservations.
 
 An index keeps ids apart and nothing else, so a value of a unique field is reserved by a document
 of its own, whose id is made of model, field and value, before the document that has the value
-is written. The backend lets only one be created.
+is written. Several fields together are one value here. The backend lets only one be created.
 
 Why no two documents get the same value, and what happens when a process dies:
 
@@ -23,8 +23,8 @@ Why no two documents get the same value, and what happens when a process dies:
    dies before leaves a reservation whose document has another value: see 2. Until its end is
    over the value is refused, nothing else.
 
-Clocks of machines may differ by less than LEASE_SECONDS. Missing values are not reserved: as in
-SQL, any number of documents have none.
+Clocks of machines may differ by less than LEASE_SECONDS. Missing values are not reserved, nor are
+several of which one is missing: as in SQL, any number of documents have none.
 """
 
 from __future__ import annotations
@@ -39,32 +39,60 @@ from nefertari.json_httpexceptions import JHTTPConflict
 
 from nefertari_search_tween.backends.base import Stamp
 from nefertari_search_tween.engine import storage
-from nefertari_search_tween.engine.fields import Relationship
+from nefertari_search_tween.engine.fields import ForeignKeyField, Relationship
 from nefertari_search_tween.engine.serializers import json_default
 from nefertari_search_tween.engine.state import id_of
 from nefertari_search_tween.engine.values import pack
+from nefertari_search_tween.exceptions import ConfigurationError
 
+#: names of the fields that are unique together; mostly one
+Group = tuple[str, ...]
 #: far above the longest that a write takes
 LEASE_SECONDS = 30.0
 TRIES = 10
 
 
-def unique_names(model: Any) -> list[str]:
-    """The unique fields of *model*; its primary key is the document's id and needs no more."""
-    return [
-        name
-        for name, field in model.fields().items()
-        if field._init_kwargs.get("unique")
-        and not field.primary_key
-        and not isinstance(field, Relationship)
-    ]
+def unique_groups(model: Any) -> list[Group]:
+    """What is unique in *model*; its primary key is the document's id and needs no more.
+
+    :raises ConfigurationError: ``unique_with`` names what can't be part of it.
+    """
+    found: list[Group] = []
+    fields = model.fields()
+    for name, field in fields.items():
+        params = field._init_kwargs
+        others = params.get("unique_with")
+        if field.primary_key or isinstance(field, Relationship):
+            continue
+        if others:
+            group = (name, *([others] if isinstance(others, str) else others))
+            for each in group:
+                if isinstance(fields.get(each, field), (ForeignKeyField, Relationship)):
+                    raise ConfigurationError(
+                        f"{model.__name__}.{name}: unique_with can't have a relationship ('{each}')"
+                    )
+                if each not in fields:
+                    raise ConfigurationError(
+                        f"{model.__name__}.{name}: unique_with names '{each}', which is no field"
+                    )
+            found.append(group)
+        elif params.get("unique"):
+            found.append((name,))
+    return found
 
 
-def conflict(model: Any, field: str = "") -> JHTTPConflict:
+def changed_groups(model: Any, changed: Iterable[str]) -> list[Group]:
+    """Those of which one of the fields *changed* is part."""
+    changed = set(changed)
+    return [group for group in unique_groups(model) if changed & set(group)]
+
+
+def conflict(model: Any, group: Group = ()) -> JHTTPConflict:
     """The error of a document that is there already."""
     message = f"Resource `{model.__name__}` already exists."
-    if field:
-        message += f" The value of `{field}` is taken."
+    if group:
+        names = ", ".join(f"`{name}`" for name in group)
+        message += f" The value of {names} is taken."
     return JHTTPConflict(message, detail=message)
 
 
@@ -77,66 +105,85 @@ class Claims:
     def __init__(self, model: Any, pk: Any) -> None:
         self.model = model
         self.pk = pk
-        self.fresh: dict[str, tuple[str, Stamp]] = {}
+        self.fresh: dict[str, tuple[Group, Stamp]] = {}
 
-    def take(self, values: dict[str, Any], names: Iterable[str]) -> None:
-        """Reserve the values of the fields *names*.
+    def take(self, values: dict[str, Any], groups: Iterable[Group]) -> None:
+        """Reserve the values of *groups*.
 
         :raises JHTTPConflict: one is taken; then none is reserved.
         """
         try:
-            for name in names:
-                if values.get(name) is not None:
-                    self._take(name, values[name])
+            for group in groups:
+                form = _form(self.model, group, values)
+                if form is not None:
+                    self._take(group, form)
         except BaseException:
             self.give_back()
             raise
 
-    def _take(self, name: str, value: Any) -> None:
+    def move(self, values: dict[str, Any], groups: Iterable[Group], pk: Any) -> None:
+        """Take over the reservations of these values from the document with the key *pk*: it has
+        become this one.
+
+        Meanwhile nobody else can have them: whoever looks finds a document that has the value.
+        """
         database = storage.current()
-        identity = _identity(self.model, name, value)
+        for group in groups:
+            form = _form(self.model, group, values)
+            if form is None:
+                continue
+            identity = _identity(self.model, group, form)
+            found = database.key(identity)
+            if found is None or found.source["id"] == id_of(pk):
+                stamp = None if found is None else found.stamp
+                written = database.write_key(identity, self._body(group), stamp)
+                if written is not None:
+                    self.fresh[identity] = (group, written)
+
+    def _take(self, group: Group, form: str) -> None:
+        database = storage.current()
+        identity = _identity(self.model, group, form)
         for _ in range(TRIES):
-            stamp = database.write_key(identity, self._body(name), None)
+            stamp = database.write_key(identity, self._body(group), None)
             if stamp is None:
                 found = database.key(identity)
                 if found is None:
                     # It was given back just now.
                     continue
-                if self._holds(found.source, name, value):
+                if self._holds(found.source, group, form):
                     if found.source["id"] == id_of(self.pk):
                         return
-                    raise conflict(self.model, name)
+                    raise conflict(self.model, group)
                 if time.time() < found.source["until"]:
-                    raise conflict(self.model, name)
-                stamp = database.write_key(identity, self._body(name), found.stamp)
+                    raise conflict(self.model, group)
+                stamp = database.write_key(identity, self._body(group), found.stamp)
             if stamp is not None:
-                self.fresh[identity] = (name, stamp)
+                self.fresh[identity] = (group, stamp)
                 return
-        raise conflict(self.model, name)
+        raise conflict(self.model, group)
 
-    def _holds(self, reservation: dict[str, Any], name: str, value: Any) -> bool:
+    def _holds(self, reservation: dict[str, Any], group: Group, form: str) -> bool:
         """True when the document that has the reservation has the value."""
         identity = reservation["id"]
         stored = storage.current().stored(self.model, [identity])[identity]
         if stored is None:
             return False
-        held = self.model._of_stored(stored)._state.values.get(name)
-        return _form(self.model, name, held) == _form(self.model, name, value)
+        return _form(self.model, group, self.model._of_stored(stored)._state.values) == form
 
-    def confirm(self) -> Optional[str]:
-        """After the write: the name of a field whose value went to another meanwhile."""
+    def confirm(self) -> Optional[Group]:
+        """After the write: the fields whose value went to another meanwhile."""
         database = storage.current()
-        for identity, (name, _) in self.fresh.items():
+        for identity, (group, _) in self.fresh.items():
             for _ in range(TRIES):
                 found = database.key(identity)
                 if found is not None:
                     if found.source["id"] != id_of(self.pk):
-                        return name
+                        return group
                     break
-                if database.write_key(identity, self._body(name), None) is not None:
+                if database.write_key(identity, self._body(group), None) is not None:
                     break
             else:
-                return name
+                return group
         return None
 
     def give_back(self) -> None:
@@ -145,35 +192,43 @@ class Claims:
             storage.current().write_key(identity, None, stamp)
         self.fresh = {}
 
-    def _body(self, name: str) -> bytes:
+    def _body(self, group: Group) -> bytes:
         reservation = {
             "model": self.model.__name__,
-            "field": name,
+            "field": "+".join(group),
             "id": id_of(self.pk),
             "until": time.time() + LEASE_SECONDS,
         }
         return json.dumps(reservation).encode()
 
 
-def release(model: Any, pk: Any, values: dict[str, Any], names: Iterable[str]) -> None:
+def release(model: Any, pk: Any, values: dict[str, Any], groups: Iterable[Group]) -> None:
     """The document *pk* does not have these values any more: others may."""
     database = storage.current()
-    for name in names:
-        if values.get(name) is None:
+    for group in groups:
+        form = _form(model, group, values)
+        if form is None:
             continue
-        identity = _identity(model, name, values[name])
+        identity = _identity(model, group, form)
         found = database.key(identity)
         if found is not None and found.source["id"] == id_of(pk):
             database.write_key(identity, None, found.stamp)
 
 
-def _form(model: Any, name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    packed = pack(model.fields()[name], value)
-    return json.dumps(value if packed is None else packed, sort_keys=True, default=json_default)
+def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
+    """What *group* has in *values*, as text; None when one of them is missing."""
+    forms = []
+    for name in group:
+        value = values.get(name)
+        if value is None:
+            return None
+        packed = pack(model.fields()[name], value)
+        forms.append(value if packed is None else packed)
+    shown = forms[0] if len(forms) == 1 else forms
+    return json.dumps(shown, sort_keys=True, default=json_default)
 
 
-def _identity(model: Any, name: str, value: Any) -> str:
-    text = json.dumps([model.__name__, name, _form(model, name, value)])
+def _identity(model: Any, group: Group, form: str) -> str:
+    name = group[0] if len(group) == 1 else list(group)
+    text = json.dumps([model.__name__, name, form])
     return "unique:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

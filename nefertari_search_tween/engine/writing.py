@@ -29,10 +29,17 @@ from nefertari_search_tween.engine.changing import (
     stale,
 )
 from nefertari_search_tween.engine.queries import Query
-from nefertari_search_tween.engine.registry import Link
+from nefertari_search_tween.engine.registry import Link, keys_alone
 from nefertari_search_tween.engine.relations import holders_of
+from nefertari_search_tween.engine.renaming import rename
 from nefertari_search_tween.engine.state import body_of, fill, id_of
-from nefertari_search_tween.engine.uniques import Claims, conflict, release, unique_names
+from nefertari_search_tween.engine.uniques import (
+    Claims,
+    changed_groups,
+    conflict,
+    release,
+    unique_groups,
+)
 from nefertari_search_tween.engine.values import has_onupdate
 
 _created: dict[str, list[Callable[[Any], Any]]] = {}
@@ -54,13 +61,16 @@ def save(document: Any) -> None:
     fill(model, state)
     pending = _pending(document)
     changed = state.changed()
-    if not created and model.pk_field() in changed:
-        raise JHTTPBadRequest(f"Resource `{model.__name__}`: the primary key can't be changed")
     before = dict(state.read)
     if created or changed:
         references = _references(document, changed, created)
         _check(references)
-        _write(document, changed)
+        if not created and model.pk_field() in changed:
+            rename(document, changed)
+            # Whatever else is taken back: it has its new key.
+            before[model.pk_field()] = document.pk_value()
+        else:
+            _write(document, changed)
         missing = _missing(references)
         if missing is not None:
             _take_back(document, before, created)
@@ -111,7 +121,8 @@ def _pending(document: Any) -> list[tuple[Link, list[Any], list[Any]]]:
 def _references(document: Any, changed: list[str], created: bool) -> list[tuple[Link, list[Any]]]:
     """Relationships that *document* holds, with the keys that are new in them."""
     found = []
-    for link in type(document).links().values():
+    model = type(document)
+    for link in [*model.links().values(), *keys_alone(model)]:
         if link.held and (created or link.field in changed):
             before = document._state.read.get(link.field)
             before = before if isinstance(before, list) else [before]
@@ -145,13 +156,13 @@ def _write(document: Any, changed: list[str]) -> None:
     pk_field, before = model.pk_field(), dict(state.read)
     created = state.stamp is None
     automatic = created and state.values.get(pk_field) is None
-    names = [name for name in unique_names(model) if created or name in changed]
+    groups = unique_groups(model) if created else changed_groups(model, changed)
     while True:
         if automatic:
             state.values[pk_field] = storage.current().next_number(model)
         pk = state.values[pk_field]
         claims = Claims(model, pk)
-        claims.take(state.values, names)
+        claims.take(state.values, groups)
         try:
             (written,) = storage.current().write(
                 model, [(id_of(pk), body_of(model, state), state.stamp)]
@@ -177,7 +188,7 @@ def _write(document: Any, changed: list[str]) -> None:
             _take_back(document, before, created)
             raise conflict(model, lost)
         if not created:
-            release(model, pk, before, names)
+            release(model, pk, before, groups)
         return
 
 
@@ -185,7 +196,7 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
     """Undo the write of *document* that was just made, unless another has come after it."""
     model, state = type(document), document._state
     pk = state.values[model.pk_field()]
-    taken = {name: state.values.get(name) for name in unique_names(model)}
+    taken = dict(state.values)
     if not created:
         state.values = dict(before)
     for tries in range(ATTEMPTS):
@@ -198,10 +209,11 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
         state.stamp = now._state.stamp
         pause(tries)
     if created:
-        release(model, pk, taken, taken)
+        release(model, pk, taken, unique_groups(model))
         state.stamp, state.read = None, {}
     elif written.stamp is not None:
-        release(model, pk, {k: v for k, v in taken.items() if v != before.get(k)}, taken)
+        differing = [name for name, value in taken.items() if value != before.get(name)]
+        release(model, pk, taken, changed_groups(model, differing))
         state.written(written.stamp)
 
 
@@ -280,7 +292,8 @@ def update_many(model: Any, items: Any, params: dict[str, Any]) -> int:
         else:
             document._update(type(params)(given))
 
-    alone = {*model.links(), *unique_names(model), *(each.field for each in model.links().values())}
+    alone = {*model.links(), *(each.field for each in model.links().values())}
+    alone |= {name for group in unique_groups(model) for name in group}
     count = 0
     for chunk in chunked(model, items):
         if alone & set(given):

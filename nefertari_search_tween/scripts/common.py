@@ -14,6 +14,7 @@ from pyramid.paster import bootstrap, setup_logging
 from nefertari_search_tween.application import validates
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.standalone import StandaloneSearch
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
@@ -67,10 +68,13 @@ def log_as_served(ini: str, variables: Iterable[str]) -> None:
 
 
 @contextmanager
-def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
+def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iterator[Any]:
     """The search of the application that *ini* describes.
 
     A failure ends the program with one line that says what.
+
+    :param alone: the command has something to do for an application whose database is this
+        package's engine: it has indices, but no mirrors.
     """
     options = assigned(variables)
     environment: dict[str, Any] = {}
@@ -84,6 +88,12 @@ def application(ini: str, variables: Iterable[str]) -> Iterator[Any]:
             raise Failure(
                 f"{ini} does not switch nefertari_search_tween on "
                 "(pyramid.includes = nefertari_search_tween)"
+            )
+        if isinstance(search, StandaloneSearch) and not alone:
+            name = click.get_current_context().info_name
+            raise Failure(
+                f"{ini} has no mirrors, so there is nothing for '{name}' to do: its only database "
+                "is the search index itself (nefertari.engine = nefertari_search_tween.engine)"
             )
         yield search
     except _faults() as error:

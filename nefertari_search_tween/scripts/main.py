@@ -135,7 +135,7 @@ def status(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> 
 @common
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show the mappings that the models give, and where the indices differ from them."""
-    with application(ini, variables) as search:
+    with application(ini, variables, alone=True) as search:
         shown: dict[str, Any] = {}
         for mirror in chosen(search, models):
             found = search.mirrors.backend.get_mapping(mirror.alias)

@@ -8,6 +8,7 @@ import re
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.engine.fields import EPOCH, INT64_MAX
+from nefertari_search_tween.engine.joins import joined
 from nefertari_search_tween.search.privacy import Target
 
 Query = dict[str, Any]
@@ -41,8 +42,10 @@ def word(target: Target, text: str, boost: float = 1.0) -> Query:
         return phrase(target, text, 0, boost)
     if target.kind == "date":
         start, end = date_span(text)
-        return _boosted({"range": {target.name: {"gte": start, "lt": end, **_MILLIS}}}, boost)
-    return _boosted({"term": {target.name: {"value": value(target, text)}}}, boost)
+        return _boosted(
+            {"range": {target.index_field: {"gte": start, "lt": end, **_MILLIS}}}, boost
+        )
+    return _boosted({"term": {target.index_field: {"value": value(target, text)}}}, boost)
 
 
 def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Query:
@@ -53,7 +56,7 @@ def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Quer
             options["slop"] = slop
         if target.analyzed:
             options[EMPTY] = "none"
-        return _boosted({"match_phrase": {target.name: options}}, boost)
+        return _boosted({"match_phrase": {target.index_field: options}}, boost)
     return word(target, text, boost)
 
 
@@ -65,21 +68,21 @@ def fuzzy(target: Target, text: str, edits: Optional[int], boost: float = 1.0) -
     options: Query = {"query": text, "fuzziness": fuzziness, "operator": "and"}
     if target.analyzed:
         options[EMPTY] = "none"
-    return _boosted({"match": {target.name: options}}, boost)
+    return _boosted({"match": {target.index_field: options}}, boost)
 
 
 def pattern(target: Target, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that fits *text* (``*`` any characters, ``?`` one)."""
     if target.kind not in ("text", "keyword"):
         raise Unfit("only text can be searched with * and ?")
-    return _boosted({"wildcard": {target.name: _folded(target, text)}}, boost)
+    return _boosted({"wildcard": {target.index_field: _folded(target, text)}}, boost)
 
 
 def regular_expression(target: Target, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that the regular expression *text* matches whole."""
     if target.kind not in ("text", "keyword"):
         raise Unfit("only text can be searched with regular expressions")
-    return _boosted({"regexp": {target.name: _folded(target, text)}}, boost)
+    return _boosted({"regexp": {target.index_field: _folded(target, text)}}, boost)
 
 
 def _folded(target: Target, text: str) -> Query:
@@ -110,7 +113,7 @@ def exists(target: Target) -> Query:
     """The documents that have a value in *target*."""
     if target.kind not in SEARCHABLE:
         raise Unfit("this field can't be searched")
-    return {"exists": {"field": target.name}}
+    return {"exists": {"field": target.index_field}}
 
 
 def between(
@@ -133,7 +136,7 @@ def between(
         if high is not None:
             start, end = date_span(high)
             bounds["lt"] = end if include_high else start
-        return _boosted({"range": {target.name: bounds}}, boost)
+        return _boosted({"range": {target.index_field: bounds}}, boost)
     if target.kind == "boolean":
         raise Unfit("true and false have no ranges")
     name = target.sort_key
@@ -147,6 +150,12 @@ def between(
 def nested(target: Target, query: Query) -> Query:
     """*query* on a field of nested documents, as a query on the document that holds them."""
     if target.path is None:
+        return query
+    if target.joins:
+        for (model, name), (_, condition) in zip(reversed(target.joins), reversed(target.levels)):
+            if condition is not None:
+                query = {"bool": {"must": [query], "filter": [condition]}}
+            query = joined(model, name, query)
         return query
     if not target.guarded:
         return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}

@@ -248,7 +248,7 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 continue
             # Of several levels with rules of their own, a sort can heed only one.
             deep = target is not None and target.guarded and len(target.levels) > 1
-            if target is None or target.kind not in SEARCHABLE or deep:
+            if target is None or target.kind not in SEARCHABLE or deep or target.joins:
                 raise BadQuery(
                     "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
                 )

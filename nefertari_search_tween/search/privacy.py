@@ -25,6 +25,7 @@ from nefertari_search_tween.search.access import VIEW, Access, access_of, has_it
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
 #: see :class:`Target`
 Levels = tuple[tuple[str, Optional[dict[str, Any]]], ...]
+Joins = tuple[tuple[str, str], ...]
 #: key of a request's ``__dict__``: the parameters as the caller gave them
 NOTED = "nefertari_search.given"
 
@@ -134,6 +135,9 @@ class Target:
     :param analyzed: by an analyzer that may leave words out.
     :param levels: of the nested documents on the way, outermost first: their path, and which of
         them the caller may see (None: all of them).
+    :param joins: the relationships on the way whose documents are in indices of their own (see
+        engine/joins.py), outermost first: model and name.
+    :param key: what the field is called in that index.
     """
 
     name: str
@@ -141,6 +145,13 @@ class Target:
     path: Optional[str] = None
     analyzed: bool = False
     levels: Levels = ()
+    joins: Joins = ()
+    key: str = ""
+
+    @property
+    def index_field(self) -> str:
+        """What the index that has it calls it."""
+        return self.key or self.name
 
     @property
     def guarded(self) -> bool:
@@ -149,7 +160,7 @@ class Target:
 
     @property
     def sort_key(self) -> str:
-        return f"{self.name}.keyword" if self.kind == "text" else self.name
+        return f"{self.index_field}.keyword" if self.kind == "text" else self.index_field
 
 
 class Scope:
@@ -165,7 +176,7 @@ class Scope:
         self.caller = caller
         self.targets: dict[str, Target] = {
             target.name: target
-            for target in _targets(document_cls, caller, (), document_cls._nesting_depth)
+            for target in _targets(document_cls, caller, (), (), document_cls._nesting_depth)
         }
 
     def get(self, name: str) -> Optional[Target]:
@@ -200,6 +211,7 @@ def _targets(
     document_cls: type[BaseDocument],
     caller: Caller,
     levels: Levels,
+    joins: Joins,
     depth: int,
 ) -> Iterator[Target]:
     path = levels[-1][0] if levels else None
@@ -210,20 +222,50 @@ def _targets(
             continue
         full = prefix + name
         if isinstance(field, Relationship):
+            if document_cls.joins(name):
+                yield from _joined_targets(document_cls, name, caller, levels, joins, depth)
+                continue
             related = document_cls.related(name)
             if document_cls.nests(name) and depth > 0:
                 condition = None
                 if caller.access is not None and has_item_acl(related):
                     condition = caller.access.query(full + ".")
-                yield from _targets(related, caller, (*levels, (full, condition)), depth - 1)
+                yield from _targets(related, caller, (*levels, (full, condition)), (), depth - 1)
             else:
-                yield _target(full, related.fields()[related.pk_field()], path, levels)
+                yield _target(full, related.fields()[related.pk_field()], levels)
         else:
-            yield _target(full, field, path, levels)
+            yield _target(full, field, levels, joins, name if joins else "")
     for name in sorted(ALWAYS_VISIBLE):
-        yield Target(prefix + name, "keyword", path, levels=levels)
+        yield Target(prefix + name, "keyword", path, False, levels, joins, name if joins else "")
 
 
-def _target(name: str, field: BaseField, path: Optional[str], levels: Levels) -> Target:
+def _joined_targets(
+    document_cls: Any, name: str, caller: Caller, levels: Levels, joins: Joins, depth: int
+) -> Iterator[Target]:
+    """The fields of the documents that the relationship *name* leads to, where they are in an
+    index of their own; and their keys, which the document itself may hold."""
+    full = f"{levels[-1][0]}.{name}" if levels else name
+    related = document_cls.related(name)
+    pk = related.fields()[related.pk_field()]
+    further: Joins = (*joins, (document_cls.__name__, name))
+    condition = None
+    nested = name in document_cls._nested_relationships and depth > 0
+    if nested:
+        if caller.access is not None and has_item_acl(related):
+            condition = caller.access.query()
+        yield from _targets(related, caller, (*levels, (full, condition)), further, depth - 1)
+    own_field = document_cls.held_in(name)
+    if own_field is not None:
+        # That there is such a document is for those who may see it.
+        if condition is None:
+            yield _target(full, pk, levels, joins, own_field)
+    elif not nested:
+        yield _target(full, pk, (*levels, (full, None)), further, pk.name)
+
+
+def _target(
+    name: str, field: BaseField, levels: Levels, joins: Joins = (), key: str = ""
+) -> Target:
     kind = field.item_field().kind if isinstance(field, ListField) else field.kind
-    return Target(name, kind, path, field.analyzed, levels)
+    path = levels[-1][0] if levels else None
+    return Target(name, kind, path, field.analyzed, levels, joins, key)

@@ -65,6 +65,7 @@ class Searcher:
         cache: Answers = NOTHING_KEPT,
     ) -> None:
         self.mirrors = mirrors
+        self.backend = mirrors.backend
         self.settings = settings
         self.semantics = semantics
         self.dirty = dirty
@@ -201,7 +202,7 @@ class Searcher:
 
         def fetch(wanted: list[str]) -> dict[str, Any]:
             with self.availability.available(mirror, seen.number):
-                return self.mirrors.backend.multi_get(index or mirror.alias, wanted)
+                return self.backend.multi_get(index or mirror.alias, wanted)
 
         # Another index than the mirror's is not of the state that the version stands for.
         own = not index or index == mirror.alias
@@ -269,7 +270,7 @@ class Searcher:
             with self.availability.available(mirror, seen.number), ExitStack() as inside:
                 for meaning in meanings:
                     inside.enter_context(meaning)
-                return self.mirrors.backend.search(index, body)
+                return self.backend.search(index, body)
 
         # Another index than the mirror's is not of the state that the version stands for.
         version = seen.version if index == mirror.alias else None
@@ -287,13 +288,13 @@ class Searcher:
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
         totals = _without(body, "sort", "_source", "highlight")
-        answer = self.mirrors.backend.search(index, {**totals, "size": 0})
+        answer = self.backend.search(index, {**totals, "size": 0})
         if not answer["hits"]["total"]["value"]:
             return answer, []
         page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
-        for chunk in self.mirrors.backend.scan(index, page, SCAN_CHUNK):
+        for chunk in self.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
         answer["hits"]["total"]["value"] = len(hits)
         return answer, hits

@@ -191,7 +191,7 @@ def aggregate_several(
     with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
         answer = searcher.cache.answer(
-            wanted, body, version, lambda: searcher.mirrors.backend.search(aliases, body)
+            wanted, body, version, lambda: searcher.backend.search(aliases, body)
         )
     return ready.result(answer["aggregations"]), answer["took"]
 

@@ -112,7 +112,7 @@ class SeveralSearcher(Searcher):
             [mirror for mirror, _, _ in parts],
             searches,
             version,
-            lambda: self.mirrors.backend.multi_search(searches),
+            lambda: self.backend.multi_search(searches),
         )
         return answers
 
@@ -140,7 +140,7 @@ class SeveralSearcher(Searcher):
     def _scanned(self, query: SeveralQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
         """All hits of one model."""
         body = _part(part.body, {"_source": query.source, "track_total_hits": False})
-        chunks = self.mirrors.backend.scan(mirror.alias, body, SCAN_CHUNK)
+        chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
         return [hit for chunk in chunks for hit in chunk]
 
     def _with_sources(self, query: SeveralQuery, page: list[Hit]) -> list[Hit]:
@@ -161,7 +161,7 @@ class SeveralSearcher(Searcher):
             for place, ids in wanted.items()
         ]
         sources: dict[tuple[int, str], Any] = {}
-        for place, answer in zip(wanted, self.mirrors.backend.multi_search(searches)):
+        for place, answer in zip(wanted, self.backend.multi_search(searches)):
             for hit in answer["hits"]["hits"]:
                 sources[place, hit["_id"]] = hit["_source"]
         return [

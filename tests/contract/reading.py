@@ -25,6 +25,23 @@ def an_item(w):
 
 
 @case
+def one_document_read_twice(w):
+    w.books()
+
+    def look():
+        woolf, waves = w.Author.get_item(code="woolf"), w.Book.get_item(code="waves")
+        return [
+            waves == w.Book.get_collection(title="The Waves")[0],
+            waves in woolf.books,
+            w.Book.get_item(code="ulysses") in woolf.books,
+            waves.author == woolf,
+            len({waves, *woolf.books}),
+        ]
+
+    return w.do(look)
+
+
+@case
 def totals_and_pages(w):
     w.books()
     found = []

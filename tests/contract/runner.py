@@ -26,7 +26,7 @@ def main(engine: str, *pairs: str) -> None:
     from tests.library import main as library
 
     world_app = TestApp(library({}, **settings))
-    from tests.contract import modelling, reading, relating, writing  # noqa: F401
+    from tests.contract import keys, modelling, reading, relating, writing  # noqa: F401
     from tests.contract.world import CASES, World
 
     world = World(world_app, engine == "nefertari_sqla")

@@ -33,7 +33,9 @@ class World:
         self.Author, self.Book, self.Card = models.Author, models.Book, models.Card
         self.Chapter, self.Profile = models.Chapter, models.Profile
         # Those that refer to others first.
+        self.Seat, self.Shelf, self.Place = models.Seat, models.Shelf, models.Place
         self.models = [self.Chapter, self.Profile, self.Book, self.Author, self.Card]
+        self.models += [self.Seat, self.Place, self.Shelf]
 
     # Over HTTP
 

@@ -21,11 +21,12 @@ elasticsearch_hosts = unset
 index_name = unset
 backend =
 fallback = true
+engine = nefertari_sqla
 
 [app:main]
 use = call:tests.guarded:main
 pyramid.includes = nefertari_search_tween
-nefertari.engine = nefertari_sqla
+get nefertari.engine = engine
 auth = true
 database_acls = true
 get sqlalchemy.url = database

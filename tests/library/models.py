@@ -23,6 +23,7 @@ class Profile(ESBaseDocument):
         ref_column="library_authors.code",
         ref_column_type=eng.StringField,
         ref_ondelete="CASCADE",
+        ref_onupdate="CASCADE",
     )
 
 
@@ -36,6 +37,7 @@ class Chapter(ESBaseDocument):
         ref_column="library_books.code",
         ref_column_type=eng.StringField,
         ref_ondelete="RESTRICT",
+        ref_onupdate="RESTRICT",
     )
 
 
@@ -61,6 +63,7 @@ class Book(ESBaseDocument):
         ref_column="library_authors.code",
         ref_column_type=eng.StringField,
         ref_ondelete="NULLIFY",
+        ref_onupdate="NULLIFY",
     )
     chapters = eng.Relationship(
         document="Chapter",
@@ -101,6 +104,33 @@ class Card(ESBaseDocument):
     code = eng.StringField(primary_key=True)
     email = eng.StringField(unique=True, required=True)
     visits = eng.IntegerField(default=0)
+
+
+class Seat(ESBaseDocument):
+    """One of a row and a number."""
+
+    __tablename__ = "library_seats"
+
+    code = eng.StringField(primary_key=True)
+    row = eng.StringField()
+    number = eng.IntegerField(unique_with="row")
+
+
+class Shelf(ESBaseDocument):
+    """Its places have no rule for a key that changes."""
+
+    __tablename__ = "library_shelves"
+
+    code = eng.StringField(primary_key=True)
+
+
+class Place(ESBaseDocument):
+    __tablename__ = "library_places"
+
+    code = eng.StringField(primary_key=True)
+    shelf_code = eng.ForeignKeyField(
+        ref_document="Shelf", ref_column="library_shelves.code", ref_column_type=eng.StringField
+    )
 
 
 def includeme(config):

@@ -98,6 +98,11 @@ class Place:
                 raise self.bad(f"there is no field '{name[:60]}'")
             self.inquiry.refused.append(name)
             target = Target(name, FORBIDDEN)
+        if target.joins:
+            raise self.bad(
+                f"'{name[:60]}' is in the index of other documents, whose fields can't be "
+                "aggregated from here"
+            )
         self.targets.append(target)
         return target
 

@@ -202,10 +202,15 @@ def _query_string(place: Place, body: Any, depth: int) -> Query:
         return leaves.MATCH_NONE
     if not fields:
         default = getattr(place.inquiry.names, "default", list)
-        fields = [(target, 1.0) for target in default() if target.kind in SEARCHABLE]
+        fields = [(target, 1.0) for target in default() if _own(target)]
         place.targets += [target for target, _ in fields]
     names: Any = _Recorder(place)
     return compile_text(text, place.at("query").where, names, fields, False, place.inquiry.words)
+
+
+def _own(target: Target) -> bool:
+    """True for a searchable field of the documents that are aggregated, or nested in them."""
+    return target.kind in SEARCHABLE and not target.joins
 
 
 class _Recorder:
