@@ -53,7 +53,8 @@ class Library(test_guards.Library):
                 for name, value in body.items()
             }
             body["id"] = object_id(self.made[path])
-        path = re.sub(r"(?<=/)\d+$", lambda found: object_id(found[0]), path)
+        key = r"(?<=/)\d+$|(?<=[?&]author=)\d+"
+        path = re.sub(key, lambda found: object_id(found[0]), path)
         answer = super().get(path, caller, method, body)
         return answer._replace(text=re.sub(r'"0{16}([0-9a-f]{8})"', _numbered, answer.text))
 
