@@ -78,6 +78,7 @@ bench: env
 	$(BIN)/python -W ignore -m bench.writes postgresql
 	$(BIN)/python -W ignore -m bench.claims
 	$(BIN)/python -W ignore -m bench.caching
+	$(BIN)/python -W ignore -m bench.engine
 
 clean:
 	rm -rf $(VENV) build *.egg-info examples/films/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

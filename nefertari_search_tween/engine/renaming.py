@@ -125,13 +125,11 @@ def _forbids(link: Link) -> bool:
     return link.onupdate == RESTRICT or (required and link.onupdate != CASCADE)
 
 
-def _others(link: Link, model: Any, key: Any) -> list[Any]:
+def _others(link: Link, model: Any, key: Any) -> Iterator[Any]:
     """The documents that refer to *key* by *link*, but for the one of that key itself."""
-    return [
-        each
-        for each in holders_of(link, [key]).stream()
-        if not (link.model is model and each.pk_value() == key)
-    ]
+    for each in holders_of(link, [key]).stream():
+        if not (link.model is model and each.pk_value() == key):
+            yield each
 
 
 def _follow(model: Any, old: Any, new: Any, letting_go: bool) -> None:
@@ -147,7 +145,7 @@ def _follow(model: Any, old: Any, new: Any, letting_go: bool) -> None:
             change = partial(drop, link=link, keys=[old])
         else:
             continue
-        change_each(link.model, _others(link, model, old), change)
+        change_each(link.model, list(_others(link, model, old)), change)
 
 
 def _refer(holder: Any, link: Link, old: Any, new: Any) -> None:
