@@ -49,10 +49,12 @@ class Campaign:
         variables: dict[str, str],
         server: ElasticsearchServer,
         seed: int,
+        short_leases: bool,
     ) -> None:
         self.folder = folder
         self.ini = folder / "zoo.ini"
-        self.ini.write_text(INI)
+        application = "tests.workers:main" if short_leases else "tests.zoo:main"
+        self.ini.write_text(INI.replace("call:tests.zoo:main", f"call:{application}"))
         self.variables = variables
         self.server = server
         self.dice = random.Random(seed)
@@ -223,7 +225,7 @@ class Campaign:
         return ", ".join(f"{value} {key}" for key, value in counts.items())
 
 
-def run(kind: str, writers: int, seconds: float, seed: int) -> int:
+def run(kind: str, writers: int, seconds: float, seed: int, short_leases: bool) -> int:
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     database: Optional[PostgresServer] = None
     server = ElasticsearchServer()
@@ -240,7 +242,7 @@ def run(kind: str, writers: int, seconds: float, seed: int) -> int:
             "elasticsearch_hosts": server.url.partition("://")[2],
             "index_name": "campaign",
         }
-        campaign = Campaign(folder, variables, server, seed)
+        campaign = Campaign(folder, variables, server, seed, short_leases)
         equal = campaign.campaign(writers, seconds)
         print(f"{kind}, {writers} writers, {seconds:g} s: {campaign.report()}")
         if not equal:
@@ -258,8 +260,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--short-leases",
+        action="store_true",
+        help="what the dead have claimed is taken over after seconds",
+    )
     options = parser.parse_args()
-    return run(options.primary, options.writers, options.seconds, options.seed)
+    return run(
+        options.primary, options.writers, options.seconds, options.seed, options.short_leases
+    )
 
 
 if __name__ == "__main__":
