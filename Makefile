@@ -15,7 +15,10 @@ PYTHON ?= $(shell .ci/pythons | sort -k1,1Vr | awk '$$1 == "3.11" {best = $$2} N
 BACKEND ?= embedded
 export ELASTICSEARCH_HOSTS
 
-.PHONY: env demo demo-check test lint smoke faults bench clean
+# `make test` does these, too, each by itself: other backends and databases.
+OTHERS := test-postgresql test-mongodb test-opensearch test-embedded test-mongodb-embedded
+
+.PHONY: env demo demo-check test $(OTHERS) lint smoke faults bench clean
 .DELETE_ON_ERROR:
 
 env: $(STAMP)
@@ -37,18 +40,28 @@ ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py
 # A process has one engine: these are skipped in the others' runs.
 MONGODB := $(wildcard tests/test_mongo_*.py)
 # Three at a time on two cores: they wait for servers and for each other more than they compute.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: env
-	$(PYTEST)
-	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
-	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(MAKE) --jobs=3 --output-sync=target $(OTHERS)
+	$(MAKE) smoke
+
+# The rest, three beside each other: one after the other, each would end with one process that is
+# still at the longest file. What the others say comes when they end.
+# (pytest removes old folders of its own, which may be another's.)
+PYTEST = $(BIN)/python -m pytest --basetemp=.pytest_tmp/$@
+test-postgresql: env
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
 		tests/test_equality.py tests/test_interleaving.py tests/test_overlapping.py \
 		-k 'test_triggers or test_fields or zoo or test_interleaving or test_overlapping'
+test-mongodb: env
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb $(PYTEST) $(MONGODB)
+test-opensearch: env
+	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
+test-embedded: env
+	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
+test-mongodb-embedded: env
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) \
 		tests/test_mongo_equality.py
-	$(MAKE) smoke
 
 lint: env
 	$(BIN)/ruff check .
@@ -81,5 +94,5 @@ bench: env
 	$(BIN)/python -W ignore -m bench.engine
 
 clean:
-	rm -rf $(VENV) build *.egg-info examples/films/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info examples/films/*.egg-info .pytest_cache .pytest_tmp .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -88,6 +88,12 @@ def test_build_search_params(es, app):
     assert everything["size"] is None
 
 
+def test_an_empty_object_narrows_a_search(es):
+    """A view that was left without a value must not be shown everything."""
+    assert len(es.get_collection()) > 0
+    assert ids(es.get_collection(name={})) == []
+
+
 class Narrowed(drop_in.ES):
     """As nefertari-guards does: a parameter of its own, and a condition around the query."""
 

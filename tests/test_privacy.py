@@ -294,6 +294,9 @@ def vary(club: Club, hidden: int, members_only: int) -> None:
 
     Matches, order, presence and numbers of nested objects differ between the two.
     """
+    if getattr(club, "varied", None) == (hidden, members_only):
+        return
+    club.varied = (hidden, members_only)
 
     def values(key: int, which: int) -> tuple[Any, Any, Any]:
         if which == 0:
@@ -352,7 +355,8 @@ def differing(club: Club, asked: list[Probe]) -> list[tuple[Probe, Answer, Answe
     members = [probe for probe in asked if probe.caller]
     vary(club, 0, 0)
     first = [*answers(club, anonymous), *answers(club, members)]
-    vary(club, 1, 0)
+    if members:
+        vary(club, 1, 0)
     of_members = answers(club, members)
     vary(club, 1, 1)
     second = [*answers(club, anonymous), *of_members]

@@ -980,6 +980,12 @@ def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed
     assert len([probe for probe in admins if admins[probe] != changed[probe]]) >= 8
 
 
+@pytest.mark.parametrize("collections", ["paintings", "paintings,vases"])
+def test_what_is_forbidden_is_answered_by_nobody(collections: str, closed: TestApp) -> None:
+    response = closed.get(f"/{collections}?_aggs.a.sum.field=nope", extra_environ=USER, status=403)
+    assert response.headers["X-Search-Engine"] == "none; reason=forbidden"
+
+
 @pytest.mark.parametrize(
     ("query", "status", "message"),
     [

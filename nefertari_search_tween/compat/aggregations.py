@@ -8,13 +8,15 @@ aggregated.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.searches import narrowing
+from nefertari_search_tween.compat.searches import must_be_current, narrowing
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.search.aggregations.answering import (
     AggregationResult,
@@ -23,16 +25,15 @@ from nefertari_search_tween.search.aggregations.answering import (
     asked_of,
 )
 from nefertari_search_tween.search.aggregations.params import Asked, flattened, taken
-from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.leaves import MATCH_NONE
 from nefertari_search_tween.search.routing import (
     FLAG,
     PRIMARY,
-    READS,
     SEARCH,
     SEVERAL,
     QueryText,
     Read,
+    answering,
     current_read,
 )
 
@@ -149,12 +150,12 @@ def _search() -> Any:
 
 
 def of_collection(
-    es: Any, read: Read, params: dict[str, Any], overridden: bool
+    es: Any, read: Read, params: dict[str, Any]
 ) -> tuple[Optional[AggregationResult], dict[str, Any]]:
     """What ``es.get_collection`` gives in a request for aggregations.
 
-    :param overridden: the class of *es* adds to its searches: what it adds holds for all that
-        is aggregated, ``global`` too.
+    What a subclass adds to its searches holds for all that is aggregated, ``global`` too.
+
     :returns: the results, None where none are asked for; and the parameters that are left.
     """
     try:
@@ -165,7 +166,7 @@ def of_collection(
     if asked is None:
         return None, params
     filters: list[dict[str, Any]] = []
-    if overridden:
+    if es.overrides():
         with answering(read):
             filters = narrowing(es, params)
         params = {}
@@ -183,24 +184,39 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
     """
+    asked, params, raise_on_empty = unpacked(params)
+    searcher = _search().searcher
+    read: Optional[Read] = current_read()
+    with if_built(raise_on_empty):
+        if read is not None and read.model is mirror.model:
+            if read.kind == PRIMARY and read.reason == "flag":
+                raise _primary(asked)
+            return dict(answer_aggregation(searcher, read, params, asked, exact_filters))
+        request, current = get_current_request(), must_be_current()
+        found, _ = aggregate(searcher, mirror, params, asked, request, exact_filters, current)
+        return dict(found)
+
+
+def unpacked(params: dict[str, Any]) -> tuple[Asked, dict[str, Any], bool]:
+    """What *params* of ``ES.aggregate`` ask for, those of the search, and ``_raise_on_empty``.
+
+    :raises BadQuery: they ask for no aggregations.
+    """
     params = dict(params)
     raise_on_empty = params.pop("_raise_on_empty", False) is True
     tree = params.pop("_aggregations_params", None)
     if not tree:
         raise BadQuery("_aggregations_params", "Missing _aggregations_params")
-    asked = Asked(PARAMETER, tree)
-    params = flattened(params)
-    searcher = _search().searcher
-    read: Optional[Read] = current_read()
+    return Asked(PARAMETER, tree), flattened(params), raise_on_empty
+
+
+@contextmanager
+def if_built(raise_on_empty: bool) -> Iterator[None]:
+    """
+    :raises JHTTPNotFound: there is no index to aggregate, and *raise_on_empty*.
+    """
     try:
-        if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == "flag":
-                raise _primary(asked)
-            return dict(answer_aggregation(searcher, read, params, asked, exact_filters))
-        request = get_current_request()
-        current = request is not None and request.method not in READS
-        found, _ = aggregate(searcher, mirror, params, asked, request, exact_filters, current)
-        return dict(found)
+        yield
     except SearchUnavailable as error:
         if raise_on_empty and error.reason == "not-built":
             raise JHTTPNotFound("Aggregation failed: Index does not exist") from error

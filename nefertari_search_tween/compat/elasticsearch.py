@@ -33,9 +33,8 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
-from nefertari_search_tween.search.answering import answering
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
-from nefertari_search_tween.search.routing import FLAG, PRIMARY
+from nefertari_search_tween.search.routing import FLAG, PRIMARY, answering
 
 __all__ = [
     "ES",
@@ -263,7 +262,7 @@ class ES:
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            found, params = aggregations.of_collection(self, read, params, self.overrides())
+            found, params = aggregations.of_collection(self, read, params)
             if found is not None:
                 return found
         with answering(read) if read is not None else nullcontext():

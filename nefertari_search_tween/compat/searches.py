@@ -6,7 +6,6 @@ A subclass may change every part: nefertari-guards puts a condition of its own a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Optional
 
@@ -17,6 +16,7 @@ from pyramid.threadlocal import get_current_request
 from nefertari_search_tween.exceptions import BackendRejected, SearchRefused
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search import params as search_params
+from nefertari_search_tween.search.aggregations.params import flattened
 from nefertari_search_tween.search.params import REFUSED, SearchQuery
 from nefertari_search_tween.search.privacy import Caller, Scope
 from nefertari_search_tween.search.routing import READS, Read, current_read
@@ -162,20 +162,6 @@ def read_of(mirror: Mirror) -> Optional[Read]:
     """The read of the running request, if it reads the collection of *mirror*."""
     read = current_read()
     return read if read is not None and read.model is mirror.model else None
-
-
-def flattened(params: dict[str, Any]) -> dict[str, Any]:
-    """*params* with names in one piece: nefertari makes ``{"a": {"b": 1}}`` of ``a.b=1`` in
-    requests that write."""
-    return dict(_flat(params.items()))
-
-
-def _flat(items: Iterable[tuple[str, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in items:
-        if isinstance(value, dict):
-            yield from _flat(value.items(), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _is_raw(body: Any, request: Any) -> bool:

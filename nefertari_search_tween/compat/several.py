@@ -10,13 +10,11 @@ from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.aggregations import PARAMETER
-from nefertari_search_tween.compat.searches import narrowing
-from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
+from nefertari_search_tween.compat.aggregations import if_built, unpacked
+from nefertari_search_tween.compat.searches import must_be_current, narrowing
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import asked_of
-from nefertari_search_tween.search.aggregations.params import Asked, flattened
-from nefertari_search_tween.search.routing import READS, Read, current_read
+from nefertari_search_tween.search.routing import Read, current_read
 from nefertari_search_tween.search.several import Filters
 from nefertari_search_tween.search.several_aggregating import (
     aggregate_several,
@@ -54,9 +52,7 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if read is not None:
         result = answer_several(searcher, read, mirrors, params, filters)
     else:
-        request = get_current_request()
-        # Update-many and delete-many select here what they change.
-        current = request is not None and request.method not in READS
+        request, current = get_current_request(), must_be_current()
         result = searcher.search_several(mirrors, params, request, filters, current)[0]
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
@@ -70,26 +66,16 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
     """
-    params = dict(params)
-    raise_on_empty = params.pop("_raise_on_empty", False) is True
-    tree = params.pop("_aggregations_params", None)
-    if not tree:
-        raise BadQuery("_aggregations_params", "Missing _aggregations_params")
-    asked, params = Asked(PARAMETER, tree), flattened(params)
+    asked, params, raise_on_empty = unpacked(params)
     params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
     searcher, read = es.search().searcher, _read()
-    try:
+    with if_built(raise_on_empty):
         if read is not None:
             return dict(answer_several_aggregation(searcher, read, mirrors, params, asked, filters))
-        request = get_current_request()
-        current = request is not None and request.method not in READS
+        request, current = get_current_request(), must_be_current()
         return dict(
             aggregate_several(searcher, mirrors, params, asked, request, filters, current)[0]
         )
-    except SearchUnavailable as error:
-        if raise_on_empty and error.reason == "not-built":
-            raise JHTTPNotFound("Aggregation failed: Index does not exist") from error
-        raise
 
 
 def _narrowed(

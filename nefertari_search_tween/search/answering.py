@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -16,7 +14,7 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import answer_aggregation, asked_of
 from nefertari_search_tween.search.reading import Searcher
-from nefertari_search_tween.search.routing import Read
+from nefertari_search_tween.search.routing import Read, answering
 
 
 def answer_transparently(
@@ -77,19 +75,6 @@ def answer_search(
         result, took = searcher.search(mirror, params, read.request, exact_filters or ())
     read.mirror_answered(took)
     return result
-
-
-@contextmanager
-def answering(read: Read) -> Iterator[None]:
-    """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
-    read.start()
-    try:
-        yield
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    finally:
-        read.stop()
 
 
 def _mirror(read: Read) -> Mirror:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Optional
 from urllib.parse import unquote_plus
 
+from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.exceptions import BadQuery, SearchError
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
 from nefertari_search_tween.search.aggregations.params import Asked, root_of
 from nefertari_search_tween.search.privacy import note_parameters
@@ -106,6 +108,22 @@ class Read:
                 f"search;dur={self.seconds * 1000:.1f}, "
                 f"search-backend;dur={self.server_milliseconds}"
             )
+
+
+@contextmanager
+def answering(read: Read) -> Iterator[None]:
+    """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
+    read.start()
+    try:
+        yield
+    except SearchError as error:
+        read.failed(getattr(error, "reason", "bad-request"))
+        raise
+    except JHTTPForbidden:
+        read.failed("forbidden")
+        raise
+    finally:
+        read.stop()
 
 
 def current_read() -> Optional[Read]:

@@ -12,9 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
-from nefertari.json_httpexceptions import JHTTPForbidden
-
-from nefertari_search_tween.exceptions import BadQuery, SearchError
+from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.answering import (
     OF_PAGES,
@@ -25,7 +23,7 @@ from nefertari_search_tween.search.aggregations.params import Asked
 from nefertari_search_tween.search.leaves import SEARCHABLE, Query
 from nefertari_search_tween.search.privacy import Caller, Scope, Target
 from nefertari_search_tween.search.reading import refusals
-from nefertari_search_tween.search.routing import Read
+from nefertari_search_tween.search.routing import Read, answering
 from nefertari_search_tween.search.several import (
     COMPARABLE,
     Filters,
@@ -208,17 +206,8 @@ def answer_several_aggregation(
 
     :raises SearchError: the mirrors can't answer.
     """
-    read.start()
-    try:
+    with answering(read):
         result, took = aggregate_several(searcher, mirrors, params, asked, read.request, filters)
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    except JHTTPForbidden:
-        read.failed("forbidden")
-        raise
-    finally:
-        read.stop()
     read.mirror_answered(took)
     return result
 

@@ -9,13 +9,13 @@ from functools import cmp_to_key
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import sort_value
-from nefertari_search_tween.exceptions import IndexMissing, SearchError, SearchUnavailable
+from nefertari_search_tween.exceptions import IndexMissing, SearchUnavailable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.params import SearchQuery
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.reading import SCAN_CHUNK, Searcher, refusals
 from nefertari_search_tween.search.results import SearchResults, search_documents
-from nefertari_search_tween.search.routing import Read
+from nefertari_search_tween.search.routing import Read, answering
 from nefertari_search_tween.search.several import (
     BOOLEAN,
     Filters,
@@ -230,13 +230,7 @@ def answer_several(
 
     :raises SearchError: the mirrors can't answer.
     """
-    read.start()
-    try:
+    with answering(read):
         result, took = searcher.search_several(mirrors, params, read.request, filters)
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    finally:
-        read.stop()
     read.mirror_answered(took)
     return result

@@ -104,13 +104,26 @@ def _authenticate(config, login):
     else:
         policy = ApiKeyAuthenticationPolicy(
             Member,
-            check=Member.get_groups_by_token,
+            check=_once(Member.get_groups_by_token),
             credentials_callback=Member.get_token_credentials,
         )
         user = Member.get_authuser_by_name
     config.set_authentication_policy(policy)
     config.set_authorization_policy(ACLAuthorizationPolicy())
-    config.add_request_method(user, "user", property=True)
+    config.add_request_method(user, "user", reify=True)
+
+
+def _once(groups):
+    """*groups*, looked up once in a request: Pyramid asks for them at every turn, and nefertari
+    then reads member and token each time, which is most of what thousands of probes would take."""
+
+    def check(name, credentials, request):
+        found = request.__dict__.setdefault("members.groups", {})
+        if (name, credentials) not in found:
+            found[name, credentials] = groups(name, credentials, request)
+        return found[name, credentials]
+
+    return check
 
 
 def note_tables(handler, registry):

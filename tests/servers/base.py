@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 SERVER_USER = "searchtween"
 STOP_SECONDS = 30
+#: environment variable: more options of the Java machine that a server runs on
+JAVA_OPTIONS = "NEFERTARI_SEARCH_JAVA_OPTIONS"
 
 S = TypeVar("S", bound="Server")
 
@@ -197,6 +199,11 @@ def tail(path: Path, lines: int = 40) -> str:
         return f"(no log at {path})"
     kept = [line for line in text.splitlines() if not line.lstrip().startswith("at ")]
     return "\n".join(kept[-lines:])
+
+
+def java_options() -> list[str]:
+    """Options of the Java machine, besides those that a server has of its own."""
+    return os.environ.get(JAVA_OPTIONS, "").split()
 
 
 class Server:

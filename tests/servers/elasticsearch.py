@@ -22,6 +22,7 @@ from tests.servers.base import (
     ServerFailed,
     ServerMissing,
     cache_dir,
+    java_options,
     locked,
     run_as_server_user,
     tail,
@@ -140,7 +141,7 @@ class ElasticsearchServer(Server):
     def _environment(self, work: Path) -> dict[str, str]:
         return {
             "ES_JAVA_HOME": str(self._java_home),
-            "ES_JAVA_OPTS": HEAP,
+            "ES_JAVA_OPTS": " ".join([HEAP, *java_options()]),
             "ES_PATH_CONF": str(work / "config"),
             "ES_TMPDIR": str(work / "tmp"),
         }

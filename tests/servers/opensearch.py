@@ -20,6 +20,7 @@ from tests.servers.base import (
     ServerMissing,
     cache_dir,
     free_port,
+    java_options,
     locked,
     run_as_server_user,
 )
@@ -111,7 +112,7 @@ class OpenSearchServer(Server):
         assert self.port is not None
         heap = HEAP if self.nodes == 1 else HEAP_OF_SEVERAL
         command = [
-            *(self._java, heap, "-XX:+UseSerialGC", f"-Djava.io.tmpdir={work}"),
+            *(self._java, heap, "-XX:+UseSerialGC", *java_options(), f"-Djava.io.tmpdir={work}"),
             *("-cp", f"{self._home}/*", MAIN, "-basePath", work / "nodes"),
             *("-numOfNode", self.nodes, "-clusterName", f"test-{self.port}"),
             # The first node listens on the port after it.

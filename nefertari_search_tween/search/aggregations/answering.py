@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from nefertari.json_httpexceptions import JHTTPForbidden
-
-from nefertari_search_tween.exceptions import (
-    BackendRejected,
-    BadQuery,
-    SearchError,
-    SearchUnavailable,
-)
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery, SearchUnavailable
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search import leaves
@@ -25,7 +18,7 @@ from nefertari_search_tween.search.aggregations.places import Inquiry, Names
 from nefertari_search_tween.search.aggregations.results import opened
 from nefertari_search_tween.search.params import search_query
 from nefertari_search_tween.search.privacy import Caller, Scope, named_by_caller
-from nefertari_search_tween.search.routing import Read
+from nefertari_search_tween.search.routing import Read, answering
 from nefertari_search_tween.search.syntax import Words
 from nefertari_search_tween.settings import Settings
 
@@ -206,17 +199,8 @@ def answer_aggregation(
     mirror = read.mirror
     if mirror is None:
         raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
-    read.start()
-    try:
+    with answering(read):
         result, took = aggregate(searcher, mirror, params, asked, read.request, exact_filters)
-    except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
-        raise
-    except JHTTPForbidden:
-        read.failed("forbidden")
-        raise
-    finally:
-        read.stop()
     read.mirror_answered(took)
     return result
 
