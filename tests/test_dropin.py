@@ -89,7 +89,7 @@ def test_build_search_params(es, app):
 
 
 def test_an_empty_object_narrows_a_search(es):
-    """A view that was left without a value must not be shown everything."""
+    # A view that was left without a value must not be shown everything.
     assert len(es.get_collection()) > 0
     assert ids(es.get_collection(name={})) == []
 
