@@ -26,9 +26,10 @@ from tests.guarded import INI as GUARDED
 from tests.museum.objects import fill as fill_museum
 from tests.servers import free_port
 from tests.servers.base import wait_until
+from tests.shelves import INI as SHELVES
 from tests.test_equality import fill_zoo
 from tests.test_guards import Library
-from tests.workers import SOON, TOP, Place
+from tests.workers import PROGRAM, SOON, TOP, Place
 
 ALL = "paintings,painters,vases"
 SEVERAL = [
@@ -353,3 +354,14 @@ def test_a_cache_without_its_packages(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "pip install 'nefertari-search-tween[cache]'" in done.stderr.splitlines()[-1]
+
+
+def test_an_application_on_the_engine_alone_does_not_start_with_it(tmp_path):
+    ini = tmp_path / "shelves.ini"
+    ini.write_text(SHELVES.replace("[app:main]\n", "[app:main]\nnefertari_search.cache = memory\n"))
+    words = ["mapping", str(ini), f"backend=embedded:{tmp_path}/data", "index_name=shelves"]
+    done = subprocess.run(
+        [sys.executable, *PROGRAM, *words], cwd=TOP, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "nefertari_search.cache: an application whose database is" in done.stderr
