@@ -59,8 +59,7 @@ def test_a_scaffolded_application_on_this_engine_alone(
     engines = ", ".join(f"{count} {name}" for name, count in talk.engines.most_common())
     record_property(
         "compared",
-        f"{scaffold} on the engine alone, {where(backend)}: "
-        f"{talk.requests} requests ({engines})",
+        f"{scaffold} on the engine alone, {where(backend)}: {talk.requests} requests ({engines})",
     )
 
 
