@@ -29,6 +29,8 @@ GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
 SLOWEST = (
     "test_engine_contract",
     "test_engine_races",
+    "test_guards",
+    "test_engine_scaffolds",
     "test_worker",
     "test_faults",
     "test_commands",

@@ -21,6 +21,10 @@ UNSEARCHED = "primary; reason=setting"
 ENGINE = "nefertari_search_tween.engine"
 
 
+def where(backend: str) -> str:
+    return "embedded" if backend.startswith("embedded:") else "Elasticsearch"
+
+
 @pytest.fixture(params=["embedded", "elasticsearch"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a backend."""
@@ -55,8 +59,7 @@ def test_a_scaffolded_application_on_this_engine_alone(
     engines = ", ".join(f"{count} {name}" for name, count in talk.engines.most_common())
     record_property(
         "compared",
-        f"{scaffold} on the engine alone, {backend.partition(':')[0]}: "
-        f"{talk.requests} requests ({engines})",
+        f"{scaffold} on the engine alone, {where(backend)}: {talk.requests} requests ({engines})",
     )
 
 
@@ -82,5 +85,5 @@ def test_an_application_on_ramses_on_this_engine_alone(
     record_property(
         "compared",
         f"a library on Ramses{' with ACLs' * database_acls} on the engine alone, "
-        f"{backend.partition(':')[0]}: {session.talk.requests} requests ({engines})",
+        f"{where(backend)}: {session.talk.requests} requests ({engines})",
     )

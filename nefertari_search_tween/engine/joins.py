@@ -12,7 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nefertari_search_tween.engine import registry
-from nefertari_search_tween.engine.queries import Query, field_condition, keys_condition
+from nefertari_search_tween.engine.queries import (
+    Query,
+    field_condition,
+    keys_condition,
+    values_of,
+)
 
 #: a query's only key: the documents whose related documents meet a condition
 JOINED = "_joined"
@@ -52,46 +57,57 @@ class JoiningBackend:
 def resolved(body: dict[str, Any]) -> dict[str, Any]:
     """*body* with the keys of the documents in place of conditions on related ones.
 
+    All of them are looked up in one request, those inside of others before.
+
     :raises SearchUnavailable: the index of the related documents can't be searched.
     """
-    found: dict[str, Any] = _resolved(body, {})
-    return found
+    known: dict[str, dict[str, Any]] = {}
+    while True:
+        waiting: dict[str, dict[str, Any]] = {}
+        found: dict[str, Any] = _replaced(body, known, waiting)
+        if not waiting:
+            return found
+        known.update(_conditions(waiting))
 
 
-def _resolved(part: Any, known: dict[str, dict[str, Any]]) -> Any:
+def _replaced(
+    part: Any, known: dict[str, dict[str, Any]], waiting: dict[str, dict[str, Any]]
+) -> Any:
     """
-    :param known: conditions that were looked up already; the same one may stand in several places.
+    :param known: what was looked up, by what was asked; the same may stand in several places.
+    :param waiting: what can be looked up now, filled here.
     """
     if isinstance(part, list):
-        return [_resolved(each, known) for each in part]
+        return [_replaced(each, known, waiting) for each in part]
     if not isinstance(part, dict):
         return part
     if set(part) != {JOINED}:
-        return {name: _resolved(each, known) for name, each in part.items()}
+        return {name: _replaced(each, known, waiting) for name, each in part.items()}
     asked = part[JOINED]
     said = json.dumps(asked, sort_keys=True)
-    if said not in known:
-        query = _resolved(asked["query"], known)
-        known[said] = _condition(registry.get(asked["model"]), asked["name"], query)
-    return known[said]
+    if said in known:
+        return known[said]
+    inside: dict[str, dict[str, Any]] = {}
+    query = _replaced(asked["query"], known, inside)
+    waiting.update(inside or {said: {**asked, "query": query}})
+    return part
 
 
-def _condition(model: Any, name: str, query: dict[str, Any]) -> dict[str, Any]:
-    link = model.links()[name]
-    if link.held:
-        keys = _values(link.target, link.target.pk_field(), query)
-        return field_condition(model, name, keys)
-    return keys_condition(model, _values(link.target, link.field, query))
-
-
-def _values(model: Any, name: str, query: dict[str, Any]) -> list[Any]:
-    """What the documents of *model* that meet *query* have in the field *name*, each once."""
-    wanted = Query(model)
-    wanted.filters.append(query)
-    found: dict[Any, None] = {}
-    for source in wanted.sources([name]):
-        value = source.get(name)
-        for each in value if isinstance(value, list) else [value]:
-            if each is not None:
-                found[each] = None
-    return list(found)
+def _conditions(waiting: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The conditions that take the place of those that wait."""
+    links = {
+        said: registry.get(asked["model"]).links()[asked["name"]] for said, asked in waiting.items()
+    }
+    searches = []
+    for said, link in links.items():
+        wanted = Query(link.target)
+        wanted.filters.append(waiting[said]["query"])
+        searches.append((wanted, link.target.pk_field() if link.held else link.field))
+    found = {}
+    for (said, link), values in zip(links.items(), values_of(searches)):
+        found[said] = (
+            field_condition(link.model, link.name, values)
+            if link.held
+            else keys_condition(link.model, values)
+        )
+    return found

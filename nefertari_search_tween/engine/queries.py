@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
@@ -142,26 +142,15 @@ class Query:
         end = None if self.size is None else self.start + self.size
         if end is not None and end <= self.start:
             return
-        for place, hit in enumerate(self._hits(self.body())):
+        for place, hit in enumerate(self._hits()):
             if end is not None and place >= end:
                 return
             if place >= self.start:
                 yield self.model._of_hit(hit)
 
-    def sources(self, names: list[str]) -> Iterator[dict[str, Any]]:
-        """What the index holds of the fields *names* of each document, pages left aside."""
-        for hit in self._hits({**self.body(), "_source": {"includes": names}}):
-            yield hit["_source"]
-
-    def _hits(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """All hits, pages left aside: of one search where they are few, else of a scan."""
-        database = storage.current()
-        few = min(FEW, database.settings.max_result_window)
-        first = database.search(self.model, {**body, "size": few, "track_total_hits": True})["hits"]
-        if first["total"]["value"] <= few:
-            yield from first["hits"]
-        else:
-            yield from database.scan(self.model, body)
+    def _hits(self) -> Iterator[dict[str, Any]]:
+        """All hits, pages left aside."""
+        yield from _all_hits([(self.model, self.body())])[0]
 
     def all(self) -> list[Any]:
         """The documents of the page."""
@@ -221,6 +210,39 @@ class Query:
         if self.size is not None:
             body.update({"from": self.start, "size": self.size})
         return json.dumps(body, sort_keys=True)
+
+
+def values_of(asked: list[tuple[Query, str]]) -> list[list[Any]]:
+    """What the documents of each query have in a field, as the index holds it, each value once."""
+    searches = [
+        (query.model, {**query.body(), "_source": {"includes": [name]}}) for query, name in asked
+    ]
+    found = []
+    for (_, name), hits in zip(asked, _all_hits(searches)):
+        values: dict[Any, None] = {}
+        for hit in hits:
+            value = hit["_source"].get(name)
+            for each in value if isinstance(value, list) else [value]:
+                if each is not None:
+                    values[each] = None
+        found.append(list(values))
+    return found
+
+
+def _all_hits(searches: list[tuple[Any, dict[str, Any]]]) -> list[Iterable[dict[str, Any]]]:
+    """All hits of each search (a model and a body): where they are few, of one request for all
+    searches; else of a scan."""
+    database = storage.current()
+    few = min(FEW, database.settings.max_result_window)
+    answers = database.searches(
+        [(model, {**body, "size": few, "track_total_hits": True}) for model, body in searches]
+    )
+    found: list[Iterable[dict[str, Any]]] = []
+    for (model, body), answer in zip(searches, answers):
+        first = answer["hits"]
+        many = first["total"]["value"] > few
+        found.append(database.scan(model, body) if many else first["hits"])
+    return found
 
 
 # Conditions

@@ -185,6 +185,16 @@ class Database:
             self.backend.refresh(alias)
             return self.backend.search(alias, body)
 
+    def searches(self, asked: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The same of several models, in one request."""
+        if len(asked) == 1:
+            return [self.search(*asked[0])]
+        for model in dict.fromkeys(model for model, _ in asked):
+            self.refresh(model)
+        places = [(self._place(model)[0], body) for model, body in asked]
+        with self.available():
+            return self.backend.multi_search(places)
+
     def scan(self, model: Any, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All hits of *body*, at one point in time, however many."""
         alias, _ = self._place(model)
