@@ -284,10 +284,13 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(library, reco
     every = entry("g:admin", "all")
     hers, others = [entry("ann"), every], [entry("bob"), every]
     library.allow([hers, others, hers, others, hers, hers], [[*hers, entry("bob")], others])
+    # With the engine alone, documents hold no nested ones: these are refused (test_engine_search).
+    nothing = {"nested", "reverse_nested"} if library.alone else set()
     asked = {
         (path, kind): request(path, tree, **narrowed)
         for path in ("/stories", "/plain_stories", "/stories,authors")
         for kind, tree in trees().items()
+        if kind not in nothing
         for narrowed in [{"title": "red OR green"} if kind.startswith(("sig", "glob")) else {}]
     }
 
