@@ -86,9 +86,6 @@ def test_build_search_params(es, app):
     everything = es.build_search_params({})
     assert set(everything) == {"index", "body", "from_", "size"}
     assert everything["size"] is None
-
-
-def test_an_empty_object_narrows_a_search(es):
     # A view that was left without a value must not be shown everything.
     assert len(es.get_collection()) > 0
     assert ids(es.get_collection(name={})) == []
