@@ -49,17 +49,19 @@ test: env
 # still at the longest file. What the others say comes when they end.
 # (pytest removes old folders of its own, which may be another's.)
 PYTEST = $(BIN)/python -m pytest --basetemp=.pytest_tmp/$@
-test-postgresql: env
+.pytest_tmp:
+	mkdir -p $@
+test-postgresql: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
 		tests/test_equality.py tests/test_interleaving.py tests/test_overlapping.py \
 		-k 'test_triggers or test_fields or zoo or test_interleaving or test_overlapping'
-test-mongodb: env
+test-mongodb: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb $(PYTEST) $(MONGODB)
-test-opensearch: env
+test-opensearch: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_BACKEND=opensearch $(PYTEST) $(ALIKE)
-test-embedded: env
+test-embedded: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
-test-mongodb-embedded: env
+test-mongodb-embedded: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) \
 		tests/test_mongo_equality.py
 
