@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 # Of a hundred changes.
 CREATED = 3
 DELETED = 3
-# How many keys each has for the flights that it creates.
+# How many keys each has for the flights that it creates; those that were there are below.
 OWN = 1_000_000
 
 
@@ -35,7 +35,9 @@ def main(ini: str, rate: float, number: int, variables: list[str]) -> None:
     own: list[int] = []
     counts = {"updated": 0, "created": 0, "deleted": 0, "locked": 0}
     with transaction.manager:
-        highest = Session.query(Flight.id).order_by(Flight.id.desc()).first()[0]
+        # Not of what another one has created by now.
+        there = Session.query(Flight.id).filter(Flight.id < OWN)
+        highest = there.order_by(Flight.id.desc()).first()[0]
     print("writing", flush=True)
     began = time.monotonic()
     while not ended:
@@ -43,7 +45,7 @@ def main(ini: str, rate: float, number: int, variables: list[str]) -> None:
         try:
             with transaction.manager:
                 if kind < CREATED:
-                    key = highest + number * OWN + counts["created"] + 1
+                    key = (number + 1) * OWN + counts["created"]
                     Session.add(Flight(id=key, carrier="ZZ", flight=key))
                     done = "created"
                 else:
