@@ -348,6 +348,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         "mongodb.db": "nowhere",
     }
     from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.primary.mongo.early import EarlyHooks
 
     current = ES.current
     try:
@@ -356,4 +357,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         assert "\n" not in str(raised.value)
         assert ES.current is current
     finally:
+        # A process ends here; this one makes another application, which is not this one's.
+        EarlyHooks.end()
+        ES.starting = None
         mongoengine.disconnect()
