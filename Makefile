@@ -82,6 +82,7 @@ faults: env
 	$(BIN)/python examples/demo.py --check --backend elasticsearch
 	$(BIN)/python examples/demo.py --check --backend opensearch
 	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows
+	$(BIN)/python -m tests.faults.untold
 	NEFERTARI_SEARCH_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/test_interleaving.py
 	NEFERTARI_SEARCH_TEST_SECONDS=60 NEFERTARI_SEARCH_TEST_KILLS=50 $(BIN)/python -m pytest \
 		tests/test_embedded_processes.py
