@@ -161,60 +161,56 @@ def test_status_without_a_cache(tmp_path, elasticsearch_url):
     assert told(deployment) is None
 
 
-def test_a_redis_that_is_lost_and_comes_back(redis_server, tmp_path, elasticsearch_url, caplog):
+@pytest.fixture
+def own_redis(redis_server):
+    """A Redis that may be hurt."""
     server = type(redis_server)()
     server.start()
-    try:
-        app = applications.zoo(
-            f"sqlite:///{tmp_path / 'zoo.sqlite'}",
-            elasticsearch_url,
-            f"test-{uuid.uuid4().hex[:12]}",
-            **{"nefertari_search.cache": server.url},
-        )
-        fill_zoo(60)
-        app.get("/items?q=lion")
-        app.get("/items?q=lion")
-        assert figures(app) == (1, 1)
-        server.kill()
-        with caplog.at_level(logging.WARNING):
-            for _ in range(3):
-                assert app.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
-        # Reads do not wait for it one after the other.
-        warnings = [each for each in caplog.messages if "the cache can't be reached" in each]
-        assert len(warnings) == 1, caplog.messages
-        assert figures(app) == (1, 4)
-        server.restart()
-
-        def kept():
-            app.get("/items?q=lion")
-            return figures(app)[0] > 1
-
-        assert wait_until(kept, SOON)
-    finally:
-        server.stop()
-        applications.forget_sessions()
+    yield server
+    server.stop()
 
 
-def test_a_redis_that_hangs_holds_nobody_up_for_long(redis_server, tmp_path, elasticsearch_url):
-    server = type(redis_server)()
-    server.start()
-    try:
-        app = applications.zoo(
-            f"sqlite:///{tmp_path / 'zoo.sqlite'}",
-            elasticsearch_url,
-            f"test-{uuid.uuid4().hex[:12]}",
-            **{"nefertari_search.cache": server.url},
-        )
-        fill_zoo(60)
-        app.get("/items?q=lion")
-        server.kill(signal.SIGSTOP)
+@pytest.fixture
+def on_own_redis(own_redis, tmp_path, elasticsearch_url):
+    app = applications.zoo(
+        f"sqlite:///{tmp_path / 'zoo.sqlite'}",
+        elasticsearch_url,
+        f"test-{uuid.uuid4().hex[:12]}",
+        **{"nefertari_search.cache": own_redis.url},
+    )
+    fill_zoo(60)
+    app.get("/items?q=lion")
+    yield app
+    applications.forget_sessions()
+
+
+def test_a_redis_that_is_lost_and_comes_back(own_redis, on_own_redis, caplog):
+    app = on_own_redis
+    app.get("/items?q=lion")
+    assert figures(app) == (1, 1)
+    own_redis.kill()
+    with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert app.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
-        assert figures(app) == (0, 4)
-        server.kill(signal.SIGCONT)
-    finally:
-        server.stop()
-        applications.forget_sessions()
+    # Reads do not wait for it one after the other.
+    warnings = [each for each in caplog.messages if "the cache can't be reached" in each]
+    assert len(warnings) == 1, caplog.messages
+    assert figures(app) == (1, 4)
+    own_redis.restart()
+
+    def kept():
+        app.get("/items?q=lion")
+        return figures(app)[0] > 1
+
+    assert wait_until(kept, SOON)
+
+
+def test_a_redis_that_hangs_holds_nobody_up_for_long(own_redis, on_own_redis):
+    own_redis.kill(signal.SIGSTOP)
+    for _ in range(3):
+        assert on_own_redis.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
+    assert figures(on_own_redis) == (0, 4)
+    own_redis.kill(signal.SIGCONT)
 
 
 def test_eventual_reads_ask_the_database_once_a_second(tmp_path, backend_url, module_prefix):

@@ -14,7 +14,7 @@ from tests import applications
 from tests.applications import search_of
 from tests.caching import asked, cache_of, figures, plain, second_is_kept
 from tests.comparing import Comparison
-from tests.test_equality import WRITES, Catalogue, change_zoo, fill_zoo, texts
+from tests.test_equality import WRITES, Catalogue, change_zoo, fill_zoo, values_of
 
 EXAMPLES = 20
 STEPS = 15
@@ -123,20 +123,12 @@ def test_what_was_rolled_back_changes_nothing(zoo):
 
 @pytest.fixture(scope="module")
 def catalogue(zoo):
-    from pyramid_sqlalchemy import Session
-
     from tests.zoo import models
 
-    paths = {}
-    for path, model in (("/items", models.Item), ("/keepers", models.Keeper)):
-        columns = model._mapped_columns()
-        fields = {
-            name: texts(row[0] for row in Session().query(getattr(model, name)).all())
-            if name in columns
-            else []
-            for name in model.native_fields()
-        }
-        paths[path] = (model.pk_field(), fields)
+    paths = {
+        path: (model.pk_field(), values_of(model))
+        for path, model in (("/items", models.Item), ("/keepers", models.Keeper))
+    }
     transaction.abort()
     comparison = Comparison(zoo, frozenset({"items", "tags", "children"}), opaque="thing")
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])

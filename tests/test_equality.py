@@ -127,6 +127,19 @@ def texts(values: Any) -> list[str]:
     return sorted({str(value) for value in values if value is not None})[:200] or [""]
 
 
+def values_of(model: Any) -> dict[str, list[str]]:
+    """Field -> its values as a caller writes them; none for relationships."""
+    from pyramid_sqlalchemy import Session
+
+    columns = model._mapped_columns()
+    return {
+        name: texts(row[0] for row in Session().query(getattr(model, name)).all())
+        if name in columns
+        else []
+        for name in model.native_fields()
+    }
+
+
 class Catalogue:
     """What can be asked of one application: path -> fields, and how to change things."""
 
@@ -268,7 +281,6 @@ def test_the_mirror_answered_most_of_them(film_catalogue: Catalogue, record_prop
 def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Catalogue]:
     app = applications.zoo(primary_url, backend_url, module_prefix)
     fill_zoo(60)
-    from pyramid_sqlalchemy import Session
 
     from tests.zoo import models
 
@@ -282,15 +294,7 @@ def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Ite
         ("/customs", models.Custom),
         ("/marked", models.Marked),
     ):
-        fields = {}
-        for name in model.native_fields():
-            column = model._mapped_columns().get(name)
-            if column is None:
-                fields[name] = []
-            else:
-                rows = Session().query(getattr(model, name)).all()
-                fields[name] = texts(row[0] for row in rows)
-        paths[path] = (model.pk_field(), fields)
+        paths[path] = (model.pk_field(), values_of(model))
     transaction.abort()
     comparison = Comparison(app, frozenset({"items", "tags", "children"}), opaque="thing")
     yield Catalogue(comparison, paths, LIMITS)
