@@ -26,6 +26,7 @@ from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.marks import marked
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.primary import early
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.choice import choose, get_ready
 from nefertari_search_tween.search.interception import intercepted, intercepted_keys
@@ -178,7 +179,7 @@ class Search:
         wrappers.install()
         ES.starting = None
         # Last on, first off: MongoDB's hooks wrap what the last application's have left.
-        self._early = self.primary.end_early()
+        self._early = early.end()
         if ES.current is not None:
             ES.current.stop()
         base = self.primary.take_over()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.primary import early
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.primary.outbox import LEASE_SECONDS
 from nefertari_search_tween.primary.rebuilds import RebuildLost, RebuildRuns
@@ -348,7 +349,6 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         "mongodb.db": "nowhere",
     }
     from nefertari_search_tween.compat.elasticsearch import ES
-    from nefertari_search_tween.primary.mongo.early import EarlyHooks
 
     current = ES.current
     try:
@@ -358,6 +358,6 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         assert ES.current is current
     finally:
         # A process ends here; this one makes another application, which is not this one's.
-        EarlyHooks.end()
+        early.end()
         ES.starting = None
         mongoengine.disconnect()

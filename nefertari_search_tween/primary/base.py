@@ -164,10 +164,6 @@ class Primary(Protocol):
         :param allows: decides by the entries of one ACL.
         """
 
-    def end_early(self) -> bool:
-        """Stop recording what the application writes while it is being configured (see
-        ``choice.get_ready``); True when something was recorded."""
-
     def all_recorded(self, outbox: Any, model_name: str, reader: Reader) -> bool:
         """True when every object of a model waits in the outbox: an empty index is as good as
         any."""

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 from pyramid.settings import aslist
 
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.primary import early
 from nefertari_search_tween.primary.base import Primary
 
 SQLA = "nefertari_sqla"
@@ -32,13 +33,14 @@ def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
         from nefertari_search_tween.primary.sqla import schema
         from nefertari_search_tween.primary.sqla.early import EarlyHooks
 
-        return EarlyHooks.begin(_chosen_by(wanted, schema.unmirrorable))
+        return early.begin(EarlyHooks(_chosen_by(wanted, schema.unmirrorable)))
     if name == MONGODB:
-        from nefertari_search_tween.primary.mongo import compatibility, early
+        from nefertari_search_tween.primary.mongo import compatibility
         from nefertari_search_tween.primary.mongo import schema as documents
+        from nefertari_search_tween.primary.mongo.early import EarlyHooks as MongoEarlyHooks
 
         compatibility.mend()
-        return early.EarlyHooks.begin(_chosen_by(wanted, documents.unmirrorable))
+        return early.begin(MongoEarlyHooks(_chosen_by(wanted, documents.unmirrorable)))
     return None
 
 

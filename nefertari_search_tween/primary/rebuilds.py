@@ -6,6 +6,9 @@ wrote it: what a build that was killed had done is there for the next one.
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
@@ -17,6 +20,12 @@ from nefertari_search_tween.exceptions import SearchError
 ALIVE_SECONDS = 15.0
 # How often it gives one, whatever it waits for.
 BEAT_SECONDS = 2.0
+
+
+def this_process() -> str:
+    """This process, for people (and for the width of a column)."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return f"{socket.gethostname()[:80]}, process {os.getpid()}, since {since}"
 
 
 class RebuildRuns(SearchError):

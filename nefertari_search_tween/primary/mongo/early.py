@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.primary.base import BulkChange, FlushedChanges, Key, Reader
+from nefertari_search_tween.primary.early import MOST_ROWS, all_there
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.hooks import MongoHooks
 from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.recorded import Unit
 from nefertari_search_tween.primary.mongo.relations import Relations
 from nefertari_search_tween.primary.mongo.stores import Collections
-
-# Rows that are looked through to see that everything in a collection has one.
-MOST_ROWS = 1000
 
 
 class EarlyHooks(MongoHooks):
@@ -27,9 +25,6 @@ class EarlyHooks(MongoHooks):
     :param choose: of all models by name, those that will have mirrors.
     """
 
-    #: those of the application that is being configured
-    current: Optional[EarlyHooks] = None
-
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
         self._seen: dict[str, Any] = {}
@@ -37,23 +32,6 @@ class EarlyHooks(MongoHooks):
         self._outbox: Optional[MongoOutbox] = None
         self.recorded = False
         super().__init__(Relations(()), self, None)  # type: ignore[arg-type]
-
-    @classmethod
-    def begin(cls, choose: Callable[[dict[str, Any]], list[Any]]) -> EarlyHooks:
-        """Record from here on, until :meth:`end`."""
-        cls.end()
-        cls.current = cls(choose)
-        cls.current.install()
-        return cls.current
-
-    @classmethod
-    def end(cls) -> bool:
-        """Stop recording; True when something was recorded since :meth:`begin`."""
-        hooks, cls.current = cls.current, None
-        if hooks is None:
-            return False
-        hooks.remove()
-        return hooks.recorded
 
     # Models may still come: what is known is looked up at each write.
 
@@ -122,15 +100,5 @@ def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
 
     :param reader: of the model.
     """
-    number = reader.count()
-    if number > MOST_ROWS:
-        return False
     waiting = outbox.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
-    keys = set()
-    for row in waiting.limit(MOST_ROWS):
-        try:
-            keys.add(reader.key(row["pk"]))
-        except ValueError:
-            # Written by hand: no object of the model has such a key.
-            continue
-    return len(reader.existing(keys)) == number
+    return all_there(reader, (row["pk"] for row in waiting.limit(MOST_ROWS)))

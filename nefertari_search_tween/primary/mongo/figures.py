@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.figures import KEPT_MILLISECONDS, Found
 
 
@@ -21,7 +21,7 @@ class MongoFigures:
         self.rows = rows
 
     def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
-        now = _now()
+        now = milliseconds()
         self.rows.delete_many({"told": {"$lt": now - KEPT_MILLISECONDS}})
         models = [
             {"model": name, "hits": hits, "misses": misses}
@@ -31,14 +31,9 @@ class MongoFigures:
         self.rows.replace_one({"_id": process}, told, upsert=True)
 
     def all(self) -> list[Found]:
-        recent = {"told": {"$gte": _now() - KEPT_MILLISECONDS}}
+        recent = {"told": {"$gte": milliseconds() - KEPT_MILLISECONDS}}
         return [
             Found(row["_id"], each["model"], each["hits"], each["misses"])
             for row in self.rows.find(recent).sort("_id", 1)
             for each in row["models"]
         ]
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

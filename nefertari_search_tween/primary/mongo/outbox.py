@@ -23,6 +23,7 @@ from typing import Any, Optional
 from pymongo.errors import PyMongoError
 
 from nefertari_search_tween.primary.base import Key
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.mongo import dead_letters, numbering, schema
 from nefertari_search_tween.primary.mongo.access import collection_of
 from nefertari_search_tween.primary.mongo.recorded import RENEW_BELOW, Recorded, Unit
@@ -167,7 +168,7 @@ class MongoOutbox:
 
     def _take(self, model_name: str, limit: int, token: str) -> list[dict[str, Any]]:
         """Mark rows that nobody works on, oldest first; else rows of a claim whose time is up."""
-        left = {"claim": {"$ne": None}, "expires": {"$lt": _now()}}
+        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
         for condition in (_FREE, left):
             narrow = {"model": model_name, **condition}
             rows = list(self.rows.find(narrow).sort("_id", 1).limit(limit))
@@ -175,7 +176,7 @@ class MongoOutbox:
             rows = [row for row in rows if row["pk"] is None] or rows
             if not rows:
                 continue
-            values = {"claim": token, "expires": _now() + self._lease_milliseconds}
+            values = {"claim": token, "expires": milliseconds() + self._lease_milliseconds}
             ids = [row["_id"] for row in rows]
             self.rows.update_many({"_id": {"$in": ids}, **condition}, {"$set": values})
             # Others may have been faster with some of them.
@@ -217,7 +218,7 @@ class MongoOutbox:
         self, claim: Claim, model_name: str, refused: Mapping[Any, str], settled: Iterable[Any]
     ) -> None:
         # The letters first: should this process die now, the rows make them again.
-        dead_letters.replace(self.stores.dead_letters, model_name, refused, settled, _now())
+        dead_letters.replace(self.stores.dead_letters, model_name, refused, settled, milliseconds())
         self.rows.delete_many({"model": model_name, "claim": claim.token})
         recorded = self._begun.get(claim.token)
         if recorded is not None:
@@ -230,7 +231,7 @@ class MongoOutbox:
 
     def _extend(self, token: str) -> int:
         """Give the rows of *token* a new lease; number of them."""
-        values = {"expires": _now() + self._lease_milliseconds}
+        values = {"expires": milliseconds() + self._lease_milliseconds}
         return int(self.rows.update_many({"claim": token}, {"$set": values}).matched_count)
 
     def release(self, token: str) -> None:
@@ -276,7 +277,7 @@ class MongoOutbox:
         return int(self.rows.count_documents(narrow))
 
     def lag(self) -> dict[str, Waiting]:
-        now = _now()
+        now = milliseconds()
         found = {}
         for name in self.rows.distinct("model"):
             oldest = self.rows.find_one({"model": name}, {"recorded": 1}, sort=[("recorded", 1)])
@@ -292,7 +293,7 @@ class MongoOutbox:
     def claimable(self) -> list[str]:
         if self.rows.find_one({}, {"_id": 1}) is None:
             return []
-        left = {"claim": {"$ne": None}, "expires": {"$lt": _now()}}
+        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
         return [
             name
             for name, others in self._carried.items()
@@ -355,7 +356,7 @@ class MongoOutbox:
     ) -> list[dict[str, Any]]:
         from bson import ObjectId
 
-        now = _now()
+        now = milliseconds()
         expires = None if token is None else now + self._lease_milliseconds
         return [
             {
@@ -384,8 +385,3 @@ class MongoOutbox:
         except ValueError:
             # No object can have it; a document of the index may.
             return text
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

@@ -10,7 +10,7 @@ from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.access import narrowed
-from nefertari_search_tween.primary.mongo.early import EarlyHooks, all_recorded
+from nefertari_search_tween.primary.mongo.early import all_recorded
 from nefertari_search_tween.primary.mongo.figures import MongoFigures
 from nefertari_search_tween.primary.mongo.hooks import MongoHooks, remove_engine_hooks
 from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
@@ -113,9 +113,6 @@ class MongoPrimary:
         rows = model.objects.only(model.pk_field(), ACL).no_dereference()
         keys = [getattr(each, model.pk_field()) for each in rows if allows(getattr(each, ACL))]
         return narrowed(model.objects, keys)
-
-    def end_early(self) -> bool:
-        return EarlyHooks.end()
 
     def all_recorded(self, outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
         return all_recorded(outbox, model_name, reader)

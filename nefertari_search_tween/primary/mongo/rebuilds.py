@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Optional
 
 from pymongo.errors import DuplicateKeyError
 
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.stores import Collections
 from nefertari_search_tween.primary.rebuilds import (
@@ -18,6 +16,7 @@ from nefertari_search_tween.primary.rebuilds import (
     Build,
     RebuildLost,
     RebuildRuns,
+    this_process,
 )
 
 
@@ -36,7 +35,7 @@ class MongoRebuilds:
 
     def begin(self, model_name: str) -> Build:
         token = uuid.uuid4().hex
-        values = {"owner": _owner(), "token": token, "heartbeat": _now()}
+        values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
         nothing = {"index_name": "", "position": None, "done": 0}
         # Another one may come or go between two commands; then everything is looked at again.
         for _ in range(5):
@@ -81,7 +80,7 @@ class MongoRebuilds:
 
     def _own(self, build: Build, values: dict[str, Any]) -> None:
         own = {"_id": build.model, "token": build.token}
-        values = {**values, "heartbeat": _now()}
+        values = {**values, "heartbeat": milliseconds()}
         if not self.rows.update_one(own, {"$set": values}).matched_count:
             raise RebuildLost(
                 f"the rebuild of {build.model} was held up for more than {ALIVE_SECONDS:g} "
@@ -92,17 +91,6 @@ class MongoRebuilds:
         return None if text is None else schema.decoded_key(self.models[model_name], text)
 
 
-def _owner() -> str:
-    """This process, for people."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"{socket.gethostname()[:80]}, process {os.getpid()}, since {since}"
-
-
 def _alive(row: Any) -> bool:
     # By the clocks of two hosts: one that is ahead must not look like one that lives for ever.
-    return bool(abs(_now() - row["heartbeat"]) < ALIVE_SECONDS * 1000)
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+    return bool(abs(milliseconds() - row["heartbeat"]) < ALIVE_SECONDS * 1000)

@@ -7,21 +7,19 @@ complete.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
 
 from sqlalchemy import select
 
 from nefertari_search_tween.primary.base import BulkChange, FlushedChanges, Key, Reader
+from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.early import MOST_ROWS, all_there
 from nefertari_search_tween.primary.sqla import bell, schema
 from nefertari_search_tween.primary.sqla.hooks import SessionHooks
 from nefertari_search_tween.primary.sqla.relations import Relations
 from nefertari_search_tween.primary.sqla.spreading import Spreader
 from nefertari_search_tween.primary.sqla.tables import OUTBOX, RECORDED, TABLES, create_missing
-
-# Rows that are looked through to see that everything in a table has one.
-MOST_ROWS = 1000
 
 
 class EarlyHooks(SessionHooks):
@@ -30,9 +28,6 @@ class EarlyHooks(SessionHooks):
     :param choose: of all models by name, those that will have mirrors.
     """
 
-    #: those of the application that is being configured
-    current: Optional[EarlyHooks] = None
-
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
         self._seen: dict[str, Any] = {}
@@ -40,23 +35,6 @@ class EarlyHooks(SessionHooks):
         self._tables_are_there = False
         self.recorded = False
         super().__init__(Relations(()), self)
-
-    @classmethod
-    def begin(cls, choose: Callable[[dict[str, Any]], list[Any]]) -> EarlyHooks:
-        """Record from here on, until :meth:`end`."""
-        cls.end()
-        cls.current = cls(choose)
-        cls.current.install()
-        return cls.current
-
-    @classmethod
-    def end(cls) -> bool:
-        """Stop recording; True when something was recorded since :meth:`begin`."""
-        hooks, cls.current = cls.current, None
-        if hooks is None:
-            return False
-        hooks.remove()
-        return hooks.recorded
 
     # Models may still come: what is known is looked up before each change.
 
@@ -117,7 +95,7 @@ class EarlyHooks(SessionHooks):
         mirrored = {
             model.__name__ for model in self._seen.values() if self.relations.mirrored(model)
         }
-        now = time.time_ns() // 1_000_000
+        now = milliseconds()
         rows = [
             {"model": key.model, "pk": str(key.pk), "spread": spread, "recorded": now}
             for spread, some in (
@@ -138,17 +116,11 @@ def all_recorded(engine: Any, model_name: str, reader: Reader) -> bool:
 
     :param reader: of the model.
     """
-    number = reader.count()
-    if number > MOST_ROWS:
-        return False
-    waiting = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
-    with engine.connect() as connection:
-        texts = {row.pk for row in connection.execute(waiting.distinct()) if row.pk is not None}
-    keys = set()
-    for text in texts:
-        try:
-            keys.add(reader.key(text))
-        except ValueError:
-            # Written by hand: no object of the model has such a key.
-            continue
-    return len(reader.existing(keys)) == number
+
+    def waiting() -> Iterator[str]:
+        rows = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
+        with engine.connect() as connection:
+            found = connection.execute(rows.distinct()).fetchall()
+        yield from (row.pk for row in found if row.pk is not None)
+
+    return all_there(reader, waiting())

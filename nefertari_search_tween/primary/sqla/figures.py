@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import or_, select
 
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.figures import KEPT_MILLISECONDS, Found
 from nefertari_search_tween.primary.sqla.tables import CACHES
 
@@ -22,7 +22,7 @@ class SqlaFigures:
         self.engine = engine
 
     def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
-        now = _now()
+        now = milliseconds()
         rows = [
             {"process": process, "model": name, "hits": hits, "misses": misses, "told": now}
             for name, (hits, misses) in figures.items()
@@ -35,12 +35,7 @@ class SqlaFigures:
 
     def all(self) -> list[Found]:
         columns = [CACHES.c.process, CACHES.c.model, CACHES.c.hits, CACHES.c.misses]
-        recent = CACHES.c.told >= _now() - KEPT_MILLISECONDS
+        recent = CACHES.c.told >= milliseconds() - KEPT_MILLISECONDS
         query = select(columns).where(recent).order_by(CACHES.c.process, CACHES.c.model)
         with self.engine.begin() as connection:
             return [Found(*row) for row in connection.execute(query)]
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

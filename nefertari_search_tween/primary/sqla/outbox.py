@@ -19,6 +19,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.primary.base import Key
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.outbox import (
     LEASE_SECONDS,
     Claim,
@@ -155,14 +156,14 @@ class SqlaOutbox:
                 pass
         token = uuid.uuid4().hex
         with self._transaction(writing=True, durable=False) as connection:
-            rows = free_rows(connection, model_name, limit, _now())
+            rows = free_rows(connection, model_name, limit, milliseconds())
             if not rows:
                 return None
             # One that stands for everything is a claim of its own: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
             if any(row.spread for row in rows):
                 self._notice(rows)
-                self.spreader.spread(connection, model_name, rows, _now())
+                self.spreader.spread(connection, model_name, rows, milliseconds())
             began = time.monotonic()
             self._mark([row.id for row in rows], token, connection)
             numbers = counters.advance(connection, [model_name])
@@ -171,9 +172,9 @@ class SqlaOutbox:
     def _replace(self, model_name: str, limit: int) -> bool:
         """Rows of a model without a mirror give way to those of the documents that show it."""
         with self._transaction(writing=True) as connection:
-            rows = free_rows(connection, model_name, limit, _now())
+            rows = free_rows(connection, model_name, limit, milliseconds())
             self._notice(rows)
-            self.spreader.spread(connection, model_name, rows, _now())
+            self.spreader.spread(connection, model_name, rows, milliseconds())
             self.spreader.done(connection, model_name, rows)
         return bool(rows)
 
@@ -211,7 +212,7 @@ class SqlaOutbox:
         others = {other for name in names for other in self._others[name]}
         for name in sorted({*names, *others}):
             rows = newest_rows(connection, name, limit, SPREADS)
-            self.spreader.spread(connection, name, rows, _now())
+            self.spreader.spread(connection, name, rows, milliseconds())
             self.spreader.done(connection, name, rows)
         found: set[Key] = set()
         own = and_(OUTBOX.c.spread == 0, OUTBOX.c.pk.isnot(None))
@@ -222,7 +223,7 @@ class SqlaOutbox:
         return found
 
     def _mark(self, ids: list[int], token: str, connection: Any) -> None:
-        expires = _now() + int(self.lease * 1000)
+        expires = milliseconds() + int(self.lease * 1000)
         for start in range(0, len(ids), ROWS_PER_STATEMENT):
             part = ids[start : start + ROWS_PER_STATEMENT]
             connection.execute(
@@ -238,7 +239,7 @@ class SqlaOutbox:
 
     def _extend(self, connection: Any, token: str) -> bool:
         """Give the rows of *token* a new lease; False when there are none."""
-        return self._set(connection, token, token, _now() + int(self.lease * 1000)) > 0
+        return self._set(connection, token, token, milliseconds() + int(self.lease * 1000)) > 0
 
     def _set(self, connection: Any, token: str, claim: Optional[str], expires: Any) -> int:
         """Give the rows of *token* these values; number of them.
@@ -263,7 +264,7 @@ class SqlaOutbox:
                     and_(OUTBOX.c.model == model_name, OUTBOX.c.claim == claim.token)
                 )
             )
-            dead_letters.replace(connection, model_name, refused, settled, _now())
+            dead_letters.replace(connection, model_name, refused, settled, milliseconds())
 
     def renew(self, claim: Claim) -> bool:
         with self._transaction(durable=False) as connection:
@@ -284,7 +285,7 @@ class SqlaOutbox:
 
     def add_all(self, model_name: str) -> None:
         with self._transaction() as connection:
-            self.spreader.add_all(connection, model_name, _now())
+            self.spreader.add_all(connection, model_name, milliseconds())
 
     # What is there
 
@@ -298,7 +299,7 @@ class SqlaOutbox:
 
     def lag(self) -> dict[str, Waiting]:
         with self._looking() as connection:
-            return looks.lag(connection, _now())
+            return looks.lag(connection, milliseconds())
 
     def tokens(self, model_name: str) -> set[str]:
         with self._looking() as connection:
@@ -306,7 +307,7 @@ class SqlaOutbox:
 
     def claimable(self) -> list[str]:
         with self._looking() as connection:
-            return looks.claimable(connection, self._carried, _now())
+            return looks.claimable(connection, self._carried, milliseconds())
 
     def answers(self) -> bool:
         try:
@@ -318,7 +319,7 @@ class SqlaOutbox:
 
     def mark(self) -> Mark:
         with self._looking() as connection:
-            return looks.mark(connection, _now())
+            return looks.mark(connection, milliseconds())
 
     def passed(self, mark: Mark) -> bool:
         with self._looking() as connection:
@@ -359,7 +360,7 @@ class SqlaOutbox:
     # How
 
     def _rows(self, keys: Iterable[Key], token: Optional[str], spread: int) -> list[dict[str, Any]]:
-        now = _now()
+        now = milliseconds()
         expires = None if token is None else now + int(self.lease * 1000)
         return [
             {
@@ -412,8 +413,3 @@ class SqlaOutbox:
                 # SQLite's driver begins no transaction for a query.
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

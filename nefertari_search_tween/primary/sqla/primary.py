@@ -10,7 +10,7 @@ from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.sqla import schema, tables, triggers
 from nefertari_search_tween.primary.sqla.access import visible_only
 from nefertari_search_tween.primary.sqla.bell import listener as listener_of
-from nefertari_search_tween.primary.sqla.early import EarlyHooks, all_recorded
+from nefertari_search_tween.primary.sqla.early import all_recorded
 from nefertari_search_tween.primary.sqla.figures import SqlaFigures
 from nefertari_search_tween.primary.sqla.hooks import SessionHooks, remove_engine_hooks
 from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
@@ -102,9 +102,6 @@ class SqlaPrimary:
 
     def visible_only(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         return visible_only(model, allows)
-
-    def end_early(self) -> bool:
-        return EarlyHooks.end()
 
     def all_recorded(self, outbox: SqlaOutbox, model_name: str, reader: Reader) -> bool:
         return all_recorded(outbox.engine(), model_name, reader)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
@@ -12,11 +9,13 @@ from typing import Any, Callable, Optional
 from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
+from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.rebuilds import (
     ALIVE_SECONDS,
     Build,
     RebuildLost,
     RebuildRuns,
+    this_process,
 )
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.tables import REBUILDS
@@ -37,7 +36,7 @@ class SqlaRebuilds:
 
     def begin(self, model_name: str) -> Build:
         token = uuid.uuid4().hex
-        values = {"owner": _owner(), "token": token, "heartbeat": _now()}
+        values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
         # Another one may come or go between two statements; then everything is looked at again.
         for _ in range(5):
             row = self._row(model_name)
@@ -87,7 +86,7 @@ class SqlaRebuilds:
             connection.execute(REBUILDS.delete().where(and_(own, condition)))
 
     def _own(self, build: Build, values: dict[str, Any]) -> None:
-        values = {**values, "heartbeat": _now()}
+        values = {**values, "heartbeat": milliseconds()}
         if not self._update(build.model, REBUILDS.c.token == build.token, values):
             raise RebuildLost(
                 f"the rebuild of {build.model} was held up for more than {ALIVE_SECONDS:g} "
@@ -115,17 +114,6 @@ class SqlaRebuilds:
         return int(text) if schema.has_integer_pk(self.models[model_name]) else text
 
 
-def _owner() -> str:
-    """This process, for people (and for the width of the column)."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"{socket.gethostname()[:80]}, process {os.getpid()}, since {since}"
-
-
 def _alive(row: Any) -> bool:
     # By the clocks of two hosts: one that is ahead must not look like one that lives for ever.
-    return bool(abs(_now() - row.heartbeat) < ALIVE_SECONDS * 1000)
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+    return bool(abs(milliseconds() - row.heartbeat) < ALIVE_SECONDS * 1000)
