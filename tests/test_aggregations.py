@@ -882,6 +882,15 @@ def test_any_aggregations(
             "it can't have aggregations inside",
         ),
         (
+            {
+                "x": {
+                    "variable_width_histogram": {"field": "year"},
+                    "aggs": {"y": {"avg": {"field": "year"}}},
+                }
+            },
+            "it can't have aggregations inside: servers give them documents of other buckets",
+        ),
+        (
             {"x": {"terms": {"field": "year"}, "aggs": {"g": {"global": {}}}}},
             "it stands outside of all others",
         ),

@@ -265,7 +265,7 @@ def trees() -> dict[str, Any]:
         if name in LACKING or name in NOT_OF_STORIES or kind.gives == PIPELINE:
             continue
         spec: dict[str, Any] = {name: OPTIONS.get(name, {"field": "pages"})}
-        if kind.gives != METRIC and name not in ("significant_text", "nested"):
+        if kind.gives != METRIC and not kind.closed and name not in ("significant_text", "nested"):
             spec["aggs"] = INSIDE
         found[name] = {"x": spec}
     if "avg_bucket" not in LACKING:

@@ -165,6 +165,8 @@ class Builder:
             raise place.bad(f"there is no aggregation of type '{name[:60]}'")
         if inner and kind.gives in (METRIC, PIPELINE):
             raise place.bad("it can't have aggregations inside")
+        if inner and kind.closed:
+            raise place.bad(f"it can't have aggregations inside: {kind.closed}")
         if kind.hollow and not inner:
             raise place.bad("it needs aggregations inside")
 

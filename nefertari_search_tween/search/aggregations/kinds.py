@@ -39,6 +39,7 @@ class Kind:
     :param order: ``order`` names aggregations inside.
     :param hollow: without others inside it gives nothing, which servers refuse.
     :param one_level: works on the documents themselves only.
+    :param closed: why it has none inside although it gives buckets.
     """
 
     gives: str
@@ -48,6 +49,7 @@ class Kind:
     size: tuple[str, int] = ("", 1)
     hollow: bool = False
     one_level: bool = False
+    closed: str = ""
 
 
 def _metric(*required: str, **options: Option) -> Kind:
@@ -370,6 +372,8 @@ _MANY: dict[str, Kind] = {
         },
         ("field",),
         size=("buckets", DEFAULT_SIZE),
+        # Both servers, seen on 8.19 and 2.19; elastic/elasticsearch#117216, open.
+        closed="servers give them documents of other buckets",
     ),
     "composite": Kind(
         BUCKETS,
