@@ -1,4 +1,4 @@
-# make demo | demo-check | test | lint | smoke | faults | bench | env | clean: each does its own set-up.
+# make demo | demo-check | test | lint | docs | smoke | faults | bench | env | clean: each does its own set-up.
 #
 #   PYTHON=...               the Python to build .venv with (default: 3.11 when there is one)
 #   BACKEND=...              where the demo's mirrors live: embedded (the default: files, no server),
@@ -18,7 +18,7 @@ export ELASTICSEARCH_HOSTS
 # `make test` does these, too, each by itself: other backends and databases.
 OTHERS := test-postgresql test-mongodb test-opensearch test-embedded test-mongodb-embedded
 
-.PHONY: env demo demo-check test $(OTHERS) lint smoke faults bench clean
+.PHONY: env demo demo-check test $(OTHERS) lint docs smoke faults bench clean
 .DELETE_ON_ERROR:
 
 env: $(STAMP)
@@ -65,10 +65,14 @@ test-mongodb-embedded: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) \
 		tests/test_mongo_equality.py
 
-lint: env
+lint: env docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages as HTML, in docs/_build. A table that is none, or a link that leads nowhere, is an error.
+docs: env
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 
 # The demo's checks on the oldest and the newest Python here, without Java.
 smoke: env
@@ -97,5 +101,5 @@ bench: env
 	$(BIN)/python -W ignore -m bench.engine
 
 clean:
-	rm -rf $(VENV) build *.egg-info examples/films/*.egg-info .pytest_cache .pytest_tmp .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build docs/_build *.egg-info examples/films/*.egg-info .pytest_cache .pytest_tmp .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
