@@ -97,6 +97,7 @@ bench: env
 	$(BIN)/python -W ignore -m bench.writes sqlite
 	$(BIN)/python -W ignore -m bench.writes postgresql
 	$(BIN)/python -W ignore -m bench.claims
+	$(BIN)/python -W ignore -m bench.reads
 	$(BIN)/python -W ignore -m bench.caching
 	$(BIN)/python -W ignore -m bench.engine
 

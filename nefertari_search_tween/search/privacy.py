@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
@@ -174,10 +175,11 @@ class Scope:
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         self.document_cls = document_cls
         self.caller = caller
-        self.targets: dict[str, Target] = {
-            target.name: target
-            for target in _targets(document_cls, caller, (), (), document_cls._nesting_depth)
-        }
+        everything = not caller.restricted and caller.access is None
+        known: Any = document_cls
+        self.targets: dict[str, Target] = (
+            _all_fields(known) if everything else _fields_of(document_cls, caller)
+        )
 
     def get(self, name: str) -> Optional[Target]:
         """The field called *name*, None when there is none that the caller may see."""
@@ -205,6 +207,17 @@ class Scope:
             for target in self.targets.values()
             if not target.name.rpartition(".")[2].startswith("_")
         ]
+
+
+def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, Target]:
+    found = _targets(document_cls, caller, (), (), document_cls._nesting_depth)
+    return {target.name: target for target in found}
+
+
+@lru_cache(maxsize=256)
+def _all_fields(document_cls: Any) -> dict[str, Target]:
+    """For those who may see everything: no rule is asked, so it is always the same."""
+    return _fields_of(document_cls, Caller(False, False))
 
 
 def _targets(

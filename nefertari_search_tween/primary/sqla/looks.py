@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Optional
 
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all
@@ -11,18 +12,27 @@ from nefertari_search_tween.primary.outbox import Mark, State, Waiting
 from nefertari_search_tween.primary.sqla import counters
 from nefertari_search_tween.primary.sqla.tables import OUTBOX, SPREADS
 
+#: compiled once: every read of a mirror asks it, and compiling takes longer than asking.
+_COMPILED: dict[Any, Any] = {}
+
 
 def state(connection: Any, model_name: str, others: list[str]) -> State:
     """See :class:`State`.
 
     :param others: models whose rows may stand for documents of this one.
     """
+    kept = connection.execution_options(compiled_cache=_COMPILED)
+    number, waits_now = kept.execute(_state(model_name, tuple(others))).first()
+    return State(bool(waits_now), int(number or 0))
+
+
+@cache
+def _state(model_name: str, others: tuple[str, ...]) -> Any:
     waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
     if others:
         spreading = and_(OUTBOX.c.model.in_(others), SPREADS)
         waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
-    number, waits_now = connection.execute(select([counters.last(model_name), waits])).fetchone()
-    return State(bool(waits_now), int(number or 0))
+    return select([counters.last(model_name), waits])
 
 
 def waiting(connection: Any, model_name: Optional[str]) -> int:

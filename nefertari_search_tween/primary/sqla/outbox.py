@@ -30,6 +30,7 @@ from nefertari_search_tween.primary.outbox import (
 )
 from nefertari_search_tween.primary.sqla import bell, counters, dead_letters, looks, schema
 from nefertari_search_tween.primary.sqla.claiming import free_rows, newest_rows
+from nefertari_search_tween.primary.sqla.looking import Looking
 from nefertari_search_tween.primary.sqla.recorded import Recorded
 from nefertari_search_tween.primary.sqla.spreading import Spreader
 from nefertari_search_tween.primary.sqla.tables import (
@@ -76,6 +77,7 @@ class SqlaOutbox:
         self._others = {name: sorted(spreader.sources(name) - {name}) for name in models}
         self._carried = {name: spreader.carried(name) for name in models}
         self.engine = engine
+        self._looking = Looking(engine)
         self.owned = owned
         self.lease = LEASE_SECONDS if lease is None else lease
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
@@ -290,39 +292,39 @@ class SqlaOutbox:
     # What is there
 
     def state(self, model_name: str) -> State:
-        with self._looking() as connection:
+        with self._looking.kept() as connection:
             return looks.state(connection, model_name, self._others[model_name])
 
     def waiting(self, model_name: Optional[str] = None) -> int:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.waiting(connection, model_name)
 
     def lag(self) -> dict[str, Waiting]:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.lag(connection, milliseconds())
 
     def tokens(self, model_name: str) -> set[str]:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.tokens(connection, model_name)
 
     def claimable(self) -> list[str]:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.claimable(connection, self._carried, milliseconds())
 
     def answers(self) -> bool:
         try:
-            with self._looking() as connection:
+            with self._looking.anew() as connection:
                 connection.execute(select([1]))
         except SQLAlchemyError:
             return False
         return True
 
     def mark(self) -> Mark:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.mark(connection, milliseconds())
 
     def passed(self, mark: Mark) -> bool:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return looks.passed(connection, mark)
 
     def raise_number(self, model_name: str, number: int) -> None:
@@ -332,7 +334,7 @@ class SqlaOutbox:
     # Dead letters
 
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return [
                 DeadLetter(
                     Key(row.model, self._decoded(row.model, row.pk)), row.error, row.failed / 1000
@@ -341,7 +343,7 @@ class SqlaOutbox:
             ]
 
     def dead_letter_counts(self) -> dict[str, int]:
-        with self._looking() as connection:
+        with self._looking.anew() as connection:
             return dead_letters.counts(connection)
 
     def retry(self, keys: Iterable[Key]) -> int:
@@ -404,12 +406,3 @@ class SqlaOutbox:
                 if not durable and connection.dialect.name == "postgresql":
                     connection.execute("SET LOCAL synchronous_commit TO off")
                 yield connection
-
-    @contextmanager
-    def _looking(self) -> Iterator[Any]:
-        """A connection whose every query sees what is committed by then."""
-        with self.engine().connect() as connection:
-            if connection.dialect.name != "sqlite":
-                # SQLite's driver begins no transaction for a query.
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
