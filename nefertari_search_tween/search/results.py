@@ -142,17 +142,20 @@ def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
 
 def data_object(source: dict[str, Any]) -> Any:
     """What nefertari's ``dict2obj`` gives, without a class made for every (nested) document: that
-    takes longer than all else that a search read does here."""
+    takes longer than all else that a search read does here.
+
+    :param source: what JSON holds.
+    """
     if not source:
         return source
     made = _data_class(str(source.get("_type")))(source)
     attributes = made.__dict__
-    for name, value in source.items():
-        if isinstance(value, dict):
-            value = data_object(value)
-        elif isinstance(value, list):
-            value = [data_object(each) if isinstance(each, dict) else each for each in value]
-        attributes[str(name)] = value
+    attributes.update(source)
+    for name, value in _holding(source):
+        if type(value) is dict:
+            attributes[name] = data_object(value)
+        else:
+            attributes[name] = [data_object(e) if type(e) is dict else e for e in value]
     return made
 
 
@@ -162,14 +165,24 @@ def _data_class(name: str) -> type[Any]:
 
 
 def stripped(source: dict[str, Any]) -> dict[str, Any]:
-    """*source* without what is internal to this package, nested documents included."""
-    result = {}
-    for name, value in source.items():
-        if name in INTERNAL:
-            continue
-        if isinstance(value, dict):
-            value = stripped(value)
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            value = [stripped(each) if isinstance(each, dict) else each for each in value]
-        result[name] = value
+    """*source* without what is internal to this package, nested documents included.
+
+    :param source: what JSON holds.
+    """
+    result = dict(source)
+    for name in INTERNAL:
+        result.pop(name, None)
+    for name, value in _holding(result):
+        if type(value) is dict:
+            result[name] = stripped(value)
+        elif value and type(value[0]) is dict:
+            result[name] = [stripped(e) if type(e) is dict else e for e in value]
     return result
+
+
+def _holding(source: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The names of *source* under which there is more than one value, with it."""
+    return [(name, each) for name, each in source.items() if type(each) in _HOLDING]
+
+
+_HOLDING = (dict, list)
