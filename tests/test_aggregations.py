@@ -623,6 +623,20 @@ def test_a_pipeline_through_nested_documents(app: TestApp, backend_url: str):
     assert found["all"]["value"] == pytest.approx(statistics.fmean(averages))
 
 
+def test_equal_hits_go_by_their_keys(app: TestApp, films: list[Film]):
+    """And show of their order what was asked for: a score, when it was nothing."""
+    ids = sorted(film["id"] for film in films if film["oscars"] == 0)
+    tree = {"x": {"top_hits": {"size": 9, "sort": "oscars", "_source": "title"}}}
+    hits = ask(app, tree, oscars="0")["x"]["hits"]["hits"]
+    assert [hit["_id"] for hit in hits] == [str(each) for each in ids[:9]]
+    assert all(hit["sort"] == [0] and hit["_score"] is None for hit in hits)
+    tree["x"]["top_hits"] = {"size": 9, "_source": "title"}
+    found = ask(app, tree, oscars="0")["x"]["hits"]
+    assert [hit["_id"] for hit in found["hits"]] == [str(each) for each in ids[:9]]
+    assert all(set(hit) == {"_id", "_type", "_score", "_source"} for hit in found["hits"])
+    assert found["max_score"] == found["hits"][0]["_score"] > 0
+
+
 def test_documents_of_nested_buckets_are_the_collections(app: TestApp, films: list[Film]):
     """Nobody said `nested`: what is shown is what the collection is made of."""
     tree = {

@@ -256,11 +256,8 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
             if target.path is not None:
                 clause["nested"] = _sorted_within(target)
             sorts.append({target.sort_key: clause})
-    pk = scope.document_cls.pk_field()
-    kind = scope.document_cls.fields()[pk].kind
-    key = f"{pk}.keyword" if kind == "text" else pk
-    if not any(key in clause for clause in sorts):
-        sorts.append({key: {"order": "asc"}})
+    if not any(scope.tie in clause for clause in sorts):
+        sorts.append({scope.tie: {"order": "asc"}})
     return sorts
 
 

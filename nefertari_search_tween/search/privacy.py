@@ -181,6 +181,12 @@ class Scope:
             _all_fields(known) if everything else _fields_of(document_cls, caller)
         )
 
+    @property
+    def tie(self) -> str:
+        """What equal documents are sorted by: their primary key."""
+        pk = self.document_cls.pk_field()
+        return f"{pk}.keyword" if self.document_cls.fields()[pk].kind == "text" else pk
+
     def get(self, name: str) -> Optional[Target]:
         """The field called *name*, None when there is none that the caller may see."""
         return self.targets.get(name)

@@ -42,6 +42,9 @@ class SeveralNames:
     :param everything: whether the caller may name all fields.
     """
 
+    #: keys of several models are compared as texts
+    tie = "_pk"
+
     def __init__(
         self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
     ) -> None:

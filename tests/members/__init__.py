@@ -33,11 +33,12 @@ login = token
 hidden_fields = deny
 public_max_limit = 100
 default = mirror
+engine = nefertari_sqla
 
 [app:main]
 use = call:tests.members:main
 pyramid.includes = nefertari_search_tween
-nefertari.engine = nefertari_sqla
+get nefertari.engine = engine
 auth = true
 get public_max_limit = public_max_limit
 get sqlalchemy.url = database

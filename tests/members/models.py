@@ -1,29 +1,13 @@
-"""Models with rules of who sees what, nested in each other."""
+"""Models with rules of who sees what, nested in each other.
+
+Members come behind what they have: nefertari_mongodb looks at it when a relationship is made.
+"""
 
 from __future__ import annotations
 
 from nefertari import engine as eng
 from nefertari.authentication.models import AuthUserMixin
 from nefertari.engine import ESBaseDocument
-
-
-class Member(AuthUserMixin, ESBaseDocument):
-    """Who may log in. What is in no list is for admins."""
-
-    __tablename__ = "members_users"
-    _public_fields = ["username", "nick", "stories"]
-    _auth_fields = ["username", "nick", "motto", "age", "profile", "stories", "diary", "password"]
-    _hidden_fields = ["diary", "password"]
-    _nested_relationships = ("profile", "badges")
-
-    nick = eng.UnicodeField()
-    motto = eng.UnicodeTextField()
-    age = eng.IntegerField()
-    diary = eng.UnicodeTextField()
-    salary = eng.IntegerField()
-    profile = eng.Relationship(document="Profile", uselist=False, backref_name="member")
-    stories = eng.Relationship(document="Story", backref_name="author")
-    badges = eng.Relationship(document="Badge", backref_name="member")
 
 
 class Profile(ESBaseDocument):
@@ -84,6 +68,25 @@ class Story(ESBaseDocument):
     author_name = eng.ForeignKeyField(
         ref_document="Member", ref_column="members_users.username", ref_column_type=eng.StringField
     )
+
+
+class Member(AuthUserMixin, ESBaseDocument):
+    """Who may log in. What is in no list is for admins."""
+
+    __tablename__ = "members_users"
+    _public_fields = ["username", "nick", "stories"]
+    _auth_fields = ["username", "nick", "motto", "age", "profile", "stories", "diary", "password"]
+    _hidden_fields = ["diary", "password"]
+    _nested_relationships = ("profile", "badges")
+
+    nick = eng.UnicodeField()
+    motto = eng.UnicodeTextField()
+    age = eng.IntegerField()
+    diary = eng.UnicodeTextField()
+    salary = eng.IntegerField()
+    profile = eng.Relationship(document="Profile", uselist=False, backref_name="member")
+    stories = eng.Relationship(document="Story", backref_name="author")
+    badges = eng.Relationship(document="Badge", backref_name="member")
 
 
 class Draft(ESBaseDocument):

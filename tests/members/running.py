@@ -70,6 +70,7 @@ class Club:
         self.environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
         self.server: Any = None
         self.connection: Any = None
+        self.writer: Any = None
 
     def start(self, **variables: str) -> None:
         self.stop()
@@ -78,6 +79,10 @@ class Club:
         self.server.start()
 
     def stop(self) -> None:
+        if self.writer is not None:
+            # It ends with its input.
+            self.writer.communicate(timeout=60)
+            self.writer = None
         if self.connection is not None:
             self.connection.close()
             self.connection = None
@@ -96,6 +101,21 @@ class Club:
             env=self.environment,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def write(self, changes: list[tuple[str, Any, dict[str, Any]]]) -> None:
+        """Make or change objects; see `tests.members.writing`."""
+        if self.writer is None:
+            words = [f"{name}={value}" for name, value in self.variables.items()]
+            self.writer = subprocess.Popen(
+                [sys.executable, "-m", "tests.members.writing", str(self.ini), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self.environment,
+            )
+        self.writer.stdin.write(json.dumps(changes) + "\n")
+        self.writer.stdin.flush()
+        assert self.writer.stdout.readline() == "written\n", "see what it wrote to stderr"
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         with sqlite3.connect(self.file, timeout=30) as connection:

@@ -124,7 +124,9 @@ class AuthoredView(PlainView):
     Model = Story
 
     def index(self, **kwargs):
-        self._query_params["author_name"] = kwargs["username"]
+        # Foreign keys are SQL's.
+        name = "author_name" if Story.has_field("author_name") else "author"
+        self._query_params[name] = kwargs["username"]
         return self.Model.get_collection(**self._query_params)
 
 

@@ -88,6 +88,10 @@ class Search:
             )
         sort = Sort(index, self.parser, body.get("sort"))
         self.keys, self.scored = sort.keys, sort.scored
+        # As with the servers: of a search with an order, only when scores are asked for.
+        self.best_first = sort.best_first and (
+            not body.get("sort") or bool(body.get("track_scores"))
+        )
         self.min_score = body.get("min_score")
         if body.get("track_scores") or self.min_score is not None:
             self.scored = True
@@ -218,8 +222,8 @@ class Search:
             else:
                 total = self.total()
             hits["total"] = {"value": total, "relation": "eq"}
-        by_score = self.scored and rows and not self.body.get("sort")
-        hits["max_score"] = single(rows[0][1]) if by_score and not self.start else None
+        best = rows[0][1] if rows and self.best_first and not self.start else None
+        hits["max_score"] = None if best is None else single(best)
         hits["hits"] = self.hits(rows)
         response: dict[str, Any] = {
             "took": 0,

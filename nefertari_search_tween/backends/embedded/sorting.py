@@ -64,13 +64,16 @@ class Sort:
     """
     :param given: the ``sort`` of a search, None for by score.
     :ivar scored: a key is the score.
+    :ivar best_first: it is the first one, from the highest score down.
     """
 
     def __init__(self, index: Index, parser: QueryParser, given: Any) -> None:
         self.index = index
         self.parser = parser
         self.scored = False
-        self.keys = [self._key(each) for each in self._clauses(given)]
+        clauses = self._clauses(given)
+        self.keys = [self._key(each) for each in clauses]
+        self.best_first = clauses[0][0] == "_score" and self.keys[0].descending
 
     @staticmethod
     def _clauses(given: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -180,6 +180,7 @@ class Builder:
         else:
             options = o.read(place, _renamed(spec, place), dict(kind.options), kind.required)
         at = self._level_of(spec.kind, kind, place, around)
+        sorts = len(options.get("sort", ())) if spec.kind == "top_hits" else 0
         kind_name, options, inside = self._special(spec.kind, place, options, at)
         wrappers = self._climb(around.path, at)
         only = self.inquiry.only(place.targets)
@@ -192,7 +193,7 @@ class Builder:
             wrappers, kind_name, options = [{"global": {}}], "filter", self.inquiry.base
         times = self._times(kind, place, options, around.times)
         asked: dict[str, Any] = {kind_name: options}
-        part = Part(spec.kind, len(wrappers), path=inside)
+        part = Part(spec.kind, len(wrappers), path=inside, sorts=sorts)
         if spec.inner:
             where = f"{place.where.rpartition('.')[0]}.{spec.inner_name}"
             stated = inside if spec.kind in ("nested", "reverse_nested") else around.stated
@@ -301,6 +302,11 @@ class Builder:
                 if at not in ancestors(target.path):
                     raise place.at("sort").bad(f"'{target.name}' is no field of '{at}'")
                 clause[target.sort_key]["nested"] = {"path": target.path}
+        # Equal ones in an order that stays: their own is that of the last change of each.
+        if "sort" not in options:
+            options.update(sort=[{"_score": {"order": "desc"}}], track_scores=True)
+        tie = self.inquiry.names.tie if at is None else f"{at}._pk"
+        options["sort"].append({tie: {"order": "asc"}})
         shown = options.get("_source")
         if isinstance(shown, dict) and "includes" in shown:
             # What tells whose rules a document is shown by.

@@ -26,12 +26,14 @@ class Part:
     :param wraps: how many aggregations of the same name it is wrapped in.
     :param inner: those inside of it.
     :param path: of the documents that it works on, None for the documents themselves.
+    :param sorts: of a ``top_hits``, how many of the values it is sorted by the caller named.
     """
 
     kind: str
     wraps: int = 0
     inner: dict[str, Part] = field(default_factory=dict)
     path: Optional[str] = None
+    sorts: int = 0
 
 
 def lead(place: Place, value: Any, parts: dict[str, Part]) -> str:

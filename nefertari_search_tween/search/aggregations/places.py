@@ -20,7 +20,13 @@ _INTERNAL_END = ".keyword"
 
 class Names(Protocol):
     """The fields that a caller may name; a :class:`~nefertari_search_tween.search.privacy.Scope`
-    is one, and so is anything that stands for several models."""
+    is one, and so is anything that stands for several models.
+
+    :ivar tie: the field that equal documents are sorted by.
+    """
+
+    @property
+    def tie(self) -> str: ...
 
     def get(self, name: str) -> Optional[Target]:
         """The field called *name*, None when there is none that the caller may see."""

@@ -31,7 +31,7 @@ def opened(
 def _one(value: dict[str, Any], part: Part, visible: Names, restricted: bool) -> Any:
     if part.kind == "top_hits":
         prefix = "" if part.path is None else f"{part.path}."
-        hits = [_hit(hit, prefix, visible, restricted) for hit in value["hits"]["hits"]]
+        hits = [_hit(hit, part.sorts, prefix, visible, restricted) for hit in value["hits"]["hits"]]
         return {**value, "hits": {**value["hits"], "hits": hits}}
     if not part.inner:
         return value
@@ -47,9 +47,13 @@ def _one(value: dict[str, Any], part: Part, visible: Names, restricted: bool) ->
     return {**value, "buckets": shown}
 
 
-def _hit(hit: dict[str, Any], prefix: str, visible: Names, restricted: bool) -> dict[str, Any]:
+def _hit(
+    hit: dict[str, Any], sorts: int, prefix: str, visible: Names, restricted: bool
+) -> dict[str, Any]:
     """A document of a ``top_hits``, as a hit of nefertari's search servers was."""
-    shown = {name: value for name, value in hit.items() if name in ("_score", "sort")}
+    shown = {"_score": hit["_score"]}
+    if sorts:
+        shown["sort"] = hit["sort"][:sorts]
     source = hit.get("_source")
     if source is None:
         return {"_id": hit["_id"], **shown}

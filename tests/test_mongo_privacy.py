@@ -1,0 +1,39 @@
+"""Nobody learns anything about a hidden field on MongoDB, either.
+
+The application and the questions are those of test_privacy.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.members import INI
+from tests.members.running import Club
+from tests.mongo import only_on_mongodb
+from tests.test_privacy import (  # noqa: F401 - run here, too
+    fill,
+    test_a_hidden_field_is_one_that_does_not_exist,
+    test_admins_name_every_field,
+    test_admins_sort_by_what_is_nested,
+    test_fields_are_for_who_may_name_them,
+    test_hidden_fields_may_be_allowed,
+    test_no_probe_tells_anything_about_a_hidden_value,
+    test_with_the_protection_off_the_probes_tell,
+)
+
+pytestmark = only_on_mongodb
+
+
+@pytest.fixture(scope="module")
+def club(tmp_path_factory, backend_url, module_prefix, mongodb):
+    """The application on MongoDB, filled."""
+    lines = "".join(f"{name} = {value}\n" for name, value in mongodb.items())
+    ini = INI.replace("get sqlalchemy.url = database\n", lines)
+    folder = tmp_path_factory.mktemp("members")
+    made = Club(folder, backend_url, module_prefix, ini, engine="nefertari_mongodb")
+    try:
+        made.start()
+        fill(made)
+        yield made
+    finally:
+        made.stop()
