@@ -36,7 +36,7 @@ demo-check: env
 
 # Elasticsearch with everything; then what every backend answers alike on the other two, and what
 # every database does alike on PostgreSQL (one process can have models on one kind only).
-ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py
+ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py tests/test_guards.py
 # A process has one engine: these are skipped in the others' runs.
 MONGODB := $(wildcard tests/test_mongo_*.py)
 # Three at a time on two cores: they wait for servers and for each other more than they compute.

@@ -92,6 +92,7 @@ class Library(Club):
             assert self.get("/admin_authors", ADMIN, "POST", {"name": name}).status == 201
         for number, title in enumerate(TITLES):
             story = {"title": title, "pages": number % 3, "author_id": 1 + number % 2}
+            story["printed"] = f"{2010 + number}-01-01T00:00:00"
             done = self.get("/admin_stories", ADMIN, "POST", story)
             assert done.status == 201, done.text
             note = {"text": f"note {number}", "story_id": number + 1}
@@ -247,6 +248,9 @@ OPTIONS: dict[str, Any] = {
     "significant_text": {"field": "title", "min_doc_count": 1, "size": 50},
     "range": {"field": "pages", "ranges": [{"from": 1}]},
     "histogram": {"field": "pages", "interval": 1},
+    "date_range": {"field": "printed", "ranges": [{"from": "2011-06-01"}]},
+    "date_histogram": {"field": "printed", "calendar_interval": "year"},
+    "auto_date_histogram": {"field": "printed", "buckets": 3},
     "composite": {"sources": [{"t": {"terms": {"field": "title"}}}]},
     "filters": {"filters": {"a": {"exists": {"field": "pages"}}}, "other_bucket": True},
     "adjacency_matrix": {"filters": {"a": {"exists": {"field": "pages"}}}},
@@ -254,15 +258,14 @@ OPTIONS: dict[str, Any] = {
     "rare_terms": {"field": "title", "max_doc_count": 9},
 }
 INSIDE = {"n": {"value_count": {"field": "id"}}, "p": {"sum": {"field": "pages"}}}
-#: types that count dates, which stories have none of, and one that needs nested documents around it
-NOT_OF_STORIES = {"date_range", "date_histogram", "auto_date_histogram", "reverse_nested"}
 
 
 def trees() -> dict[str, Any]:
     """A request for each type of aggregation; pipelines work on numbers of each title."""
     found = {}
     for name, kind in KINDS.items():
-        if name in LACKING or name in NOT_OF_STORIES or kind.gives == PIPELINE:
+        # The one that needs nested documents around it is below.
+        if name in LACKING or name == "reverse_nested" or kind.gives == PIPELINE:
             continue
         spec: dict[str, Any] = {name: OPTIONS.get(name, {"field": "pages"})}
         if kind.gives != METRIC and not kind.closed and name not in ("significant_text", "nested"):
@@ -288,7 +291,9 @@ def _told(answer: Answer) -> str:
     return json.dumps(body)
 
 
-def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(library, record_property):
+def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(
+    library, record_property, backend_url
+):
     """Stories that ann may not see are changed, and their number: no answer of hers changes,
     whatever the type counts around what was found."""
     every = entry("g:admin", "all")
@@ -296,11 +301,14 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(library, reco
     library.allow([hers, others, hers, others, hers, hers], [[*hers, entry("bob")], others])
     # With the engine alone, documents hold no nested ones: these are refused (test_engine_search).
     nothing = {"nested", "reverse_nested"} if library.alone else set()
+    on_opensearch = backend_url.startswith("opensearch")
     asked = {
         (path, kind): request(path, tree, **narrowed)
         for path in ("/stories", "/plain_stories", "/stories,authors")
         for kind, tree in trees().items()
         if kind not in nothing
+        # Its pipelines don't look through a bucket that is alone (docs/aggregations.rst).
+        if (kind, path, on_opensearch) != ("sum_bucket", "/stories,authors", True)
         for narrowed in [{"title": "red OR green"} if kind.startswith(("sig", "glob")) else {}]
     }
 
@@ -310,15 +318,15 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(library, reco
         assert not refused, refused[0]
         return {key: _told(each) for key, each in answers.items()}
 
-    def change(title: str, pages: int) -> None:
+    def change(title: str, pages: int, printed: str) -> None:
         for number in (2, 4):
-            body = {"title": title, "pages": pages}
+            body = {"title": title, "pages": pages, "printed": f"{printed}-01-01T00:00:00"}
             done = library.get(f"/admin_stories/{number}", ADMIN, "PATCH", body)
             assert done.status == 200, done.text
 
     before, all_before = told("ann"), told(ADMIN)
-    change("red bear", -77)
-    more = {"title": "red crow", "author_id": 2, "_acl": others}
+    change("red bear", -77, "1950")
+    more = {"title": "red crow", "author_id": 2, "printed": "2060-01-01T00:00:00", "_acl": others}
     for path, body in (
         ("/admin_stories", more),
         ("/admin_stories", {**more, "pages": 98}),
@@ -330,7 +338,7 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(library, reco
     try:
         after, all_after = told("ann"), told(ADMIN)
     finally:
-        change("blue tiger", 1)
+        change("blue tiger", 1, "2014")
         gone = library.get("/stories?title=crow", ADMIN, "DELETE")
     assert gone.json["message"] == "Deleted 3 Story(s) objects", gone.text
     assert [key for key in asked if before[key] != after[key]] == []

@@ -28,13 +28,14 @@ class Story(DocumentACLMixin, ESBaseDocument):
     """Nests its author, and the notes on it."""
 
     __tablename__ = "guarded_stories"
-    _public_fields = ["id", "title", "pages", "author"]
-    _auth_fields = ["id", "title", "pages", "author", "notes"]
+    _public_fields = ["id", "title", "pages", "printed", "author"]
+    _auth_fields = ["id", "title", "pages", "printed", "author", "notes"]
     _nested_relationships = ("author", "notes")
 
     id = eng.IdField(primary_key=True)
     title = eng.UnicodeField()
     pages = eng.IntegerField()
+    printed = eng.DateTimeField()
     author_id = eng.ForeignKeyField(
         ref_document="Author", ref_column="guarded_authors.id", ref_column_type=eng.IdField
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from nefertari.acl import CollectionACL
 from nefertari.elasticsearch import ES
 from nefertari.view import BaseView
@@ -57,10 +59,17 @@ class PlainView(BaseView):
         return self.Model.get_item(id=kwargs["id"])
 
     def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
+        return self.Model(**self._given()).save(self.request)
 
     def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
+        return self.show(**kwargs).update(self._given(), self.request)
+
+    def _given(self):
+        if "printed" in self._json_params:
+            # SQLite takes no texts for it.
+            moment = datetime.fromisoformat(self._json_params["printed"])
+            self._json_params["printed"] = moment
+        return self._json_params
 
 
 class GuardedView(ACLFilterViewMixin, PlainView):
