@@ -6,7 +6,7 @@ import pytest
 
 from tests.members import TABLES
 from tests.members.running import Club
-from tests.test_privacy import fill
+from tests.test_privacy import filled
 
 ACCOUNT = {"username": "Dora", "email": "dora@example.org", "password": "a password"}
 
@@ -15,12 +15,7 @@ ACCOUNT = {"username": "Dora", "email": "dora@example.org", "password": "a passw
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application with tokens, filled."""
     made = Club(tmp_path_factory.mktemp("login"), backend_url, module_prefix)
-    try:
-        made.start()
-        fill(made)
-        yield made
-    finally:
-        made.stop()
+    yield from filled(made)
 
 
 def tables(answer) -> set[str]:

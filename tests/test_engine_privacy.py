@@ -10,7 +10,7 @@ import pytest
 
 from tests.members.running import Club
 from tests.test_privacy import (  # noqa: F401 - run here, too
-    fill,
+    filled,
     test_a_hidden_field_is_one_that_does_not_exist,
     test_admins_name_every_field,
     test_fields_are_for_who_may_name_them,
@@ -26,9 +26,4 @@ def club(tmp_path_factory, backend_url, module_prefix):
     """The application without a database of its own, filled."""
     folder = tmp_path_factory.mktemp("members")
     made = Club(folder, backend_url, module_prefix, engine="nefertari_search_tween.engine")
-    try:
-        made.start()
-        fill(made)
-        yield made
-    finally:
-        made.stop()
+    yield from filled(made)

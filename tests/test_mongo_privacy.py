@@ -11,7 +11,7 @@ from tests.members import INI
 from tests.members.running import Club
 from tests.mongo import only_on_mongodb
 from tests.test_privacy import (  # noqa: F401 - run here, too
-    fill,
+    filled,
     test_a_hidden_field_is_one_that_does_not_exist,
     test_admins_name_every_field,
     test_admins_sort_by_what_is_nested,
@@ -31,9 +31,4 @@ def club(tmp_path_factory, backend_url, module_prefix, mongodb):
     ini = INI.replace("get sqlalchemy.url = database\n", lines)
     folder = tmp_path_factory.mktemp("members")
     made = Club(folder, backend_url, module_prefix, ini, engine="nefertari_mongodb")
-    try:
-        made.start()
-        fill(made)
-        yield made
-    finally:
-        made.stop()
+    yield from filled(made)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -282,6 +283,16 @@ def fill(club: Club) -> None:
     vary(club, 0, 0)
 
 
+def filled(club: Club) -> Iterator[Club]:
+    """Run *club*, filled."""
+    try:
+        club.start()
+        fill(club)
+        yield club
+    finally:
+        club.stop()
+
+
 def vary(club: Club, hidden: int, members_only: int) -> None:
     """Set what nobody but admins sees to one of two values, and what members see to one of two.
 
@@ -319,12 +330,7 @@ def vary(club: Club, hidden: int, members_only: int) -> None:
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application, filled."""
     made = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
-    try:
-        made.start()
-        fill(made)
-        yield made
-    finally:
-        made.stop()
+    yield from filled(made)
 
 
 def answers(club: Club, asked: list[Probe]) -> list[Answer]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.members.running import Club, rules_of_models
-from tests.test_privacy import fill
+from tests.test_privacy import filled
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "privacy.rst").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^ +(anonymous|ann|eve) GET (\S.*)\n +-> (\d+) ?(.*)$", PAGE, re.MULTILINE)
@@ -21,12 +21,7 @@ EXAMPLES = re.findall(r"^ +(anonymous|ann|eve) GET (\S.*)\n +-> (\d+) ?(.*)$", P
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application of the examples."""
     made = Club(tmp_path_factory.mktemp("page"), backend_url, module_prefix)
-    try:
-        made.start()
-        fill(made)
-        yield made
-    finally:
-        made.stop()
+    yield from filled(made)
 
 
 @pytest.mark.parametrize(("caller", "path", "status", "told"), EXAMPLES)
