@@ -7,7 +7,7 @@ import sqlite3
 import threading
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, literal_column, select, table
 from sqlalchemy.exc import OperationalError
 
 from nefertari_search_tween.primary.sqla import looking
@@ -15,7 +15,7 @@ from nefertari_search_tween.primary.sqla.looking import Looking
 from nefertari_search_tween.primary.sqla.looks import state
 from nefertari_search_tween.primary.sqla.tables import COUNTERS, OUTBOX
 
-NUMBER = "SELECT number FROM numbers"
+NUMBER = select([literal_column("number")]).select_from(table("numbers"))
 
 
 def make(path, number):
@@ -49,8 +49,9 @@ def look(path):
 
 def seen(look):
     """What a look sees, and the driver's connection that it saw it by."""
-    with look.kept() as connection:
-        return connection.execute(NUMBER).first()[0], connection.connection.connection
+    (number,) = look.first(NUMBER)
+    kept = look._local.__dict__.get("kept")
+    return number, None if kept is None else kept.connection
 
 
 def set_to(writer, number):
@@ -69,12 +70,11 @@ def test_each_look_sees_what_was_committed_before_it_by_one_connection(look, wri
 def test_nothing_is_locked_between_looks(look, writer):
     """By the look that reads of the mirror take."""
     with look.anew() as connection:
-        for table in (OUTBOX, COUNTERS):
-            table.create(connection)
+        for each in (OUTBOX, COUNTERS):
+            each.create(connection)
         connection.execute(COUNTERS.insert(), [{"model": "Cat", "number": 1}])
     for number in (2, 3):
-        with look.kept() as connection:
-            assert state(connection, "Cat", ["Dog"]) == (False, number - 1)
+        assert state(look, "Cat", ("Dog",)) == (False, number - 1)
         # Fails at once when anything is locked.
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("UPDATE nefertari_search_counters SET number = ?", (number,))
@@ -123,7 +123,7 @@ def test_the_child_of_a_fork_opens_its_own(look, writer):
         status = 1
         try:
             number, own = seen(look)
-            kept = [each.connection.connection.connection for each in looking._INHERITED]
+            kept = [each.connection for each in looking._INHERITED]
             os.write(write, f"{number} {own is first} {first in kept}".encode())
             status = 0
         finally:
@@ -146,8 +146,10 @@ def test_a_pool_keeps_its_own(postgres_server):
     """And no transaction is open behind a query."""
     engine = create_engine(postgres_server.create_database("looking"))
     look = Looking(lambda: engine)
-    with look.kept() as connection:
-        assert connection.execute("SELECT 1").first() == (1,)
+    for _ in range(2):
+        assert look.first(select([literal_column("1")])) == (1,)
+    with look.anew() as connection:
+        connection.execute("SELECT 1")
         assert not connection.connection.connection.info.transaction_status
     assert engine.pool.checkedin() == 1
     engine.dispose()

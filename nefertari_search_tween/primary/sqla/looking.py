@@ -2,19 +2,21 @@
 
 Every read of a mirror looks once. SQLAlchemy opens an SQLite file anew each time, which takes
 several times as long as the look itself, most of it to read the schema again. So each thread keeps
-one connection for it. What keeps that right:
+one connection of the driver for it. What keeps that right:
 
-* A statement ends before the look does, so no lock is held in between (:meth:`Looking.kept` is for
-  one row, by ``first()``); outside of a transaction, the next one sees what is committed by then.
+* A statement ends before the look does, so no lock is held in between; outside of a transaction,
+  the next one sees what is committed by then.
 * A file that another one was put in place of (a backup, say) is another file: device and inode are
   compared at each look.
 * SQLite forbids to use a connection in the child of a fork, or to close it there. The child lets it
   be.
+* What fails is asked again, of a connection of SQLAlchemy's: an error is told as it tells them.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +33,11 @@ _INHERITED: list[Any] = []
 class _Kept:
     """One thread's connection, and what it is to.
 
+    :param connection: the driver's.
     :param file: device and inode.
     """
 
-    connection: Any
+    connection: sqlite3.Connection
     engine: Any
     file: tuple[int, int]
     process: int
@@ -46,38 +49,57 @@ class Looking:
     def __init__(self, engine: Callable[[], Any]) -> None:
         self.engine = engine
         self._local = threading.local()
+        # Statements are made once, and compiled once: compiling takes longer than asking.
+        self._compiled: dict[Any, Any] = {}
+        self._texts: dict[Any, tuple[str, tuple[Any, ...]]] = {}
 
     @contextmanager
     def anew(self) -> Iterator[Any]:
         """A connection whose every query sees what is committed by then."""
         with self.engine().connect() as connection:
-            yield _autocommitting(connection)
+            if connection.dialect.name != "sqlite":
+                # SQLite's driver begins no transaction for a query.
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
 
-    @contextmanager
-    def kept(self) -> Iterator[Any]:
-        """The same, for one query whose result is read to its end: the thread's own, where
-        making one is not the pool's matter."""
+    def first(self, statement: Any) -> Any:
+        """The first row that *statement* finds, of what is committed by now.
+
+        :param statement: one that is kept, and asked again and again; of columns whose values are
+            the driver's own (texts, whole numbers).
+        """
         engine = self.engine()
         file = _file_of(engine)
-        if file is None:
-            with self.anew() as connection:
-                yield connection
-            return
-        kept = self._of_thread(engine, file)
-        try:
-            yield kept.connection
-        except BaseException:
-            self._let_go()
-            raise
+        if file is not None:
+            try:
+                return (
+                    self._of_thread(engine, file).execute(*self._text(engine, statement)).fetchone()
+                )
+            except sqlite3.Error:
+                self._let_go()
+        with self.anew() as connection:
+            kept = connection.execution_options(compiled_cache=self._compiled)
+            return kept.execute(statement).first()
 
-    def _of_thread(self, engine: Any, file: tuple[int, int]) -> _Kept:
+    def _text(self, engine: Any, statement: Any) -> tuple[str, tuple[Any, ...]]:
+        found = self._texts.get(statement)
+        if found is None:
+            compiled = statement.compile(dialect=engine.dialect)
+            values = tuple(compiled.params[name] for name in compiled.positiontup)
+            found = self._texts[statement] = str(compiled), values
+        return found
+
+    def _of_thread(self, engine: Any, file: tuple[int, int]) -> sqlite3.Connection:
         kept: Optional[_Kept] = getattr(self._local, "kept", None)
         process = os.getpid()
-        if kept is not None and (kept.engine, kept.file, kept.process) == (engine, file, process):
-            return kept
-        self._let_go()
-        kept = self._local.kept = _Kept(engine.connect(), engine, file, process)
-        return kept
+        if kept is None or (kept.engine, kept.file, kept.process) != (engine, file, process):
+            self._let_go()
+            # Made as the application's own are, by its arguments and its listeners.
+            made = engine.raw_connection()
+            connection = made.connection
+            made.detach()
+            kept = self._local.kept = _Kept(connection, engine, file, process)
+        return kept.connection
 
     def _let_go(self) -> None:
         kept: Optional[_Kept] = self._local.__dict__.pop("kept", None)
@@ -100,10 +122,3 @@ def _file_of(engine: Any) -> Optional[tuple[int, int]]:
         # Not made yet; or named as a URI, whose options are SQLite's to read.
         return None
     return found.st_dev, found.st_ino
-
-
-def _autocommitting(connection: Any) -> Any:
-    if connection.dialect.name == "sqlite":
-        # Its driver begins no transaction for a query.
-        return connection
-    return connection.execution_options(isolation_level="AUTOCOMMIT")

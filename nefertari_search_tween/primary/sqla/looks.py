@@ -10,19 +10,16 @@ from sqlalchemy import and_, exists, func, literal, or_, select, union_all
 
 from nefertari_search_tween.primary.outbox import Mark, State, Waiting
 from nefertari_search_tween.primary.sqla import counters
+from nefertari_search_tween.primary.sqla.looking import Looking
 from nefertari_search_tween.primary.sqla.tables import OUTBOX, SPREADS
 
-#: compiled once: every read of a mirror asks it, and compiling takes longer than asking.
-_COMPILED: dict[Any, Any] = {}
 
-
-def state(connection: Any, model_name: str, others: list[str]) -> State:
+def state(looking: Looking, model_name: str, others: tuple[str, ...]) -> State:
     """See :class:`State`.
 
     :param others: models whose rows may stand for documents of this one.
     """
-    kept = connection.execution_options(compiled_cache=_COMPILED)
-    number, waits_now = kept.execute(_state(model_name, tuple(others))).first()
+    number, waits_now = looking.first(_state(model_name, others))
     return State(bool(waits_now), int(number or 0))
 
 

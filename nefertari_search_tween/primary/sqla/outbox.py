@@ -74,7 +74,7 @@ class SqlaOutbox:
     ) -> None:
         self.models = models
         self.spreader = spreader
-        self._others = {name: sorted(spreader.sources(name) - {name}) for name in models}
+        self._others = {name: tuple(sorted(spreader.sources(name) - {name})) for name in models}
         self._carried = {name: spreader.carried(name) for name in models}
         self.engine = engine
         self._looking = Looking(engine)
@@ -292,8 +292,7 @@ class SqlaOutbox:
     # What is there
 
     def state(self, model_name: str) -> State:
-        with self._looking.kept() as connection:
-            return looks.state(connection, model_name, self._others[model_name])
+        return looks.state(self._looking, model_name, self._others[model_name])
 
     def waiting(self, model_name: Optional[str] = None) -> int:
         with self._looking.anew() as connection:
