@@ -16,7 +16,6 @@ one connection of the driver for it. What keeps that right:
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ class _Kept:
     :param file: device and inode.
     """
 
-    connection: sqlite3.Connection
+    connection: Any
     engine: Any
     file: tuple[int, int]
     process: int
@@ -72,10 +71,11 @@ class Looking:
         file = _file_of(engine)
         if file is not None:
             try:
-                return (
-                    self._of_thread(engine, file).execute(*self._text(engine, statement)).fetchone()
-                )
-            except sqlite3.Error:
+                cursor = self._of_thread(engine, file).execute(*self._text(engine, statement))
+                row = cursor.fetchone()
+                cursor.close()
+                return row
+            except engine.dialect.dbapi.Error:
                 self._let_go()
         with self.anew() as connection:
             kept = connection.execution_options(compiled_cache=self._compiled)
@@ -89,7 +89,7 @@ class Looking:
             found = self._texts[statement] = str(compiled), values
         return found
 
-    def _of_thread(self, engine: Any, file: tuple[int, int]) -> sqlite3.Connection:
+    def _of_thread(self, engine: Any, file: tuple[int, int]) -> Any:
         kept: Optional[_Kept] = getattr(self._local, "kept", None)
         process = os.getpid()
         if kept is None or (kept.engine, kept.file, kept.process) != (engine, file, process):
@@ -97,7 +97,7 @@ class Looking:
             # Made as the application's own are, by its arguments and its listeners.
             made = engine.raw_connection()
             connection = made.connection
-            made.detach()
+            made.detach()  # it is not the pool's any more
             kept = self._local.kept = _Kept(connection, engine, file, process)
         return kept.connection
 
