@@ -10,6 +10,7 @@ one connection of the driver for it. What keeps that right:
   compared at each look.
 * SQLite forbids to use a connection in the child of a fork, or to close it there. The child lets it
   be.
+* SQLAlchemy's events and its log do not see these looks: nothing of the application's is in them.
 * What fails is asked again, of a connection of SQLAlchemy's: an error is told as it tells them.
 """
 
