@@ -70,12 +70,11 @@ class Bench:
     """The application, with the package and without."""
 
     def __init__(self, app: Any) -> None:
-        from films.models import Film
         from nefertari_sqla import BaseMixin
 
         self.app = app
         self.search = search_of(app)
-        self.model, self.base = Film, BaseMixin
+        self.base = BaseMixin
         self.with_it = app.app.handle_request
         self.without_it = app.app.orig_handle_request
         registry = app.app.registry

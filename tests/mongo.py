@@ -21,6 +21,16 @@ only_on_mongodb = pytest.mark.skipif(
 )
 
 
+def ini_on_mongodb(ini: str, settings: dict[str, str]) -> str:
+    """The ini file of an application on SQL, for one on MongoDB.
+
+    :param settings: the ``mongodb.*`` settings.
+    """
+    lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    ini = ini.replace("get sqlalchemy.url = database\n", lines)
+    return ini.replace("engine = nefertari_sqla\n", "engine = nefertari_mongodb\n")
+
+
 class Commands(monitoring.CommandListener):
     """Counts the commands on collections of the application, those of all connections.
 

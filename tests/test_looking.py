@@ -115,7 +115,6 @@ def test_threads_share_none(look):
 
 
 def test_the_child_of_a_fork_opens_its_own(look, writer):
-    """In a process of its own: the test's has threads."""
     _, first = seen(look)
     read, write = os.pipe()
     child = os.fork()

@@ -13,7 +13,7 @@ import pytest
 from tests import test_guards
 from tests.guarded import INI
 from tests.members.running import Answer
-from tests.mongo import only_on_mongodb
+from tests.mongo import ini_on_mongodb, only_on_mongodb
 from tests.object_ids import object_id
 from tests.test_guards import (  # noqa: F401 - run here, too
     ALL,
@@ -40,9 +40,7 @@ class Library(test_guards.Library):
     """
 
     def __init__(self, folder: Any, url: str, prefix: str, settings: dict[str, str]) -> None:
-        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
-        ini = INI.replace("get sqlalchemy.url = database\n", lines)
-        super().__init__(folder, url, prefix, ini.replace("nefertari_sqla", "nefertari_mongodb"))
+        super().__init__(folder, url, prefix, ini_on_mongodb(INI, settings))
         self.made: dict[str, int] = {}
 
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.members import INI
 from tests.members.running import Club
-from tests.mongo import only_on_mongodb
+from tests.mongo import ini_on_mongodb, only_on_mongodb
 from tests.test_privacy import (  # noqa: F401 - run here, too
     filled,
     test_a_hidden_field_is_one_that_does_not_exist,
@@ -27,8 +27,6 @@ pytestmark = only_on_mongodb
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix, mongodb):
     """The application on MongoDB, filled."""
-    lines = "".join(f"{name} = {value}\n" for name, value in mongodb.items())
-    ini = INI.replace("get sqlalchemy.url = database\n", lines)
-    folder = tmp_path_factory.mktemp("members")
-    made = Club(folder, backend_url, module_prefix, ini, engine="nefertari_mongodb")
+    ini = ini_on_mongodb(INI, mongodb)
+    made = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix, ini)
     yield from filled(made)

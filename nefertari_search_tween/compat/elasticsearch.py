@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 
 import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
-from nefertari.utils import dict2obj, dictset, process_limit
+from nefertari.utils import dictset, process_limit
 
 from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
 from nefertari_search_tween.compat.lucene import (
@@ -34,6 +34,7 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
+from nefertari_search_tween.search.results import data_object
 from nefertari_search_tween.search.routing import FLAG, PRIMARY, answering
 
 __all__ = [
@@ -329,7 +330,7 @@ class ES:
                     raise JHTTPNotFound(message)
                 log.error(message)
                 continue
-            documents.append(dict2obj(dictset(lookups.chosen(source, fields))))
+            documents.append(data_object(lookups.chosen(source, fields)))
         documents._nefertari_meta = {"start": start, "fields": fields, "total": len(documents)}
         return documents
 
@@ -343,9 +344,9 @@ class ES:
         source = self._sources(self._mirror(), [kw["id"]]).get(str(kw["id"]))
         if source is None and raise_on_empty:
             raise JHTTPNotFound(f"'{self.doc_type}({params})' resource not found")
-        data = dictset(source or {})
+        data = dict(source or {})
         data.setdefault("_type", self.doc_type)
-        return dict2obj(data)
+        return data_object(data)
 
     def do_count(self, params: dict[str, Any]) -> int:
         """Number of documents that match.

@@ -13,6 +13,9 @@ from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.search.exact import ExactQuery
 
+# Of what JSON holds, what has values inside.
+_HOLDING = (dict, list)
+
 
 class ExactResults:
     """The result of a transparent read: reads like the primary's query.
@@ -183,6 +186,3 @@ def stripped(source: dict[str, Any]) -> dict[str, Any]:
 def _holding(source: dict[str, Any]) -> list[tuple[str, Any]]:
     """The names of *source* under which there is more than one value, with it."""
     return [(name, each) for name, each in source.items() if type(each) in _HOLDING]
-
-
-_HOLDING = (dict, list)
