@@ -36,9 +36,9 @@ demo-check: env
 
 # Elasticsearch with everything; then what every backend answers alike on the other two, and what
 # every database does alike on PostgreSQL (one process can have models on one kind only).
-ALIKE := tests/test_equality.py tests/test_search_reads.py tests/test_fields.py tests/test_guards.py
+ALIKE := tests/read/test_equality.py tests/read/test_search_reads.py tests/read/test_fields.py tests/compat/test_guards.py
 # A process has one engine: these are skipped in the others' runs.
-MONGODB := $(wildcard tests/test_mongo_*.py)
+MONGODB := tests/primaries/mongodb
 # Three at a time on two cores: they wait for servers and for each other more than they compute.
 test: env
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -52,8 +52,8 @@ PYTEST = $(BIN)/python -m pytest --basetemp=.pytest_tmp/$@
 .pytest_tmp:
 	mkdir -p $@
 test-postgresql: env | .pytest_tmp
-	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/test_triggers.py tests/test_fields.py \
-		tests/test_equality.py tests/test_interleaving.py tests/test_overlapping.py \
+	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql $(PYTEST) tests/primaries/test_triggers.py tests/read/test_fields.py \
+		tests/read/test_equality.py tests/write/test_interleaving.py tests/write/test_overlapping.py \
 		-k 'test_triggers or test_fields or zoo or test_interleaving or test_overlapping'
 test-mongodb: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb $(PYTEST) $(MONGODB)
@@ -63,7 +63,7 @@ test-embedded: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) $(ALIKE)
 test-mongodb-embedded: env | .pytest_tmp
 	NEFERTARI_SEARCH_TEST_PRIMARY=mongodb NEFERTARI_SEARCH_TEST_BACKEND=embedded $(PYTEST) \
-		tests/test_mongo_equality.py
+		tests/primaries/mongodb/test_equality.py
 
 lint: env docs
 	$(BIN)/ruff check .
@@ -85,11 +85,11 @@ faults: env
 	$(BIN)/python -m tests.faults.campaign mongodb --writers 3 --seconds 60
 	$(BIN)/python examples/demo.py --check --backend elasticsearch
 	$(BIN)/python examples/demo.py --check --backend opensearch
-	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/test_triggers.py -k many_rows
+	NEFERTARI_SEARCH_TEST_PRIMARY=postgresql NEFERTARI_SEARCH_TEST_ROWS=200000 $(BIN)/python -m pytest tests/primaries/test_triggers.py -k many_rows
 	$(BIN)/python -m tests.faults.untold
-	NEFERTARI_SEARCH_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/test_interleaving.py
+	NEFERTARI_SEARCH_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/write/test_interleaving.py
 	NEFERTARI_SEARCH_TEST_SECONDS=60 NEFERTARI_SEARCH_TEST_KILLS=50 $(BIN)/python -m pytest \
-		tests/test_embedded_processes.py
+		tests/backends/embedded/test_processes.py
 	$(BIN)/python -m tests.faults.rebuild_flights
 
 # Ratios within one run; nothing is asserted.

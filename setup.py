@@ -88,6 +88,6 @@ setup(
             "nefertari-guards.count_ace = nefertari_search_tween.scripts.guards:count_ace",
             "nefertari-guards.update_ace = nefertari_search_tween.scripts.guards:update_ace",
         ],
-        "paste.app_factory": ["main = nefertari_search_tween.first:main"],
+        "paste.app_factory": ["main = nefertari_search_tween.app_factory:main"],
     },
 )

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nefertari_search_tween.caching.answers import NOTHING_KEPT, Answers
+from nefertari_search_tween.caching.cache import NOTHING_KEPT, Answers
 from nefertari_search_tween.caching.region import make_place
-from tests.applications import films, load_films, search_of
 from tests.servers import ElasticsearchServer, RedisServer
+from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 20
 ROUNDS = 200

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Column, Integer, create_engine
 from sqlalchemy.ext.declarative import declarative_base
 
-from nefertari_search_tween.primary.sqla import tables
-from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
-from nefertari_search_tween.primary.sqla.relations import Relations
-from nefertari_search_tween.primary.sqla.spreading import Spreader
+from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.outbox import tables
+from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from tests.servers import PostgresServer
 
 FEW = 20_000

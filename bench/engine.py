@@ -66,7 +66,7 @@ def child(settings: dict[str, str]) -> None:
     logging.disable(logging.CRITICAL)
     from webtest import TestApp
 
-    from tests.library import main as library
+    from tests.apps.any_engine import main as library
 
     app = TestApp(library({}, **settings))
     if settings["nefertari.engine"] == "nefertari_sqla":

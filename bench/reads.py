@@ -27,8 +27,8 @@ from typing import Any, Callable
 from pyramid.interfaces import ITweens
 
 from nefertari_search_tween import TWEEN
-from tests.applications import films, load_films, search_of
 from tests.servers import ElasticsearchServer
+from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 30
 ROUNDS = 300

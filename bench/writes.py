@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from tests.applications import search_of, zoo
 from tests.servers import ElasticsearchServer, PostgresServer
+from tests.support.apps import search_of, zoo
 
 WARM_UP = 50
 ROUNDS = 400

@@ -16,12 +16,13 @@ from pyramid.events import BeforeTraversal
 from pyramid.interfaces import ITweens
 from pyramid.tweens import EXCVIEW
 
-from nefertari_search_tween import compat, standalone
-from nefertari_search_tween.application import Search, prepare
+from nefertari_search_tween import compat
+from nefertari_search_tween.engine.search.runtime import search_of
 from nefertari_search_tween.exceptions import SearchError, http_error_view
-from nefertari_search_tween.mirror.marks import mirrored
+from nefertari_search_tween.mirror.decorator import mirrored
+from nefertari_search_tween.runtime import Search, prepare
 from nefertari_search_tween.search.tween import make_tween, route
-from nefertari_search_tween.settings import Settings
+from nefertari_search_tween.settings.settings import Settings
 
 __all__ = ["includeme", "mirrored", "tween_factory"]
 
@@ -55,7 +56,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
     :raises ConfigurationError: a bad setting; indices that are not as the settings ask for.
     """
-    search = standalone.search_of(registry) or Search(registry)
+    search = search_of(registry) or Search(registry)
     search.install()
     registry.nefertari_search = search
     with_us = Configurator(registry=registry)

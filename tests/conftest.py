@@ -8,6 +8,7 @@ import signal
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,28 +28,28 @@ from tests.servers.base import JAVA_OPTIONS
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
 SLOWEST = (
-    "test_engine_contract",
-    "test_engine_races",
-    "test_guards",
-    "test_engine_scaffolds",
-    "test_worker",
-    "test_faults",
-    "test_commands",
-    "test_rebuild",
-    "test_campaign",
-    "test_equality",
-    "test_security",
-    "test_backends",
-    "test_verify",
-    "test_triggers",
-    "test_scaffolds",
-    "test_ramses",
-    "test_mongo_ramses",
-    "test_aggregations",
-    "test_several",
-    "test_nefertari_scripts",
-    "test_dropin",
-    "test_privacy",
+    "engine/test_contract",
+    "engine/test_races",
+    "compat/test_guards",
+    "engine/test_scaffolds",
+    "write/test_worker",
+    "faults/test_faults",
+    "commands/test_commands",
+    "write/test_rebuild",
+    "faults/test_campaign",
+    "read/test_equality",
+    "backends/test_security",
+    "backends/test_conformance",
+    "write/test_verify",
+    "primaries/test_triggers",
+    "acceptance/test_scaffolds",
+    "compat/test_ramses",
+    "primaries/mongodb/test_ramses",
+    "read/aggregations/test_types",
+    "read/test_multi_collection",
+    "commands/test_nefertari_scripts",
+    "compat/test_dropin",
+    "read/privacy/test_hidden_fields",
 )
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
@@ -76,7 +77,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first: with two processes, none is left alone at the end."""
     order = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    here = Path(__file__).parent
+    items.sort(
+        key=lambda item: order.get(
+            item.path.relative_to(here).with_suffix("").as_posix(), len(order)
+        )
+    )
 
 
 def started(server: Server) -> Iterator[Server]:

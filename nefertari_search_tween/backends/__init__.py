@@ -17,7 +17,7 @@ def make_backend(kind: str, place: Optional[str], connection: Connection) -> Bac
     :raises ConfigurationError: what it needs is not installed.
     """
     if kind == "embedded":
-        from nefertari_search_tween.backends.embedded import EmbeddedBackend
+        from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 
         assert place is not None, "an embedded backend has a directory"
         return EmbeddedBackend(place, connection.timeout)

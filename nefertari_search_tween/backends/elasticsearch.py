@@ -37,7 +37,7 @@ class _OnceIsEnough(logging.Filter):
     """Keeps the client from logging every attempt to reach a node that is down.
 
     With a traceback each, they flood the log of an application for as long as the server is
-    away; the breaker says it once (see mirror/health.py).
+    away; the breaker says it once (see mirror/circuit_breaker.py).
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

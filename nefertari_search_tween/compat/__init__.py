@@ -19,7 +19,7 @@ def install() -> None:
     """
     import nefertari
 
-    from nefertari_search_tween.compat import elasticsearch, polymorphic, starting
+    from nefertari_search_tween.compat import elasticsearch, engine_include, polymorphic
 
     for name, drop_in in zip(REPLACED, (elasticsearch, polymorphic)):
         replaced = f"nefertari.{name}"
@@ -35,4 +35,4 @@ def install() -> None:
             )
         sys.modules[replaced] = drop_in
         setattr(nefertari, name, drop_in)
-    starting.install()
+    engine_include.install()

@@ -15,8 +15,8 @@ import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset, process_limit
 
-from nefertari_search_tween.compat import aggregations, lookups, searches, several, writing
-from nefertari_search_tween.compat.lucene import (
+from nefertari_search_tween.compat import aggregator, index_calls, lookups, multi, search_params
+from nefertari_search_tween.compat.query_strings import (
     apply_sort,
     build_qs,
     build_terms,
@@ -30,9 +30,9 @@ from nefertari_search_tween.exceptions import (
     IndexMissing,
     SearchUnavailable,
 )
+from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.primary.base import Key
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
 from nefertari_search_tween.search.routing import FLAG, PRIMARY, answering
@@ -70,7 +70,7 @@ def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     if ES.current is None and ES.starting is not None:
         ES.starting.add(Key(each["_type"], each["_id"]) for each in documents_actions)
         return
-    writing.bulk(ES.search(), documents_actions, request)
+    index_calls.bulk(ES.search(), documents_actions, request)
 
 
 class NoClient:
@@ -135,7 +135,7 @@ class ES:
         :raises ValueError: *index_name* is not what they are named after.
         """
         if cls.current is not None:
-            writing.own_index(cls.current, index_name)
+            index_calls.own_index(cls.current, index_name)
             cls.current.prepare()
 
     @classmethod
@@ -248,14 +248,14 @@ class ES:
 
         A request with ``_search=false`` is answered by the primary.
         """
-        mirrors = several.asked(self)
+        mirrors = multi.asked(self)
         if mirrors is not None:
-            return several.get_collection(self, mirrors, params)
+            return multi.get_collection(self, mirrors, params)
         raise_on_empty = False
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
-        read = searches.read_of(mirror)
+        read = search_params.read_of(mirror)
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
             if self.overrides():
                 raise BadQuery(
@@ -263,14 +263,14 @@ class ES:
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            found, params = aggregations.of_collection(self, read, params)
+            found, params = aggregator.of_collection(self, read, params)
             if found is not None:
                 return found
         with answering(read) if read is not None else nullcontext():
-            search_params = self.build_search_params(params)
+            built = self.build_search_params(params)
             if "_count" in params:
-                return self.do_count(search_params)
-            result = searches.run(self.search(), mirror, search_params)
+                return self.do_count(built)
+            result = search_params.run(self.search(), mirror, built)
         if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
@@ -285,19 +285,19 @@ class ES:
         :raises BadQuery: a parameter that can't be understood.
         """
         mirror = self._mirror()
-        return searches.built(self.search(), mirror, self._index(mirror), params)
+        return search_params.built(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
-        mirrors = several.asked(self)
+        mirrors = multi.asked(self)
         if mirrors is not None:
-            return several.aggregate(self, mirrors, params)
+            return multi.aggregate(self, mirrors, params)
         mirror = self._mirror()
         if not (self.overrides() or isinstance(params.get("body"), dict)):
-            return aggregations.aggregated(mirror, params)
+            return aggregator.aggregated(mirror, params)
         asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
-        found = searches.narrowing(self, {**params, "_limit": 0})
-        return aggregations.aggregated(mirror, asked, found)
+        found = search_params.narrowing(self, {**params, "_limit": 0})
+        return aggregator.aggregated(mirror, asked, found)
 
     @classmethod
     def overrides(cls) -> bool:
@@ -353,10 +353,10 @@ class ES:
 
         :param params: what :meth:`build_search_params` gave; of several models, a search's.
         """
-        mirrors = several.asked(self)
+        mirrors = multi.asked(self)
         if mirrors is not None:
-            return int(several.get_collection(self, mirrors, {**params, "_count": True}))
-        return int(searches.run(self.search(), self._mirror(), params, count=True))
+            return int(multi.get_collection(self, mirrors, {**params, "_count": True}))
+        return int(search_params.run(self.search(), self._mirror(), params, count=True))
 
     def _index(self, mirror: Mirror) -> str:
         """The name that *mirror* is searched by, of the application whose name was given."""

@@ -2,7 +2,7 @@
 
 Nothing here is active unless the application includes ``nefertari_guards``. What its own views
 and scripts do stays theirs; the queries that they write for Elasticsearch 1 are written anew. That
-every other read of a guarded collection is filtered, too, is the work of ``search/access.py``.
+every other read of a guarded collection is filtered, too, is the work of ``search/item_acl.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Optional
 
 from pyramid.settings import aslist
 
-from nefertari_search_tween.compat import wrappers
-from nefertari_search_tween.engine.fields import FIELDS, BaseField
-from nefertari_search_tween.search.access import ACL, STORED, Access
+from nefertari_search_tween.compat import privacy_wrappers
+from nefertari_search_tween.documents.fields import FIELDS, BaseField
+from nefertari_search_tween.search.item_acl import ACL, STORED, Access
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def install() -> None:
     elasticsearch.build_acl_query = build_acl_query
     acl_utils._get_es_body = ace_body
     acl_utils.find_by_ace = nefertari_guards.find_by_ace = find_by_ace
-    wrappers.may_show = may_show
+    privacy_wrappers.may_show = may_show
 
 
 def know_engines(settings: Any) -> None:

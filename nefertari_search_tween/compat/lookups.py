@@ -7,7 +7,7 @@ from typing import Any
 
 from nefertari.utils import process_fields
 
-from nefertari_search_tween.compat import searches
+from nefertari_search_tween.compat import search_params
 from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
@@ -23,7 +23,7 @@ def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict
     ids = [document_id(pk) for pk in pks]
     if not ids:
         return {}
-    found = search.searcher.documents(mirror, ids, searches.must_be_current(), index)
+    found = search.searcher.documents(mirror, ids, search_params.must_be_current(), index)
     return {
         str(source["_pk"]): stripped(source)
         for source in found.values()

@@ -11,9 +11,8 @@ from typing import Any
 
 from pyramid.settings import aslist
 
-from nefertari_search_tween.engine import documents, guards, registry, storage, uniques
-from nefertari_search_tween.engine.documents import BaseMixin
-from nefertari_search_tween.engine.fields import (
+from nefertari_search_tween.documents import mirror_document
+from nefertari_search_tween.documents.fields import (
     BigIntegerField,
     BinaryField,
     BooleanField,
@@ -37,9 +36,13 @@ from nefertari_search_tween.engine.fields import (
     UnicodeField,
     UnicodeTextField,
 )
+from nefertari_search_tween.documents.mirror_document import BaseMixin
+from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine import guards, model_registry
 from nefertari_search_tween.engine.models import BaseDocument, ESBaseDocument, ESMetaclass
 from nefertari_search_tween.engine.serializers import ESJSONSerializer, JSONEncoder
-from nefertari_search_tween.settings import Settings
+from nefertari_search_tween.engine.writes import unique_values
+from nefertari_search_tween.settings.settings import Settings
 
 relationship_fields = (Relationship,)
 
@@ -50,14 +53,14 @@ def get_document_cls(name: str) -> Any:
     :raises ValueError: there is neither.
     """
     try:
-        return registry.get(name)
+        return model_registry.get(name)
     except ValueError:
-        return documents.get_document_cls(name)
+        return mirror_document.get_document_cls(name)
 
 
 def get_document_classes() -> dict[str, Any]:
     """All models and mirrors by name."""
-    return {**documents.get_document_classes(), **registry.models()}
+    return {**mirror_document.get_document_classes(), **model_registry.models()}
 
 
 def is_relationship_field(field: str, model_cls: Any) -> bool:
@@ -93,10 +96,12 @@ def setup_database(config: Any) -> None:
     """
     if not is_only_engine(config.registry.settings):
         return
-    for model in registry.models().values():
-        uniques.unique_groups(model)
-    database = storage.Database(Settings(config.registry.settings, config.registry.package_name))
-    storage.bind(database)
+    for model in model_registry.models().values():
+        unique_values.unique_groups(model)
+    database = engine_database.Database(
+        Settings(config.registry.settings, config.registry.package_name)
+    )
+    engine_database.bind(database)
     database.prepare()
 
 

@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from nefertari_search_tween.engine.fields import KEYWORD, BaseField
+from nefertari_search_tween.documents.fields import KEYWORD, BaseField
 
 GUARDS = "nefertari_guards"
 

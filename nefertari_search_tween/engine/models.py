@@ -19,8 +19,10 @@ from nefertari.utils import (
 )
 
 from nefertari_search_tween.backends.base import Stored, stamp_of
-from nefertari_search_tween.engine import deleting, registry, storage, writing
-from nefertari_search_tween.engine.documents import BaseMixin
+from nefertari_search_tween.documents.mirror_document import BaseMixin
+from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine import model_registry
+from nefertari_search_tween.engine.document_state import State, id_of, loaded
 from nefertari_search_tween.engine.queries import (
     NotFoundByType,
     Query,
@@ -28,9 +30,10 @@ from nefertari_search_tween.engine.queries import (
     clean_for_query,
     condition,
 )
-from nefertari_search_tween.engine.relations import Related
+from nefertari_search_tween.engine.relationships import Related
 from nefertari_search_tween.engine.schema import Schema
-from nefertari_search_tween.engine.state import State, id_of, loaded
+from nefertari_search_tween.engine.writes import delete as deleting
+from nefertari_search_tween.engine.writes import save as saving
 
 
 class DocumentMetaclass(type):
@@ -46,12 +49,12 @@ class DocumentMetaclass(type):
         )
         cls._fields_of: Any = None
         cls._links_of: Any = None
-        keys = [name for name, field in registry.declared(cls).items() if field.primary_key]
+        keys = [name for name, field in model_registry.declared(cls).items() if field.primary_key]
         if abstract or (not keys and "__tablename__" not in namespace):
             return
         if len(keys) != 1:
             raise TypeError(f"{name} needs one primary key field, it has {len(keys)}")
-        registry.add(cls)
+        model_registry.add(cls)
 
 
 class ESMetaclass(DocumentMetaclass):
@@ -84,7 +87,7 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
     def autogenerate_for(cls, model: Any, set_to: str) -> None:
         """Make a document of this model, whose *set_to* is the new one, whenever one of
         *model* is created."""
-        writing.after_create(model, lambda created: cls(**{set_to: created}).save())
+        saving.after_create(model, lambda created: cls(**{set_to: created}).save())
 
     # Reading
 
@@ -108,7 +111,7 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
                 ids.append(id_of(clean_for_query(field, pk)))
             except ValueError:
                 continue
-        found = storage.current().stored(cls, dict.fromkeys(ids))
+        found = engine_database.current().stored(cls, dict.fromkeys(ids))
         return [cls._of_stored(each) for each in found.values() if each is not None]
 
     @classmethod
@@ -266,14 +269,14 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
     # Writing
 
     def save(self, request: Any = None) -> Any:
-        """Write the document, if anything of it changed; see writing.py.
+        """Write the document, if anything of it changed; see save.py.
 
         :raises JHTTPBadRequest: a value that a field does not take.
         :raises JHTTPConflict: the primary key or a unique value is taken, or the document was
             changed since it was read.
         """
         self._request = request
-        writing.save(self)
+        saving.save(self)
         return self
 
     def update(self, params: dict[str, Any], request: Any = None) -> Any:
@@ -293,7 +296,7 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
     @classmethod
     def _update_many(cls, items: Any, params: dict[str, Any], request: Any = None) -> int:
         """Update *items*, chunk by chunk; gives their number."""
-        return writing.update_many(cls, items, params)
+        return saving.update_many(cls, items, params)
 
     @classmethod
     def _delete_many(cls, items: Any, request: Any = None) -> int:

@@ -9,14 +9,14 @@ from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
-from nefertari_search_tween.engine import storage
-from nefertari_search_tween.engine.fields import (
+from nefertari_search_tween.documents.fields import (
     BaseField,
     DecimalField,
     ListField,
     Relationship,
     keyword_fits,
 )
+from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine.serializers import json_default
 from nefertari_search_tween.engine.values import clean
 from nefertari_search_tween.mirror.mapping import INEXACT, exact_key
@@ -123,11 +123,11 @@ class Query:
     def total(self) -> int:
         """How many documents there are, pages left aside."""
         body = {"query": self.body()["query"], "size": 0, "track_total_hits": True}
-        return int(storage.current().search(self.model, body)["hits"]["total"]["value"])
+        return int(engine_database.current().search(self.model, body)["hits"]["total"]["value"])
 
     def read(self) -> int:
         """Read the page, and give the total of all pages, as of the same moment."""
-        database = storage.current()
+        database = engine_database.current()
         window = database.settings.max_result_window
         if self.size is None or self.start + self.size > window:
             return self.total()
@@ -156,7 +156,7 @@ class Query:
         """The documents of the page."""
         if self._documents is None:
             if self.size is not None and self.start + self.size <= (
-                storage.current().settings.max_result_window
+                engine_database.current().settings.max_result_window
             ):
                 self.read()
             else:
@@ -232,7 +232,7 @@ def values_of(asked: list[tuple[Query, str]]) -> list[list[Any]]:
 def _all_hits(searches: list[tuple[Any, dict[str, Any]]]) -> list[Iterable[dict[str, Any]]]:
     """All hits of each search (a model and a body): where they are few, of one request for all
     searches; else of a scan."""
-    database = storage.current()
+    database = engine_database.current()
     few = min(FEW, database.settings.max_result_window)
     answers = database.searches(
         [(model, {**body, "size": few, "track_total_hits": True}) for model, body in searches]

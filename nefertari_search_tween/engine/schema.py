@@ -8,8 +8,8 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 from nefertari.utils import dictset
 
-from nefertari_search_tween.engine import registry, storage
-from nefertari_search_tween.engine.fields import BaseField, Relationship
+from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.engine import database, model_registry
 
 _QUERY_FIELDS = ["id", "_limit", "_page", "_sort", "_fields", "_count", "_start"]
 
@@ -28,11 +28,11 @@ class Schema:
     def fields(cls) -> dict[str, BaseField]:
         """Fields by name: columns first, then relationships, backreferences last."""
         made = cls._fields_of
-        if made is None or made[0] != registry.generation():
-            own = registry.declared(cls)
+        if made is None or made[0] != model_registry.generation():
+            own = model_registry.declared(cls)
             back = {
                 name: field
-                for name, field in registry.backreferences(cls).items()
+                for name, field in model_registry.backreferences(cls).items()
                 if name not in own
             }
             for name, field in back.items():
@@ -40,16 +40,16 @@ class Schema:
             both = {**own, **back}
             found = {name: each for name, each in both.items() if not _relates(each)}
             found.update((name, each) for name, each in both.items() if _relates(each))
-            made = cls._fields_of = (registry.generation(), found)
+            made = cls._fields_of = (model_registry.generation(), found)
         return dict(made[1])
 
     @classmethod
-    def links(cls) -> dict[str, registry.Link]:
+    def links(cls) -> dict[str, model_registry.Link]:
         """Relationships by name."""
         made = cls._links_of
-        if made is None or made[0] != registry.generation():
-            made = cls._links_of = (registry.generation(), registry.links(cls))
-        found: dict[str, registry.Link] = made[1]
+        if made is None or made[0] != model_registry.generation():
+            made = cls._links_of = (model_registry.generation(), model_registry.links(cls))
+        found: dict[str, model_registry.Link] = made[1]
         return found
 
     @classmethod
@@ -69,7 +69,7 @@ class Schema:
     @classmethod
     def pk_field(cls) -> str:
         """Name of the primary key field."""
-        for name, field in registry.declared(cls).items():
+        for name, field in model_registry.declared(cls).items():
             if field.primary_key:
                 return name
         raise TypeError(f"{cls.__name__} has no primary key field")
@@ -146,7 +146,7 @@ class Schema:
     @classmethod
     def get_es_mapping(cls, _depth: Optional[int] = None, types_map: Any = None) -> dict[str, Any]:
         """The mapping of the model's index under its name."""
-        mapping = storage.current().mirror(cls).mapping
+        mapping = database.current().mirror(cls).mapping
         return {cls.__name__: {"properties": dict(mapping["properties"])}}
 
 

@@ -17,8 +17,8 @@ import math
 import pickle
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.engine import fields as kinds
-from nefertari_search_tween.engine.fields import BaseField
+from nefertari_search_tween.documents import fields as kinds
+from nefertari_search_tween.documents.fields import BaseField
 
 INT64 = (-(2**63) + 1, 2**63 - 2)
 INT16 = (-(2**15), 2**15 - 1)

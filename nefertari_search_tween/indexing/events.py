@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nefertari_search_tween.primary.base import Key
+from nefertari_search_tween.interfaces.primary import Key
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
-from nefertari_search_tween.indexing.background import Background
-from nefertari_search_tween.indexing.bulk import actions, write
-from nefertari_search_tween.indexing.everything import unfold
+from nefertari_search_tween.indexing.bulk_writer import actions, write
+from nefertari_search_tween.indexing.model_expansion import unfold
+from nefertari_search_tween.indexing.recovery import Background
+from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.primary.outbox import Claim, ClaimExpired, Outbox
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     SearchError,
 )
-from nefertari_search_tween.indexing.alarm import Alarm
+from nefertari_search_tween.indexing.failures import Troubles
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.troubles import Troubles
+from nefertari_search_tween.indexing.wakeup import Alarm
 
 FIRST_IDLE_SECONDS = 0.1
 LONGEST_IDLE_SECONDS = 1.0

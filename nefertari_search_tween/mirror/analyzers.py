@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nefertari_search_tween.backends.analysis import STANDARD
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import BaseField
+from nefertari_search_tween.documents.fields import BaseField
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Optional, Union
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import FIELDS, BaseField
+from nefertari_search_tween.documents.fields import FIELDS, BaseField
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Names that the document class brings itself; the primary's must not replace them.
 _OWN = frozenset(vars(BaseDocument)) | {"__dict__", "__weakref__", "__module__", "__doc__"}

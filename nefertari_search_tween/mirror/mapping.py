@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
-from nefertari_search_tween.engine.fields import KEYWORD, BaseField, Relationship
+from nefertari_search_tween.documents.fields import KEYWORD, BaseField, Relationship
 
 if TYPE_CHECKING:
-    from nefertari_search_tween.engine.documents import BaseDocument
+    from nefertari_search_tween.documents.mirror_document import BaseDocument
 
-#: exact forms of values whose rendered form loses something (see engine/fields.py)
+#: exact forms of values whose rendered form loses something (see documents/fields.py)
 EXACT = "_exact"
 #: names of the fields of this document that the index can't sort or match exactly
 INEXACT = "_inexact"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Backend
-from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendError,
@@ -19,9 +19,9 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     SearchUnavailable,
 )
-from nefertari_search_tween.mirror.health import Breaker
+from nefertari_search_tween.interfaces.primary import Reader
+from nefertari_search_tween.mirror.circuit_breaker import Breaker
 from nefertari_search_tween.mirror.mapping import analyzers, digest, index_mapping
-from nefertari_search_tween.primary.base import Reader
 
 log = logging.getLogger(__name__)
 

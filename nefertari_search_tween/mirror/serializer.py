@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import KEYWORD_UNITS, BaseField, Relationship
+from nefertari_search_tween.documents.fields import KEYWORD_UNITS, BaseField, Relationship
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
 
 # Elasticsearch takes ids of up to 512 bytes.

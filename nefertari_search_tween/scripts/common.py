@@ -11,10 +11,10 @@ from typing import Any, Callable
 import click
 from pyramid.paster import bootstrap, setup_logging
 
-from nefertari_search_tween.application import validates
+from nefertari_search_tween.engine.search.runtime import StandaloneSearch
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.standalone import StandaloneSearch
+from nefertari_search_tween.runtime import validates
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2

@@ -10,11 +10,11 @@ from typing import Any, Callable
 
 import click
 
-from nefertari_search_tween.indexing.alarm import Alarm
+from nefertari_search_tween.indexing.wakeup import Alarm
 from nefertari_search_tween.indexing.worker import Worker
-from nefertari_search_tween.primary.outbox import DeadLetter
+from nefertari_search_tween.interfaces.outbox import DeadLetter
 from nefertari_search_tween.scripts.common import Failure, application, chosen, common
-from nefertari_search_tween.scripts.sync import drain
+from nefertari_search_tween.scripts.worker import drain
 
 
 @click.group("dead-letters")

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
+from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
+from nefertari_search_tween.interfaces.cache_stats import hit_rates
+from nefertari_search_tween.interfaces.outbox import Waiting
 from nefertari_search_tween.mirror.mapping import difference
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.primary.figures import hit_rates
-from nefertari_search_tween.primary.outbox import Waiting
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
     EXIT_PROBLEM,
@@ -28,11 +28,11 @@ from nefertari_search_tween.scripts.common import (
     common,
 )
 from nefertari_search_tween.scripts.dead_letters import dead_letters
-from nefertari_search_tween.scripts.progress import shown
+from nefertari_search_tween.scripts.output import shown
 from nefertari_search_tween.scripts.report import report
-from nefertari_search_tween.scripts.sync import sync_command
 from nefertari_search_tween.scripts.triggers import triggers
 from nefertari_search_tween.scripts.verify import repair_command, verify_command
+from nefertari_search_tween.scripts.worker import sync_command
 
 # What waits for longer is late.
 LATE_SECONDS = 60.0

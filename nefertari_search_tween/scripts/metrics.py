@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from nefertari_search_tween.indexing.worker import Counts
-from nefertari_search_tween.primary.figures import CacheFigures
-from nefertari_search_tween.primary.outbox import Outbox
+from nefertari_search_tween.interfaces.cache_stats import CacheFigures
+from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.scripts.common import Failure
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 import click
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
-from nefertari_search_tween.compat.writing import own_index
+from nefertari_search_tween.compat.index_calls import own_index
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.rebuild import index_missing, rebuild
+from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
@@ -27,7 +27,7 @@ from nefertari_search_tween.scripts.common import (
     chosen,
     first_line,
 )
-from nefertari_search_tween.scripts.progress import shown
+from nefertari_search_tween.scripts.output import shown
 from nefertari_search_tween.scripts.report import report
 
 

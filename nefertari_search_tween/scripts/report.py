@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from nefertari_search_tween.indexing.bulk import Written
+from nefertari_search_tween.indexing.bulk_writer import Written
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 

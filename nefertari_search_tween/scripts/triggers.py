@@ -36,7 +36,7 @@ def triggers() -> None:
 @_common
 def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Create what is missing, replace what is outdated, drop what no mirror needs any more."""
-    from nefertari_search_tween.primary.sqla import triggers as database
+    from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
         found = database.install(search.outbox.engine(), search.relations)
@@ -48,7 +48,7 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 @_common
 def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Drop all triggers of this package, and nothing else."""
-    from nefertari_search_tween.primary.sqla import triggers as database
+    from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
         found = database.remove(search.outbox.engine(), search.relations)
@@ -60,7 +60,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 @_common
 def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Tell of each table whether its triggers are what the mirrors need."""
-    from nefertari_search_tween.primary.sqla import triggers as database
+    from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
         found = database.status(search.outbox.engine(), search.relations)

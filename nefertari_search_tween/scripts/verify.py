@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 import click
 
-from nefertari_search_tween.indexing.repair import record, repair
-from nefertari_search_tween.indexing.verify import KINDS, Differences, verify
+from nefertari_search_tween.indexing.verify.repair import record, repair
+from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, chosen, common
-from nefertari_search_tween.scripts.progress import shown
+from nefertari_search_tween.scripts.output import shown
 
 KEYS_SHOWN = 10
 PROBLEMS = {"not-built": "it has not been built", "schema": "it was built for another schema"}

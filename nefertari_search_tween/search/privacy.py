@@ -18,10 +18,10 @@ from typing import Any, Optional
 from nefertari import RESERVED_PARAMS
 from nefertari.utils import split_strip
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import BaseField, ListField, Relationship
+from nefertari_search_tween.documents.fields import BaseField, ListField, Relationship
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.access import VIEW, Access, access_of, has_item_acl
+from nefertari_search_tween.search.item_acl import VIEW, Access, access_of, has_item_acl
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
 #: see :class:`Target`

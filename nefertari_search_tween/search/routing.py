@@ -14,9 +14,9 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery, SearchError
 from nefertari_search_tween.mirror.registry import Mirror, Mirrors
-from nefertari_search_tween.search.aggregations.params import Asked, root_of
+from nefertari_search_tween.search.aggregations.request import Asked, root_of
 from nefertari_search_tween.search.privacy import note_parameters
-from nefertari_search_tween.settings import Settings
+from nefertari_search_tween.settings.settings import Settings
 
 FLAG = "_search"
 HEADER = "X-Search-Engine"

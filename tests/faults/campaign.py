@@ -25,10 +25,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Optional
 
-from tests import mongozoo, zoo
+from tests.apps import every_field, every_field_mongo
 from tests.servers import ElasticsearchServer, FerretdbServer, PostgresServer, Server
+from tests.support.paths import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 MODULE = "nefertari_search_tween.scripts.main"
 WORKERS = 2
 OUTAGES = 3
@@ -58,8 +58,10 @@ class Campaign:
         self.folder = folder
         self.ini = folder / "zoo.ini"
         # MongoDB's writers have intents, whose time is up with the lease: theirs stays.
-        application = "tests.workers:main" if short_leases else "tests.zoo:main"
-        self.ini.write_text(ini.replace("call:tests.zoo:main", f"call:{application}"))
+        application = (
+            "tests.support.processes:main" if short_leases else "tests.apps.every_field:main"
+        )
+        self.ini.write_text(ini.replace("call:tests.apps.every_field:main", f"call:{application}"))
         self.writer = writer
         self.variables = variables
         self.server = server
@@ -241,7 +243,7 @@ def run(kind: str, writers: int, seconds: float, seed: int, short_leases: bool) 
             "elasticsearch_hosts": server.url.partition("://")[2],
             "index_name": "campaign",
         }
-        ini, writer = zoo.INI, "tests.faults.writer"
+        ini, writer = every_field.INI, "tests.faults.writer"
         if kind == "postgresql":
             database = postgresql = PostgresServer()
             database.start()
@@ -249,7 +251,7 @@ def run(kind: str, writers: int, seconds: float, seed: int, short_leases: bool) 
         elif kind == "mongodb":
             database = FerretdbServer()
             database.start()
-            ini, writer = mongozoo.INI, "tests.faults.mongo_writer"
+            ini, writer = every_field_mongo.INI, "tests.faults.mongo_writer"
             variables.update(mongodb_port=str(database.port), mongodb_db="campaign")
         else:
             variables["database"] = f"sqlite:///{folder}/zoo.sqlite"

@@ -33,7 +33,7 @@ class MongoWriter:
     """Random pieces of work."""
 
     def __init__(self, dice: random.Random) -> None:
-        from tests.mongozoo import models
+        from tests.apps.every_field_mongo import models
 
         self.models = models
         self.dice = dice

@@ -23,11 +23,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.flights.load import INI, TOTAL, flights
+from tests.apps.large.load import INI, TOTAL, flights
 from tests.servers import ElasticsearchServer, PostgresServer, Pserve
 from tests.servers.base import wait_until
+from tests.support.paths import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 # Changes a second, of all writers.
 RATE = 50
 WRITERS = 2
@@ -64,7 +64,7 @@ class Campaign:
     def prepare(self) -> Any:
         from pyramid.paster import bootstrap
 
-        from tests.flights.load import load
+        from tests.apps.large.load import load
 
         search = bootstrap(str(self.ini), options=self.variables)["registry"].nefertari_search
         load(self.database, self.rows)
@@ -77,7 +77,7 @@ class Campaign:
 
     def rebuild_alone(self, search: Any) -> float:
         """Documents per second of a rebuild that nothing disturbs, without its pauses."""
-        from nefertari_search_tween.indexing.rebuild import rebuild
+        from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 
         moments = []
 
@@ -139,7 +139,7 @@ class Campaign:
 
     def done(self, search: Any) -> tuple[str, int]:
         """How far the rebuild is: its position, and how many documents that is."""
-        from nefertari_search_tween.primary.sqla.tables import REBUILDS
+        from nefertari_search_tween.primary.sqla.outbox.tables import REBUILDS
 
         with search.rebuilds.engine().connect() as connection:
             row = connection.execute(REBUILDS.select()).fetchone()
@@ -163,7 +163,7 @@ class Campaign:
     def writer(self, number: int) -> Any:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.flights.write", self.ini, str(RATE / WRITERS)),
+                *(sys.executable, "-m", "tests.apps.large.write", self.ini, str(RATE / WRITERS)),
                 *(*self.assignments, "--number", str(number)),
             ],
             stdout=subprocess.PIPE,

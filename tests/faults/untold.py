@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import ElasticsearchServer, PostgresServer
-from tests.workers import Place
+from tests.support.processes import Place
 
 CHANGED = 200_000
 UNCHANGED = 500

@@ -30,7 +30,7 @@ class Writer:
     """
 
     def __init__(self, session: Any, dice: random.Random) -> None:
-        from tests.zoo import models
+        from tests.apps.every_field import models
 
         self.models = models
         self.session = session

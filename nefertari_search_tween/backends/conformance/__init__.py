@@ -35,12 +35,12 @@ pytest.register_assert_rewrite(
 from nefertari_search_tween.backends.conformance.aggregations import (  # noqa: E402
     AggregationCases,
 )
-from nefertari_search_tween.backends.conformance.conditions import ConditionCases  # noqa: E402
+from nefertari_search_tween.backends.conformance.conditional_writes import ConditionCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.faults import FaultCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.indices import IndexCases  # noqa: E402
-from nefertari_search_tween.backends.conformance.pages import PageCases  # noqa: E402
+from nefertari_search_tween.backends.conformance.multi_search import SeveralCases  # noqa: E402
+from nefertari_search_tween.backends.conformance.paging import PageCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.queries import QueryCases  # noqa: E402
-from nefertari_search_tween.backends.conformance.several import SeveralCases  # noqa: E402
 from nefertari_search_tween.backends.conformance.writes import WriteCases  # noqa: E402
 
 __all__ = ["BackendConformance"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nefertari_search_tween.backends.conformance.cases import Cases
+from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import Index, by_key
 
 TWO_THOUSANDS = {"range": {"year": {"gte": 2000}}}

@@ -14,7 +14,7 @@ from typing import Any, Callable
 import pytest
 
 from nefertari_search_tween.backends.base import Action, Backend
-from nefertari_search_tween.backends.conformance.cases import Cases
+from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import MAPPING, Index, by_key
 from nefertari_search_tween.exceptions import (
     BackendDenied,

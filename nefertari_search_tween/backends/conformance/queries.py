@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nefertari_search_tween.backends.base import Backend
-from nefertari_search_tween.backends.conformance.cases import Cases
+from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import ALL, Index
 from nefertari_search_tween.exceptions import BackendRejected
 

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from nefertari_search_tween.backends.base import Action, Backend
-from nefertari_search_tween.backends.conformance.cases import Cases
+from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import FILMS, Index, document
 from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
 

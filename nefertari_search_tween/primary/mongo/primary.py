@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
+from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.access import narrowed
-from nefertari_search_tween.primary.mongo.early import all_recorded
-from nefertari_search_tween.primary.mongo.figures import MongoFigures
-from nefertari_search_tween.primary.mongo.hooks import MongoHooks, remove_engine_hooks
-from nefertari_search_tween.primary.mongo.outbox import MongoOutbox
+from nefertari_search_tween.primary.mongo.cache_stats import MongoFigures
+from nefertari_search_tween.primary.mongo.capture.startup import all_recorded
+from nefertari_search_tween.primary.mongo.capture.write_wrappers import (
+    MongoHooks,
+    remove_engine_hooks,
+)
+from nefertari_search_tween.primary.mongo.collections import narrowed
+from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
+from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuilds
+from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
-from nefertari_search_tween.primary.mongo.rebuilds import MongoRebuilds
-from nefertari_search_tween.primary.mongo.relations import Relations
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
-from nefertari_search_tween.primary.mongo.stores import Collections
 
 #: the field of nefertari-guards
 ACL = "_acl"
 
 
 class MongoPrimary:
-    """See :class:`~nefertari_search_tween.primary.base.Primary`."""
+    """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
 
     #: ``_fields`` gives objects, whose other attributes are empty.
     rows: Optional[Callable[[list[Any]], Any]] = None

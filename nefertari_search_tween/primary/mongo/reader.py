@@ -13,13 +13,13 @@ from typing import Any, Callable, Optional
 
 from pymongo.errors import CursorNotFound
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import BaseField, Relationship
+from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mapping import INEXACT
 from nefertari_search_tween.mirror.serializer import Serializer
-from nefertari_search_tween.primary.base import Body
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.access import collection_of, keys_filter
+from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
 
 Record = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Sources:
 
 
 class MongoReader:
-    """See :class:`~nefertari_search_tween.primary.base.Reader`.
+    """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
     There are no transactions: each query sees what was written when it came. What changes
     between two of them has its own key in the outbox.

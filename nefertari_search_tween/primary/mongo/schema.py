@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional, Union
 
-from nefertari_search_tween.engine.fields import FIELDS, BaseField
-from nefertari_search_tween.engine.objectids import ObjectIdField
+from nefertari_search_tween.documents.fields import FIELDS, BaseField
+from nefertari_search_tween.documents.objectid import ObjectIdField
 
 # Where field classes of the engine come from; nefertari-guards has one for each engine.
 _OF_ENGINE = ("nefertari_mongodb", "nefertari_guards.nefertari_mongodb")

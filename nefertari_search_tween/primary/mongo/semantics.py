@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime
 from typing import Any, Callable
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Unanswerable
 
 _COMPARED = ("text", "integer", "float", "boolean", "date", "time")
@@ -21,7 +21,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class MongoSemantics:
-    """See :class:`~nefertari_search_tween.search.exact.Semantics`."""
+    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`."""
 
     #: The driver makes one of both: the direction of the last at the place of the first.
     first_sort_counts = False

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.primary.base import ChangeListener, Key, Reader
-from nefertari_search_tween.primary.sqla import schema, tables, triggers
-from nefertari_search_tween.primary.sqla.access import visible_only
-from nefertari_search_tween.primary.sqla.bell import listener as listener_of
-from nefertari_search_tween.primary.sqla.early import all_recorded
-from nefertari_search_tween.primary.sqla.figures import SqlaFigures
-from nefertari_search_tween.primary.sqla.hooks import SessionHooks, remove_engine_hooks
-from nefertari_search_tween.primary.sqla.outbox import SqlaOutbox
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.cache_stats import SqlaFigures
+from nefertari_search_tween.primary.sqla.capture.session_events import (
+    SessionHooks,
+    remove_engine_hooks,
+)
+from nefertari_search_tween.primary.sqla.capture.startup import all_recorded
+from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
+from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.item_acl import visible_only
+from nefertari_search_tween.primary.sqla.outbox import tables
+from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.notifications import listener as listener_of
+from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
+from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuilds
 from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
-from nefertari_search_tween.primary.sqla.rebuilds import SqlaRebuilds
-from nefertari_search_tween.primary.sqla.relations import Relations
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
-from nefertari_search_tween.primary.sqla.spreading import Spreader
 
 
 class SqlaPrimary:
-    """See :class:`~nefertari_search_tween.primary.base.Primary`."""
+    """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
 
     def __init__(self) -> None:
         from nefertari_sqla.utils import FieldsQuerySet

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
-from nefertari_search_tween.engine.documents import BaseDocument
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.serializer import Serializer
-from nefertari_search_tween.primary.base import Body
 from nefertari_search_tween.primary.sqla import schema
 
 # SQLite of old allows 999 variables in one statement.
@@ -53,7 +53,7 @@ class Sources:
 
 
 class SqlaReader:
-    """See :class:`~nefertari_search_tween.primary.base.Reader`.
+    """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
     :param bind: gives the SQLAlchemy engine that the model's table is in.
     """

@@ -8,7 +8,7 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
 
-from nefertari_search_tween.engine.fields import FIELDS
+from nefertari_search_tween.documents.fields import FIELDS
 
 FieldSpecs = dict[str, tuple[str, Optional[dict[str, Any]]]]
 

@@ -14,8 +14,8 @@ from typing import Any, Callable, Optional
 
 from sqlalchemy import types as sqltypes
 
-from nefertari_search_tween.engine.documents import BaseDocument
-from nefertari_search_tween.engine.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import Unanswerable
 from nefertari_search_tween.primary.sqla import schema
 
@@ -32,7 +32,7 @@ _SORTED_BY_CODE_POINT = {"C", "POSIX", "C.UTF-8", "C.utf8"}
 
 
 class SqlaSemantics:
-    """See :class:`~nefertari_search_tween.search.exact.Semantics`.
+    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`.
 
     :param bind: gives the SQLAlchemy engine of the model's table.
     """

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from nefertari_search_tween.search import leaves
-from nefertari_search_tween.search.aggregations.places import FORBIDDEN, Place, listed
-from nefertari_search_tween.search.leaves import SEARCHABLE, Unfit
+from nefertari_search_tween.search.aggregations.context import FORBIDDEN, Place, listed
+from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.query.clauses import SEARCHABLE, Unfit
 
 Option = Callable[[Place, Any], Any]
 
@@ -212,7 +212,7 @@ def field_value(place: Place, value: Any) -> Any:
         raise place.bad("one value is expected")
     given = str(value).lower() if isinstance(value, bool) else str(value)
     try:
-        return leaves.value(target, given)
+        return clauses.value(target, given)
     except Unfit as error:
         raise place.bad(str(error)) from error
 
@@ -266,10 +266,10 @@ def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
 def sort(place: Place, value: Any) -> list[dict[str, Any]]:
     """The order of documents: ``-year,title``, or objects of field and order."""
     found = []
-    clauses: list[Any] = []
+    pieces: list[Any] = []
     for each in listed(value):
-        clauses += each.split(",") if isinstance(each, str) else [each]
-    for each in clauses:
+        pieces += each.split(",") if isinstance(each, str) else [each]
+    for each in pieces:
         if isinstance(each, str):
             name = each.strip()
             each = {name.lstrip("+-"): "desc" if name.startswith("-") else "asc"}

@@ -1,0 +1,378 @@
+"""What of the matches is given, and in which order: sorts, pages, totals, sources, scans."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.backends.conformance.base_case import Cases
+from nefertari_search_tween.backends.conformance.corpus import (
+    ALL,
+    FILMS,
+    Index,
+    by_key,
+    document,
+)
+from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
+
+BY_ID = [str(number) for number in range(1, 13)]
+# Texts by their UTF-8 bytes, which is by code point.
+BY_TITLE = ["9", "6", "4", "5", "1", "3", "2", "12", "11", "8", "7"]
+
+SORTS: list[tuple[str, list[str], list[str]]] = [
+    ("title.keyword", BY_TITLE, ["10"]),
+    (
+        "year",
+        ["10", "3", "1", "6", "7", "5", "8", "2", "12", "4", "11"],
+        ["9"],
+    ),
+    (
+        "rating",
+        ["10", "9", "4", "8", "3", "5", "6", "12", "1", "11", "2"],
+        ["7"],
+    ),
+    ("seen", ["3", "6", "9", "1", "2", "5", "7", "12"], ["4", "8", "10", "11"]),
+    (
+        "released",
+        ["3", "6", "1", "12", "2", "4"],
+        ["5", "7", "8", "9", "10", "11"],
+    ),
+    ("_exact.released", ["1", "2"], ["3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]),
+    (
+        "country",
+        ["9", "6", "1", "7", "8", "2", "3", "4", "5"],
+        ["10", "11", "12"],
+    ),
+]
+
+
+def descending(ordered: list[str], field: str) -> list[str]:
+    """*ordered* the other way round; documents of equal value stay in order of their ids."""
+
+    def value(key: str) -> Any:
+        found: Any = FILMS[key]
+        for name in field.replace(".keyword", "").split("."):
+            found = found[name]
+        # -0.0 sorts before 0.0.
+        return (found, str(found)) if field == "rating" and not found else (found, "")
+
+    groups: list[list[str]] = []
+    for key in ordered:
+        if groups and value(groups[-1][-1]) == value(key):
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return [key for group in reversed(groups) for key in group]
+
+
+class PageCases(Cases):
+    # Sorts
+
+    @pytest.mark.parametrize("missing", ["_first", "_last"])
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    @pytest.mark.parametrize(("field", "ordered", "without"), SORTS)
+    def test_sorts_put_missing_values_where_they_are_told(
+        self,
+        films: Index,
+        field: str,
+        ordered: list[str],
+        without: list[str],
+        order: str,
+        missing: str,
+    ) -> None:
+        expected = ordered if order == "asc" else descending(ordered, field)
+        expected = without + expected if missing == "_first" else expected + without
+        sort = [{field: {"order": order, "missing": missing}}, {"id": {"order": "asc"}}]
+        assert films.hits(sort=sort) == expected
+
+    def test_missing_values_go_last_by_default(self, films: Index) -> None:
+        for order in ("asc", "desc"):
+            assert films.hits(sort=[{"year": {"order": order}}, {"id": "asc"}])[-1] == "9"
+
+    def test_several_keys(self, films: Index) -> None:
+        sort = [
+            {"seen": {"order": "desc", "missing": "_last"}},
+            {"year": {"order": "asc", "missing": "_first"}},
+            {"title.keyword": {"order": "desc", "missing": "_first"}},
+        ]
+        assert films.hits(sort=sort) == [
+            *("7", "1", "5", "12", "2"),
+            *("9", "3", "6"),
+            *("10", "8", "4", "11"),
+        ]
+
+    def test_texts_sort_by_code_point(self, empty: Index) -> None:
+        titles = ["", " ", "A", "Z", "a", "z", "~", "é", "Ω", "千", "\uff5e", "😀", "𠮷"]
+        numbered = list(enumerate(titles))
+        empty.write({str(n): {"id": n, "title": title} for n, title in reversed(numbered)})
+        expected = [str(n) for n, title in sorted(numbered, key=lambda each: each[1])]
+        assert empty.hits(sort=[{"title.keyword": {"order": "asc"}}]) == expected
+        assert empty.hits(sort=[{"title.keyword": {"order": "desc"}}]) == expected[::-1]
+
+    def test_whole_numbers_sort_exactly(self, empty: Index) -> None:
+        numbers = [-(2**63) + 1, -(2**53) - 1, -(2**53), -1, 0, 1, 2**53, 2**53 + 1, 2**63 - 2]
+        empty.write({str(n): {"year": value} for n, value in enumerate(numbers)})
+        for order, expected in (("asc", numbers), ("desc", numbers[::-1])):
+            answer = empty.search(sort=[{"year": {"order": order, "missing": "_last"}}])
+            assert [hit["_source"]["year"] for hit in answer["hits"]["hits"]] == expected
+            assert [hit["sort"] for hit in answer["hits"]["hits"]] == [[each] for each in expected]
+
+    def test_of_several_values_the_first_or_last_counts(self, films: Index) -> None:
+        query = {"exists": {"field": "genres.keyword"}}
+        up = films.hits(query=query, sort=[{"genres.keyword": {"order": "asc"}}, {"id": "asc"}])
+        assert up == ["2", "4", "5", "1", "12", "6", "3"]
+        down = films.hits(query=query, sort=[{"genres.keyword": {"order": "desc"}}, {"id": "asc"}])
+        assert down == ["1", "3", "2", "6", "12", "4", "5"]
+
+    @pytest.mark.parametrize(
+        ("key", "path", "order", "expected"),
+        [
+            ("directors.born", "directors", "asc", ["3", "1", "7", "2"]),
+            ("directors.born", "directors", "desc", ["2", "3", "1", "7"]),
+            ("directors.name.keyword", "directors", "asc", ["2", "3", "1", "7"]),
+            ("directors.name.keyword", "directors", "desc", ["3", "1", "7", "2"]),
+            ("directors.awards.year", "directors.awards", "asc", ["3", "1", "7"]),
+            ("directors.awards.year", "directors.awards", "desc", ["1", "7", "3"]),
+        ],
+    )
+    def test_sorts_by_nested_documents(
+        self, films: Index, key: str, path: str, order: str, expected: list[str]
+    ) -> None:
+        clause = {"order": order, "missing": "_last", "nested": {"path": path}}
+        rest = [each for each in BY_ID if each not in expected]
+        assert films.hits(sort=[{key: clause}, {"id": "asc"}]) == expected + rest
+
+    def test_sorts_by_score(self, films: Index) -> None:
+        query = {"match_phrase": {"title": {"query": "knight"}}}
+        down = films.hits(query=query, sort=[{"_score": {"order": "desc"}}, {"id": "asc"}])
+        up = films.hits(query=query, sort=[{"_score": {"order": "asc"}}, {"id": "asc"}])
+        # The shortest title is the best match; the other two are equally long.
+        assert down == ["11", "2", "4"]
+        assert up == ["2", "4", "11"]
+        answer = films.search(query=query, sort=[{"_score": {"order": "desc"}}, {"id": "asc"}])
+        for hit in answer["hits"]["hits"]:
+            assert hit["sort"][0] == pytest.approx(hit["_score"], rel=1e-5)
+
+    def test_other_sorts_need_no_score(self, films: Index) -> None:
+        query = {"match_phrase": {"title": {"query": "knight"}}}
+        hits = films.search(query=query, sort=by_key())["hits"]["hits"]
+        assert [hit["_score"] for hit in hits] == [None, None, None]
+        assert [hit["sort"] for hit in hits] == [[2], [4], [11]]
+
+    # Pages and totals
+
+    @pytest.mark.parametrize(
+        ("start", "size", "expected"),
+        [
+            (0, 5, BY_ID[:5]),
+            (5, 5, BY_ID[5:10]),
+            (10, 5, BY_ID[10:]),
+            (12, 5, []),
+            (500, 5, []),
+            (0, 0, []),
+            (11, 1, ["12"]),
+        ],
+    )
+    def test_pages(self, films: Index, start: int, size: int, expected: list[str]) -> None:
+        body = {"sort": by_key(), "from": start, "size": size, "track_total_hits": True}
+        answer = films.search(**body)
+        assert [hit["_id"] for hit in answer["hits"]["hits"]] == expected
+        assert answer["hits"]["total"] == {"value": 12, "relation": "eq"}
+
+    def test_ten_hits_by_default(self, films: Index) -> None:
+        answer = films.search(sort=by_key())
+        assert [hit["_id"] for hit in answer["hits"]["hits"]] == BY_ID[:10]
+
+    def test_a_page_beyond_the_window_is_refused(self, films: Index) -> None:
+        assert films.hits(sort=by_key(), **{"from": 9_990, "size": 10}) == []
+        with pytest.raises(BackendRejected) as raised:
+            films.hits(sort=by_key(), **{"from": 9_991, "size": 10})
+        assert raised.value.status == 400
+
+    def test_totals_are_exact_beyond_ten_thousand(self, empty: Index) -> None:
+        empty.write({str(number): {"id": number, "year": number % 2} for number in range(10_050)})
+        answer = empty.search(size=1, sort=by_key(), track_total_hits=True)
+        assert answer["hits"]["total"] == {"value": 10_050, "relation": "eq"}
+        odd = {"term": {"year": {"value": 1}}}
+        answer = empty.search(size=0, query=odd, track_total_hits=True)
+        assert answer["hits"]["total"] == {"value": 5_025, "relation": "eq"}
+        assert sum(len(chunk) for chunk in empty.scan(3_000, sort=by_key())) == 10_050
+
+    def test_an_answer_says_how_long_it_took(self, films: Index) -> None:
+        answer = films.search()
+        assert isinstance(answer["took"], int)
+        assert answer["took"] >= 0
+        assert answer["timed_out"] is False
+        assert answer["hits"]["hits"][0]["_index"] == films.name
+
+    # Sources
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            (True, document("3", FILMS["3"])),
+            ({"includes": ["title", "_type"]}, {"title": "The Dark Crystal", "_type": "Film"}),
+            ({"includes": ["title", "no_such_field"]}, {"title": "The Dark Crystal"}),
+            ({"includes": ["no_such_field"]}, {}),
+            (
+                {"includes": ["directors.name"]},
+                {"directors": [{"name": "Jim Henson"}, {"name": "Frank Oz"}]},
+            ),
+            ({"includes": ["directors"]}, {"directors": FILMS["3"]["directors"]}),
+            ({"includes": ["ti*"]}, {"title": "The Dark Crystal"}),
+            (["title"], {"title": "The Dark Crystal"}),
+            (
+                {
+                    "excludes": [
+                        *("plot", "directors", "released", "length"),
+                        *("_inexact", "_exact", "_rejected"),
+                    ]
+                },
+                {
+                    "id": 3,
+                    "_pk": "3",
+                    "_type": "Film",
+                    "title": "The Dark Crystal",
+                    "genres": ["family"],
+                    "country": "United States",
+                    "year": 1982,
+                    "rating": 7.1,
+                    "seen": False,
+                },
+            ),
+            (
+                {"includes": ["directors", "year"], "excludes": ["directors.awards"]},
+                {
+                    "year": 1982,
+                    "directors": [
+                        {"name": "Jim Henson", "born": 1936},
+                        {"name": "Frank Oz", "born": 1944},
+                    ],
+                },
+            ),
+        ],
+    )
+    def test_sources_are_narrowed(
+        self, films: Index, source: Any, expected: dict[str, Any]
+    ) -> None:
+        body = {"query": {"term": {"id": 3}}, "_source": source}
+        (hit,) = films.search(**body)["hits"]["hits"]
+        assert hit["_source"] == expected
+
+    def test_a_source_may_be_left_out(self, films: Index) -> None:
+        hits = films.search(_source=False)["hits"]["hits"]
+        assert not any("_source" in hit for hit in hits)
+
+    def test_empty_lists_and_nulls_are_kept(self, films: Index) -> None:
+        body = {"_source": {"includes": ["seen", "directors"]}, "query": {"term": {"id": 4}}}
+        (hit,) = films.search(**body)["hits"]["hits"]
+        assert hit["_source"] == {"seen": None, "directors": []}
+
+    # Scans
+
+    @pytest.mark.parametrize("chunk", [1, 4, 5, 12, 13, 1000])
+    def test_a_scan_gives_everything_in_order(self, films: Index, chunk: int) -> None:
+        sort = [{"rating": {"order": "desc", "missing": "_first"}}, {"id": "asc"}]
+        chunks = list(films.scan(chunk, sort=sort, track_total_hits=False))
+        assert [key for each in chunks for key in each] == films.hits(sort=sort)
+        assert all(1 <= len(each) <= chunk for each in chunks)
+
+    @pytest.mark.parametrize("chunk", [1, 2, 5])
+    def test_a_scan_loses_nothing_where_values_are_equal(self, films: Index, chunk: int) -> None:
+        for key, missing in (("country", "_first"), ("seen", "_last"), ("_type", "_last")):
+            sort = [{key: {"order": "asc", "missing": missing}}]
+            found = [each for keys in films.scan(chunk, sort=sort) for each in keys]
+            assert sorted(found) == sorted(ALL), key
+
+    def test_a_scan_takes_a_query_and_a_source(self, films: Index) -> None:
+        body = {
+            "query": {"match_phrase": {"title": {"query": "knight"}}},
+            "sort": by_key(),
+            "_source": {"includes": ["year"]},
+        }
+        hits = [hit for chunk in films.backend.scan(films.alias, body, 2) for hit in chunk]
+        assert [hit["_source"] for hit in hits] == [{"year": 2008}, {"year": 2010}, {"year": 2012}]
+
+    def test_a_scan_in_order_of_the_score(self, films: Index) -> None:
+        body = {
+            "query": {"match_phrase": {"title": {"query": "knight"}}},
+            "sort": [{"_score": {"order": "desc"}}, {"id": "asc"}],
+        }
+        hits = [hit for chunk in films.backend.scan(films.alias, body, 1) for hit in chunk]
+        assert [hit["_id"] for hit in hits] == ["11", "2", "4"]
+        assert all(hit["_score"] > 0 for hit in hits)
+
+    def test_a_scan_of_nothing_gives_nothing(self, empty: Index) -> None:
+        assert list(empty.scan(10, sort=by_key())) == []
+
+    def test_a_scan_of_what_is_not_there_is_an_error(self, backend: Backend, prefix: str) -> None:
+        with pytest.raises(IndexMissing):
+            list(backend.scan(f"{prefix}-nothing", {"sort": by_key()}, 10))
+
+    def test_a_malformed_scan_is_refused(self, films: Index) -> None:
+        with pytest.raises(BackendRejected):
+            list(films.scan(10, sort=by_key(), query={"no_such_query": {}}))
+
+    def test_a_scan_may_be_given_up(self, films: Index) -> None:
+        for _ in range(30):
+            chunks = films.scan(2, sort=by_key())
+            assert next(chunks)[0] == "1"
+            chunks.close()  # type: ignore[attr-defined]
+
+    def test_a_scan_sees_the_state_of_its_beginning(self, backend: Backend, empty: Index) -> None:
+        before = {f"{number:03d}": {"id": number, "year": 1} for number in range(100)}
+        empty.write(before)
+        scan = backend.scan(empty.alias, {"sort": by_key()}, 10)
+        seen = list(next(scan))
+        empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(0, 100, 2)}, 2)
+        empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(100, 200)}, 2)
+        empty.bulk([empty.action(f"{number:03d}", None, 3) for number in range(51, 100, 2)])
+        backend.refresh(empty.alias)
+        seen.extend(hit for chunk in scan for hit in chunk)
+        assert {hit["_id"]: hit["_source"] for hit in seen} == before
+        assert len(seen) == 100
+        after = empty.search(size=0, track_total_hits=True)["hits"]["total"]["value"]
+        assert after == 175
+
+    def test_a_scan_goes_on_while_the_alias_moves_and_its_index_is_deleted(
+        self, backend: Backend, empty: Index
+    ) -> None:
+        empty.write({str(number): {"id": number} for number in range(20)})
+        scan = empty.scan(5, sort=by_key())
+        seen = list(next(scan))
+        following = self.create(backend, empty.alias)
+        following.write({"other": {"id": 99}})
+        backend.swap_alias(empty.alias, following.name)
+        for chunk in scan:
+            seen.extend(chunk)
+        assert seen == [str(number) for number in range(20)]
+        assert empty.hits() == ["other"]
+
+    def test_scans_go_on_beside_writers(self, backend: Backend, empty: Index) -> None:
+        keys = [f"{number:03d}" for number in range(50)]
+        done = threading.Event()
+        failed: list[Any] = []
+
+        def write() -> None:
+            # Every round writes one year to all documents, in one request.
+            version = 2
+            while not done.is_set():
+                batch = [empty.action(k, {"id": int(k), "year": version}, version) for k in keys]
+                failed.extend(each for each in empty.bulk(batch) if each.error is not None)
+                backend.refresh(empty.alias)
+                version += 1
+
+        empty.write({key: {"id": int(key), "year": 1} for key in keys})
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(10):
+                seen = [key for chunk in empty.scan(7, sort=by_key()) for key in chunk]
+                assert seen == keys
+        finally:
+            done.set()
+            writer.join()
+        assert failed == []

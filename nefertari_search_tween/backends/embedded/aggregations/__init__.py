@@ -1,0 +1,1 @@
+"""Aggregations of the embedded backend."""

@@ -1,0 +1,283 @@
+"""Aggregations that sort documents into buckets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.backends.embedded import date_format
+from nefertari_search_tween.backends.embedded.aggregations.histograms import (
+    date_histogram,
+    histogram,
+)
+from nefertari_search_tween.backends.embedded.aggregations.run import (
+    Aggregations,
+    Inner,
+    Options,
+    both,
+    known_only,
+    orders_of,
+)
+from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.query.nodes import (
+    Bool,
+    Condition,
+    Everything,
+    Node,
+    climbing,
+)
+from nefertari_search_tween.backends.embedded.sql import Sql
+from nefertari_search_tween.backends.embedded.storage.mapping import Field, shown_float
+from nefertari_search_tween.backends.embedded.text import automata, regexp_parser
+
+# Buckets by condition
+
+
+def _filter(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    return run.bucket(inner, both(scope, run.parser.parse(options, scope.level)))
+
+
+def _filters(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    known_only("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
+    given = options["filters"]
+    named = isinstance(given, dict)
+    pairs = sorted(given.items()) if isinstance(given, dict) else list(enumerate(given))
+    nodes = {name: run.parser.parse(query, scope.level) for name, query in pairs}
+    found = {name: run.bucket(inner, both(scope, node)) for name, node in nodes.items()}
+    if options.get("other_bucket") or "other_bucket_key" in options:
+        rest = Bool(scope.level, [], [], [scope], list(nodes.values()), 0)
+        found[options.get("other_bucket_key", "_other_")] = run.bucket(inner, rest)
+    return {"buckets": found if named else list(found.values())}
+
+
+def _missing(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    field = run.field(options, scope.level)
+    if field is None:
+        return run.bucket(inner, scope)
+    absent = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
+    return run.bucket(inner, both(scope, absent))
+
+
+def _global(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    return run.bucket(inner, Everything(run.index.root.level))
+
+
+def _nested(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    level = run.index.levels.get(options["path"])
+    if level is None:
+        return {"doc_count": 0, **run.within(inner, Condition(scope.level, lambda _: Sql("0")))}
+
+    def where(alias: str) -> Sql:
+        owner, climb = climbing(level, scope.level, "n")
+        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).named()
+        return (
+            f"{alias}.doc IN (SELECT n.doc FROM {level.table} n{climb} WHERE {owner} IN "
+            "(SELECT doc FROM " + owners + "))"
+        )
+
+    return run.bucket(inner, Condition(level, where))
+
+
+def _reverse(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    level = run.index.levels[options.get("path", "")]
+
+    def where(alias: str) -> Sql:
+        owner, climb = climbing(scope.level, level, "n")
+        found = f"SELECT {owner} AS doc FROM {scope.level.table} n{climb} WHERE "
+        return f"{alias}.doc IN (SELECT doc FROM " + (found + scope.where("n")).named() + ")"
+
+    return run.bucket(inner, Condition(level, where))
+
+
+# Buckets by value
+
+
+def _terms(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    known_only("terms", options, *_TERMS_OPTIONS)
+    field = run.field(options, scope.level)
+    result: dict[str, Any] = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0}
+    if field is None:
+        return {**result, "buckets": []}
+    values = run.values(field, scope, options.get("missing"))
+    counted = "count(DISTINCT doc)" if field.multi else "count(*)"
+    sql = f"SELECT value, {counted} FROM (" + values + ") GROUP BY value"
+    found: dict[Any, int] = dict(sql.run(run.connection).fetchall())
+    least = int(options.get("min_doc_count", 1))
+    if least == 0:
+        everything = run.values(field, Everything(scope.level))
+        sql = "SELECT DISTINCT value FROM (" + everything + ")"
+        for (value,) in sql.run(run.connection):
+            found.setdefault(value, 0)
+    wanted = _wanted(field, options)
+    counts = [(value, count) for value, count in found.items() if count >= least and wanted(value)]
+    size = int(options.get("size", 10))
+    if size <= 0:
+        raise refused("[size] must be greater than 0")
+    orders = orders_of(options.get("order"), {"_count": "desc"})
+    scoped = {}
+    if any(name not in ("_count", "_key") for name, _ in orders):
+        result["doc_count_error_upper_bound"] = -1
+        scoped = {
+            value: run.within(inner, _of_value(run, field, scope, value, options))
+            for value, _ in counts
+        }
+    counts.sort(key=lambda pair: pair[0])
+    for name, direction in reversed(orders):
+        if name == "_key":
+            counts.sort(key=lambda pair: pair[0], reverse=direction == "desc")
+        elif name == "_count":
+            counts.sort(key=lambda pair: pair[1], reverse=direction == "desc")
+        else:
+            _sort_by_inner(counts, scoped, name, direction == "desc")
+    buckets = []
+    for value, count in counts[:size]:
+        inside = scoped.get(value)
+        if inside is None:
+            inside = run.within(inner, _of_value(run, field, scope, value, options))
+        buckets.append({**_key(field, value, options.get("format")), "doc_count": count, **inside})
+    result["sum_other_doc_count"] = sum(count for _, count in counts[size:])
+    return {**result, "buckets": buckets}
+
+
+_TERMS_OPTIONS = [
+    *["field", "size", "order", "min_doc_count", "missing", "include", "exclude", "format"],
+    *["shard_size", "shard_min_doc_count", "value_type", "show_term_doc_count_error"],
+    *["execution_hint", "collect_mode"],
+]
+
+
+def _of_value(run: Aggregations, field: Field, scope: Node, value: Any, options: Options) -> Node:
+    held = run.holding(field, scope, ("=", value))
+    missing = options.get("missing")
+    if missing is None or field.value(missing) != value:
+        return held
+    absent = Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
+    return both(scope, Bool(scope.level, [], [held, absent], [], [], 1))
+
+
+def _wanted(field: Field, options: Options) -> Callable[[Any], bool]:
+    def test(given: Any) -> Callable[[Any], bool]:
+        if isinstance(given, list):
+            return {field.value(each) for each in given}.__contains__
+        if isinstance(given, str):
+            pattern = automata.Pattern(regexp_parser.regular_expression(given))
+            return lambda value: bool(automata.matching([str(value)], pattern))
+        raise unsupported("partitions of terms")
+
+    include, exclude = options.get("include"), options.get("exclude")
+    included = test(include) if include is not None else None
+    excluded = test(exclude) if exclude is not None else None
+    return lambda value: (
+        (included is None or included(value)) and not (excluded is not None and excluded(value))
+    )
+
+
+def _sort_by_inner(
+    counts: list[tuple[Any, int]], scoped: dict[Any, Any], name: str, descending: bool
+) -> None:
+    path, _, metric = name.partition(".")
+
+    def value(pair: tuple[Any, int]) -> Any:
+        result = scoped[pair[0]]
+        for part in path.split(">"):
+            if part not in result:
+                raise refused(f"Invalid aggregation order path [{name}]")
+            result = result[part]
+        return result.get(metric or "value", result.get("doc_count"))
+
+    present = [pair for pair in counts if value(pair) is not None]
+    absent = [pair for pair in counts if value(pair) is None]
+    present.sort(key=value, reverse=descending)
+    counts[:] = present + absent
+
+
+def _key(field: Field, value: Any, formats: Optional[str]) -> dict[str, Any]:
+    if field.kind == "boolean":
+        return {"key": value, "key_as_string": "true" if value else "false"}
+    if field.kind == "date":
+        return {"key": value, "key_as_string": date_format.shown(value, formats or field.format)}
+    return {"key": shown_float(value) if field.kind == "float" else value}
+
+
+def _range(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    known_only("range", options, "field", "ranges", "keyed", "format", "missing")
+    return _ranges(run, options, inner, scope, dated=False)
+
+
+def _date_range(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    known_only("date_range", options, "field", "ranges", "keyed", "format", "missing")
+    return _ranges(run, options, inner, scope, dated=True)
+
+
+def _ranges(
+    run: Aggregations, options: Options, inner: Inner, scope: Node, dated: bool
+) -> dict[str, Any]:
+    if "missing" in options:
+        raise unsupported("option 'missing' of ranges")
+    field = run.field(options, scope.level)
+    formats = options.get("format") or (field.format if field is not None else "")
+
+    def bound(given: Any) -> Optional[float]:
+        if given is None:
+            return None
+        if dated and field is not None:
+            return float(run.parser.span(field, given, formats)[0])
+        return float(given)
+
+    def text(value: Optional[float]) -> str:
+        if value is None:
+            return "*"
+        return date_format.shown(int(value), formats) if dated else str(value)
+
+    ranges = [
+        (bound(each.get("from")), bound(each.get("to")), each.get("key"))
+        for each in options["ranges"]
+    ]
+    ranges.sort(
+        key=lambda each: (
+            -math.inf if each[0] is None else each[0],
+            math.inf if each[1] is None else each[1],
+        )
+    )
+    found = []
+    for low, high, name in ranges:
+        tests = [(sign, value) for sign, value in ((">=", low), ("<", high)) if value is not None]
+        bucket: dict[str, Any] = {"key": name or f"{text(low)}-{text(high)}"}
+        for end, value in (("from", low), ("to", high)):
+            if value is not None:
+                bucket[end] = value
+                if dated:
+                    bucket[f"{end}_as_string"] = text(value)
+        if field is None:
+            inside: Node = Condition(scope.level, lambda alias: Sql("0"))
+        elif tests:
+            inside = run.holding(field, scope, *tests)
+        else:
+            inside = _present(scope, field)
+        found.append({**bucket, **run.bucket(inner, inside)})
+    return {"buckets": _keyed(found) if options.get("keyed") else found}
+
+
+def _present(scope: Node, field: Field) -> Node:
+    held = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
+    return both(scope, held)
+
+
+def _keyed(buckets: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {bucket.pop("key"): bucket for bucket in buckets}
+
+
+KINDS: dict[str, Callable[[Aggregations, Options, Inner, Node], dict[str, Any]]] = {
+    "filter": _filter,
+    "filters": _filters,
+    "missing": _missing,
+    "global": _global,
+    "nested": _nested,
+    "reverse_nested": _reverse,
+    "terms": _terms,
+    "range": _range,
+    "date_range": _date_range,
+    "histogram": histogram,
+    "date_histogram": date_histogram,
+}

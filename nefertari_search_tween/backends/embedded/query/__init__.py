@@ -1,0 +1,1 @@
+"""From the query DSL to SQL over postings and columns."""

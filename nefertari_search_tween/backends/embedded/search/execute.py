@@ -1,0 +1,266 @@
+"""A search body -> a response, both as Elasticsearch shapes them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.backends.embedded.aggregations.run import Aggregations
+from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.query.nodes import Bool, Everything, Node
+from nefertari_search_tween.backends.embedded.query.parser import QueryParser
+from nefertari_search_tween.backends.embedded.search import highlight
+from nefertari_search_tween.backends.embedded.search.sort import Sort
+from nefertari_search_tween.backends.embedded.search.source_filter import picker, single
+from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
+from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index
+from nefertari_search_tween.backends.embedded.storage.store import Deadline
+from nefertari_search_tween.backends.embedded.storage.writer import stamp
+from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE
+
+DEFAULT_SIZE = 10
+_KNOWN = frozenset(
+    [
+        "query",
+        "sort",
+        "from",
+        "size",
+        "search_after",
+        "track_total_hits",
+        "_source",
+        "aggs",
+        "aggregations",
+        "highlight",
+        "timeout",
+        "track_scores",
+        "min_score",
+        "post_filter",
+        "version",
+        "seq_no_primary_term",
+    ]
+)
+#: gives the sorted terms of a text, or values of a keyword
+Vocabulary = Callable[[Field], Sequence[str]]
+
+
+class Search:
+    """One search on one index.
+
+    :param connection: inside a transaction: everything is read at one point in time.
+    :raises BackendRejected: it can't be read, or not be executed here.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        index: Index,
+        body: dict[str, Any],
+        vocabulary: Vocabulary,
+        deadline: Deadline,
+        unbounded: bool = False,
+    ) -> None:
+        for name in body:
+            if name not in _KNOWN:
+                raise unsupported(f"'{name}' in a search")
+        self.connection = connection
+        self.index = index
+        self.body = body
+        self.deadline = deadline
+        self.parser = QueryParser(connection, index, vocabulary, deadline.check)
+        root = index.root.level
+        self.node: Node = (
+            self.parser.parse(body["query"]) if body.get("query") else Everything(root)
+        )
+        self.start = int(body.get("from", 0))
+        self.size = int(body.get("size", DEFAULT_SIZE))
+        if self.start < 0 or self.size < 0:
+            raise refused("[from] and [size] must be non-negative")
+        if not unbounded and self.start + self.size > index.window:
+            raise refused(
+                "Result window is too large, from + size must be less than or equal to: "
+                f"[{index.window}] but was [{self.start + self.size}]"
+            )
+        sort = Sort(index, self.parser, body.get("sort"))
+        self.keys, self.scored = sort.keys, sort.scored
+        # As with the servers: of a search with an order, only when scores are asked for.
+        self.best_first = sort.best_first and (
+            not body.get("sort") or bool(body.get("track_scores"))
+        )
+        self.min_score = body.get("min_score")
+        if body.get("track_scores") or self.min_score is not None:
+            self.scored = True
+        post_filter = body.get("post_filter")
+        self.post_filter = self.parser.parse(post_filter) if post_filter else None
+
+    # SQL
+
+    def _tables(self) -> Sql:
+        table = f"{self.index.root.level.table} d"
+        if not self.scored:
+            return Sql(table)
+        scores = f"(SELECT doc, {SINGLE} AS s FROM (" + self.node.scores(1.0) + "))"
+        return scores + f" x CROSS JOIN {table} ON d.doc = x.doc"
+
+    def _conditions(self, with_post_filter: bool) -> list[Sql]:
+        parts = [] if self.scored else [self.node.where("d")]
+        if self.min_score is not None:
+            parts.append(Sql("x.s >= ?", (self.min_score,)))
+        if with_post_filter and self.post_filter is not None:
+            parts.append(self.post_filter.where("d"))
+        return parts
+
+    def _page(self, after: Optional[list[Any]], limited: bool) -> Sql:
+        conditions = self._conditions(True)
+        if after is not None:
+            conditions.append(self._after(after))
+        score = "x.s" if self.scored else "NULL"
+        columns = joined(", ", [Sql(f"d.doc, {score}"), *(key.value for key in self.keys)])
+        sql = "SELECT " + columns + " FROM " + self._tables()
+        sql += " WHERE " + all_of(conditions)
+        order = joined(", ", [*(key.order() for key in self.keys), Sql("d.doc")])
+        sql += " ORDER BY " + order
+        if limited:
+            sql += Sql(" LIMIT ? OFFSET ?", (self.size, self.start))
+        return sql
+
+    def _after(self, values: list[Any]) -> Sql:
+        if len(values) != len(self.keys):
+            raise refused("search_after has to have one value for each sort key")
+        branches: list[Sql] = []
+        equal: list[Sql] = []
+        for key, value in zip(self.keys, values):
+            behind, same = key.after(key.read(value))
+            branches.append(all_of([*equal, behind]))
+            equal.append(same)
+        return any_of(branches)
+
+    # Running
+
+    def total(self) -> int:
+        """How many documents match; without their scores, if these don't decide it."""
+        table = f"{self.index.root.level.table} d"
+        if self.min_score is not None:
+            tables, conditions = self._tables(), self._conditions(True)
+        else:
+            tables, conditions = Sql(table), [self.node.where("d")]
+            if self.post_filter is not None:
+                conditions.append(self.post_filter.where("d"))
+        sql = "SELECT count(*) FROM " + tables + " WHERE " + all_of(conditions)
+        (count,) = sql.run(self.connection).fetchone()
+        return int(count)
+
+    def hits(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+        """Rows of a page -> hits with their sources."""
+        if not rows:
+            return []
+        chosen = self.body.get("_source", True)
+        picked = None if chosen is True or chosen == "true" else picker(chosen)
+        documents: dict[int, Any] = {}
+        for first in range(0, len(rows), 500):
+            part = [row[0] for row in rows[first : first + 500]]
+            marks = ", ".join("?" * len(part))
+            columns = "doc, id, version" + (", NULL" if chosen is False else ", source")
+            for doc, *rest in self.connection.execute(
+                f"SELECT {columns} FROM {self.index.docs} WHERE doc IN ({marks})", part
+            ):
+                documents[doc] = rest
+        lit = self.body.get("highlight")
+        lighter = highlight.Highlighter(lit, self.index, self.parser.sought) if lit else None
+        explicit = bool(self.body.get("sort"))
+        found = []
+        for doc, score, *values in rows:
+            identity, version, source = documents[doc]
+            hit: dict[str, Any] = {
+                "_index": self.index.name_of(doc),
+                "_id": identity,
+                "_score": None if score is None else single(score),
+            }
+            if self.body.get("version"):
+                hit["_version"] = version
+            if self.body.get("seq_no_primary_term"):
+                hit["_seq_no"], hit["_primary_term"] = stamp(version)
+            parsed = None if source is None else json.loads(source)
+            if parsed is not None:
+                hit["_source"] = parsed if picked is None else picked(parsed)
+            if explicit:
+                hit["sort"] = [key.shown(value) for key, value in zip(self.keys, values)]
+            if lighter is not None and parsed is not None:
+                fragments = lighter.fragments(parsed)
+                if fragments:
+                    hit["highlight"] = fragments
+            found.append(hit)
+        return found
+
+    def run(self) -> dict[str, Any]:
+        """The response."""
+        began = time.monotonic()
+        after = self.body.get("search_after")
+        if after is not None and self.start > 0:
+            raise refused("[from] parameter must be set to 0 when [search_after] is used")
+        rows: list[Any] = []
+        self.deadline.check()
+        if self.size > 0:
+            sql = self._page(after, limited=True)
+            rows = sql.run(self.connection).fetchall()
+        wanted = self.body.get("track_total_hits", True)
+        hits: dict[str, Any] = {}
+        if wanted is not False:
+            # A page that is not full has told the total already.
+            if (
+                self.size > 0
+                and after is None
+                and (rows or not self.start)
+                and (len(rows) < self.size)
+            ):
+                total = self.start + len(rows)
+            else:
+                total = self.total()
+            hits["total"] = {"value": total, "relation": "eq"}
+        best = rows[0][1] if rows and self.best_first and not self.start else None
+        hits["max_score"] = None if best is None else single(best)
+        hits["hits"] = self.hits(rows)
+        response: dict[str, Any] = {
+            "took": 0,
+            "timed_out": False,
+            "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
+            "hits": hits,
+        }
+        requested = self.body.get("aggs", self.body.get("aggregations"))
+        if requested:
+            response["aggregations"] = self._aggregations(requested)
+        response["took"] = round((time.monotonic() - began) * 1000)
+        return response
+
+    def _aggregations(self, requested: dict[str, Any]) -> dict[str, Any]:
+        if self.min_score is not None:
+            raise unsupported("min_score with aggregations")
+
+        def top_hits(scope: Node, options: dict[str, Any]) -> dict[str, Any]:
+            if scope.level.parent is not None:
+                raise unsupported("top_hits of nested documents")
+            inner = Search(
+                self.connection,
+                self.index,
+                {"size": 3, **options, "track_total_hits": True},
+                self.parser.vocabulary,
+                self.deadline,
+            )
+            must = [self.node] if inner.scored else []
+            inner.node = Bool(scope.level, must, [], [scope], [], 0)
+            return inner.run()["hits"]
+
+        run = Aggregations(self.connection, self.index, self.parser, top_hits)
+        return run.run(requested, self.node)
+
+    def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:
+        """All hits, chunk by chunk."""
+        sql = self._page(None, limited=False)
+        cursor = sql.run(self.connection)
+        while True:
+            rows = cursor.fetchmany(chunk_size)
+            if not rows:
+                return
+            yield self.hits(rows)

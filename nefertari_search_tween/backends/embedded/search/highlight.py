@@ -1,0 +1,120 @@
+"""Highlights: the parts of a text that a search was for, between tags.
+
+Simple: fragments end at words, no sentences are looked for; phrases are lit word by word.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import html
+from typing import Any, Callable
+
+from nefertari_search_tween.backends.embedded.errors import unsupported
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
+from nefertari_search_tween.backends.embedded.text import tokenizer
+
+_OPTIONS = frozenset(
+    [
+        "fields",
+        "pre_tags",
+        "post_tags",
+        "fragment_size",
+        "number_of_fragments",
+        "require_field_match",
+        "type",
+        "no_match_size",
+        "order",
+        "encoder",
+        "max_analyzed_offset",
+    ]
+)
+
+
+class Highlighter:
+    """
+    :param options: the ``highlight`` part of a search.
+    :param sought: field name -> tests that tell the terms that were searched for.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        index: Index,
+        sought: dict[str, list[Callable[[str], bool]]],
+    ) -> None:
+        unknown = set(options) - _OPTIONS
+        if unknown:
+            raise unsupported(f"option '{min(unknown)}' of highlight")
+        self.before = (options.get("pre_tags") or ["<em>"])[0]
+        self.behind = (options.get("post_tags") or ["</em>"])[0]
+        self.encode = _html if options.get("encoder") == "html" else str
+        fields = options.get("fields", {})
+        if isinstance(fields, list):
+            fields = {name: spec for each in fields for name, spec in each.items()}
+        same_field = options.get("require_field_match", True)
+        every = [test for tests in sought.values() for test in tests]
+        self.fields: dict[str, tuple[dict[str, Any], list[Callable[[str], bool]]]] = {}
+        for pattern, spec in fields.items():
+            for name, field in index.fields.items():
+                if field.kind == "text" and fnmatch.fnmatchcase(name, pattern):
+                    tests = sought.get(name, []) if same_field else every
+                    if tests:
+                        self.fields[name] = {**options, **spec}, tests
+
+    def fragments(self, source: dict[str, Any]) -> dict[str, list[str]]:
+        """The highlighted parts of a document, by field name."""
+        found = {}
+        for name, (options, tests) in self.fields.items():
+            parts: list[str] = []
+            count = int(options.get("number_of_fragments", 5))
+            for text in _texts(source, name.split(".")):
+                parts.extend(self._of(text, options, tests, count))
+            if parts:
+                found[name] = parts if count == 0 else parts[:count]
+        return found
+
+    def _of(
+        self, text: str, options: dict[str, Any], tests: list[Callable[[str], bool]], count: int
+    ) -> list[str]:
+        lit = [token for token in tokenizer.tokens(text) if any(test(token.term) for test in tests)]
+        if not lit:
+            return []
+        if count == 0:
+            return [self._lit(text, lit, 0, len(text))]
+        size = int(options.get("fragment_size", 100))
+        words = tokenizer.tokens(text)
+        parts = []
+        start = 0
+        while start < len(words):
+            end = start
+            while end + 1 < len(words) and words[end + 1].end - words[start].start <= size:
+                end += 1
+            first = 0 if start == 0 else words[start].start
+            last = len(text) if end + 1 == len(words) else words[end].end
+            inside = [token for token in lit if first <= token.start and token.end <= last]
+            if inside:
+                parts.append(self._lit(text, inside, first, last))
+            start = end + 1
+        return parts
+
+    def _lit(self, text: str, lit: list[tokenizer.Token], first: int, last: int) -> str:
+        pieces = []
+        at = first
+        for token in lit:
+            pieces += [self.encode(text[at : token.start]), self.before]
+            pieces += [self.encode(text[token.start : token.end]), self.behind]
+            at = token.end
+        pieces.append(self.encode(text[at:last]))
+        return "".join(pieces)
+
+
+def _html(text: str) -> str:
+    return html.escape(text).replace("'", "&#x27;").replace("/", "&#x2F;")
+
+
+def _texts(value: Any, path: list[str]) -> list[str]:
+    if isinstance(value, list):
+        return [text for each in value for text in _texts(each, path)]
+    if isinstance(value, dict):
+        return _texts(value.get(path[0]), path[1:]) if path else []
+    return [value] if isinstance(value, str) else []

@@ -1,0 +1,205 @@
+"""Aggregations over several indices: these as one index, in temporary tables.
+
+Results of one index can't be put together with those of another (an average, a percentile, the
+ten commonest terms of each). So the rows that are looked at are copied, SQL to SQL, into tables
+that go away with the search; nothing is analysed again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.query.nodes import Condition
+from nefertari_search_tween.backends.embedded.query.parser import QueryParser
+from nefertari_search_tween.backends.embedded.search.execute import Search, Vocabulary
+from nefertari_search_tween.backends.embedded.sql import Sql
+from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.store import Deadline
+
+# What an aggregation may look at besides the documents that were found.
+_BEYOND = ("global",)
+_NUMBERS = frozenset({"integer", "float"})
+
+
+class Merged(Index):
+    """Several indices as one. A row's number tells which one it is of: it is the remainder.
+
+    :param members: the indices.
+    :param requested: what will be asked of it; fields that it does not name are left out where
+        they are costly.
+    """
+
+    def __init__(self, members: Sequence[Index], requested: str) -> None:
+        self._members = list(members)
+        self._clashing: set[str] = set()
+        properties = self._united([index.mapping.get("properties", {}) for index in members], "")
+        for name in sorted(self._clashing):
+            if json.dumps(name) in requested:
+                raise refused(f"[{name}] is of different types in the indices")
+        layout: dict[str, Any] = {"levels": {}, "fields": {}, "multi": []}
+        super().__init__(0, "several", {"properties": properties}, {}, layout)
+        self.requested = requested
+        self.docs, self.post, self.multi, self.stats = (
+            f"several_{name}" for name in ("docs", "post", "multi", "stats")
+        )
+        for level in self.levels.values():
+            level.table = f"several_r{level.number}"
+        for field in self.fields.values():
+            field.multi = any(self._of(index, field).multi for index in self._having(field))
+
+    @property
+    def members(self) -> list[Index]:
+        return self._members
+
+    def _united(self, given: Sequence[dict[str, Any]], prefix: str) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for name in dict.fromkeys(name for properties in given for name in properties):
+            specs = [properties[name] for properties in given if name in properties]
+            kinds = {spec.get("type", "object") for spec in specs}
+            if kinds == {"long", "double"}:
+                result[name] = next(spec for spec in specs if spec["type"] == "double")
+            elif len(kinds) > 1:
+                self._clashing.add(prefix + name)
+            elif kinds <= {"object", "nested"}:
+                inner = [spec.get("properties", {}) for spec in specs]
+                result[name] = {**specs[0], "properties": self._united(inner, f"{prefix}{name}.")}
+            else:
+                result[name] = specs[0]
+        return result
+
+    def _having(self, field: Field) -> list[Index]:
+        return [index for index in self.members if field.name in index.fields]
+
+    @staticmethod
+    def _of(index: Index, field: Field) -> Field:
+        return index.fields[field.name]
+
+    def name_of(self, doc: int) -> str:
+        return self.members[doc % len(self.members)].name
+
+    # Tables
+
+    def create(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, empty; they go away with the transaction."""
+        execute = connection.execute
+        execute(f"CREATE TEMP TABLE {self.docs} (doc INTEGER PRIMARY KEY, id, version, source)")
+        execute(
+            f"CREATE TEMP TABLE {self.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
+            "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
+        )
+        execute(
+            f"CREATE TEMP TABLE {self.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
+            "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
+        )
+        execute(f"CREATE TEMP TABLE {self.stats} (field INTEGER PRIMARY KEY, docs, terms)")
+        execute("CREATE TEMP TABLE several_found (doc INTEGER PRIMARY KEY)")
+        for level in self.levels.values():
+            columns = "".join(f", {field.column}" for field in level.fields)
+            execute(
+                f"CREATE TEMP TABLE {level.table} "
+                f"(doc INTEGER PRIMARY KEY, parent INTEGER, root INTEGER{columns})"
+            )
+            if level.parent is not None:
+                execute(f"CREATE INDEX temp.{level.table}_root ON {level.table} (root)")
+
+    def fill(self, connection: sqlite3.Connection, place: int, found: Sql) -> None:
+        """Copy what is needed of the member at *place*.
+
+        :param found: SELECT of the documents that were found in it.
+        """
+        index, count = self.members[place], len(self.members)
+
+        def new(column: str) -> str:
+            return f"{column} * {count} + {place}"
+
+        (f"SELECT {new('doc')} FROM (" + found + ")").run(connection, "INSERT INTO several_found ")
+        everything = any(json.dumps(name) in self.requested for name in _BEYOND)
+        for level in self.levels.values():
+            source = index.levels.get(level.path)
+            if source is None:
+                continue
+            owner = "doc" if level.parent is None else "root"
+            connection.execute(
+                f"INSERT INTO {level.table} SELECT {new('doc')}, {new('parent')}, {new('root')}"
+                + "".join(f", {self._column(index, source, field)}" for field in level.fields)
+                + f" FROM {source.table}"
+                + ("" if everything else f" WHERE {new(owner)} IN several_found")
+            )
+        if '"top_hits"' in self.requested:
+            connection.execute(
+                f"INSERT INTO {self.docs} SELECT {new('doc')}, id, version, source "
+                f"FROM {index.docs} WHERE {new('doc')} IN several_found"
+            )
+        for field in self.fields.values():
+            if field.name not in index.fields or json.dumps(field.name)[1:-1] not in self.requested:
+                continue
+            old, within = self._of(index, field), f"(SELECT doc FROM {field.level.table})"
+            if field.kind == "text":
+                connection.execute(
+                    f"INSERT INTO {self.post} SELECT {field.number}, term, {new('doc')}, tf, "
+                    f"length, positions FROM {index.post} WHERE field = {old.number} "
+                    f"AND {new('doc')} IN {within}"
+                )
+                connection.execute(
+                    f"INSERT INTO {self.stats} SELECT {field.number}, docs, terms FROM "
+                    f"{index.stats} WHERE field = {old.number} ON CONFLICT (field) DO UPDATE "
+                    "SET docs = docs + excluded.docs, terms = terms + excluded.terms"
+                )
+            elif old.multi:
+                connection.execute(
+                    f"INSERT INTO {self.multi} SELECT {field.number}, {new('doc')}, place, value "
+                    f"FROM {index.multi} WHERE field = {old.number} AND {new('doc')} IN {within}"
+                )
+
+    @staticmethod
+    def _column(index: Index, source: Level, field: Field) -> str:
+        old = index.fields.get(field.name)
+        return old.column if old is not None and old.level is source else "NULL"
+
+    def vocabulary(self, connection: sqlite3.Connection, field: Field) -> Sequence[str]:
+        """The sorted terms of a text, or values of a keyword."""
+        if field.kind == "text":
+            query = f"SELECT DISTINCT term FROM {self.post} WHERE field = {field.number}"
+        else:
+            query = (
+                f"SELECT {field.column} FROM {field.level.table} WHERE {field.column} IS NOT NULL "
+                f"UNION SELECT value FROM {self.multi} WHERE field = {field.number}"
+            )
+        return [term for (term,) in connection.execute(f"{query} ORDER BY 1")]
+
+
+def aggregated(
+    connection: sqlite3.Connection,
+    indices: Sequence[Index],
+    body: dict[str, Any],
+    vocabularies: Sequence[Vocabulary],
+    deadline: Deadline,
+) -> dict[str, Any]:
+    """The response to *body*, a search of several *indices* without hits.
+
+    :param vocabularies: of the indices.
+    :raises BackendRejected: it asks for hits.
+    """
+    if body.get("size") != 0:
+        raise unsupported("hits of several indices in one search (but multi_search)")
+    body = dict(body)
+    query = body.pop("query", None) or {"match_all": {}}
+    requested = body.get("aggs", body.get("aggregations")) or {}
+    merged = Merged(indices, json.dumps(requested))
+    merged.create(connection)
+    for place, (index, vocabulary) in enumerate(zip(indices, vocabularies)):
+        node = QueryParser(connection, index, vocabulary, deadline.check).parse(query)
+        root = index.root.level
+        found = f"SELECT d.doc AS doc FROM {root.table} d WHERE " + node.where("d")
+        merged.fill(connection, place, found)
+    search = Search(
+        connection, merged, body, lambda field: merged.vocabulary(connection, field), deadline
+    )
+    search.node = Condition(
+        merged.root.level, lambda alias: Sql(f"{alias}.doc IN (SELECT doc FROM several_found)")
+    )
+    return search.run()

@@ -1,0 +1,170 @@
+"""The sort of a search, as SQL."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.query.nodes import climbing
+from nefertari_search_tween.backends.embedded.query.parser import QueryParser
+from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
+from nefertari_search_tween.backends.embedded.storage.mapping import (
+    Field,
+    Index,
+    Malformed,
+    shown_float,
+)
+
+_MODES = {"min": "min", "max": "max", "avg": "avg", "sum": "total"}
+
+
+class SortKey:
+    """One key of a sort.
+
+    :param value: SQL of the value of a row ``d`` (and its score ``x.s``).
+    """
+
+    def __init__(
+        self, value: Sql, descending: bool, nulls_first: bool, field: Optional[Field] = None
+    ) -> None:
+        self.value = value
+        self.descending = descending
+        self.nulls_first = nulls_first
+        self.field = field
+
+    def order(self) -> Sql:
+        direction = "DESC" if self.descending else "ASC"
+        # What SQLite does by itself is left unsaid: indices of the table serve it.
+        if self.nulls_first == (not self.descending):
+            return self.value + f" {direction}"
+        return self.value + f" {direction} NULLS {'FIRST' if self.nulls_first else 'LAST'}"
+
+    def after(self, value: Any) -> tuple[Sql, Sql]:
+        """Conditions: this key is behind *value*, and equal to it."""
+        if value is None:
+            equal = self.value + " IS NULL"
+            return (self.value + " IS NOT NULL" if self.nulls_first else Sql("0")), equal
+        sign = "<" if self.descending else ">"
+        behind = self.value + Sql(f" {sign} ?", (value,))
+        if not self.nulls_first:
+            behind = any_of([behind, self.value + " IS NULL"])
+        return behind, self.value + Sql(" = ?", (value,))
+
+    def read(self, value: Any) -> Any:
+        """A value of ``search_after`` as the column holds it."""
+        if self.field is not None and value is not None:
+            try:
+                return self.field.value(value)
+            except Malformed:
+                return value
+        return value
+
+    def shown(self, value: Any) -> Any:
+        if self.field is not None and self.field.kind == "float" and value is not None:
+            return shown_float(value)
+        return value
+
+
+class Sort:
+    """
+    :param given: the ``sort`` of a search, None for by score.
+    :ivar scored: a key is the score.
+    :ivar best_first: it is the first one, from the highest score down.
+    """
+
+    def __init__(self, index: Index, parser: QueryParser, given: Any) -> None:
+        self.index = index
+        self.parser = parser
+        self.scored = False
+        clauses = self._clauses(given)
+        self.keys = [self._key(each) for each in clauses]
+        self.best_first = clauses[0][0] == "_score" and self.keys[0].descending
+
+    @staticmethod
+    def _clauses(given: Any) -> list[tuple[str, dict[str, Any]]]:
+        if not given:
+            return [("_score", {})]
+        clauses = []
+        for each in given if isinstance(given, list) else [given]:
+            if isinstance(each, str):
+                name, _, order = each.partition(":")
+                clauses.append((name, {"order": order} if order else {}))
+                continue
+            for name, options in each.items():
+                clauses.append((name, {"order": options} if isinstance(options, str) else options))
+        return clauses
+
+    def _key(self, clause: tuple[str, dict[str, Any]]) -> SortKey:
+        name, options = clause[0], dict(clause[1])
+        descending = options.pop("order", "desc" if name == "_score" else "asc") == "desc"
+        if name == "_score":
+            self.scored = True
+            return SortKey(Sql("x.s"), descending, not descending)
+        if name in ("_doc", "_shard_doc"):
+            return SortKey(Sql("d.doc"), descending, not descending)
+        missing = options.pop("missing", "_last")
+        mode = options.pop("mode", "max" if descending else "min")
+        nested = options.pop("nested", None)
+        unmapped = options.pop("unmapped_type", None)
+        options.pop("numeric_type", None)
+        options.pop("format", None)
+        if options:
+            raise unsupported(f"option '{next(iter(options))}' of a sort")
+        if name == "_id":
+            value = Sql(f"(SELECT id FROM {self.index.docs} i WHERE i.doc = d.doc)")
+            return SortKey(value, descending, False)
+        field = self.index.fields.get(name)
+        if field is None:
+            if unmapped is not None:
+                return SortKey(Sql("NULL"), descending, missing == "_first")
+            raise refused(
+                f"No mapping found for [{name}] in order to sort on", "query_shard_exception"
+            )
+        if field.kind == "text":
+            raise refused(
+                f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "
+                "use a keyword field instead"
+            )
+        value = self._sort_value(field, mode, nested)
+        if missing not in ("_first", "_last"):
+            value = "coalesce(" + value + Sql(", ?)", (field.value(missing),))
+            return SortKey(value, descending, False, field)
+        return SortKey(value, descending, missing == "_first", field)
+
+    def _sort_value(self, field: Field, mode: str, nested: Optional[dict[str, Any]]) -> Sql:
+        if mode not in _MODES:
+            raise unsupported(f"sort mode '{mode}'")
+        level = field.level
+        if level.parent is None:
+            if not field.multi:
+                return Sql(f"d.{field.column}")
+            if mode == "min":
+                return Sql(f"d.{field.column}")
+            return Sql(
+                f"coalesce((SELECT {_MODES[mode]}(+value) FROM {self.index.multi} WHERE "
+                f"field = {field.number} AND doc = d.doc), d.{field.column})"
+            )
+        path, condition = (nested or {}).get("path"), Sql("1")
+        if nested is None:
+            # Without a path Elasticsearch looks at the document itself, which has no such value.
+            return Sql("NULL")
+        unknown = set(nested) - {"path", "filter"}
+        if unknown:
+            raise unsupported(f"option '{min(unknown)}' of a nested sort")
+        if path not in self.index.levels:
+            raise refused(f"[nested] failed to find nested object under path [{path}]")
+        if self.index.levels[path] is not level:
+            return Sql("NULL")
+        if nested.get("filter"):
+            condition = self.parser.parse(nested["filter"], level).where("n")
+        owner, climb = climbing(level, self.index.root.level, "n")
+        rows = f"{level.table} n INDEXED BY {level.table}_root"
+        values = Sql(f"SELECT n.{field.column} AS value FROM {rows}{climb} WHERE ")
+        values += all_of([Sql(f"{owner} = d.doc"), condition])
+        if field.multi:
+            values += Sql(
+                f" UNION ALL SELECT m.value FROM {self.index.multi} m JOIN {level.table} n ON "
+                f"n.doc = m.doc{climb} WHERE m.field = {field.number} AND m.place > 0 AND "
+            )
+            values += all_of([Sql(f"{owner} = d.doc"), condition])
+        return f"(SELECT {_MODES[mode]}(value) FROM (" + values + "))"

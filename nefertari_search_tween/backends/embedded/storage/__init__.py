@@ -1,0 +1,1 @@
+"""Documents, postings and columns in one SQLite database."""

@@ -1,0 +1,363 @@
+"""The database file: connections, transactions, and the catalog of indices and aliases."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.embedded.errors import refused
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
+from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
+from nefertari_search_tween.exceptions import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    ConfigurationError,
+    IndexMissing,
+)
+
+OLDEST_SQLITE = (3, 32)
+FILE_NAME = "search.sqlite"
+# Raised when files of an older release can't be read: the terms of texts are made differently,
+# or tables look different.
+FORMAT = 1
+# A writer waits for the other writers of all processes.
+WRITE_TIMEOUT_SECONDS = 60.0
+# Virtual machine instructions between two looks at the clock.
+CLOCK_STEP = 20_000
+CACHE_KIB = 16 * 1024
+# Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
+LOG_PAGES = 8000
+
+# What SQLite says of a statement that is beyond its limits.
+_LIMITS = ("parser stack overflow", "too many", "too large", "too long")
+
+_CATALOG = """
+CREATE TABLE about (format INTEGER NOT NULL);
+CREATE TABLE indices (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL, writes INTEGER NOT NULL,
+    mapping TEXT NOT NULL, settings TEXT NOT NULL, layout TEXT NOT NULL
+);
+CREATE TABLE aliases (
+    alias TEXT NOT NULL, number INTEGER NOT NULL REFERENCES indices, PRIMARY KEY (alias, number)
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """One directory of indices, shared by threads and processes.
+
+    :param directory: made when it is not there.
+    """
+
+    def __init__(self, directory: str) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"the embedded backend needs SQLite {'.'.join(map(str, OLDEST_SQLITE))}, "
+                f"this Python has {sqlite3.sqlite_version}"
+            )
+        self.directory = os.path.abspath(directory)
+        self.path = os.path.join(self.directory, FILE_NAME)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._indices: dict[tuple[int, int], Index] = {}
+        # Connections of a parent process: closing them here would touch its locks.
+        self._inherited: list[Any] = []
+        _stores.add(self)
+
+    # Connections
+
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        held = getattr(self._local, "held", None)
+        if held is not None:
+            if held.pid == os.getpid():
+                return held.connection
+            self._inherited.append(held)
+        connection = self.connect()
+        self._local.held = _Held(os.getpid(), connection)
+        return connection
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection."""
+        os.makedirs(self.directory, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path,
+            timeout=WRITE_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        try:
+            # What is acknowledged is on disk, and a killed process leaves whole transactions.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.create_function("phrase_frequency", -1, phrase_frequency, deterministic=True)
+            self._check_format(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_format(self, connection: sqlite3.Connection) -> None:
+        def has_catalog() -> bool:
+            query = "SELECT count(*) FROM sqlite_master WHERE name = 'about'"
+            return bool(connection.execute(query).fetchone()[0])
+
+        if not has_catalog():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if not has_catalog():
+                    for statement in _CATALOG.split(";"):
+                        connection.execute(statement)
+                    connection.execute("INSERT INTO about VALUES (?)", (FORMAT,))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        (found,) = connection.execute("SELECT format FROM about").fetchone()
+        if found != FORMAT:
+            raise BackendUnavailable(
+                f"{self.path} has format {found}, this release writes format {FORMAT}: delete "
+                "it and run `nefertari-search rebuild`"
+            )
+
+    def close(self) -> None:
+        """Close this thread's connection, unless it is at work."""
+        held = getattr(self._local, "held", None)
+        if held is not None and held.pid == os.getpid():
+            if held.connection.in_transaction:
+                return
+            held.connection.close()
+        self._local.held = None
+
+    # Transactions
+
+    @contextmanager
+    def reading(
+        self, timeout: Optional[float] = None, connection: Optional[sqlite3.Connection] = None
+    ) -> Iterator[sqlite3.Connection]:
+        """A connection on which everything is read at one point in time.
+
+        :raises BackendTimeout: it took longer than *timeout* seconds.
+        """
+        with translated(timeout):
+            connection = connection or self.connection()
+            if timeout is not None:
+                deadline = time.monotonic() + timeout
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, CLOCK_STEP)
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if timeout is not None:
+                    connection.set_progress_handler(None, 0)
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose changes are committed together, or none of them."""
+        with translated():
+            connection = self.connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    # Catalog
+
+    def find(self, connection: sqlite3.Connection, name: str) -> list[Index]:
+        """The indices behind *name*: an index, an alias, or several joined by commas.
+
+        :raises IndexMissing: there is none.
+        """
+        found: dict[int, Index] = {}
+        for part in name.split(","):
+            rows = connection.execute(
+                "SELECT number, generation FROM indices WHERE name = ?1 OR number IN "
+                "(SELECT number FROM aliases WHERE alias = ?1) ORDER BY name",
+                (part,),
+            ).fetchall()
+            if not rows:
+                raise IndexMissing(f"no such index [{part}]")
+            for number, generation in rows:
+                found[number] = self._index(connection, number, generation)
+        return list(found.values())
+
+    def one(self, connection: sqlite3.Connection, name: str) -> Index:
+        """The one index behind *name*."""
+        found = self.find(connection, name)
+        if len(found) != 1:
+            names = ", ".join(index.name for index in found)
+            raise refused(f"{name} stands for {names}: one index expected")
+        return found[0]
+
+    def _index(self, connection: sqlite3.Connection, number: int, generation: int) -> Index:
+        index = self._indices.get((number, generation))
+        if index is None:
+            index = self.load(connection, number)
+            with self._lock:
+                for key in [key for key in self._indices if key[0] == number]:
+                    del self._indices[key]
+                self._indices[number, generation] = index
+        return index
+
+    @staticmethod
+    def load(connection: sqlite3.Connection, number: int) -> Index:
+        """An index that the caller may change."""
+        name, mapping, settings, layout = connection.execute(
+            "SELECT name, mapping, settings, layout FROM indices WHERE number = ?", (number,)
+        ).fetchone()
+        return Index(number, name, json.loads(mapping), json.loads(settings), json.loads(layout))
+
+    @staticmethod
+    def save(connection: sqlite3.Connection, index: Index) -> None:
+        """Write what was changed of *index*, and make the tables and columns that it needs."""
+        for level in index.levels.values():
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {level.table} "
+                "(doc INTEGER PRIMARY KEY, parent INTEGER, root INTEGER)"
+            )
+            if level.parent is not None:
+                connection.execute(
+                    f"CREATE INDEX IF NOT EXISTS {level.table}_root ON {level.table} (root)"
+                )
+            have = {row[1] for row in connection.execute(f"PRAGMA table_info({level.table})")}
+            for field in level.fields:
+                if field.column in have:
+                    continue
+                connection.execute(f"ALTER TABLE {level.table} ADD COLUMN {field.column}")
+                if field.kind != "text":
+                    connection.execute(
+                        f"CREATE INDEX {level.table}_{field.column} "
+                        f"ON {level.table} ({field.column})"
+                    )
+        connection.execute(
+            "UPDATE indices SET generation = generation + 1, mapping = ?, settings = ?, "
+            "layout = ? WHERE number = ?",
+            (
+                json.dumps(index.mapping),
+                json.dumps(index.settings),
+                json.dumps(index.layout),
+                index.number,
+            ),
+        )
+
+    @staticmethod
+    def create(
+        connection: sqlite3.Connection, name: str, mapping: dict[str, Any], settings: dict[str, Any]
+    ) -> Index:
+        """Make an index and its tables."""
+        layout: dict[str, Any] = {"levels": {}, "fields": {}, "multi": []}
+        number = connection.execute(
+            "INSERT INTO indices (name, generation, writes, mapping, settings, layout) "
+            "VALUES (?, 0, 0, ?, ?, ?)",
+            (name, json.dumps(mapping), json.dumps(settings), json.dumps(layout)),
+        ).lastrowid
+        assert number is not None
+        index = Store.load(connection, number)
+        connection.execute(
+            f"CREATE TABLE {index.docs} (doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
+            "version INTEGER NOT NULL, posted TEXT, source BLOB)"
+        )
+        connection.execute(
+            f"CREATE TABLE {index.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
+            "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
+        )
+        connection.execute(
+            f"CREATE TABLE {index.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
+            "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
+        )
+        connection.execute(f"CREATE INDEX {index.multi}_value ON {index.multi} (field, value, doc)")
+        connection.execute(
+            f"CREATE TABLE {index.stats} (field INTEGER PRIMARY KEY, docs INTEGER, terms INTEGER)"
+        )
+        Store.save(connection, index)
+        return index
+
+    @staticmethod
+    def drop(connection: sqlite3.Connection, index: Index) -> None:
+        """Delete an index and its tables."""
+        tables = [index.docs, index.post, index.multi, index.stats]
+        for table in tables + [level.table for level in index.levels.values()]:
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM aliases WHERE number = ?", (index.number,))
+        connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
+
+
+class _Held:
+    """A thread's connection; closed when the thread is gone."""
+
+    def __init__(self, pid: int, connection: sqlite3.Connection) -> None:
+        self.pid = pid
+        self.connection = connection
+
+    def __del__(self) -> None:
+        if self.pid == os.getpid():
+            self.connection.close()
+
+
+class Deadline:
+    """When a search has to be over; for the parts of it that are not SQL.
+
+    :param seconds: from now; None: never.
+    """
+
+    def __init__(self, seconds: Optional[float] = None) -> None:
+        self.seconds = seconds
+        self.at = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """
+        :raises BackendTimeout: it is over.
+        """
+        if self.at is not None and time.monotonic() > self.at:
+            raise BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
+
+
+# SQLite keeps its locks by process: what a child inherits looks locked to it and is not. A
+# server that forks its workers does so from the thread that set the application up, so that
+# this leaves nothing open to inherit.
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        store.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
+
+@contextmanager
+def translated(timeout: Optional[float] = None) -> Iterator[None]:
+    """The database's exceptions become ours."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            raise BackendTimeout(f"the search took longer than {timeout:g} seconds") from error
+        if any(limit in str(error) for limit in _LIMITS):
+            raise refused(f"the query is too large for the embedded backend: {error}") from error
+        if "locked" in str(error):
+            raise BackendTimeout(f"other writers are not done: {error}") from error
+        raise BackendUnavailable(str(error)) from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise BackendUnavailable(str(error)) from error

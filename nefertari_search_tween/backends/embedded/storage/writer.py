@@ -1,0 +1,255 @@
+"""Rows of documents -> tables, in the transaction of a bulk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Action, Conditional, Outcome, Stamp, Written
+from nefertari_search_tween.backends.embedded.errors import error
+from nefertari_search_tween.backends.embedded.storage.document_rows import ITEM, PART, Reader, Row
+from nefertari_search_tween.backends.embedded.storage.mapping import INT64_MAX, Index, Malformed
+from nefertari_search_tween.backends.embedded.storage.store import Store
+
+MAX_ID_BYTES = 512
+
+
+def stamp(version: int) -> Stamp:
+    """The stamp of a document's state; a deleted document keeps its version, so none comes
+    twice."""
+    return Stamp(version, 1)
+
+
+class Writer:
+    """Applies prepared actions to one index inside one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, index: Index) -> None:
+        self.connection = connection
+        self.index = index
+        self.changed = False
+        self._private = False
+        self._next: dict[str, int] = {}
+        self._inserts: dict[str, list[Any]] = defaultdict(list)
+        self._seen: set[str] = set()
+        self._stats: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+
+    def apply(self, action: Action, row: Optional[Row], problem: Optional[Malformed]) -> Outcome:
+        """Apply one action.
+
+        :param row: of the document, None when it needs fields that the mapping has not.
+        :param problem: why it can't be indexed.
+        """
+        refused = _bad_id(action.id)
+        if refused is not None:
+            return Outcome(action, 400, refused)
+        if action.version < 0 or action.version > INT64_MAX:
+            reason = f"illegal version value [{action.version}] for version type [EXTERNAL_GTE]"
+            return Outcome(action, 400, error("action_request_validation_exception", reason))
+        row, problem = self._row(action, row, problem)
+        if problem is not None:
+            return Outcome(action, 400, error("document_parsing_exception", str(problem)))
+        known = self._known(action.id)
+        if known is not None and known[1] > action.version:
+            reason = (
+                f"[{action.id}]: version conflict, current version [{known[1]}] is higher "
+                f"than the one provided [{action.version}]"
+            )
+            return Outcome(action, 409, error("version_conflict_engine_exception", reason))
+        return Outcome(action, self._put(action, known, row, action.version), None)
+
+    def write(
+        self, write: Conditional, row: Optional[Row], problem: Optional[Malformed]
+    ) -> Written:
+        """Apply one conditional write; see :meth:`apply`."""
+        refused = _bad_id(write.id)
+        if refused is not None:
+            return Written(write, 400, refused, None)
+        row, problem = self._row(write, row, problem)
+        if problem is not None:
+            failed = error("document_parsing_exception", str(problem))
+            return Written(write, 400, failed, None)
+        known = self._known(write.id)
+        live = known is not None and known[2] is not None
+        held = stamp(known[1]) if known is not None and live else None
+        if held != write.expected:
+            wanted = "no document" if write.expected is None else f"{write.expected}"
+            reason = f"[{write.id}]: version conflict, expected {wanted}, there is {held}"
+            conflict = error("version_conflict_engine_exception", reason)
+            return Written(write, 409, conflict, None)
+        version = known[1] + 1 if known is not None else 1
+        return Written(write, self._put(write, known, row, version), None, stamp(version))
+
+    def _row(
+        self, action: Any, row: Optional[Row], problem: Optional[Malformed]
+    ) -> tuple[Optional[Row], Optional[Malformed]]:
+        if problem is None and action.body is not None and row is None:
+            try:
+                row = self._grow(action.body)
+            except Malformed as found:
+                problem = found
+        return row, problem
+
+    def _known(self, identity: str) -> Any:
+        """Number, version and terms of the document *identity*, also of a deleted one."""
+        if identity in self._seen:
+            self.flush()
+        self._seen.add(identity)
+        return self.connection.execute(
+            f"SELECT doc, version, posted FROM {self.index.docs} WHERE id = ?", (identity,)
+        ).fetchone()
+
+    def _put(self, action: Any, known: Any, row: Optional[Row], version: int) -> int:
+        """Replace, add or delete; gives the status."""
+        self.changed = True
+        live = known is not None and known[2] is not None
+        if live:
+            self._remove(known[0], known[2])
+        doc = known[0] if known is not None else self._number(self.index.docs)
+        if row is None:
+            self._inserts[self.index.docs].append((doc, action.id, version, None, None))
+            return 200 if live else 404
+        posted: list[str] = []
+        self._insert(row, doc, doc, None, posted)
+        self._inserts[self.index.docs].append(
+            (doc, action.id, version, ITEM.join(posted), action.body)
+        )
+        return 200 if live else 201
+
+    def _grow(self, body: bytes) -> Row:
+        """The row of a document with new fields: they are put into the mapping."""
+        # Not the index that other threads read from; a refused document changes nothing.
+        trial = Store.load(self.connection, self.index.number)
+        reader = Reader(trial, grow=True)
+        row = reader.row(body)
+        if reader.grown:
+            self.flush()
+            self.index, self._private = trial, True
+            Store.save(self.connection, trial)
+        return row
+
+    def _number(self, table: str) -> int:
+        number = self._next.get(table)
+        if number is None:
+            (number,) = self.connection.execute(
+                f"SELECT coalesce(max(doc), 0) + 1 FROM {table}"
+            ).fetchone()
+        self._next[table] = number + 1
+        return int(number)
+
+    def _insert(
+        self, row: Row, doc: int, root: int, parent: Optional[int], posted: list[str]
+    ) -> None:
+        values = row.values
+        fields = self.index.levels[row.level.path].fields
+        self._inserts[row.level.table].append(
+            (doc, parent, root, *[values.get(each.number) for each in fields])
+        )
+        for number, length in row.lengths.items():
+            stats = self._stats[number]
+            stats[0] += length > 0
+            stats[1] += length
+        if row.posts:
+            self._inserts[self.index.post].extend(
+                [(number, term, doc, *rest) for number, term, *rest in row.posts]
+            )
+            posted.append(f"{doc}{PART}{row.posted}")
+        for number, several in row.lists.items():
+            if number not in self.index.layout["multi"]:
+                self._make_multi(number)
+            self._inserts[self.index.multi].extend(
+                (number, doc, place, value) for place, value in enumerate(several)
+            )
+        for child in row.children:
+            self._insert(child, self._number(child.level.table), root, doc, posted)
+
+    def _make_multi(self, number: int) -> None:
+        if not self._private:
+            self.index = Store.load(self.connection, self.index.number)
+            self._private = True
+        self.index.layout["multi"].append(number)
+        Store.save(self.connection, self.index)
+
+    def _remove(self, doc: int, posted: str) -> None:
+        """Take a document's rows away, its nested documents' too."""
+        execute = self.connection.execute
+        for level in self.index.levels.values():
+            where = "doc" if level.parent is None else "root"
+            texts = [each for each in level.fields if each.kind == "text"]
+            if texts:
+                columns = ", ".join(each.column for each in texts)
+                for found in execute(
+                    f"SELECT {columns} FROM {level.table} WHERE {where} = ?", (doc,)
+                ):
+                    for each, length in zip(texts, found):
+                        if length is not None:
+                            stats = self._stats[each.number]
+                            stats[0] -= length > 0
+                            stats[1] -= length
+            for each in level.fields:
+                if each.number in self.index.layout["multi"]:
+                    execute(
+                        f"DELETE FROM {self.index.multi} WHERE field = ? AND doc IN "
+                        f"(SELECT doc FROM {level.table} WHERE {where} = ?)",
+                        (each.number, doc),
+                    )
+            execute(f"DELETE FROM {level.table} WHERE {where} = ?", (doc,))
+        for item in posted.split(ITEM) if posted else ():
+            owner, *parts = item.split(PART)
+            self.connection.executemany(
+                f"DELETE FROM {self.index.post} WHERE field = ? AND term = ? AND doc = ?",
+                [(number, term, owner) for number, term in zip(parts[::2], parts[1::2])],
+            )
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        for level in self.index.levels.values():
+            rows = self._inserts.pop(level.table, None)
+            if rows:
+                columns = ["doc", "parent", "root", *[each.column for each in level.fields]]
+                marks = ", ".join("?" * len(columns))
+                self.connection.executemany(
+                    f"INSERT INTO {level.table} ({', '.join(columns)}) VALUES ({marks})", rows
+                )
+        docs = self._inserts.pop(self.index.docs, None)
+        if docs:
+            self.connection.executemany(
+                f"INSERT OR REPLACE INTO {self.index.docs} (doc, id, version, posted, source) "
+                "VALUES (?, ?, ?, ?, ?)",
+                docs,
+            )
+        posts = self._inserts.pop(self.index.post, None)
+        if posts:
+            # In the order of the table, which makes its pages cheaper to fill.
+            posts.sort()
+            self.connection.executemany(
+                f"INSERT INTO {self.index.post} VALUES (?, ?, ?, ?, ?, ?)", posts
+            )
+        lists = self._inserts.pop(self.index.multi, None)
+        if lists:
+            self.connection.executemany(
+                f"INSERT INTO {self.index.multi} VALUES (?, ?, ?, ?)", lists
+            )
+        self.connection.executemany(
+            f"INSERT INTO {self.index.stats} VALUES (?1, ?2, ?3) ON CONFLICT (field) "
+            "DO UPDATE SET docs = docs + ?2, terms = terms + ?3",
+            [(number, *change) for number, change in self._stats.items()],
+        )
+        self._stats.clear()
+        self._seen.clear()
+
+    def finish(self) -> None:
+        """Write everything; the caller commits."""
+        self.flush()
+        if self.changed:
+            self.connection.execute(
+                "UPDATE indices SET writes = writes + 1 WHERE number = ?", (self.index.number,)
+            )
+
+
+def _bad_id(identity: str) -> Optional[dict[str, Any]]:
+    """The error of an id that can't be one."""
+    if identity and len(identity.encode("utf-8", "replace")) <= MAX_ID_BYTES:
+        return None
+    reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"
+    return error("illegal_argument_exception", reason)

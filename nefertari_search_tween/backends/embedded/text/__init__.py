@@ -1,0 +1,1 @@
+"""Analysis, matching and scoring of text."""

@@ -1,0 +1,206 @@
+"""Lucene's syntax of regular expressions."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from nefertari_search_tween.backends.embedded.errors import refused
+from nefertari_search_tween.backends.embedded.text.derivatives import (
+    ALL,
+    ANY,
+    EMPTY,
+    NONE,
+    Expression,
+    character,
+    common,
+    complement,
+    concatenated,
+    either,
+    repeated,
+    sequence,
+)
+
+
+class _Parser:
+    """Lucene's syntax of regular expressions, all of its optional operators included."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def parse(self) -> Expression:
+        if not self.text:
+            return EMPTY
+        result = self.union()
+        if self.at < len(self.text):
+            raise self.wrong(f"unexpected '{self.text[self.at]}'")
+        return result
+
+    def wrong(self, problem: str) -> Exception:
+        return refused(f"regular expression '{self.text[:80]}' at {self.at}: {problem}")
+
+    def peek(self, chars: str) -> bool:
+        return self.at < len(self.text) and self.text[self.at] in chars
+
+    def take(self, char: str) -> bool:
+        if self.peek(char):
+            self.at += 1
+            return True
+        return False
+
+    def next(self) -> str:
+        if self.at >= len(self.text):
+            raise self.wrong("it ends too early")
+        self.at += 1
+        return self.text[self.at - 1]
+
+    def union(self) -> Expression:
+        result = self.intersection()
+        while self.take("|"):
+            result = either(result, self.intersection())
+        return result
+
+    def intersection(self) -> Expression:
+        result = self.concatenation()
+        while self.take("&"):
+            result = common(result, self.concatenation())
+        return result
+
+    def concatenation(self) -> Expression:
+        parts = []
+        while self.at < len(self.text) and not self.peek(")|&"):
+            parts.append(self.repetition())
+        return sequence(parts)
+
+    def repetition(self) -> Expression:
+        result = self.complement()
+        while self.peek("?*+{"):
+            sign = self.next()
+            if sign == "?":
+                result = either(result, EMPTY)
+            elif sign == "*":
+                result = repeated(result)
+            elif sign == "+":
+                result = concatenated(result, repeated(result))
+            else:
+                result = self.times(result)
+        return result
+
+    def times(self, inner: Expression) -> Expression:
+        least = self.number()
+        most: Optional[int] = least
+        if self.take(","):
+            most = self.number() if self.peek("0123456789") else None
+        if not self.take("}"):
+            raise self.wrong("expected '}'")
+        if least > 255 or (most or 0) > 255:
+            raise self.wrong("more than 255 repetitions")
+        tail: Expression = repeated(inner) if most is None else EMPTY
+        for _ in range((most or 0) - least):
+            tail = either(EMPTY, concatenated(inner, tail))
+        return sequence([*[inner] * least, tail])
+
+    def number(self) -> int:
+        start = self.at
+        while self.peek("0123456789"):
+            self.at += 1
+        if start == self.at:
+            raise self.wrong("expected a number")
+        return int(self.text[start : self.at])
+
+    def complement(self) -> Expression:
+        if self.take("~"):
+            return complement(self.complement())
+        return self.simple()
+
+    def simple(self) -> Expression:
+        if self.take("."):
+            return ANY
+        if self.take("#"):
+            return NONE
+        if self.take("@"):
+            return ALL
+        if self.take("("):
+            if self.take(")"):
+                return EMPTY
+            inner = self.union()
+            if not self.take(")"):
+                raise self.wrong("expected ')'")
+            return inner
+        if self.take('"'):
+            start = self.at
+            while not self.peek('"'):
+                self.next()
+            self.at += 1
+            return sequence([character(each) for each in self.text[start : self.at - 1]])
+        if self.take("["):
+            return self.char_class()
+        if self.take("<"):
+            return self.interval()
+        return self.single()
+
+    def single(self) -> Expression:
+        if self.take("\\"):
+            char = self.next()
+            known = _CLASSES.get(char.lower())
+            if known is not None:
+                return ("set", known, char.isupper())
+            return character(char)
+        return character(self.next())
+
+    def char_class(self) -> Expression:
+        negated = self.take("^")
+        ranges: list[tuple[str, str]] = []
+        first = True
+        while first or not self.peek("]"):
+            first = False
+            low = self.next()
+            if low == "\\":
+                low = self.next()
+                if low in _CLASSES:
+                    ranges.extend(_CLASSES[low])
+                    continue
+            high = low
+            if self.peek("-") and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
+                self.at += 1
+                high = self.next()
+                if high == "\\":
+                    high = self.next()
+            ranges.append((low, high))
+        self.at += 1
+        return ("set", tuple(ranges), negated)
+
+    def interval(self) -> Expression:
+        end = self.text.find(">", self.at)
+        body = self.text[self.at : end] if end > 0 else ""
+        low, dash, high = body.partition("-")
+        if not dash or not low.isdigit() or not high.isdigit():
+            raise self.wrong("expected <number-number>")
+        self.at = end + 1
+        first, last = sorted((int(low), int(high)))
+        if last - first > 1000:
+            raise self.wrong("an interval of more than 1000 numbers")
+        width = len(low) if len(low) == len(high) else 0
+        result = NONE
+        for number in range(first, last + 1):
+            digits = str(number).zfill(width)
+            result = either(result, sequence([character(each) for each in digits]))
+        return result
+
+
+_CLASSES: dict[str, tuple[tuple[str, str], ...]] = {
+    "d": (("0", "9"),),
+    "w": (("0", "9"), ("A", "Z"), ("_", "_"), ("a", "z")),
+    "s": (("\t", "\n"), ("\r", "\r"), (" ", " ")),
+}
+
+
+def regular_expression(text: str) -> Expression:
+    """*text* in Lucene's syntax: . ? + * {} | () [] "" ~ & @ # <> and \\d \\w \\s.
+
+    :raises BackendRejected: it can't be read.
+    """
+    try:
+        return _Parser(text).parse()
+    except RecursionError as error:
+        raise refused("regular expression: nested too deeply") from error

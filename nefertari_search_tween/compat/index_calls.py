@@ -1,0 +1,84 @@
+"""Indexing calls of applications: keys for the outbox, whatever document they give.
+
+What a document is to hold is what the primary has when it is indexed, so a late call can't bring
+back what has changed since.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from pyramid.settings import asbool
+from pyramid.threadlocal import get_current_request
+
+from nefertari_search_tween.interfaces.primary import Key
+
+log = logging.getLogger(__name__)
+
+REFRESH = "_refresh_index"
+DELETE = "delete"
+
+
+def bulk(search: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
+    """Bring the documents of *actions* to the primary's current state.
+
+    :param actions: what ``ES.prep_bulk_documents`` gave.
+    :raises ValueError: a model without a mirror, a key that the model can't have, an index that
+        is none of this application's.
+    """
+    keys = set()
+    for action in actions:
+        own_index(search, action["_index"])
+        key = key_of(search, action["_type"], action["_id"])
+        if key is not None:
+            keys.add(key)
+        elif action["_op_type"] != DELETE:
+            raise ValueError(f"`{action['_type']}` has no key {action['_id']!r}")
+    search.index_keys(keys)
+    if refresh_asked(search.settings, request):
+        search.indexer.show({key.model for key in keys})
+
+
+def own_index(search: Any, index_name: Optional[str]) -> None:
+    """Return when *index_name* is what this application's indices are named after.
+
+    :raises ValueError: it is another name.
+    """
+    prefix = search.settings.index_name
+    if index_name and index_name != prefix:
+        raise ValueError(
+            f"index_name is '{index_name}', but documents of this application are kept in an "
+            f"index of each model, named after elasticsearch.index_name = {prefix}"
+        )
+
+
+def key_of(search: Any, model_name: str, pk: Any) -> Optional[Key]:
+    """The key *pk* of a model, in the type that its keys have; None when it can't have that key.
+
+    :raises ValueError: the model has no mirror.
+    """
+    mirror = search.mirrors.get(model_name)
+    if mirror is None:
+        raise ValueError(f"`{model_name}` has no mirror")
+    field = mirror.document_cls.fields()[mirror.document_cls.pk_field()]
+    if field.kind != "integer":
+        return Key(model_name, str(pk))
+    try:
+        return Key(model_name, int(pk))
+    except (TypeError, ValueError):
+        return None
+
+
+def refresh_asked(settings: Any, request: Any) -> bool:
+    """True when *request* wants what it writes to be searchable at once (``_refresh_index``) and
+    may say so (``elasticsearch.enable_refresh_query``)."""
+    if request is None or not settings.enable_refresh_query:
+        return False
+    return bool(asbool(request.params.get(REFRESH, "false")))
+
+
+def refresh_asked_now(settings: Any) -> Callable[[], bool]:
+    """The same of the request that this thread works on."""
+    return lambda: refresh_asked(settings, get_current_request())

@@ -1,0 +1,105 @@
+"""``ES("User,Story")``: the drop-in for several models at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, Optional
+
+from nefertari import RESERVED_PARAMS
+from nefertari.json_httpexceptions import JHTTPNotFound
+from pyramid.threadlocal import get_current_request
+
+from nefertari_search_tween.compat.aggregator import if_built, unpacked
+from nefertari_search_tween.compat.search_params import must_be_current, narrowing
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.aggregations.execute import asked_of
+from nefertari_search_tween.search.multi.aggregations import (
+    aggregate_several,
+    answer_several_aggregation,
+)
+from nefertari_search_tween.search.multi.query import Filters
+from nefertari_search_tween.search.multi.searcher import answer_several, unfiltered
+from nefertari_search_tween.search.routing import Read, current_read
+
+
+def asked(es: Any) -> Optional[list[Mirror]]:
+    """The mirrors that *es* stands for; None when it is one, and the request is not for more.
+
+    :raises JHTTPNotFound: a name is that of no mirrored model.
+    """
+    if "," not in es.doc_type and _read() is None:
+        return None
+    names = dict.fromkeys(name.strip() for name in es.doc_type.split(","))
+    return [es._mirror(name) for name in names]
+
+
+def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> Any:
+    """What ``ES.get_collection`` gives: documents of all *mirrors*, or their number.
+
+    :raises JHTTPNotFound: there are none, and ``_raise_on_empty`` is set.
+    """
+    raise_on_empty = False
+    if isinstance(params.get("_raise_on_empty"), bool):
+        raise_on_empty = params.pop("_raise_on_empty")
+    searcher, read = es.search().searcher, _read()
+    wanted = None
+    if read is not None:
+        wanted, params = asked_of(read, params)
+    params, filters = _narrowed(es, mirrors, params)
+    if read is not None and wanted is not None:
+        return answer_several_aggregation(searcher, read, mirrors, params, wanted, filters)
+    if read is not None:
+        result = answer_several(searcher, read, mirrors, params, filters)
+    else:
+        request, current = get_current_request(), must_be_current()
+        result = searcher.search_several(mirrors, params, request, filters, current)[0]
+    if raise_on_empty and not isinstance(result, int) and not result:
+        raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
+    return result
+
+
+def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dict[str, Any]:
+    """What ``ES.aggregate`` gives: results by name, over the documents of all *mirrors*.
+
+    :raises BadQuery: there is nothing to aggregate, or it can't be understood.
+    :raises JHTTPForbidden: fields that the caller may not see.
+    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
+    """
+    asked, params, raise_on_empty = unpacked(params)
+    params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
+    searcher, read = es.search().searcher, _read()
+    with if_built(raise_on_empty):
+        if read is not None:
+            return dict(answer_several_aggregation(searcher, read, mirrors, params, asked, filters))
+        request, current = get_current_request(), must_be_current()
+        return dict(
+            aggregate_several(searcher, mirrors, params, asked, request, filters, current)[0]
+        )
+
+
+def _narrowed(
+    es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
+) -> tuple[dict[str, Any], Filters]:
+    """What is left of *params*, and exact filters by model.
+
+    What a subclass makes of the parameters is known by what it searches each model by.
+    """
+    if not es.overrides():
+        return params, unfiltered
+    by_model = {mirror.name: narrowing(_of_one(es, mirror), params) for mirror in mirrors}
+    kept = {name: params[name] for name in RESERVED_PARAMS if name in params}
+    return kept, lambda mirror: by_model[mirror.name]
+
+
+def _of_one(es: Any, mirror: Mirror) -> Any:
+    """*es* for one of its models."""
+    found = copy(es)
+    found.doc_type = mirror.name
+    return found
+
+
+def _read() -> Optional[Read]:
+    """The read of the running request, if it is one of several collections."""
+    read = current_read()
+    return read if read is not None and read.model is None else None

@@ -1,0 +1,1 @@
+"""Searches of an application whose only database is the engine."""

@@ -1,0 +1,1 @@
+"""How documents of the engine are saved, changed and deleted."""

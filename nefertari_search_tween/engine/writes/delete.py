@@ -1,0 +1,174 @@
+"""Deleting documents, and what the ``ondelete`` rules say goes with them.
+
+The documents that refer to a deleted one go, or let go, before it is deleted: a process that
+dies in between leaves fewer documents, and none that refers to nothing. Then it is deleted, and
+who began to refer to it in the meantime is dealt with (see save.py for why nobody is missed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from nefertari.json_httpexceptions import JHTTPConflict
+
+from nefertari_search_tween.engine import database, model_registry
+from nefertari_search_tween.engine.document_state import body_of, id_of
+from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT, Link
+from nefertari_search_tween.engine.relationships import holders_of, related_to
+from nefertari_search_tween.engine.writes.optimistic import (
+    ATTEMPTS,
+    change_each,
+    chunked,
+    drop,
+    pause,
+    refused,
+    stale,
+)
+from nefertari_search_tween.engine.writes.unique_values import release, unique_groups
+
+
+def delete_many(model: Any, items: Any) -> int:
+    """Delete *items*; nothing is deleted when a rule forbids it for one of them.
+
+    :raises JHTTPConflict: a rule does.
+    """
+    documents = _as_stored(model, items)
+    for chunk in chunked(model, documents):
+        _check_rules(model, chunk, set())
+    for chunk in chunked(model, documents):
+        delete(model, chunk)
+    return len(documents)
+
+
+def delete(model: Any, documents: list[Any]) -> None:
+    """Delete *documents* and what the rules say goes with them.
+
+    :raises JHTTPConflict: a rule forbids it; then nothing is deleted.
+    """
+    documents = [each for each in _as_stored(model, documents) if each._state.stamp is not None]
+    _check_rules(model, documents, set())
+    _delete(model, documents, set())
+
+
+def _as_stored(model: Any, documents: Iterable[Any]) -> list[Any]:
+    """*documents* under the keys that they are stored by: what was assigned since, and not saved,
+    is the key of another document, if of any."""
+    found = list(documents)
+    for each in found:
+        if each._state.stamp is not None:
+            each._state.values[model.pk_field()] = each._state.read[model.pk_field()]
+    return found
+
+
+def _id(document: Any) -> tuple[str, Any]:
+    return type(document).__name__, document.pk_value()
+
+
+def _check_rules(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> None:
+    """
+    :param going: documents that are deleted with them, filled here.
+    :raises JHTTPConflict: a rule forbids it.
+    """
+    going |= {_id(each) for each in documents}
+    keys = [each.pk_value() for each in documents]
+    if not keys:
+        return
+    for link in model_registry.referring(model):
+        others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
+        if others and _forbids(link):
+            raise _forbidden(model, others[0])
+        if link.ondelete == CASCADE:
+            _check_rules(link.model, others, going)
+    for link in model.links().values():
+        if link.held and link.of_parent in (RESTRICT, CASCADE):
+            for document in documents:
+                others = _listed(related_to(link, document))
+                if link.of_parent == RESTRICT and any(_id(each) not in going for each in others):
+                    raise _forbidden(model, others[0])
+                _check_rules(link.target, [e for e in others if _id(e) not in going], going)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _forbidden(model: Any, other: Any) -> JHTTPConflict:
+    message = (
+        f"Could not delete {model.__name__}: {type(other).__name__} {other.pk_value()} refers to it"
+    )
+    return JHTTPConflict(message, detail=message)
+
+
+def _delete(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> None:
+    documents = [each for each in documents if _id(each) not in going]
+    if not documents:
+        return
+    going |= {_id(each) for each in documents}
+    keys = [each.pk_value() for each in documents]
+    parents = [
+        (link, each)
+        for link in model.links().values()
+        if link.held and link.of_parent == CASCADE
+        for document in documents
+        for each in _listed(related_to(link, document))
+    ]
+    blocking = _settle(model, keys, going)
+    if blocking is None:
+        _remove(model, documents)
+        # Who began to refer to them before they were gone.
+        blocking = _settle(model, keys, going)
+        if blocking is not None:
+            _restore(model, documents)
+    if blocking is not None:
+        raise _forbidden(model, blocking)
+    for document in documents:
+        release(model, document.pk_value(), document._state.values, unique_groups(model))
+    for link, parent in parents:
+        _delete(link.target, [parent], going)
+
+
+def _forbids(link: Link) -> bool:
+    """True when no document may be deleted that others refer to by *link*."""
+    required = bool(link.model.fields()[link.field]._init_kwargs.get("required"))
+    return link.ondelete == RESTRICT or (required and link.ondelete != CASCADE)
+
+
+def _settle(model: Any, keys: list[Any], going: set[tuple[str, Any]]) -> Any:
+    """Apply the rules to the documents that refer to those with *keys*; gives one for which
+    they forbid the delete."""
+    for link in model_registry.referring(model):
+        others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
+        if others and _forbids(link):
+            return others[0]
+        if link.ondelete == CASCADE:
+            _delete(link.model, others, going)
+        else:
+            change_each(link.model, others, partial(drop, link=link, keys=keys))
+    return None
+
+
+def _restore(model: Any, documents: list[Any]) -> None:
+    """Bring back what was deleted a moment too early."""
+    database.current().write(
+        model, [(id_of(each.pk_value()), body_of(model, each._state), None) for each in documents]
+    )
+
+
+def _remove(model: Any, documents: list[Any]) -> None:
+    """Delete *documents* themselves, whatever others made of them since they were read."""
+    waiting = documents
+    for tries in range(ATTEMPTS):
+        writes = [(id_of(each.pk_value()), None, each._state.stamp) for each in waiting]
+        lost = []
+        for each, result in zip(waiting, database.current().write(model, writes)):
+            if result.lost:
+                lost.append(each.pk_value())
+            elif result.stamp is None:
+                raise refused(model, result)
+        waiting = model.by_pks(lost) if lost else []
+        if not waiting:
+            return
+        pause(tries)
+    raise stale(model, waiting[0].pk_value())

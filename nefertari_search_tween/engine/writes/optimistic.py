@@ -1,0 +1,102 @@
+"""Changing many documents, each under its condition, whatever others do at the same time."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
+
+from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
+
+from nefertari_search_tween.backends.base import Written
+from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine.document_state import body_of, fill, id_of
+from nefertari_search_tween.engine.model_registry import Link
+from nefertari_search_tween.engine.queries import Query
+from nefertari_search_tween.exceptions import BackendRejected
+
+# So often a change of a document that others change at the same time is made anew.
+ATTEMPTS = 50
+LONGEST_PAUSE_SECONDS = 0.05
+
+
+def stale(model: Any, pk: Any) -> JHTTPConflict:
+    """The error of a write of a document that was changed since it was read."""
+    message = (
+        f"Resource `{model.__name__}` {pk} was changed by another request in the meantime: "
+        "read it again."
+    )
+    return JHTTPConflict(message, detail=message)
+
+
+def refused(model: Any, written: Written) -> Exception:
+    """The error of a write that the backend would not take, whatever the document was."""
+    problem = BackendRejected(written.status, written.error).reason
+    return JHTTPBadRequest(f"Resource `{model.__name__}`: the database refused it: {problem}")
+
+
+def pause(tries: int) -> None:
+    """Let others be done first."""
+    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), LONGEST_PAUSE_SECONDS)))
+
+
+def change_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) -> int:
+    """Apply *change* to each of *documents* and write them; those that others have changed since
+    they were read are read again, and changed as they are then. Gives the number written.
+
+    :raises JHTTPConflict: one is changed by others all the time.
+    """
+    database, count, waiting = engine_database.current(), 0, documents
+    for tries in range(ATTEMPTS):
+        batch = []
+        for each in waiting:
+            change(each)
+            fill(model, each._state)
+            if each._state.changed():
+                batch.append(each)
+        if not batch:
+            return count
+        written = database.write(
+            model,
+            [
+                (id_of(each.pk_value()), body_of(model, each._state), each._state.stamp)
+                for each in batch
+            ],
+        )
+        lost = []
+        for each, result in zip(batch, written):
+            if result.stamp is not None:
+                each._state.written(result.stamp)
+                count += 1
+            elif result.lost:
+                lost.append(each.pk_value())
+            else:
+                raise refused(model, result)
+        if not lost:
+            return count
+        pause(tries)
+        waiting = model.by_pks(lost)
+    raise stale(model, lost[0])
+
+
+def chunked(model: Any, items: Iterable[Any]) -> Iterator[list[Any]]:
+    """*items* in lists of the engine's chunk size; a query is read as it goes."""
+    size = engine_database.current().chunk_size
+    chunk: list[Any] = []
+    for each in items.stream() if isinstance(items, Query) else items:
+        chunk.append(each)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def drop(holder: Any, link: Link, keys: list[Any]) -> None:
+    """Take *keys* out of what *holder* refers to."""
+    held = holder._held_keys(link)
+    if link.several:
+        holder._state.values[link.field] = [key for key in held if key not in keys]
+    elif held and held[0] in keys:
+        holder._state.values[link.field] = None

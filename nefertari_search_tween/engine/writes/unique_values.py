@@ -1,0 +1,234 @@
+"""Fields that are ``unique``, alone or together with others (``unique_with``): reservations.
+
+An index keeps ids apart and nothing else, so a value of a unique field is reserved by a document
+of its own, whose id is made of model, field and value, before the document that has the value
+is written. Several fields together are one value here. The backend lets only one be created.
+
+Why no two documents get the same value, and what happens when a process dies:
+
+1. A writer creates the reservation (with its document's id and an end, LEASE_SECONDS from now),
+   writes its document, and reads the reservation again. Only then its caller is answered.
+2. A writer that finds a reservation looks at the document that it names. If that one has the
+   value, it is taken. If not, and the end is not over, somebody is between the steps of 1:
+   it is taken, too. If the end is over, that process died, or left the value and died before it
+   released it (4): the reservation is replaced, on condition that it still is the one that was
+   read, so by one of many who try.
+3. A process that was frozen between the steps for longer than the lease, and whose reservation
+   was replaced meanwhile, finds that out when it reads it again: it takes its document back (by
+   the stamp of its own write) and answers 409. So no two callers are ever told that they have
+   the value. Readers may see both documents until then; should the process also die in that very
+   moment, both stay. That takes a pause of more than LEASE_SECONDS and a crash within
+   milliseconds of its end.
+4. A value that is given up is released after the document is written without it. A process that
+   dies before leaves a reservation whose document has another value: see 2. Until its end is
+   over the value is refused, nothing else.
+
+Clocks of machines may differ by less than LEASE_SECONDS. Missing values are not reserved, nor are
+several of which one is missing: as in SQL, any number of documents have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from nefertari.json_httpexceptions import JHTTPConflict
+
+from nefertari_search_tween.backends.base import Stamp
+from nefertari_search_tween.documents.fields import ForeignKeyField, Relationship
+from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine.document_state import id_of
+from nefertari_search_tween.engine.serializers import json_default
+from nefertari_search_tween.engine.values import pack
+from nefertari_search_tween.exceptions import ConfigurationError
+
+#: names of the fields that are unique together; mostly one
+Group = tuple[str, ...]
+#: far above the longest that a write takes
+LEASE_SECONDS = 30.0
+TRIES = 10
+
+
+def unique_groups(model: Any) -> list[Group]:
+    """What is unique in *model*; its primary key is the document's id and needs no more.
+
+    :raises ConfigurationError: ``unique_with`` names what can't be part of it.
+    """
+    found: list[Group] = []
+    fields = model.fields()
+    for name, field in fields.items():
+        params = field._init_kwargs
+        others = params.get("unique_with")
+        if field.primary_key or isinstance(field, Relationship):
+            continue
+        if others:
+            group = (name, *([others] if isinstance(others, str) else others))
+            for each in group:
+                if isinstance(fields.get(each, field), (ForeignKeyField, Relationship)):
+                    raise ConfigurationError(
+                        f"{model.__name__}.{name}: unique_with can't have a relationship ('{each}')"
+                    )
+                if each not in fields:
+                    raise ConfigurationError(
+                        f"{model.__name__}.{name}: unique_with names '{each}', which is no field"
+                    )
+            found.append(group)
+        elif params.get("unique"):
+            found.append((name,))
+    return found
+
+
+def changed_groups(model: Any, changed: Iterable[str]) -> list[Group]:
+    """Those of which one of the fields *changed* is part."""
+    changed = set(changed)
+    return [group for group in unique_groups(model) if changed & set(group)]
+
+
+def conflict(model: Any, group: Group = ()) -> JHTTPConflict:
+    """The error of a document that is there already."""
+    message = f"Resource `{model.__name__}` already exists."
+    if group:
+        names = ", ".join(f"`{name}`" for name in group)
+        message += f" The value of {names} is taken."
+    return JHTTPConflict(message, detail=message)
+
+
+class Claims:
+    """The reservations of one write of one document.
+
+    :param pk: of the document.
+    """
+
+    def __init__(self, model: Any, pk: Any) -> None:
+        self.model = model
+        self.pk = pk
+        self.fresh: dict[str, tuple[Group, Stamp]] = {}
+
+    def take(self, values: dict[str, Any], groups: Iterable[Group]) -> None:
+        """Reserve the values of *groups*.
+
+        :raises JHTTPConflict: one is taken; then none is reserved.
+        """
+        try:
+            for group in groups:
+                form = _form(self.model, group, values)
+                if form is not None:
+                    self._take(group, form)
+        except BaseException:
+            self.give_back()
+            raise
+
+    def move(self, values: dict[str, Any], groups: Iterable[Group], pk: Any) -> None:
+        """Take over the reservations of these values from the document with the key *pk*: it has
+        become this one.
+
+        Meanwhile nobody else can have them: whoever looks finds a document that has the value.
+        """
+        database = engine_database.current()
+        for group in groups:
+            form = _form(self.model, group, values)
+            if form is None:
+                continue
+            identity = _identity(self.model, group, form)
+            found = database.key(identity)
+            if found is None or found.source["id"] == id_of(pk):
+                stamp = None if found is None else found.stamp
+                written = database.write_key(identity, self._body(group), stamp)
+                if written is not None:
+                    self.fresh[identity] = (group, written)
+
+    def _take(self, group: Group, form: str) -> None:
+        database = engine_database.current()
+        identity = _identity(self.model, group, form)
+        for _ in range(TRIES):
+            stamp = database.write_key(identity, self._body(group), None)
+            if stamp is None:
+                found = database.key(identity)
+                if found is None:
+                    # It was given back just now.
+                    continue
+                if self._holds(found.source, group, form):
+                    if found.source["id"] == id_of(self.pk):
+                        return
+                    raise conflict(self.model, group)
+                if time.time() < found.source["until"]:
+                    raise conflict(self.model, group)
+                stamp = database.write_key(identity, self._body(group), found.stamp)
+            if stamp is not None:
+                self.fresh[identity] = (group, stamp)
+                return
+        raise conflict(self.model, group)
+
+    def _holds(self, reservation: dict[str, Any], group: Group, form: str) -> bool:
+        """True when the document that has the reservation has the value."""
+        identity = reservation["id"]
+        stored = engine_database.current().stored(self.model, [identity])[identity]
+        if stored is None:
+            return False
+        return _form(self.model, group, self.model._of_stored(stored)._state.values) == form
+
+    def confirm(self) -> Optional[Group]:
+        """After the write: the fields whose value went to another meanwhile."""
+        database = engine_database.current()
+        for identity, (group, _) in self.fresh.items():
+            for _ in range(TRIES):
+                found = database.key(identity)
+                if found is not None:
+                    if found.source["id"] != id_of(self.pk):
+                        return group
+                    break
+                if database.write_key(identity, self._body(group), None) is not None:
+                    break
+            else:
+                return group
+        return None
+
+    def give_back(self) -> None:
+        """The write was not made: free what was reserved for it."""
+        for identity, (_, stamp) in self.fresh.items():
+            engine_database.current().write_key(identity, None, stamp)
+        self.fresh = {}
+
+    def _body(self, group: Group) -> bytes:
+        reservation = {
+            "model": self.model.__name__,
+            "field": "+".join(group),
+            "id": id_of(self.pk),
+            "until": time.time() + LEASE_SECONDS,
+        }
+        return json.dumps(reservation).encode()
+
+
+def release(model: Any, pk: Any, values: dict[str, Any], groups: Iterable[Group]) -> None:
+    """The document *pk* does not have these values any more: others may."""
+    database = engine_database.current()
+    for group in groups:
+        form = _form(model, group, values)
+        if form is None:
+            continue
+        identity = _identity(model, group, form)
+        found = database.key(identity)
+        if found is not None and found.source["id"] == id_of(pk):
+            database.write_key(identity, None, found.stamp)
+
+
+def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
+    """What *group* has in *values*, as text; None when one of them is missing."""
+    forms = []
+    for name in group:
+        value = values.get(name)
+        if value is None:
+            return None
+        packed = pack(model.fields()[name], value)
+        forms.append(value if packed is None else packed)
+    shown = forms[0] if len(forms) == 1 else forms
+    return json.dumps(shown, sort_keys=True, default=json_default)
+
+
+def _identity(model: Any, group: Group, form: str) -> str:
+    name = group[0] if len(group) == 1 else list(group)
+    text = json.dumps([model.__name__, name, form])
+    return "unique:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

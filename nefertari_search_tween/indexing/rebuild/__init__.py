@@ -1,0 +1,1 @@
+"""Building the next index of a mirror beside the one that is read."""

@@ -1,0 +1,87 @@
+"""What the primary's hooks report becomes events; the end of a transaction starts indexing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Callable
+
+from nefertari_search_tween.indexing.events import (
+    BulkDeleted,
+    BulkUpdated,
+    ItemCreated,
+    ItemDeleted,
+    ItemEvent,
+    ItemUpdated,
+)
+from nefertari_search_tween.interfaces.outbox import Outbox
+from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key
+from nefertari_search_tween.mirror.registry import Mirrors
+
+log = logging.getLogger(__name__)
+
+
+class ChangeFeed:
+    """Listener of the primary's hooks; see :class:`ChangeListener`.
+
+    :param models: the watched model classes, by name.
+    :param embedding: (session, keys) -> documents that hold the contents of these.
+    :param index: called with what the outbox published after a commit; must not raise.
+    """
+
+    def __init__(
+        self,
+        registry: Any,
+        mirrors: Mirrors,
+        outbox: Outbox,
+        models: dict[str, Any],
+        embedding: Callable[[Any, Iterable[Key]], set[Key]],
+        index: Callable[[str], None],
+    ) -> None:
+        self.registry = registry
+        self.mirrors = mirrors
+        self.outbox = outbox
+        self.models = models
+        self.embedding = embedding
+        self.index = index
+
+    def flushed(self, session: Any, changes: FlushedChanges) -> None:
+        # Documents that show a changed object's contents, and those that show the contents
+        # of an object whose list of keys changed. A new object is shown by nothing that is
+        # not in `related` already.
+        shown = self.embedding(session, {*changes.updated, *changes.related})
+        others = {*changes.related, *shown}
+        self.outbox.record_contents(session, {*changes.updated, *changes.related})
+        kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
+            (ItemCreated, changes.created),
+            (ItemUpdated, changes.updated),
+            (ItemDeleted, changes.deleted),
+        )
+        for kind, keys in kinds:
+            for key in keys:
+                affected = self._mirrored({key, *others})
+                others = set()
+                self.registry.notify(
+                    kind(self.models[key.model], affected, session, self.registry, key.pk)
+                )
+
+    def bulk_changed(self, session: Any, change: BulkChange) -> None:
+        changed = change.related if change.deleted else {*change.related, *change.keys}
+        shown = self.embedding(session, changed)
+        self.outbox.record_contents(session, changed)
+        keys = self._mirrored({*change.keys, *change.related, *shown})
+        kind = BulkDeleted if change.deleted else BulkUpdated
+        pks = tuple(key.pk for key in change.keys)
+        self.registry.notify(kind(change.model, keys, session, self.registry, pks))
+
+    def rolled_back_in_part(self, session: Any) -> None:
+        self.outbox.forget(session)
+
+    def ended(self, session: Any, committed: bool) -> None:
+        token = self.outbox.publish(session) if committed else None
+        self.outbox.discard(session)
+        if token is not None:
+            self.index(token)
+
+    def _mirrored(self, keys: set[Key]) -> frozenset[Key]:
+        return frozenset(key for key in keys if key.model in self.mirrors)

@@ -1,0 +1,1 @@
+"""Comparing mirrors with the primary, and repairing what differs."""

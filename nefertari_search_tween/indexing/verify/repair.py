@@ -1,0 +1,94 @@
+"""Bringing what :mod:`verify` finds to the primary's state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.exceptions import SearchError
+from nefertari_search_tween.indexing.bulk_writer import actions
+from nefertari_search_tween.indexing.indexer import Indexer
+from nefertari_search_tween.indexing.verify.verify import Differences, examine
+from nefertari_search_tween.interfaces.outbox import Outbox
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.mirror.registry import Mirror
+
+log = logging.getLogger(__name__)
+
+# Versions are signed 64-bit numbers; above this there is no room for those of later claims.
+HIGHEST_VERSION = 2**63 - 2**32
+
+
+class Unbeatable(SearchError):
+    """Documents have versions that no claim can reach."""
+
+
+def record(outbox: Outbox, mirror: Mirror, found: Differences) -> None:
+    """Put all that differs into the outbox: whoever indexes it next brings it up to date."""
+    outbox.add(Key(mirror.name, pk) for pk in found.keys)
+
+
+def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences) -> Differences:
+    """Bring what differs up to date now.
+
+    A document whose version is above the numbers of today's claims (the clock was set back, the
+    database was restored, somebody wrote it by hand) can't be replaced by a claim. The counter is
+    raised above it then: for claims the index is right about what came last, and it is the
+    primary that must say what is true.
+
+    :returns: what still differs.
+    :raises BackendError: the backend does not answer; what was not repaired is in the outbox.
+    :raises Unbeatable: a version is so high that nothing can be above it: rebuild.
+    """
+    record(outbox, mirror, found)
+    indexer.drain()
+    left = examine(outbox, mirror, found.keys)
+    highest = _conflict(indexer, outbox, mirror, left.keys, found.foreign)
+    if highest is not None:
+        if highest > HIGHEST_VERSION:
+            raise Unbeatable(
+                f"documents of {mirror.name} have versions up to {highest}, and nothing can be "
+                "written over them: rebuild it"
+            )
+        log.warning(
+            "documents of %s have versions up to %d, above today's numbers, which are raised",
+            mirror.name,
+            highest,
+        )
+        outbox.raise_number(mirror.name, highest)
+        record(outbox, mirror, left)
+        indexer.drain()
+        _conflict(indexer, outbox, mirror, [], found.foreign)
+    if left.keys:
+        left = examine(outbox, mirror, left.keys)
+    kept = mirror.backend.multi_get(mirror.alias, found.foreign)
+    left.foreign.extend(each for each in found.foreign if kept[each] is not None)
+    return left
+
+
+def _conflict(
+    indexer: Indexer, outbox: Outbox, mirror: Mirror, pks: list[Any], foreign: Iterable[str]
+) -> Optional[int]:
+    """Write *pks*, and delete the documents *foreign*, as a claim would.
+
+    :returns: the highest version that is in the way, None when there is none.
+    """
+    foreign = list(foreign)
+    if not pks and not foreign:
+        return None
+    # Numbered before it is read, as every claim.
+    number = outbox.number(mirror.name)
+    bodies = mirror.reader.read(pks)
+    conflicts = []
+    for target in indexer.targets(mirror):
+        batch = [
+            *actions(mirror, target, number, pks, bodies),
+            *(Action(target, each, number, None) for each in foreign),
+        ]
+        # What is refused is a stub already, and stays one.
+        for outcome in mirror.backend.bulk(batch, indexer.chunk_size):
+            if outcome.conflict is not None:
+                conflicts.append(outcome.conflict)
+    return max(conflicts, default=None)

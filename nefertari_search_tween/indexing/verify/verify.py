@@ -1,0 +1,256 @@
+"""Comparing a mirror with the primary, by content, while both are written to.
+
+The primary is scanned in key order and each chunk's documents are asked for; then the index is
+scanned in key order and each chunk's keys are asked for. Both take constant memory. What differs
+in such a first look may merely be on its way, so it is looked at again: see :class:`_Examiner`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.exceptions import BackendError
+from nefertari_search_tween.indexing.index_scan import key_of, stored
+from nefertari_search_tween.interfaces.outbox import Outbox
+from nefertari_search_tween.interfaces.primary import Body
+from nefertari_search_tween.mirror.mapping import REJECTED
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.mirror.serializer import document_id
+
+log = logging.getLogger(__name__)
+
+MISSING, STALE, ORPHANED, REFUSED = "missing", "stale", "orphaned", "refused"
+MOVING, WAITING = "moving", "waiting"
+KINDS = (MISSING, STALE, ORPHANED, REFUSED)
+
+# Looks at one document, of which two in a row must find the same difference.
+LOOKS = 6
+NEEDED = 2
+# Documents that are looked at again together.
+BATCH = 500
+# How long it is waited for what was on its way at the beginning of a look: longer than the
+# lease of a claim whose process has died.
+PATIENCE_SECONDS = 30.0
+POLL_SECONDS = 0.05
+# A scan of an index that a rebuild takes away begins again.
+SCANS = 3
+
+Document = Optional[dict[str, Any]]
+
+
+@dataclass
+class Differences:
+    """Where a mirror differs from the primary; keys as the model has them.
+
+    :param compared: objects of the primary that were compared.
+    :param missing: they have no document.
+    :param stale: their document is not what the primary has now.
+    :param orphaned: there is a document of them, and no object.
+    :param refused: a stub stands for them: the backend has refused the document.
+    :param foreign: ids of documents that no object can have; orphans, too.
+    :param moving: they changed with every look, and so did their documents.
+    :param waiting: they differ, and changes wait that nobody has indexed for PATIENCE_SECONDS.
+    :param problem: why nothing could be compared: "not-built" or "schema".
+    """
+
+    compared: int = 0
+    missing: list[Any] = field(default_factory=list)
+    stale: list[Any] = field(default_factory=list)
+    orphaned: list[Any] = field(default_factory=list)
+    refused: list[Any] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    moving: list[Any] = field(default_factory=list)
+    waiting: list[Any] = field(default_factory=list)
+    problem: Optional[str] = None
+
+    @property
+    def keys(self) -> list[Any]:
+        """All keys whose documents have to be written again."""
+        return [*self.missing, *self.stale, *self.orphaned, *self.refused]
+
+    @property
+    def clean(self) -> bool:
+        return not (self.keys or self.foreign or self.waiting or self.problem)
+
+
+def verify(
+    mirrors: Mirrors,
+    outbox: Outbox,
+    mirror: Mirror,
+    chunk_size: int,
+    tell: Optional[Callable[[int], None]] = None,
+) -> Differences:
+    """Compare *mirror* with the primary.
+
+    :param tell: called with the number of objects compared since the last call.
+    :raises BackendError: the backend does not answer.
+    """
+    found = Differences()
+    if not mirror.check():
+        found.problem = mirror.problem
+        return found
+    examiner = _Examiner(outbox, mirror, found)
+    for rows in mirror.reader.scan(chunk_size):
+        documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
+        examiner.suspect(
+            pk for pk, body in rows if judged(body, documents[document_id(pk)]) is not None
+        )
+        found.compared += len(rows)
+        if tell is not None:
+            tell(len(rows))
+    examiner.finish()
+    _find_orphans(mirrors, mirror, chunk_size, examiner)
+    examiner.finish()
+    return found
+
+
+def examine(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differences:
+    """Look at the objects and documents of *keys* alone; see :func:`verify`."""
+    found = Differences()
+    examiner = _Examiner(outbox, mirror, found)
+    examiner.suspect(keys)
+    examiner.finish()
+    return found
+
+
+def judged(body: Optional[Body], document: Document) -> Optional[str]:
+    """What is wrong with *document* when the primary's object renders as *body*; None: nothing.
+
+    :param body: None: there is no object.
+    :param document: None: there is no document.
+    """
+    if body is None:
+        return None if document is None else ORPHANED
+    if document is None:
+        return MISSING
+    if REJECTED in document:
+        return REFUSED
+    if isinstance(body, Exception):
+        return STALE
+    return None if same_json(body, document) else STALE
+
+
+def same_json(body: bytes, document: dict[str, Any]) -> bool:
+    """True when the JSON text *body* has the value *document*: 1 is 1.0, and true is not 1."""
+    # A backend gives back the text that it was given, so this is what nearly all come to.
+    if json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() == body:
+        return True
+    return _same(json.loads(body), document)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+class _Examiner:
+    """Looks again at what differs, until it is known whether it was only on its way.
+
+    One look: read the objects (*before*); note where the outbox ends; wait until what waited
+    there is settled; read the documents; read the objects again (*after*). A change that
+    *before* shows was committed before the note was taken, and so was its row, so the index has
+    it. When *after* is the same, the document must be, too: or else it came from a state in
+    between that was taken back, which is why the difference has to be there in two looks in a
+    row. Also rows that were written for others when a row was settled are waited for then.
+    """
+
+    def __init__(self, outbox: Outbox, mirror: Mirror, found: Differences) -> None:
+        self.outbox = outbox
+        self.mirror = mirror
+        self.found = found
+        self.patience = PATIENCE_SECONDS
+        self._suspects: list[Any] = []
+
+    def suspect(self, keys: Iterable[Any]) -> None:
+        self._suspects.extend(keys)
+        while len(self._suspects) >= BATCH:
+            batch, self._suspects = self._suspects[:BATCH], self._suspects[BATCH:]
+            self._examine(batch)
+
+    def finish(self) -> None:
+        """Look at what is left."""
+        batch, self._suspects = self._suspects, []
+        self._examine(batch)
+
+    def _examine(self, keys: list[Any]) -> None:
+        confirmed = dict.fromkeys(keys, 0)
+        drained = True
+        for _ in range(LOOKS):
+            if not confirmed or not drained:
+                break
+            before = self.mirror.reader.read(confirmed)
+            drained = self._drained()
+            documents = self.documents(confirmed)
+            after = self.mirror.reader.read(confirmed)
+            for pk in list(confirmed):
+                kind = judged(after.get(pk), documents[pk])
+                still = _as_read(before.get(pk)) == _as_read(after.get(pk))
+                confirmed[pk] = confirmed[pk] + 1 if still and drained else 0
+                if kind is None:
+                    del confirmed[pk]
+                elif confirmed[pk] >= NEEDED:
+                    getattr(self.found, kind).append(pk)
+                    del confirmed[pk]
+        getattr(self.found, MOVING if drained else WAITING).extend(confirmed)
+
+    def documents(self, keys: Iterable[Any]) -> dict[Any, Document]:
+        """What the index holds of *keys* now, whatever searches see."""
+        ids = {pk: document_id(pk) for pk in keys}
+        found = self.mirror.backend.multi_get(self.mirror.alias, ids.values())
+        return {pk: found[each] for pk, each in ids.items()}
+
+    def _drained(self) -> bool:
+        """Wait until nothing waits any more of what waits now; False: patience ran out."""
+        mark = self.outbox.mark()
+        while not self.outbox.passed(mark):
+            if self.patience <= 0:
+                return False
+            time.sleep(POLL_SECONDS)
+            self.patience -= POLL_SECONDS
+        return True
+
+
+def _as_read(body: Optional[Body]) -> Any:
+    return repr(body) if isinstance(body, Exception) else body
+
+
+# Documents without objects
+
+
+def _find_orphans(mirrors: Mirrors, mirror: Mirror, chunk_size: int, examiner: _Examiner) -> None:
+    for left in reversed(range(SCANS)):
+        before = set(mirrors.concrete(mirror))
+        try:
+            _scan_for_orphans(mirror, chunk_size, examiner)
+        except BackendError:
+            # The index that was scanned is gone: a rebuild has swapped in another one.
+            if not left or before <= set(mirrors.concrete(mirror)):
+                raise
+        else:
+            return
+
+
+def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> None:
+    foreign: list[str] = []
+    keys: list[Any] = []
+    for documents in stored(mirror, mirror.alias, chunk_size):
+        chunk = []
+        for document in documents:
+            try:
+                chunk.append(key_of(mirror, document))
+            except ValueError:
+                foreign.append(document.id)
+        existing = mirror.reader.existing(chunk)
+        keys.extend(key for key in chunk if key not in existing)
+    # Only now: a scan that failed in between is done again.
+    examiner.suspect(keys)
+    still = mirror.backend.multi_get(mirror.alias, foreign)
+    examiner.found.foreign.extend(each for each in foreign if still[each] is not None)

@@ -1,0 +1,1 @@
+"""What the parts of the package meet at: protocols and plain values, no behaviour."""

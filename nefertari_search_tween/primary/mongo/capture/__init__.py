@@ -1,0 +1,1 @@
+"""Change capture on MongoEngine: its writes are wrapped."""

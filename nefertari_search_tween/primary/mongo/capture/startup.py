@@ -1,0 +1,104 @@
+"""What an application writes while it is being configured, before it has its mirrors.
+
+Ramses makes its system user then, others load what they can't be without. Intents are written as
+ever; their rows are free after the write, and wait until the application is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key, Reader
+from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.capture.write_wrappers import MongoHooks
+from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
+from nefertari_search_tween.primary.mongo.outbox.tables import Collections
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Unit
+from nefertari_search_tween.primary.startup import MOST_ROWS, all_there
+
+
+class EarlyHooks(MongoHooks):
+    """Hooks that are their own listener: they leave rows that nobody has claimed.
+
+    :param choose: of all models by name, those that will have mirrors.
+    """
+
+    def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
+        self._choose = choose
+        self._seen: dict[str, Any] = {}
+        self._stores: Optional[Collections] = None
+        self._outbox: Optional[MongoOutbox] = None
+        self.recorded = False
+        super().__init__(Relations(()), self, None)  # type: ignore[arg-type]
+
+    # Models may still come: what is known is looked up at each write.
+
+    @property
+    def relations(self) -> Relations:
+        models = schema.models()
+        if models != self._seen:
+            self._seen = models
+            self._relations = Relations(self._choose(models))
+            self._outbox = None
+        return self._relations
+
+    @relations.setter
+    def relations(self, relations: Relations) -> None:
+        self._relations = relations
+
+    @property
+    def outbox(self) -> MongoOutbox:
+        """Asked when something is written, so the application has connected by then."""
+        relations = self.relations
+        if self._outbox is None:
+            from mongoengine.connection import get_db
+
+            if self._stores is None:
+                self._stores = Collections(get_db())
+                self._stores.create_indexes()
+            self._outbox = MongoOutbox(self._stores, relations, owned=False)
+        return self._outbox
+
+    @outbox.setter
+    def outbox(self, outbox: Optional[MongoOutbox]) -> None:
+        self._outbox = outbox
+
+    # As a listener: the intents say it all, also of the documents that show what was changed.
+
+    def flushed(self, session: Unit, changes: FlushedChanges) -> None:
+        """Nothing."""
+
+    def bulk_changed(self, session: Unit, change: BulkChange) -> None:
+        """Nothing."""
+
+    def rolled_back_in_part(self, session: Unit) -> None:
+        """It does not happen."""
+
+    def ended(self, session: Unit, committed: bool) -> None:
+        if session.recorded is not None:
+            self.recorded = True
+            # Nobody owns the rows: they are free at once.
+            self.outbox.publish(session)
+
+    def add(self, keys: Iterable[Key]) -> None:
+        """Record *keys*: calls of ``ES.index`` and the like."""
+        mirrored = self.outbox.mirrored
+        known = [
+            Key(each.model, schema.decoded_key(mirrored[each.model], str(each.pk)))
+            for each in keys
+            if each.model in mirrored
+        ]
+        if known:
+            self.recorded = True
+            self.outbox.add(known)
+
+
+def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
+    """True when every object of a model waits in the outbox: an empty index is as good as any.
+
+    :param reader: of the model.
+    """
+    waiting = outbox.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
+    return all_there(reader, (row["pk"] for row in waiting.limit(MOST_ROWS)))

@@ -1,0 +1,385 @@
+"""Writes of MongoEngine's documents and query sets -> changes of documents.
+
+Around each write: its keys are put into the outbox before it (see outbox.py), and reported to the
+listener after it. What is gathered are keys, never contents. A key too many costs one read, a key
+too few loses an update, so every doubt adds a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Callable, Optional
+
+from pymongo.errors import PyMongoError
+
+from nefertari_search_tween.interfaces.primary import (
+    BulkChange,
+    ChangeListener,
+    FlushedChanges,
+    Key,
+)
+from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.collections import current, narrowed
+from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.outbox.outbox import APPEARED, CONTENTS, MongoOutbox
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Unit
+
+log = logging.getLogger(__name__)
+
+# Keys that a bulk write is narrowed to: beyond that, everything of the model is looked at.
+MOST_KEYS = 10_000
+
+
+class MongoHooks:
+    """Reports the writes of every model to a listener.
+
+    :param relations: of the mirrored models.
+    """
+
+    def __init__(self, relations: Relations, listener: ChangeListener, outbox: MongoOutbox) -> None:
+        self.relations = relations
+        self.listener = listener
+        self.outbox = outbox
+        self._local = threading.local()
+        self._replaced: list[tuple[type, str, Any]] = []
+
+    def install(self) -> None:
+        from mongoengine import Document, signals
+        from mongoengine.queryset.base import BaseQuerySet
+        from nefertari_mongodb import BaseDocument, BaseMixin
+
+        for cls, name, around in (
+            (Document, "save", self._saving),
+            (BaseQuerySet, "insert", self._inserting),
+            (BaseQuerySet, "update", self._updating),
+            (BaseQuerySet, "modify", self._modifying),
+            (BaseQuerySet, "delete", self._deleting),
+            # With all that they bring along: backreferences, the objects one by one.
+            (BaseDocument, "save", self._together),
+            (BaseMixin, "_update_many", self._together),
+            (BaseMixin, "_delete_many", self._together),
+            (Document, "drop_collection", self._dropping),
+        ):
+            self._replace(cls, name, around)
+        signals.pre_save_post_validation.connect(self._about_to_save)
+
+    def _replace(self, cls: Any, name: str, around: Callable[..., Any]) -> None:
+        member = vars(cls)[name]
+        self._replaced.append((cls, name, member))
+        is_class_method = isinstance(member, classmethod)
+        original = member.__func__ if is_class_method else member
+
+        @wraps(original)
+        def replacement(subject: Any, *args: Any, **kwargs: Any) -> Any:
+            return around(original, subject, *args, **kwargs)
+
+        setattr(cls, name, classmethod(replacement) if is_class_method else replacement)
+
+    def remove(self) -> None:
+        from mongoengine import signals
+
+        signals.pre_save_post_validation.disconnect(self._about_to_save)
+        while self._replaced:
+            cls, name, member = self._replaced.pop()
+            setattr(cls, name, member)
+
+    # Units
+
+    @property
+    def unit(self) -> Optional[Unit]:
+        """The running unit of this thread."""
+        return getattr(self._local, "unit", None)
+
+    @contextmanager
+    def _running(self) -> Iterator[Unit]:
+        unit = self.unit
+        if unit is None:
+            unit = self._local.unit = Unit()
+        unit.depth += 1
+        try:
+            yield unit
+        finally:
+            unit.depth -= 1
+            if unit.depth == 0:
+                self._local.unit = None
+                self._over(unit)
+
+    def _over(self, unit: Unit) -> None:
+        # Also after an error: nobody takes back what was written before it.
+        try:
+            self.listener.ended(unit, True)
+        except PyMongoError as error:
+            _left(error)
+
+    def _together(self, original: Any, subject: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._running():
+            return original(subject, *args, **kwargs)
+
+    # Single objects
+
+    def _saving(self, original: Any, document: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(document) not in self.relations.watched:
+            return original(document, *args, **kwargs)
+        with self._running() as unit:
+            saving = _Saving(document)
+            self._stack.append(saving)
+            try:
+                result = original(document, *args, **kwargs)
+            finally:
+                self._stack.pop()
+            if saving.key is not None:
+                self._changed(unit, saving.key, saving.created, saving.spread)
+            return result
+
+    @property
+    def _stack(self) -> list[_Saving]:
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        stack: list[_Saving] = self._local.stack
+        return stack
+
+    def _about_to_save(self, sender: Any, document: Any, created: bool, **kwargs: Any) -> None:
+        """The document is valid, and is written next."""
+        unit = self.unit
+        saving = self._stack[-1] if self._stack else None
+        if unit is None or saving is None or saving.document is not document:
+            return
+        model = type(document)
+        made = _give_key(document)
+        rekeyed = model.pk_field() in document._get_changed_fields()
+        saving.created = created or rekeyed
+        # A key that was given by the caller may be mentioned before its object is there.
+        saving.spread = APPEARED if saving.created and not made else CONTENTS
+        saving.key = Key(model.__name__, document.pk)
+        self.outbox.intend(unit, [saving.key], saving.spread)
+
+    def _changed(self, unit: Unit, key: Key, created: bool, spread: int) -> None:
+        shown = self._shown([key], spread == CONTENTS)
+        changes = FlushedChanges(
+            [key] if created else [], [] if created else [key], [], shown or set()
+        )
+        self._report(unit, self.listener.flushed, changes)
+
+    def _shown(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
+        """The documents that show *keys*, as stored now."""
+        try:
+            return self.relations.showing(keys, self.outbox.models, nested_only)
+        except PyMongoError as error:
+            _left(error)
+            return set()
+
+    def _report(self, unit: Unit, to: Callable[[Any, Any], None], change: Any) -> None:
+        try:
+            to(unit, change)
+        except PyMongoError as error:
+            _left(error)
+
+    # Query sets
+
+    def _inserting(
+        self, original: Any, queryset: Any, doc_or_docs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        model = queryset._document
+        if model not in self.relations.watched:
+            return original(queryset, doc_or_docs, *args, **kwargs)
+        documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
+        with self._running() as unit:
+            made = [_give_key(each) for each in documents]
+            keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
+            self.outbox.intend(unit, keys, CONTENTS if all(made) else APPEARED)
+            result = original(queryset, doc_or_docs, *args, **kwargs)
+            shown = set() if all(made) else self._shown(keys)
+            self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], shown))
+            return result
+
+    def _updating(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        model = queryset._document
+        if model not in self.relations.watched or queryset._none or queryset._empty:
+            return original(queryset, *args, **kwargs)
+        upsert = bool(kwargs.get("upsert") or (args and args[0]))
+        with self._running() as unit:
+            keys = self._matching(queryset)
+            known = keys if keys is not None and (keys or not upsert) else None
+            intended = self._intend(unit, model, known, CONTENTS)
+            chosen = queryset
+            if known is not None and not upsert and not _single(queryset._query):
+                # What others have made since is not for this write: nobody would know.
+                chosen = narrowed(queryset, (key.pk for key in known))
+            full = kwargs.pop("full_result", False)
+            result = original(chosen, *args, full_result=True, **kwargs)
+            if result == 0:
+                # Nothing can match: MongoEngine did not ask.
+                return result
+            if known is None and upsert and keys is not None:
+                created = result.upserted_id
+                known = [] if created is None else [Key(model.__name__, created)]
+                self._known_better(unit, intended, known)
+            self._bulk(unit, model, known, intended, deleted=False)
+            return result if full else result.raw_result["n"]
+
+    def _modifying(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        model = queryset._document
+        if model not in self.relations.watched or queryset._none or queryset._empty:
+            return original(queryset, *args, **kwargs)
+        with self._running() as unit:
+            # Which one it takes is known when it has.
+            single = _single(queryset._query)
+            known = None if single is None else [Key(model.__name__, single)]
+            removes = bool(kwargs.get("remove"))
+            intended = self._intend(unit, model, known, APPEARED if removes else CONTENTS)
+            result = original(queryset, *args, **kwargs)
+            if known is None and (result is not None or not kwargs.get("upsert")):
+                known = [] if result is None else [Key(model.__name__, result.pk)]
+                self._known_better(unit, intended, known)
+            self._bulk(unit, model, known, intended, deleted=removes)
+            return result
+
+    def _deleting(
+        self,
+        original: Any,
+        queryset: Any,
+        write_concern: Any = None,
+        _from_doc_delete: bool = False,
+        cascade_refs: Any = None,
+    ) -> Any:
+        model = queryset._document
+        rest = (write_concern, _from_doc_delete, cascade_refs)
+        if model not in self.relations.watched or queryset._none or queryset._empty:
+            return original(queryset, *rest)
+        with self._running() as unit:
+            if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
+                # MongoEngine deletes them one by one, and comes here again with each.
+                return original(queryset, *rest)
+            known = self._matching(queryset)
+            intended = self._intend(unit, model, known, APPEARED)
+            chosen = queryset
+            if known is not None and _single(queryset._query) is None:
+                chosen = narrowed(queryset, (key.pk for key in known))
+            result = original(chosen, *rest)
+            if _from_doc_delete and known is not None:
+                changes = FlushedChanges([], [], known, self._shown(known))
+                self._report(unit, self.listener.flushed, changes)
+            else:
+                self._bulk(unit, model, known, intended, deleted=True)
+            return result
+
+    def _dropping(self, original: Any, model: Any) -> Any:
+        if model not in self.relations.watched:
+            return original(model)
+        with self._running() as unit:
+            self._intend(unit, model, None, APPEARED)
+            return original(model)
+
+    def _matching(self, queryset: Any) -> Optional[list[Key]]:
+        """Keys of the objects that *queryset* would change; None: too many."""
+        name = queryset._document.__name__
+        single = _single(queryset._query)
+        if single is not None:
+            return [Key(name, single)]
+        found = current(queryset._collection).find(queryset._query, {"_id": 1})
+        keys = [Key(name, row["_id"]) for row in found.limit(MOST_KEYS + 1)]
+        return None if len(keys) > MOST_KEYS else keys
+
+    def _intend(self, unit: Unit, model: Any, known: Optional[list[Key]], spread: int) -> list[Key]:
+        """Put *known* into the outbox; None: any object of *model* may change."""
+        keys = [Key(model.__name__, None)] if known is None else known
+        self.outbox.intend(unit, keys, spread)
+        return keys
+
+    def _known_better(self, unit: Unit, intended: list[Key], known: list[Key]) -> None:
+        try:
+            # In this order: until the exact keys are there, the others stand for them.
+            self.outbox.intend(unit, known, APPEARED)
+            for key in intended:
+                self.outbox.withdraw(unit, key)
+        except PyMongoError as error:
+            _left(error)
+
+    def _bulk(
+        self,
+        unit: Unit,
+        model: Any,
+        known: Optional[list[Key]],
+        intended: list[Key],
+        deleted: bool,
+    ) -> None:
+        if known is None:
+            self._report_everything(unit, model, intended)
+            return
+        if known:
+            shown = self._shown(known, nested_only=not deleted)
+            change = BulkChange(model, known, shown, deleted)
+            self._report(unit, self.listener.bulk_changed, change)
+
+    def _report_everything(self, unit: Unit, model: Any, intended: list[Key]) -> None:
+        """The rows of *intended* stand for every object of *model*; so for those that show one."""
+        all_of = {Key(each.__name__, None) for each in self.relations.shown_in(model)}
+        change = BulkChange(model, intended, all_of, False)
+        self._report(unit, self.listener.bulk_changed, change)
+
+
+class _Saving:
+    """A document that is being saved.
+
+    :ivar key: set when it is about to be written.
+    """
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self.key: Optional[Key] = None
+        self.created = False
+        self.spread = APPEARED
+
+
+def _give_key(document: Any) -> bool:
+    """Give *document* the key that the driver would; True when its key is new to everybody."""
+    from bson import ObjectId
+
+    if document.pk is None and schema.has_made_keys(type(document)):
+        created = document._created
+        document.pk = ObjectId()
+        # MongoEngine takes a document that is given a key for one that is stored.
+        document._created = created
+        return True
+    return False
+
+
+def _single(query: Any) -> Any:
+    """The key, where *query* asks for nothing but one key."""
+    if set(query) != {"_id"} or isinstance(query["_id"], dict):
+        return None
+    return query["_id"]
+
+
+def _signalled(model: Any) -> bool:
+    from mongoengine import signals
+
+    return bool(
+        signals.pre_delete.has_receivers_for(model) or signals.post_delete.has_receivers_for(model)
+    )
+
+
+def _left(error: Exception) -> None:
+    """The write stands; its intent is in the outbox, and is looked at when its claim runs out."""
+    log.warning("a write was made, and will be indexed later: %s", error)
+
+
+def remove_engine_hooks(models: Any) -> None:
+    """Take off what nefertari_mongodb itself hooks to indexed models, so nothing is done twice."""
+    from mongoengine import signals
+    from nefertari_mongodb import documents
+    from nefertari_mongodb import signals as engine_signals
+
+    for model in models:
+        for cls in model.__mro__:
+            signals.post_save.disconnect(engine_signals.on_post_save, sender=cls)
+            signals.post_delete.disconnect(engine_signals.on_post_delete, sender=cls)
+    documents.on_bulk_update = _index_nothing
+
+
+def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
+    """Stands in for nefertari_mongodb's on_bulk_update: the query set's hook has seen it."""

@@ -1,0 +1,1 @@
+"""The outbox in MongoDB collections: an intent before each write, confirmed after it."""

@@ -1,0 +1,388 @@
+"""The outbox as a collection beside the application's, for nefertari_mongodb.
+
+A single MongoDB server has no transactions, so a row can't come with the change. Instead a row
+says what is *about to* change: it is written before the write, claimed by the process that
+writes, and processed by it after the write. Should the process die in between, nobody knows
+whether the write was made; its claim runs out (the grace period is the lease), somebody takes the
+row over, and reads what there is. Should it only have been slow, it finds its rows gone when it
+is done, and writes them again. docs/consistency.rst has the argument as numbered claims.
+
+Nothing here relies on more than what every MongoDB-protocol server does at once: inserting one
+document, and changing one document by its key. Two processes may claim the same row where a
+server sees no difference (FerretDB does not look again before it writes): both index it, each
+under a number of its own, which does no harm.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional
+
+from pymongo.errors import PyMongoError
+
+from nefertari_search_tween.interfaces.outbox import (
+    LEASE_SECONDS,
+    Claim,
+    DeadLetter,
+    State,
+    Waiting,
+)
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.mongo.collections import collection_of
+from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.outbox import dead_letters, versions
+from nefertari_search_tween.primary.mongo.outbox.tables import Collections
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import RENEW_BELOW, Recorded, Unit
+
+#: What a row stands for besides its own document: those that hold the object's contents; and those
+#: that list its key, too.
+CONTENTS = 1
+APPEARED = 2
+
+ROWS_PER_COMMAND = 1000
+# So many rows are remembered one by one as the end of what waits; of more, all have to go.
+MOST_MARKED = 10_000
+
+_FREE = {"claim": None}
+
+
+class MongoOutbox:
+    """See :class:`~nefertari_search_tween.interfaces.outbox.Outbox`.
+
+    :param relations: of the mirrored models.
+    :param owned: rows stay this process's to index (inline sync); else they are free after the
+        write, and workers look for them.
+    :param lease: seconds that a claim is its owner's; None: LEASE_SECONDS.
+    """
+
+    def __init__(
+        self,
+        stores: Collections,
+        relations: Relations,
+        owned: bool,
+        lease: Optional[float] = None,
+    ) -> None:
+        self.stores = stores
+        self.rows = stores.outbox
+        self.relations = relations
+        self.models = {model.__name__: model for model in relations.watched}
+        self.mirrored = {model.__name__: model for model in relations.mirrored}
+        self.owned = owned
+        self.lease = LEASE_SECONDS if lease is None else lease
+        self._others = {
+            name: sorted(each.__name__ for each in relations.sources(model) - {model})
+            for name, model in self.mirrored.items()
+        }
+        self._carried: dict[str, list[str]] = {name: [] for name in self.mirrored}
+        for name, model in sorted(self.models.items()):
+            shown = [] if name in self.mirrored else relations.shown_in(model)
+            if shown:
+                self._carried[shown[0].__name__].append(name)
+        # Units that are over and not begun, and those begun and not settled, by token.
+        self._published: dict[str, Recorded] = {}
+        self._begun: dict[str, Recorded] = {}
+
+    # Before and after a write
+
+    def intend(self, unit: Unit, keys: Iterable[Key], spread: int = 0) -> None:
+        """These objects are about to change. A key of None stands for any of its model.
+
+        :raises PyMongoError: it could not be written down: the write must not be made.
+        """
+        self._write(unit, set(keys), spread)
+
+    def withdraw(self, unit: Unit, key: Key) -> None:
+        """What was intended with *key* is known better by now: other keys stand for it."""
+        if unit.recorded is not None:
+            row = unit.recorded.rows.pop(key, None)
+            if row is not None:
+                self.rows.delete_one({"_id": row})
+
+    def record(self, session: Any, keys: Iterable[Key]) -> None:
+        self._write(session, set(keys), 0)
+
+    def _write(self, unit: Unit, keys: set[Key], spread: int) -> None:
+        recorded = unit.recorded
+        if recorded is None:
+            recorded = unit.recorded = Recorded()
+        new = sorted((key for key in keys if not recorded.covers(key, spread, self.lease)), key=str)
+        rows = self._made(new, recorded.token, spread)
+        self._insert(rows)
+        for key, row in zip(new, rows):
+            recorded.rows[key] = row["_id"]
+            recorded.spreads[key] = spread
+            recorded.models.add(key.model)
+
+    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+        """Nothing: the intents of these objects stand for the documents that show them."""
+
+    def uncommitted(self, session: Any) -> bool:
+        return session.recorded is not None
+
+    def forget(self, session: Any) -> None:
+        """Nothing: no write is ever taken back."""
+
+    def publish(self, session: Any) -> Optional[str]:
+        recorded, session.recorded = session.recorded, None
+        if recorded is None or not recorded.rows:
+            return None
+        self._published[recorded.token] = recorded
+        if not self.owned:
+            self.release(recorded.token)
+            return None
+        return str(recorded.token)
+
+    def discard(self, session: Any) -> None:
+        session.recorded = None
+
+    # Claims
+
+    def begin(self, token: str) -> Optional[Claim]:
+        recorded = self._begun[token] = self._published.pop(token)
+        began = recorded.began
+        if time.monotonic() - began > RENEW_BELOW * self.lease:
+            began = time.monotonic()
+            if self._extend(token) < len(recorded.rows):
+                # Somebody has processed them, perhaps before the write was made.
+                self._insert(self._made(recorded.rows, token, 0))
+        keys = frozenset(recorded.rows)
+        names = sorted({key.model for key in keys} & self.mirrored.keys())
+        numbers = {name: self.number(name) for name in names}
+        return Claim(token, keys, numbers, began + self.lease)
+
+    def claim(self, model_name: str, limit: int) -> Optional[Claim]:
+        for name in self._carried[model_name]:
+            while self._replace(name, limit):
+                pass
+        began = time.monotonic()
+        token = uuid.uuid4().hex
+        rows = self._take(model_name, limit, token)
+        if not rows:
+            return None
+        self._spread(model_name, rows)
+        keys = frozenset(Key(model_name, self._decoded(model_name, row["pk"])) for row in rows)
+        return Claim(token, keys, {model_name: self.number(model_name)}, began + self.lease)
+
+    def _take(self, model_name: str, limit: int, token: str) -> list[dict[str, Any]]:
+        """Mark rows that nobody works on, oldest first; else rows of a claim whose time is up."""
+        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
+        for condition in (_FREE, left):
+            narrow = {"model": model_name, **condition}
+            rows = list(self.rows.find(narrow).sort("_id", 1).limit(limit))
+            # One that stands for everything is a claim of its own: it takes longer.
+            rows = [row for row in rows if row["pk"] is None] or rows
+            if not rows:
+                continue
+            values = {"claim": token, "expires": milliseconds() + self._lease_milliseconds}
+            ids = [row["_id"] for row in rows]
+            self.rows.update_many({"_id": {"$in": ids}, **condition}, {"$set": values})
+            # Others may have been faster with some of them.
+            return list(self.rows.find({"claim": token}))
+        return []
+
+    def _replace(self, model_name: str, limit: int) -> bool:
+        """Rows of a model without a mirror give way to those of the documents that show it."""
+        token = uuid.uuid4().hex
+        rows = self._take(model_name, limit, token)
+        self._spread(model_name, rows)
+        self.rows.delete_many({"claim": token})
+        return bool(rows)
+
+    def _spread(self, model_name: str, rows: list[dict[str, Any]]) -> None:
+        """Insert rows for the documents that *rows* stand for besides their own.
+
+        By what is stored now, after the write. A document that begins to show the object later
+        has a row for that, and is read after it. Done again by whoever takes *rows* over.
+        """
+        for spread in (CONTENTS, APPEARED):
+            wanted = [row for row in rows if row["spread"] == spread and row["pk"] is not None]
+            keys = [Key(model_name, self._decoded(model_name, row["pk"])) for row in wanted]
+            shown = self.relations.showing(keys, self.models, spread == CONTENTS) if keys else ()
+            self._insert(self._made(shown, None, 0, [row["_id"] for row in wanted]))
+        everything = [row["_id"] for row in rows if row["spread"] and row["pk"] is None]
+        if everything:
+            shown_in = self.relations.shown_in(self.models[model_name])
+            all_of = [Key(each.__name__, None) for each in shown_in]
+            self._insert(self._made(all_of, None, 0, everything))
+
+    def number(self, model_name: str) -> int:
+        return versions.advance(self.stores.numbers, model_name)
+
+    def raise_number(self, model_name: str, number: int) -> None:
+        versions.raise_to(self.stores.numbers, model_name, number)
+
+    def settle(
+        self, claim: Claim, model_name: str, refused: Mapping[Any, str], settled: Iterable[Any]
+    ) -> None:
+        # The letters first: should this process die now, the rows make them again.
+        dead_letters.replace(self.stores.dead_letters, model_name, refused, settled, milliseconds())
+        self.rows.delete_many({"model": model_name, "claim": claim.token})
+        recorded = self._begun.get(claim.token)
+        if recorded is not None:
+            recorded.models.discard(model_name)
+            if not recorded.models:
+                del self._begun[claim.token]
+
+    def renew(self, claim: Claim) -> bool:
+        return self._extend(claim.token) > 0
+
+    def _extend(self, token: str) -> int:
+        """Give the rows of *token* a new lease; number of them."""
+        values = {"expires": milliseconds() + self._lease_milliseconds}
+        return int(self.rows.update_many({"claim": token}, {"$set": values}).matched_count)
+
+    def release(self, token: str) -> None:
+        recorded = self._published.pop(token, None) or self._begun.pop(token, None)
+        values = {"claim": None, "expires": None}
+        found = self.rows.update_many({"claim": token}, {"$set": values}).matched_count
+        if recorded is not None and found < len(recorded.rows):
+            # Some may be settled; some may have been processed by others before the write was
+            # made. One too many does no harm.
+            self._insert(self._made(recorded.rows, None, APPEARED))
+
+    def add(self, keys: Iterable[Key]) -> None:
+        self._insert(self._made(keys, None, 0))
+
+    def add_all(self, model_name: str) -> None:
+        found = collection_of(self.mirrored[model_name]).find({}, {"_id": 1})
+        self._add_chunks(Key(model_name, row["_id"]) for row in found)
+        writing = {"model": model_name, "claim": {"$ne": None}, "pk": {"$ne": None}}
+        self._add_chunks(Key(model_name, row["pk"]) for row in self.rows.find(writing, {"pk": 1}))
+
+    def _add_chunks(self, keys: Iterator[Key]) -> None:
+        chunk: list[Key] = []
+        for key in keys:
+            chunk.append(key)
+            if len(chunk) == ROWS_PER_COMMAND:
+                self.add(chunk)
+                chunk = []
+        self.add(chunk)
+
+    # What is there
+
+    def state(self, model_name: str) -> State:
+        # The number first: when nothing waits after that, all claims up to it are settled.
+        number = versions.last(self.stores.numbers, model_name)
+        narrow: dict[str, Any] = {"model": model_name}
+        if self._others[model_name]:
+            spreading = {"model": {"$in": self._others[model_name]}, "spread": {"$gt": 0}}
+            narrow = {"$or": [narrow, spreading]}
+        return State(self.rows.find_one(narrow, {"_id": 1}) is not None, number)
+
+    def waiting(self, model_name: Optional[str] = None) -> int:
+        narrow = {} if model_name is None else {"model": model_name}
+        return int(self.rows.count_documents(narrow))
+
+    def lag(self) -> dict[str, Waiting]:
+        now = milliseconds()
+        found = {}
+        for name in self.rows.distinct("model"):
+            oldest = self.rows.find_one({"model": name}, {"recorded": 1}, sort=[("recorded", 1)])
+            if oldest is not None:
+                age = max(0.0, (now - oldest["recorded"]) / 1000)
+                found[name] = Waiting(self.waiting(name), age)
+        return found
+
+    def tokens(self, model_name: str) -> set[str]:
+        narrow = {"model": model_name, "claim": {"$ne": None}}
+        return set(self.rows.distinct("claim", narrow))
+
+    def claimable(self) -> list[str]:
+        if self.rows.find_one({}, {"_id": 1}) is None:
+            return []
+        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
+        return [
+            name
+            for name, others in self._carried.items()
+            if any(
+                self.rows.find_one({"model": each, **condition}, {"_id": 1}) is not None
+                for each in (name, *others)
+                for condition in (_FREE, left)
+            )
+        ]
+
+    def answers(self) -> bool:
+        try:
+            self.rows.find_one({}, {"_id": 1})
+        except PyMongoError:
+            return False
+        return True
+
+    def mark(self) -> Any:
+        ids = [row["_id"] for row in self.rows.find({}, {"_id": 1}).limit(MOST_MARKED + 1)]
+        return None if len(ids) > MOST_MARKED else ids
+
+    def passed(self, mark: Any) -> bool:
+        narrow = {} if mark is None else {"$or": [{"_id": {"$in": mark}}, {"roots": {"$in": mark}}]}
+        return self.rows.find_one(narrow, {"_id": 1}) is None
+
+    # Dead letters
+
+    def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
+        return [
+            DeadLetter(
+                Key(row["model"], self._decoded(row["model"], row["pk"])),
+                row["error"],
+                row["failed"] / 1000,
+            )
+            for row in dead_letters.rows(self.stores.dead_letters, model_name)
+        ]
+
+    def dead_letter_counts(self) -> dict[str, int]:
+        return dead_letters.counts(self.stores.dead_letters)
+
+    def retry(self, keys: Iterable[Key]) -> int:
+        wanted = list(keys)
+        # The letters stay until the documents are in the index.
+        self.add(wanted)
+        return len(wanted)
+
+    def drop(self, keys: Iterable[Key]) -> int:
+        return sum(
+            dead_letters.forget(self.stores.dead_letters, key.model, [key.pk]) for key in keys
+        )
+
+    # Rows
+
+    @property
+    def _lease_milliseconds(self) -> int:
+        return int(self.lease * 1000)
+
+    def _made(
+        self, keys: Iterable[Key], token: Optional[str], spread: int, roots: Iterable[Any] = ()
+    ) -> list[dict[str, Any]]:
+        from bson import ObjectId
+
+        now = milliseconds()
+        expires = None if token is None else now + self._lease_milliseconds
+        return [
+            {
+                "_id": ObjectId(),
+                "model": key.model,
+                "pk": None if key.pk is None else str(key.pk),
+                "spread": spread if self.relations.mentioned(self.models[key.model]) else 0,
+                "recorded": now,
+                "claim": token,
+                "expires": expires,
+                "roots": list(roots),
+            }
+            for key in keys
+        ]
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        for start in range(0, len(rows), ROWS_PER_COMMAND):
+            self.rows.insert_many(rows[start : start + ROWS_PER_COMMAND])
+
+    def _decoded(self, model_name: str, text: Optional[str]) -> Any:
+        model = self.models.get(model_name)
+        if model is None or text is None:
+            return text
+        try:
+            return schema.decoded_key(model, text)
+        except ValueError:
+            # No object can have it; a document of the index may.
+            return text

@@ -1,0 +1,75 @@
+"""Which database engine is an application's primary: what its ``nefertari.engine`` names."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from pyramid.settings import aslist
+
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.interfaces.primary import Primary
+from nefertari_search_tween.primary import startup
+
+SQLA = "nefertari_sqla"
+MONGODB = "nefertari_mongodb"
+
+
+def named(settings: Any) -> Optional[str]:
+    """The first engine of ``nefertari.engine`` that can be a primary, None when there is none."""
+    engines = aslist(settings.get("nefertari.engine", ""))
+    return next((name for name in engines if name in (SQLA, MONGODB)), None)
+
+
+def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
+    """Before the application's models are defined: what has to be there by then.
+
+    :param wanted: whether a model shall be mirrored.
+    :returns: what takes keys (``add``) that the application wants indexed before it is made; None
+        where there is no primary.
+    """
+    name = named(settings)
+    if name == SQLA:
+        # Also imports the tables of the outbox, which are created with the application's.
+        from nefertari_search_tween.primary.sqla import schema
+        from nefertari_search_tween.primary.sqla.capture.startup import EarlyHooks
+
+        return startup.begin(EarlyHooks(_chosen_by(wanted, schema.unmirrorable)))
+    if name == MONGODB:
+        from nefertari_search_tween.primary.mongo import engine_patches
+        from nefertari_search_tween.primary.mongo import schema as documents
+        from nefertari_search_tween.primary.mongo.capture.startup import (
+            EarlyHooks as MongoEarlyHooks,
+        )
+
+        engine_patches.mend()
+        return startup.begin(MongoEarlyHooks(_chosen_by(wanted, documents.unmirrorable)))
+    return None
+
+
+def _chosen_by(
+    wanted: Callable[[Any], bool], unmirrorable: Callable[[Any], Optional[str]]
+) -> Callable[[dict[str, Any]], list[Any]]:
+    """Gives, of all models by name, those that will have mirrors."""
+    return lambda models: [
+        model for model in models.values() if wanted(model) and unmirrorable(model) is None
+    ]
+
+
+def choose(settings: Any) -> Primary:
+    """The primary of an application whose models are complete.
+
+    :raises ConfigurationError: ``nefertari.engine`` names none.
+    """
+    name = named(settings)
+    if name == SQLA:
+        from nefertari_search_tween.primary.sqla.primary import SqlaPrimary
+
+        return SqlaPrimary()
+    if name == MONGODB:
+        from nefertari_search_tween.primary.mongo.primary import MongoPrimary
+
+        return MongoPrimary()
+    raise ConfigurationError(
+        f"nefertari.engine: '{settings.get('nefertari.engine', '')}' names neither {SQLA} nor "
+        f"{MONGODB}, which mirrors can be made of"
+    )

@@ -1,0 +1,41 @@
+"""What the caches of all processes found, for nefertari_sqla."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, Found
+from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.sqla.outbox.tables import CACHES
+
+
+class SqlaFigures:
+    """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheFigures`.
+
+    :param engine: a SQLAlchemy engine.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+        now = milliseconds()
+        rows = [
+            {"process": process, "model": name, "hits": hits, "misses": misses, "told": now}
+            for name, (hits, misses) in figures.items()
+        ]
+        old = or_(CACHES.c.process == process, CACHES.c.told < now - KEPT_MILLISECONDS)
+        with self.engine.begin() as connection:
+            connection.execute(CACHES.delete().where(old))
+            if rows:
+                connection.execute(CACHES.insert(), rows)
+
+    def all(self) -> list[Found]:
+        columns = [CACHES.c.process, CACHES.c.model, CACHES.c.hits, CACHES.c.misses]
+        recent = CACHES.c.told >= milliseconds() - KEPT_MILLISECONDS
+        query = select(columns).where(recent).order_by(CACHES.c.process, CACHES.c.model)
+        with self.engine.begin() as connection:
+            return [Found(*row) for row in connection.execute(query)]

@@ -1,0 +1,351 @@
+"""SQLAlchemy session and query events -> changes of documents.
+
+What is gathered are keys, never contents: the state is read after the commit. A key too many
+costs one read, a key too few loses an update, so every doubt adds a key.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy import event, false
+from sqlalchemy.orm import Query, Session, attributes
+from sqlalchemy.orm.persistence import BulkEvaluate
+
+from nefertari_search_tween.interfaces.primary import (
+    BulkChange,
+    ChangeListener,
+    FlushedChanges,
+    Key,
+)
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.capture.row_locks import begun_on_sqlite, lock
+from nefertari_search_tween.primary.sqla.dependencies import Relations
+
+log = logging.getLogger(__name__)
+
+_BEFORE = "nefertari_search.before_flush"
+_COMMITTED = "nefertari_search.committed"
+# Keys that a bulk statement is narrowed to: beyond that the list is longer than it is worth.
+MOST_KEYS = 10_000
+
+
+class SessionHooks:
+    """Reports the changes of every SQLAlchemy session to a listener.
+
+    :param relations: the edges between the mirrored models.
+    """
+
+    def __init__(self, relations: Relations, listener: ChangeListener) -> None:
+        self.relations = relations
+        self.listener = listener
+        self._listeners = [
+            (Session, "before_flush", self._before_flush),
+            (Session, "after_flush", self._after_flush),
+            (Session, "after_commit", self._after_commit),
+            (Session, "after_transaction_end", self._after_transaction_end),
+            (Session, "after_bulk_update", self._after_bulk_update),
+            (Session, "after_bulk_delete", self._after_bulk_delete),
+            (Query, "before_compile_update", self._before_bulk_update),
+            (Query, "before_compile_delete", self._before_bulk_delete),
+        ]
+
+    def install(self) -> None:
+        for target, name, handler in self._listeners:
+            event.listen(target, name, handler, retval=target is Query)
+
+    def remove(self) -> None:
+        for target, name, handler in self._listeners:
+            event.remove(target, name, handler)
+
+    # Flushes
+
+    def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
+        """Remember what only the state before the flush tells: old owners, old referrers."""
+        old: dict[Any, dict[str, Any]] = {}
+        unknown: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            model = type(item)
+            names = self.relations.foreign_keys(model)
+            if not names or model not in self.relations.watched:
+                continue
+            state = attributes.instance_state(item)
+            values = {}
+            for name in names:
+                value = state.committed_state.get(name, state.dict.get(name, attributes.NO_VALUE))
+                if value in (attributes.NO_VALUE, attributes.NEVER_SET):
+                    unknown.setdefault(model, []).append(state)
+                    break
+                values[name] = value
+            else:
+                old[state] = values
+        for model, states in unknown.items():
+            old.update(self._stored_foreign_keys(session, model, states))
+        shown = self._moved(session)
+        # Whoever mentions a key that changes: the database may move their foreign keys.
+        for model, pks in self._rekeyed(session).items():
+            lock(session, model, pks)
+            shown |= self.relations.showing(session, model, pks)
+        deleted: dict[Any, list[Any]] = {}
+        for item in session.deleted:
+            model = type(item)
+            if model in self.relations.watched:
+                state = attributes.instance_state(item)
+                deleted.setdefault(model, []).append(_pk(model, state))
+        for model, pks in deleted.items():
+            if self.relations.mentioned(model):
+                lock(session, model, pks)
+            shown |= self.relations.shown_by_deleted(session, model, pks)
+        before = session.info.setdefault(_BEFORE, ({}, set()))
+        before[0].update(old)
+        before[1].update(shown)
+
+    def _moved(self, session: Any) -> set[Key]:
+        """The owners, as the database has them, of objects that are about to move to others.
+
+        Another transaction may have moved them since this one has read them.
+        """
+        moving: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            model = type(item)
+            names = self.relations.foreign_keys(model)
+            if not names or model not in self.relations.watched:
+                continue
+            state = attributes.instance_state(item)
+            owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
+            if state.committed_state.keys() & (owners | names.keys()):
+                moving.setdefault(model, []).append(state)
+        found: set[Key] = set()
+        for model, states in moving.items():
+            lock(session, model, [_pk(model, state) for state in states])
+            edges = self.relations.foreign_keys(model)
+            for values in self._stored_foreign_keys(session, model, states).values():
+                found.update(
+                    Key(edges[name].owner.__name__, pk)
+                    for name, pk in values.items()
+                    if pk is not None
+                )
+        return found
+
+    def _rekeyed(self, session: Any) -> dict[Any, list[Any]]:
+        """The stored keys of objects that are about to get another one, by model."""
+        found: dict[Any, list[Any]] = {}
+        for item in session.dirty:
+            state = attributes.instance_state(item)
+            model = type(item)
+            if model in self.relations.watched and model.pk_field() in state.committed_state:
+                found.setdefault(model, []).append(state.key[1][0])
+        return found
+
+    def _stored_foreign_keys(
+        self, session: Any, model: Any, states: list[Any]
+    ) -> dict[Any, dict[str, Any]]:
+        names = list(self.relations.foreign_keys(model))
+        pk = schema.pk_attribute(model)
+        by_pk = {_pk(model, state): state for state in states}
+        with session.no_autoflush:
+            rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
+                pk.in_(list(by_pk))
+            )
+        return {by_pk[row[0]]: dict(zip(names, row[1:])) for row in rows}
+
+    def _after_flush(self, session: Any, flush_context: Any) -> None:
+        old, related = session.info.pop(_BEFORE, ({}, set()))
+        created, updated, deleted = [], [], []
+        for state, (is_delete, list_only) in list(flush_context.states.items()):
+            model = state.mapper.class_
+            if list_only or model not in self.relations.watched:
+                continue
+            key = Key(model.__name__, _pk(model, state))
+            if is_delete:
+                deleted.append(key)
+            elif state.key is None:
+                created.append(key)
+            else:
+                updated.append(key)
+                previous = _typed(model, state.key[1][0])
+                if previous != key.pk:
+                    deleted.append(Key(key.model, previous))
+                    related |= self.relations.showing(session, model, [key.pk])
+            for name, edge in self.relations.foreign_keys(model).items():
+                before = old.get(state, {}).get(name)
+                after = state.dict.get(name)
+                if is_delete or state.key is None or before != after:
+                    owner = edge.owner
+                    related.update(
+                        Key(owner.__name__, _typed(owner, pk))
+                        for pk in (before, after)
+                        if pk is not None
+                    )
+            related.update(self._related_by_history(model, state))
+        if created or updated or deleted or related:
+            self.listener.flushed(session, FlushedChanges(created, updated, deleted, related))
+
+    def _related_by_history(self, model: Any, state: Any) -> set[Key]:
+        """Objects that were put into or taken out of a relationship that they show too."""
+        found = set()
+        for prop in state.mapper.relationships:
+            if prop.key not in state.committed_state:
+                continue
+            target = prop.mapper.class_
+            if not self.relations.mirrored(target):
+                continue
+            history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
+            for item in (*(history.added or ()), *(history.deleted or ())):
+                if item is not None and item is not attributes.NEVER_SET:
+                    pk = _pk(target, attributes.instance_state(item))
+                    if pk is not None:
+                        found.add(Key(target.__name__, pk))
+        return found
+
+    # Bulk statements
+
+    def _before_bulk_update(self, query: Any, context: Any) -> Any:
+        return self._before_bulk(query, context, deleting=False)
+
+    def _before_bulk_delete(self, query: Any, context: Any) -> Any:
+        return self._before_bulk(query, context, deleting=True)
+
+    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
+        """Remember what the statement will change; gives the query that it will be made of."""
+        model = _bulk_model(context)
+        if model not in self.relations.watched:
+            return query
+        names = list(self.relations.foreign_keys(model))
+        pk = schema.pk_attribute(model)
+        chosen = query.with_entities(pk, *(getattr(model, name) for name in names))
+        alone = begun_on_sqlite(query.session, model)
+        rows = chosen.all() if alone else chosen.with_for_update(of=model).all()
+        pks = [row[0] for row in rows]
+        related = self._owners(model, names, rows)
+        if deleting:
+            related |= self.relations.shown_by_deleted(query.session, model, pks)
+        every = None
+        if not deleting and _changes_key(model, context):
+            # Which new key an old one became is the statement's secret: what is new in the
+            # table is what it made.
+            every = {row[0] for row in query.session.query(pk)}
+            related |= self.relations.showing(query.session, model, pks)
+        context.nefertari_search_before = (pks, related, every)
+        if alone or isinstance(context, BulkEvaluate) or len(pks) > MOST_KEYS:
+            return query
+        # Rows that others have made since are not for this statement: it would change them,
+        # and nobody would know. (`evaluate` understands no IN.)
+        return query.filter(pk.in_(pks) if pks else false())
+
+    def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
+        edges = self.relations.foreign_keys(model)
+        return {
+            Key(edges[name].owner.__name__, value)
+            for row in rows
+            for name, value in zip(names, row[1:])
+            if value is not None
+        }
+
+    def _after_bulk_update(self, context: Any) -> None:
+        self._after_bulk(context, deleted=False)
+
+    def _after_bulk_delete(self, context: Any) -> None:
+        self._after_bulk(context, deleted=True)
+
+    def _after_bulk(self, context: Any, deleted: bool) -> None:
+        model = _bulk_model(context)
+        before = getattr(context, "nefertari_search_before", None)
+        if model not in self.relations.watched or before is None:
+            return
+        pks, related, every = before
+        session = context.session
+        if every is not None:
+            with session.no_autoflush:
+                now = {row[0] for row in session.query(schema.pk_attribute(model))}
+            pks = [*pks, *(now - every)]
+            related |= self.relations.showing(session, model, now - every)
+        names = list(self.relations.foreign_keys(model))
+        if not deleted and names:
+            pk = schema.pk_attribute(model)
+            with session.no_autoflush:
+                for start in range(0, len(pks), 500):
+                    rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
+                        pk.in_(pks[start : start + 500])
+                    )
+                    related |= self._owners(model, names, rows)
+        keys = [Key(model.__name__, pk) for pk in pks]
+        if keys:
+            self.listener.bulk_changed(session, BulkChange(model, keys, related, deleted))
+
+    # Transactions
+
+    def _after_commit(self, session: Any) -> None:
+        # Also called when a savepoint is released: then the change is not committed yet.
+        if session.transaction is None or not session.transaction.nested:
+            session.info[_COMMITTED] = True
+
+    def _after_transaction_end(self, session: Any, transaction: Any) -> None:
+        # Not right after the commit: until here the session holds a connection, and indexing
+        # needs one, too. Many threads that each wait for a second one would wait for ever.
+        if transaction.parent is None:
+            session.info.pop(_BEFORE, None)
+            self.listener.ended(session, session.info.pop(_COMMITTED, False))
+        elif transaction.nested:
+            self.listener.rolled_back_in_part(session)
+
+
+def _pk(model: Any, state: Any) -> Any:
+    """Primary key of the object of *state*, without loading anything."""
+    value = state.dict.get(model.pk_field())
+    if value is None and state.key is not None:
+        value = state.key[1][0]
+    return _typed(model, value)
+
+
+def _typed(model: Any, pk: Any) -> Any:
+    """*pk* as the database keeps it: the key 7 may be given as "7" (in JSON, in a tunnelled
+    query string), and until it is loaded again the object has it so."""
+    if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
+        return pk
+    return schema.decoded_key(model, str(pk))
+
+
+def _changes_key(model: Any, context: Any) -> bool:
+    """True when the UPDATE of *context* sets the primary key."""
+    pk = schema.pk_attribute(model)
+    values = context.values
+    names = values.keys() if hasattr(values, "keys") else [name for name, _ in values]
+    column = schema.mapper_of(model).primary_key[0]
+    return any(
+        name == pk.key if isinstance(name, str) else name is pk or name is column for name in names
+    )
+
+
+def _bulk_model(context: Any) -> Any:
+    mapper = getattr(context, "mapper", None)
+    return None if mapper is None else mapper.class_
+
+
+def remove_engine_hooks(models: Any) -> None:
+    """Take off what nefertari_sqla itself hooks to indexed models, so nothing is done twice.
+
+    These index inside the transaction, object by object, and reload each one.
+    """
+    from nefertari_sqla import documents, signals
+    from pyramid_sqlalchemy import Session as ScopedSession
+
+    hooks = (
+        ("after_insert", signals.on_after_insert),
+        ("after_update", signals.on_after_update),
+        ("after_delete", signals.on_after_delete),
+    )
+    for model in models:
+        for cls in model.__mro__:
+            for name, handler in hooks:
+                if hasattr(cls, "_sa_class_manager") and event.contains(cls, name, handler):
+                    event.remove(cls, name, handler)
+    if event.contains(ScopedSession, "after_bulk_update", signals.on_bulk_update):
+        event.remove(ScopedSession, "after_bulk_update", signals.on_bulk_update)
+    # Called by name in _delete_many; the before_compile_delete hook does its work.
+    documents.on_bulk_delete = _index_nothing
+
+
+def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
+    """Stands in for nefertari_sqla's on_bulk_delete: the session hooks have seen the delete."""

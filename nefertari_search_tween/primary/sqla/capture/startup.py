@@ -1,0 +1,132 @@
+"""What an application writes while it is being configured, before it has its mirrors.
+
+Ramses makes its system user then, others load what they can't be without. These changes are
+recorded as all are, in the transaction that makes them; the rows wait until the application is
+complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
+
+from sqlalchemy import select
+
+from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key, Reader
+from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.capture.session_events import SessionHooks
+from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.outbox import notifications
+from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.tables import (
+    OUTBOX,
+    RECORDED,
+    TABLES,
+    create_missing,
+)
+from nefertari_search_tween.primary.startup import MOST_ROWS, all_there
+
+
+class EarlyHooks(SessionHooks):
+    """Hooks that are their own listener: they write rows that nobody has claimed.
+
+    :param choose: of all models by name, those that will have mirrors.
+    """
+
+    def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
+        self._choose = choose
+        self._seen: dict[str, Any] = {}
+        self._spreader = Spreader(Relations(()))
+        self._tables_are_there = False
+        self.recorded = False
+        super().__init__(Relations(()), self)
+
+    # Models may still come: what is known is looked up before each change.
+
+    def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
+        self._look(session)
+        super()._before_flush(session, flush_context, instances)
+
+    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
+        self._look(query.session)
+        return super()._before_bulk(query, context, deleting)
+
+    def _look(self, session: Any) -> None:
+        models = schema.models()
+        if models != self._seen:
+            self._seen = models
+            self.relations = Relations(self._choose(models))
+            self._spreader = Spreader(self.relations)
+        if not self._tables_are_there and self.relations.watched:
+            # Tables are created by setup_database, or else by a migration that knows ours or not.
+            connection = session.connection()
+            if connection.dialect.name != "sqlite":
+                create_missing(connection.engine)
+            else:
+                # Its one writer may be this transaction.
+                for table in TABLES:
+                    table.create(connection, checkfirst=True)
+            self._tables_are_there = True
+
+    # As a listener
+
+    def flushed(self, session: Any, changes: FlushedChanges) -> None:
+        contents = {*changes.updated, *changes.related}
+        shown = self.relations.embedding(session, contents, self._seen)
+        self._record(session, {*changes.created, *changes.deleted, *contents, *shown}, contents)
+
+    def bulk_changed(self, session: Any, change: BulkChange) -> None:
+        contents = change.related if change.deleted else {*change.related, *change.keys}
+        shown = self.relations.embedding(session, contents, self._seen)
+        self._record(session, {*change.keys, *contents, *shown}, contents)
+
+    def rolled_back_in_part(self, session: Any) -> None:
+        """The rows are gone with the savepoint, and nothing else remembers them."""
+
+    def ended(self, session: Any, committed: bool) -> None:
+        """The rows wait."""
+
+    def add(self, keys: Iterable[Key]) -> None:
+        """Record *keys* in the application's transaction: calls of ``ES.index`` and the like."""
+        from pyramid_sqlalchemy import Session
+        from zope.sqlalchemy import mark_changed
+
+        session = Session()
+        self._look(session)
+        self._record(session, set(keys), set())
+        mark_changed(session)
+
+    def _record(self, session: Any, keys: set[Key], contents: set[Key]) -> None:
+        mirrored = {
+            model.__name__ for model in self._seen.values() if self.relations.mirrored(model)
+        }
+        now = milliseconds()
+        rows = [
+            {"model": key.model, "pk": str(key.pk), "spread": spread, "recorded": now}
+            for spread, some in (
+                (0, {key for key in keys if key.model in mirrored}),
+                (RECORDED, {key for key in contents if self._spreader.embedded(key.model)}),
+            )
+            for key in sorted(some, key=str)
+        ]
+        if rows:
+            connection = session.connection()
+            connection.execute(OUTBOX.insert(), rows)
+            notifications.ring(connection)
+            self.recorded = True
+
+
+def all_recorded(engine: Any, model_name: str, reader: Reader) -> bool:
+    """True when every object of a model waits in the outbox: an empty index is as good as any.
+
+    :param reader: of the model.
+    """
+
+    def waiting() -> Iterator[str]:
+        rows = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
+        with engine.connect() as connection:
+            found = connection.execute(rows.distinct()).fetchall()
+        yield from (row.pk for row in found if row.pk is not None)
+
+    return all_there(reader, waiting())

@@ -1,0 +1,1 @@
+"""Triggers that fill the outbox, on PostgreSQL and SQLite."""

@@ -1,0 +1,157 @@
+"""Triggers that fill the outbox: what no SQLAlchemy session does is mirrored, too.
+
+Installed by command, never by themselves. They write the keys of what changed, in whoever's
+transaction; the documents that show it are found when the rows are claimed (fan_out.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Optional, Protocol
+
+from sqlalchemy.exc import DBAPIError
+
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture, captures
+from nefertari_search_tween.primary.sqla.capture.triggers.postgresql import PostgresqlTriggers
+from nefertari_search_tween.primary.sqla.capture.triggers.sqlite import SqliteTriggers
+from nefertari_search_tween.primary.sqla.dependencies import Relations
+
+INSTALLED = "installed"
+MISSING = "missing"
+OUTDATED = "outdated"
+NO_TABLE = "no table"
+LEFT_OVER = "left over"
+
+_DIALECTS: dict[str, Any] = {"postgresql": PostgresqlTriggers, "sqlite": SqliteTriggers}
+
+
+class Found(NamedTuple):
+    """The triggers of one table.
+
+    :param table: its name, as the database writes it.
+    :param state: INSTALLED; MISSING; OUTDATED: not what the models of today need, or disabled;
+        NO_TABLE: the table is not in the database; LEFT_OVER: no mirror needs them any more.
+    """
+
+    table: str
+    state: str
+
+
+class Dialect(Protocol):
+    """What differs between databases."""
+
+    def begin(self) -> None:
+        """Before anything is changed, in the transaction of the change."""
+
+    def found(self) -> dict[str, dict[str, str]]:
+        """Our triggers: address of the table -> name -> definition."""
+
+    def address(self, table: Any) -> Optional[str]:
+        """How the database calls *table*, None when it is not there."""
+
+    def wanted(self, capture: Capture) -> dict[str, str]:
+        """Name -> definition of the triggers of a table."""
+
+    def create(self, capture: Capture) -> None:
+        """Create the triggers of a table that has none."""
+
+    def drop(self, address: str, names: list[str]) -> None:
+        """Drop triggers of a table."""
+
+
+def status(engine: Any, relations: Relations) -> list[Found]:
+    """The triggers of every table that has or should have some.
+
+    :raises ConfigurationError: the database has no triggers that we know of.
+    """
+    with _dialect(engine, changing=False) as dialect:
+        return _status(dialect, captures(relations))
+
+
+def install(engine: Any, relations: Relations) -> list[Found]:
+    """Create what is missing, replace what is outdated, drop what is left over; all or nothing.
+
+    What was changed before is not captured: see ``nefertari-search verify``.
+
+    :returns: what :func:`status` gives now.
+    :raises ConfigurationError: see :func:`status`; or a table is missing, in use, or not ours to
+        change.
+    """
+    with _dialect(engine, changing=True) as dialect:
+        wanted = captures(relations)
+        found = dialect.found()
+        for capture in wanted:
+            address = dialect.address(capture.table)
+            if address is None:
+                raise ConfigurationError(f"there is no table {capture.table.fullname}")
+            names = found.pop(address, {})
+            if names != dialect.wanted(capture):
+                dialect.drop(address, sorted(names))
+                dialect.create(capture)
+        for address, names in found.items():
+            dialect.drop(address, sorted(names))
+        return _status(dialect, wanted)
+
+
+def remove(engine: Any, relations: Relations) -> list[Found]:
+    """Drop all triggers of ours, and nothing else.
+
+    What they have written until then is still indexed.
+
+    :returns: what :func:`status` gives now.
+    :raises ConfigurationError: see :func:`install`.
+    """
+    with _dialect(engine, changing=True) as dialect:
+        for address, names in dialect.found().items():
+            dialect.drop(address, sorted(names))
+        return _status(dialect, captures(relations))
+
+
+def present(engine: Any) -> bool:
+    """True when there are triggers of ours, whatever they capture."""
+    if engine.dialect.name not in _DIALECTS:
+        return False
+    with _dialect(engine, changing=False) as dialect:
+        return bool(dialect.found())
+
+
+def _status(dialect: Dialect, wanted: list[Capture]) -> list[Found]:
+    found = dialect.found()
+    states = []
+    for capture in wanted:
+        address = dialect.address(capture.table)
+        if address is None:
+            states.append(Found(capture.table.fullname, NO_TABLE))
+            continue
+        names = found.pop(address, {})
+        if not names:
+            state = MISSING
+        else:
+            state = INSTALLED if names == dialect.wanted(capture) else OUTDATED
+        states.append(Found(address, state))
+    return states + [Found(address, LEFT_OVER) for address in sorted(found)]
+
+
+@contextmanager
+def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
+    """In one transaction.
+
+    :raises ConfigurationError: the database refuses, or is not one that we know.
+    """
+    kind = _DIALECTS.get(engine.dialect.name)
+    if kind is None:
+        raise ConfigurationError(
+            f"triggers work on PostgreSQL and SQLite, not on {engine.dialect.name}"
+        )
+    try:
+        with engine.connect() as connection:
+            dialect = kind(connection)
+            with connection.begin():
+                if changing:
+                    dialect.begin()
+                yield dialect
+    except DBAPIError as error:
+        said = str(error.orig).strip().splitlines()[0]
+        raise ConfigurationError(f"the database refused, nothing was changed: {said}") from error

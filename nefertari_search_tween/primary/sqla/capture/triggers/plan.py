@@ -1,0 +1,135 @@
+"""What must be captured of each table, so that every document that shows a row is told of it.
+
+What shows the new state of a row is found when the outbox row is claimed (fan_out.py). Only
+what its old state tells is lost by then: owners by a foreign key that moved, documents that
+showed a row that is gone, both ends of a link.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from sqlalchemy import Table
+from sqlalchemy.sql import visitors
+
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.dependencies import Edge, Relations
+
+log = logging.getLogger(__name__)
+
+Pairs = tuple[tuple[Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How to find, from a row, documents that show it.
+
+    :param owner: name of the documents' model.
+    :param key: the column with their key: of the row itself, or of *source*.
+    :param source: the table to look into; None: the row holds the key.
+    :param on: pairs (column of *source*, column of the row) that are equal.
+    :param columns: names of the row's columns whose change makes it show elsewhere.
+    """
+
+    owner: str
+    key: Any
+    source: Optional[Any]
+    on: Pairs
+    columns: tuple[str, ...]
+
+
+@dataclass
+class Capture:
+    """What triggers on *table* record.
+
+    :param models: those whose objects are its rows, with the column that is their key.
+    :param lookups: documents that show such an object, by its old state.
+    :param links: documents that show a row of an association table, by old and new state.
+    """
+
+    table: Any
+    models: list[tuple[str, Any]] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
+    links: list[Lookup] = field(default_factory=list)
+
+    @property
+    def moving(self) -> list[str]:
+        """Columns whose change makes an object be listed by other documents."""
+        return sorted({name for lookup in self.lookups for name in lookup.columns})
+
+
+def captures(relations: Relations) -> list[Capture]:
+    """Everything to capture for the mirrors of *relations*, by name of the table."""
+    found: dict[Any, Capture] = {}
+    for model in sorted(relations.watched, key=lambda each: str(each.__name__)):
+        mapper = schema.mapper_of(model)
+        for table in mapper.tables:
+            key = _key_in(mapper, table)
+            _of(found, table).models.append((model.__name__, key))
+        for edge in relations.edges_to.get(model, ()):
+            if edge.prop.secondary is None:
+                _add_plain(found, mapper, edge)
+            elif isinstance(edge.prop.secondary, Table):
+                _add_association(found, mapper, edge)
+            else:
+                log.warning(
+                    "%s.%s goes through what is no table: triggers do not see it change",
+                    edge.owner.__name__,
+                    edge.prop.key,
+                )
+    return sorted(found.values(), key=lambda capture: str(capture.table.fullname))
+
+
+def _of(found: dict[Any, Capture], table: Any) -> Capture:
+    return found.setdefault(table, Capture(table))
+
+
+def _key_in(mapper: Any, table: Any) -> Any:
+    """The column of *table* (one of several where a class inherits) that holds the key."""
+    key = mapper.primary_key[0]
+    return key if key.table is table else next(iter(table.primary_key))
+
+
+def _add_plain(found: dict[Any, Capture], mapper: Any, edge: Edge) -> None:
+    owner_key = schema.mapper_of(edge.owner).primary_key[0]
+    for table in mapper.tables:
+        pairs = tuple(pair for pair in edge.prop.local_remote_pairs if pair[1].table is table)
+        if not pairs:
+            continue
+        columns = tuple(sorted({r.name for _, r in pairs} | set(_joined(edge.prop, table))))
+        name = edge.owner.__name__
+        if len(pairs) == 1 and pairs[0][0] is owner_key:
+            lookup = Lookup(name, pairs[0][1], None, (), columns)
+        else:
+            lookup = Lookup(name, owner_key, owner_key.table, pairs, columns)
+        _of(found, table).lookups.append(lookup)
+
+
+def _joined(prop: Any, table: Any) -> Iterator[str]:
+    """Columns of the target's *table* that decide what the relationship *prop* shows."""
+    for element in visitors.iterate(prop.primaryjoin, {}):
+        if getattr(element, "table", None) is table and "remote" in element._annotations:
+            yield element.name
+
+
+def _add_association(found: dict[Any, Capture], mapper: Any, edge: Edge) -> None:
+    prop, name = edge.prop, edge.owner.__name__
+    owner_key = schema.mapper_of(edge.owner).primary_key[0]
+    ends = tuple(prop.synchronize_pairs)
+    columns = tuple(sorted(c.name for _, c in (*ends, *prop.secondary_synchronize_pairs)))
+    links = _of(found, prop.secondary).links
+    if len(ends) == 1 and ends[0][0] is owner_key:
+        links.append(Lookup(name, ends[0][1], None, (), columns))
+    else:
+        links.append(Lookup(name, owner_key, owner_key.table, ends, columns))
+        return
+    # For a target that goes while its links stay: nothing but a foreign key forbids it.
+    for table in mapper.tables:
+        on = tuple((c, t) for t, c in prop.secondary_synchronize_pairs if t.table is table)
+        if on:
+            moving = tuple(sorted(target.name for _, target in on))
+            lookup = Lookup(name, ends[0][1], prop.secondary, on, moving)
+            _of(found, table).lookups.append(lookup)

@@ -1,0 +1,137 @@
+"""Triggers of SQLite: one for each event and row; its definition is what SQLite keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import inspect, text
+
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture
+from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
+    COLUMNS,
+    PREFIX,
+    Statements,
+)
+from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS, OUTBOX
+
+NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+class SqliteTriggers:
+    """See :class:`~nefertari_search_tween.primary.sqla.triggers.Dialect`."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=False)
+        self._outbox = self.sql.name(OUTBOX.name)
+
+    def begin(self) -> None:
+        # The driver begins none for statements that define something.
+        self._run("BEGIN IMMEDIATE")
+
+    def found(self) -> dict[str, dict[str, str]]:
+        rows = self.connection.execute(
+            text(
+                "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
+                r"AND name LIKE :pattern ESCAPE '\'"
+            ),
+            pattern=PREFIX.replace("_", r"\_") + "%",
+        )
+        tables: dict[str, dict[str, str]] = {}
+        for table, name, sql in rows:
+            tables.setdefault(table, {})[name] = sql
+        return tables
+
+    def address(self, table: Any) -> str | None:
+        known = self.connection.dialect.has_table(self.connection, table.name)
+        return str(table.name) if known and not table.schema else None
+
+    def wanted(self, capture: Capture) -> dict[str, str]:
+        return dict(self._triggers(capture))
+
+    def create(self, capture: Capture) -> None:
+        for statement in self.wanted(capture).values():
+            self._run(statement)
+
+    def drop(self, address: str, names: list[str]) -> None:
+        for name in names:
+            self._run(f"DROP TRIGGER {self.sql.name(name)}")
+
+    def _run(self, statement: str) -> None:
+        # A colon in it is no parameter.
+        self.connection.execute(text(statement.replace(":", r"\:")))
+
+    def _triggers(self, capture: Capture) -> Iterator[tuple[str, str]]:
+        for event, when, bodies in (
+            ("insert", "AFTER INSERT", self._inserted(capture)),
+            ("update", "AFTER UPDATE", self._updated(capture)),
+            ("delete", "AFTER DELETE", self._deleted(capture)),
+            ("replace", "BEFORE INSERT", self._replaced(capture, None)),
+            ("displace", "BEFORE UPDATE", self._replaced(capture, "OLD")),
+        ):
+            if bodies:
+                name = f"{PREFIX}{event}_{capture.table.name}"
+                inserts = "".join(
+                    f"\n  INSERT INTO {self._outbox} ({COLUMNS}) {body};" for body in bodies
+                )
+                yield (
+                    name,
+                    f"CREATE TRIGGER {self.sql.name(name)} {when} ON "
+                    f"{self.sql.table(capture.table)} BEGIN{inserts}\nEND",
+                )
+
+    def _inserted(self, capture: Capture) -> list[str]:
+        return [
+            *self.sql.objects(capture, "NEW", str(APPEARED)),
+            *(self.sql.found(link, "NEW") for link in capture.links),
+        ]
+
+    def _updated(self, capture: Capture) -> list[str]:
+        bodies = self.sql.objects(capture, "NEW", self.sql.kind(capture, "OLD", "NEW"))
+        for _, key in capture.models[:1]:
+            other_key = [self.sql.changed([key.name], "OLD", "NEW")]
+            bodies += self.sql.objects(capture, "OLD", str(CONTENTS), conditions=other_key)
+        for lookup in capture.lookups:
+            moved = [self.sql.changed(lookup.columns, "OLD", "NEW")]
+            bodies.append(self.sql.found(lookup, "OLD", conditions=moved))
+        for link in capture.links:
+            bodies += [self.sql.found(link, row) for row in ("OLD", "NEW")]
+        return bodies
+
+    def _deleted(self, capture: Capture) -> list[str]:
+        return [
+            *self.sql.objects(capture, "OLD", str(CONTENTS)),
+            *(self.sql.found(each, "OLD") for each in (*capture.lookups, *capture.links)),
+        ]
+
+    def _replaced(self, capture: Capture, old: str | None) -> list[str]:
+        """Rows that an OR REPLACE is about to delete: no trigger is told of these deletes.
+
+        :param old: how an UPDATE calls the row that it changes, which is not deleted.
+        """
+        bodies = []
+        sources = [f"{self.sql.table(capture.table)} r"]
+        for columns in self._unique(capture.table):
+            conditions = [
+                f"{self.sql.column('r', name)} = {self.sql.column('NEW', name)}" for name in columns
+            ]
+            if old is not None:
+                conditions.append(self.sql.changed(columns, old, "NEW"))
+            bodies += self.sql.objects(capture, "r", str(CONTENTS), sources, conditions)
+            for lookup in (*capture.lookups, *capture.links):
+                bodies.append(self.sql.found(lookup, "r", sources, conditions))
+        return bodies
+
+    def _unique(self, table: Any) -> list[list[str]]:
+        """Columns by which a row can be in the way of another one, as the database has them."""
+        inspector = inspect(self.connection)
+        found = [inspector.get_pk_constraint(table.name)["constrained_columns"]]
+        for each in inspector.get_unique_constraints(table.name):
+            found.append(each["column_names"])
+        for each in inspector.get_indexes(table.name):
+            if each["unique"]:
+                found.append(each["column_names"])
+        return sorted(
+            {tuple(names): list(names) for names in found if names and all(names)}.values()
+        )

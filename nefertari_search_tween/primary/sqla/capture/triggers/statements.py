@@ -1,0 +1,123 @@
+"""SELECTs of outbox rows, as the triggers of both databases need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import types as sqltypes
+
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture, Lookup
+from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS
+
+#: Every name of ours in the database begins so; nothing else is dropped.
+PREFIX = "nefertari_search_"
+COLUMNS = "model, pk, spread, recorded"
+
+
+class Statements:
+    """Writes the SQL of one dialect.
+
+    :param preparer: quotes names as the dialect does.
+    :param now: SQL for milliseconds since 1970.
+    :param qualified: tables are named with their schema.
+    """
+
+    def __init__(self, preparer: Any, now: str, qualified: bool) -> None:
+        self.preparer = preparer
+        self.now = now
+        self.qualified = qualified
+
+    def name(self, text: str) -> str:
+        return str(self.preparer.quote_identifier(text))
+
+    def table(self, table: Any) -> str:
+        if self.qualified and table.schema:
+            return f"{self.name(table.schema)}.{self.name(table.name)}"
+        return self.name(table.name)
+
+    def column(self, row: str, column: Any) -> str:
+        """*column* (or its name) of the row called *row*."""
+        return f"{row}.{self.name(getattr(column, 'name', column))}"
+
+    def text(self, row: str, column: Any) -> str:
+        """The key in *column* as ``str()`` gives it."""
+        column_type = column.type
+        while isinstance(column_type, sqltypes.TypeDecorator):
+            column_type = column_type.impl
+        value = self.column(row, column)
+        if self.qualified and isinstance(column_type, sqltypes.CHAR):
+            # PostgreSQL's cast would cut off the spaces that Python is given.
+            return f"concat({value})"
+        return f"CAST({value} AS TEXT)"
+
+    def changed(self, names: Iterable[str], old: str, new: str) -> str:
+        """A condition: one of the columns *names* is not what it was."""
+        differs = "IS DISTINCT FROM" if self.qualified else "IS NOT"
+        return " OR ".join(
+            f"{self.column(old, name)} {differs} {self.column(new, name)}" for name in names
+        )
+
+    def select(
+        self,
+        model: str,
+        key: str,
+        spread: str,
+        sources: Iterable[str] = (),
+        conditions: Iterable[str] = (),
+    ) -> str:
+        """One row for each row of *sources*, but for keys that are NULL: one in the outbox would
+        stand for everything."""
+        where = [*conditions, f"{key} IS NOT NULL"]
+        text = f"SELECT {literal(model)}, {key}, {spread}, {self.now}"
+        if sources:
+            # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
+            text += f" FROM {' CROSS JOIN '.join(sources)}"
+        return text + " WHERE " + " AND ".join(f"({each})" for each in where)
+
+    def objects(
+        self,
+        capture: Capture,
+        row: str,
+        spread: str,
+        sources: Iterable[str] = (),
+        conditions: Iterable[str] = (),
+    ) -> list[str]:
+        """The objects that *row* is."""
+        return [
+            self.select(model, self.text(row, key), spread, sources, conditions)
+            for model, key in capture.models
+        ]
+
+    def found(
+        self,
+        lookup: Lookup,
+        row: str,
+        sources: Iterable[str] = (),
+        conditions: Iterable[str] = (),
+    ) -> str:
+        """The documents that *lookup* finds from *row*."""
+        spread = str(CONTENTS)
+        if lookup.source is None:
+            key = self.text(row, lookup.key)
+            return self.select(lookup.owner, key, spread, sources, conditions)
+        on = [f"{self.column('s', left)} = {self.column(row, right)}" for left, right in lookup.on]
+        return self.select(
+            lookup.owner,
+            self.text("s", lookup.key),
+            spread,
+            [*sources, f"{self.table(lookup.source)} s"],
+            [*conditions, *on],
+        )
+
+    def kind(self, capture: Capture, old: str, new: str) -> str:
+        """What an update means for those that show the object; see tables.py."""
+        if not capture.moving:
+            return str(CONTENTS)
+        moved = self.changed(capture.moving, old, new)
+        return f"CASE WHEN {moved} THEN {APPEARED} ELSE {CONTENTS} END"
+
+
+def literal(text: str) -> str:
+    """*text* as a string constant of SQL."""
+    return "'" + text.replace("'", "''") + "'"

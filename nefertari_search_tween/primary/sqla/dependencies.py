@@ -1,0 +1,174 @@
+"""Which documents mention an object: the edges between models, and how to follow them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm.interfaces import MANYTOONE, ONETOMANY
+
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.reader import related_keys
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The relationship *prop* of the mirrored model *owner*: its documents show the target."""
+
+    owner: Any
+    prop: Any
+
+    @property
+    def nested(self) -> bool:
+        return self.prop.key in self.owner._nested_relationships
+
+    @property
+    def target(self) -> Any:
+        return self.prop.mapper.class_
+
+    def foreign_key(self) -> Any:
+        """For one-to-many: the attribute of the target that holds the owner's primary key.
+
+        None where the relationship is of another form.
+        """
+        prop = self.prop
+        if prop.direction is not ONETOMANY or len(prop.local_remote_pairs) != 1:
+            return None
+        local, remote = prop.local_remote_pairs[0]
+        if local is not schema.mapper_of(self.owner).primary_key[0]:
+            return None
+        return prop.mapper.get_property_by_column(remote).key
+
+    def cascades(self) -> bool:
+        """True when deleting the target makes the database delete the owner's row."""
+        return self.prop.direction is MANYTOONE and any(
+            (key.ondelete or "").upper() == "CASCADE"
+            for column in self.prop.local_columns
+            for key in column.foreign_keys
+        )
+
+
+class Relations:
+    """The edges of the mirrored *models*, looked up by the model that they point to."""
+
+    def __init__(self, models: Iterable[Any]) -> None:
+        self.edges_to: dict[Any, list[Edge]] = defaultdict(list)
+        self.watched: set[Any] = set()
+        self._mirrored: set[Any] = set(models)
+        for model in self._mirrored:
+            self.watched.add(model)
+            for prop in schema.mapper_of(model).relationships:
+                edge = Edge(model, prop)
+                self.edges_to[edge.target].append(edge)
+                self.watched.add(edge.target)
+        self._foreign_keys = {
+            model: {
+                edge.foreign_key(): edge
+                for edge in self.edges_to[model]
+                if edge.foreign_key() is not None
+            }
+            for model in list(self.edges_to)
+        }
+
+    def foreign_keys(self, model: Any) -> dict[str, Edge]:
+        """Attributes of *model* whose value is the key of a document that lists its objects."""
+        return self._foreign_keys.get(model, {})
+
+    def mentioned(self, model: Any) -> bool:
+        """True when documents may mention objects of *model*."""
+        return bool(self.edges_to.get(model))
+
+    @property
+    def mirrored_models(self) -> set[Any]:
+        return self._mirrored
+
+    def mirrored(self, model: Any) -> bool:
+        return model in self._mirrored
+
+    def unfollowed(self) -> list[str]:
+        """What documents show that may change without a sign of it, a line for each.
+
+        A mirror can fall behind there until the object itself changes, or a rebuild.
+        """
+        lines = []
+        for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
+            name = model.__name__
+            for prop in schema.mapper_of(model).relationships:
+                edge = Edge(model, prop)
+                target = edge.target.__name__
+                if prop.viewonly:
+                    lines.append(f"{name}.{prop.key} is a view of {target}")
+                elif prop.direction is ONETOMANY and edge.foreign_key() is None:
+                    lines.append(f"{name}.{prop.key} is not joined by {name}'s primary key")
+            for prop in schema.mapper_of(model).column_attrs:
+                if not all(isinstance(column, Column) for column in prop.columns):
+                    lines.append(f"{name}.{prop.key} is computed by the database")
+        return lines
+
+    def showing(
+        self, session: Any, model: Any, pks: Iterable[Any], nested_only: bool = False
+    ) -> set[Key]:
+        """Documents with a relationship to the objects *pks* of *model*, as the database has it.
+
+        :param nested_only: only those that hold the objects' contents.
+        """
+        wanted = list(pks)
+        found: set[Key] = set()
+        if not wanted:
+            return found
+        for edge in self.edges_to.get(model, ()):
+            if nested_only and not edge.nested:
+                continue
+            with session.no_autoflush:
+                pairs = related_keys(session, edge.owner, edge.prop, wanted, of_targets=True)
+            found.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
+        return found
+
+    def shown_by_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
+        """Documents that change when the objects *pks* of *model* are deleted.
+
+        Follows the database's own ON DELETE CASCADE. Ask before the delete.
+        """
+        found: set[Key] = set()
+        waiting = [(model, set(pks))]
+        done: set[tuple[Any, Any]] = set()
+        while waiting:
+            current, keys = waiting.pop()
+            keys = {key for key in keys if (current, key) not in done}
+            done.update((current, key) for key in keys)
+            if not keys:
+                continue
+            found |= self.showing(session, current, keys)
+            for edge in self.edges_to.get(current, ()):
+                if edge.cascades():
+                    with session.no_autoflush:
+                        pairs = related_keys(
+                            session, edge.owner, edge.prop, sorted(keys), of_targets=True
+                        )
+                    waiting.append((edge.owner, {owner for owner, _ in pairs}))
+        return found
+
+    def embedding(self, session: Any, keys: Iterable[Key], models: dict[str, Any]) -> set[Key]:
+        """Documents that hold the contents of *keys*, directly or through each other.
+
+        :param models: models by name.
+        """
+        found: set[Key] = set()
+        frontier = set(keys)
+        # A document nests at most _nesting_depth levels, so that many steps reach them all.
+        for _ in range(max((model._nesting_depth for model in self._mirrored), default=0)):
+            by_model: dict[str, list[Any]] = defaultdict(list)
+            for key in frontier:
+                by_model[key.model].append(key.pk)
+            reached: set[Key] = set()
+            for name, pks in by_model.items():
+                reached |= self.showing(session, models[name], pks, nested_only=True)
+            frontier = reached - found
+            found |= reached
+            if not frontier:
+                break
+        return found

@@ -1,0 +1,1 @@
+"""The outbox in SQL tables: recorded with the change, claimed after its commit."""

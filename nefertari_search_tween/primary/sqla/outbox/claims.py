@@ -1,0 +1,64 @@
+"""Rows of the outbox as a claim takes them: locked, so that no two take the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
+
+_COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.spread]
+
+
+def free_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
+    """Rows that nobody works on, oldest first; else rows of a claim whose time is up.
+
+    :param now: milliseconds since 1970.
+    """
+    free = OUTBOX.c.claim.is_(None)
+    left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < now)
+    for condition in (free, left):
+        query = (
+            select(_COLUMNS)
+            .where(and_(OUTBOX.c.model == model_name, condition))
+            .order_by(OUTBOX.c.claim, OUTBOX.c.id)
+            .limit(limit)
+        )
+        rows = list(connection.execute(locking(query, connection)))
+        if rows:
+            return rows
+    return []
+
+
+def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) -> list[Any]:
+    """Rows that nobody works on and that fulfil *condition*, newest first."""
+    query = (
+        select(_COLUMNS)
+        .where(and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.is_(None), condition))
+        .order_by(OUTBOX.c.id.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(locking(query, connection)))
+
+
+def locking(query: Any, connection: Any) -> Any:
+    """*query*, which leaves out rows that another transaction has locked.
+
+    SQLite has one writer at a time: there, begin the transaction with BEGIN IMMEDIATE.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        return query.with_for_update(skip_locked=True)
+    if name == "mysql" and _skips_locked(connection):
+        return query.suffix_with("FOR UPDATE SKIP LOCKED")
+    return query.with_for_update()
+
+
+def _skips_locked(connection: Any) -> bool:
+    """MySQL has it since 8.0.1, MariaDB since 10.6; before, claims wait for each other."""
+    dialect = connection.dialect
+    version = dialect.server_version_info
+    if getattr(dialect, "_is_mariadb", False):
+        return bool(getattr(dialect, "_mariadb_normalized_version_info", version) >= (10, 6))
+    return bool(version >= (8, 0, 1))

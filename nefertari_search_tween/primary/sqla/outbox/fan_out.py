@@ -1,0 +1,194 @@
+"""Rows that stand for more than one document become a row for each, when they are claimed.
+
+A trigger knows which object changed, not which documents show it. Those are looked up at the
+claim, when the change is committed, and by the database itself: an object that a million
+documents embed becomes a million rows without one of them passing through this process. At the
+claim rather than in the trigger also because a document that another transaction was just making
+could not be seen there: it would be indexed with the old contents, and nothing would tell.
+
+A document that begins or ceases to show the object around that moment has a row for that change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Text, cast, func, literal
+from sqlalchemy import types as sqltypes
+from sqlalchemy.orm import Query, aliased
+
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.dependencies import Edge, Relations
+from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, OUTBOX
+from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+
+# From the changed object upwards: each edge's owner is the next one's target.
+Path = tuple[Edge, ...]
+
+
+class Spreader:
+    """Knows, for each watched model, the documents that a change of its objects shows in.
+
+    :param relations: the edges between the mirrored models.
+    """
+
+    def __init__(self, relations: Relations) -> None:
+        self.relations = relations
+        self.models: Mapping[str, Any] = {model.__name__: model for model in relations.watched}
+        self._mirrored = sorted(
+            name for name, model in self.models.items() if relations.mirrored(model)
+        )
+        self._paths = {
+            (name, appeared): self._find_paths(model, appeared)
+            for name, model in self.models.items()
+            for appeared in (False, True)
+        }
+
+    def _find_paths(self, model: Any, appeared: bool) -> list[Path]:
+        """How documents show an object of *model*.
+
+        :param appeared: also those that list its key only; else they hold its contents.
+        """
+        deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
+        found = []
+        frontier: list[Path] = [
+            (edge,) for edge in self.relations.edges_to.get(model, ()) if appeared or edge.nested
+        ]
+        for levels in range(0 if appeared else 1, deepest + 1):
+            # A key is listed by a document that is nested one level less deep than its object.
+            found += [path for path in frontier if levels <= self._depth(path[-1].owner)]
+            frontier = [
+                (*path, edge)
+                for path in frontier
+                for edge in self.relations.edges_to.get(path[-1].owner, ())
+                if edge.nested
+            ]
+        return found
+
+    def _depth(self, model: Any) -> int:
+        if schema.custom_to_dict(model):
+            # It may nest as it likes; like the hooks, we follow as far as any model does.
+            return max(each._nesting_depth for each in self.relations.watched)
+        return int(model._nesting_depth)
+
+    def sources(self, name: str) -> set[str]:
+        """Names of the models whose rows may concern documents of *name*, its own included."""
+        return {name} | {
+            source
+            for (source, _), paths in self._paths.items()
+            for path in paths
+            if path[-1].owner.__name__ == name
+        }
+
+    def carried(self, name: str) -> list[str]:
+        """Models that have no mirror, whose rows are looked after with those of *name*."""
+        return [
+            source
+            for source in sorted(self.models)
+            if source not in self._mirrored and name == min(self._reached(source), default=None)
+        ]
+
+    def _reached(self, name: str) -> set[str]:
+        return {path[-1].owner.__name__ for path in self._paths[name, True]}
+
+    def embedded(self, name: str) -> bool:
+        """True when documents may hold the contents of objects of the model *name*."""
+        return bool(self._paths.get((name, False)))
+
+    def embedding(self, connection: Any, keys: Iterable[Key]) -> set[Key]:
+        """The documents that hold the contents of *keys*, as the database has it now."""
+        by_model: dict[str, list[Any]] = {}
+        for key in keys:
+            by_model.setdefault(key.model, []).append(key.pk)
+        found: set[Key] = set()
+        for name, pks in by_model.items():
+            for path in self._paths[name, False]:
+                for start in range(0, len(pks), KEYS_PER_QUERY):
+                    part = pks[start : start + KEYS_PER_QUERY]
+                    query = _documents(path, part, 0, connection.dialect.name)
+                    found.update(
+                        Key(row[0], schema.decoded_key(self.models[row[0]], row[1]))
+                        for row in connection.execute(query.statement)
+                    )
+        return found
+
+    def spread(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
+        """Insert rows for the documents that *rows* stand for besides their own.
+
+        In the transaction that marks or deletes *rows*: it happens once, or not at all.
+
+        :param rows: rows of the model *name* (``id``, ``pk``, ``spread``).
+        :param now: milliseconds since 1970.
+        """
+        model = self.models[name]
+        pks: dict[bool, set[Any]] = {False: set(), True: set()}
+        everything = False
+        for row in rows:
+            if row.spread and row.pk is None:
+                everything = True
+            elif row.spread:
+                pks[row.spread == APPEARED].add(schema.decoded_key(model, row.pk))
+        for appeared, wanted in pks.items():
+            for path in self._paths[name, appeared]:
+                self._insert(connection, path, sorted(wanted, key=str), now)
+        if everything:
+            # Which documents showed what is gone can't be known: all of them are looked at.
+            reached = sorted(self._reached(name) - {name})
+            values = [{"model": each, "pk": None, "spread": 0, "recorded": now} for each in reached]
+            if values:
+                connection.execute(OUTBOX.insert(), values)
+
+    def done(self, connection: Any, name: str, rows: list[Any]) -> None:
+        """Let *rows*, which were spread, stand for their own documents only, if they have any."""
+        for start in range(0, len(rows), KEYS_PER_QUERY):
+            among = OUTBOX.c.id.in_([row.id for row in rows[start : start + KEYS_PER_QUERY]])
+            if name in self._mirrored:
+                connection.execute(OUTBOX.update().where(among).values(spread=0))
+            else:
+                connection.execute(OUTBOX.delete().where(among))
+
+    def _insert(self, connection: Any, path: Path, pks: list[Any], now: int) -> None:
+        columns = ["model", "pk", "spread", "recorded"]
+        for start in range(0, len(pks), KEYS_PER_QUERY):
+            part = pks[start : start + KEYS_PER_QUERY]
+            query = _documents(path, part, now, connection.dialect.name)
+            connection.execute(OUTBOX.insert().from_select(columns, query.statement))
+
+    def add_all(self, connection: Any, name: str, now: int) -> None:
+        """Insert a row for each object of the mirrored model *name*, and for each document that
+        somebody is just writing."""
+        model = self.models[name]
+        key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
+        objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
+        columns = ["model", "pk", "spread", "recorded"]
+        connection.execute(OUTBOX.insert().from_select(columns, objects.statement))
+        writing = (
+            Query([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
+            .filter(OUTBOX.c.model == name, OUTBOX.c.claim.isnot(None), OUTBOX.c.pk.isnot(None))
+            .distinct()
+        )
+        connection.execute(OUTBOX.insert().from_select(columns, writing.statement))
+
+
+def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:
+    """The outbox rows of the documents at the end of *path* from the objects *pks*."""
+    owner = current = aliased(path[-1].owner)
+    model = path[-1].owner
+    key = key_text(getattr(owner, model.pk_field()), model, dialect)
+    query = Query([literal(model.__name__), key, literal(0), literal(now)]).select_from(owner)
+    for edge in reversed(path):
+        target = aliased(edge.target)
+        query = query.join(target, getattr(current, edge.prop.key))
+        current = target
+    return query.filter(getattr(current, path[0].target.pk_field()).in_(pks)).distinct()
+
+
+def key_text(attribute: Any, model: Any, dialect: str) -> Any:
+    """SQL for ``str(pk)``."""
+    column_type = schema.mapper_of(model).primary_key[0].type
+    if dialect == "postgresql" and isinstance(column_type, sqltypes.CHAR):
+        # A cast would cut off the spaces that Python is given.
+        return func.concat(attribute)
+    return cast(attribute, Text)

@@ -1,0 +1,91 @@
+"""What the outbox holds, asked in one statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Optional
+
+from sqlalchemy import and_, exists, func, literal, or_, select, union_all
+
+from nefertari_search_tween.interfaces.outbox import Mark, State, Waiting
+from nefertari_search_tween.primary.sqla.outbox import versions
+from nefertari_search_tween.primary.sqla.outbox.connections import Looking
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX, SPREADS
+
+
+def state(looking: Looking, model_name: str, others: tuple[str, ...]) -> State:
+    """See :class:`State`.
+
+    :param others: models whose rows may stand for documents of this one.
+    """
+    number, waits_now = looking.first(_state(model_name, others))
+    return State(bool(waits_now), int(number or 0))
+
+
+@cache
+def _state(model_name: str, others: tuple[str, ...]) -> Any:
+    waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
+    if others:
+        spreading = and_(OUTBOX.c.model.in_(others), SPREADS)
+        waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
+    return select([versions.last(model_name), waits])
+
+
+def waiting(connection: Any, model_name: Optional[str]) -> int:
+    """Number of rows (of one model)."""
+    query = select([func.count()]).select_from(OUTBOX)
+    if model_name is not None:
+        query = query.where(OUTBOX.c.model == model_name)
+    return int(connection.execute(query).scalar())
+
+
+def lag(connection: Any, now: int) -> dict[str, Waiting]:
+    """What waits, by model.
+
+    :param now: milliseconds since 1970.
+    """
+    query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded)])
+    rows = connection.execute(query.group_by(OUTBOX.c.model)).fetchall()
+    return {name: Waiting(count, max(0.0, (now - oldest) / 1000)) for name, count, oldest in rows}
+
+
+def tokens(connection: Any, model_name: str) -> set[str]:
+    """The claims that rows of a model belong to."""
+    claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.isnot(None))
+    return {token for (token,) in connection.execute(select([OUTBOX.c.claim]).where(claimed))}
+
+
+def claimable(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
+    """Models that have rows which nobody works on (any more).
+
+    :param carried: model name -> models whose rows are looked after with its own.
+    :param now: milliseconds since 1970.
+    """
+    free = OUTBOX.c.claim.is_(None)
+    left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < now)
+    parts = []
+    for name, others in carried.items():
+        # Look-ups of their own: an OR of them would be read from the first row of the model.
+        either = (
+            exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
+            for each in (name, *others)
+            for condition in (free, left)
+        )
+        parts.append(select([literal(name)]).where(or_(*either)))
+    return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
+
+
+def mark(connection: Any, now: int) -> Mark:
+    """The end of what waits now."""
+    last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
+    return Mark(int(last or 0), now)
+
+
+def passed(connection: Any, end: Mark) -> bool:
+    """True when nothing waits any more of what waited at *end*."""
+    before = OUTBOX.c.id <= end.row
+    if connection.dialect.name == "sqlite":
+        # It gives numbers again. One host has the file, so one clock.
+        before = and_(before, OUTBOX.c.recorded <= end.moment)
+    return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

@@ -1,0 +1,29 @@
+"""What one transaction has written into the outbox so far."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from nefertari_search_tween.interfaces.primary import Key
+
+
+class Recorded:
+    """What a transaction has recorded so far.
+
+    :ivar keys: documents that changed.
+    :ivar contents: objects whose contents changed.
+    :ivar sure: of both, those whose rows no savepoint has rolled back.
+    """
+
+    def __init__(self) -> None:
+        self.token = uuid.uuid4().hex
+        self.began = time.monotonic()
+        self.keys: set[Key] = set()
+        self.contents: set[Key] = set()
+        self.sure: tuple[set[Key], set[Key]] = (set(), set())
+        # Workers will be told at the commit.
+        self.told = False
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.contents)

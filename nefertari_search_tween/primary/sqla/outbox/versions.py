@@ -1,0 +1,68 @@
+"""Numbers of claims: of each model, ones that only grow, whoever asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Callable
+
+from sqlalchemy import and_, case, select
+from sqlalchemy.exc import IntegrityError
+
+from nefertari_search_tween.primary.sqla.outbox.tables import COUNTERS
+
+
+def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Iterable[str]) -> None:
+    """Give every model its counter.
+
+    :param transaction: opens a short transaction.
+    """
+    with transaction() as connection:
+        known = {name for (name,) in connection.execute(select([COUNTERS.c.model]))}
+    for name in sorted(set(names) - known):
+        try:
+            with transaction() as connection:
+                connection.execute(COUNTERS.insert().values(model=name, number=0))
+        except IntegrityError:
+            # Another process that starts at the same time was faster.
+            pass
+
+
+def advance(connection: Any, names: list[str]) -> dict[str, int]:
+    """A new number for each of *names* (sorted: two claims must not wait for each other).
+
+    Microseconds since 1970, or one more than the last: so they also grow when the table was
+    restored from a backup that is older than the index.
+    """
+    now = time.time_ns() // 1000
+    number = COUNTERS.c.number
+    numbers = {}
+    for name in names:
+        found = connection.execute(
+            COUNTERS.update()
+            .where(COUNTERS.c.model == name)
+            .values(number=case([(number >= now, number + 1)], else_=now))
+        ).rowcount
+        if not found:
+            # The tables were made anew since the application started.
+            connection.execute(COUNTERS.insert().values(model=name, number=now))
+        # The row is locked until the transaction ends: this is the number that was set.
+        numbers[name] = int(connection.execute(select([last(name)])).scalar())
+    return numbers
+
+
+def raise_to(connection: Any, name: str, number: int) -> None:
+    """Every number of the model *name* is above *number* from now on."""
+    # A model that has no counter gets one.
+    advance(connection, [name])
+    connection.execute(
+        COUNTERS.update()
+        .where(and_(COUNTERS.c.model == name, COUNTERS.c.number < number))
+        .values(number=number)
+    )
+
+
+def last(name: str) -> Any:
+    """SQL for the number that the model *name* was given last; NULL: none."""
+    return select([COUNTERS.c.number]).where(COUNTERS.c.model == name).as_scalar()

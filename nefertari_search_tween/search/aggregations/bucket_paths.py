@@ -1,0 +1,87 @@
+"""Paths from one aggregation to another (``order``, ``buckets_path``), as the server needs them.
+
+An aggregation on nested documents is wrapped in aggregations of the same name, which callers do
+not see: paths have to lead through them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from nefertari_search_tween.search.aggregations import options as o
+from nefertari_search_tween.search.aggregations.context import Place, listed
+
+# Up to the key of a bucket (years['1972']) or a number of several (stats.avg).
+_STEP = re.compile(r"(?P<name>[^.\[\]>]+)(?P<rest>(?:\['?[^\]]*'?\])?(?:\.[^>]*)?)")
+_OWN = frozenset({"_count", "_key", "_bucket_count"})
+
+
+@dataclass
+class Part:
+    """One aggregation of a request, for whoever reads its result.
+
+    :param kind: its type.
+    :param wraps: how many aggregations of the same name it is wrapped in.
+    :param inner: those inside of it.
+    :param path: of the documents that it works on, None for the documents themselves.
+    :param sorts: of a ``top_hits``, how many of the values it is sorted by the caller named.
+    """
+
+    kind: str
+    wraps: int = 0
+    inner: dict[str, Part] = field(default_factory=dict)
+    path: Optional[str] = None
+    sorts: int = 0
+
+
+def lead(place: Place, value: Any, parts: dict[str, Part]) -> str:
+    """A path, such that it passes through what aggregations are wrapped in.
+
+    :param parts: the aggregations that it may begin with.
+    :raises BadQuery: it names one that is not there.
+    """
+    found, inside = [], parts
+    for step in o.text(place, value).split(">"):
+        match = _STEP.fullmatch(step.strip())
+        name = match["name"] if match is not None else step
+        if match is None or (name not in inside and name not in _OWN):
+            known = ", ".join(sorted(inside)) or "none"
+            raise place.bad(f"there is no aggregation '{name[:60]}' there; those are: {known}")
+        part = inside.get(name)
+        wraps = part.wraps if part is not None else 0
+        found += [name] * wraps + [name + match["rest"]]
+        inside = part.inner if part is not None else {}
+    return ">".join(found)
+
+
+def orders(place: Place, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
+    """The ``order`` of buckets, by what is inside of them or by ``_count`` and ``_key``."""
+    return [
+        {lead(place, name, parts): direction}
+        for clause in o.order(place, value)
+        for name, direction in clause.items()
+    ]
+
+
+def sorts(place: Place, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
+    """The ``sort`` of a ``bucket_sort``."""
+    clauses: list[Any] = []
+    for each in listed(value):
+        clauses += each.split(",") if isinstance(each, str) else [each]
+    found = []
+    for clause in o.order(place, [_plain(each) for each in clauses]):
+        for name, direction in clause.items():
+            found.append({lead(place, name, parts): {"order": direction}})
+    return found
+
+
+def _plain(clause: Any) -> Any:
+    """``{"sales": {"order": "desc"}}`` -> ``{"sales": "desc"}``."""
+    if not isinstance(clause, dict):
+        return clause
+    return {
+        name: each["order"] if isinstance(each, dict) and set(each) == {"order"} else each
+        for name, each in clause.items()
+    }

@@ -1,0 +1,415 @@
+"""Every type of aggregation: its options, what may be inside of it, or why it is refused.
+
+Names and meanings are Elasticsearch's. Not every server has every type: what is here and not
+there is refused by the server, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from nefertari_search_tween.search.aggregations import options as o
+from nefertari_search_tween.search.aggregations.filters import query
+from nefertari_search_tween.search.aggregations.options import Option
+
+#: an option that is read when the aggregations beside or inside of it are known
+LATER: Option = lambda place, value: value  # noqa: E731 - one of the table's entries
+
+METRIC = "metric"
+BUCKET = "bucket"
+BUCKETS = "buckets"
+PIPELINE = "pipeline"
+
+DEFAULT_SIZE = 10
+# What Elasticsearch shows of the documents of one bucket at most (index.max_inner_result_window).
+MAX_HITS = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One type of aggregation.
+
+    :param gives: METRIC (numbers), BUCKET or BUCKETS (may hold others), PIPELINE (works on the
+        results of others).
+    :param options: by name, in the order in which they are read.
+    :param whole: the option that is the whole body, None when the body is an object of options.
+    :param size: the option that says how many buckets there are, and how many without it.
+    :param order: ``order`` names aggregations inside.
+    :param hollow: without others inside it gives nothing, which servers refuse.
+    :param one_level: works on the documents themselves only.
+    :param closed: why it has none inside although it gives buckets.
+    """
+
+    gives: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    whole: Optional[Option] = None
+    size: tuple[str, int] = ("", 1)
+    hollow: bool = False
+    one_level: bool = False
+    closed: str = ""
+
+
+def _metric(*required: str, **options: Option) -> Kind:
+    return Kind(METRIC, options, required)
+
+
+def _of_field(holding: frozenset[str] = o.NUMBERS, /, **options: Option) -> Kind:
+    held = {"field": o.field(holding), "missing": o.field_value, **options}
+    return Kind(METRIC, held, ("field",))
+
+
+def _pipeline(path: str = "buckets_path", **options: Option) -> Kind:
+    held = {path: LATER, "gap_policy": _GAPS, "format": o.text, **options}
+    return Kind(PIPELINE, held, (path,) if path == "buckets_path" else ())
+
+
+_ANY = o.SEARCHABLE
+_GAPS = o.choice("skip", "insert_zeros", "keep_values")
+_PERCENTS = o.many(o.number(0, 100), commas=True)
+_TDIGEST = o.shape(
+    {
+        "compression": o.number(1, 10_000),
+        "execution_hint": o.choice("default", "high_accuracy"),
+    }
+)
+_HDR = o.shape({"number_of_significant_value_digits": o.whole(0, 5)})
+_ESTIMATES: dict[str, Option] = {"keyed": o.flag, "tdigest": _TDIGEST, "hdr": _HDR}
+_WEIGHED = o.shape({"field": o.field(o.NUMBERS), "missing": o.number()}, ("field",))
+_BOUNDS = o.shape({"min": o.number(), "max": o.number()})
+_DATE_BOUNDS = o.shape({"min": o.text, "max": o.text})
+_UNITS = ("minute", "hour", "day", "week", "month", "quarter", "year")
+_CALENDAR = o.choice(*_UNITS, "1m", "1h", "1d", "1w", "1M", "1q", "1y")
+_FIXED = o.matching(r"[1-9]\d{0,11}(ms|s|m|h|d)", "a number and ms, s, m, h or d (30d)")
+_OFFSET = o.matching(r"[+-]?\d{1,12}(ms|s|m|h|d)", "a number and ms, s, m, h or d (+6h)")
+_ZONE = o.matching(r"[A-Za-z0-9_+:/-]{1,40}", "a time zone (Europe/Berlin, +01:00)")
+_NAMED_SIZE = ("size", DEFAULT_SIZE)
+_CHOSEN: dict[str, Option] = {"include": o.chosen_terms, "exclude": o.chosen_terms}
+_SHARDS: dict[str, Option] = {"shard_size": o.size, "shard_min_doc_count": o.whole(0)}
+_HINTS: dict[str, Option] = {
+    "execution_hint": o.choice("map", "global_ordinals"),
+    "collect_mode": o.choice("depth_first", "breadth_first"),
+}
+
+
+def _found(place: Any, value: Any) -> int:
+    """``min_doc_count`` of terms: with 0 a server lists terms of documents that the request does
+    not find, of other people's and of deleted ones, too."""
+    found = o.whole(0)(place, value)
+    if found < 1:
+        raise place.bad(
+            "it is at least 1 here: with 0 the terms of documents that were not found "
+            "would be listed, too"
+        )
+    return int(found)
+
+
+_HEURISTIC = o.shape({"include_negatives": o.flag, "background_is_superset": o.flag})
+_SIGNIFICANT: dict[str, Option] = {
+    "size": o.size,
+    "min_doc_count": _found,
+    **_SHARDS,
+    **_CHOSEN,
+    "background_filter": query,
+    "jlh": o.shape({}),
+    "mutual_information": _HEURISTIC,
+    "chi_square": _HEURISTIC,
+    "gnd": _HEURISTIC,
+    "percentage": o.shape({}),
+}
+
+_METRICS: dict[str, Kind] = {
+    **{
+        name: _of_field(format=o.text)
+        for name in ("avg", "sum", "min", "max", "stats", "median_absolute_deviation")
+    },
+    "extended_stats": _of_field(sigma=o.number(0, 1000), format=o.text),
+    "value_count": _of_field(_ANY),
+    "cardinality": _of_field(_ANY, precision_threshold=o.whole(0, 40_000)),
+    "percentiles": _of_field(o.NUMBERS, percents=_PERCENTS, format=o.text, **_ESTIMATES),
+    "percentile_ranks": Kind(
+        METRIC,
+        {
+            "field": o.field(o.NUMBERS),
+            "values": o.many(o.number(), commas=True),
+            "missing": o.field_value,
+            "format": o.text,
+            **_ESTIMATES,
+        },
+        ("field", "values"),
+    ),
+    "weighted_avg": _metric("value", "weight", value=_WEIGHED, weight=_WEIGHED, format=o.text),
+    "boxplot": _of_field(compression=o.number(1, 10_000)),
+    "string_stats": _of_field(o.TEXTS, show_distribution=o.flag),
+    "matrix_stats": _metric(
+        "fields",
+        fields=o.many(o.field(frozenset({"integer", "float"})), commas=True),
+        mode=o.choice("avg", "min", "max", "sum", "median"),
+    ),
+    "rate": _metric(
+        unit=o.choice("second", *_UNITS),
+        field=o.field(o.NUMBERS),
+        mode=o.choice("sum", "value_count"),
+        format=o.text,
+    ),
+    "top_metrics": _metric(
+        "metrics",
+        "sort",
+        metrics=o.many(o.shape({"field": o.field()}, ("field",))),
+        sort=o.sort,
+        size=o.whole(1, 10),
+    ),
+    "top_hits": Kind(
+        METRIC,
+        {
+            "size": o.whole(0, MAX_HITS),
+            "from": o.whole(0, MAX_HITS),
+            "sort": o.sort,
+            "_source": o.source,
+            "track_scores": o.flag,
+        },
+        size=("size", 3),
+    ),
+}
+
+_SINGLE: dict[str, Kind] = {
+    "filter": Kind(BUCKET, whole=query),
+    "missing": Kind(BUCKET, {"field": o.field()}, ("field",)),
+    "global": Kind(BUCKET),
+    "nested": Kind(BUCKET, {"path": o.path}, ("path",)),
+    "reverse_nested": Kind(BUCKET, {"path": o.path}),
+    "sampler": Kind(BUCKET, {"shard_size": o.size}, hollow=True),
+    "diversified_sampler": Kind(
+        BUCKET,
+        {
+            "field": o.field(),
+            "shard_size": o.size,
+            "max_docs_per_value": o.whole(1, 10_000),
+            "execution_hint": o.choice("map", "global_ordinals", "bytes_hash"),
+        },
+        ("field",),
+        hollow=True,
+    ),
+    "random_sampler": Kind(
+        BUCKET,
+        {"probability": o.number(0, 1, above=0), "seed": o.whole(0), "shard_seed": o.whole(0)},
+        ("probability",),
+        hollow=True,
+    ),
+}
+
+_TERMS: dict[str, Option] = {
+    "field": o.field(),
+    "size": o.size,
+    "order": LATER,
+    "min_doc_count": _found,
+    "missing": o.field_value,
+    "format": o.text,
+    "show_term_doc_count_error": o.flag,
+    **_CHOSEN,
+    **_SHARDS,
+    **_HINTS,
+}
+_HISTOGRAM: dict[str, Option] = {
+    "min_doc_count": o.whole(0),
+    "missing": o.field_value,
+    "order": LATER,
+    "keyed": o.flag,
+    "format": o.text,
+}
+_DATES: dict[str, Option] = {
+    "field": o.field(o.DATES),
+    "calendar_interval": _CALENDAR,
+    "fixed_interval": _FIXED,
+    "offset": _OFFSET,
+    "time_zone": _ZONE,
+}
+_RANGED: dict[str, Option] = {"keyed": o.flag, "format": o.text, "missing": o.field_value}
+_SOURCE: dict[str, Option] = {
+    "order": o.choice("asc", "desc"),
+    "missing_bucket": o.flag,
+    "missing_order": o.choice("first", "last", "default"),
+}
+_SOURCE_KINDS = {
+    "terms": o.shape({"field": o.field(), **_SOURCE}, ("field",)),
+    "histogram": o.shape(
+        {"field": o.field(o.NUMBERS), "interval": o.number(above=0), **_SOURCE},
+        ("field", "interval"),
+    ),
+    "date_histogram": o.shape({**_DATES, "format": o.text, **_SOURCE}, ("field",)),
+}
+
+
+def _sources(place: Any, value: Any) -> list[dict[str, Any]]:
+    """The sources of a ``composite``: each has a name, and one type with options."""
+    found = []
+    for each in o.listed(value):
+        if not isinstance(each, dict) or not each:
+            raise place.bad("names are expected, each with a type and a field (0.year.terms.field)")
+        for name, spec in each.items():
+            converted = o.read(place.at(name), spec, dict(_SOURCE_KINDS))
+            if len(converted) != 1:
+                raise place.at(name).bad(f"one of {', '.join(_SOURCE_KINDS)} is expected")
+            found.append({name: converted})
+    return found
+
+
+def _after(place: Any, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise place.bad("a value for each source is expected")
+    return {
+        name: None if each is None else o.text(place.at(name), each) for name, each in value.items()
+    }
+
+
+def _queries(place: Any, value: Any) -> Any:
+    """Queries by name, or a list of them."""
+    if not isinstance(value, (dict, list)) or not value:
+        raise place.bad("queries are expected, each with a name")
+    if isinstance(value, list) or all(name.isdigit() for name in value):
+        return [query(place.at(at), each) for at, each in enumerate(o.listed(value))]
+    return {name: query(place.at(name), each) for name, each in value.items()}
+
+
+_MANY: dict[str, Kind] = {
+    "terms": Kind(BUCKETS, _TERMS, ("field",), size=_NAMED_SIZE),
+    "multi_terms": Kind(
+        BUCKETS,
+        {
+            "terms": o.many(o.shape({"field": o.field(), "missing": o.text}, ("field",))),
+            "size": o.size,
+            "order": LATER,
+            "min_doc_count": _found,
+            **_SHARDS,
+            "collect_mode": _HINTS["collect_mode"],
+        },
+        ("terms",),
+        size=_NAMED_SIZE,
+    ),
+    "rare_terms": Kind(
+        BUCKETS,
+        {
+            "field": o.field(),
+            "max_doc_count": o.whole(1, 100),
+            "precision": o.number(0.00001, 1),
+            "missing": o.field_value,
+            **_CHOSEN,
+        },
+        ("field",),
+    ),
+    "significant_terms": Kind(
+        BUCKETS,
+        {"field": o.field(), **_SIGNIFICANT, "execution_hint": _HINTS["execution_hint"]},
+        ("field",),
+        size=_NAMED_SIZE,
+        one_level=True,
+    ),
+    "significant_text": Kind(
+        BUCKETS,
+        {"field": o.words_field, **_SIGNIFICANT, "filter_duplicate_text": o.flag},
+        ("field",),
+        size=_NAMED_SIZE,
+        one_level=True,
+    ),
+    "range": Kind(
+        BUCKETS,
+        {
+            "field": o.field(o.NUMBERS),
+            "ranges": o.many(o.shape({"key": o.text, "from": o.number(), "to": o.number()})),
+            **_RANGED,
+        },
+        ("field", "ranges"),
+    ),
+    "date_range": Kind(
+        BUCKETS,
+        {
+            "field": o.field(o.DATES),
+            "ranges": o.many(o.shape({"key": o.text, "from": o.text, "to": o.text})),
+            "time_zone": _ZONE,
+            **_RANGED,
+        },
+        ("field", "ranges"),
+    ),
+    "histogram": Kind(
+        BUCKETS,
+        {
+            "field": o.field(o.NUMBERS),
+            "interval": o.number(above=0),
+            "offset": o.number(),
+            "extended_bounds": _BOUNDS,
+            "hard_bounds": _BOUNDS,
+            **_HISTOGRAM,
+        },
+        ("field", "interval"),
+    ),
+    "date_histogram": Kind(
+        BUCKETS,
+        {**_DATES, "extended_bounds": _DATE_BOUNDS, "hard_bounds": _DATE_BOUNDS, **_HISTOGRAM},
+        ("field",),
+    ),
+    "auto_date_histogram": Kind(
+        BUCKETS,
+        {
+            "field": o.field(o.DATES),
+            "buckets": o.size,
+            "minimum_interval": o.choice("second", "minute", "hour", "day", "month", "year"),
+            "time_zone": _ZONE,
+            "format": o.text,
+            "missing": o.field_value,
+        },
+        ("field",),
+        size=("buckets", DEFAULT_SIZE),
+    ),
+    "variable_width_histogram": Kind(
+        BUCKETS,
+        {
+            "field": o.field(o.NUMBERS),
+            "buckets": o.size,
+            "shard_size": o.whole(2, 1_000_000),
+            "initial_buffer": o.whole(1, 1_000_000),
+        },
+        ("field",),
+        size=("buckets", DEFAULT_SIZE),
+        # Both servers, seen on 8.19 and 2.19; elastic/elasticsearch#117216, open.
+        closed="servers give them documents of other buckets",
+    ),
+    "composite": Kind(
+        BUCKETS,
+        {"sources": _sources, "size": o.size, "after": _after},
+        ("sources",),
+        size=_NAMED_SIZE,
+    ),
+    "filters": Kind(
+        BUCKETS,
+        {
+            "filters": _queries,
+            "other_bucket": o.flag,
+            "other_bucket_key": o.text,
+            "keyed": o.flag,
+        },
+        ("filters",),
+    ),
+    "adjacency_matrix": Kind(BUCKETS, {"filters": _queries, "separator": o.text}, ("filters",)),
+}
+
+_PIPELINES: dict[str, Kind] = {
+    **{name: _pipeline() for name in ("avg_bucket", "sum_bucket", "min_bucket", "max_bucket")},
+    "stats_bucket": _pipeline(),
+    "extended_stats_bucket": _pipeline(sigma=o.number(0, 1000)),
+    "percentiles_bucket": _pipeline(percents=_PERCENTS, keyed=o.flag),
+    "derivative": _pipeline(unit=_CALENDAR),
+    "cumulative_sum": _pipeline(),
+    "cumulative_cardinality": _pipeline(),
+    "serial_diff": _pipeline(lag=o.whole(1, 10_000)),
+    "moving_percentiles": _pipeline(window=o.whole(1, 10_000), shift=o.whole(-10_000, 10_000)),
+    "normalize": _pipeline(
+        method=o.choice(
+            "rescale_0_1", "rescale_0_100", "percent_of_sum", "mean", "z-score", "softmax"
+        )
+    ),
+    "bucket_sort": _pipeline("sort", **{"from": o.whole(0), "size": o.size}),
+}
+
+KINDS: dict[str, Kind] = {**_METRICS, **_SINGLE, **_MANY, **_PIPELINES}

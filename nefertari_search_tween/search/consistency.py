@@ -1,0 +1,199 @@
+"""When a mirror may answer: its server is there, its index is built, what must be seen is in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable, NamedTuple, Optional
+
+from nefertari_search_tween.exceptions import (
+    BackendDenied,
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnavailable,
+    IndexMissing,
+    SearchError,
+    SearchRefused,
+    SearchTimeout,
+    SearchUnavailable,
+)
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.settings.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# How long a search read waits where one has waited for as long as a search may take, in vain:
+# threads of the web server must not all stand there.
+IMPATIENT_SECONDS = 1.0
+# How often it looks whether what it waits for has been indexed.
+CATCH_UP_STEP_SECONDS = 0.02
+# With consistency = eventual, how old the state may be that a kept answer is good for: as old as
+# what a search server shows by itself (it refreshes once a second).
+GLANCE_SECONDS = 1.0
+
+#: whether changes wait, and the number of the last claim; of one moment
+State = tuple[bool, int]
+
+
+class Seen(NamedTuple):
+    """What a read sees.
+
+    :param number: what was indexed by this claim, and before, must be visible; None: whatever is.
+    :param version: of what it sees, for the cache; None: it is not known.
+    """
+
+    number: Optional[int]
+    version: Optional[str]
+
+
+ANYTHING = Seen(None, None)
+
+
+class Availability:
+    """See the module.
+
+    :param state: model name -> whether committed changes of it wait to be indexed, and the
+        number of its last claim.
+    :param mark: gives the end of what waits now.
+    :param passed: whether nothing waits any more of what waited at a mark.
+    :param cached: whether answers are kept.
+    """
+
+    def __init__(
+        self,
+        mirrors: Mirrors,
+        settings: Settings,
+        state: Callable[[str], State],
+        mark: Callable[[], Any],
+        passed: Callable[[Any], bool],
+        cached: bool,
+    ) -> None:
+        self.mirrors = mirrors
+        self.settings = settings
+        self.state = state
+        self.mark = mark
+        self.passed = passed
+        self.cached = cached
+        # Until when reads are impatient.
+        self._impatient = 0.0
+        self._glances: dict[str, tuple[float, State]] = {}
+
+    @property
+    def _own_writes(self) -> bool:
+        return self.settings.consistency == "read_your_writes"
+
+    def at_once(self, mirror: Mirror) -> Seen:
+        """What a transparent read sees.
+
+        :raises SearchUnavailable: it would have to wait.
+        """
+        if not self._own_writes:
+            return self._at_a_glance(mirror)
+        waiting, number = self.state(mirror.name)
+        if waiting:
+            raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
+        return Seen(number, str(number))
+
+    def waited(self, mirror: Mirror, current: bool) -> Seen:
+        """What a search read sees, when changes that are being indexed are.
+
+        :param current: see every committed change, whatever the consistency setting.
+        :raises SearchUnavailable: they took too long.
+        """
+        if current:
+            return Seen(self._catch_up(mirror).number, None)
+        return self._catch_up(mirror) if self._own_writes else self._at_a_glance(mirror)
+
+    def _at_a_glance(self, mirror: Mirror) -> Seen:
+        """What a read sees that need not see what was just committed."""
+        if not self.cached:
+            return ANYTHING
+        now = time.monotonic()
+        until, state = self._glances.get(mirror.name, (0.0, (True, 0)))
+        if now >= until:
+            state = self.state(mirror.name)
+            self._glances[mirror.name] = now + GLANCE_SECONDS, state
+        waiting, number = state
+        return ANYTHING if waiting else Seen(number, str(number))
+
+    @contextmanager
+    def available(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
+        """The backend's failures become ours.
+
+        :param number: what was indexed by this claim, and before, is visible inside.
+        """
+        breaker = self.mirrors.breaker
+        breaker.check()
+        try:
+            mirror.require()
+            if number is not None:
+                mirror.make_visible(number)
+            yield
+        except IndexMissing as error:
+            mirror.forget()
+            breaker.answered()
+            raise SearchUnavailable(
+                "not-built", f"The search index of {mirror.name} is gone."
+            ) from error
+        except BackendTimeout as error:
+            # One slow query says nothing about the server; a server that is silent, too, does.
+            if not self.mirrors.backend.alive():
+                breaker.failed()
+            raise SearchTimeout(
+                f"The search took longer than {self.settings.timeout:g} seconds."
+            ) from error
+        except BackendUnavailable as error:
+            breaker.failed()
+            raise SearchUnavailable("down", "The search server does not answer.") from error
+        except BackendDenied as error:
+            # What it says of users and rights is for the log, not for the caller.
+            breaker.denied(error)
+            raise SearchUnavailable(
+                "denied", "The search server does not allow this application to search."
+            ) from error
+        except BackendRejected as error:
+            breaker.answered()
+            log.error("the backend refused a query of ours: %s", error)
+            raise SearchRefused("The search server refused the query.") from error
+        except BackendError as error:
+            raise SearchUnavailable("down", str(error)) from error
+        except SearchError:
+            raise
+        else:
+            breaker.allowed()
+
+    def _catch_up(self, mirror: Mirror) -> Seen:
+        """Wait for changes that are being indexed, as long as a search may take.
+
+        What comes after the call is not waited for: where writes never pause, something always
+        waits.
+
+        :raises SearchUnavailable: they still are not.
+        """
+        waiting, number = self.state(mirror.name)
+        if not waiting:
+            return Seen(number, str(number))
+        mark = self.mark()
+        now = time.monotonic()
+        patience = self.settings.timeout
+        if now < self._impatient:
+            patience = min(patience, IMPATIENT_SECONDS)
+        deadline = now + patience
+        while True:
+            if self.passed(mark):
+                self._impatient = 0.0
+                # Of rows that nobody had claimed before, nobody knows the numbers: all is made
+                # visible. Claims up to this number were among what waited, so they are, too.
+                with self.available(mirror, None):
+                    self.mirrors.backend.refresh(mirror.alias)
+                return Seen(number, None)
+            if time.monotonic() >= deadline or self.mirrors.breaker.open:
+                self._impatient = time.monotonic() + self.settings.timeout
+                raise SearchUnavailable(
+                    "behind", f"Changes of {mirror.name} are not searchable yet."
+                )
+            threading.Event().wait(CATCH_UP_STEP_SECONDS)

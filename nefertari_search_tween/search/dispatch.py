@@ -1,0 +1,83 @@
+"""Answers a routed request's own collection read, and notes on the request who did."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.exceptions import (
+    SearchError,
+    SearchRefused,
+    SearchTimeout,
+    SearchUnavailable,
+    Unanswerable,
+)
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.aggregations.execute import answer_aggregation, asked_of
+from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.searcher import Searcher
+
+
+def answer_transparently(
+    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
+) -> Any:
+    """A transparent read: the mirror's answer, or the primary's, in the same request.
+
+    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
+    """
+    mirror = _mirror(read)
+
+    def query() -> Any:
+        # The view goes on with a database query: from here on the primary answers.
+        read.primary_answers("view-query")
+        return primary()
+
+    read.start()
+    try:
+        result, took = searcher.exact(mirror, params, query)
+    except Unanswerable as error:
+        reason = error.reason
+    except (SearchUnavailable, SearchTimeout) as error:
+        reason = error.reason
+        if not searcher.settings.fallback:
+            read.failed(reason)
+            raise
+    except SearchRefused:
+        # A defect of ours is logged as an error; the caller gets the right answer.
+        reason = "refused"
+        if not searcher.settings.fallback:
+            read.failed(reason)
+            raise
+    else:
+        read.mirror_answered(took)
+        return result
+    finally:
+        read.stop()
+    read.primary_answers(reason)
+    return primary()
+
+
+def answer_search(
+    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
+) -> Any:
+    """A search read of a routed request.
+
+    :raises SearchError: the mirror can't answer.
+    """
+    mirror = _mirror(read)
+    try:
+        asked, params = asked_of(read, params)
+    except SearchError:
+        read.failed("bad-request")
+        raise
+    if asked is not None:
+        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
+    with answering(read):
+        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
+    read.mirror_answered(took)
+    return result
+
+
+def _mirror(read: Read) -> Mirror:
+    if read.mirror is None:
+        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
+    return read.mirror

@@ -1,0 +1,160 @@
+"""``Model.get_collection`` of the primary's models, with the mirror behind it.
+
+The views, events, wrappers and renderers of the application run as ever; only where a routed
+request's own collection is read, the decision of the request counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
+
+from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.dispatch import answer_search, answer_transparently
+from nefertari_search_tween.search.item_acl import access_of, has_item_acl
+from nefertari_search_tween.search.privacy import hidden_fields_named
+from nefertari_search_tween.search.routing import (
+    PRIMARY,
+    SEARCH,
+    TRANSPARENT,
+    Read,
+    collection_request,
+    current_read,
+)
+from nefertari_search_tween.search.searcher import Searcher
+
+OVERRIDE = "_query_secondary"
+# What get_item adds for get_collection.
+_OF_ITEMS = ("_item_request", "_raise_on_empty")
+
+
+def intercepted(
+    original: Callable[..., Any],
+    searcher: Searcher,
+    visible_only: Callable[[Any, Callable[[Any], bool]], Any],
+) -> Callable[..., Any]:
+    """*original* (``get_collection`` as a function of class and params), routed.
+
+    :param visible_only: the primary's query for the objects of a model whose ACLs pass a test.
+
+    ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
+    text that came in over HTTP is a field name like any other.
+    """
+
+    # An application made later takes the place of the one before.
+    original = getattr(original, "intercepts", original)
+
+    def get_collection(cls: Any, **params: Any) -> Any:
+        override = None
+        if isinstance(params.get(OVERRIDE), bool):
+            override = params.pop(OVERRIDE)
+        # The primary changes what it is given; every answer starts from the same.
+        given = dict(params)
+
+        def primary() -> Any:
+            narrowed = {}
+            if has_item_acl(cls) and _selects(given):
+                access = access_of(collection_request(cls))
+                if access is not None:
+                    narrowed["query_set"] = visible_only(cls, access.allows)
+            return original(cls, **{**given, **narrowed})
+
+        read = current_read()
+        if read is not None and read.model is not cls:
+            read = None
+        # Look-ups of single objects are the application's own, those of who asks among them.
+        if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
+            _refuse_hidden(cls, params, read)
+        mirror = searcher.mirrors.get(cls.__name__)
+        if mirror is None or mirror.model is not cls or override is False:
+            return primary()
+        # Texts under these names came in over HTTP, and switch nothing.
+        query_set = params.get("query_set")
+        if query_set is not None and not isinstance(query_set, str):
+            return primary()
+        if override:
+            return _of_mirror(searcher, mirror, params, primary)
+        if params.get("_item_request") is True:
+            return primary()
+        if read is None or read.kind == PRIMARY:
+            if read is not None:
+                read.primary_answers(read.reason)
+            return primary()
+        if read.kind == TRANSPARENT:
+            return answer_transparently(searcher, read, params, primary)
+        assert read.kind == SEARCH
+        try:
+            typed, filters = searcher.view_filters(mirror, params)
+        except Unanswerable as error:
+            read.failed("view-filter")
+            raise BadQuery(
+                "_search", "the view of this collection filters it in a way that a search can't"
+            ) from error
+        return answer_search(searcher, read, typed, filters)
+
+    get_collection.intercepts = original  # type: ignore[attr-defined]
+    return get_collection
+
+
+def _selects(params: dict[str, Any]) -> bool:
+    """True unless *params* look one object up, or select from what was selected before."""
+    return params.get("_item_request") is not True and params.get("query_set") is None
+
+
+def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> None:
+    """Who answers does not matter: the database filters and sorts by hidden fields, too.
+
+    :raises JHTTPBadRequest: what the primary says of a field that does not exist.
+    """
+    request = collection_request(cls)
+    if request is None or (read is not None and read.kind == SEARCH):
+        # A search knows its caller's fields, and says so in its own words.
+        return
+    hidden = hidden_fields_named(request, cls, params)
+    if not hidden:
+        return
+    if read is not None:
+        read.primary_answers("parameters" if read.kind == TRANSPARENT else read.reason)
+    raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
+
+
+def intercepted_keys(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+    """*original* (``get_by_ids`` as a function of class, keys and params): with
+    ``_query_secondary=True`` it asks the mirror."""
+    original = getattr(original, "intercepts", original)
+
+    def get_by_ids(cls: Any, ids: Iterable[Any], **params: Any) -> Any:
+        keys = list(ids)
+        mirror = searcher.mirrors.get(cls.__name__)
+        if params.get(OVERRIDE) is not True or mirror is None or mirror.model is not cls:
+            return original(cls, keys, **params)
+        params.pop(OVERRIDE)
+        given = dict(params)
+        return _of_mirror(searcher, mirror, params, lambda: original(cls, keys, **given), keys)
+
+    get_by_ids.intercepts = original  # type: ignore[attr-defined]
+    return get_by_ids
+
+
+def _of_mirror(
+    searcher: Searcher,
+    mirror: Mirror,
+    params: dict[str, Any],
+    primary: Callable[[], Any],
+    keys: Optional[list[Any]] = None,
+) -> Any:
+    """What the mirror has, asked for in Python; the primary's where the mirror can't say.
+
+    :raises JHTTPNotFound: nothing fits, and ``_raise_on_empty`` is set.
+    """
+    asked = {name: value for name, value in params.items() if name not in _OF_ITEMS}
+    try:
+        result = searcher.exact(mirror, asked, primary, keys)[0]
+    except Unanswerable:
+        return primary()
+    if params.get("_raise_on_empty") is True and not isinstance(result, int) and not len(result):
+        raise JHTTPNotFound(f"'{mirror.name}({asked})' resource not found")
+    return result

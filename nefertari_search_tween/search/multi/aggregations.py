@@ -1,0 +1,236 @@
+"""Aggregations over several collections.
+
+An aggregation looks at the objects of those models that have all of its fields where the caller
+may see them; the buckets around it count what they count without it. So a field that a model
+hides and one that it lacks can't be told apart. A model's index tells its objects: every level of
+nested documents knows it, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Optional
+
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.aggregations.execute import (
+    OF_PAGES,
+    AggregationResult,
+    prepared,
+)
+from nefertari_search_tween.search.aggregations.request import Asked
+from nefertari_search_tween.search.multi.query import (
+    COMPARABLE,
+    Filters,
+    common_kind,
+    several_query,
+)
+from nefertari_search_tween.search.multi.searcher import SeveralSearcher, unfiltered
+from nefertari_search_tween.search.privacy import Caller, Scope, Target
+from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
+from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.searcher import refusals
+
+_UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
+
+
+class SeveralNames:
+    """The fields of several models that a caller may name, as those of one.
+
+    :param parameter: for messages.
+    :param everything: whether the caller may name all fields.
+    """
+
+    #: keys of several models are compared as texts
+    tie = "_pk"
+
+    def __init__(
+        self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
+    ) -> None:
+        anyone = caller.unrestricted
+        named = anyone if everything else caller
+        self.parameter = parameter
+        self.mirrors = mirrors
+        # Nested documents with ACLs of their own are counted for nobody, as in one collection.
+        self._named = [Scope(mirror.document_cls, named).unguarded() for mirror in mirrors]
+        self._all = [Scope(mirror.document_cls, anyone) for mirror in mirrors]
+        self._shown = [Scope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        #: documents hold what nobody may name here
+        self.partial = any(scope.partial for scope in self._shown)
+        #: of messages
+        self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
+
+    def get(self, name: str) -> Optional[Target]:
+        """The field *name* of the models that have it.
+
+        :raises BadQuery: its values are of kinds that can't be put together.
+        """
+        found = [scope.get(name) for scope in self._named]
+        present = [target for target in found if target is not None]
+        if not present:
+            return None
+        if any(target.kind not in SEARCHABLE for target in present):
+            return present[0]
+        common_kind(self.parameter, name, list(zip(self._named, found)))
+        # Indices that hold another kind of values under the name refuse it, hidden or not.
+        kinds = {
+            COMPARABLE.get(target.kind)
+            for target in (scope.get(name) for scope in self._all)
+            if target is not None
+        }
+        if len(kinds) > 1:
+            raise BadQuery(
+                self.parameter, f"'{name[:60]}' can't be aggregated over these collections together"
+            )
+        floats = [target for target in present if target.kind == "float"]
+        return floats[0] if floats else present[0]
+
+    def default(self) -> list[Target]:
+        """The fields that all models have: what a text without a field's name is looked for in."""
+        names = set.intersection(
+            *({target.name for target in scope.default()} for scope in self._named)
+        )
+        found = [(scope.get(name) for scope in self._named) for name in sorted(names)]
+        alike = [list(targets) for targets in found]
+        return [
+            targets[0]
+            for targets in alike
+            if targets[0] is not None and len({each.kind for each in targets if each}) == 1
+        ]
+
+    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+        """:raises BadQuery: a word fits no field."""
+        raise error
+
+    def only(self, targets: Sequence[Target]) -> Optional[Query]:
+        """The objects of the models that have all of *targets*; None when all have them."""
+        having = [
+            mirror.alias
+            for mirror, scope in zip(self.mirrors, self._named)
+            if all(scope.get(target.name) is not None for target in targets)
+        ]
+        return None if len(having) == len(self.mirrors) else {"terms": {"_index": having}}
+
+    def of_index(self, index: str) -> Scope:
+        """What a document in *index* may show.
+
+        :raises KeyError: it is none of these models.
+        """
+        for mirror, scope in zip(self.mirrors, self._shown):
+            if re.fullmatch(re.escape(mirror.alias) + r"-\d{6}", index):
+                return scope
+        raise KeyError(index)
+
+    def mixed(self, name: str) -> bool:
+        """True for whole numbers in some models and others in others."""
+        kinds = {target.kind for target in (scope.get(name) for scope in self._named) if target}
+        return len(kinds & {"integer", "float"}) > 1
+
+    def sorting(self, asked: Any) -> Any:
+        """*asked* (aggregations) with sorts that indices without the field take, too."""
+        if isinstance(asked, list):
+            return [self.sorting(each) for each in asked]
+        if not isinstance(asked, dict):
+            return asked
+        result = {name: self.sorting(each) for name, each in asked.items()}
+        if isinstance(result.get("top_hits"), dict):
+            clauses = result["top_hits"].get("sort")
+            if isinstance(clauses, list):
+                result["top_hits"]["sort"] = [self._sort(clause) for clause in clauses]
+        return result
+
+    def _sort(self, clause: Any) -> Any:
+        ((key, options),) = clause.items()
+        name = key[: -len(".keyword")] if key.endswith(".keyword") else key
+        target = self.get(name)
+        if target is None:
+            return clause
+        options = {**options, "unmapped_type": _UNMAPPED.get(target.kind, "long")}
+        if self.mixed(name):
+            options["numeric_type"] = "double"
+        return {key: options}
+
+
+def aggregate_several(
+    searcher: SeveralSearcher,
+    mirrors: Iterable[Mirror],
+    params: dict[str, Any],
+    asked: Asked,
+    request: Any = None,
+    filters: Filters = unfiltered,
+    current: bool = False,
+) -> tuple[AggregationResult, int]:
+    """Aggregate what a search of several models finds.
+
+    :param params: nefertari's parameters, texts in Lucene syntax; pages, sorts and fields of
+        documents do not matter.
+    :param filters: gives exact filters for the documents of one model.
+    :returns: the results by name, and the milliseconds that the backend took.
+    :raises BadQuery: parameters that can't be understood.
+    :raises JHTTPForbidden: fields that the caller may not see.
+    :raises SearchUnavailable: the mirrors can't answer now.
+    """
+    wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+    caller, settings = Caller.of(request), searcher.settings
+    names = SeveralNames(wanted, caller, settings.hidden_fields == "allow", asked.root)
+
+    def all_filters(mirror: Mirror) -> Sequence[Query]:
+        return [*filters(mirror), *searcher.restrictions(mirror)]
+
+    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
+    ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
+    searched = {name: value for name, value in params.items() if name not in OF_PAGES}
+    query = several_query(wanted, searched, all_filters, caller, settings)
+    found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
+    body = {
+        "query": _any_of(found),
+        "size": 0,
+        "track_total_hits": False,
+        "aggs": names.sorting(_tolerant(ready.body)),
+    }
+    with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
+        aliases = ",".join(mirror.alias for mirror in wanted)
+        answer = searcher.cache.answer(
+            wanted, body, version, lambda: searcher.backend.search(aliases, body)
+        )
+    return ready.result(answer["aggregations"]), answer["took"]
+
+
+def answer_several_aggregation(
+    searcher: SeveralSearcher,
+    read: Read,
+    mirrors: Iterable[Mirror],
+    params: dict[str, Any],
+    asked: Asked,
+    filters: Filters = unfiltered,
+) -> AggregationResult:
+    """A request for aggregations that names several collections.
+
+    :raises SearchError: the mirrors can't answer.
+    """
+    with answering(read):
+        result, took = aggregate_several(searcher, mirrors, params, asked, read.request, filters)
+    read.mirror_answered(took)
+    return result
+
+
+def _of_one(mirror: Mirror, queries: list[Query]) -> Query:
+    return {"bool": {"filter": [{"terms": {"_index": [mirror.alias]}}, *queries]}}
+
+
+def _any_of(queries: list[Query]) -> Query:
+    return {"bool": {"should": queries, "minimum_should_match": 1}}
+
+
+def _tolerant(asked: Any) -> Any:
+    """*asked* with conditions on nested documents that indices without these take, too."""
+    if isinstance(asked, list):
+        return [_tolerant(each) for each in asked]
+    if not isinstance(asked, dict):
+        return asked
+    result = {name: _tolerant(each) for name, each in asked.items()}
+    nested = result.get("nested")
+    if isinstance(nested, dict) and set(nested) >= {"path", "query"}:
+        nested["ignore_unmapped"] = True
+    return result

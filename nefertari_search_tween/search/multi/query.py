@@ -1,0 +1,252 @@
+"""Searches of several models at once: one set of parameters -> a search for each model.
+
+Each model is asked by its own fields, of their own kinds, that the caller may see there. A field
+that a model lacks, or hides from this caller, is one in which its objects have no value: they
+don't match, and sort last. So the two cases can't be told apart. What no model has is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, NamedTuple, Optional
+
+from nefertari.utils import process_fields
+
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.mapping import INTERNAL
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, Scope, Target
+from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
+from nefertari_search_tween.search.query.search_read import SCORE, SearchQuery, search_query
+from nefertari_search_tween.settings.settings import Settings
+
+#: gives what must hold besides, of the documents of one model
+Filters = Callable[[Mirror], Sequence[Query]]
+
+BOOLEAN = "true or false"
+#: kinds of fields whose values have one order
+COMPARABLE = {
+    "text": "text",
+    "keyword": "text",
+    "integer": "a number",
+    "float": "a number",
+    "boolean": BOOLEAN,
+    "date": "a date",
+    "time": "a time",
+}
+
+
+class ModelScope(Scope):
+    """The fields of one of several models; every other name is that of an absent field.
+
+    :ivar refused: words that fit no field of this model, by their place in the request.
+    """
+
+    def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
+        super().__init__(document_cls, caller)
+        self.refused: dict[tuple[str, int], tuple[BadQuery, list[Target]]] = {}
+
+    def own(self, name: str) -> Optional[Target]:
+        """The field *name*, if a search may name it."""
+        target = self.targets.get(name)
+        return target if target is not None and target.kind in SEARCHABLE else None
+
+    def get(self, name: str) -> Target:
+        return self.own(name) or Target(name, ABSENT)
+
+    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+        self.refused[error.parameter, place] = error, targets
+
+    def knows(self, name: str) -> bool:
+        """True for what may be the name of a filter."""
+        if self.own(name) is not None:
+            return True
+        field = self.document_cls.fields().get(name)
+        if field is None or field.kind != "relationship":
+            return False
+        related = self.document_cls.related(name)
+        return self.own(f"{name}.{related.pk_field()}") is not None
+
+    def shows(self, name: str) -> bool:
+        """True for what a response may show."""
+        if name in ALWAYS_VISIBLE or name in (SCORE, "_self"):
+            return True
+        visible = self.caller.visible(self.document_cls)
+        return name in self.document_cls.fields() and (visible is None or name in visible)
+
+
+class Order(NamedTuple):
+    """What is known of a sort clause.
+
+    :param kind: of its values, see :data:`COMPARABLE`.
+    """
+
+    descending: bool
+    kind: str
+
+
+@dataclass(frozen=True)
+class SeveralQuery:
+    """A search of several models, ready to run.
+
+    :param parts: the search of each; their sort clauses are of one number and meaning, and then
+        a model's own tie-break.
+    :param orders: what those clauses say.
+    :param source: what to send of a document.
+    :param fields: the ``_fields`` parameter as given, '' without one.
+    """
+
+    parts: list[tuple[Mirror, SearchQuery]]
+    orders: list[Order]
+    source: Any
+    fields: Any
+
+    @property
+    def any(self) -> SearchQuery:
+        """What is the same for all of them: paging, and what the words are."""
+        return self.parts[0][1]
+
+
+def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> list[ModelScope]:
+    """What the *caller* may name, by model."""
+    if settings.hidden_fields == "allow":
+        caller = caller.unrestricted
+    return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
+
+
+def several_query(
+    mirrors: Sequence[Mirror],
+    params: dict[str, Any],
+    filters: Filters,
+    caller: Caller,
+    settings: Settings,
+) -> SeveralQuery:
+    """The searches that *params* ask for.
+
+    :param params: as those of a search of one model.
+    :raises BadQuery: a parameter that can't be understood for any of the models; or a sort by
+        values that have no common order. The message names it.
+    """
+    visible = scopes(mirrors, caller, settings)
+    searched = {key: value for key, value in params.items() if key != "_fields"}
+    orders = _orders(params.get("_sort"), visible)
+    for name in _names(params.get("_search_fields")):
+        _known("_search_fields", name, visible, [scope.own(name) for scope in visible])
+    source, fields = _shown(params.get("_fields"), visible)
+    parts = []
+    for mirror, scope in zip(mirrors, visible):
+        query = search_query(
+            mirror.document_cls, searched, list(filters(mirror)), caller, settings, scope=scope
+        )
+        parts.append((mirror, query))
+    for name in parts[0][1].searched:
+        if name != "q":
+            _known(name, name, visible, [scope.knows(name) for scope in visible])
+    _check_words(visible)
+    return SeveralQuery(parts, orders, source, fields)
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, str):
+        return []
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _known(parameter: str, name: str, visible: Sequence[ModelScope], found: Sequence[Any]) -> None:
+    """
+    :raises BadQuery: nothing was *found* in any model.
+    """
+    if not any(found):
+        raise BadQuery(parameter, missing(name, visible))
+
+
+def missing(name: str, visible: Sequence[Scope]) -> str:
+    """What is wrong with a name that is none in any model, in words."""
+    models = ", ".join(scope.document_cls.__name__ for scope in visible)
+    return f"none of {models} has a field '{name[:60]}' that can be named here"
+
+
+def _sorts(value: Any) -> list[tuple[str, str]]:
+    """``_sort`` as names with ``asc`` or ``desc``, each name once."""
+    if value is None or value == "":
+        return [(SCORE, "desc")]
+    names: dict[str, str] = {}
+    for each in (",".join(value) if isinstance(value, list) else value).split(","):
+        text = each.strip()
+        if text:
+            names.setdefault(text.lstrip("+-"), "desc" if text[0] == "-" else "asc")
+    return list(names.items())
+
+
+def _orders(value: Any, visible: Sequence[ModelScope]) -> list[Order]:
+    """The orders of the sort clauses.
+
+    :raises BadQuery: by what no model has, or by values that can't be compared.
+    """
+    orders = []
+    for name, order in _sorts(value):
+        kind = "a number"
+        if name != SCORE:
+            targets = [(scope, scope.own(name)) for scope in visible]
+            _known("_sort", name, visible, [target for _, target in targets])
+            kind = common_kind("_sort", name, targets)
+        orders.append(Order(order == "desc", kind))
+    return orders
+
+
+def common_kind(
+    parameter: str, name: str, targets: Sequence[tuple[Scope, Optional[Target]]]
+) -> str:
+    """The kind of the values of the field *name*, which at least one of *targets* is.
+
+    :raises BadQuery: they can't be compared from model to model.
+    """
+    kinds: dict[str, str] = {}
+    for scope, target in targets:
+        if target is not None:
+            kinds.setdefault(COMPARABLE[target.kind], scope.document_cls.__name__)
+    if len(kinds) > 1:
+        said = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
+        raise BadQuery(parameter, f"'{name[:60]}' is {said}: these can't be compared")
+    return next(iter(kinds))
+
+
+def _shown(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
+    """What the backend sends of each document; and ``_fields`` as it was given."""
+    if not value or (isinstance(value, str) and not value.strip(", ")):
+        return True, ""
+    only, exclude = process_fields(value)
+    for name in (*only, *exclude):
+        _known("_fields", name, visible, [scope.shows(name) for scope in visible])
+    if only and not exclude:
+        return {"includes": [*only, "_type"]}, value
+    return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}, value
+
+
+def _check_words(visible: Sequence[ModelScope]) -> None:
+    """
+    :raises BadQuery: a word fits in no model, or fits a field in one and not the same kind of
+        field in another (a fraction, a float and a whole number): to leave out the objects of
+        that one would be no answer. The first such word of the request.
+    """
+    places = dict.fromkeys(place for scope in visible for place in scope.refused)
+    # In the order of the request: clauses are counted down.
+    for key in sorted(places, key=lambda place: -place[1]):
+        found = [scope.refused[key] for scope in visible if key in scope.refused]
+        present = [
+            (error, target)
+            for error, targets in found
+            for target in targets
+            if target.kind != ABSENT
+        ]
+        if len(found) == len(visible):
+            if present:
+                raise present[0][0]
+            error, targets = found[0]
+            raise BadQuery(error.parameter, missing(targets[0].name, visible))
+        for error, target in present:
+            fitting = [scope.own(target.name) for scope in visible if key not in scope.refused]
+            if any(each and COMPARABLE[each.kind] == COMPARABLE[target.kind] for each in fitting):
+                raise error

@@ -1,0 +1,236 @@
+"""Runs searches of several models at once, and puts what they find in one order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cmp_to_key
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import sort_value
+from nefertari_search_tween.exceptions import IndexMissing, SearchUnavailable
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.search.multi.query import (
+    BOOLEAN,
+    Filters,
+    Order,
+    SeveralQuery,
+    several_query,
+)
+from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.search.results import SearchResults, search_documents
+from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, refusals
+
+# Up to this many hits of each model are sent whole; of a page further on, first their order.
+WHOLE = 100
+
+Hit = dict[str, Any]
+
+
+def unfiltered(mirror: Mirror) -> Sequence[Any]:
+    """All documents of a model."""
+    return ()
+
+
+class SeveralSearcher(Searcher):
+    """Searches one mirror of an application, or several at once.
+
+    Each mirror is searched by a query of its own, all in one request to the backend, and the
+    hits are merged here. One search over all indices would have one set of sort keys for them:
+    it could not sort by a field where it may be seen and leave it out where it is hidden, nor by
+    one that is nested in some.
+    """
+
+    def search_several(
+        self,
+        mirrors: Iterable[Mirror],
+        params: dict[str, Any],
+        request: Any = None,
+        filters: Filters = unfiltered,
+        current: bool = False,
+    ) -> tuple[Any, int]:
+        """As :meth:`search`, of several models; ties go by name of the model, and then by
+        primary key.
+
+        :param filters: gives exact filters for the documents of one model.
+        """
+        wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+
+        def all_filters(mirror: Mirror) -> Sequence[Any]:
+            return [*filters(mirror), *self.restrictions(mirror)]
+
+        query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
+        with self.ready(wanted, current) as version, refusals(query.any):
+            if query.any.count_only:
+                answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
+                return _total(answers), _took(answers)
+            hits, total, took = self._merged_hits(query, version)
+        result = SearchResults(search_documents(hits), query_class=self.query_class)
+        result._nefertari_meta = {
+            "start": query.any.start,
+            "fields": query.fields,
+            "total": total,
+            "took": took,
+        }
+        return result, took
+
+    @contextmanager
+    def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[Optional[str]]:
+        """Inside, all *mirrors* can be searched and show what was written before.
+
+        Gives the version of what they show, for the cache.
+
+        :raises SearchUnavailable: one of them can't answer now.
+        """
+        versions = []
+        for mirror in mirrors:
+            seen = self.availability.waited(mirror, current)
+            versions.append(seen.version)
+            with self.availability.available(mirror, seen.number):
+                pass
+        known = [version for version in versions if version is not None]
+        try:
+            with self.availability.available(mirrors[0], None):
+                yield " ".join(known) if len(known) == len(versions) else None
+        except SearchUnavailable as error:
+            if isinstance(error.__cause__, IndexMissing):
+                for mirror in mirrors:
+                    mirror.forget()
+            raise
+
+    def _ask(
+        self,
+        parts: Sequence[tuple[Mirror, SearchQuery, dict[str, Any]]],
+        version: Optional[str],
+    ) -> list[dict[str, Any]]:
+        """Run the searches of *parts*, each with changes of its own."""
+        searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
+        answers: list[dict[str, Any]] = self.cache.answer(
+            [mirror for mirror, _, _ in parts],
+            searches,
+            version,
+            lambda: self.backend.multi_search(searches),
+        )
+        return answers
+
+    def _merged_hits(
+        self, query: SeveralQuery, version: Optional[str]
+    ) -> tuple[list[Hit], int, int]:
+        """The hits of the page, how many there are, and milliseconds."""
+        start = query.any.start
+        if not query.any.limited:
+            answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
+            merged = _merged([self._scanned(query, *each) for each in query.parts], query.orders)
+            return merged[start:], len(merged), _took(answers)
+        size: int = query.any.body["size"]
+        # A page of nothing needs no hits, wherever it is.
+        depth = start + size if size else 0
+        whole = depth <= WHOLE
+        changes = {"from": 0, "size": depth, "_source": query.source if whole else False}
+        answers = self._ask([(*each, changes) for each in query.parts], version)
+        merged = _merged([answer["hits"]["hits"] for answer in answers], query.orders)
+        page = merged[start : start + size]
+        if not whole:
+            page = self._with_sources(query, page)
+        return page, _total(answers), _took(answers)
+
+    def _scanned(self, query: SeveralQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
+        """All hits of one model."""
+        body = _part(part.body, {"_source": query.source, "track_total_hits": False})
+        chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
+        return [hit for chunk in chunks for hit in chunk]
+
+    def _with_sources(self, query: SeveralQuery, page: list[Hit]) -> list[Hit]:
+        """The hits of a page with their documents, less those deleted meanwhile."""
+        wanted: dict[int, list[str]] = {}
+        for hit in page:
+            wanted.setdefault(hit["part"], []).append(hit["_id"])
+        searches = [
+            (
+                query.parts[place][0].alias,
+                {
+                    "query": {"ids": {"values": ids}},
+                    "size": len(ids),
+                    "_source": query.source,
+                    "track_total_hits": False,
+                },
+            )
+            for place, ids in wanted.items()
+        ]
+        sources: dict[tuple[int, str], Any] = {}
+        for place, answer in zip(wanted, self.backend.multi_search(searches)):
+            for hit in answer["hits"]["hits"]:
+                sources[place, hit["_id"]] = hit["_source"]
+        return [
+            {**hit, "_source": sources[hit["part"], hit["_id"]]}
+            for hit in page
+            if (hit["part"], hit["_id"]) in sources
+        ]
+
+
+def _merged(found: Sequence[list[Hit]], orders: Sequence[Order]) -> list[Hit]:
+    """All hits in one order; each gets a key ``part``, the place of its model.
+
+    Only the foremost hits of the models are ever compared, so what a page shows does not depend
+    on how many hits were asked for, and pages never overlap. Of equal ones, the first model's.
+    """
+    streams = [
+        [{**hit, "part": place, "key": _values(hit, orders)} for hit in hits]
+        for place, hits in enumerate(found)
+    ]
+
+    def compare(one: Hit, other: Hit) -> int:
+        for mine, its, order in zip(one["key"], other["key"], orders):
+            if mine == its:
+                continue
+            # Missing values come last, in both orders.
+            if mine is None or its is None:
+                return 1 if mine is None else -1
+            return -1 if (mine < its) != order.descending else 1
+        return 0
+
+    return list(heapq.merge(*streams, key=cmp_to_key(compare)))
+
+
+def _values(hit: Hit, orders: Sequence[Order]) -> list[Any]:
+    return [
+        sort_value(value, order.descending, order.kind == BOOLEAN)
+        for value, order in zip(hit["sort"], orders)
+    ]
+
+
+def _part(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """*body* with *changes*; without a sort where no hits are asked for."""
+    changed = {**body, **changes}
+    if changed.get("size") == 0:
+        del changed["sort"]
+    return changed
+
+
+def _total(answers: Iterable[dict[str, Any]]) -> int:
+    return sum(answer["hits"]["total"]["value"] for answer in answers)
+
+
+def _took(answers: Iterable[dict[str, Any]]) -> int:
+    """Milliseconds: the searches run side by side."""
+    return max(answer["took"] for answer in answers)
+
+
+def answer_several(
+    searcher: SeveralSearcher,
+    read: Read,
+    mirrors: Iterable[Mirror],
+    params: dict[str, Any],
+    filters: Filters = unfiltered,
+) -> Any:
+    """The search read of a routed request.
+
+    :raises SearchError: the mirrors can't answer.
+    """
+    with answering(read):
+        result, took = searcher.search_several(mirrors, params, read.request, filters)
+    read.mirror_answered(took)
+    return result

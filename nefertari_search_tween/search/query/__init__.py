@@ -1,0 +1,1 @@
+"""From the parameters of a request to a query of the backend."""

@@ -1,0 +1,276 @@
+"""One word, phrase, range or pattern on one field -> a query. Values are checked here."""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import re
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
+from nefertari_search_tween.engine.search.joins import joined
+from nefertari_search_tween.search.privacy import Target
+
+Query = dict[str, Any]
+
+MATCH_NONE: Query = {"match_none": {}}
+# What a text that is left without terms means: none matches, or all do.
+EMPTY = "zero_terms_query"
+TEXTS = frozenset({"text"})
+SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
+#: kind of a field that this model lacks, and another one of the same request has
+ABSENT = "absent"
+NAMEABLE = SEARCHABLE | {ABSENT}
+
+_DATE = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
+    r"(?:[T ](?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?)?)?)?)?Z?\Z",
+    re.ASCII,
+)
+_TIME = re.compile(r"\d{2}:\d{2}(?::\d{2})?\Z", re.ASCII)
+_SECOND_MS = 1000
+
+
+class Unfit(Exception):
+    """A value that the field's type can't be compared with; the message says why."""
+
+
+def word(target: Target, text: str, boost: float = 1.0) -> Query:
+    """The documents whose *target* holds the word *text* (or equals the value)."""
+    if target.kind == "text":
+        # One written word may be several terms ("spider-man"): all of them, in a row.
+        return phrase(target, text, 0, boost)
+    if target.kind == "date":
+        start, end = date_span(text)
+        return _boosted(
+            {"range": {target.index_field: {"gte": start, "lt": end, **_MILLIS}}}, boost
+        )
+    return _boosted({"term": {target.index_field: {"value": value(target, text)}}}, boost)
+
+
+def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Query:
+    """The documents whose *target* holds the words of *text* in a row."""
+    if target.kind == "text":
+        options: Query = {"query": text}
+        if slop:
+            options["slop"] = slop
+        if target.analyzed:
+            options[EMPTY] = "none"
+        return _boosted({"match_phrase": {target.index_field: options}}, boost)
+    return word(target, text, boost)
+
+
+def fuzzy(target: Target, text: str, edits: Optional[int], boost: float = 1.0) -> Query:
+    """The documents with a word at most *edits* (None: by its length) edits from *text*."""
+    if target.kind != "text":
+        raise Unfit("only text can be searched fuzzily")
+    fuzziness: Any = "AUTO" if edits is None else edits
+    options: Query = {"query": text, "fuzziness": fuzziness, "operator": "and"}
+    if target.analyzed:
+        options[EMPTY] = "none"
+    return _boosted({"match": {target.index_field: options}}, boost)
+
+
+def pattern(target: Target, text: str, boost: float = 1.0) -> Query:
+    """The documents with a word that fits *text* (``*`` any characters, ``?`` one)."""
+    if target.kind not in ("text", "keyword"):
+        raise Unfit("only text can be searched with * and ?")
+    return _boosted({"wildcard": {target.index_field: _folded(target, text)}}, boost)
+
+
+def regular_expression(target: Target, text: str, boost: float = 1.0) -> Query:
+    """The documents with a word that the regular expression *text* matches whole."""
+    if target.kind not in ("text", "keyword"):
+        raise Unfit("only text can be searched with regular expressions")
+    return _boosted({"regexp": {target.index_field: _folded(target, text)}}, boost)
+
+
+def _folded(target: Target, text: str) -> Query:
+    """A pattern's options: the terms of a text are lower case, in every alphabet."""
+    return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
+
+
+def neutral(query: Query) -> Optional[Query]:
+    """*query* on a word or a phrase, such that it asks for nothing where the analyzer leaves
+    out all of it (``the``, in English); None for a query that always asks for something."""
+    for kind, inner in query.items():
+        if kind in ("match_phrase", "match"):
+            ((name, options),) = inner.items()
+            return {kind: {name: {**options, EMPTY: "all"}}} if EMPTY in options else None
+        if kind == "nested":
+            part = neutral(inner["query"])
+            return None if part is None else {kind: {**inner, "query": part}}
+        if kind == "dis_max":
+            parts = [neutral(each) or each for each in inner["queries"]]
+            return {kind: {"queries": parts}} if parts != inner["queries"] else None
+        if kind == "bool" and set(inner) == {"must", "boost"}:
+            part = neutral(inner["must"][0])
+            return None if part is None else {kind: {**inner, "must": [part]}}
+    return None
+
+
+def exists(target: Target) -> Query:
+    """The documents that have a value in *target*."""
+    if target.kind not in SEARCHABLE:
+        raise Unfit("this field can't be searched")
+    return {"exists": {"field": target.index_field}}
+
+
+def between(
+    target: Target,
+    low: Optional[str],
+    high: Optional[str],
+    include_low: bool,
+    include_high: bool,
+    boost: float = 1.0,
+) -> Query:
+    """The documents whose *target* lies between *low* and *high* (None: no bound)."""
+    if low is None and high is None:
+        return exists(target)
+    bounds: Query = {}
+    if target.kind == "date":
+        bounds.update(_MILLIS)
+        if low is not None:
+            start, end = date_span(low)
+            bounds["gte"] = start if include_low else end
+        if high is not None:
+            start, end = date_span(high)
+            bounds["lt"] = end if include_high else start
+        return _boosted({"range": {target.index_field: bounds}}, boost)
+    if target.kind == "boolean":
+        raise Unfit("true and false have no ranges")
+    name = target.sort_key
+    if low is not None:
+        bounds["gte" if include_low else "gt"] = value(target, low)
+    if high is not None:
+        bounds["lte" if include_high else "lt"] = value(target, high)
+    return _boosted({"range": {name: bounds}}, boost)
+
+
+def nested(target: Target, query: Query) -> Query:
+    """*query* on a field of nested documents, as a query on the document that holds them."""
+    if target.path is None:
+        return query
+    if target.joins:
+        for (model, name), (_, condition) in zip(reversed(target.joins), reversed(target.levels)):
+            if condition is not None:
+                query = {"bool": {"must": [query], "filter": [condition]}}
+            query = joined(model, name, query)
+        return query
+    if not target.guarded:
+        return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
+    for path, condition in reversed(target.levels):
+        if condition is not None:
+            query = {"bool": {"must": [query], "filter": [condition]}}
+        query = {"nested": {"path": path, "query": query, "score_mode": "max"}}
+    return query
+
+
+def date_span(text: str) -> tuple[int, int]:
+    """What a date means, to the precision that it is written in.
+
+    :returns: milliseconds since 1970: of its first moment, and of the first one after it.
+    :raises Unfit: not a date.
+    """
+    match = _DATE.match(text)
+    if match is None:
+        raise Unfit(f"'{_shown(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)")
+    parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}
+    try:
+        start = datetime.datetime(
+            parts["year"],
+            parts.get("month", 1),
+            parts.get("day", 1),
+            parts.get("hour", 0),
+            parts.get("minute", 0),
+            parts.get("second", 0),
+        )
+    except ValueError as error:
+        raise Unfit(f"'{_shown(text)}' is not a date: {error}") from error
+    if "day" not in parts:
+        month = parts.get("month")
+        days = (
+            calendar.monthrange(start.year, month)[1]
+            if month is not None
+            else 366
+            if calendar.isleap(start.year)
+            else 365
+        )
+        length = days * 86_400
+    elif "hour" not in parts:
+        length = 86_400
+    else:
+        length = 3600 if "minute" not in parts else 60 if "second" not in parts else 1
+    first = (start - EPOCH) // datetime.timedelta(milliseconds=1)
+    return first, first + length * _SECOND_MS
+
+
+_MILLIS = {"format": "epoch_millis"}
+
+
+def _integer(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise Unfit(f"'{_shown(text)}' is not a whole number") from None
+    if not -INT64_MAX <= number <= INT64_MAX:
+        raise Unfit(f"'{_shown(text)}' is too large a number")
+    return number
+
+
+def _float(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise Unfit(f"'{_shown(text)}' is not a number") from None
+    if number != number or abs(number) == float("inf"):
+        raise Unfit(f"'{_shown(text)}' is not a number")
+    return number
+
+
+def _boolean(text: str) -> bool:
+    value = {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
+    if value is None:
+        raise Unfit(f"'{_shown(text)}' is neither true nor false")
+    return value
+
+
+def _time(text: str) -> str:
+    try:
+        time = datetime.time.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or not _TIME.match(text):
+        raise Unfit(f"'{_shown(text)}' is not a time (12:30:00)")
+    return time.isoformat()
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "text": str,
+    "keyword": str,
+    "integer": _integer,
+    "float": _float,
+    "boolean": _boolean,
+    "time": _time,
+}
+
+
+def value(target: Target, text: str) -> Any:
+    """*text* as a value of *target*.
+
+    :raises Unfit: it is none.
+    """
+    convert = _CONVERTERS.get(target.kind)
+    if convert is None:
+        raise Unfit("this field can't be searched")
+    return convert(text)
+
+
+def _boosted(query: Query, boost: float) -> Query:
+    if boost == 1.0:
+        return query
+    return {"bool": {"must": [query], "boost": boost}}
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

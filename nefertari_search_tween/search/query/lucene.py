@@ -1,0 +1,295 @@
+"""Lucene query syntax: parsed (luqum), checked, and turned into a query of ours.
+
+Nothing that a caller wrote reaches the backend as syntax.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any, Callable, Optional
+
+from luqum import tree
+from luqum.exceptions import ParseError
+from luqum.thread import parse
+
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.search.privacy import Scope, Target
+from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.query.clauses import Query, Unfit
+from nefertari_search_tween.settings.settings import Settings
+
+# Elasticsearch refuses bool queries nested deeper than 30; a group is not always one.
+MAX_DEPTH = 20
+# Parsing takes time that grows with the square of the length.
+MAX_TEXT_LENGTH = 8192
+MAX_EDITS = 2
+MAX_SLOP = 100
+MAX_BOOST = 1000
+# Clauses that a fuzzy word or a pattern counts for: each reads many terms.
+EXPANDING = 8
+# Characters of one word or phrase that count as one clause.
+CLAUSE_LENGTH = 255
+# A pattern becomes an automaton in the server's memory, which a long one fills.
+MAX_PATTERN_LENGTH = 255
+MAX_WILDCARDS = 10
+#: a field and its weight
+Weighted = tuple[Target, float]
+
+# luqum has the words and + -; these are what nefertari documents besides.
+_SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
+# A ^ without a number behind it, outside quotes.
+_BOOSTS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|\^(?![0-9.])')
+_WILDCARD = re.compile(r"(?<!\\)[*?]")
+_SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
+
+
+class Words:
+    """Counts the clauses of one request, over all of its parameters."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.left = settings.max_clauses
+        #: parameters that hold a regular expression
+        self.expressions: list[str] = []
+
+    def spend(self, parameter: str, node: Any) -> None:
+        """Count a clause; a phrase counts its words, a pattern the terms it may stand for."""
+        text = str(node)
+        weight = EXPANDING if isinstance(node, (tree.Fuzzy, tree.Regex)) else 1
+        if isinstance(node, tree.Word) and node.value != "*" and node.has_wildcard():
+            weight = EXPANDING
+        self.left -= weight * max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
+        if self.left < 0:
+            raise BadQuery(
+                parameter, f"more than {self.settings.max_clauses} words, ranges and patterns"
+            )
+
+
+def compile_text(
+    text: str,
+    parameter: str,
+    scope: Scope,
+    fields: list[Weighted],
+    named: bool,
+    words: Words,
+) -> Query:
+    """The query that *text* stands for.
+
+    :param parameter: the query string parameter that holds it, for messages.
+    :param fields: what a word without a field name looks into.
+    :param named: the parameter names one field (``title=...``): several words must all be
+        there, and a value that does not fit the field's type is an error. Otherwise (``q``)
+        any word will do, and fields that a word does not fit are left out.
+    :raises BadQuery: broken syntax, an unknown field, a value that does not fit.
+    """
+    if not text.strip():
+        raise BadQuery(parameter, "it is empty")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
+    if any(found[0] == "^" for found in _BOOSTS.finditer(text)):
+        raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
+    # An accent may be written as a character of its own; texts hold the composed form.
+    text = unicodedata.normalize("NFC", text)
+    try:
+        parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
+        return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
+    except ParseError as error:
+        raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
+    except RecursionError as error:
+        raise BadQuery(parameter, f"nested deeper than {MAX_DEPTH} levels") from error
+    except (ValueError, ArithmeticError) as error:
+        # Numbers after ~ and ^ that are none.
+        raise BadQuery(parameter, f"a number in it can't be read (in: {text[:80]})") from error
+
+
+class _Compiler:
+    def __init__(self, parameter: str, scope: Scope, named: bool, words: Words) -> None:
+        self.parameter = parameter
+        self.scope = scope
+        self.named = named
+        self.words = words
+
+    def compile(self, node: Any, fields: list[Weighted], depth: int) -> Query:
+        if depth > MAX_DEPTH:
+            raise BadQuery(self.parameter, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, (tree.Group, tree.FieldGroup, tree.Plus)):
+            return self.compile(node.children[0], fields, depth + 1)
+        if isinstance(node, tree.SearchField):
+            target = self.scope.get(node.name)
+            if target is None:
+                raise BadQuery(
+                    self.parameter,
+                    f"{self.scope.document_cls.__name__} has no field '{node.name[:60]}' "
+                    "(a colon that belongs to the text is written \\: or inside quotes)",
+                )
+            inner = _Compiler(self.parameter, self.scope, True, self.words)
+            return inner.compile(node.children[0], [(target, 1.0)], depth + 1)
+        if isinstance(node, (tree.Not, tree.Prohibit)):
+            return {"bool": {"must_not": [self.compile(node.children[0], fields, depth + 1)]}}
+        if isinstance(node, tree.Boost):
+            boost = float(node.force)
+            if not 0 < boost <= MAX_BOOST:
+                raise BadQuery(self.parameter, f"a boost is above 0 and at most {MAX_BOOST}")
+            query = self.compile(node.children[0], fields, depth + 1)
+            return {"bool": {"must": [query], "boost": boost}}
+        if isinstance(node, tree.BaseOperation):
+            return self._operation(node, fields, depth)
+        return self._leaf(node, fields)
+
+    def _operation(self, node: Any, fields: list[Weighted], depth: int) -> Query:
+        occurrences: dict[str, list[Query]] = {"must": [], "should": [], "must_not": []}
+        if isinstance(node, tree.AndOperation):
+            default = "must"
+        elif isinstance(node, tree.OrOperation):
+            default = "should"
+        else:
+            default = "must" if self.named else "should"
+        # A lone dash or ampersand is no word of the text: it asks for nothing.
+        children = [child for child in node.children if not _wordless(child)]
+        for child in children or node.children:
+            # In `a OR -b` the minus belongs to its word; in `a -b` to the whole.
+            implicit = not isinstance(node, tree.OrOperation)
+            if implicit and isinstance(child, (tree.Prohibit, tree.Not)):
+                query = self.compile(child.children[0], fields, depth + 1)
+                occurrences["must_not"].append(query)
+            elif implicit and isinstance(child, tree.Plus):
+                occurrences["must"].append(self.compile(child.children[0], fields, depth + 1))
+            else:
+                occurrences[default].append(self.compile(child, fields, depth + 1))
+        if len(occurrences["must"]) > 1:
+            occurrences["must"] = _all_of(occurrences["must"])
+        body: dict[str, Any] = {name: queries for name, queries in occurrences.items() if queries}
+        if occurrences["should"] and not occurrences["must"]:
+            body["minimum_should_match"] = 1
+        return {"bool": body}
+
+    def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
+        self.words.spend(self.parameter, node)
+        make = self._maker(node)
+        queries: list[Query] = []
+        problem: Optional[Unfit] = None
+        by_path: dict[Optional[str], tuple[Target, list[Query]]] = {}
+        for target, weight in fields:
+            try:
+                query = make(target, weight)
+            except Unfit as error:
+                problem = error
+                continue
+            by_path.setdefault(target.path, (target, []))[1].append(query)
+            if target.path is None:
+                queries.append(query)
+        for path, (target, parts) in by_path.items():
+            if path is not None:
+                query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
+                queries.append(clauses.nested(target, query))
+        if not queries:
+            if problem is not None and (self.named or len(fields) == 1):
+                refusal = BadQuery(self.parameter, str(problem))
+                self.scope.refuse(refusal, [target for target, _ in fields], self.words.left)
+            return clauses.MATCH_NONE
+        return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
+
+    def _maker(self, node: Any) -> Callable[[Target, float], Query]:
+        """What this leaf is on a given field."""
+        if isinstance(node, tree.Word):
+            return self._word(node)
+        if isinstance(node, tree.Phrase):
+            text = _unescaped(node.value[1:-1])
+            return lambda target, boost: clauses.phrase(target, text, 0, boost)
+        if isinstance(node, tree.Proximity):
+            text = _unescaped(node.term.value[1:-1])
+            slop = int(node.degree)
+            if slop > MAX_SLOP:
+                raise BadQuery(self.parameter, f"words at most {MAX_SLOP} apart: ~{MAX_SLOP}")
+            return lambda target, boost: clauses.phrase(target, text, slop, boost)
+        if isinstance(node, tree.Fuzzy):
+            return self._fuzzy(node)
+        if isinstance(node, tree.From):
+            low = self._bound(node.children[0])
+            return lambda target, boost: clauses.between(
+                target, low, None, node.include, False, boost
+            )
+        if isinstance(node, tree.To):
+            high = self._bound(node.children[0])
+            return lambda target, boost: clauses.between(
+                target, None, high, False, node.include, boost
+            )
+        if isinstance(node, tree.Range):
+            lower, upper = self._bound(node.low), self._bound(node.high)
+            return lambda target, boost: clauses.between(
+                target, lower, upper, node.include_low, node.include_high, boost
+            )
+        if isinstance(node, tree.Regex):
+            if not self.words.settings.regular_expressions:
+                raise BadQuery(
+                    self.parameter,
+                    "regular expressions are off (nefertari_search.regular_expressions)",
+                )
+            self.words.expressions.append(self.parameter)
+            expression = self._bounded(node.value[1:-1])
+            return lambda target, boost: clauses.regular_expression(target, expression, boost)
+        raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
+
+    def _word(self, node: Any) -> Callable[[Target, float], Query]:
+        if node.value == "*":
+            return lambda target, boost: clauses.exists(target)
+        if node.has_wildcard():
+            if node.value[0] in "*?" and not self.words.settings.leading_wildcards:
+                raise BadQuery(
+                    self.parameter,
+                    f"'{node.value[:40]}' starts with a wildcard, which is off "
+                    "(nefertari_search.leading_wildcards)",
+                )
+            expression = self._bounded(re.sub(r"(?<!\\)\*{2,}", "*", node.value))
+            if len(_WILDCARD.findall(expression)) > MAX_WILDCARDS:
+                raise BadQuery(self.parameter, f"more than {MAX_WILDCARDS} wildcards in one word")
+            return lambda target, boost: clauses.pattern(target, expression, boost)
+        text = _unescaped(node.value)
+        return lambda target, boost: clauses.word(target, text, boost)
+
+    def _bounded(self, expression: str) -> str:
+        if len(expression) > MAX_PATTERN_LENGTH:
+            raise BadQuery(self.parameter, f"a pattern longer than {MAX_PATTERN_LENGTH} characters")
+        return expression
+
+    def _fuzzy(self, node: Any) -> Callable[[Target, float], Query]:
+        text = _unescaped(node.term.value)
+        degree = float(node.degree)
+        # Lucene of old took a similarity below one here; today it is a number of edits.
+        edits = None if 0 < degree < 1 else int(degree)
+        self._bounded(text)
+        if edits is not None and edits > MAX_EDITS:
+            raise BadQuery(self.parameter, f"at most {MAX_EDITS} edits: {text}~{MAX_EDITS}")
+        return lambda target, boost: clauses.fuzzy(target, text, edits, boost)
+
+    def _bound(self, node: Any) -> Optional[str]:
+        if isinstance(node, tree.Prohibit) and isinstance(node.children[0], tree.Word):
+            return "-" + _unescaped(node.children[0].value)
+        if not isinstance(node, (tree.Word, tree.Phrase)):
+            raise BadQuery(self.parameter, f"'{str(node)[:60]}' is no bound of a range")
+        text = node.value[1:-1] if isinstance(node, tree.Phrase) else node.value
+        return None if text == "*" else _unescaped(text)
+
+
+def _all_of(queries: list[Query]) -> list[Query]:
+    """Clauses that must all match, less the words that an analyzer leaves out: ``the lion`` asks
+    for ``lion``. If nothing is left, nothing matches."""
+    neutral = [clauses.neutral(query) for query in queries]
+    found = [other or query for other, query in zip(neutral, queries)]
+    if all(neutral):
+        found.append({"bool": {"should": queries, "minimum_should_match": 1}})
+    return found
+
+
+def _wordless(node: Any) -> bool:
+    """True for a word or phrase that no text field has a term for: punctuation alone."""
+    if not isinstance(node, (tree.Word, tree.Phrase)) or node.value == "*":
+        return False
+    if isinstance(node, tree.Word) and node.has_wildcard():
+        return False
+    return all(unicodedata.category(each)[0] in "PZC" or each in "|+<>=~^$`" for each in node.value)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)

@@ -1,0 +1,225 @@
+"""Transparent reads: the parameters of ``Model.get_collection`` -> a query that answers the same.
+
+The rule is a list of what is known to be equal; everything else is :class:`Unanswerable` and
+goes to the primary, whose own code then also words its own errors. What makes it equal:
+
+* a filter is a ``term`` on an exact form of the field: the keyword subfield, the number, or the
+  ``_exact`` companion (microseconds, days, the database's own float); the primary's semantics
+  object says which texts the database reads as which value;
+* sorts use the same forms, nulls go where the database puts them, ties go by primary key;
+* a document whose value the index can't hold exactly names the field in ``_inexact``, and one
+  that the backend refused stands as a stub with ``_inexact: *``. Both are matched besides the
+  filters and counted; a count above zero makes the answer void.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+from nefertari import RESERVED_PARAMS
+from nefertari.utils import process_fields, process_limit, split_strip
+
+from nefertari_search_tween.documents.fields import BaseField
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.exceptions import NOTHING, Unanswerable
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_key
+
+_KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
+_MODIFIERS = ("__in", "__all", "__bool")
+
+
+class Semantics(Protocol):
+    """How the primary's database compares the values of one model.
+
+    :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
+    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
+    """
+
+    default_sort: list[str]
+    first_sort_counts: bool
+
+    def filter_value(self, name: str, value: Any) -> Any:
+        """The value that the database compares the column *name* with, in its exact form;
+        ``exceptions.NOTHING`` when no value of the column can equal it.
+
+        :raises Unanswerable: the database would refuse it, or read it in a way of its own.
+        """
+
+    def sortable(self, name: str) -> bool:
+        """True when the database sorts the column by value (text: by code point)."""
+
+    def nulls_first(self, descending: bool) -> bool:
+        """Where the database puts missing values."""
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        """Names of the fields that the primary selects for ``_fields``, in its order.
+
+        :raises Unanswerable: only the primary can say.
+        """
+
+    def unloaded(self, name: str) -> Any:
+        """What the primary's objects show, in documents, of a field that was not selected; for
+        primaries that give objects then."""
+
+
+@dataclass(frozen=True)
+class ExactQuery:
+    """A transparent read, ready to run.
+
+    :param body: the search.
+    :param count_only: the caller wants the total.
+    :param fields: the ``_fields`` parameter, split; empty for whole documents.
+    :param picked: names to put into each result, in order; None for whole documents.
+    :param keep_pk: the primary key was asked for by name.
+    """
+
+    body: dict[str, Any]
+    count_only: bool
+    start: Any
+    fields: list[str]
+    picked: Optional[list[str]]
+    keep_pk: bool
+
+
+def exact_query(
+    document_cls: type[BaseDocument],
+    semantics: Semantics,
+    params: dict[str, Any],
+    window: int,
+    keys: Optional[list[Any]] = None,
+) -> ExactQuery:
+    """The search that answers ``get_collection(**params)`` as the primary would.
+
+    :param window: largest start + limit that one search may ask for.
+    :param keys: primary keys of the documents that count; None: all.
+    :raises Unanswerable: no search does; the reason is for the ``X-Search-Engine`` header.
+    """
+    if document_cls.custom_to_dict():
+        raise Unanswerable("custom-to-dict")
+    build = _Builder(document_cls, semantics)
+    reserved = {}
+    for name, value in params.items():
+        if name in _KNOWN:
+            reserved[name] = value
+        elif name.startswith("__") or name in RESERVED_PARAMS:
+            continue
+        else:
+            build.filter(name, value)
+    if keys is not None:
+        build.among(keys)
+    for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
+        build.sort(each)
+    build.tie_break()
+    fields = _split(reserved.get("_fields", []))
+    picked = semantics.picked(*process_fields(fields)) if fields else None
+    start, size = reserved.get("_start"), None
+    if reserved.get("_limit") is not None:
+        try:
+            start, size = process_limit(start, reserved.get("_page"), reserved["_limit"])
+        except ValueError as error:
+            raise Unanswerable("parameters") from error
+        if start + size > window:
+            raise Unanswerable("deep-page")
+    return ExactQuery(
+        build.body(start, size),
+        "_count" in reserved,
+        start,
+        fields,
+        picked,
+        document_cls.pk_field() in fields,
+    )
+
+
+class _Builder:
+    def __init__(self, document_cls: type[BaseDocument], semantics: Semantics) -> None:
+        self.document_cls = document_cls
+        self.semantics = semantics
+        self.filters: list[dict[str, Any]] = []
+        self.sorts: list[dict[str, Any]] = []
+        self.filtered: set[str] = set()
+        self.sorted: set[str] = set()
+
+    def filter(self, name: str, value: Any) -> None:
+        if name.endswith(_MODIFIERS) or name.startswith("_"):
+            raise Unanswerable("parameters")
+        field = self._field(name)
+        if isinstance(value, str) and value == "_all" and field.kind not in ("list", "opaque"):
+            return
+        key = exact_key(field)
+        if value is None:
+            self.filters.append({"bool": {"must_not": [{"exists": {"field": key}}]}})
+            self.filtered.add(name)
+            return
+        compared = self.semantics.filter_value(name, value)
+        if field.kind != "text":
+            # A text too long for the index equals no text that is short enough to ask for.
+            self.filtered.add(name)
+        if compared is NOTHING:
+            # Every document has a type.
+            self.filters.append({"bool": {"must_not": [{"exists": {"field": "_type"}}]}})
+        elif compared == 0 and field.kind == "float":
+            # Lucene tells -0.0 from 0.0, databases do not.
+            self.filters.append({"range": {key: {"gte": -0.0, "lte": 0.0}}})
+        else:
+            self.filters.append({"term": {key: compared}})
+
+    def among(self, keys: list[Any]) -> None:
+        name = self.document_cls.pk_field()
+        values = [self.semantics.filter_value(name, key) for key in keys]
+        self.filters.append({"terms": {exact_key(self._field(name)): values}})
+        self.filtered.add(name)
+
+    def sort(self, each: str) -> None:
+        descending = each.startswith("-")
+        name = each[1:] if descending else each
+        field = self._field(name)
+        if not self.semantics.sortable(name) or field.kind in ("opaque", "list"):
+            raise Unanswerable("sort")
+        if name in self.sorted and not self.semantics.first_sort_counts:
+            raise Unanswerable("sort")
+        missing = "_first" if self.semantics.nulls_first(descending) else "_last"
+        order = "desc" if descending else "asc"
+        self.sorts.append({exact_key(field): {"order": order, "missing": missing}})
+        self.sorted.add(name)
+
+    def tie_break(self) -> None:
+        pk = self.document_cls.pk_field()
+        if pk not in self.sorted:
+            self.sorts.append({exact_key(self._field(pk)): {"order": "asc"}})
+
+    def body(self, start: Any, size: Optional[int]) -> dict[str, Any]:
+        watched = [EVERYTHING, *sorted(self.filtered | self.sorted)]
+        body: dict[str, Any] = {
+            "sort": self.sorts,
+            "track_total_hits": True,
+            "aggs": {"inexact": {"filter": {"terms": {INEXACT: watched}}}},
+        }
+        if self.filters:
+            # Documents about which the filters can't be trusted are looked at, too.
+            doubtful = {"terms": {INEXACT: [EVERYTHING, *sorted(self.filtered)]}}
+            body["query"] = {
+                "bool": {
+                    "should": [{"bool": {"filter": self.filters}}, doubtful],
+                    "minimum_should_match": 1,
+                }
+            }
+        if size is not None:
+            body["from"] = start
+            body["size"] = size
+        return body
+
+    def _field(self, name: str) -> BaseField:
+        field = self.document_cls.fields().get(name)
+        if field is None or field.kind == "relationship":
+            raise Unanswerable("parameters")
+        return field
+
+
+def _split(value: Any) -> list[str]:
+    """As nefertari splits comma-separated parameters."""
+    if not isinstance(value, (str, list)):
+        raise Unanswerable("parameters")
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        raise Unanswerable("parameters")
+    return list(split_strip(value))

@@ -1,0 +1,334 @@
+"""Runs reads against the mirror, and says clearly when it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.caching.cache import NOTHING_KEPT, Answers
+from nefertari_search_tween.exceptions import (
+    BackendRejected,
+    BadQuery,
+    TooManyClauses,
+    Unanswerable,
+)
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
+from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.search.consistency import Availability, Seen, State
+from nefertari_search_tween.search.item_acl import access_of, has_item_acl
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
+from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
+from nefertari_search_tween.search.query.transparent_read import Semantics, exact_query
+from nefertari_search_tween.search.results import (
+    ExactResults,
+    SearchResults,
+    exact_documents,
+    exact_rows,
+    search_documents,
+)
+from nefertari_search_tween.search.routing import QueryText, collection_request
+from nefertari_search_tween.settings.settings import Settings
+
+SCAN_CHUNK = 1000
+# Of a search, what its number of matches does not depend on.
+NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
+HTTP_BAD_REQUEST = 400
+
+
+class Searcher:
+    """Answers reads of one application from its mirrors.
+
+    :param semantics: how the primary compares values, by name of the model.
+    :param state: model name -> whether committed changes of it wait to be indexed, and the
+        number of its last claim.
+    :param mark: gives the end of what waits now.
+    :param passed: whether nothing waits any more of what waited at a mark.
+    :param dirty: True when the caller's running transaction changed something.
+    :param query_class: class of the primary's queries.
+    :param rows: makes the primary's type of result for ``_fields`` of dictionaries; None where it
+        gives objects then, too.
+    :param cache: keeps answers.
+    """
+
+    def __init__(
+        self,
+        mirrors: Mirrors,
+        settings: Settings,
+        semantics: dict[str, Semantics],
+        state: Callable[[str], State],
+        mark: Callable[[], Any],
+        passed: Callable[[Any], bool],
+        dirty: Callable[[], bool],
+        query_class: type,
+        rows: Optional[Callable[[list[Any]], Any]],
+        cache: Answers = NOTHING_KEPT,
+    ) -> None:
+        self.mirrors = mirrors
+        self.backend = mirrors.backend
+        self.settings = settings
+        self.semantics = semantics
+        self.dirty = dirty
+        self.query_class = query_class
+        self.rows = rows
+        self.cache = cache
+        self.availability = Availability(mirrors, settings, state, mark, passed, cache.on)
+
+    def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
+        """What holds for the objects that the running request may select from its collection."""
+        if not has_item_acl(mirror.document_cls):
+            return []
+        access = access_of(collection_request(mirror.model))
+        return [] if access is None else [access.query()]
+
+    # Transparent reads
+
+    def exact(
+        self,
+        mirror: Mirror,
+        params: dict[str, Any],
+        primary: Callable[[], Any],
+        keys: Optional[list[Any]] = None,
+    ) -> Any:
+        """What ``get_collection(**params)`` of the primary gives, from the mirror.
+
+        :param primary: makes the primary's own result.
+        :param keys: primary keys of the documents that count; None: all.
+        :returns: results, dicts (with ``_fields``) or a number (with ``_count``); and the
+            milliseconds that the backend took.
+        :raises Unanswerable: only the primary can say.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        query = exact_query(
+            mirror.document_cls,
+            self.semantics[mirror.name],
+            params,
+            self.settings.max_result_window,
+            keys,
+        )
+        _among_visible(query.body, self.restrictions(mirror))
+        if self.dirty():
+            raise Unanswerable("transaction")
+        seen = self.availability.at_once(mirror)
+        if query.count_only:
+            query.body["size"] = 0
+        if "size" in query.body:
+            answer = self._asked(mirror, mirror.alias, query.body, seen)
+            hits = answer["hits"]["hits"]
+        else:
+            with self.availability.available(mirror, seen.number):
+                answer, hits = self._all(mirror.alias, query.body)
+        if hits:
+            mirror.answered_by(hits[0]["_index"])
+        if answer["aggregations"]["inexact"]["doc_count"]:
+            raise Unanswerable("inexact-values")
+        total = answer["hits"]["total"]["value"]
+        if query.count_only:
+            return total, answer["took"]
+        meta = {"total": total, "start": query.start, "fields": query.fields}
+        if query.picked is not None and self.rows is not None:
+            result = self.rows(exact_rows(mirror.document_cls, hits, query))
+            result._nefertari_meta = meta
+        else:
+            semantics = self.semantics[mirror.name]
+            documents = exact_documents(mirror.document_cls, hits, query, semantics.unloaded)
+            result = ExactResults(documents, meta, primary, self.query_class)
+        return result, answer["took"]
+
+    # Search reads
+
+    def search(
+        self,
+        mirror: Mirror,
+        params: dict[str, Any],
+        request: Any = None,
+        exact_filters: Any = (),
+        current: bool = False,
+    ) -> Any:
+        """nefertari's search: a list of data objects with metadata, or a number (``_count``).
+
+        :param params: nefertari's parameters, texts in Lucene syntax.
+        :param request: whose caller's rights count; None: no restriction (scripts).
+        :param current: what is found will be changed: see every committed change, whatever the
+            consistency setting.
+        :returns: the result, and the milliseconds that the backend took.
+        :raises BadQuery: parameters that can't be understood.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        query = self.query(mirror, params, request, exact_filters)
+        return self.run(mirror, query, current)
+
+    def query(
+        self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
+    ) -> SearchQuery:
+        """What :meth:`search` runs.
+
+        :raises BadQuery: parameters that can't be understood.
+        """
+        filters = [*exact_filters, *self.restrictions(mirror)]
+        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
+        return search_query(
+            mirror.document_cls, params, filters, Caller.of(request), self.settings, own
+        )
+
+    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+        """Run *query*; see :meth:`search`."""
+        seen = self.availability.waited(mirror, current)
+        if query.count_only:
+            body = _without(query.body, *NOT_COUNTED)
+            body["size"] = 0
+            answer = self._asked(mirror, query.index or mirror.alias, body, seen, refusals(query))
+            return answer["hits"]["total"]["value"], answer["took"]
+        answer, hits = self._hits(mirror, query, seen)
+        result = SearchResults(search_documents(hits), query_class=self.query_class)
+        result._nefertari_meta = {
+            "start": query.start,
+            "fields": query.fields,
+            "total": answer["hits"]["total"]["value"],
+            "took": answer["took"],
+        }
+        return result, answer["took"]
+
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        """Documents as the index holds them, by id; None for those that are not there.
+
+        :param current: see :meth:`search`.
+        :param index: where to look, '' for the index of the mirror.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        seen = self.availability.waited(mirror, current)
+
+        def fetch(wanted: list[str]) -> dict[str, Any]:
+            with self.availability.available(mirror, seen.number):
+                return self.backend.multi_get(index or mirror.alias, wanted)
+
+        # Another index than the mirror's is not of the state that the version stands for.
+        own = not index or index == mirror.alias
+        return self.cache.documents(mirror, ids, seen.version if own else None, fetch)
+
+    def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Split what a view gave to ``get_collection`` in a search read.
+
+        :returns: the parameters that the caller typed, and exact filters for those that the
+            view put there itself.
+        :raises Unanswerable: such a filter can't be exact.
+        """
+        typed: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for name, value in params.items():
+            values = value if isinstance(value, list) else [value]
+            reserved = name.startswith("_") or name == "q"
+            if reserved or all(isinstance(each, QueryText) for each in values):
+                typed[name] = value
+            else:
+                own[name] = value
+        filters = []
+        if own:
+            exact = exact_query(
+                mirror.document_cls,
+                self.semantics[mirror.name],
+                own,
+                self.settings.max_result_window,
+            )
+            filters.append(exact.body.get("query", {"match_all": {}}))
+        return typed, filters
+
+    def ask(
+        self,
+        mirror: Mirror,
+        query: SearchQuery,
+        body: dict[str, Any],
+        meaning: AbstractContextManager[None],
+        current: bool = False,
+    ) -> Any:
+        """The backend's own answer to *body*, which was made of *query*.
+
+        :param meaning: says what a refusal of *body* means.
+        :raises SearchUnavailable: the mirror can't answer now.
+        """
+        seen = self.availability.waited(mirror, current)
+        return self._asked(mirror, mirror.alias, body, seen, meaning, refusals(query))
+
+    # How
+
+    def _asked(
+        self,
+        mirror: Mirror,
+        index: str,
+        body: dict[str, Any],
+        seen: Seen,
+        *meanings: AbstractContextManager[None],
+    ) -> Any:
+        """The backend's answer to *body*, or the same from the cache.
+
+        :param meanings: say what a refusal of *body* means, the last one first.
+        """
+
+        def ask() -> Any:
+            with self.availability.available(mirror, seen.number), ExitStack() as inside:
+                for meaning in meanings:
+                    inside.enter_context(meaning)
+                return self.backend.search(index, body)
+
+        # Another index than the mirror's is not of the state that the version stands for.
+        version = seen.version if index == mirror.alias else None
+        return self.cache.answer([mirror], body, version, ask)
+
+    def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
+        index = query.index or mirror.alias
+        if query.limited:
+            answer = self._asked(mirror, index, query.body, seen, refusals(query))
+            return answer, answer["hits"]["hits"]
+        with self.availability.available(mirror, seen.number), refusals(query):
+            answer, hits = self._all(index, query.body)
+        return answer, hits[query.start :]
+
+    def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """All matches, however many: counted first, then scanned at one point in time."""
+        totals = _without(body, "sort", "_source", "highlight")
+        answer = self.backend.search(index, {**totals, "size": 0})
+        if not answer["hits"]["total"]["value"]:
+            return answer, []
+        page = _without(body, "aggs", "aggregations")
+        page["track_total_hits"] = False
+        hits: list[Any] = []
+        for chunk in self.backend.scan(index, page, SCAN_CHUNK):
+            hits.extend(chunk)
+        answer["hits"]["total"]["value"] = len(hits)
+        return answer, hits
+
+
+@contextmanager
+def refusals(query: SearchQuery) -> Iterator[None]:
+    """What the backend refuses of a caller's words is the caller's to mend."""
+    try:
+        yield
+    except TooManyClauses as error:
+        raise BadQuery(
+            query.searched[0] if query.searched else "q",
+            "more words, each in every field that it is looked for in, than the search server "
+            "takes: give fewer words, or name fields (_search_fields)",
+        ) from error
+    except BackendRejected as error:
+        if error.status != HTTP_BAD_REQUEST or not query.expressions:
+            raise
+        raise BadQuery(
+            query.expressions[0], "the search server can't run this regular expression"
+        ) from error
+
+
+def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
+    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+    if not restrictions:
+        return
+    unknown = {"term": {INEXACT: EVERYTHING}}
+    either = [{"bool": {"filter": restrictions}}, unknown]
+    visible = {"bool": {"should": either, "minimum_should_match": 1}}
+    asked = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*asked, visible]}}
+
+
+def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}

@@ -1,0 +1,1 @@
+"""The settings of an application: their table, their values, the connection they describe."""

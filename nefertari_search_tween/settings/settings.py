@@ -1,0 +1,155 @@
+"""The settings of an application: texts of its ini file, converted as the table of rows says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from nefertari_search_tween.backends.connection import Connection
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.settings import connection as reach
+from nefertari_search_tween.settings import index_files
+from nefertari_search_tween.settings.table import FAMILIES, PREFIX, SETTINGS, Setting
+
+
+class Settings:
+    """The converted settings of one application, one attribute per row of SETTINGS.
+
+    ``nefertari_search.max_clauses`` is ``settings.max_clauses``,
+    ``elasticsearch.index.settings_file`` is ``settings.index_settings_file``.
+    """
+
+    backend: tuple[str, Optional[str]]
+    default: str
+    models: tuple[str, ...]
+    sync: str
+    schema: str
+    consistency: str
+    fallback: bool
+    cache: str
+    cache_size: int
+    cache_seconds: int
+    timeout: float
+    hidden_fields: str
+    max_result_window: int
+    max_query_string: int
+    max_clauses: int
+    max_buckets: int
+    leading_wildcards: bool
+    regular_expressions: bool
+    analyzer: str
+    hosts: tuple[str, ...]
+    index_name: str
+    chunk_size: int
+    basic_auth: Optional[tuple[str, str]]
+    api_key: Optional[str]
+    ca_certs: Optional[str]
+    verify_certs: bool
+    sniff: bool
+    compress: bool
+    retries: int
+    retry_on_timeout: bool
+    write_timeout: float
+    enable_refresh_query: bool
+    enable_aggregations: bool
+    enable_polymorphic_query: bool
+    index_settings_file: index_files.IndexFile
+    #: of one model, by its name
+    model_index_settings: dict[str, index_files.IndexFile]
+    #: of MODEL or MODEL.FIELD
+    analyzers: dict[str, str]
+    connection: Connection
+
+    def __init__(self, raw: Mapping[str, Any], package: str = "") -> None:
+        """Convert *raw* (an application's ``registry.settings``).
+
+        :param package: name of the application's package.
+        :raises ConfigurationError: an unknown key under our prefix or a bad value.
+        """
+        known = {setting.key for setting in SETTINGS}
+        unknown = sorted(
+            key
+            for key in raw
+            if key.startswith(PREFIX) and key not in known and _family(key) is None
+        )
+        if unknown:
+            raise ConfigurationError(
+                f"unknown setting {', '.join(unknown)}; known are: "
+                + ", ".join(sorted(key for key in known if key.startswith(PREFIX)))
+                + ", "
+                + ", ".join(family.key for family in FAMILIES)
+            )
+        for setting in SETTINGS:
+            text = raw.get(setting.key, setting.default)
+            setattr(self, setting.attribute, _converted(setting, setting.key, text))
+        self._read_families(raw)
+        if not self.index_name:
+            self.index_name = package.lower()
+        if not self.index_name:
+            raise ConfigurationError("elasticsearch.index_name is not set")
+        if self.index_name != self.index_name.lower() or not self.index_name[0].isalnum():
+            raise ConfigurationError(
+                f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
+                "with a letter or a digit"
+            )
+        kind, place = self.backend
+        if not kind:
+            kind = "elasticsearch" if self.hosts else "embedded"
+        if kind != "embedded" and not self.hosts:
+            raise ConfigurationError(
+                f"nefertari_search.backend = {kind}: elasticsearch.hosts is not set (host:port "
+                "of a server; or, without a server, "
+                "nefertari_search.backend = embedded:%(here)s/search)"
+            )
+        if kind == "embedded":
+            # What the setting means must not change when a process changes its directory.
+            place = os.path.abspath(place or f"{self.index_name}-search")
+        self.backend = kind, place
+        self.connection = reach.connection(self)
+
+    def _read_families(self, raw: Mapping[str, Any]) -> None:
+        self.model_index_settings, self.analyzers = {}, {}
+        for key, text in raw.items():
+            family = _family(key)
+            if family is not None:
+                value = _converted(family, key, text)
+                kind, _, name = key[len(PREFIX) :].partition(".")
+                held = self.analyzers if kind == "analyzer" else self.model_index_settings
+                held[name] = value
+
+    @property
+    def where(self) -> str:
+        """Where mirrors live, for people: kind of the backend, and its place (no secrets)."""
+        kind, place = self.backend
+        hosts = (urlsplit(host).netloc for host in self.hosts)
+        return f"{kind} {place or ', '.join(hosts)}"
+
+
+def _family(key: str) -> Optional[Setting]:
+    """The row of FAMILIES that *key* is one of."""
+    parts = key.split(".")
+    for family in FAMILIES:
+        pattern = family.key.split(".")
+        if len(parts) == len(pattern) and all(
+            want == part or (want.isupper() and part) for want, part in zip(pattern, parts)
+        ):
+            return family
+    return None
+
+
+def _converted(setting: Setting, key: str, text: Any) -> Any:
+    """The value of *text*, which is set as *key*.
+
+    :raises ConfigurationError: a bad value, shown unless it is a secret.
+    """
+    try:
+        return setting.convert(str(text).strip())
+    except reach.Withheld as error:
+        # Without the value, and without the error that may hold it, in the traceback, too.
+        raise ConfigurationError(f"{key}: {error}") from None
+    except ValueError as error:
+        if setting.secret:
+            raise ConfigurationError(f"{key} has a bad value") from None
+        raise ConfigurationError(f"{key} = {text}: {error}") from error

@@ -1,0 +1,106 @@
+"""A nefertari application with ``database_acls``: every story and author has an ACL of its own.
+
+Who asks, and in which groups, is said by a header; that is enough here, and lets a test be anybody.
+"""
+
+from __future__ import annotations
+
+from pyramid.authentication import CallbackAuthenticationPolicy
+from pyramid.authorization import ACLAuthorizationPolicy
+from pyramid.config import Configurator
+
+from tests.apps.every_field import LOGGING
+
+#: header of requests: a user, and the groups that it is in, joined by commas
+PRINCIPALS = "X-Principals"
+INI = """
+[DEFAULT]
+http_port = 6543
+database = unset
+elasticsearch_hosts = unset
+index_name = unset
+backend =
+fallback = true
+engine = nefertari_sqla
+
+[app:main]
+use = call:tests.apps.item_acls:main
+pyramid.includes = nefertari_search_tween
+get nefertari.engine = engine
+auth = true
+database_acls = true
+get sqlalchemy.url = database
+get elasticsearch.hosts = elasticsearch_hosts
+get elasticsearch.index_name = index_name
+elasticsearch.enable_aggregations = true
+elasticsearch.enable_polymorphic_query = true
+get nefertari_search.backend = backend
+get nefertari_search.fallback = fallback
+nefertari_search.timeout = 2
+
+[server:main]
+use = egg:waitress#main
+host = 127.0.0.1
+threads = 4
+get port = http_port
+"""
+INI += LOGGING
+
+
+class HeaderPolicy(CallbackAuthenticationPolicy):
+    """Believes what the header says."""
+
+    def __init__(self):
+        self.callback = lambda userid, request: _principals(request)[1:]
+
+    def unauthenticated_userid(self, request):
+        return next(iter(_principals(request)), None)
+
+
+class User:
+    """As nefertari wants it."""
+
+    def __init__(self, groups):
+        self.groups = groups
+
+    @classmethod
+    def is_admin(cls, user):
+        return "g:admin" in user.groups
+
+
+def _principals(request):
+    given = request.headers.get(PRINCIPALS, "")
+    return [each for each in given.split(",") if each]
+
+
+def _user(request):
+    found = _principals(request)
+    return User(found[1:]) if found else None
+
+
+def main(global_config, **settings):
+    """Return the WSGI application."""
+    config = Configurator(settings=settings)
+    config.include("nefertari.engine")
+    config.include(includeme)
+    from nefertari.elasticsearch import ES
+    from nefertari.engine import setup_database
+
+    setup_database(config)
+    ES.setup_mappings()
+    config.commit()
+    return config.make_wsgi_app()
+
+
+def includeme(config):
+    """All in one include: the package that includes nefertari has the resources' settings."""
+    config.include("nefertari")
+    config.include("nefertari.view")
+    config.include("nefertari.elasticsearch")
+    config.include("nefertari.json_httpexceptions")
+    config.include("nefertari_guards")
+    config.set_authentication_policy(HeaderPolicy())
+    config.set_authorization_policy(ACLAuthorizationPolicy())
+    config.add_request_method(_user, "user", property=True)
+    config.include("tests.apps.item_acls.models")
+    config.include("tests.apps.item_acls.views")

@@ -1,0 +1,53 @@
+"""A nefertari application whose models have little in common: for requests that name several.
+
+The same names are of other kinds, are visible here and hidden there, or are not there at all.
+"""
+
+from __future__ import annotations
+
+from pyramid.authentication import RemoteUserAuthenticationPolicy
+from pyramid.authorization import ACLAuthorizationPolicy
+from pyramid.config import Configurator
+
+
+class User:
+    """Who asks: ``REMOTE_USER``, by name alone."""
+
+    def __init__(self, name):
+        self.name = name
+
+    @staticmethod
+    def is_admin(user):
+        return user.name == "admin"
+
+
+def user_of(request):
+    return User(request.remote_user) if request.remote_user else None
+
+
+def principals(user_name, request):
+    return ["g:admin"] if user_name == "admin" else []
+
+
+def main(global_config, **settings):
+    """Return the WSGI application."""
+    config = Configurator(settings=settings)
+    config.set_authentication_policy(RemoteUserAuthenticationPolicy(callback=principals))
+    config.set_authorization_policy(ACLAuthorizationPolicy())
+    config.add_request_method(user_of, "user", reify=True)
+    config.include("nefertari.engine")
+    config.include(includeme)
+    from nefertari.engine import setup_database
+
+    setup_database(config)
+    config.commit()
+    return config.make_wsgi_app()
+
+
+def includeme(config):
+    config.include("tests.apps.multi_collection.models")
+    config.include("nefertari")
+    config.include("nefertari.view")
+    config.include("nefertari.json_httpexceptions")
+    config.include("nefertari.elasticsearch")
+    config.include("tests.apps.multi_collection.views")

@@ -1,0 +1,145 @@
+"""A nefertari application with authentication: members, their profiles, stories and badges.
+
+What anonymous callers, members and admins may see differs from model to model, and documents are
+nested both ways. ``members.login`` chooses how callers say who they are: by a ticket in a cookie
+or by a token. Every response names the application's tables that were read or written, for tests
+that ask who answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from pyramid.authentication import AuthTktAuthenticationPolicy
+from pyramid.authorization import ACLAuthorizationPolicy
+from pyramid.config import Configurator
+from pyramid.tweens import INGRESS
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from tests.apps.every_field import LOGGING
+
+#: header of responses: ``members_users=1, members_stories=2``
+TABLES = "X-Tables"
+INI = """
+[DEFAULT]
+http_port = 6543
+database = unset
+elasticsearch_hosts = unset
+index_name = unset
+backend =
+login = token
+hidden_fields = deny
+public_max_limit = 100
+default = mirror
+engine = nefertari_sqla
+
+[app:main]
+use = call:tests.apps.private_fields:main
+pyramid.includes = nefertari_search_tween
+get nefertari.engine = engine
+auth = true
+get public_max_limit = public_max_limit
+get sqlalchemy.url = database
+get elasticsearch.hosts = elasticsearch_hosts
+get elasticsearch.index_name = index_name
+elasticsearch.enable_aggregations = true
+elasticsearch.enable_polymorphic_query = true
+get nefertari_search.backend = backend
+get nefertari_search.default = default
+get nefertari_search.hidden_fields = hidden_fields
+nefertari_search.leading_wildcards = true
+nefertari_search.regular_expressions = true
+nefertari_search.timeout = 2
+get members.login = login
+
+[server:main]
+use = egg:waitress#main
+host = 127.0.0.1
+threads = 4
+get port = http_port
+"""
+INI += LOGGING
+
+_touched: Counter[str] = Counter()
+
+
+def main(global_config, **settings):
+    """Return the WSGI application."""
+    config = Configurator(settings=settings)
+    config.include("nefertari.engine")
+    config.include(includeme)
+    from nefertari.elasticsearch import ES
+    from nefertari.engine import setup_database
+
+    setup_database(config)
+    ES.setup_mappings()
+    config.add_tween("tests.apps.private_fields.note_tables", under=INGRESS)
+    config.commit()
+    return config.make_wsgi_app()
+
+
+def includeme(config):
+    """All in one include: the package that includes nefertari has the resources' settings."""
+    config.include("tests.apps.private_fields.models")
+    config.include("nefertari")
+    config.include("nefertari.authentication")
+    config.include("nefertari.view")
+    config.include("nefertari.elasticsearch")
+    config.include("nefertari.json_httpexceptions")
+    _authenticate(config, config.registry.settings["members.login"])
+    config.include("tests.apps.private_fields.views")
+
+
+def _authenticate(config, login):
+    from nefertari.authentication.policies import ApiKeyAuthenticationPolicy
+
+    from tests.apps.private_fields.models import Member
+
+    if login == "ticket":
+        policy = AuthTktAuthenticationPolicy(
+            "a secret of tests", callback=Member.get_groups_by_userid, hashalg="sha512"
+        )
+        user = Member.get_authuser_by_userid
+    else:
+        policy = ApiKeyAuthenticationPolicy(
+            Member,
+            check=_once(Member.get_groups_by_token),
+            credentials_callback=Member.get_token_credentials,
+        )
+        user = Member.get_authuser_by_name
+    config.set_authentication_policy(policy)
+    config.set_authorization_policy(ACLAuthorizationPolicy())
+    config.add_request_method(user, "user", reify=True)
+
+
+def _once(groups):
+    """*groups*, looked up once in a request: Pyramid asks for them at every turn, and nefertari
+    then reads member and token each time, which is most of what thousands of probes would take."""
+
+    def check(name, credentials, request):
+        found = request.__dict__.setdefault("members.groups", {})
+        if (name, credentials) not in found:
+            found[name, credentials] = groups(name, credentials, request)
+        return found[name, credentials]
+
+    return check
+
+
+def note_tables(handler, registry):
+    """Tween: tell by a header which tables the request touched. One request at a time."""
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def note(connection, cursor, statement, *_):
+        names = set(re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE) (\w+)", statement))
+        _touched.update(name for name in names if not name.startswith("nefertari_search_"))
+
+    def tween(request):
+        _touched.clear()
+        response = handler(request)
+        touched = sorted(_touched.items())
+        response.headers[TABLES] = ", ".join(f"{name}={count}" for name, count in touched)
+        return response
+
+    return tween

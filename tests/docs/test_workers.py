@@ -1,0 +1,104 @@
+"""What docs/workers.rst says is so: its commands run, its words are the program's."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from tests.servers.base import free_port
+from tests.support.processes import PROGRAM, SOON, TOP, Place
+
+PAGE = (TOP / "docs" / "workers.rst").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    \$ nefertari-search (.*)\n(?:    (?!\$)(.+))?", PAGE, re.MULTILINE)
+UNIT = re.search(r"^   \[Unit\](?:\n|   .*\n)+", PAGE, re.MULTILINE)[0]
+METRICS = re.findall(r"^``(nefertari_search_\w+)", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, elasticsearch_url):
+    folder = tmp_path_factory.mktemp("page")
+    made = Place(folder, f"sqlite:///{folder / 'zoo.sqlite'}", elasticsearch_url, sync="inline")
+    yield made
+    for index in made.ask("GET", "*"):
+        made.ask("DELETE", index[len(made.prefix) + 1 :])
+
+
+def line_of(place, command):
+    """The command as it is written, with the ini file and the port of the test."""
+    words = command.split()
+    ini = next(place_ for place_, word in enumerate(words) if word.endswith(".ini"))
+    variables = [f"{key}={value}" for key, value in place.variables.items()]
+    port = str(free_port())
+    after = [port if word == "9464" else word for word in words[ini + 1 :]]
+    return [sys.executable, *PROGRAM, *words[:ini], str(place.ini), *variables, *after], port
+
+
+def first_line(place, command):
+    """What it prints first; a worker is stopped then."""
+    line, port = line_of(place, command)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=place.environment)
+    try:
+        printed = process.stdout.readline()
+        if "--metrics-port" in command:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                printed = answer.read().decode()
+        if "--follow" in command:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 0
+        return printed
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) == 7
+    assert {command.split()[0] for command, _ in COMMANDS} == {"sync", "dead-letters"}
+
+
+@pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=[each[0] for each in COMMANDS])
+def test_a_command_of_the_page_runs_and_prints_what_it_says(place, command, printed):
+    found = first_line(place, command)
+    if printed:
+        assert found == printed + "\n"
+    if "--json" in command:
+        assert set(json.loads(found)) == set(json.loads(printed))
+    if "--metrics-port" in command:
+        told = set(re.findall(r"^(nefertari_search_\w+)", found, re.MULTILINE))
+        assert told == set(METRICS)
+
+
+def test_the_unit_starts_a_worker(place):
+    unit = configparser.ConfigParser()
+    unit.optionxform = str
+    unit.read_string(re.sub(r"(?m)^   ", "", UNIT))
+    program, command = unit["Service"]["ExecStart"].split(" ", 1)
+    assert program.endswith("/nefertari-search")
+    assert first_line(place, command).startswith("0 rows wait")
+    # Longer than a claim, or it would be killed in the middle of one.
+    assert int(unit["Service"]["TimeoutStopSec"]) > 20
+
+
+def test_every_option_is_on_the_page():
+    done = subprocess.run(
+        [sys.executable, *PROGRAM, "sync", "--help"], capture_output=True, text=True, timeout=60
+    )
+    options = set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help", "--models"}
+    assert options == {
+        "--follow",
+        "--interval",
+        "--poll",
+        "--metrics-port",
+        "--metrics-address",
+        "--json",
+    }
+    for option in options:
+        assert option in PAGE

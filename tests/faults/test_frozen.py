@@ -1,0 +1,141 @@
+"""An indexer that is frozen (SIGSTOP) between its read and its write overwrites nothing newer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import transaction
+
+from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
+from tests.servers.base import wait_until
+from tests.support.apps import search_of, zoo
+from tests.support.paths import TOP
+from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same
+
+FROZEN = """
+import os, signal, sys
+from tests.support.apps import search_of, zoo
+
+database, url, prefix, item = sys.argv[1:]
+app = zoo(database, url, prefix)
+search = search_of(app)
+reader, backend = search.mirrors.get("Item").reader, search.backend
+read, bulk = reader.read, backend.bulk
+
+def read_and_freeze(pks):
+    bodies = read(pks)
+    print("read", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return bodies
+
+def tell(*arguments):
+    for outcome in bulk(*arguments):
+        print("written", outcome.status, flush=True)
+        yield outcome
+
+reader.read, backend.bulk = read_and_freeze, tell
+app.patch_json(f"/items/{item}", {"name": "frozen"})
+print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, elasticsearch_url):
+    folder = tmp_path_factory.mktemp("frozen")
+    return f"sqlite:///{folder}/zoo.sqlite", elasticsearch_url, f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def app(place):
+    from pyramid_sqlalchemy import Session
+
+    made = zoo(*place)
+    yield made
+    transaction.abort()
+    Session.remove()
+    delete_indices(made)
+
+
+class Frozen:
+    """A process that has changed the item, has read it, and is frozen."""
+
+    def __init__(self, place, item):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", FROZEN, *place, str(item)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=TOP,
+        )
+        assert self.process.stdout.readline() == "read\n"
+        assert wait_until(self.stopped, 10, pause=0.01)
+
+    def stopped(self):
+        state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
+
+    def thaw(self):
+        """Let it go on to its end; gives what it printed."""
+        os.kill(self.process.pid, signal.SIGCONT)
+        printed, _ = self.process.communicate(timeout=60)
+        return printed.split("\n")
+
+
+@pytest.fixture
+def item(app):
+    transaction.abort()
+    empty_tables()
+    return app.post_json("/items", {"name": "Lion"}).json["id"]
+
+
+def test_ten_newer_updates_stand(app, place, item):
+    frozen = Frozen(place, item)
+    for number in range(10):
+        app.patch_json(f"/items/{item}", {"name": f"update {number}"})
+    assert "written 409" in frozen.thaw()
+
+    assert search_of(app).outbox.waiting() == 0
+    assert [each["name"] for each in same(app, "/items")["data"]] == ["update 9"]
+
+
+def test_a_deleted_document_stays_deleted(app, place, item):
+    frozen = Frozen(place, item)
+    app.delete(f"/items/{item}")
+    assert mirrored_ids(app, "Item") == []
+    assert "written 409" in frozen.thaw()
+
+    assert mirrored_ids(app, "Item") == []
+    assert same(app, "/items")["data"] == []
+
+
+def test_nothing_newer_means_that_the_write_counts(app, place, item):
+    frozen = Frozen(place, item)
+    # Its change is committed, and not indexed: whoever reads is told.
+    answer = app.get("/items?_sort=id")
+    assert answer.headers["X-Search-Engine"] == "primary; reason=behind"
+    assert [each["name"] for each in answer.json["data"]] == ["frozen"]
+    assert "written 200" in frozen.thaw()
+    assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, place, item):
+    frozen = Frozen(place, item)
+    search = search_of(app)
+
+    def taken_over():
+        # By us, or by the thread that looks for what was left behind.
+        search.indexer.drain()
+        return not search.outbox.waiting()
+
+    assert not taken_over()
+    assert wait_until(taken_over, LEASE_SECONDS + 10, 0.5)
+    assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
+    printed = frozen.thaw()
+    assert "done" in printed
+    assert not any(line.startswith("written") for line in printed)

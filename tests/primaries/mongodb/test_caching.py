@@ -1,0 +1,72 @@
+"""Answers that are kept, on nefertari_mongodb."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from webtest import TestApp
+
+from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, hit_rates
+from tests.support import mongodb as on_mongodb
+from tests.support.apps import search_of
+from tests.support.caching import asked, figures, plain, second_is_kept
+
+pytestmark = on_mongodb.only_on_mongodb
+PATHS = ("/keepers?_limit=5&_sort=code", "/keepers?q=ann&_limit=5", "/keepers?q=ann&_count")
+
+
+@pytest.fixture(scope="module")
+def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[TestApp]:
+    cached = {"nefertari_search.cache": "memory"}
+    made = on_mongodb.zoo(mongodb, backend_url, module_prefix, **cached)
+    yield made
+    search_of(made).stop()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_second_answer_is_kept_until_something_is_written(app: TestApp, path: str) -> None:
+    from tests.apps.every_field_mongo.models import Keeper
+
+    number = PATHS.index(path)
+    Keeper(code=f"k{number}", name="Ann").save()
+    second_is_kept(app, path)
+    changes: list[Any] = [
+        lambda: Keeper.objects(code=f"k{number}").update(set__name=f"Ann {number}"),
+        lambda: Keeper.objects.get(code=f"k{number}").delete(),
+        lambda: Keeper(code=f"l{number}", name="Ann again").save(),
+    ]
+    for change in changes:
+        before = asked(app, path)
+        change()
+        after = asked(app, path)
+        assert after == plain(app, path)
+        assert asked(app, path) == after
+        assert "_count" in path or after != before
+
+
+def test_what_was_found_is_told(app: TestApp) -> None:
+    search = search_of(app)
+    for _ in range(2):
+        app.get(PATHS[0])
+    hits, misses = figures(app)
+    search.reporter.report()
+    found = search.figures.all()
+    assert [(each.model, each.hits, each.misses) for each in found] == [("Keeper", hits, misses)]
+    assert hit_rates(found) == {"Keeper": hits / (hits + misses)}
+    # Of the same process, again: what it told before is replaced.
+    app.get(PATHS[0])
+    search.reporter.report()
+    assert [each.hits for each in search.figures.all()] == [hits + 1]
+
+
+def test_who_was_not_heard_of_for_a_day_is_forgotten(app: TestApp) -> None:
+    rows = search_of(app).figures.rows
+    long_ago = time.time_ns() // 1_000_000 - KEPT_MILLISECONDS - 1000
+    rows.insert_one({"_id": "gone", "models": [], "told": long_ago})
+    assert "gone" not in {each.process for each in search_of(app).figures.all()}
+    app.get(PATHS[0])
+    search_of(app).reporter.report()
+    assert rows.find_one({"_id": "gone"}) is None

@@ -1,0 +1,154 @@
+"""The connection that each thread keeps for looking: what it must never miss, hold or share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+
+import pytest
+from sqlalchemy import create_engine, literal_column, select, table
+from sqlalchemy.exc import OperationalError
+
+from nefertari_search_tween.primary.sqla.outbox import connections
+from nefertari_search_tween.primary.sqla.outbox.connections import Looking
+from nefertari_search_tween.primary.sqla.outbox.queries import state
+from nefertari_search_tween.primary.sqla.outbox.tables import COUNTERS, OUTBOX
+
+NUMBER = select([literal_column("number")]).select_from(table("numbers"))
+
+
+def make(path, number):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE numbers (number INTEGER)")
+    connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "numbers.sqlite"
+    make(path, 1)
+    return path
+
+
+@pytest.fixture(params=["delete", "wal"])
+def writer(request, path):
+    connection = sqlite3.connect(path, timeout=0)
+    connection.execute(f"PRAGMA journal_mode={request.param}")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def look(path):
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+    return Looking(lambda: engine)
+
+
+def seen(look):
+    """What a look sees, and the driver's connection that it saw it by."""
+    (number,) = look.first(NUMBER)
+    kept = look._local.__dict__.get("kept")
+    return number, None if kept is None else kept.connection
+
+
+def set_to(writer, number):
+    writer.execute("UPDATE numbers SET number = ?", (number,))
+    writer.commit()
+
+
+def test_each_look_sees_what_was_committed_before_it_by_one_connection(look, writer):
+    number, first = seen(look)
+    assert number == 1
+    for number in (2, 3):
+        set_to(writer, number)
+        assert seen(look) == (number, first)
+
+
+def test_nothing_is_locked_between_looks(look, writer):
+    """By the look that reads of the mirror take."""
+    with look.anew() as connection:
+        for each in (OUTBOX, COUNTERS):
+            each.create(connection)
+        connection.execute(COUNTERS.insert(), [{"model": "Cat", "number": 1}])
+    for number in (2, 3):
+        assert state(look, "Cat", ("Dog",)) == (False, number - 1)
+        # Fails at once when anything is locked.
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("UPDATE nefertari_search_counters SET number = ?", (number,))
+        writer.commit()
+
+
+def test_a_file_in_the_place_of_another_is_looked_at(look, path, tmp_path):
+    _, first = seen(look)
+    make(tmp_path / "backup.sqlite", 77)
+    os.replace(tmp_path / "backup.sqlite", path)
+    number, second = seen(look)
+    assert number == 77
+    assert second is not first
+
+
+def test_a_failed_look_takes_its_connection_with_it(look, path):
+    _, first = seen(look)
+    blocking = sqlite3.connect(path)
+    blocking.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(OperationalError, match="locked"):
+        seen(look)
+    blocking.rollback()
+    blocking.close()
+    number, second = seen(look)
+    assert number == 1
+    assert second is not first
+
+
+def test_threads_share_none(look):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(seen(look)))
+    mine = seen(look)
+    thread.start()
+    thread.join()
+    ((number, its),) = found
+    assert number == 1
+    assert its is not mine[1]
+
+
+def test_the_child_of_a_fork_opens_its_own(look, writer):
+    _, first = seen(look)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            number, own = seen(look)
+            kept = [each.connection for each in connections._INHERITED]
+            os.write(write, f"{number} {own is first} {first in kept}".encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(read) as told:
+        assert (status, told.read()) == (0, "1 False True")
+    set_to(writer, 2)
+    assert seen(look) == (2, first)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:////nowhere/at/all.sqlite"])
+def test_what_is_no_file_yet_is_not_kept(url):
+    engine = create_engine(url)
+    assert connections._file_of(engine) is None
+
+
+def test_a_pool_keeps_its_own(postgres_server):
+    """And no transaction is open behind a query."""
+    engine = create_engine(postgres_server.create_database("looking"))
+    look = Looking(lambda: engine)
+    for _ in range(2):
+        assert look.first(select([literal_column("1")])) == (1,)
+    with look.anew() as connection:
+        connection.execute("SELECT 1")
+        assert not connection.connection.connection.info.transaction_status
+    assert engine.pool.checkedin() == 1
+    engine.dispose()

@@ -1,0 +1,107 @@
+"""Makes the applications that tests talk to: real ones, on a real database and a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transaction
+from pyramid.paster import get_app
+from webtest import TestApp
+
+from tests.support.paths import TOP
+
+INI = TOP / "development.ini"
+
+
+def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
+    """Variables of the example application's ini file."""
+    backend, hosts = backend_and_hosts(url)
+    return {
+        "database": str(directory / "films.sqlite"),
+        "backend": backend,
+        "elasticsearch_hosts": hosts,
+        "index_name": prefix,
+    }
+
+
+def backend_and_hosts(url: str) -> tuple[str, str]:
+    """The settings for a backend: ``http://h:p``, ``opensearch+http://h:p``, ``embedded:DIR``."""
+    if url.startswith("embedded:"):
+        return url, ""
+    kind, plus, _ = url.partition("+")
+    return kind if plus else "elasticsearch", url.partition("://")[2]
+
+
+def films(directory: Path, url: str, prefix: str) -> TestApp:
+    """The example application; its database holds the films when `load_films` was called."""
+    forget_sessions()
+    return TestApp(get_app(str(INI), options=film_options(directory, url, prefix)))
+
+
+def load_films(directory: Path, url: str, prefix: str) -> None:
+    """Load the films by the example's own command, and build the indices by the package's."""
+    from films.load import main as load
+
+    from nefertari_search_tween.indexing.rebuild import rebuild
+    from nefertari_search_tween.scripts.main import cli
+
+    forget_sessions()
+    variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
+    load([str(INI), *variables])
+    with pytest.MonkeyPatch.context() as patch:
+        # Nobody writes meanwhile: there are no older claims to be waited for.
+        patch.setattr(rebuild, "SETTLE_SECONDS", 0)
+        cli(["rebuild", str(INI), *variables, "--json"], standalone_mode=False)
+
+
+def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The zoo application (tests/apps/every_field) on *database_url*."""
+    from tests.apps.every_field import main
+
+    return _made(main, database_url, url, prefix, settings)
+
+
+def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The museum application (tests/apps/multi_collection) on *database_url*."""
+    from tests.apps.multi_collection import main
+
+    polymorphic = {
+        "elasticsearch.enable_polymorphic_query": "true",
+        "elasticsearch.enable_aggregations": "true",
+    }
+    return _made(main, database_url, url, prefix, {**polymorphic, **settings})
+
+
+def _made(main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]) -> TestApp:
+    forget_sessions()
+    backend, hosts = backend_and_hosts(url)
+    return TestApp(
+        main(
+            {},
+            **{
+                "pyramid.includes": "nefertari_search_tween",
+                "nefertari.engine": "nefertari_sqla",
+                "sqlalchemy.url": database_url,
+                "auth": "false",
+                "nefertari_search.backend": backend,
+                "elasticsearch.hosts": hosts,
+                "elasticsearch.index_name": prefix,
+                **settings,
+            },
+        )
+    )
+
+
+def forget_sessions() -> None:
+    """Let go of the session of an application made before: it keeps that one's database."""
+    from pyramid_sqlalchemy import Session
+
+    transaction.abort()
+    Session.remove()
+
+
+def search_of(app: TestApp) -> Any:
+    """The package's own object of the application behind *app*."""
+    return app.app.registry.nefertari_search

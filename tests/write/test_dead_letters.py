@@ -1,0 +1,205 @@
+"""Documents that can't be indexed: what is left of them, and how they get in after all."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from nefertari_search_tween.primary.sqla.outbox.dead_letters import LONGEST_ERROR
+from tests.faults.test_faults import fetch
+from tests.servers.base import wait_until
+from tests.support.processes import SOON, Place
+
+LIMIT = "index.mapping.nested_objects.limit"
+
+
+@pytest.fixture
+def place(tmp_path, elasticsearch_url):
+    """An index takes documents with one nested object, no more: an item with its keeper, but not
+    with its label, too."""
+    settings = tmp_path / "index.json"
+    settings.write_text(json.dumps({LIMIT: 1}))
+    made = Place(
+        tmp_path,
+        f"sqlite:///{tmp_path / 'zoo.sqlite'}",
+        elasticsearch_url,
+        settings_file=str(settings),
+    )
+    yield made
+    for index in made.ask("GET", "*"):
+        made.ask("DELETE", index[len(made.prefix) + 1 :])
+
+
+@pytest.fixture
+def refused(place):
+    """Items 1 to 9, of which 4 and 5 are refused."""
+    place.sql("INSERT INTO zoo_keepers (code, name) VALUES ('k', 'Ann')")
+    for number in range(1, 10):
+        place.sql(f"INSERT INTO zoo_items (id, name, keeper_code) VALUES ({number}, 'Lion', 'k')")
+    for number in (4, 5):
+        place.sql(f"INSERT INTO zoo_labels (id, item_id) VALUES ({number}, {number})")
+    place.record("Item", *range(1, 10))
+    done = place.run("sync")
+    assert done.returncode == 1
+    assert "Item: 2 dead letters (nefertari-search dead-letters list)" in done.stdout.splitlines()
+    return place
+
+
+def mend(place):
+    place.ask("PUT", "item-000001/_settings", {LIMIT: 100})
+
+
+def letters(place, *arguments):
+    done = place.run("dead-letters list", "--json", *arguments)
+    assert done.returncode == 0
+    return json.loads(done.stdout)
+
+
+def indexed(place):
+    return sorted(
+        int(key) for key, source in place.documents("item").items() if "_rejected" not in source
+    )
+
+
+def test_a_refused_document_is_listed_with_its_error_and_the_others_are_mirrored(refused):
+    assert indexed(refused) == [1, 2, 3, 6, 7, 8, 9]
+    assert refused.waiting() == 0
+    shown = letters(refused)
+    assert [(each["model"], each["key"]) for each in shown] == [("Item", 4), ("Item", 5)]
+    for each in shown:
+        assert "nested documents" in each["error"]
+        assert each["failed"].startswith(time.strftime("%Y-", time.gmtime()))
+    assert [each["key"] for each in letters(refused, "--keys", "5")] == [5]
+    assert letters(refused, "--models", "Tag") == []
+
+    first, second = refused.run("dead-letters list").stdout.splitlines()
+    assert first.startswith("Item 4  2")
+    assert "nested documents" in second
+
+    status = refused.run("status", "--json")
+    row = json.loads(status.stdout)["Item"]
+    assert (status.returncode, row["dead_letters"], row["refused"]) == (1, 2, 2)
+
+
+def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
+    still = refused.run("dead-letters retry", "--all", sync="inline")
+    assert still.returncode == 1
+    assert [each["key"] for each in letters(refused)] == [4, 5]
+
+    mend(refused)
+    done = refused.run("dead-letters retry", "--keys", "4", sync="inline")
+    assert (done.returncode, done.stdout) == (0, "1 documents settled\n")
+    assert [each["key"] for each in letters(refused)] == [5]
+    assert indexed(refused) == [1, 2, 3, 4, 6, 7, 8, 9]
+
+    done = refused.run("dead-letters retry", "--all", "--json", sync="inline")
+    assert json.loads(done.stdout) == {"settled": 1, "left": {}, "dead_letters": {}}
+    assert letters(refused) == []
+    assert indexed(refused) == list(range(1, 10))
+    assert refused.run("status", "--models", "Item").returncode == 0
+
+
+def test_workers_do_what_is_retried(refused):
+    mend(refused)
+    done = refused.run("dead-letters retry", "--models", "Item")
+    assert (done.returncode, done.stdout) == (0, "2 left to the workers\n")
+    assert len(letters(refused)) == 2
+    with refused.worker():
+        assert wait_until(lambda: letters(refused) == [], SOON)
+    assert indexed(refused) == list(range(1, 10))
+
+
+def test_a_change_that_mends_the_document_clears_its_letter(refused):
+    refused.sql("DELETE FROM zoo_labels WHERE id = 4")
+    refused.sql("DELETE FROM zoo_labels WHERE id = 5")
+    refused.sql("DELETE FROM zoo_items WHERE id = 5")
+    refused.record("Item", 4, 5)
+    assert refused.run("sync").returncode == 0
+    assert letters(refused) == []
+    assert indexed(refused) == [1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_a_dropped_letter_is_forgotten_and_its_document_stays_out(refused):
+    assert refused.run("dead-letters drop", "--keys", "4,5").stdout == "2 dropped\n"
+    assert letters(refused) == []
+    assert indexed(refused) == [1, 2, 3, 6, 7, 8, 9]
+    # The index knows that it is not whole: transparent reads are the database's.
+    with refused.web() as web:
+        assert fetch(f"{web.url}/items?_limit=20")[1] == "primary; reason=inexact-values"
+        assert json.loads(fetch(f"{web.url}/items?q=lion&_limit=20")[2])["total"] == 7
+    row = json.loads(refused.run("status", "--json").stdout)["Item"]
+    assert (row["dead_letters"], row["refused"], row["state"]) == (0, 2, "refused")
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_what_is_not_named_is_left_alone(refused, command):
+    unnamed = refused.run(f"dead-letters {command}")
+    assert unnamed.returncode == 2
+    assert "--all" in unnamed.stderr.splitlines()[-1]
+    missing = refused.run(f"dead-letters {command}", "--keys", "4,7,8")
+    assert missing.returncode == 2
+    assert missing.stderr.splitlines()[-1] == "Error: there is no dead letter of 7, 8"
+    assert refused.waiting() == 0
+    assert len(letters(refused)) == 2
+
+
+def test_objects_that_can_not_be_rendered_or_read_are_in_nobodys_way(place):
+    """Broken pickles: reading the rows of a claim fails as a whole."""
+    for number in range(1, 121):
+        place.sql(f"INSERT INTO zoo_items (id, name) VALUES ({number}, 'Lion')")
+    place.sql("UPDATE zoo_items SET thing = ? WHERE id IN (3, 117)", b"no pickle")
+    nan = b"\x80\x04\x95\n\x00\x00\x00\x00\x00\x00\x00G\x7f\xf8\x00\x00\x00\x00\x00\x00."
+    place.sql("UPDATE zoo_items SET thing = ? WHERE id = 50", nan)
+    place.sql("UPDATE zoo_items SET day = 'some day' WHERE id = 60")
+    # SQLite's own error: a text that is none.
+    place.sql("UPDATE zoo_items SET story = CAST(x'ff41' AS TEXT) WHERE id = 70")
+    place.record("Item", *range(1, 121))
+    with place.worker() as worker:
+        assert wait_until(lambda: place.waiting() == 0, SOON)
+        assert worker.lines[-1]["errors"] == 0
+    assert len(indexed(place)) == 115
+    shown = {each["key"]: each["error"] for each in letters(place)}
+    assert sorted(shown) == [3, 50, 60, 70, 117]
+    assert "Unpickling" in shown[3] and "UTF-8" in shown[70]
+
+    place.sql("UPDATE zoo_items SET thing = NULL, day = NULL, story = NULL")
+    assert place.run("dead-letters retry", "--all", sync="inline").returncode == 0
+    assert letters(place) == []
+    assert len(indexed(place)) == 120
+
+
+def test_an_index_that_refuses_everything_holds_up_its_own_model_only(place):
+    place.ask("PUT", "tag-000001/_settings", {"index.blocks.write": True})
+    place.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'red')")
+    place.record("Tag", 1)
+    with place.worker() as worker:
+        assert wait_until(lambda: worker.lines[-1]["errors"] >= 2, SOON)
+        place.add_keepers(300)
+        assert wait_until(lambda: len(place.documents("keeper")) == 300, SOON)
+        assert place.waiting() == 1
+        assert letters(place) == []
+
+        left = place.run("sync")
+        assert left.returncode == 1
+        assert "Tag: 1 rows are left: " in left.stdout
+
+        place.ask("PUT", "tag-000001/_settings", {"index.blocks.write": False})
+        assert wait_until(lambda: place.waiting() == 0, SOON)
+        first, last = worker.warnings
+        assert "Tag: " in first and "Tag: indexing works again" in last
+
+
+def test_an_error_of_any_length_and_any_characters_is_kept(place):
+    from sqlalchemy import create_engine
+
+    from nefertari_search_tween.primary.sqla.outbox import dead_letters
+
+    engine = create_engine(place.variables["database"])
+    with engine.begin() as connection:
+        refused = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
+        dead_letters.replace(connection, "Item", refused, [], 0)
+    shown = {each["key"]: each["error"] for each in letters(place)}
+    assert len(shown[1]) == LONGEST_ERROR + 4
+    assert shown[2] == "null \\x00 and \\ud800"

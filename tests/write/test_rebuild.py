@@ -1,0 +1,475 @@
+"""A rebuild that is killed goes on where it was, and two of them do not meet.
+
+The flights are rebuilt by the command line in processes of its own, killed with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+import transaction
+from sqlalchemy import create_engine
+
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.indexing.rebuild import backfill
+from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
+from nefertari_search_tween.interfaces.rebuild_lock import RebuildLost, RebuildRuns
+from nefertari_search_tween.mirror.registry import write_alias
+from tests.apps.large.load import INI
+from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
+from tests.servers import PostgresServer
+from tests.servers.base import free_port, wait_until
+from tests.support.apps import backend_and_hosts, search_of, zoo
+from tests.write.test_sync import delete_indices, empty_tables
+
+#: flights of the campaign; `make faults` takes them all
+ROWS = int(os.environ.get("NEFERTARI_SEARCH_TEST_FLIGHTS", "20000"))
+COMMAND = [sys.executable, "-m", "nefertari_search_tween.scripts.main"]
+OPERATIONS = TOP / "docs" / "operations.rst"
+
+
+class Flights:
+    """The flights in a database of their own, and the commands on them."""
+
+    def __init__(self, place: Path, database: str, url: str, rows: int, chunk: int = 200) -> None:
+        self.ini = place / "flights.ini"
+        self.ini.write_text(INI)
+        backend, hosts = backend_and_hosts(url)
+        self.url = url
+        self.prefix = f"test-{uuid.uuid4().hex[:12]}"
+        self.variables = {
+            "database": database,
+            "backend": backend,
+            "elasticsearch_hosts": hosts,
+            "index_name": self.prefix,
+            "chunk_size": str(chunk),
+        }
+        self.engine = create_engine(database)
+        loaded = self.python("-m", "tests.apps.large.load", str(self.ini), str(rows))
+        assert loaded.wait() == 0, loaded.communicate()[1]
+
+    def python(self, *arguments, **variables):
+        assigned = [f"{key}={value}" for key, value in {**self.variables, **variables}.items()]
+        return subprocess.Popen(
+            [sys.executable, *arguments, *assigned],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=TOP,
+        )
+
+    def begin(self, command, *arguments, **variables):
+        return self.python(*COMMAND[1:], command, str(self.ini), *arguments, **variables)
+
+    def run(self, command, *arguments, **variables):
+        process = self.begin(command, *arguments, **variables)
+        output, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def rebuilt(self, *arguments, **variables):
+        done = self.run("rebuild", "--models", "Flight", "--json", *arguments, **variables)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["Flight"]
+
+    def row(self):
+        with self.engine.begin() as connection:
+            return connection.execute("SELECT * FROM nefertari_search_rebuilds").fetchone()
+
+    def killed(self, reached=1):
+        """A rebuild that was killed when *reached* documents were in the new index."""
+        process = self.begin("rebuild", "--models", "Flight")
+        assert wait_until(lambda: (row := self.row()) and row.done >= reached, 60)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return self.row()
+
+    def grow_old(self):
+        """As if the time had passed after which a rebuild counts as dead."""
+        with self.engine.begin() as connection:
+            connection.execute("UPDATE nefertari_search_rebuilds SET heartbeat = heartbeat - 60000")
+
+    def verified(self):
+        done = self.run("verify", "--models", "Flight", "--json")
+        found = json.loads(done.stdout)["Flight"]
+        assert (done.returncode == 0) == (found == {**CLEAN, "compared": found["compared"]})
+        return found
+
+    def indices(self):
+        """Names of the indices of the flights (of a server)."""
+        return sorted(self.ask("GET", f"{self.prefix}-flight-*/_alias"))
+
+    def ask(self, method, path):
+        request = urllib.request.Request(f"{self.url}/{path}", method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+CLEAN = {
+    **{kind: [] for kind in ("missing", "stale", "orphaned", "refused", "waiting", "moving")},
+    "problem": None,
+}
+
+
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory, elasticsearch_url):
+    place = tmp_path_factory.mktemp("flights")
+    made = Flights(place, f"sqlite:///{place}/flights.sqlite?timeout=60", elasticsearch_url, ROWS)
+    yield made
+    for index in made.ask("GET", f"{made.prefix}-*/_alias"):
+        made.ask("DELETE", index)
+
+
+@pytest.fixture(autouse=True)
+def _no_rebuild(request):
+    yield
+    if "flights" in request.fixturenames:
+        request.getfixturevalue("flights").grow_old()
+
+
+# Killed
+
+
+def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
+    left = flights.killed(reached=ROWS // 4)
+    assert int(left.position) == left.done >= ROWS // 4
+    flights.grow_old()
+
+    built = flights.rebuilt()
+    assert built == {"indexed": ROWS - left.done, "refused": 0, "resumed": left.done}
+    assert flights.indices() == [left.index_name]
+    assert flights.row() is None
+    assert flights.verified()["compared"] == ROWS
+    interval = flights.ask("GET", f"{left.index_name}/_settings")[left.index_name]
+    assert "refresh_interval" not in interval["settings"]["index"]
+
+
+def test_it_says_what_was_there(flights):
+    left = flights.killed()
+    flights.grow_old()
+    done = flights.run("rebuild", "--models", "Flight")
+    line = f"Flight: {ROWS - left.done} documents indexed after {left.done} that were there"
+    assert done.stdout.splitlines() == [line]
+
+
+def test_restart_begins_anew(flights):
+    left = flights.killed()
+    flights.grow_old()
+    assert flights.rebuilt("--restart") == {"indexed": ROWS, "refused": 0, "resumed": 0}
+    assert left.index_name not in flights.indices()
+
+
+def test_an_index_that_was_deleted_meanwhile_is_begun_anew_under_another_name(flights):
+    left = flights.killed()
+    flights.ask("DELETE", left.index_name)
+    flights.grow_old()
+    assert flights.rebuilt()["resumed"] == 0
+    (name,) = flights.indices()
+    assert name > left.index_name
+
+
+def test_an_index_with_other_settings_is_begun_anew(flights, tmp_path):
+    left = flights.killed()
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"index": {"refresh_interval": "17s"}}))
+    flights.grow_old()
+    assert flights.rebuilt(settings_file=str(settings))["resumed"] == 0
+    (name,) = flights.indices()
+    assert name > left.index_name
+    # What the build has set aside is back.
+    found = flights.ask("GET", f"{name}/_settings")[name]["settings"]["index"]
+    assert found["refresh_interval"] == "17s"
+
+
+def test_one_that_lives_keeps_others_out(flights):
+    first = flights.begin("rebuild", "--models", "Flight", "--json")
+    assert wait_until(lambda: (row := flights.row()) and row.done > 0, 60)
+    second = flights.run("rebuild")
+    one_line(second, "Flight is being rebuilt by", socket.gethostname(), f"process {first.pid}")
+    assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", second.stderr)
+    output, _ = first.communicate()
+    assert first.returncode == 0
+    assert json.loads(output)["Flight"]["indexed"] == ROWS
+    assert flights.row() is None
+
+
+@pytest.mark.parametrize("where", ["elasticsearch and postgresql", "embedded and sqlite"])
+def test_killed_at_any_moment_it_loses_nothing(request, tmp_path, where):
+    """Killed again and again while flights are changed, it comes to an end, and to the truth."""
+    if "postgresql" in where:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        database = server.create_database(f"test_{uuid.uuid4().hex[:12]}")
+        url, rows = request.getfixturevalue("elasticsearch_url"), ROWS // 2
+    else:
+        database = f"sqlite:///{tmp_path}/flights.sqlite?timeout=60"
+        url, rows = f"embedded:{tmp_path}/search", ROWS // 10
+    flights = Flights(tmp_path, database, url, rows, chunk=50)
+    draw = random.Random()
+    writer = flights.python("-m", "tests.apps.large.write", str(flights.ini), "50")
+    try:
+        writer.stdout.readline()
+        done = []
+        for _ in range(4):
+            process = flights.begin("rebuild", "--models", "Flight", "--json")
+            assert wait_until(lambda: flights.row() is not None, 60)
+            time.sleep(draw.uniform(0, 6))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            row = flights.row()
+            done.append(row.done if row is not None else -1)
+            flights.grow_old()
+        built = flights.rebuilt()
+    finally:
+        writer.send_signal(signal.SIGTERM)
+        written = json.loads(writer.communicate(timeout=60)[0].splitlines()[-1])
+    print(done, built, written)
+    assert written["updated"] > 100
+    assert flights.row() is None
+    found = flights.verified()
+    assert found == {**CLEAN, "compared": rows + written["created"] - written["deleted"]}
+    if url.startswith("http"):
+        for index in flights.ask("GET", f"{flights.prefix}-*/_alias"):
+            flights.ask("DELETE", index)
+
+
+def test_the_campaign_in_short(elasticsearch_url):
+    """`make faults` runs it with all flights."""
+    program = [sys.executable, "-m", "tests.faults.rebuild_flights"]
+    program += ["--rows", str(ROWS), "--elasticsearch", elasticsearch_url]
+    done = subprocess.run(
+        program, capture_output=True, text=True, timeout=600, env=ENVIRONMENT, cwd=TOP
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 missing, 0 stale, 0 orphaned, 0 refused, 0 waiting" in done.stdout
+
+
+# In one process
+
+
+@pytest.fixture(scope="module", params=["elasticsearch", "embedded"])
+def app(request, tmp_path_factory):
+    from pyramid_sqlalchemy import Session
+
+    place = tmp_path_factory.mktemp("rebuild")
+    url = f"embedded:{place}/search"
+    if request.param == "elasticsearch":
+        url = request.getfixturevalue("elasticsearch_url")
+    made = zoo(
+        f"sqlite:///{place}/zoo.sqlite",
+        url,
+        f"test-{uuid.uuid4().hex[:12]}",
+        **{"elasticsearch.chunk_size": "10"},
+    )
+    yield made
+    transaction.abort()
+    Session.remove()
+    delete_indices(made)
+
+
+@pytest.fixture
+def search(app, monkeypatch):
+    monkeypatch.setattr(rebuilding, "SETTLE_SECONDS", 0.0)
+    transaction.abort()
+    empty_tables()
+    return search_of(app)
+
+
+@pytest.fixture
+def tags(search):
+    from pyramid_sqlalchemy import Session
+
+    from tests.apps.every_field.models import Tag
+
+    with transaction.manager:
+        Session.add_all(Tag(id=number, name=f"tag {number}") for number in range(1, 101))
+    return search.mirrors.get("Tag")
+
+
+def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
+    monkeypatch.setattr(rebuilding, "ADVANCE_SECONDS", 0.0)
+    told = []
+
+    def failing(mirror):
+        def tell(count):
+            told.append(count)
+            if sum(told) >= 50:
+                raise KeyboardInterrupt
+
+        return tell
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuilding.rebuild(search.mirrors, search.rebuilds, search.outbox, [tags], 10, failing)
+    told.clear()
+    built = rebuilding.rebuild(
+        search.mirrors, search.rebuilds, search.outbox, [tags], 10, lambda mirror: told.append
+    )
+    # The bar begins where the first one was.
+    assert told == [40, *[10] * 6]
+    assert (built["Tag"].settled, built["Tag"].resumed) == (60, 40)
+    assert len(search.mirrors.concrete(tags)) == 1
+
+
+def test_a_build_has_one_owner(search):
+    first = search.rebuilds.begin("Node")
+    search.rebuilds.start(first, "nodes-000001")
+    with pytest.raises(RebuildRuns, match=f"process {os.getpid()}"):
+        search.rebuilds.begin("Node")
+    search.rebuilds.advance(first, 17, 4)
+    search.rebuilds.release(first)
+
+    second = search.rebuilds.begin("Node")
+    assert (second.index, second.position, second.done) == ("nodes-000001", 17, 4)
+    for late in (
+        lambda: search.rebuilds.advance(first, 20, 5),
+        lambda: search.rebuilds.beat(first),
+        lambda: search.rebuilds.start(first, "nodes-000002"),
+    ):
+        with pytest.raises(RebuildLost):
+            late()
+    search.rebuilds.release(first)  # not its own any more
+    search.rebuilds.finish(first)
+    with pytest.raises(RebuildRuns):
+        search.rebuilds.begin("Node")
+    search.rebuilds.finish(second)
+    third = search.rebuilds.begin("Node")
+    assert (third.index, third.position, third.done) == ("", None, 0)
+    search.rebuilds.finish(third)
+
+
+def test_text_keys_are_positions_too(search):
+    build = search.rebuilds.begin("Keeper")
+    search.rebuilds.start(build, "keepers-000001")
+    search.rebuilds.advance(build, "017", 1)
+    search.rebuilds.release(build)
+    build = search.rebuilds.begin("Keeper")
+    assert build.position == "017"
+    search.rebuilds.finish(build)
+
+
+def test_what_was_read_long_ago_is_read_again(search, tags):
+    """A delete that the server has forgotten by then must not be undone."""
+    name = search.mirrors.next_name(tags)
+    search.mirrors.create(tags, name)
+    (rows,) = tags.reader.scan(100)
+    from pyramid_sqlalchemy import metadata
+
+    with metadata.bind.begin() as connection:
+        connection.execute("DELETE FROM zoo_tags WHERE id <= 10")
+    long_ago = time.monotonic() - backfill.FRESH_SECONDS - 1
+    backfill._send(tags, write_alias(name), 0, backfill.Chunk(long_ago, rows), 100)
+    found = search.backend.multi_get(name, [str(number) for number in range(1, 101)])
+    assert [each for each, document in found.items() if document is None] == [
+        str(number) for number in range(1, 11)
+    ]
+    search.backend.delete_index(name)
+
+
+# At start
+
+
+def start(app, **settings):
+    """Another start of the application of the fixture."""
+    given = search_of(app).registry.settings
+    names = ("sqlalchemy.url", "nefertari_search.backend", "elasticsearch.hosts")
+    database, backend, hosts = (given[name] for name in names)
+    url = backend if backend.startswith("embedded") else f"http://{hosts}"
+    prefix = given["elasticsearch.index_name"]
+    return zoo(database, url, settings.pop("prefix", prefix), **settings)
+
+
+def test_schema_validate_stops_the_application_that_lacks_an_index(app, search, tags):
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    with pytest.raises(ConfigurationError) as raised:
+        start(app, prefix=prefix, **{"nefertari_search.schema": "validate"})
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "nefertari_search.schema = validate" in message
+    assert "the search index of Tag is not built" in message
+    assert "nefertari-search rebuild" in message
+    # Nothing was made, of empty tables neither.
+    assert search.backend.indices(f"{prefix}*") == {}
+
+
+def test_schema_validate_stops_the_application_that_has_another_schema(app, search, tags):
+    meta = {**tags.mapping["_meta"], "fingerprint": "of another release"}
+    search.backend.put_mapping(tags.alias, {"properties": {}, "_meta": meta})
+    try:
+        with pytest.raises(ConfigurationError, match="index of Tag is of another schema"):
+            start(app, **{"nefertari_search.schema": "validate"})
+    finally:
+        search.backend.put_mapping(tags.alias, {"properties": {}, "_meta": tags.mapping["_meta"]})
+    again = search_of(start(app, **{"nefertari_search.schema": "validate"}))
+    assert again.mirrors.get("Tag").check()
+
+
+def test_schema_none_does_not_look(app, caplog):
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    made = search_of(start(app, prefix=prefix, **{"nefertari_search.schema": "none"}))
+    assert made.backend.indices(f"{prefix}*") == {}
+    assert "nefertari-search rebuild" not in caplog.text
+
+
+@pytest.mark.parametrize(("schema", "warned"), [("validate", True), ("none", False)])
+def test_a_server_that_is_down_stops_no_application(app, caplog, schema, warned):
+    settings = {
+        "nefertari_search.backend": "elasticsearch",
+        "elasticsearch.hosts": f"127.0.0.1:{free_port()}",
+        "nefertari_search.schema": schema,
+    }
+    start(app, **settings)
+    assert ("mirrors could not be looked at" in caplog.text) is warned
+
+
+def test_commands_build_what_an_application_waits_for(tmp_path):
+    database = f"sqlite:///{tmp_path}/flights.sqlite"
+    flights = Flights(tmp_path, database, f"embedded:{tmp_path}/search", 50)
+    flights.variables["schema"] = "validate"
+    assert flights.run("status").returncode == 1
+    assert flights.run("rebuild").returncode == 0
+    assert flights.run("verify").returncode == 0
+
+
+# The documentation
+
+
+def documented():
+    """The console sessions of docs/operations.rst: (command, lines of output)."""
+    sessions: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"code-block:: console\n\n((?:   .*\n|\n)+)", OPERATIONS.read_text()):
+        for line in block.splitlines():
+            if line.startswith("   $ "):
+                sessions.append((line[5:], []))
+            elif line.strip():
+                sessions[-1][1].append(line[3:])
+    return sessions
+
+
+def test_the_documented_commands_print_what_is_documented(tmp_path):
+    path = tmp_path / "flights.sqlite"
+    flights = Flights(tmp_path, f"sqlite:///{path}", f"embedded:{tmp_path}/search", 100)
+    commands = set()
+    for command, expected in documented():
+        program, *arguments = shlex.split(command)
+        if program == "sqlite3":
+            with sqlite3.connect(path) as connection:
+                connection.execute(arguments[1])
+            continue
+        assert program == "nefertari-search" and arguments[1] == "production.ini"
+        done = flights.run(arguments[0], *arguments[2:])
+        assert done.stdout.splitlines() == expected, command
+        commands.add(arguments[0])
+    assert commands == {"rebuild", "verify", "repair"}
