@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nefertari_search_tween.caching.cache import NOTHING_KEPT, Answers
+from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_place
 from tests.servers import ElasticsearchServer, RedisServer
 from tests.support.apps import films, load_films, search_of
@@ -29,7 +29,9 @@ READS = {
 }
 
 
-def measure(app: Any, path: str, places: dict[str, Answers]) -> dict[str, tuple[float, float]]:
+def measure(
+    app: Any, path: str, places: dict[str, ResponseCache]
+) -> dict[str, tuple[float, float]]:
     """Median seconds of a request, and of its search, by place."""
     searcher = search_of(app).searcher
     whole: dict[str, list[float]] = {name: [] for name in places}
@@ -58,9 +60,9 @@ def main() -> None:
         load_films(Path(folder), server.url, "bench")
         app = films(Path(folder), server.url, "bench")
         places = {
-            "off": NOTHING_KEPT,
-            "memory": Answers(make_place("memory", 64, 300), "bench"),
-            "redis": Answers(make_place(redis.url, 64, 300), "bench"),
+            "off": NO_CACHE,
+            "memory": ResponseCache(make_place("memory", 64, 300), "bench"),
+            "redis": ResponseCache(make_place(redis.url, 64, 300), "bench"),
         }
         for read, path in READS.items():
             found = measure(app, path, places)

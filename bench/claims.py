@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Column, Integer, create_engine
 from sqlalchemy.ext.declarative import declarative_base
 
-from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
-from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from tests.servers import PostgresServer
 
@@ -45,7 +45,9 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
     engine.execution_options(isolation_level="AUTOCOMMIT").execute(
         "VACUUM ANALYZE nefertari_search_outbox"
     )
-    outbox = SqlaOutbox({"Item": Item}, Spreader(Relations([Item])), lambda: engine, owned=False)
+    outbox = SqlaOutbox(
+        {"Item": Item}, FanOutPlan(Dependencies([Item])), lambda: engine, owned=False
+    )
     taken: dict[str, list[float]] = {"claim": [], "settle": [], "state": []}
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -55,7 +57,7 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
         assert len(claim.keys) == LIMIT
         outbox.settle(claim, "Item", {}, [])
         settled = time.perf_counter()
-        assert outbox.state("Item").waiting
+        assert outbox.sync_state("Item").pending
         taken["claim"].append(claimed - began)
         taken["settle"].append(settled - claimed)
         taken["state"].append(time.perf_counter() - settled)

@@ -89,11 +89,11 @@ class Bench:
         """Without the package."""
         self.app.app.handle_request = self.without_it
         self.base.get_collection = classmethod(self.intercepted.__func__.intercepts)
-        self.search.hooks.remove()
+        self.search.capture.remove()
         try:
             yield
         finally:
-            self.search.hooks.install()
+            self.search.capture.install()
             self.base.get_collection = self.intercepted
             self.app.app.handle_request = self.with_it
 

@@ -29,12 +29,12 @@ def measure(url: str, database: str) -> dict[str, float]:
         for mode, taken in seconds.items():
             search.outbox.owned = mode == "inline"
             if mode == "off":
-                search.hooks.remove()
+                search.capture.remove()
             began = time.perf_counter()
             app.post_json("/items", {"name": f"{mode} {number}", "count": number})
             taken.append(time.perf_counter() - began)
             if mode == "off":
-                search.hooks.install()
+                search.capture.install()
             if mode == "worker":
                 search.indexer.drain()
     return {mode: statistics.median(taken[WARM_UP:]) for mode, taken in seconds.items()}

@@ -20,7 +20,7 @@ from nefertari_search_tween import compat
 from nefertari_search_tween.engine.search.runtime import search_of
 from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.decorator import mirrored
-from nefertari_search_tween.runtime import Search, prepare
+from nefertari_search_tween.runtime import SearchRuntime, prepare
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings.settings import Settings
 
@@ -56,7 +56,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
     :raises ConfigurationError: a bad setting; indices that are not as the settings ask for.
     """
-    search = search_of(registry) or Search(registry)
+    search = search_of(registry) or SearchRuntime(registry)
     search.install()
     registry.nefertari_search = search
     with_us = Configurator(registry=registry)
@@ -65,4 +65,4 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     with_us.add_exception_view(http_error_view, context=SearchError)
     with_us.commit()
     search.prepare()
-    return make_tween(handler, search.router, search.watch)
+    return make_tween(handler, search.router, search.on_request)

@@ -84,7 +84,7 @@ class SearchTimeout(SearchError, JHTTPGatewayTimeout):
         HTTPGatewayTimeout.__init__(self, message, headers=_retry_after())
 
 
-class SearchRefused(SearchError, JHTTPInternalServerError):
+class SearchRejected(SearchError, JHTTPInternalServerError):
     """The backend refused a query that this package wrote: a defect of ours."""
 
     def __init__(self, message: str) -> None:

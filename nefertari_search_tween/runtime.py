@@ -13,23 +13,23 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
-from nefertari_search_tween.caching.cache import NOTHING_KEPT, Answers
+from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_place
-from nefertari_search_tween.caching.stats_reporter import Reporter
+from nefertari_search_tween.caching.stats_reporter import StatsReporter
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.recorder import ChangeFeed
-from nefertari_search_tween.indexing.wakeup import News
+from nefertari_search_tween.indexing.recorder import ChangeRecorder
+from nefertari_search_tween.indexing.wakeup import NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.decorator import marked
 from nefertari_search_tween.mirror.generator import generate
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 from nefertari_search_tween.primary import startup
-from nefertari_search_tween.primary.selection import choose, get_ready
-from nefertari_search_tween.search.get_collection import intercepted, intercepted_keys
-from nefertari_search_tween.search.multi.searcher import SeveralSearcher
+from nefertari_search_tween.primary.selection import prepare_primary, primary_for
+from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
+from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 validates: ContextVar[bool] = ContextVar("validates", default=True)
 
 
-class Search:
+class SearchRuntime:
     """Everything of one application; ``registry.nefertari_search``.
 
     :param registry: the application's registry; its models and resources are complete.
@@ -56,14 +56,14 @@ class Search:
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
         log.info("mirrors live in %s", self.settings.where)
-        self.primary = choose(registry.settings)
+        self.primary = primary_for(registry.settings)
         self.models = self.primary.models
         self._documents: dict[Any, type[BaseDocument]] = {}
         index_settings = {
             **window_settings(self.settings.max_result_window),
             **self.settings.index_settings_file,
         }
-        self.mirrors = Mirrors(
+        self.mirrors = MirrorRegistry(
             self.backend,
             self.settings.index_name,
             index_settings,
@@ -76,7 +76,7 @@ class Search:
             self._with_related(model)
         self._check_names(chosen)
         choose_analyzers(
-            {model.__name__: self.document_cls(model) for model in self._documents},
+            {model.__name__: self.mirror_class(model) for model in self._documents},
             self.settings.analyzer,
             self.settings.analyzers,
             any(
@@ -84,21 +84,21 @@ class Search:
                 for each in (index_settings, *self.settings.model_index_settings.values())
             ),
         )
-        reader_of = self.primary.readers(self.document_cls)
+        reader_of = self.primary.readers(self.mirror_class)
         for model in chosen:
-            document_cls = self.document_cls(model)
+            document_cls = self.mirror_class(model)
             self.mirrors.add(model, document_cls, reader_of(model))
             model.secondary = document_cls
-        self.relations = self.primary.relations(chosen)
-        unfollowed = self.relations.unfollowed()
+        self.dependencies = self.primary.dependencies(chosen)
+        unfollowed = self.dependencies.unfollowed()
         if unfollowed:
             log.warning(
                 "changes of other objects can't always be followed to the documents that show "
                 "them: %s (docs/limits.rst)",
                 "; ".join(unfollowed),
             )
-        self.outbox = self.primary.outbox(self.relations, owned=self.settings.sync == "inline")
-        self.rebuilds = self.primary.rebuilds(self.relations)
+        self.outbox = self.primary.outbox(self.dependencies, owned=self.settings.sync == "inline")
+        self.rebuild_locks = self.primary.rebuild_locks(self.dependencies)
         self.indexer = Indexer(
             self.mirrors,
             self.outbox,
@@ -106,27 +106,27 @@ class Search:
             self.settings.timeout,
             refresh_asked_now(self.settings),
         )
-        feed = ChangeFeed(
+        feed = ChangeRecorder(
             registry,
             self.mirrors,
             self.outbox,
-            {model.__name__: model for model in self.relations.watched},
-            self.primary.embedding(self.relations),
+            {model.__name__: model for model in self.dependencies.watched},
+            self.primary.embedding(self.dependencies),
             self.indexer.index_committed,
         )
-        self.hooks = self.primary.hooks(self.relations, feed, self.outbox)
+        self.capture = self.primary.capture(self.dependencies, feed, self.outbox)
         self.cache = self._cache()
-        self.searcher = SeveralSearcher(
+        self.searcher = MultiSearcher(
             self.mirrors,
             self.settings,
             {
-                model.__name__: self.primary.semantics(model, self.document_cls(model))
+                model.__name__: self.primary.semantics(model, self.mirror_class(model))
                 for model in chosen
             },
             state=self.outbox.state,
             mark=self.outbox.mark,
             passed=self.outbox.passed,
-            dirty=lambda: self.primary.changing(self.outbox) is not None,
+            dirty=lambda: self.primary.uncommitted_session(self.outbox) is not None,
             query_class=self.primary.query_class,
             rows=self.primary.rows,
             cache=self.cache,
@@ -134,36 +134,36 @@ class Search:
         resources = set(getattr(registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
 
-    def _cache(self) -> Answers:
+    def _cache(self) -> ResponseCache:
         """Where answers are kept, as the settings say."""
         settings = self.settings
-        self.figures = self.reporter = None
+        self.cache_stats = self.reporter = None
         if not settings.cache:
-            return NOTHING_KEPT
+            return NO_CACHE
         place = make_place(settings.cache, settings.cache_size, settings.cache_seconds)
-        self.figures = self.primary.cache_figures()
+        self.cache_stats = self.primary.cache_stats()
         name = f"{settings.index_name} in {settings.where}"
-        answers = Answers(place, name)
-        self.reporter = Reporter(answers.figures, self.figures.put)
+        answers = ResponseCache(place, name)
+        self.reporter = StatsReporter(answers.figures, self.cache_stats.store)
         answers.counted = self.reporter.changed
         return answers
 
-    def watch(self) -> None:
+    def on_request(self) -> None:
         """A request came: this process serves, and takes over what a killed one left."""
         if self.outbox.owned:
-            self.indexer.background.watch()
+            self.indexer.recovery.start_sweeping()
 
-    def news(self) -> Optional[News]:
+    def notifications(self) -> Optional[NotificationListener]:
         """Where workers hear of what was recorded; None: they have to look.
 
         With inline sync nobody tells: the process that records does the work.
         """
-        return None if self.outbox.owned else self.primary.news(self.outbox)
+        return None if self.outbox.owned else self.primary.notifications(self.outbox)
 
-    def document_cls(self, model: Any) -> type[BaseDocument]:
+    def mirror_class(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
         if model not in self._documents:
-            self._documents[model] = generate(model, **self.primary.description(model))
+            self._documents[model] = generate(model, **self.primary.mirror_definition(model))
         return self._documents[model]
 
     def install(self) -> None:
@@ -179,15 +179,17 @@ class Search:
         privacy_wrappers.install()
         ES.starting = None
         # Last on, first off: MongoDB's hooks wrap what the last application's have left.
-        self._early = startup.end()
+        self._early = startup.stop_recording()
         if ES.current is not None:
             ES.current.stop()
-        base = self.primary.take_over()
-        self.hooks.install()
+        base = self.primary.disable_engine_indexing()
+        self.capture.install()
         base.get_collection = classmethod(
-            intercepted(base.get_collection.__func__, self.searcher, self.primary.visible_only)
+            wrap_get_collection(
+                base.get_collection.__func__, self.searcher, self.primary.restrict_by_acl
+            )
         )
-        base.get_by_ids = classmethod(intercepted_keys(base.get_by_ids.__func__, self.searcher))
+        base.get_by_ids = classmethod(wrap_get_by_ids(base.get_by_ids.__func__, self.searcher))
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
         # The raw client, for applications that use it.
@@ -197,8 +199,8 @@ class Search:
 
     def stop(self) -> None:
         """Another application takes over."""
-        self.hooks.remove()
-        self.indexer.background.stop()
+        self.capture.remove()
+        self.indexer.recovery.stop()
         if self.reporter is not None:
             self.reporter.stop()
 
@@ -212,12 +214,12 @@ class Search:
             schema = "none"
         self.mirrors.prepare(schema, self._all_recorded, self._index_all)
         if self._early:
-            self.indexer.index_waiting()
+            self.indexer.index_pending()
 
     def _all_recorded(self, mirror: Mirror) -> bool:
         """True when the table of *mirror* holds nothing but what waits in the outbox."""
         # Also what an earlier start has left that was killed, or found no server.
-        found = self.primary.all_recorded(self.outbox, mirror.name, mirror.reader)
+        found = self.primary.all_pending(self.outbox, mirror.name, mirror.reader)
         self._early = self._early or found
         return found
 
@@ -226,18 +228,18 @@ class Search:
         self.outbox.add_all(mirror.name)
         self._early = True
 
-    def index_keys(self, keys: set[Key]) -> None:
+    def enqueue(self, keys: set[Key]) -> None:
         """These documents are to be indexed: with the running transaction, if it has changed
         something (nobody sees that before its end, and it may hold the database's only lock),
         else now."""
         if not keys:
             return
-        session = self.primary.changing(self.outbox)
+        session = self.primary.uncommitted_session(self.outbox)
         if session is not None:
             self.outbox.record(session, keys)
         else:
             self.outbox.add(keys)
-            self.indexer.index_waiting()
+            self.indexer.index_pending()
 
     def _chosen(self) -> list[Any]:
         """The models to mirror."""
@@ -278,7 +280,7 @@ class Search:
     def _with_related(self, model: Any) -> None:
         if model in self._documents:
             return
-        self.document_cls(model)
+        self.mirror_class(model)
         for related in self.primary.related(model):
             self._with_related(related)
 
@@ -304,4 +306,4 @@ def prepare(settings: Any, named: Sequence[str]) -> None:
     from nefertari_search_tween.compat.elasticsearch import ES
 
     guards.know_engines(settings)
-    ES.starting = get_ready(settings, lambda model: _wanted(model, named))
+    ES.starting = prepare_primary(settings, lambda model: _wanted(model, named))

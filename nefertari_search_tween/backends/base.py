@@ -15,7 +15,7 @@ _CURRENT = re.compile(r"current version \[(\d+)\]")
 
 
 @dataclass(frozen=True)
-class Action:
+class BulkAction:
     """One write of a bulk.
 
     :param index: the name of an alias that must exist (nothing is created by a write).
@@ -31,19 +31,19 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BulkItemResult:
     """What became of one action.
 
     :param status: the HTTP status that the backend gave to this item.
     :param error: its error object, None when it was applied.
     """
 
-    action: Action
+    action: BulkAction
     status: int
     error: Optional[Any]
 
     @property
-    def settled(self) -> bool:
+    def indexed(self) -> bool:
         """True when nothing is left to do: applied, superseded, or already gone."""
         return self.error is None or self.status == 409
 
@@ -65,18 +65,18 @@ class Outcome:
         return self.status in (429, 503)
 
 
-class Stamp(NamedTuple):
+class SequenceVersion(NamedTuple):
     """Which state of a document was read: another one after every write of it.
 
     Elasticsearch's sequence number and primary term; other backends have their own pair.
     """
 
-    number: int
-    term: int
+    seq_no: int
+    primary_term: int
 
 
 @dataclass(frozen=True)
-class Conditional:
+class ConditionalWrite:
     """One write of a bulk that depends on the document's state.
 
     Documents are written either by these or by :class:`Action`: one index has one kind.
@@ -90,7 +90,7 @@ class Conditional:
     index: str
     id: str
     body: Optional[bytes]
-    expected: Optional[Stamp]
+    expected: Optional[SequenceVersion]
 
     def __post_init__(self) -> None:
         if self.body is None and self.expected is None:
@@ -98,37 +98,37 @@ class Conditional:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What became of one conditional write.
 
     :param stamp: of the new state; None when it was not applied.
     """
 
-    write: Conditional
+    write: ConditionalWrite
     status: int
     error: Optional[Any]
-    stamp: Optional[Stamp]
+    version: Optional[SequenceVersion]
 
     @property
-    def lost(self) -> bool:
+    def conflict(self) -> bool:
         """True when the document's state is not the expected one: nothing was written."""
-        return self.status in (404, 409) and self.stamp is None and not self.target_missing
+        return self.status in (404, 409) and self.version is None and not self.target_missing
 
     @property
     def target_missing(self) -> bool:
         return self.status == 404 and "index_not_found" in str(self.error)
 
 
-class Stored(NamedTuple):
+class StoredDocument(NamedTuple):
     """A document as it is now, seen or not yet seen by searches."""
 
     source: dict[str, Any]
-    stamp: Stamp
+    version: SequenceVersion
 
 
-def stamp_of(hit: dict[str, Any]) -> Stamp:
+def stamp_of(hit: dict[str, Any]) -> SequenceVersion:
     """The stamp of a hit of a search with ``seq_no_primary_term``."""
-    return Stamp(hit["_seq_no"], hit["_primary_term"])
+    return SequenceVersion(hit["_seq_no"], hit["_primary_term"])
 
 
 class Backend(Protocol):
@@ -173,23 +173,23 @@ class Backend(Protocol):
         """
 
     def bulk(
-        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Outcome]:
+        self, actions: Iterable[BulkAction], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[BulkItemResult]:
         """Apply *actions* in chunks; gives one outcome for each, in order.
 
         :param timeout: seconds that one chunk may take; None: as long as writes may.
         """
 
     def write(
-        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Written]:
+        self, writes: Iterable[ConditionalWrite], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[WriteResult]:
         """Apply *writes* in chunks, each alone and only if its document is as expected; gives
         one result for each, in order. What was applied survives a crash of the backend.
 
         :param timeout: seconds that one chunk may take; None: as long as writes may.
         """
 
-    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+    def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
         """The documents *ids* as of the last write, without a refresh; None: there is none."""
 
     def search(
@@ -221,11 +221,11 @@ class Backend(Protocol):
     def refresh(self, index: str) -> None:
         """Make all writes so far visible to searches."""
 
-    def alive(self) -> bool:
+    def ping(self) -> bool:
         """True when the backend answers."""
 
 
-Piece = TypeVar("Piece", Action, Conditional)
+Piece = TypeVar("Piece", BulkAction, ConditionalWrite)
 
 
 def chunks(actions: Iterable[Piece], count: int) -> Iterator[list[Piece]]:

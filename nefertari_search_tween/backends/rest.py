@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import (
-    Action,
-    Conditional,
-    Outcome,
-    Stamp,
-    Stored,
-    Written,
+    BulkAction,
+    BulkItemResult,
+    ConditionalWrite,
+    SequenceVersion,
+    StoredDocument,
+    WriteResult,
     stamp_of,
 )
 from nefertari_search_tween.exceptions import (
@@ -148,7 +148,7 @@ def too_long(body: Optional[bytes]) -> Optional[dict[str, Any]]:
     return {"type": "content_too_long", "reason": reason}
 
 
-def bulk_body(chunk: list[Action]) -> bytes:
+def bulk_body(chunk: list[BulkAction]) -> bytes:
     """The newline-delimited JSON of one bulk request."""
     lines: list[bytes] = []
     for action in chunk:
@@ -167,7 +167,7 @@ def bulk_body(chunk: list[Action]) -> bytes:
     return b"\n".join([*lines, b""])
 
 
-def outcomes(chunk: list[Action], answer: Any) -> Iterator[Outcome]:
+def outcomes(chunk: list[BulkAction], answer: Any) -> Iterator[BulkItemResult]:
     """What the answer of a bulk request says of each action."""
     if not isinstance(answer, dict) or "items" not in answer:
         raise BackendUnavailable(f"something else answered a bulk: {str(answer)[:200]}")
@@ -178,7 +178,7 @@ def outcomes(chunk: list[Action], answer: Any) -> Iterator[Outcome]:
         if error is not None and error.get("type") == "invalid_index_name_exception":
             # A delete by an alias that is gone: the server failed to make an index of that name.
             status = 404
-        yield Outcome(action, status, error)
+        yield BulkItemResult(action, status, error)
 
 
 # Conditional writes
@@ -188,15 +188,13 @@ WRITE_PATH = (
 )
 
 
-def write_body(chunk: list[Conditional]) -> bytes:
+def write_body(chunk: list[ConditionalWrite]) -> bytes:
     """The newline-delimited JSON of one bulk request of conditional writes."""
     lines: list[bytes] = []
     for write in chunk:
         header = f'"_index":{_text(write.index)},"_id":{_text(write.id)}'
         if write.expected is not None:
-            header += (
-                f',"if_seq_no":{write.expected.number:d},"if_primary_term":{write.expected.term:d}'
-            )
+            header += f',"if_seq_no":{write.expected.seq_no:d},"if_primary_term":{write.expected.primary_term:d}'
         if write.body is None:
             lines.append(f'{{"delete":{{{header}}}}}'.encode())
         else:
@@ -206,7 +204,7 @@ def write_body(chunk: list[Conditional]) -> bytes:
     return b"\n".join([*lines, b""])
 
 
-def written(chunk: list[Conditional], answer: Any) -> Iterator[Written]:
+def written(chunk: list[ConditionalWrite], answer: Any) -> Iterator[WriteResult]:
     """What the answer of such a request says of each write."""
     if not isinstance(answer, dict) or "items" not in answer:
         raise BackendUnavailable(f"something else answered a bulk: {str(answer)[:200]}")
@@ -214,15 +212,15 @@ def written(chunk: list[Conditional], answer: Any) -> Iterator[Written]:
         ((_, result),) = item.items()
         error, status = result.get("error"), result["status"]
         applied = error is None and 200 <= status < 300
-        stamp = Stamp(result["_seq_no"], result["_primary_term"]) if applied else None
-        yield Written(write, status, error, stamp)
+        stamp = SequenceVersion(result["_seq_no"], result["_primary_term"]) if applied else None
+        yield WriteResult(write, status, error, stamp)
 
 
-def stored(answer: Any) -> dict[str, Optional[Stored]]:
+def stored(answer: Any) -> dict[str, Optional[StoredDocument]]:
     """The answer of a multi-get: id -> document, None where there is none."""
     found = sources(answer)
     stamps = {each["_id"]: each for each in answer["docs"]}
     return {
-        key: None if source is None else Stored(source, stamp_of(stamps[key]))
+        key: None if source is None else StoredDocument(source, stamp_of(stamps[key]))
         for key, source in found.items()
     }

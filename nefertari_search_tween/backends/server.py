@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from nefertari_search_tween.backends import analysis, rest
 from nefertari_search_tween.backends.base import (
-    Action,
-    Conditional,
-    Outcome,
-    Stored,
-    Written,
+    BulkAction,
+    BulkItemResult,
+    ConditionalWrite,
+    StoredDocument,
+    WriteResult,
     chunks,
 )
 from nefertari_search_tween.backends.connection import Connection
@@ -149,13 +149,13 @@ class ServerBackend:
     # Documents
 
     def bulk(
-        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Outcome]:
+        self, actions: Iterable[BulkAction], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[BulkItemResult]:
         seconds = self.connection.write_timeout if timeout is None else timeout
         for chunk in chunks(actions, chunk_size):
             refused = rest.too_long(chunk[0].body)
             if refused is not None:
-                yield Outcome(chunk[0], HTTP_TOO_LONG, refused)
+                yield BulkItemResult(chunk[0], HTTP_TOO_LONG, refused)
                 continue
             answer = self._ask(
                 "POST", rest.BULK_PATH, rest.bulk_body(chunk), seconds, headers=NDJSON
@@ -167,13 +167,13 @@ class ServerBackend:
                 yield outcome
 
     def write(
-        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Written]:
+        self, writes: Iterable[ConditionalWrite], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[WriteResult]:
         seconds = self.connection.write_timeout if timeout is None else timeout
         for chunk in chunks(writes, chunk_size):
             refused = rest.too_long(chunk[0].body)
             if refused is not None:
-                yield Written(chunk[0], HTTP_TOO_LONG, refused, None)
+                yield WriteResult(chunk[0], HTTP_TOO_LONG, refused, None)
                 continue
             answer = self._ask(
                 "POST", rest.WRITE_PATH, rest.write_body(chunk), seconds, headers=NDJSON
@@ -183,7 +183,7 @@ class ServerBackend:
                     raise self._denied(written.status, written.error)
                 yield written
 
-    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+    def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
         wanted = list(ids)
         if not wanted:
             return {}
@@ -235,7 +235,7 @@ class ServerBackend:
                 # It ends by itself after its keep-alive; the caller's result stands.
                 log.info("point in time was not closed: %s", error)
 
-    def alive(self) -> bool:
+    def ping(self) -> bool:
         try:
             self._ask("GET", "/_cluster/health", timeout=PROBE_TIMEOUT_SECONDS)
         except BackendDenied:

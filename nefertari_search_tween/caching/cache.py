@@ -32,7 +32,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.caching.region import Place
+from nefertari_search_tween.caching.region import Region
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ PAUSE_SECONDS = 5.0
 _VOLATILE = re.compile(r'\bnow|"[a-z_]*script[a-z_]*"|"random_score"')
 
 
-class Figures(dict[str, tuple[int, int]]):
+class CacheCounts(dict[str, tuple[int, int]]):
     """Model name -> answers that were kept, and answers that had to be asked for."""
 
 
-class Answers:
+class ResponseCache:
     """The cache of one application in this process.
 
     :param place: None: nothing is kept.
@@ -56,8 +56,8 @@ class Answers:
     :ivar counted: is called when the figures have changed.
     """
 
-    def __init__(self, place: Optional[Place], name: str) -> None:
-        self.place = place
+    def __init__(self, place: Optional[Region], name: str) -> None:
+        self.region = place
         self.name = name
         self.counted: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
@@ -67,15 +67,15 @@ class Answers:
 
     @property
     def on(self) -> bool:
-        return self.place is not None
+        return self.region is not None
 
-    def figures(self) -> Figures:
+    def figures(self) -> CacheCounts:
         """What was found since the process began."""
         with self._lock:
             names = {*self._hits, *self._misses}
-            return Figures({name: (self._hits[name], self._misses[name]) for name in names})
+            return CacheCounts({name: (self._hits[name], self._misses[name]) for name in names})
 
-    def answer(
+    def get_or_search(
         self,
         mirrors: Sequence[Any],
         asked: Any,
@@ -155,12 +155,12 @@ class Answers:
 
     def _reach(self, use: Callable[[Any], Any]) -> Any:
         """What *use* gives; None when the place can't be reached: then nothing is kept there."""
-        assert self.place is not None
+        assert self.region is not None
         if time.monotonic() < self._closed_until:
             return None
         try:
-            return use(self.place.region)
-        except self.place.faults as error:
+            return use(self.region.region)
+        except self.region.faults as error:
             self._closed_until = time.monotonic() + PAUSE_SECONDS
             log.warning(
                 "the cache can't be reached, reads go on without it for %g s: %s",
@@ -188,4 +188,4 @@ def _text(value: Any) -> str:
 
 
 #: keeps nothing
-NOTHING_KEPT = Answers(None, "")
+NO_CACHE = ResponseCache(None, "")

@@ -17,14 +17,14 @@ REDIS_SECONDS = 0.25
 ENTRY_BYTES = 300
 
 
-class Place(NamedTuple):
+class Region(NamedTuple):
     """A region, and what it raises when it can't be reached."""
 
     region: Any
     faults: tuple[type[Exception], ...]
 
 
-def make_place(place: str, megabytes: int, seconds: int) -> Place:
+def make_place(place: str, megabytes: int, seconds: int) -> Region:
     """The region of one application in this process.
 
     :param place: ``memory``, or the URL of a Redis.
@@ -39,7 +39,7 @@ def make_place(place: str, megabytes: int, seconds: int) -> Place:
         if place == MEMORY:
             arguments: dict[str, Any] = {"cache_dict": Bounded(megabytes * 1024 * 1024)}
             region.configure("dogpile.cache.memory", expiration_time=seconds, arguments=arguments)
-            return Place(region, ())
+            return Region(region, ())
         from redis.exceptions import RedisError
     except ImportError as error:
         raise ConfigurationError(
@@ -57,7 +57,7 @@ def make_place(place: str, megabytes: int, seconds: int) -> Place:
     except ValueError as error:
         raise ConfigurationError(f"nefertari_search.cache: no URL of a Redis: {error}") from None
     # ValueError: somebody else's text under one of our names.
-    return Place(region, (RedisError, ValueError))
+    return Region(region, (RedisError, ValueError))
 
 
 class Bounded:

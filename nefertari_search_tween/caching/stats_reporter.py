@@ -12,23 +12,25 @@ import time
 import weakref
 from typing import Callable, Optional
 
-from nefertari_search_tween.caching.cache import Figures
+from nefertari_search_tween.caching.cache import CacheCounts
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
 
-_RUNNING: weakref.WeakSet[Reporter] = weakref.WeakSet()
+_RUNNING: weakref.WeakSet[StatsReporter] = weakref.WeakSet()
 
 
-class Reporter:
+class StatsReporter:
     """See the module.
 
     :param figures: gives what was found so far.
     :param put: writes it down under the name of this process.
     """
 
-    def __init__(self, figures: Callable[[], Figures], put: Callable[[str, Figures], None]) -> None:
+    def __init__(
+        self, figures: Callable[[], CacheCounts], put: Callable[[str, CacheCounts], None]
+    ) -> None:
         self._figures = figures
         self._put = put
         self._lock = threading.Lock()

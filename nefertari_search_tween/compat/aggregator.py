@@ -16,7 +16,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.search_params import must_be_current, narrowing
+from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
 from nefertari_search_tween.search.aggregations.execute import (
     AggregationResult,
@@ -24,15 +24,15 @@ from nefertari_search_tween.search.aggregations.execute import (
     answer_aggregation,
     asked_of,
 )
-from nefertari_search_tween.search.aggregations.request import Asked, flattened, taken
+from nefertari_search_tween.search.aggregations.request import AggregationRequest, flattened, taken
 from nefertari_search_tween.search.query.clauses import MATCH_NONE
 from nefertari_search_tween.search.routing import (
     FLAG,
+    MULTI_COLLECTION,
     PRIMARY,
     SEARCH,
-    SEVERAL,
     QueryText,
-    Read,
+    ReadContext,
     answering,
     current_read,
 )
@@ -66,15 +66,17 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return _aggregated(self, read, index)
         except BadQuery:
-            read.failed("bad-request")
+            read.record_failure("bad-request")
             raise
 
     return wrapper
 
 
-def _its(read: Read, view: Any) -> bool:
+def _its(read: ReadContext, view: Any) -> bool:
     """True when *read* is that of the collection of *view*, of several models maybe."""
-    return read.model is view.Model or (read.model is None and getattr(view, SEVERAL, False))
+    return read.model is view.Model or (
+        read.model is None and getattr(view, MULTI_COLLECTION, False)
+    )
 
 
 def _plain(aggregator: Any) -> bool:
@@ -101,7 +103,7 @@ def _replaced(aggregator: Any, index: Callable[[], Any]) -> Any:
         del aggregator.pop_aggregations_params
 
 
-def _aggregated(aggregator: Any, read: Read, index: Callable[[], Any]) -> Any:
+def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
     """What the view's own *index* asks for, aggregated."""
     view = aggregator.view
     asked, rest = taken(view._query_params, aggregator._aggregations_keys)
@@ -137,7 +139,7 @@ def _typed(request: Any, name: str, value: Any) -> Any:
     return QueryText(value) if isinstance(value, str) and value in typed else value
 
 
-def _primary(asked: Asked) -> BadQuery:
+def _primary(asked: AggregationRequest) -> BadQuery:
     return BadQuery(
         FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {asked.root}"
     )
@@ -150,7 +152,7 @@ def _search() -> Any:
 
 
 def of_collection(
-    es: Any, read: Read, params: dict[str, Any]
+    es: Any, read: ReadContext, params: dict[str, Any]
 ) -> tuple[Optional[AggregationResult], dict[str, Any]]:
     """What ``es.get_collection`` gives in a request for aggregations.
 
@@ -161,14 +163,14 @@ def of_collection(
     try:
         asked, params = asked_of(read, params)
     except BadQuery:
-        read.failed("bad-request")
+        read.record_failure("bad-request")
         raise
     if asked is None:
         return None, params
     filters: list[dict[str, Any]] = []
     if es.overrides():
         with answering(read):
-            filters = narrowing(es, params)
+            filters = subclass_filters(es, params)
         params = {}
     return answer_aggregation(_search().searcher, read, params, asked, filters), params
 
@@ -186,7 +188,7 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     """
     asked, params, raise_on_empty = unpacked(params)
     searcher = _search().searcher
-    read: Optional[Read] = current_read()
+    read: Optional[ReadContext] = current_read()
     with if_built(raise_on_empty):
         if read is not None and read.model is mirror.model:
             if read.kind == PRIMARY and read.reason == "flag":
@@ -197,7 +199,7 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
         return dict(found)
 
 
-def unpacked(params: dict[str, Any]) -> tuple[Asked, dict[str, Any], bool]:
+def unpacked(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], bool]:
     """What *params* of ``ES.aggregate`` ask for, those of the search, and ``_raise_on_empty``.
 
     :raises BadQuery: they ask for no aggregations.
@@ -207,7 +209,7 @@ def unpacked(params: dict[str, Any]) -> tuple[Asked, dict[str, Any], bool]:
     tree = params.pop("_aggregations_params", None)
     if not tree:
         raise BadQuery("_aggregations_params", "Missing _aggregations_params")
-    return Asked(PARAMETER, tree), flattened(params), raise_on_empty
+    return AggregationRequest(PARAMETER, tree), flattened(params), raise_on_empty
 
 
 @contextmanager

@@ -150,11 +150,11 @@ class ES:
             return
         for mirror in search.mirrors:
             try:
-                for index in search.mirrors.concrete(mirror):
+                for index in search.mirrors.indices_of(mirror):
                     search.mirrors.backend.delete_index(index)
             except (BackendUnavailable, BackendTimeout) as error:
                 raise SearchUnavailable("down", "The search server does not answer.") from error
-            mirror.forget()
+            mirror.invalidate()
 
     @classmethod
     def setup_mappings(cls, force: bool = False) -> None:
@@ -236,10 +236,10 @@ class ES:
             for each in related
         }
         if cls.current is None and cls.starting is not None:
-            cls.starting.add(keys)
+            cls.starting.enqueue(keys)
             return
         search = cls.search()
-        search.index_keys({key for key in keys if key.model in search.mirrors})
+        search.enqueue({key for key in keys if key.model in search.mirrors})
 
     # Reading
 
@@ -257,7 +257,7 @@ class ES:
         mirror = self._mirror()
         read = search_params.read_of(mirror)
         if read is not None and read.kind == PRIMARY and read.reason == "flag":
-            if self.overrides():
+            if self.overrides_search_params():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
@@ -285,7 +285,7 @@ class ES:
         :raises BadQuery: a parameter that can't be understood.
         """
         mirror = self._mirror()
-        return search_params.built(self.search(), mirror, self._index(mirror), params)
+        return search_params.build(self.search(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
@@ -293,14 +293,14 @@ class ES:
         if mirrors is not None:
             return multi.aggregate(self, mirrors, params)
         mirror = self._mirror()
-        if not (self.overrides() or isinstance(params.get("body"), dict)):
+        if not (self.overrides_search_params() or isinstance(params.get("body"), dict)):
             return aggregator.aggregated(mirror, params)
         asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
-        found = search_params.narrowing(self, {**params, "_limit": 0})
+        found = search_params.subclass_filters(self, {**params, "_limit": 0})
         return aggregator.aggregated(mirror, asked, found)
 
     @classmethod
-    def overrides(cls) -> bool:
+    def overrides_search_params(cls) -> bool:
         """True for a subclass that makes something of its own of a search's parameters."""
         return cls.build_search_params is not ES.build_search_params
 
@@ -330,7 +330,7 @@ class ES:
                     raise JHTTPNotFound(message)
                 log.error(message)
                 continue
-            documents.append(data_object(lookups.chosen(source, fields)))
+            documents.append(data_object(lookups.pick_fields(source, fields)))
         documents._nefertari_meta = {"start": start, "fields": fields, "total": len(documents)}
         return documents
 

@@ -17,7 +17,7 @@ from pyramid.settings import aslist
 
 from nefertari_search_tween.compat import privacy_wrappers
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
-from nefertari_search_tween.search.item_acl import ACL, STORED, Access
+from nefertari_search_tween.search.item_acl import ACL, STORED, AclFilter
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def install() -> None:
     elasticsearch.build_acl_query = build_acl_query
     acl_utils._get_es_body = ace_body
     acl_utils.find_by_ace = nefertari_guards.find_by_ace = find_by_ace
-    privacy_wrappers.may_show = may_show
+    privacy_wrappers.may_view = may_view
 
 
 def know_engines(settings: Any) -> None:
@@ -75,7 +75,7 @@ def build_acl_query(principals: Any, req_permission: str) -> dict[str, Any]:
     :param principals: of Pyramid.
     """
     stored = sorted({STORED.get(each, each) for each in principals})
-    return {"must": [Access(tuple(stored), req_permission).query()]}
+    return {"must": [AclFilter(tuple(stored), req_permission).query()]}
 
 
 def ace_body(ace: dict[str, str]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
     return number if count else [document for each in found for document in each]
 
 
-def may_show(request: Any, document: dict[str, Any]) -> bool:
+def may_view(request: Any, document: dict[str, Any]) -> bool:
     """True when the caller of *request* may view the nested *document*, by its own ACL.
 
     As Pyramid decides who may read the object itself: the first entry that fits counts.

@@ -36,9 +36,9 @@ def bulk(search: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
             keys.add(key)
         elif action["_op_type"] != DELETE:
             raise ValueError(f"`{action['_type']}` has no key {action['_id']!r}")
-    search.index_keys(keys)
+    search.enqueue(keys)
     if refresh_asked(search.settings, request):
-        search.indexer.show({key.model for key in keys})
+        search.indexer.refresh_indices({key.model for key in keys})
 
 
 def own_index(search: Any, index_name: Optional[str]) -> None:

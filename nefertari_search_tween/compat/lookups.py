@@ -31,7 +31,7 @@ def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict
     }
 
 
-def chosen(source: dict[str, Any], fields: Any) -> dict[str, Any]:
+def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:
     """What ``_fields`` shows of *source*; ``-x`` leaves x out."""
     only, exclude = process_fields(fields) if fields else ([], [])
     named = {*only, "_type"}

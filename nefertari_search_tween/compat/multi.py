@@ -11,16 +11,16 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.aggregator import if_built, unpacked
-from nefertari_search_tween.compat.search_params import must_be_current, narrowing
+from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.multi.aggregations import (
-    aggregate_several,
-    answer_several_aggregation,
+    aggregate_multi,
+    answer_multi_aggregation,
 )
 from nefertari_search_tween.search.multi.query import Filters
-from nefertari_search_tween.search.multi.searcher import answer_several, unfiltered
-from nefertari_search_tween.search.routing import Read, current_read
+from nefertari_search_tween.search.multi.searcher import answer_multi, unfiltered
+from nefertari_search_tween.search.routing import ReadContext, current_read
 
 
 def asked(es: Any) -> Optional[list[Mirror]]:
@@ -48,9 +48,9 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
         wanted, params = asked_of(read, params)
     params, filters = _narrowed(es, mirrors, params)
     if read is not None and wanted is not None:
-        return answer_several_aggregation(searcher, read, mirrors, params, wanted, filters)
+        return answer_multi_aggregation(searcher, read, mirrors, params, wanted, filters)
     if read is not None:
-        result = answer_several(searcher, read, mirrors, params, filters)
+        result = answer_multi(searcher, read, mirrors, params, filters)
     else:
         request, current = get_current_request(), must_be_current()
         result = searcher.search_several(mirrors, params, request, filters, current)[0]
@@ -71,11 +71,9 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     searcher, read = es.search().searcher, _read()
     with if_built(raise_on_empty):
         if read is not None:
-            return dict(answer_several_aggregation(searcher, read, mirrors, params, asked, filters))
+            return dict(answer_multi_aggregation(searcher, read, mirrors, params, asked, filters))
         request, current = get_current_request(), must_be_current()
-        return dict(
-            aggregate_several(searcher, mirrors, params, asked, request, filters, current)[0]
-        )
+        return dict(aggregate_multi(searcher, mirrors, params, asked, request, filters, current)[0])
 
 
 def _narrowed(
@@ -87,7 +85,7 @@ def _narrowed(
     """
     if not es.overrides():
         return params, unfiltered
-    by_model = {mirror.name: narrowing(_of_one(es, mirror), params) for mirror in mirrors}
+    by_model = {mirror.name: subclass_filters(_of_one(es, mirror), params) for mirror in mirrors}
     kept = {name: params[name] for name in RESERVED_PARAMS if name in params}
     return kept, lambda mirror: by_model[mirror.name]
 
@@ -99,7 +97,7 @@ def _of_one(es: Any, mirror: Mirror) -> Any:
     return found
 
 
-def _read() -> Optional[Read]:
+def _read() -> Optional[ReadContext]:
     """The read of the running request, if it is one of several collections."""
     read = current_read()
     return read if read is not None and read.model is None else None

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 ALWAYS = ("_type", "_pk", "_self")
 
 
-def may_show(request: Any, document: dict[str, Any]) -> bool:
+def may_view(request: Any, document: dict[str, Any]) -> bool:
     """True when the caller may view the nested *document*; ``guards`` knows better."""
     return True
 
@@ -52,7 +52,7 @@ def _apply_nested_privacy(self: Any, data: Any) -> Any:
         return wrappers.apply_privacy(self.request)(result=value, **options)
 
     def shown(value: Any) -> bool:
-        return not is_document(value) or may_show(self.request, value)
+        return not is_document(value) or may_view(self.request, value)
 
     for name, value in data.items():
         if type(value) is list:

@@ -13,13 +13,13 @@ from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import STATUS_MAP, exception_response
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.exceptions import BackendRejected, SearchRefused
+from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.request import flattened
-from nefertari_search_tween.search.privacy import Caller, Scope
+from nefertari_search_tween.search.privacy import Caller, FieldScope
 from nefertari_search_tween.search.query import search_read as search_params
-from nefertari_search_tween.search.query.search_read import REFUSED, SearchQuery
-from nefertari_search_tween.search.routing import READS, Read, current_read
+from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
+from nefertari_search_tween.search.routing import READS, ReadContext, current_read
 
 HTTP_INTERNAL = 500
 
@@ -36,7 +36,7 @@ class SearchParams(dict):
     asked: Optional[str]
 
 
-def built(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
+def build(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
     """The search that *params* of ``get_collection`` ask for.
 
     :param index: where to search.
@@ -64,7 +64,7 @@ def built(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> Se
     return made
 
 
-def compiled(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
+def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
     """What to run for *given*: the search parameters after all subclasses had their say.
 
     :raises BadQuery: a sort or fields that the caller can't have.
@@ -77,7 +77,7 @@ def compiled(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own}
     if own.get("query") != query.body["query"]:
         # What holds for every search of the caller's holds for one that was written by hand.
-        found = {"filter": search.searcher.restrictions(mirror), "must_not": [REFUSED]}
+        found = {"filter": search.searcher.restrictions(mirror), "must_not": [NOT_IN_A_SEARCH]}
         if own.get("query"):
             found["must"] = [own["query"]]
         body["query"] = {"bool": found}
@@ -122,18 +122,18 @@ def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False)
     :raises JHTTPException: the search server refused it: of the same status, its ``extra.data``
         says why.
     """
-    query = replace(compiled(search, mirror, given), count_only=count)
+    query = replace(compile_params(search, mirror, given), count_only=count)
     try:
         result, took = search.searcher.run(mirror, query, must_be_current())
-    except SearchRefused as error:
-        raise told(error) from error
+    except SearchRejected as error:
+        raise as_http_error(error) from error
     read = read_of(mirror)
     if read is not None:
-        read.mirror_answered(took)
+        read.record_mirror(took)
     return result
 
 
-def narrowing(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
+def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     """What *es*, an ES of one model, searches by, as conditions that must hold."""
     query = es.build_search_params(dict(params))["body"].get("query")
     return [query] if query else []
@@ -146,7 +146,7 @@ def must_be_current() -> bool:
     return request is not None and request.method not in READS
 
 
-def told(error: SearchRefused) -> Exception:
+def as_http_error(error: SearchRejected) -> Exception:
     """What applications have always caught: the error of the server's own status."""
     cause = error.__cause__
     if not isinstance(cause, BackendRejected):
@@ -158,7 +158,7 @@ def told(error: SearchRefused) -> Exception:
     return response
 
 
-def read_of(mirror: Mirror) -> Optional[Read]:
+def read_of(mirror: Mirror) -> Optional[ReadContext]:
     """The read of the running request, if it reads the collection of *mirror*."""
     read = current_read()
     return read if read is not None and read.model is mirror.model else None
@@ -180,7 +180,7 @@ def _sort_text(sort: Any) -> str:
     return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 
-def _sorted(scope: Scope, given: dict[str, Any]) -> dict[str, Any]:
+def _sorted(scope: FieldScope, given: dict[str, Any]) -> dict[str, Any]:
     """The ``sort`` of a body: what was asked for, or what a subclass made of it.
 
     Ties go by primary key, unless somebody wrote clauses.

@@ -17,7 +17,12 @@ from contextlib import contextmanager
 from typing import Any, Optional
 
 from nefertari_search_tween.backends import make_backend
-from nefertari_search_tween.backends.base import Conditional, Stamp, Stored, Written
+from nefertari_search_tween.backends.base import (
+    ConditionalWrite,
+    SequenceVersion,
+    StoredDocument,
+    WriteResult,
+)
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.exceptions import (
     BackendDenied,
@@ -31,7 +36,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.mirror.mapping import PACKED, digest
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
 from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
@@ -54,7 +59,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backend = make_backend(*settings.backend, settings.connection)
-        self.mirrors = Mirrors(
+        self.mirrors = MirrorRegistry(
             self.backend,
             settings.index_name,
             {
@@ -153,18 +158,18 @@ class Database:
 
     # Documents
 
-    def stored(self, model: Any, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+    def stored(self, model: Any, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
         """The documents of *model* with these ids, as of the last write."""
         alias, _ = self._place(model)
         with self.available(model):
-            return self.backend.stored(alias, ids)
+            return self.backend.get_realtime(alias, ids)
 
     def write(
-        self, model: Any, writes: Iterable[tuple[str, Optional[bytes], Optional[Stamp]]]
-    ) -> list[Written]:
+        self, model: Any, writes: Iterable[tuple[str, Optional[bytes], Optional[SequenceVersion]]]
+    ) -> list[WriteResult]:
         """Apply writes of *model*: id, body (None: a delete) and the state that is expected."""
         _, alias = self._place(model)
-        given = [Conditional(alias, *each) for each in writes]
+        given = [ConditionalWrite(alias, *each) for each in writes]
         with self.available(model):
             written = list(self.backend.write(given, self.chunk_size))
         if any(each.target_missing for each in written):
@@ -205,25 +210,25 @@ class Database:
 
     # Counters and reservations
 
-    def key(self, identity: str) -> Optional[Stored]:
+    def key(self, identity: str) -> Optional[StoredDocument]:
         """One document of the index of keys."""
         alias = self._keys_alias()
         with self.available():
-            return self.backend.stored(alias, [identity])[identity]
+            return self.backend.get_realtime(alias, [identity])[identity]
 
     def write_key(
-        self, identity: str, body: Optional[bytes], expected: Optional[Stamp]
-    ) -> Optional[Stamp]:
+        self, identity: str, body: Optional[bytes], expected: Optional[SequenceVersion]
+    ) -> Optional[SequenceVersion]:
         """Write it; None: it is not as expected."""
         alias = write_alias(f"{self._keys_alias()}-000001")
         with self.available():
-            (written,) = self.backend.write([Conditional(alias, identity, body, expected)], 1)
-        if written.stamp is None and not written.lost:
+            (written,) = self.backend.write([ConditionalWrite(alias, identity, body, expected)], 1)
+        if written.version is None and not written.conflict:
             if written.target_missing:
                 self._keys = None
                 raise SearchUnavailable("not-built", "The index of keys is gone.")
             raise BackendRejected(written.status, written.error)
-        return written.stamp
+        return written.version
 
     def next_number(self, model: Any) -> int:
         """A number that no other caller is given for *model*, larger than those before.
@@ -235,7 +240,7 @@ class Database:
             found = self.key(identity)
             number = 1 if found is None else int(found.source["last"]) + 1
             body = b'{"last": %d}' % number
-            if self.write_key(identity, body, None if found is None else found.stamp):
+            if self.write_key(identity, body, None if found is None else found.version):
                 return number
             # Whoever lost goes on at a moment of its own.
             time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 6), 0.05)))
@@ -257,17 +262,17 @@ class Database:
                 "not-built", f"An index of the database is gone: {error}"
             ) from (error)
         except BackendTimeout as error:
-            if not self.backend.alive():
-                breaker.failed()
+            if not self.backend.ping():
+                breaker.record_failure()
             raise SearchTimeout("The database did not answer in time.") from error
         except BackendUnavailable as error:
-            breaker.failed()
+            breaker.record_failure()
             raise SearchUnavailable("down", "The database does not answer.") from error
         except BackendDenied as error:
-            breaker.denied(error)
+            breaker.record_denied(error)
             raise SearchUnavailable("denied", "The database does not allow this.") from error
         except BackendRejected:
-            breaker.answered()
+            breaker.record_response()
             raise
         except BackendError as error:
             raise SearchUnavailable("down", str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
-from nefertari_search_tween.backends.base import Stamp, Stored
+from nefertari_search_tween.backends.base import SequenceVersion, StoredDocument
 from nefertari_search_tween.documents.fields import PickleField, Relationship
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.engine.values import clean, default_of, has_onupdate, onupdate_of
@@ -35,7 +35,7 @@ class State:
         self.given: set[str] = set()
         self.related: dict[str, Any] = {}
         self.keys: dict[str, list[Any]] = {}
-        self.stamp: Optional[Stamp] = None
+        self.stamp: Optional[SequenceVersion] = None
 
     def changed(self) -> list[str]:
         """Names of the values that differ from what was read."""
@@ -46,7 +46,7 @@ class State:
             if type(value) is not type(self.read.get(name, missing)) or value != self.read[name]
         ]
 
-    def written(self, stamp: Stamp) -> None:
+    def written(self, stamp: SequenceVersion) -> None:
         """The values are those of the database now."""
         self.stamp = stamp
         self.settle()
@@ -73,7 +73,7 @@ def held_names(model: Any) -> list[str]:
     ]
 
 
-def loaded(model: Any, stored: Stored) -> State:
+def loaded(model: Any, stored: StoredDocument) -> State:
     """The state of a stored document."""
     state = State()
     source, exact = stored.source, stored.source.get(PACKED) or {}
@@ -85,7 +85,7 @@ def loaded(model: Any, stored: Stored) -> State:
             value = source.get(name)
             several = isinstance(fields[name], Relationship) and fields[name].uselist
             state.values[name] = [] if several and value is None else value
-    state.written(stored.stamp)
+    state.written(stored.version)
     return state
 
 

@@ -56,7 +56,7 @@ class Link:
     model: Any
     name: str
     many: bool
-    held: bool
+    is_owning: bool
     field: str
     several: bool
     target: Any
@@ -66,8 +66,8 @@ class Link:
     of_parent: str
 
     @property
-    def holder(self) -> Any:
-        return self.model if self.held else self.target
+    def owning_side(self) -> Any:
+        return self.model if self.is_owning else self.target
 
     @property
     def one_to_one(self) -> bool:
@@ -165,7 +165,7 @@ def _remembered(function: Callable[[Any], list[Link]]) -> Callable[[Any], list[L
 
 
 @_remembered
-def referring(model: Any) -> list[Link]:
+def inbound_links(model: Any) -> list[Link]:
     """The held sides of all relationships whose keys are those of *model*."""
     found = []
     for other in list(_models.values()):

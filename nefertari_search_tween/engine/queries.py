@@ -19,7 +19,7 @@ from nefertari_search_tween.documents.fields import (
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine.serializers import json_default
 from nefertari_search_tween.engine.values import clean
-from nefertari_search_tween.mirror.mapping import INEXACT, exact_key
+from nefertari_search_tween.mirror.mapping import INEXACT, exact_field
 
 MATCH_NONE: dict[str, Any] = {"match_none": {}}
 OPERATORS = ("in", "all", "ne", "lt", "lte", "gt", "gte", "exists", "bool")
@@ -260,7 +260,7 @@ def key_of(model: Any, name: str) -> str:
     if isinstance(field, ListField):
         return f"{name}.keyword" if field.item_field().kind == "text" else name
     # Decimals that no binary number is exactly have no exact form, and an order all the same.
-    return name if isinstance(field, DecimalField) else exact_key(field)
+    return name if isinstance(field, DecimalField) else exact_field(field)
 
 
 def _has_key(model: Any, name: str) -> bool:

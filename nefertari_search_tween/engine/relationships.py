@@ -43,13 +43,13 @@ class Related:
             return
         if link.many:
             value = [_document(link, each) for each in value or [] if each is not None]
-            if not link.held and name not in state.keys:
+            if not link.is_owning and name not in state.keys:
                 state.keys[name] = (
                     [] if state.stamp is None else [_key(each) for each in related_to(link, self)]
                 )
         elif value is not None:
             value = _document(link, value)
-        if not link.held and not link.many and name not in state.keys:
+        if not link.is_owning and not link.many and name not in state.keys:
             before = None if state.stamp is None else related_to(link, self)
             state.keys[name] = [] if before is None else [_key(before)]
         state.related[name] = value
@@ -63,7 +63,7 @@ class Related:
 
     def _hold(self, link: Link) -> None:
         """Bring the keys that this document holds up to date with the documents assigned."""
-        if not link.held or link.name not in self._state.related:
+        if not link.is_owning or link.name not in self._state.related:
             return
         value = self._state.related[link.name]
         if link.several:
@@ -133,7 +133,7 @@ class Related:
         return shown
 
     def _shown_keys(self, link: Link) -> Any:
-        if link.held:
+        if link.is_owning:
             self._hold(link)
             keys = self._held_keys(link)
         else:
@@ -218,15 +218,15 @@ def related_to(link: Link, document: Any) -> Any:
 
 def holders_of(link: Link, keys: list[Any]) -> Query:
     """The documents that refer by *link* to one of the documents with these keys."""
-    query = Query(link.holder)
-    query.filters.append(field_condition(link.holder, link.field, keys))
+    query = Query(link.owning_side)
+    query.filters.append(field_condition(link.owning_side, link.field, keys))
     return query
 
 
 def _of_many(link: Link, documents: list[Any]) -> dict[Any, list[Any]]:
     """Other documents by key: of a holder, those keys' own; else of this side's document."""
     found: dict[Any, list[Any]] = {}
-    if link.held:
+    if link.is_owning:
         keys = [key for each in documents for key in each._held_keys(link)]
         for other in link.target.by_pks(dict.fromkeys(keys)) if keys else ():
             found[other.pk_value()] = [other]
@@ -240,7 +240,7 @@ def _of_many(link: Link, documents: list[Any]) -> dict[Any, list[Any]]:
 
 
 def _chosen(link: Link, document: Any, found: dict[Any, list[Any]]) -> Any:
-    if link.held:
+    if link.is_owning:
         others = [other for key in document._held_keys(link) for other in found.get(key, ())]
     else:
         others = list(found.get(document.stored_key(), ()))

@@ -98,7 +98,7 @@ class Schema:
         """Name of the field that has the keys of the relationship *field_name*; None when the
         documents of the other side have them."""
         link = cls.links()[field_name]
-        return link.field if link.held else None
+        return link.field if link.is_owning else None
 
     @classmethod
     def custom_to_dict(cls) -> bool:

@@ -12,7 +12,7 @@ from nefertari_search_tween.interfaces.primary import Key
 
 
 @dataclass(frozen=True)
-class PrimaryEvent:
+class ChangeEvent:
     """Root of the events, fired inside the transaction of the change.
 
     :param model: model class of what changed.
@@ -24,13 +24,13 @@ class PrimaryEvent:
     """
 
     model: Any
-    keys: frozenset[Key]
+    document_keys: frozenset[Key]
     session: Any
     registry: Any
 
 
 @dataclass(frozen=True)
-class ItemEvent(PrimaryEvent):
+class ItemEvent(ChangeEvent):
     """One object changed.
 
     :param pk: its primary key.
@@ -52,7 +52,7 @@ class ItemDeleted(ItemEvent):
 
 
 @dataclass(frozen=True)
-class BulkEvent(PrimaryEvent):
+class BulkEvent(ChangeEvent):
     """One statement changed any number of objects.
 
     :param pks: their primary keys.

@@ -15,7 +15,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 
 
 @dataclass
-class Trouble:
+class Failure:
     """One of them.
 
     :param error: the last one.
@@ -24,28 +24,28 @@ class Trouble:
     """
 
     error: Exception
-    count: int = 0
-    until: float = 0.0
+    attempts: int = 0
+    retry_at: float = 0.0
 
 
-class Troubles:
+class FailureTracker:
     """Names of what is in trouble: a model, or whatever the owner calls it."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Trouble] = {}
+        self._known: dict[str, Failure] = {}
 
-    def of(self, name: str) -> Optional[Trouble]:
+    def of(self, name: str) -> Optional[Failure]:
         """The trouble of *name*, None when it has none."""
         return self._known.get(name)
 
-    def begin(self, name: str, error: Exception, with_stack: bool = False) -> None:
+    def record_failure(self, name: str, error: Exception, with_stack: bool = False) -> None:
         """It failed (again).
 
         :param with_stack: the error is one that nobody expected.
         """
         trouble = self._known.get(name)
         if trouble is None:
-            trouble = self._known[name] = Trouble(error)
+            trouble = self._known[name] = Failure(error)
             # Errors of databases have the whole statement in further lines.
             first = (str(error) or repr(error)).splitlines()[0]
             log.warning(
@@ -55,17 +55,17 @@ class Troubles:
                 exc_info=error if with_stack else None,
             )
         trouble.error = error
-        longest = min(FIRST_PAUSE_SECONDS * 2**trouble.count, LONGEST_PAUSE_SECONDS)
-        trouble.count += 1
+        longest = min(FIRST_PAUSE_SECONDS * 2**trouble.attempts, LONGEST_PAUSE_SECONDS)
+        trouble.attempts += 1
         # Workers that failed together must not come back together.
-        trouble.until = time.monotonic() + longest * random.uniform(0.5, 1.0)
+        trouble.retry_at = time.monotonic() + longest * random.uniform(0.5, 1.0)
 
-    def over(self, name: str) -> None:
+    def record_success(self, name: str) -> None:
         """It works."""
         if self._known.pop(name, None) is not None:
             log.warning("%s: indexing works again", name)
 
-    def pause(self, name: str) -> float:
+    def seconds_until_retry(self, name: str) -> float:
         """Seconds until the next try; 0: now."""
         trouble = self._known.get(name)
-        return 0.0 if trouble is None else max(0.0, trouble.until - time.monotonic())
+        return 0.0 if trouble is None else max(0.0, trouble.retry_at - time.monotonic())

@@ -16,7 +16,7 @@ _QUERY = {
 }
 
 
-class Stored(NamedTuple):
+class IndexedDocument(NamedTuple):
     """A document.
 
     :param id: in the index.
@@ -27,17 +27,17 @@ class Stored(NamedTuple):
     text: Optional[str]
 
 
-def stored(mirror: Mirror, index: str, chunk_size: int) -> Iterator[list[Stored]]:
+def scan_index(mirror: Mirror, index: str, chunk_size: int) -> Iterator[list[IndexedDocument]]:
     """All documents of *index* (a name or an alias) at this moment, in lists.
 
     :raises BackendError: the backend failed, or the index is gone.
     """
     mirror.backend.refresh(index)
     for hits in mirror.backend.scan(index, _QUERY, chunk_size):
-        yield [Stored(hit["_id"], hit.get("_source", {}).get("_pk")) for hit in hits]
+        yield [IndexedDocument(hit["_id"], hit.get("_source", {}).get("_pk")) for hit in hits]
 
 
-def key_of(mirror: Mirror, document: Stored) -> Any:
+def key_of(mirror: Mirror, document: IndexedDocument) -> Any:
     """The key that *document* is of: by its id, or, when that is a digest, by what it says.
 
     :raises ValueError: no object can have it.

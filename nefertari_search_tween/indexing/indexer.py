@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
-from nefertari_search_tween.indexing.bulk_writer import actions, write
-from nefertari_search_tween.indexing.model_expansion import unfold
-from nefertari_search_tween.indexing.recovery import Background
+from nefertari_search_tween.indexing.bulk_writer import build_actions, write
+from nefertari_search_tween.indexing.model_expansion import expand_whole_model
+from nefertari_search_tween.indexing.recovery import RecoveryThread
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Indexer:
 
     def __init__(
         self,
-        mirrors: Mirrors,
+        mirrors: MirrorRegistry,
         outbox: Outbox,
         chunk_size: int,
         patience: float,
@@ -44,11 +44,15 @@ class Indexer:
         self.mirrors = mirrors
         self.outbox = outbox
         self.chunk_size = chunk_size
-        self.patience = patience
-        self.at_once = at_once
-        self.refused: Counter[str] = Counter()
-        self.background = Background(
-            self.drain, self._left_behind, outbox.waiting, self._failed, self._recovered
+        self.commit_timeout = patience
+        self.refresh_requested = at_once
+        self.rejected: Counter[str] = Counter()
+        self.recovery = RecoveryThread(
+            self.drain,
+            self._has_claimable_rows,
+            outbox.pending_count,
+            self._failed,
+            self._recovered,
         )
         self._targets: dict[str, tuple[float, list[str]]] = {}
         self._warned = False
@@ -63,19 +67,19 @@ class Indexer:
         :param token: what the outbox published.
         """
         try:
-            if not self.mirrors.breaker.open and not self.background.retrying:
-                claim = self.outbox.begin(token)
+            if not self.mirrors.breaker.open and not self.recovery.retrying:
+                claim = self.outbox.claim_committed(token)
                 if claim is not None:
-                    self.process(claim, self.patience)
-                    if self.at_once():
-                        self.show(claim.numbers)
+                    self.process_claim(claim, self.commit_timeout)
+                    if self.refresh_requested():
+                        self.refresh_indices(claim.versions)
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
         self._release(token)
-        self.background.retry()
+        self.recovery.schedule_retry()
 
-    def show(self, names: Iterable[str]) -> None:
+    def refresh_indices(self, names: Iterable[str]) -> None:
         """Make what is in the indices of these models visible to searches. Never raises.
 
         (Not by the mirrors' own `make_visible`: other claims, numbered before, may still be on
@@ -89,25 +93,27 @@ class Indexer:
             except BackendError as error:
                 log.info("%s was not refreshed: %s", name, error)
 
-    def index_waiting(self) -> None:
+    def index_pending(self) -> None:
         """Index what waits, now or, after a fault, later; or leave it to the workers, whose work
         it is. Never raises."""
-        if not self.outbox.owned:
+        if not self.outbox.inline:
             return
         try:
-            if not self.mirrors.breaker.open and not self.background.retrying:
-                self.drain(self.patience)
+            if not self.mirrors.breaker.open and not self.recovery.retrying:
+                self.drain(self.commit_timeout)
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
-        self.background.retry()
+        self.recovery.schedule_retry()
 
     def _release(self, token: str) -> None:
         try:
             self.outbox.release(token)
         except Exception as error:  # noqa: BLE001 - the claim ends by itself
             log.warning(
-                "a claim could not be given back, it ends in %g s: %s", self.outbox.lease, error
+                "a claim could not be given back, it ends in %g s: %s",
+                self.outbox.lease_seconds,
+                error,
             )
 
     # Claim by claim
@@ -127,7 +133,7 @@ class Indexer:
             again = False
             for mirror in self.mirrors:
                 try:
-                    while (count := self.step(mirror, timeout)) is not None:
+                    while (count := self.process_next_claim(mirror, timeout)) is not None:
                         done += count
                         again = True
                 except (BackendUnavailable, BackendTimeout):
@@ -138,18 +144,18 @@ class Indexer:
             raise failed
         return done
 
-    def step(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
+    def process_next_claim(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
         """Process one claim of *mirror*: number of documents, None when nothing waits."""
         claim = self.outbox.claim(mirror.name, self.chunk_size)
         if claim is None:
             return None
         try:
-            return self.process(claim, timeout)
+            return self.process_claim(claim, timeout)
         except BaseException:
             self._release(claim.token)
             raise
 
-    def process(self, claim: Claim, timeout: Optional[float] = None) -> int:
+    def process_claim(self, claim: Claim, timeout: Optional[float] = None) -> int:
         """Bring the documents of *claim* to the state that the primary has now.
 
         :returns: number of documents that are settled.
@@ -163,13 +169,15 @@ class Indexer:
         for name, pks in by_model.items():
             mirror = self.mirrors.get(name)
             if mirror is not None and None in pks:
-                if not unfold(self.mirrors, mirror, self.outbox, claim, self.chunk_size):
+                if not expand_whole_model(
+                    self.mirrors, mirror, self.outbox, claim, self.chunk_size
+                ):
                     # Still claimed: it comes back when the claim runs out.
                     continue
                 pks = []
             refused = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
             self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
-            self.refused[name] += len(refused)
+            self.rejected[name] += len(refused)
             done += len(pks)
         return done
 
@@ -185,14 +193,14 @@ class Indexer:
             # When none is built, there is nothing to remember: whoever builds one scans the
             # state that was committed before this moment (see rebuild.py).
             missing = False
-            for target in self.targets(mirror):
+            for target in self.write_targets(mirror):
                 if target in written:
                     continue
                 if claim.expired:
                     # The number and what was read are old by now: whoever takes the rows next
                     # begins anew.
                     raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
-                batch = actions(mirror, target, claim.numbers[mirror.name], pks, bodies)
+                batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
                 refused.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
@@ -204,7 +212,7 @@ class Indexer:
             self._targets.pop(mirror.name, None)
         raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
 
-    def targets(self, mirror: Mirror) -> list[str]:
+    def write_targets(self, mirror: Mirror) -> list[str]:
         """Names to write to: of the live index and of one that is being built."""
         known = self._targets.get(mirror.name)
         # Taken before the look-up: what it tells was true then at the earliest.
@@ -213,7 +221,7 @@ class Indexer:
             return known[1]
         names = [
             write_alias(index)
-            for index, aliases in self.mirrors.concrete(mirror).items()
+            for index, aliases in self.mirrors.indices_of(mirror).items()
             if write_alias(index) in aliases
         ]
         # That there is none is looked at again each time: it is made at any moment.
@@ -223,24 +231,24 @@ class Indexer:
 
     # After a fault
 
-    def _left_behind(self) -> bool:
+    def _has_claimable_rows(self) -> bool:
         """Somebody must go on with it, and can."""
-        return not self.mirrors.breaker.open and bool(self.outbox.claimable())
+        return not self.mirrors.breaker.open and bool(self.outbox.claimable_models())
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
-            self.mirrors.breaker.failed()
+            self.mirrors.breaker.record_failure()
         if not self._warned:
             self._warned = True
             log.warning(
                 "indexing failed, what was changed waits and will be indexed when it works "
                 "again: %s",
                 error,
-                exc_info=not isinstance(error, BackendError) and self.outbox.answers(),
+                exc_info=not isinstance(error, BackendError) and self.outbox.ping(),
             )
 
     def _recovered(self) -> None:
-        self.mirrors.breaker.answered()
+        self.mirrors.breaker.record_response()
         if self._warned:
             self._warned = False
             log.warning("indexing works again, nothing waits")

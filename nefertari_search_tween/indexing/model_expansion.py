@@ -9,15 +9,17 @@ import logging
 from typing import Any
 
 from nefertari_search_tween.exceptions import IndexMissing
-from nefertari_search_tween.indexing.index_scan import Stored, key_of, stored
+from nefertari_search_tween.indexing.index_scan import IndexedDocument, key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 
 log = logging.getLogger(__name__)
 
 
-def unfold(mirrors: Mirrors, mirror: Mirror, outbox: Outbox, claim: Claim, chunk_size: int) -> bool:
+def expand_whole_model(
+    mirrors: MirrorRegistry, mirror: Mirror, outbox: Outbox, claim: Claim, chunk_size: int
+) -> bool:
     """Put a row for each document of *mirror* into the outbox: those of the database's objects,
     those that are being written just now, and those that are left in its indices.
 
@@ -28,31 +30,33 @@ def unfold(mirrors: Mirrors, mirror: Mirror, outbox: Outbox, claim: Claim, chunk
         can't be seen, so look again later.
     :raises ClaimExpired: somebody else does it.
     """
-    outbox.add_all(mirror.name)
-    indices = mirrors.concrete(mirror)
+    outbox.enqueue_model(mirror.name)
+    indices = mirrors.indices_of(mirror)
     for index in indices:
         try:
-            _add_gone(mirror, index, outbox, claim, chunk_size)
+            _enqueue_deleted(mirror, index, outbox, claim, chunk_size)
         except IndexMissing:
             log.info("%s went away while it was looked through", index)
     return all(mirror.alias in aliases for aliases in indices.values())
 
 
-def _add_gone(mirror: Mirror, index: str, outbox: Outbox, claim: Claim, chunk_size: int) -> None:
+def _enqueue_deleted(
+    mirror: Mirror, index: str, outbox: Outbox, claim: Claim, chunk_size: int
+) -> None:
     """Documents in *index* whose objects are no more: the others have their rows by now."""
-    for documents in stored(mirror, index, chunk_size):
+    for documents in scan_index(mirror, index, chunk_size):
         if not outbox.renew(claim):
             raise ClaimExpired(f"somebody else looks through {mirror.name}")
         keys = [_key(mirror, document) for document in documents]
         there = mirror.reader.existing(key for key in keys if key is not None)
-        outbox.add(
+        outbox.enqueue(
             Key(mirror.name, document.text)
             for document, key in zip(documents, keys)
             if key not in there
         )
 
 
-def _key(mirror: Mirror, document: Stored) -> Any:
+def _key(mirror: Mirror, document: IndexedDocument) -> Any:
     """The key of *document*; None: no object can have it."""
     try:
         return key_of(mirror, document)

@@ -16,12 +16,12 @@ from nefertari_search_tween.indexing.events import (
 )
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key
-from nefertari_search_tween.mirror.registry import Mirrors
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 
 log = logging.getLogger(__name__)
 
 
-class ChangeFeed:
+class ChangeRecorder:
     """Listener of the primary's hooks; see :class:`ChangeListener`.
 
     :param models: the watched model classes, by name.
@@ -32,7 +32,7 @@ class ChangeFeed:
     def __init__(
         self,
         registry: Any,
-        mirrors: Mirrors,
+        mirrors: MirrorRegistry,
         outbox: Outbox,
         models: dict[str, Any],
         embedding: Callable[[Any, Iterable[Key]], set[Key]],
@@ -51,7 +51,7 @@ class ChangeFeed:
         # not in `related` already.
         shown = self.embedding(session, {*changes.updated, *changes.related})
         others = {*changes.related, *shown}
-        self.outbox.record_contents(session, {*changes.updated, *changes.related})
+        self.outbox.record_content_changes(session, {*changes.updated, *changes.related})
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
             (ItemUpdated, changes.updated),
@@ -68,18 +68,18 @@ class ChangeFeed:
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         changed = change.related if change.deleted else {*change.related, *change.keys}
         shown = self.embedding(session, changed)
-        self.outbox.record_contents(session, changed)
+        self.outbox.record_content_changes(session, changed)
         keys = self._mirrored({*change.keys, *change.related, *shown})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)
         self.registry.notify(kind(change.model, keys, session, self.registry, pks))
 
-    def rolled_back_in_part(self, session: Any) -> None:
-        self.outbox.forget(session)
+    def savepoint_rolled_back(self, session: Any) -> None:
+        self.outbox.savepoint_rolled_back(session)
 
-    def ended(self, session: Any, committed: bool) -> None:
-        token = self.outbox.publish(session) if committed else None
-        self.outbox.discard(session)
+    def transaction_ended(self, session: Any, committed: bool) -> None:
+        token = self.outbox.committed(session) if committed else None
+        self.outbox.rolled_back(session)
         if token is not None:
             self.index(token)
 

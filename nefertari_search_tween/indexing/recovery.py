@@ -19,10 +19,10 @@ LONGEST_PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 4.0
 STOP_SECONDS = 1.0
 
-_RUNNING: weakref.WeakSet[Background] = weakref.WeakSet()
+_RUNNING: weakref.WeakSet[RecoveryThread] = weakref.WeakSet()
 
 
-class Background:
+class RecoveryThread:
     """See the module.
 
     :param drain: indexes all that nobody works on.
@@ -64,14 +64,14 @@ class Background:
         # A thread does not survive a fork: is_alive tells.
         return self._thread is not None and self._thread.is_alive()
 
-    def watch(self) -> None:
+    def start_sweeping(self) -> None:
         """Look for what was left behind, from now on. Cheap: every request calls it."""
         if not (self._watching and self._alive):
             with self._lock:
                 self._watching = True
                 self._start()
 
-    def retry(self) -> None:
+    def schedule_retry(self) -> None:
         """Something waits after a fault: index it later."""
         with self._lock:
             self._asked += 1

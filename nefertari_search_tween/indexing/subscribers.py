@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pyramid.events import subscriber
 
-from nefertari_search_tween.indexing.events import PrimaryEvent
+from nefertari_search_tween.indexing.events import ChangeEvent
 
 
-@subscriber(PrimaryEvent)
-def record(event: PrimaryEvent) -> None:
+@subscriber(ChangeEvent)
+def record(event: ChangeEvent) -> None:
     """Put the keys of *event* into the outbox, in the transaction of the change."""
-    event.registry.nefertari_search.outbox.record(event.session, event.keys)
+    event.registry.nefertari_search.outbox.record(event.session, event.document_keys)

@@ -7,29 +7,29 @@ import select
 from typing import Optional, Protocol
 
 
-class News(Protocol):
+class NotificationListener(Protocol):
     """Where a worker hears that something was recorded."""
 
-    def listen(self) -> bool:
+    def connect(self) -> bool:
         """Begin, unless begun; True when that was needed: look before you wait."""
 
     def fileno(self) -> Optional[int]:
         """What is readable when there are news; None: there is nothing to wait for."""
 
-    def heard(self) -> None:
+    def consume(self) -> None:
         """Take the news."""
 
     def close(self) -> None:
         """End."""
 
 
-class Alarm:
+class Wakeup:
     """Waits that end at once when :meth:`stop` is called, from a signal handler too.
 
     :param news: ends a :meth:`wait` as well.
     """
 
-    def __init__(self, news: Optional[News] = None) -> None:
+    def __init__(self, news: Optional[NotificationListener] = None) -> None:
         self.news = news
         self.stopped = False
         # A signal handler can't end a select by anything but a file that becomes readable.
@@ -46,14 +46,14 @@ class Alarm:
         if self.news is None:
             self.pause(seconds)
             return False
-        if self.news.listen():
+        if self.news.connect():
             return True
         number = self.news.fileno()
         files = [self._read] if number is None else [self._read, number]
         ready, _, _ = select.select(files, [], [], seconds)
         if number not in ready:
             return False
-        self.news.heard()
+        self.news.consume()
         return True
 
     def pause(self, seconds: float) -> None:

@@ -17,9 +17,9 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     SearchError,
 )
-from nefertari_search_tween.indexing.failures import Troubles
+from nefertari_search_tween.indexing.failures import FailureTracker
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.wakeup import Alarm
+from nefertari_search_tween.indexing.wakeup import Wakeup
 
 FIRST_IDLE_SECONDS = 0.1
 LONGEST_IDLE_SECONDS = 1.0
@@ -29,15 +29,15 @@ ALL = "the search server or the database"
 ATTEMPTS = 3
 
 
-class Counts:
+class WorkerStats:
     """What a worker has done since its start.
 
     :ivar settled: documents by model.
     """
 
     def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.settled: Counter[str] = Counter()
+        self.started_at = time.monotonic()
+        self.indexed: Counter[str] = Counter()
         self.claims = 0
         self.errors = 0
 
@@ -49,43 +49,43 @@ class Worker:
     :param idle: the most seconds between two looks into the outbox.
     """
 
-    def __init__(self, indexer: Indexer, alarm: Alarm, idle: float = LONGEST_IDLE_SECONDS) -> None:
+    def __init__(self, indexer: Indexer, alarm: Wakeup, idle: float = LONGEST_IDLE_SECONDS) -> None:
         self.indexer = indexer
         self.outbox = indexer.outbox
-        self.alarm = alarm
-        self.idle = idle
-        self.counts = Counts()
-        self.troubles = Troubles()
+        self.wakeup = alarm
+        self.max_idle_seconds = idle
+        self.stats = WorkerStats()
+        self.failures = FailureTracker()
 
-    def follow(self, report: Callable[[], float]) -> None:
+    def run(self, report: Callable[[], float]) -> None:
         """Index what waits and what comes, until the alarm is stopped. The claim in hand is
         finished then, within its lease.
 
         :param report: called between claims; gives the seconds until it wants to be called again.
         """
         # Who hears news need not look often; all others begin with short waits.
-        shortest = FIRST_IDLE_SECONDS if self.alarm.news is None else self.idle
-        idle = shortest = min(shortest, self.idle)
+        shortest = FIRST_IDLE_SECONDS if self.wakeup.news is None else self.max_idle_seconds
+        idle = shortest = min(shortest, self.max_idle_seconds)
         look = time.monotonic()
-        while not self.alarm.stopped:
+        while not self.wakeup.stopped:
             due = report()
             left = look - time.monotonic()
             if left > 0:
                 if self._wait(min(due, left)):
                     look = time.monotonic()
-            elif self.work():
+            elif self.run_once():
                 idle = shortest
                 # Or the database would have to keep what it tells a worker that is busy for long.
-                self.alarm.wait(0)
+                self.wakeup.wait(0)
             else:
                 look = time.monotonic() + min([idle, *self._pauses()])
-                idle = min(idle * 2, self.idle)
+                idle = min(idle * 2, self.max_idle_seconds)
 
     def _wait(self, seconds: float) -> bool:
         """True when there are news, which do not matter while nothing works."""
-        if self.troubles.of(ALL) is None:
-            return self.alarm.wait(seconds)
-        self.alarm.pause(seconds)
+        if self.failures.of(ALL) is None:
+            return self.wakeup.wait(seconds)
+        self.wakeup.pause(seconds)
         return False
 
     def drain(self) -> dict[str, int]:
@@ -99,38 +99,38 @@ class Worker:
         began = progress = time.monotonic()
         pause = FIRST_IDLE_SECONDS
         while True:
-            worked = self.work()
-            trouble = self.troubles.of(ALL)
+            worked = self.run_once()
+            trouble = self.failures.of(ALL)
             if trouble is not None:
                 raise trouble.error
             if worked:
                 progress, pause = time.monotonic(), FIRST_IDLE_SECONDS
                 continue
             left = self._older(time.monotonic() - began)
-            late = time.monotonic() - progress > self.outbox.lease + LONGEST_IDLE_SECONDS
-            if self.alarm.stopped or late or all(map(self._given_up, left)):
+            late = time.monotonic() - progress > self.outbox.lease_seconds + LONGEST_IDLE_SECONDS
+            if self.wakeup.stopped or late or all(map(self._given_up, left)):
                 return left
-            self.alarm.pause(pause)
+            self.wakeup.pause(pause)
             pause = min(pause * 2, LONGEST_IDLE_SECONDS)
 
-    def work(self) -> bool:
+    def run_once(self) -> bool:
         """One claim of each model that has rows; True when there was any."""
-        if self.troubles.pause(ALL):
+        if self.failures.seconds_until_retry(ALL):
             return False
         worked = False
         try:
             # Not by a claim: it would be given back, every time.
-            if self.troubles.of(ALL) is not None and not self.indexer.mirrors.backend.alive():
+            if self.failures.of(ALL) is not None and not self.indexer.mirrors.backend.ping():
                 raise BackendUnavailable("no answer")
-            names = self.outbox.claimable()
-            self.troubles.over(ALL)
+            names = self.outbox.claimable_models()
+            self.failures.record_success(ALL)
         except Exception as error:  # noqa: BLE001 - told, and tried again
             self._failed(ALL, error)
             return False
         for name in names:
-            if self.alarm.stopped or self.troubles.of(ALL) is not None:
+            if self.wakeup.stopped or self.failures.of(ALL) is not None:
                 break
-            if not self.troubles.pause(name):
+            if not self.failures.seconds_until_retry(name):
                 worked = self._step(name) or worked
         return worked
 
@@ -139,47 +139,47 @@ class Worker:
         if mirror is None:
             return False
         try:
-            done = self.indexer.step(mirror, self.outbox.lease)
+            done = self.indexer.process_next_claim(mirror, self.outbox.lease_seconds)
         except Exception as error:  # noqa: BLE001 - a worker goes on, whatever a claim meets
             self._failed(ALL if self._all_fail(error) else name, error)
             return False
         if done is None:
             # Another worker was faster.
             return False
-        self.troubles.over(name)
-        self.counts.claims += 1
-        self.counts.settled[name] += done
+        self.failures.record_success(name)
+        self.stats.claims += 1
+        self.stats.indexed[name] += done
         return True
 
     def _failed(self, name: str, error: Exception) -> None:
-        self.counts.errors += 1
+        self.stats.errors += 1
         expected = isinstance(error, SearchError) or name == ALL
-        self.troubles.begin(name, error, with_stack=not expected)
+        self.failures.record_failure(name, error, with_stack=not expected)
 
     def _all_fail(self, error: Exception) -> bool:
         """True when the next model would fail in the same way."""
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
-            return not self.indexer.mirrors.backend.alive()
-        return not isinstance(error, BackendError) and not self.outbox.answers()
+            return not self.indexer.mirrors.backend.ping()
+        return not isinstance(error, BackendError) and not self.outbox.ping()
 
     def _pauses(self) -> list[float]:
         """Seconds until what failed is tried again."""
-        if self.troubles.of(ALL) is not None:
-            return [self.troubles.pause(ALL)]
-        pauses = (self.troubles.pause(mirror.name) for mirror in self.indexer.mirrors)
+        if self.failures.of(ALL) is not None:
+            return [self.failures.seconds_until_retry(ALL)]
+        pauses = (self.failures.seconds_until_retry(mirror.name) for mirror in self.indexer.mirrors)
         return [pause for pause in pauses if pause]
 
     def _older(self, age: float) -> dict[str, int]:
         """Rows that were recorded before *age* seconds, or at about that time."""
         return {
             name: waiting.rows
-            for name, waiting in self.outbox.lag().items()
-            if waiting.oldest >= age - FIRST_IDLE_SECONDS
+            for name, waiting in self.outbox.backlog().items()
+            if waiting.age_seconds >= age - FIRST_IDLE_SECONDS
         }
 
     def _given_up(self, name: str) -> bool:
         """Nobody here will settle rows of this model."""
-        trouble = self.troubles.of(name)
+        trouble = self.failures.of(name)
         return name not in self.indexer.mirrors or (
-            trouble is not None and trouble.count >= ATTEMPTS
+            trouble is not None and trouble.attempts >= ATTEMPTS
         )

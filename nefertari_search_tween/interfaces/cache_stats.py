@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 KEPT_MILLISECONDS = 24 * 3600 * 1000
 
 
-class Found(NamedTuple):
+class CacheStats(NamedTuple):
     """What the cache of one process found for one model since the process began.
 
     :param hits: answers that were kept.
@@ -22,20 +22,20 @@ class Found(NamedTuple):
     misses: int
 
 
-class CacheFigures(Protocol):
+class CacheStatsStore(Protocol):
     """Where they are written down."""
 
-    def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         """Replace what *process* has told; forget whom nobody has heard of for a day.
 
         :param figures: model name -> hits, misses.
         """
 
-    def all(self) -> list[Found]:
+    def read_all(self) -> list[CacheStats]:
         """What was told in the last day, by process and model."""
 
 
-def hit_rates(found: Iterable[Found]) -> dict[str, float]:
+def hit_rates(found: Iterable[CacheStats]) -> dict[str, float]:
     """Model name -> the part of its answers that were kept, of all processes."""
     hits: dict[str, int] = {}
     total: dict[str, int] = {}

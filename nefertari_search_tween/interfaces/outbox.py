@@ -50,7 +50,7 @@ class Claim:
 
     token: str
     keys: frozenset[Key]
-    numbers: Mapping[str, int]
+    versions: Mapping[str, int]
     deadline: float = field(compare=False)
 
     @property
@@ -58,18 +58,18 @@ class Claim:
         return time.monotonic() >= self.deadline
 
 
-class State(NamedTuple):
+class SyncState(NamedTuple):
     """What a reader must know of a model's outbox, as of one moment.
 
     :param waiting: committed changes are not in the index yet.
     :param number: of the last claim of the model.
     """
 
-    waiting: bool
-    number: int
+    pending: bool
+    version: int
 
 
-class Waiting(NamedTuple):
+class Backlog(NamedTuple):
     """What waits of one model.
 
     :param rows: how many rows, claimed ones included.
@@ -77,18 +77,18 @@ class Waiting(NamedTuple):
     """
 
     rows: int
-    oldest: float
+    age_seconds: float
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """A place in the outbox.
 
     :param row: number of the last row that was there.
     :param moment: when that was, in milliseconds since 1970.
     """
 
-    row: int
-    moment: int
+    row_id: int
+    recorded_at: int
 
 
 class DeadLetter(NamedTuple):
@@ -99,7 +99,7 @@ class DeadLetter(NamedTuple):
 
     key: Key
     error: str
-    failed: float
+    failed_at: float
 
 
 class Outbox(Protocol):
@@ -109,51 +109,51 @@ class Outbox(Protocol):
     :ivar lease: seconds that a claim is its owner's.
     """
 
-    owned: bool
-    lease: float
+    inline: bool
+    lease_seconds: float
 
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         """In the transaction of *session*: these documents change with it."""
 
-    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+    def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         """In the transaction of *session*: the contents of these objects change, mirrored or not.
 
         The documents that hold them once it is committed are to be indexed: another transaction
         may be making one right now, which nobody else can see.
         """
 
-    def uncommitted(self, session: Any) -> bool:
+    def has_recorded(self, session: Any) -> bool:
         """True when the running transaction of *session* has recorded keys."""
 
-    def forget(self, session: Any) -> None:
+    def savepoint_rolled_back(self, session: Any) -> None:
         """Some of what the transaction recorded was rolled back: take nothing for recorded."""
 
-    def publish(self, session: Any) -> Optional[str]:
+    def committed(self, session: Any) -> Optional[str]:
         """The transaction was committed.
 
         :returns: the token of its rows where they are this process's to index, else None.
         """
 
-    def discard(self, session: Any) -> None:
+    def rolled_back(self, session: Any) -> None:
         """The transaction ended without a commit."""
 
-    def begin(self, token: str) -> Optional[Claim]:
+    def claim_committed(self, token: str) -> Optional[Claim]:
         """The claim of the rows that :meth:`publish` gave *token* for, numbered.
 
         :returns: None when they are somebody else's by now.
         """
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def enqueue(self, keys: Iterable[Key]) -> None:
         """These documents are to be indexed, whatever transaction runs."""
 
-    def add_all(self, model_name: str) -> None:
+    def enqueue_model(self, model_name: str) -> None:
         """Every object of a model is to be indexed, and every document of it that an indexer is
         just writing."""
 
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
         """Up to *limit* rows of a model that nobody works on; None when there are none."""
 
-    def number(self, model_name: str) -> int:
+    def next_version(self, model_name: str) -> int:
         """A new number of a model, for what is written without rows."""
 
     def settle(
@@ -171,31 +171,31 @@ class Outbox(Protocol):
     def release(self, token: str) -> None:
         """Give back what of a claim was not settled."""
 
-    def state(self, model_name: str) -> State:
+    def sync_state(self, model_name: str) -> SyncState:
         """See :class:`State`. Cheap: every read asks."""
 
-    def waiting(self, model_name: Optional[str] = None) -> int:
+    def pending_count(self, model_name: Optional[str] = None) -> int:
         """Number of rows (of one model) that are not settled."""
 
-    def lag(self) -> dict[str, Waiting]:
+    def backlog(self) -> dict[str, Backlog]:
         """What waits, by model; models without rows are left out."""
 
-    def tokens(self, model_name: str) -> set[str]:
+    def claim_tokens(self, model_name: str) -> set[str]:
         """Of the claims that have rows of a model, ended or not."""
 
-    def claimable(self) -> list[str]:
+    def claimable_models(self) -> list[str]:
         """Names of the models that have rows which nobody works on (any more). Cheap."""
 
-    def answers(self) -> bool:
+    def ping(self) -> bool:
         """False when the database does not answer."""
 
-    def mark(self) -> Mark:
+    def watermark(self) -> Watermark:
         """The end of what waits now, of all models: any change may concern any document."""
 
-    def passed(self, mark: Mark) -> bool:
+    def has_passed(self, mark: Watermark) -> bool:
         """True when nothing waits any more of what waited at *mark*."""
 
-    def raise_number(self, model_name: str, number: int) -> None:
+    def raise_version(self, model_name: str, number: int) -> None:
         """Every number that a model is given from now on is above *number*."""
 
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 if TYPE_CHECKING:
     from nefertari_search_tween.documents.mirror_document import BaseDocument
-    from nefertari_search_tween.interfaces.cache_stats import CacheFigures
+    from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
 
 
 class Key(NamedTuple):
@@ -49,10 +49,10 @@ class ChangeListener(Protocol):
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None: ...
 
-    def rolled_back_in_part(self, session: Any) -> None:
+    def savepoint_rolled_back(self, session: Any) -> None:
         """A savepoint of the transaction ended, perhaps by a rollback."""
 
-    def ended(self, session: Any, committed: bool) -> None:
+    def transaction_ended(self, session: Any, committed: bool) -> None:
         """The transaction is over, and its connection is free again."""
 
 
@@ -81,7 +81,7 @@ class Reader(Protocol):
         """
 
 
-class Hooks(Protocol):
+class ChangeCapture(Protocol):
     """Reports the changes of a primary to a :class:`ChangeListener`."""
 
     def install(self) -> None: ...
@@ -108,7 +108,7 @@ class Primary(Protocol):
     def unmirrorable(self, model: Any) -> Optional[str]:
         """Why no mirror of *model* can be made, None when one can."""
 
-    def description(self, model: Any) -> dict[str, Any]:
+    def mirror_definition(self, model: Any) -> dict[str, Any]:
         """What a mirror of *model* is generated from: arguments of ``mirror.generator.generate``
         besides the model."""
 
@@ -124,7 +124,7 @@ class Primary(Protocol):
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Any:
         """How the database compares values of *model*: ``search.exact.Semantics``."""
 
-    def relations(self, chosen: Iterable[Any]) -> Any:
+    def dependencies(self, chosen: Iterable[Any]) -> Any:
         """The relationships between the mirrored models *chosen*.
 
         It has ``watched`` (models whose changes documents show) and ``unfollowed()``.
@@ -137,10 +137,10 @@ class Primary(Protocol):
         :raises ConfigurationError: it can't be made.
         """
 
-    def rebuilds(self, relations: Any) -> Any:
+    def rebuild_locks(self, relations: Any) -> Any:
         """Where builds are written down; asked after :meth:`outbox`."""
 
-    def cache_figures(self) -> CacheFigures:
+    def cache_stats(self) -> CacheStatsStore:
         """Where caches write down what they found; made when it is missing. Asked after
         :meth:`outbox`."""
 
@@ -148,25 +148,25 @@ class Primary(Protocol):
         """(session, keys) -> documents that hold the contents of these, where the hooks do not
         report them."""
 
-    def hooks(self, relations: Any, listener: ChangeListener, outbox: Any) -> Hooks: ...
+    def capture(self, relations: Any, listener: ChangeListener, outbox: Any) -> ChangeCapture: ...
 
-    def take_over(self) -> Any:
+    def disable_engine_indexing(self) -> Any:
         """Take off the engine's own indexing; gives the class whose ``get_collection`` all models
         have."""
 
-    def changing(self, outbox: Any) -> Any:
+    def uncommitted_session(self, outbox: Any) -> Any:
         """The running session (or unit of work) of this thread, if it has changed something that is
         not committed; else None."""
 
-    def visible_only(self, model: Any, allows: Callable[[Any], bool]) -> Any:
+    def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         """A query for the objects of *model* whose stored ACL *allows* them to be seen.
 
         :param allows: decides by the entries of one ACL.
         """
 
-    def all_recorded(self, outbox: Any, model_name: str, reader: Reader) -> bool:
+    def all_pending(self, outbox: Any, model_name: str, reader: Reader) -> bool:
         """True when every object of a model waits in the outbox: an empty index is as good as
         any."""
 
-    def news(self, outbox: Any) -> Any:
+    def notifications(self, outbox: Any) -> Any:
         """Where workers hear of what was recorded (``indexing.alarm.News``); None: they look."""

@@ -28,7 +28,7 @@ def this_process() -> str:
     return f"{socket.gethostname()[:80]}, process {os.getpid()}, since {since}"
 
 
-class RebuildRuns(SearchError):
+class RebuildInProgress(SearchError):
     """Somebody else builds an index of the model, and lives."""
 
 
@@ -37,7 +37,7 @@ class RebuildLost(SearchError):
 
 
 @dataclass(frozen=True)
-class Build:
+class RebuildLock:
     """A build of a model's index, held by this process.
 
     :param token: the secret by which it knows itself.
@@ -49,33 +49,33 @@ class Build:
     model: str
     token: str
     index: str
-    position: Optional[Any]
-    done: int
+    checkpoint: Optional[Any]
+    documents: int
 
 
-class Rebuilds(Protocol):
+class RebuildLocks(Protocol):
     """Where builds are written down."""
 
-    def begin(self, model_name: str) -> Build:
+    def acquire(self, model_name: str) -> RebuildLock:
         """Take the build of a model, with what is left of one that died.
 
         :raises RebuildRuns: another one lives; the message says whose, and since when.
         """
 
-    def start(self, build: Build, index: str) -> None:
+    def start(self, build: RebuildLock, index: str) -> None:
         """It builds *index*, from the first key on.
 
         :raises RebuildLost: as do the others.
         """
 
-    def advance(self, build: Build, position: Any, done: int) -> None:
+    def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
         """Everything up to the key *position* is in the index; it is a sign of life, too."""
 
-    def beat(self, build: Build) -> None:
+    def heartbeat(self, build: RebuildLock) -> None:
         """Give a sign of life."""
 
-    def release(self, build: Build) -> None:
+    def release(self, build: RebuildLock) -> None:
         """It ends before it is done: the next one may go on at once."""
 
-    def finish(self, build: Build) -> None:
+    def finish(self, build: RebuildLock) -> None:
         """It is done: nothing is left of it."""

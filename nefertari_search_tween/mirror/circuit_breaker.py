@@ -15,7 +15,7 @@ FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 4.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Open while the backend is down: no caller waits for a server that is known to be silent.
 
     A thread asks it with growing pauses, and closes the breaker when it answers.
@@ -41,29 +41,29 @@ class Breaker:
         self._start_prober()
         raise SearchUnavailable("down", "The search server does not answer.")
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """The backend does not answer."""
         if not self.open:
             log.warning("the search server does not answer; collections are read from the primary")
         self.open = True
         self._start_prober()
 
-    def answered(self) -> None:
+    def record_response(self) -> None:
         """The backend answers."""
         if self.open:
             log.warning("the search server answers again")
         self.open = False
 
-    def denied(self, error: Exception) -> None:
+    def record_denied(self, error: Exception) -> None:
         """The backend answers, but not to this application; said once, until it does."""
         self.open = False
         if not self._denied:
             log.error("%s", error)
         self._denied = True
 
-    def allowed(self) -> None:
+    def record_success(self) -> None:
         """The backend did what it was asked."""
-        self.answered()
+        self.record_response()
         self._denied = False
 
     def _start_prober(self) -> None:
@@ -79,5 +79,5 @@ class Breaker:
         while self.open:
             threading.Event().wait(pause)
             if self._probe():
-                self.answered()
+                self.record_response()
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -74,7 +74,7 @@ def index_mapping(
     return mapping
 
 
-def exact_key(field: BaseField) -> str:
+def exact_field(field: BaseField) -> str:
     """Name of the index field that holds the exact form of *field*."""
     if field.exact_type is not None:
         return f"{EXACT}.{field.name}"
@@ -106,7 +106,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def difference(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
+def mapping_diff(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
     """Lines that say where the mapping *found* in an index differs from the one *wanted*."""
     lines = []
     want, have = wanted.get("properties", {}), found.get("properties", {})
@@ -127,7 +127,7 @@ def difference(wanted: dict[str, Any], found: dict[str, Any], path: str = "") ->
                 lines.append(
                     f"! {where}: analyzer {found_by} in the index, {wanted_by} by the settings"
                 )
-            lines.extend(difference(want[name], have[name], where + "."))
+            lines.extend(mapping_diff(want[name], have[name], where + "."))
     if not lines and _fingerprint(wanted) != _fingerprint(found):
         lines.append("! built with other definitions of analyzers, or by another release")
     return lines

@@ -20,7 +20,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.primary import Reader
-from nefertari_search_tween.mirror.circuit_breaker import Breaker
+from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.mapping import analyzers, digest, index_mapping
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Mirror:
         reader: Reader,
         alias: str,
         backend: Backend,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         settings: dict[str, Any],
     ) -> None:
         self.model = model
@@ -76,7 +76,7 @@ class Mirror:
 
     # Is there an index that this process can read?
 
-    def require(self) -> None:
+    def require_ready(self) -> None:
         """Return when the index can be searched.
 
         :raises SearchUnavailable: it is down, not built, or built from another schema.
@@ -110,7 +110,7 @@ class Mirror:
             self._ready = True
         return self._ready
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """The index is not what it was: look again before the next read."""
         self._ready = False
         self._checked = 0.0
@@ -123,8 +123,8 @@ class Mirror:
         """
         if index != self._index:
             if self._index is not None:
-                self.forget()
-                self.require()
+                self.invalidate()
+                self.require_ready()
             self._index = index
 
     @property
@@ -134,7 +134,7 @@ class Mirror:
 
     # Visibility of writes
 
-    def make_visible(self, number: int) -> None:
+    def ensure_visible(self, number: int) -> None:
         """Refresh the index unless it was since the claim *number* was settled.
 
         Any number of writes is made visible by one refresh, and concurrent readers share it.
@@ -149,7 +149,7 @@ class Mirror:
                 self._visible = number
 
 
-class Mirrors:
+class MirrorRegistry:
     """All mirrors of an application, by name of the model.
 
     :param prefix: the ``elasticsearch.index_name`` setting.
@@ -167,7 +167,7 @@ class Mirrors:
         path: str = "",
     ) -> None:
         self.backend = backend
-        self.breaker = Breaker(backend.alive)
+        self.breaker = CircuitBreaker(backend.ping)
         self.prefix = prefix
         self.index_settings = {"index.gc_deletes": GC_DELETES, **index_settings}
         self.own_settings = own_settings or {}
@@ -211,7 +211,7 @@ class Mirrors:
 
     # Indices
 
-    def concrete(self, mirror: Mirror) -> dict[str, set[str]]:
+    def indices_of(self, mirror: Mirror) -> dict[str, set[str]]:
         """Indices of *mirror* (live, being built, left over) with their aliases."""
         pattern = re.compile(re.escape(mirror.alias) + r"-\d{6}\Z")
         return {
@@ -227,7 +227,7 @@ class Mirrors:
             name is given twice: what somebody may still send to an index of old must not
             arrive in another one.
         """
-        numbers = [int(name[-6:]) for name in (*self.concrete(mirror), used) if name]
+        numbers = [int(name[-6:]) for name in (*self.indices_of(mirror), used) if name]
         return f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
 
     def create(self, mirror: Mirror, name: str, live: bool = False) -> None:
@@ -269,7 +269,7 @@ class Mirrors:
         own = self.own_settings.get(mirror.name)
         return [path for path in (self.path, getattr(own, "path", "")) if path]
 
-    def made_as_today(self, mirror: Mirror, name: str) -> bool:
+    def is_current(self, mirror: Mirror, name: str) -> bool:
         """True when the index *name* was created with the mapping and the settings of today."""
         mapping = self.backend.get_mapping(name)
         return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
@@ -326,7 +326,7 @@ class Mirrors:
                 log.warning("the mirror of %s could not be looked at: %s", mirror.name, error)
                 continue
             except BackendError as error:
-                self.breaker.failed()
+                self.breaker.record_failure()
                 log.warning("mirrors could not be looked at: %s", error)
                 break
             problem = "not built" if mirror.problem == "not-built" else "of another schema"

@@ -20,7 +20,7 @@ def named(settings: Any) -> Optional[str]:
     return next((name for name in engines if name in (SQLA, MONGODB)), None)
 
 
-def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
+def prepare_primary(settings: Any, wanted: Callable[[Any], bool]) -> Any:
     """Before the application's models are defined: what has to be there by then.
 
     :param wanted: whether a model shall be mirrored.
@@ -31,18 +31,18 @@ def get_ready(settings: Any, wanted: Callable[[Any], bool]) -> Any:
     if name == SQLA:
         # Also imports the tables of the outbox, which are created with the application's.
         from nefertari_search_tween.primary.sqla import schema
-        from nefertari_search_tween.primary.sqla.capture.startup import EarlyHooks
+        from nefertari_search_tween.primary.sqla.capture.startup import StartupCapture
 
-        return startup.begin(EarlyHooks(_chosen_by(wanted, schema.unmirrorable)))
+        return startup.start_recording(StartupCapture(_chosen_by(wanted, schema.unmirrorable)))
     if name == MONGODB:
         from nefertari_search_tween.primary.mongo import engine_patches
         from nefertari_search_tween.primary.mongo import schema as documents
         from nefertari_search_tween.primary.mongo.capture.startup import (
-            EarlyHooks as MongoEarlyHooks,
+            StartupCapture as MongoEarlyHooks,
         )
 
-        engine_patches.mend()
-        return startup.begin(MongoEarlyHooks(_chosen_by(wanted, documents.unmirrorable)))
+        engine_patches.patch_engine()
+        return startup.start_recording(MongoEarlyHooks(_chosen_by(wanted, documents.unmirrorable)))
     return None
 
 
@@ -55,7 +55,7 @@ def _chosen_by(
     ]
 
 
-def choose(settings: Any) -> Primary:
+def primary_for(settings: Any) -> Primary:
     """The primary of an application whose models are complete.
 
     :raises ConfigurationError: ``nefertari.engine`` names none.

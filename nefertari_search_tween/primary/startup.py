@@ -18,16 +18,16 @@ MOST_ROWS = 1000
 _current: Optional[Any] = None
 
 
-def begin(hooks: Any) -> Any:
+def start_recording(hooks: Any) -> Any:
     """Record by *hooks* from here on, until :func:`end`; gives them."""
     global _current  # noqa: PLW0603 - as models and sessions are, it is one in a process
-    end()
+    stop_recording()
     _current = hooks
     hooks.install()
     return hooks
 
 
-def end() -> bool:
+def stop_recording() -> bool:
     """Stop recording; True when something was recorded since :func:`begin`."""
     global _current
     hooks, _current = _current, None
@@ -37,7 +37,7 @@ def end() -> bool:
     return bool(hooks.recorded)
 
 
-def all_there(reader: Reader, texts: Iterable[str]) -> bool:
+def all_pending(reader: Reader, texts: Iterable[str]) -> bool:
     """True when each object of a model is among *texts*, keys as the outbox has them.
 
     :param texts: read when there are few enough objects to look at them.

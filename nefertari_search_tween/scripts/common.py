@@ -11,7 +11,7 @@ from typing import Any, Callable
 import click
 from pyramid.paster import bootstrap, setup_logging
 
-from nefertari_search_tween.engine.search.runtime import StandaloneSearch
+from nefertari_search_tween.engine.search.runtime import EngineRuntime
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import validates
@@ -22,7 +22,7 @@ EXIT_FAILURE = 2
 _CLIENTS = ("elastic_transport", "opensearch")
 
 
-class Failure(click.ClickException):
+class CommandError(click.ClickException):
     """Ends the program with one line."""
 
     exit_code = EXIT_FAILURE
@@ -60,7 +60,7 @@ def log_as_served(ini: str, variables: Iterable[str]) -> None:
     try:
         setup_logging(ini, global_conf=assigned(variables))
     except (OSError, LookupError) as error:
-        raise Failure(first_line(error)) from error
+        raise CommandError(first_line(error)) from error
     for name in _CLIENTS:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
@@ -85,19 +85,19 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
         registry = environment["registry"]
         search = getattr(registry, "nefertari_search", None)
         if search is None:
-            raise Failure(
+            raise CommandError(
                 f"{ini} does not switch nefertari_search_tween on "
                 "(pyramid.includes = nefertari_search_tween)"
             )
-        if isinstance(search, StandaloneSearch) and not alone:
+        if isinstance(search, EngineRuntime) and not alone:
             name = click.get_current_context().info_name
-            raise Failure(
+            raise CommandError(
                 f"{ini} has no mirrors, so there is nothing for '{name}' to do: its only database "
                 "is the search index itself (nefertari.engine = nefertari_search_tween.engine)"
             )
         yield search
     except _faults() as error:
-        raise Failure(first_line(error)) from error
+        raise CommandError(first_line(error)) from error
     finally:
         validates.reset(token)
         if environment:

@@ -10,10 +10,10 @@ from typing import Any, Callable
 
 import click
 
-from nefertari_search_tween.indexing.wakeup import Alarm
+from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import Worker
 from nefertari_search_tween.interfaces.outbox import DeadLetter
-from nefertari_search_tween.scripts.common import Failure, application, chosen, common
+from nefertari_search_tween.scripts.common import CommandError, application, chosen, common
 from nefertari_search_tween.scripts.worker import drain
 
 
@@ -66,7 +66,7 @@ def retry_letters(
     with application(ini, variables) as search:
         count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
         if search.outbox.owned:
-            with closing(Alarm()) as alarm:
+            with closing(Wakeup()) as alarm:
                 drain(Worker(search.indexer, alarm), as_json)
             return
     click.echo(json.dumps({"queued": count}) if as_json else f"{count} left to the workers")
@@ -105,10 +105,10 @@ def _letters(search: Any, models: str, keys: str) -> list[DeadLetter]:
     }
     missing = wanted - {str(key.pk) for key in found}
     if missing:
-        raise Failure(f"there is no dead letter of {', '.join(sorted(missing))}")
-    return sorted(found.values(), key=lambda each: (each.failed, str(each.key)))
+        raise CommandError(f"there is no dead letter of {', '.join(sorted(missing))}")
+    return sorted(found.values(), key=lambda each: (each.failed_at, str(each.key)))
 
 
 def _when(letter: DeadLetter) -> str:
-    moment = datetime.fromtimestamp(letter.failed, timezone.utc)
+    moment = datetime.fromtimestamp(letter.failed_at, timezone.utc)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

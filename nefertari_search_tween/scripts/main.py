@@ -17,8 +17,8 @@ from rich.table import Table
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
 from nefertari_search_tween.interfaces.cache_stats import hit_rates
-from nefertari_search_tween.interfaces.outbox import Waiting
-from nefertari_search_tween.mirror.mapping import difference
+from nefertari_search_tween.interfaces.outbox import Backlog
+from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
@@ -36,7 +36,7 @@ from nefertari_search_tween.scripts.worker import sync_command
 
 # What waits for longer is late.
 LATE_SECONDS = 60.0
-NOTHING = Waiting(0, 0.0)
+NOTHING = Backlog(0, 0.0)
 # Of the table of `status`, in the order of its rows.
 COLUMNS = (
     "model",
@@ -139,7 +139,7 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
         shown: dict[str, Any] = {}
         for mirror in chosen(search, models):
             found = search.mirrors.backend.get_mapping(mirror.alias)
-            lines = ["not built"] if found is None else difference(mirror.mapping, found)
+            lines = ["not built"] if found is None else mapping_diff(mirror.mapping, found)
             shown[mirror.name] = {"mapping": mirror.mapping, "difference": lines}
     if as_json:
         click.echo(json.dumps(shown, indent=2))
@@ -161,9 +161,11 @@ def _well(row: dict[str, Any]) -> bool:
     return row["state"] == "ready" and not late and not row["dead_letters"]
 
 
-def _status(mirror: Mirror, search: Any, waiting: Waiting, letters: int) -> dict[str, Any]:
+def _status(mirror: Mirror, search: Any, waiting: Backlog, letters: int) -> dict[str, Any]:
     live = [
-        name for name, aliases in search.mirrors.concrete(mirror).items() if mirror.alias in aliases
+        name
+        for name, aliases in search.mirrors.indices_of(mirror).items()
+        if mirror.alias in aliases
     ]
     documents = refused = None
     mirror.check()
@@ -185,7 +187,7 @@ def _status(mirror: Mirror, search: Any, waiting: Waiting, letters: int) -> dict
         "rows": rows,
         "refused": refused,
         "waiting": waiting.rows,
-        "oldest": round(waiting.oldest, 1),
+        "oldest": round(waiting.age_seconds, 1),
         "dead_letters": letters,
         "state": state,
     }

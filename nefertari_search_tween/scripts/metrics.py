@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from nefertari_search_tween.indexing.worker import Counts
-from nefertari_search_tween.interfaces.cache_stats import CacheFigures
+from nefertari_search_tween.indexing.worker import WorkerStats
+from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
 from nefertari_search_tween.interfaces.outbox import Outbox
-from nefertari_search_tween.scripts.common import Failure
+from nefertari_search_tween.scripts.common import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ class WorkerMetrics:
 
     def __init__(
         self,
-        counts: Counts,
+        counts: WorkerStats,
         outbox: Outbox,
         models: list[str],
-        figures: Optional[CacheFigures] = None,
+        figures: Optional[CacheStatsStore] = None,
     ) -> None:
         self.counts = counts
         self.outbox = outbox
@@ -44,7 +44,7 @@ class WorkerMetrics:
             labels=["model"],
         )
         for name in self.models:
-            documents.add_metric([name], self.counts.settled[name])
+            documents.add_metric([name], self.counts.indexed[name])
         yield documents
         for name, text, value in (
             ("claims", "Claims that this worker settled.", self.counts.claims),
@@ -69,7 +69,7 @@ class WorkerMetrics:
         misses = CounterMetricFamily(
             PREFIX + "cache_misses", "Answers that it had to ask for.", labels=labels
         )
-        for found in self.figures.all():
+        for found in self.figures.read_all():
             hits.add_metric([found.model, found.process], found.hits)
             misses.add_metric([found.model, found.process], found.misses)
         yield hits
@@ -78,7 +78,7 @@ class WorkerMetrics:
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        lag = self.outbox.lag()
+        lag = self.outbox.backlog()
         letters = self.outbox.dead_letter_counts()
         shown: tuple[tuple[str, str, dict[str, float]], ...] = (
             (
@@ -89,7 +89,7 @@ class WorkerMetrics:
             (
                 "outbox_oldest_seconds",
                 "Seconds since the oldest of them was recorded.",
-                {name: waiting.oldest for name, waiting in lag.items()},
+                {name: waiting.age_seconds for name, waiting in lag.items()},
             ),
             ("dead_letters", "Documents that could not be indexed.", dict(letters)),
         )
@@ -108,7 +108,7 @@ def serve(metrics: WorkerMetrics, address: str, port: int) -> None:
     try:
         import prometheus_client
     except ImportError as error:
-        raise Failure(
+        raise CommandError(
             "--metrics-port needs the package prometheus-client: "
             "pip install 'nefertari-search-tween[metrics]'"
         ) from error
@@ -117,4 +117,4 @@ def serve(metrics: WorkerMetrics, address: str, port: int) -> None:
     try:
         prometheus_client.start_http_server(port, addr=address, registry=registry)
     except OSError as error:
-        raise Failure(f"metrics can't be served on {address}:{port}: {error}") from error
+        raise CommandError(f"metrics can't be served on {address}:{port}: {error}") from error

@@ -22,7 +22,7 @@ from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebui
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
-    Failure,
+    CommandError,
     application,
     chosen,
     first_line,
@@ -89,7 +89,7 @@ def _keys(mirror: Mirror, params: str) -> list[Any]:
         found = mirror.model.get_collection(**{**asked, "_fields": [pk], "_query_secondary": False})
         return [each[pk] for each in found]
     except (JHTTPBadRequest, ValueError) as error:
-        raise Failure(f"--params {params}: {first_line(error)}") from error
+        raise CommandError(f"--params {params}: {first_line(error)}") from error
 
 
 def main(arguments: Optional[list[str]] = None) -> None:

@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from nefertari_search_tween.indexing.bulk_writer import Written
+from nefertari_search_tween.indexing.bulk_writer import BulkResult
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 
-def report(done: dict[str, Written], as_json: bool, quiet: bool = False) -> None:
+def report(done: dict[str, BulkResult], as_json: bool, quiet: bool = False) -> None:
     """Print what was indexed, by model; end the program with 1 when something was refused.
 
     :param quiet: print what was refused alone.
@@ -21,8 +21,8 @@ def report(done: dict[str, Written], as_json: bool, quiet: bool = False) -> None
             json.dumps(
                 {
                     name: {
-                        "indexed": built.settled,
-                        "refused": built.refused,
+                        "indexed": built.indexed,
+                        "refused": built.rejected,
                         **({} if built.resumed is None else {"resumed": built.resumed}),
                     }
                     for name, built in done.items()
@@ -32,10 +32,10 @@ def report(done: dict[str, Written], as_json: bool, quiet: bool = False) -> None
         )
     else:
         for name, built in done.items():
-            if quiet and not built.refused:
+            if quiet and not built.rejected:
                 continue
-            refused = f", {built.refused} refused (see the log)" if built.refused else ""
+            refused = f", {built.rejected} refused (see the log)" if built.rejected else ""
             resumed = f" after {built.resumed} that were there" if built.resumed else ""
-            click.echo(f"{name}: {built.settled} documents indexed{resumed}{refused}")
-    if any(built.refused for built in done.values()):
+            click.echo(f"{name}: {built.indexed} documents indexed{resumed}{refused}")
+    if any(built.rejected for built in done.values()):
         sys.exit(EXIT_PROBLEM)

@@ -105,8 +105,8 @@ def _row(found: Differences) -> dict[str, Any]:
     return {
         "compared": found.compared,
         **{kind: _keys(found, kind) for kind in KINDS},
-        "waiting": found.waiting,
-        "moving": found.moving,
+        "waiting": found.pending,
+        "moving": found.changing,
         "problem": found.problem,
     }
 
@@ -126,11 +126,11 @@ def _lines(found: Differences, keys: int) -> list[str]:
         if of_kind and keys > 0:
             more = f" and {len(of_kind) - keys} more" if len(of_kind) > keys else ""
             lines.append(f"{kind}: {', '.join(map(str, of_kind[:keys]))}{more}")
-    if found.waiting:
+    if found.pending:
         lines.append(
-            f"{len(found.waiting)} differ while changes wait that nobody indexes: "
+            f"{len(found.pending)} differ while changes wait that nobody indexes: "
             "look at `nefertari-search status`"
         )
-    if found.moving:
-        lines.append(f"{len(found.moving)} changed all the time; their documents follow")
+    if found.changing:
+        lines.append(f"{len(found.changing)} changed all the time; their documents follow")
     return lines

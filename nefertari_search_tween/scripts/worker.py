@@ -13,11 +13,11 @@ from typing import Any, Optional
 
 import click
 
-from nefertari_search_tween.indexing.wakeup import Alarm
+from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import LONGEST_IDLE_SECONDS, Worker
 from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
-    Failure,
+    CommandError,
     application,
     common,
     first_line,
@@ -69,12 +69,12 @@ def sync_command(
             names = [mirror.name for mirror in search.mirrors]
             if metrics_port is not None:
                 serve(
-                    WorkerMetrics(worker.counts, search.outbox, names, search.figures),
+                    WorkerMetrics(worker.stats, search.outbox, names, search.figures),
                     metrics_address,
                     metrics_port,
                 )
             report = Report(worker, as_json, interval)
-            worker.follow(report)
+            worker.run(report)
             report.tell()
         else:
             drain(worker, as_json)
@@ -88,15 +88,15 @@ def drain(worker: Worker, as_json: bool) -> None:
     try:
         left = worker.drain()
     except Exception as error:
-        raise Failure(first_line(error)) from error
-    refused = {name: count for name, count in worker.indexer.refused.items() if count}
-    settled = sum(worker.counts.settled.values())
+        raise CommandError(first_line(error)) from error
+    refused = {name: count for name, count in worker.indexer.rejected.items() if count}
+    settled = sum(worker.stats.indexed.values())
     if as_json:
         click.echo(json.dumps({"settled": settled, "left": left, "dead_letters": refused}))
     else:
         click.echo(f"{settled} documents settled")
         for name, count in left.items():
-            trouble = worker.troubles.of(name)
+            trouble = worker.failures.of(name)
             reason = f": {trouble.error}" if trouble is not None else ""
             click.echo(f"{name}: {count} rows are left{reason}")
         for name, count in refused.items():
@@ -141,8 +141,8 @@ class Report:
             )
 
     def _row(self) -> dict[str, Any]:
-        counts = self.worker.counts
-        settled = sum(counts.settled.values())
+        counts = self.worker.stats
+        settled = sum(counts.indexed.values())
         now = time.monotonic()
         then, before = self._last
         self._last = (now, settled)
@@ -156,22 +156,22 @@ class Report:
             "dead_letters": None,
         }
         try:
-            lag = self.worker.outbox.lag().values()
+            lag = self.worker.outbox.backlog().values()
             row["dead_letters"] = sum(self.worker.outbox.dead_letter_counts().values())
         except Exception:  # noqa: BLE001 - the worker tells of a database that is down
             return row
         row["waiting"] = sum(each.rows for each in lag)
-        row["oldest"] = round(max((each.oldest for each in lag), default=0.0), 3)
+        row["oldest"] = round(max((each.age_seconds for each in lag), default=0.0), 3)
         return row
 
 
 @contextmanager
-def _alarm(search: Optional[Any]) -> Iterator[Alarm]:
+def _alarm(search: Optional[Any]) -> Iterator[Wakeup]:
     """An alarm that SIGTERM and SIGINT stop; a second signal ends the program at once.
 
     :param search: whose news it hears; None: nobody's.
     """
-    with closing(Alarm(None if search is None else search.news())) as alarm:
+    with closing(Wakeup(None if search is None else search.news())) as alarm:
 
         def stop(number: int, frame: Optional[FrameType]) -> None:
             signal.signal(number, signal.SIG_DFL)

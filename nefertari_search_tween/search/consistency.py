@@ -17,11 +17,11 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     IndexMissing,
     SearchError,
-    SearchRefused,
+    SearchRejected,
     SearchTimeout,
     SearchUnavailable,
 )
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,21 +39,21 @@ GLANCE_SECONDS = 1.0
 State = tuple[bool, int]
 
 
-class Seen(NamedTuple):
+class ReadVersion(NamedTuple):
     """What a read sees.
 
     :param number: what was indexed by this claim, and before, must be visible; None: whatever is.
     :param version: of what it sees, for the cache; None: it is not known.
     """
 
-    number: Optional[int]
-    version: Optional[str]
+    version: Optional[int]
+    cache_version: Optional[str]
 
 
-ANYTHING = Seen(None, None)
+ANYTHING = ReadVersion(None, None)
 
 
-class Availability:
+class ReadConsistency:
     """See the module.
 
     :param state: model name -> whether committed changes of it wait to be indexed, and the
@@ -65,7 +65,7 @@ class Availability:
 
     def __init__(
         self,
-        mirrors: Mirrors,
+        mirrors: MirrorRegistry,
         settings: Settings,
         state: Callable[[str], State],
         mark: Callable[[], Any],
@@ -86,29 +86,29 @@ class Availability:
     def _own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
-    def at_once(self, mirror: Mirror) -> Seen:
+    def require_current(self, mirror: Mirror) -> ReadVersion:
         """What a transparent read sees.
 
         :raises SearchUnavailable: it would have to wait.
         """
         if not self._own_writes:
-            return self._at_a_glance(mirror)
+            return self._recent_version(mirror)
         waiting, number = self.state(mirror.name)
         if waiting:
             raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
-        return Seen(number, str(number))
+        return ReadVersion(number, str(number))
 
-    def waited(self, mirror: Mirror, current: bool) -> Seen:
+    def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
         """What a search read sees, when changes that are being indexed are.
 
         :param current: see every committed change, whatever the consistency setting.
         :raises SearchUnavailable: they took too long.
         """
         if current:
-            return Seen(self._catch_up(mirror).number, None)
-        return self._catch_up(mirror) if self._own_writes else self._at_a_glance(mirror)
+            return ReadVersion(self._catch_up(mirror).version, None)
+        return self._catch_up(mirror) if self._own_writes else self._recent_version(mirror)
 
-    def _at_a_glance(self, mirror: Mirror) -> Seen:
+    def _recent_version(self, mirror: Mirror) -> ReadVersion:
         """What a read sees that need not see what was just committed."""
         if not self.cached:
             return ANYTHING
@@ -118,10 +118,10 @@ class Availability:
             state = self.state(mirror.name)
             self._glances[mirror.name] = now + GLANCE_SECONDS, state
         waiting, number = state
-        return ANYTHING if waiting else Seen(number, str(number))
+        return ANYTHING if waiting else ReadVersion(number, str(number))
 
     @contextmanager
-    def available(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
+    def translate_errors(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
         """The backend's failures become ours.
 
         :param number: what was indexed by this claim, and before, is visible inside.
@@ -129,44 +129,44 @@ class Availability:
         breaker = self.mirrors.breaker
         breaker.check()
         try:
-            mirror.require()
+            mirror.require_ready()
             if number is not None:
-                mirror.make_visible(number)
+                mirror.ensure_visible(number)
             yield
         except IndexMissing as error:
-            mirror.forget()
-            breaker.answered()
+            mirror.invalidate()
+            breaker.record_response()
             raise SearchUnavailable(
                 "not-built", f"The search index of {mirror.name} is gone."
             ) from error
         except BackendTimeout as error:
             # One slow query says nothing about the server; a server that is silent, too, does.
-            if not self.mirrors.backend.alive():
-                breaker.failed()
+            if not self.mirrors.backend.ping():
+                breaker.record_failure()
             raise SearchTimeout(
                 f"The search took longer than {self.settings.timeout:g} seconds."
             ) from error
         except BackendUnavailable as error:
-            breaker.failed()
+            breaker.record_failure()
             raise SearchUnavailable("down", "The search server does not answer.") from error
         except BackendDenied as error:
             # What it says of users and rights is for the log, not for the caller.
-            breaker.denied(error)
+            breaker.record_denied(error)
             raise SearchUnavailable(
                 "denied", "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
-            breaker.answered()
+            breaker.record_response()
             log.error("the backend refused a query of ours: %s", error)
-            raise SearchRefused("The search server refused the query.") from error
+            raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
             raise SearchUnavailable("down", str(error)) from error
         except SearchError:
             raise
         else:
-            breaker.allowed()
+            breaker.record_success()
 
-    def _catch_up(self, mirror: Mirror) -> Seen:
+    def _catch_up(self, mirror: Mirror) -> ReadVersion:
         """Wait for changes that are being indexed, as long as a search may take.
 
         What comes after the call is not waited for: where writes never pause, something always
@@ -176,7 +176,7 @@ class Availability:
         """
         waiting, number = self.state(mirror.name)
         if not waiting:
-            return Seen(number, str(number))
+            return ReadVersion(number, str(number))
         mark = self.mark()
         now = time.monotonic()
         patience = self.settings.timeout
@@ -188,9 +188,9 @@ class Availability:
                 self._impatient = 0.0
                 # Of rows that nobody had claimed before, nobody knows the numbers: all is made
                 # visible. Claims up to this number were among what waited, so they are, too.
-                with self.available(mirror, None):
+                with self.translate_errors(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
-                return Seen(number, None)
+                return ReadVersion(number, None)
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient = time.monotonic() + self.settings.timeout
                 raise SearchUnavailable(

@@ -6,19 +6,19 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
     SearchError,
-    SearchRefused,
+    SearchRejected,
     SearchTimeout,
     SearchUnavailable,
     Unanswerable,
 )
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.execute import answer_aggregation, asked_of
-from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.search.searcher import Searcher
 
 
-def answer_transparently(
-    searcher: Searcher, read: Read, params: dict[str, Any], primary: Callable[[], Any]
+def answer_transparent(
+    searcher: Searcher, read: ReadContext, params: dict[str, Any], primary: Callable[[], Any]
 ) -> Any:
     """A transparent read: the mirror's answer, or the primary's, in the same request.
 
@@ -28,36 +28,39 @@ def answer_transparently(
 
     def query() -> Any:
         # The view goes on with a database query: from here on the primary answers.
-        read.primary_answers("view-query")
+        read.record_primary("view-query")
         return primary()
 
     read.start()
     try:
-        result, took = searcher.exact(mirror, params, query)
+        result, took = searcher.transparent(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
     except (SearchUnavailable, SearchTimeout) as error:
         reason = error.reason
         if not searcher.settings.fallback:
-            read.failed(reason)
+            read.record_failure(reason)
             raise
-    except SearchRefused:
+    except SearchRejected:
         # A defect of ours is logged as an error; the caller gets the right answer.
         reason = "refused"
         if not searcher.settings.fallback:
-            read.failed(reason)
+            read.record_failure(reason)
             raise
     else:
-        read.mirror_answered(took)
+        read.record_mirror(took)
         return result
     finally:
         read.stop()
-    read.primary_answers(reason)
+    read.record_primary(reason)
     return primary()
 
 
 def answer_search(
-    searcher: Searcher, read: Read, params: dict[str, Any], exact_filters: Optional[Any] = None
+    searcher: Searcher,
+    read: ReadContext,
+    params: dict[str, Any],
+    exact_filters: Optional[Any] = None,
 ) -> Any:
     """A search read of a routed request.
 
@@ -67,17 +70,17 @@ def answer_search(
     try:
         asked, params = asked_of(read, params)
     except SearchError:
-        read.failed("bad-request")
+        read.record_failure("bad-request")
         raise
     if asked is not None:
         return answer_aggregation(searcher, read, params, asked, exact_filters or ())
     with answering(read):
         result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    read.mirror_answered(took)
+    read.record_mirror(took)
     return result
 
 
-def _mirror(read: Read) -> Mirror:
+def _mirror(read: ReadContext) -> Mirror:
     if read.mirror is None:
         raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
     return read.mirror

@@ -13,14 +13,14 @@ from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
 from nefertari_search_tween.exceptions import BadQuery, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.dispatch import answer_search, answer_transparently
+from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
-from nefertari_search_tween.search.privacy import hidden_fields_named
+from nefertari_search_tween.search.privacy import hidden_fields_used
 from nefertari_search_tween.search.routing import (
     PRIMARY,
     SEARCH,
     TRANSPARENT,
-    Read,
+    ReadContext,
     collection_request,
     current_read,
 )
@@ -31,7 +31,7 @@ OVERRIDE = "_query_secondary"
 _OF_ITEMS = ("_item_request", "_raise_on_empty")
 
 
-def intercepted(
+def wrap_get_collection(
     original: Callable[..., Any],
     searcher: Searcher,
     visible_only: Callable[[Any, Callable[[Any], bool]], Any],
@@ -81,15 +81,15 @@ def intercepted(
             return primary()
         if read is None or read.kind == PRIMARY:
             if read is not None:
-                read.primary_answers(read.reason)
+                read.record_primary(read.reason)
             return primary()
         if read.kind == TRANSPARENT:
-            return answer_transparently(searcher, read, params, primary)
+            return answer_transparent(searcher, read, params, primary)
         assert read.kind == SEARCH
         try:
             typed, filters = searcher.view_filters(mirror, params)
         except Unanswerable as error:
-            read.failed("view-filter")
+            read.record_failure("view-filter")
             raise BadQuery(
                 "_search", "the view of this collection filters it in a way that a search can't"
             ) from error
@@ -104,7 +104,7 @@ def _selects(params: dict[str, Any]) -> bool:
     return params.get("_item_request") is not True and params.get("query_set") is None
 
 
-def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> None:
+def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
     """Who answers does not matter: the database filters and sorts by hidden fields, too.
 
     :raises JHTTPBadRequest: what the primary says of a field that does not exist.
@@ -113,15 +113,15 @@ def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[Read]) -> No
     if request is None or (read is not None and read.kind == SEARCH):
         # A search knows its caller's fields, and says so in its own words.
         return
-    hidden = hidden_fields_named(request, cls, params)
+    hidden = hidden_fields_used(request, cls, params)
     if not hidden:
         return
     if read is not None:
-        read.primary_answers("parameters" if read.kind == TRANSPARENT else read.reason)
+        read.record_primary("parameters" if read.kind == TRANSPARENT else read.reason)
     raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
 
 
-def intercepted_keys(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
+def wrap_get_by_ids(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
     """*original* (``get_by_ids`` as a function of class, keys and params): with
     ``_query_secondary=True`` it asks the mirror."""
     original = getattr(original, "intercepts", original)
@@ -152,7 +152,7 @@ def _of_mirror(
     """
     asked = {name: value for name, value in params.items() if name not in _OF_ITEMS}
     try:
-        result = searcher.exact(mirror, asked, primary, keys)[0]
+        result = searcher.transparent(mirror, asked, primary, keys)[0]
     except Unanswerable:
         return primary()
     if params.get("_raise_on_empty") is True and not isinstance(result, int) and not len(result):

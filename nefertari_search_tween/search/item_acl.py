@@ -26,7 +26,7 @@ Query = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Access:
+class AclFilter:
     """What one caller may do.
 
     :param principals: as they are stored in ACLs, sorted.
@@ -70,7 +70,7 @@ class Access:
         }
 
 
-def access_of(request: Any, permission: Optional[str] = None) -> Optional[Access]:
+def access_of(request: Any, permission: Optional[str] = None) -> Optional[AclFilter]:
     """The access rights of the caller of *request*; None where no rules apply: scripts, and
     applications without authentication.
 
@@ -81,7 +81,7 @@ def access_of(request: Any, permission: Optional[str] = None) -> Optional[Access
     if permission is None:
         permission = PERMISSIONS.get(getattr(request, "action", ""), VIEW)
     principals = {STORED.get(each, each) for each in request.effective_principals}
-    return Access(tuple(sorted(principals)), permission)
+    return AclFilter(tuple(sorted(principals)), permission)
 
 
 def has_item_acl(model: Any) -> bool:

@@ -21,7 +21,7 @@ from nefertari.utils import split_strip
 from nefertari_search_tween.documents.fields import BaseField, ListField, Relationship
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.item_acl import VIEW, Access, access_of, has_item_acl
+from nefertari_search_tween.search.item_acl import VIEW, AclFilter, access_of, has_item_acl
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
 #: see :class:`Target`
@@ -42,7 +42,7 @@ class Caller:
 
     restricted: bool
     authenticated: bool
-    access: Optional[Access] = None
+    access: Optional[AclFilter] = None
 
     @classmethod
     def of(cls, request: Any) -> Caller:
@@ -85,7 +85,7 @@ def note_parameters(request: Any, params: Any) -> None:
     request.__dict__[NOTED] = {name: params.getall(name) for name in params}
 
 
-def hidden_fields_named(request: Any, model: Any, params: Iterable[str]) -> list[str]:
+def hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:
     """Fields of *model* that this caller may not see, but filters or sorts by.
 
     :param params: names of the parameters that are about to be used; what the caller gave and
@@ -127,7 +127,7 @@ def _auth_enabled(registry: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Target:
+class SearchField:
     """A field that a search may name.
 
     :param name: as the caller writes it (``title``, ``director.name``).
@@ -145,7 +145,7 @@ class Target:
     kind: str
     path: Optional[str] = None
     analyzed: bool = False
-    levels: Levels = ()
+    nested_levels: Levels = ()
     joins: Joins = ()
     key: str = ""
 
@@ -157,14 +157,14 @@ class Target:
     @property
     def guarded(self) -> bool:
         """True when the caller may not see all of the nested documents that hold it."""
-        return any(condition is not None for _, condition in self.levels)
+        return any(condition is not None for _, condition in self.nested_levels)
 
     @property
     def sort_key(self) -> str:
         return f"{self.index_field}.keyword" if self.kind == "text" else self.index_field
 
 
-class Scope:
+class FieldScope:
     """The fields that one caller may name in searches of one model.
 
     :ivar partial: there are more that nobody may name here.
@@ -177,21 +177,21 @@ class Scope:
         self.caller = caller
         everything = not caller.restricted and caller.access is None
         known: Any = document_cls
-        self.targets: dict[str, Target] = (
+        self.targets: dict[str, SearchField] = (
             _all_fields(known) if everything else _fields_of(document_cls, caller)
         )
 
     @property
-    def tie(self) -> str:
+    def tie_breaker(self) -> str:
         """What equal documents are sorted by: their primary key."""
         pk = self.document_cls.pk_field()
         return f"{pk}.keyword" if self.document_cls.fields()[pk].kind == "text" else pk
 
-    def get(self, name: str) -> Optional[Target]:
+    def get(self, name: str) -> Optional[SearchField]:
         """The field called *name*, None when there is none that the caller may see."""
         return self.targets.get(name)
 
-    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
         """A word of a request fits none of the fields *targets* that it is looked for in.
 
         :param place: which word it is: the same one for every model that is asked.
@@ -199,14 +199,14 @@ class Scope:
         """
         raise error
 
-    def unguarded(self) -> Scope:
+    def unguarded(self) -> FieldScope:
         """The same without the fields of nested documents that have ACLs of their own."""
-        scope = Scope(self.document_cls, self.caller)
+        scope = FieldScope(self.document_cls, self.caller)
         scope.targets = {name: each for name, each in self.targets.items() if not each.guarded}
         scope.partial = len(scope.targets) < len(self.targets)
         return scope
 
-    def default(self) -> list[Target]:
+    def default(self) -> list[SearchField]:
         """What a search without a field name looks into."""
         return [
             target
@@ -215,13 +215,13 @@ class Scope:
         ]
 
 
-def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, Target]:
+def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, SearchField]:
     found = _targets(document_cls, caller, (), (), document_cls._nesting_depth)
     return {target.name: target for target in found}
 
 
 @lru_cache(maxsize=256)
-def _all_fields(document_cls: Any) -> dict[str, Target]:
+def _all_fields(document_cls: Any) -> dict[str, SearchField]:
     """For those who may see everything: no rule is asked, so it is always the same."""
     return _fields_of(document_cls, Caller(False, False))
 
@@ -232,7 +232,7 @@ def _targets(
     levels: Levels,
     joins: Joins,
     depth: int,
-) -> Iterator[Target]:
+) -> Iterator[SearchField]:
     path = levels[-1][0] if levels else None
     prefix = f"{path}." if path else ""
     visible = caller.visible(document_cls)
@@ -255,12 +255,14 @@ def _targets(
         else:
             yield _target(full, field, levels, joins, name if joins else "")
     for name in sorted(ALWAYS_VISIBLE):
-        yield Target(prefix + name, "keyword", path, False, levels, joins, name if joins else "")
+        yield SearchField(
+            prefix + name, "keyword", path, False, levels, joins, name if joins else ""
+        )
 
 
 def _joined_targets(
     document_cls: Any, name: str, caller: Caller, levels: Levels, joins: Joins, depth: int
-) -> Iterator[Target]:
+) -> Iterator[SearchField]:
     """The fields of the documents that the relationship *name* leads to, where they are in an
     index of their own; and their keys, which the document itself may hold."""
     full = f"{levels[-1][0]}.{name}" if levels else name
@@ -284,7 +286,7 @@ def _joined_targets(
 
 def _target(
     name: str, field: BaseField, levels: Levels, joins: Joins = (), key: str = ""
-) -> Target:
+) -> SearchField:
     kind = field.item_field().kind if isinstance(field, ListField) else field.kind
     path = levels[-1][0] if levels else None
-    return Target(name, kind, path, field.analyzed, levels, joins, key)
+    return SearchField(name, kind, path, field.analyzed, levels, joins, key)

@@ -11,13 +11,13 @@ from nefertari.utils.data import DataProxy
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import INTERNAL
-from nefertari_search_tween.search.query.transparent_read import ExactQuery
+from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
 # Of what JSON holds, what has values inside.
 _HOLDING = (dict, list)
 
 
-class ExactResults:
+class TransparentResults:
     """The result of a transparent read: reads like the primary's query.
 
     Iterates over documents that act as the primary's objects. Whatever else a query can do
@@ -69,10 +69,10 @@ class ExactResults:
         return getattr(self._query(), name)
 
 
-def exact_documents(
+def transparent_documents(
     document_cls: type[BaseDocument],
     hits: list[dict[str, Any]],
-    query: ExactQuery,
+    query: TransparentQuery,
     unloaded: Callable[[str], Any],
 ) -> list[BaseDocument]:
     """Hits as documents that act as the primary's objects.
@@ -85,8 +85,8 @@ def exact_documents(
     return [document_cls({**hit["_source"], **blank}) for hit in hits]
 
 
-def exact_rows(
-    document_cls: type[BaseDocument], hits: list[dict[str, Any]], query: ExactQuery
+def transparent_rows(
+    document_cls: type[BaseDocument], hits: list[dict[str, Any]], query: TransparentQuery
 ) -> list[dict[str, Any]]:
     """Hits as the dicts that the primary gives for ``_fields``."""
     picked = query.picked or []

@@ -13,8 +13,8 @@ from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery, SearchError
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
-from nefertari_search_tween.search.aggregations.request import Asked, root_of
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings
 
@@ -34,7 +34,7 @@ PRIMARY = "primary"
 #: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: its collection is that of several models at once
-SEVERAL = "searches_several"
+MULTI_COLLECTION = "searches_several"
 #: reason of an answer for which nobody was asked yet
 NOT_ASKED = "not-asked"
 
@@ -50,7 +50,7 @@ class QueryText(str):
 
 
 @dataclass
-class Read:
+class ReadContext:
     """The decision for one request, and what became of it.
 
     :param model: of the collection, None for several collections at once.
@@ -70,20 +70,20 @@ class Read:
     seconds: float = 0.0
     server_milliseconds: int = 0
     aggregation_keys: tuple[str, ...] = AGGREGATIONS
-    aggregation: Optional[Asked] = None
+    aggregation: Optional[AggregationRequest] = None
     _started: float = field(default=0.0, repr=False)
 
-    def mirror_answered(self, took: int) -> None:
+    def record_mirror(self, took: int) -> None:
         """The mirror gave the result; *took* are the backend's own milliseconds."""
         self.answered = self.answered_by_mirror = True
         self.server_milliseconds += took
 
-    def primary_answers(self, reason: str) -> None:
+    def record_primary(self, reason: str) -> None:
         self.answered = True
         self.answered_by_mirror = False
         self.reason = reason
 
-    def failed(self, reason: str) -> None:
+    def record_failure(self, reason: str) -> None:
         """Nobody answers: the response will be an error."""
         self.answered = self.answered_by_mirror = False
         self.reason = reason
@@ -111,22 +111,22 @@ class Read:
 
 
 @contextmanager
-def answering(read: Read) -> Iterator[None]:
+def answering(read: ReadContext) -> Iterator[None]:
     """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
     read.start()
     try:
         yield
     except SearchError as error:
-        read.failed(getattr(error, "reason", "bad-request"))
+        read.record_failure(getattr(error, "reason", "bad-request"))
         raise
     except JHTTPForbidden:
-        read.failed("forbidden")
+        read.record_failure("forbidden")
         raise
     finally:
         read.stop()
 
 
-def current_read() -> Optional[Read]:
+def current_read() -> Optional[ReadContext]:
     """The read of the request that this thread works on; None outside routed requests.
 
     Subrequests are requests of their own, and are not routed.
@@ -142,7 +142,7 @@ def collection_request(model: Any) -> Any:
     if request is None:
         return None
     collection = request.__dict__.get(COLLECTION)
-    return request if collection is model or collection is SEVERAL else None
+    return request if collection is model or collection is MULTI_COLLECTION else None
 
 
 class Router:
@@ -151,7 +151,9 @@ class Router:
     :param resources: nefertari's resources (``registry._resources_map`` values).
     """
 
-    def __init__(self, settings: Settings, mirrors: Mirrors, resources: Iterable[Any]) -> None:
+    def __init__(
+        self, settings: Settings, mirrors: MirrorRegistry, resources: Iterable[Any]
+    ) -> None:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
@@ -162,7 +164,7 @@ class Router:
             route = resource.action_route_map.get("index")
             if route is not None and isinstance(model, type):
                 self._models[route] = model
-            elif route is not None and getattr(resource.view, SEVERAL, False):
+            elif route is not None and getattr(resource.view, MULTI_COLLECTION, False):
                 self._several.add(route)
             else:
                 continue
@@ -181,13 +183,13 @@ class Router:
         model = self._models.get(route)
         if request.method not in SELECTING or (model is None and route not in self._several):
             return
-        request.__dict__[COLLECTION] = SEVERAL if model is None else model
+        request.__dict__[COLLECTION] = MULTI_COLLECTION if model is None else model
         if request.method not in READS:
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
-        read = Read(request, model, mirror, PRIMARY)
+        read = ReadContext(request, model, mirror, PRIMARY)
         read.aggregation_keys = self._aggregation_keys[route]
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
@@ -200,7 +202,7 @@ class Router:
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
         except BadQuery:
-            read.failed("bad-request")
+            read.record_failure("bad-request")
             raise
         if read.kind == SEARCH:
             self._check_search(read, request.GET)
@@ -243,17 +245,17 @@ class Router:
         return flag
 
     @staticmethod
-    def _check_search(read: Read, params: Any) -> None:
+    def _check_search(read: ReadContext, params: Any) -> None:
         """What nefertari's own view code would word badly, or take for something else."""
         for name in params:
             problem = None
             if name in NUMBERS and len(params.getall(name)) > 1:
                 problem = "given more than once"
             if problem is not None:
-                read.failed("bad-request")
+                read.record_failure("bad-request")
                 raise BadQuery(name, problem)
 
-    def _decide(self, read: Read, flag: Optional[bool], names: Iterable[str]) -> None:
+    def _decide(self, read: ReadContext, flag: Optional[bool], names: Iterable[str]) -> None:
         if read.model is None:
             read.kind, read.reason = SEARCH, NOT_ASKED
             if flag is False:
@@ -285,7 +287,7 @@ class Router:
                 return True
         return False
 
-    def _check_aggregation(self, read: Read, flag: Optional[bool], root: str) -> None:
+    def _check_aggregation(self, read: ReadContext, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:
             raise BadQuery(root, "aggregations are off (elasticsearch.enable_aggregations)")
         if read.mirror is None and read.model is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.caching.cache import NOTHING_KEPT, Answers
+from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -14,18 +14,18 @@ from nefertari_search_tween.exceptions import (
     Unanswerable,
 )
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
-from nefertari_search_tween.search.consistency import Availability, Seen, State
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.search.consistency import ReadConsistency, ReadVersion, State
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
-from nefertari_search_tween.search.query.transparent_read import Semantics, exact_query
+from nefertari_search_tween.search.query.transparent_read import Semantics, transparent_query
 from nefertari_search_tween.search.results import (
-    ExactResults,
     SearchResults,
-    exact_documents,
-    exact_rows,
+    TransparentResults,
     search_documents,
+    transparent_documents,
+    transparent_rows,
 )
 from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings.settings import Settings
@@ -53,7 +53,7 @@ class Searcher:
 
     def __init__(
         self,
-        mirrors: Mirrors,
+        mirrors: MirrorRegistry,
         settings: Settings,
         semantics: dict[str, Semantics],
         state: Callable[[str], State],
@@ -62,7 +62,7 @@ class Searcher:
         dirty: Callable[[], bool],
         query_class: type,
         rows: Optional[Callable[[list[Any]], Any]],
-        cache: Answers = NOTHING_KEPT,
+        cache: ResponseCache = NO_CACHE,
     ) -> None:
         self.mirrors = mirrors
         self.backend = mirrors.backend
@@ -72,7 +72,7 @@ class Searcher:
         self.query_class = query_class
         self.rows = rows
         self.cache = cache
-        self.availability = Availability(mirrors, settings, state, mark, passed, cache.on)
+        self.consistency = ReadConsistency(mirrors, settings, state, mark, passed, cache.on)
 
     def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
         """What holds for the objects that the running request may select from its collection."""
@@ -83,7 +83,7 @@ class Searcher:
 
     # Transparent reads
 
-    def exact(
+    def transparent(
         self,
         mirror: Mirror,
         params: dict[str, Any],
@@ -99,7 +99,7 @@ class Searcher:
         :raises Unanswerable: only the primary can say.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = exact_query(
+        query = transparent_query(
             mirror.document_cls,
             self.semantics[mirror.name],
             params,
@@ -109,14 +109,14 @@ class Searcher:
         _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
             raise Unanswerable("transaction")
-        seen = self.availability.at_once(mirror)
+        seen = self.consistency.require_current(mirror)
         if query.count_only:
             query.body["size"] = 0
         if "size" in query.body:
             answer = self._asked(mirror, mirror.alias, query.body, seen)
             hits = answer["hits"]["hits"]
         else:
-            with self.availability.available(mirror, seen.number):
+            with self.consistency.translate_errors(mirror, seen.version):
                 answer, hits = self._all(mirror.alias, query.body)
         if hits:
             mirror.answered_by(hits[0]["_index"])
@@ -127,12 +127,12 @@ class Searcher:
             return total, answer["took"]
         meta = {"total": total, "start": query.start, "fields": query.fields}
         if query.picked is not None and self.rows is not None:
-            result = self.rows(exact_rows(mirror.document_cls, hits, query))
+            result = self.rows(transparent_rows(mirror.document_cls, hits, query))
             result._nefertari_meta = meta
         else:
             semantics = self.semantics[mirror.name]
-            documents = exact_documents(mirror.document_cls, hits, query, semantics.unloaded)
-            result = ExactResults(documents, meta, primary, self.query_class)
+            documents = transparent_documents(mirror.document_cls, hits, query, semantics.unloaded)
+            result = TransparentResults(documents, meta, primary, self.query_class)
         return result, answer["took"]
 
     # Search reads
@@ -173,7 +173,7 @@ class Searcher:
 
     def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
-        seen = self.availability.waited(mirror, current)
+        seen = self.consistency.wait_until_current(mirror, current)
         if query.count_only:
             body = _without(query.body, *NOT_COUNTED)
             body["size"] = 0
@@ -198,15 +198,15 @@ class Searcher:
         :param index: where to look, '' for the index of the mirror.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.availability.waited(mirror, current)
+        seen = self.consistency.wait_until_current(mirror, current)
 
         def fetch(wanted: list[str]) -> dict[str, Any]:
-            with self.availability.available(mirror, seen.number):
+            with self.consistency.translate_errors(mirror, seen.version):
                 return self.backend.multi_get(index or mirror.alias, wanted)
 
         # Another index than the mirror's is not of the state that the version stands for.
         own = not index or index == mirror.alias
-        return self.cache.documents(mirror, ids, seen.version if own else None, fetch)
+        return self.cache.documents(mirror, ids, seen.cache_version if own else None, fetch)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -226,7 +226,7 @@ class Searcher:
                 own[name] = value
         filters = []
         if own:
-            exact = exact_query(
+            exact = transparent_query(
                 mirror.document_cls,
                 self.semantics[mirror.name],
                 own,
@@ -248,7 +248,7 @@ class Searcher:
         :param meaning: says what a refusal of *body* means.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.availability.waited(mirror, current)
+        seen = self.consistency.wait_until_current(mirror, current)
         return self._asked(mirror, mirror.alias, body, seen, meaning, refusals(query))
 
     # How
@@ -258,7 +258,7 @@ class Searcher:
         mirror: Mirror,
         index: str,
         body: dict[str, Any],
-        seen: Seen,
+        seen: ReadVersion,
         *meanings: AbstractContextManager[None],
     ) -> Any:
         """The backend's answer to *body*, or the same from the cache.
@@ -267,21 +267,26 @@ class Searcher:
         """
 
         def ask() -> Any:
-            with self.availability.available(mirror, seen.number), ExitStack() as inside:
+            with (
+                self.consistency.translate_errors(mirror, seen.version),
+                ExitStack() as inside,
+            ):
                 for meaning in meanings:
                     inside.enter_context(meaning)
                 return self.backend.search(index, body)
 
         # Another index than the mirror's is not of the state that the version stands for.
-        version = seen.version if index == mirror.alias else None
-        return self.cache.answer([mirror], body, version, ask)
+        version = seen.cache_version if index == mirror.alias else None
+        return self.cache.get_or_search([mirror], body, version, ask)
 
-    def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
+    def _hits(
+        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+    ) -> tuple[dict[str, Any], Any]:
         index = query.index or mirror.alias
         if query.limited:
             answer = self._asked(mirror, index, query.body, seen, refusals(query))
             return answer, answer["hits"]["hits"]
-        with self.availability.available(mirror, seen.number), refusals(query):
+        with self.consistency.translate_errors(mirror, seen.version), refusals(query):
             answer, hits = self._all(index, query.body)
         return answer, hits[query.start :]
 

@@ -108,7 +108,7 @@ class TestThreeNodes(WriteCases, PageCases):
         found = {each.host for each in sniffing.client.transport.connection_pool.connections}
         assert found == set(self.urls)
         for _ in range(6):
-            assert sniffing.alive() is True
+            assert sniffing.ping() is True
         sniffing.client.close()
 
     def test_a_node_that_is_away_is_found_out(self, backend: Backend) -> None:
@@ -158,7 +158,7 @@ class TestClients:
             else opensearch(urls)
         )
         for _ in range(3):
-            assert backend.alive() is False
+            assert backend.ping() is False
         assert caplog.messages == []
 
     def test_opensearch_without_its_client_says_what_to_install(

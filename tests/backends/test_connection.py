@@ -12,7 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from nefertari_search_tween.backends import make_backend
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import (
     BackendError,
@@ -191,7 +191,7 @@ def test_a_silent_server_is_asked_again_if_one_wants_to_wait(
 
 def test_writes_have_a_time_of_their_own(connect: Connect) -> None:
     writes: list[Callable[[Any], Any]] = [
-        lambda backend: list(backend.bulk([Action("a", "1", 1, b"{}")], 10)),
+        lambda backend: list(backend.bulk([BulkAction("a", "1", 1, b"{}")], 10)),
         lambda backend: backend.create_index("a", {}, {}, []),
     ]
     with listening(hang_up=False) as (url, _):
@@ -268,7 +268,7 @@ def test_elasticsearch_is_asked_for_its_nodes(elasticsearch_url: str) -> None:
     urls = {each.base_url for each in backend.client.transport.node_pool.all()}
     assert elasticsearch_url in urls
     assert len(urls) == 1
-    assert backend.alive() is True
+    assert backend.ping() is True
     backend.client.close()
 
 

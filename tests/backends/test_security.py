@@ -309,7 +309,7 @@ def test_a_user_who_may_nothing(
     assert len(said) == 1
     assert "does not allow this (see elasticsearch.basic_auth): 403" in said[0].getMessage()
     assert search_of(limited).mirrors.breaker.open is False
-    assert search_of(limited).backend.alive() is True
+    assert search_of(limited).backend.ping() is True
 
 
 def test_a_password_that_changes_while_the_application_runs(
@@ -371,7 +371,7 @@ def test_nodes_are_found_with_credentials_and_tls(server: ElasticsearchServer) -
     assert server.url in nodes
     assert all(each.startswith("https://") for each in nodes)
     for _ in range(len(nodes) * 2):
-        assert backend.alive() is True
+        assert backend.ping() is True
 
 
 def test_nodes_that_may_not_be_asked_for_are_not_missed(

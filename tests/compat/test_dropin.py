@@ -18,10 +18,10 @@ from pyramid.config import Configurator
 from webtest import TestApp
 
 import nefertari_search_tween.compat.elasticsearch as drop_in
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import (
     BadQuery,
-    SearchRefused,
+    SearchRejected,
     SearchTimeout,
     SearchUnavailable,
 )
@@ -242,7 +242,7 @@ def test_an_error_of_a_server_that_is_not_there_is_one_that_applications_catch(a
     assert issubclass(BadQuery, json_errors.JHTTPBadRequest)
     assert issubclass(SearchUnavailable, json_errors.JHTTPServiceUnavailable)
     assert issubclass(SearchTimeout, json_errors.JHTTPGatewayTimeout)
-    assert issubclass(SearchRefused, json_errors.JHTTPInternalServerError)
+    assert issubclass(SearchRejected, json_errors.JHTTPInternalServerError)
 
 
 # Names
@@ -340,7 +340,7 @@ def test_index_name_of_another_application_is_where_it_is_read(app, es):
 
 def indices_of(app):
     search = search_of(app)
-    return {mirror.name: set(search.mirrors.concrete(mirror)) for mirror in search.mirrors}
+    return {mirror.name: set(search.mirrors.indices_of(mirror)) for mirror in search.mirrors}
 
 
 def test_index_methods_are_idempotent(app, es):
@@ -382,7 +382,7 @@ def build_all(app):
     from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 
     search = search_of(app)
-    rebuild(search.mirrors, search.rebuilds, search.outbox, list(search.mirrors), 500)
+    rebuild(search.mirrors, search.rebuild_locks, search.outbox, list(search.mirrors), 500)
 
 
 # Writing
@@ -399,11 +399,11 @@ def spoil(app, pk, name="spoilt"):
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     source = {**document(app, pk), "name": name}
-    (target,) = search.indexer.targets(mirror)
+    (target,) = search.indexer.write_targets(mirror)
     number = search.outbox.number("Item")
     body = json.dumps(source).encode()
-    (outcome,) = mirror.backend.bulk([Action(target, str(pk), number, body)], 1)
-    assert outcome.settled
+    (outcome,) = mirror.backend.bulk([BulkAction(target, str(pk), number, body)], 1)
+    assert outcome.indexed
     assert document(app, pk)["name"] == name
 
 
@@ -411,9 +411,9 @@ def remove(app, *pks):
     """The same: delete documents."""
     search = search_of(app)
     mirror = search.mirrors.get("Item")
-    (target,) = search.indexer.targets(mirror)
+    (target,) = search.indexer.write_targets(mirror)
     number = search.outbox.number("Item")
-    list(mirror.backend.bulk([Action(target, str(pk), number, None) for pk in pks], 10))
+    list(mirror.backend.bulk([BulkAction(target, str(pk), number, None) for pk in pks], 10))
     assert [document(app, pk) for pk in pks] == [None for _ in pks]
 
 
@@ -483,9 +483,9 @@ def test_delete_of_a_missing_document_is_no_error(app, es):
     # An orphan goes.
     search = search_of(app)
     mirror = search.mirrors.get("Item")
-    (target,) = search.indexer.targets(mirror)
+    (target,) = search.indexer.write_targets(mirror)
     body = json.dumps({**document(app, 1), "id": 77, "_pk": "77"}).encode()
-    list(mirror.backend.bulk([Action(target, "77", search.outbox.number("Item"), body)], 1))
+    list(mirror.backend.bulk([BulkAction(target, "77", search.outbox.number("Item"), body)], 1))
     assert document(app, 77) is not None
     es.delete([77])
     assert document(app, 77) is None

@@ -13,7 +13,7 @@ import time
 import pytest
 import transaction
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.interfaces.primary import Key
 from tests.support.apps import search_of, zoo
 
@@ -40,7 +40,7 @@ def mirror(app):
     """The mirror of the items; its index shows nothing before somebody asks for it."""
     search = search_of(app)
     found = search.mirrors.get("Item")
-    (index,) = search.mirrors.concrete(found)
+    (index,) = search.mirrors.indices_of(found)
     found.backend.put_settings(index, {"index.refresh_interval": "-1"})
     found.backend.refresh(found.alias)
     return found
@@ -53,9 +53,9 @@ def make_stale(app, mirror, pk, name):
     """
     search = search_of(app)
     found = mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
-    (target,) = search.indexer.targets(mirror)
+    (target,) = search.indexer.write_targets(mirror)
     body = json.dumps({**found, "name": name}).encode()
-    action = Action(target, str(pk), search.outbox.number("Item"), body)
+    action = BulkAction(target, str(pk), search.outbox.number("Item"), body)
     (outcome,) = mirror.backend.bulk([action], 1)
     assert outcome.settled
     mirror.backend.refresh(mirror.alias)
@@ -70,7 +70,7 @@ def make_stale(app, mirror, pk, name):
 
 
 def replaced(action, version):
-    return Action(action.index, action.id, version, action.body)
+    return BulkAction(action.index, action.id, version, action.body)
 
 
 class done_later:
@@ -85,7 +85,7 @@ class done_later:
 
     def finish(self):
         time.sleep(0.3)
-        self.indexer.process(self.claim)
+        self.indexer.process_claim(self.claim)
 
     def __exit__(self, *_exc):
         self.thread.join()
@@ -132,7 +132,7 @@ def test_if_the_mirror_stays_behind_nothing_is_changed(app, mirror, method):
         response = app.delete("/items?name=tiger", status=503)
     assert int(response.headers["Retry-After"]) > 0
     assert counts(app) == before
-    search_of(app).indexer.process(claim)
+    search_of(app).indexer.process_claim(claim)
 
 
 def test_look_ups_of_requests_that_read_may_be_stale(app, mirror):
@@ -141,7 +141,7 @@ def test_look_ups_of_requests_that_read_may_be_stale(app, mirror):
 
     claim = make_stale(app, mirror, 1, "Old")
     assert ES("Item").get_item(id=1).name == "Old"
-    search_of(app).indexer.process(claim)
+    search_of(app).indexer.process_claim(claim)
     assert ES("Item").get_item(id=1).name == "Lion"
 
 
@@ -192,4 +192,4 @@ def test_refresh_index_of_python_calls(app, mirror, backend_url):
     ES("Item").index({"_pk": "3"}, request=Request.blank("/?_refresh_index=true"))
     assert shown(app, "bear") == 1
     for claim in claims:
-        search_of(app).indexer.process(claim)
+        search_of(app).indexer.process_claim(claim)

@@ -334,7 +334,7 @@ def test_no_silent_limit(database: Database) -> None:
         state = State()
         state.values = {"id": 10_000 + number, "text": "x", "hits": number, "tags": []}
         writes.append((id_of(10_000 + number), body_of(Note, state), None))
-    assert all(each.stamp for each in database.write(Note, writes))
+    assert all(each.version for each in database.write(Note, writes))
     assert Note.get_collection().count() == notes
     assert [each.hits for each in Note.get_collection(_sort="hits")] == list(range(notes))
     deep = Note.get_collection(_sort="hits", _start=1200, _limit=5)

@@ -72,7 +72,7 @@ class Campaign:
 
     def clean_up(self, search: Any) -> None:
         for mirror in search.mirrors:
-            for index in search.mirrors.concrete(mirror):
+            for index in search.mirrors.indices_of(mirror):
                 search.backend.delete_index(index)
 
     def rebuild_alone(self, search: Any) -> float:
@@ -86,7 +86,7 @@ class Campaign:
 
         mirror = search.mirrors.get("Flight")
         size = search.settings.chunk_size
-        rebuild(search.mirrors, search.rebuilds, search.outbox, [mirror], size, progress)
+        rebuild(search.mirrors, search.rebuild_locks, search.outbox, [mirror], size, progress)
         return self.rows / (moments[-1] - moments[0])
 
     def floor(self, search: Any) -> float:
@@ -141,7 +141,7 @@ class Campaign:
         """How far the rebuild is: its position, and how many documents that is."""
         from nefertari_search_tween.primary.sqla.outbox.tables import REBUILDS
 
-        with search.rebuilds.engine().connect() as connection:
+        with search.rebuild_locks.engine().connect() as connection:
             row = connection.execute(REBUILDS.select()).fetchone()
         return (row.position, row.done) if row is not None else ("", 0)
 

@@ -101,7 +101,7 @@ def bring_back(server):
 def make_indices_anew(app):
     """What a test has deleted, or left where none should be. The tables are empty."""
     search = search_of(app)
-    known = {index for mirror in search.mirrors for index in search.mirrors.concrete(mirror)}
+    known = {index for mirror in search.mirrors for index in search.mirrors.indices_of(mirror)}
     for index in search.backend.indices(f"{search.settings.index_name}*"):
         if index not in known:
             search.backend.delete_index(index)
@@ -392,7 +392,7 @@ def test_a_server_that_is_slower_than_the_setting(elsewhere, server):
 def delete_index(app, name):
     search = search_of(app)
     mirror = search.mirrors.get(name)
-    for index in search.mirrors.concrete(mirror):
+    for index in search.mirrors.indices_of(mirror):
         search.backend.delete_index(index)
 
 
@@ -434,7 +434,9 @@ def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, 
     assert done.returncode == 0, done.stderr
     serves_again(app)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Puma"]
-    assert list(search.backend.indices(f"{mirror.alias}*")) == list(search.mirrors.concrete(mirror))
+    assert list(search.backend.indices(f"{mirror.alias}*")) == list(
+        search.mirrors.indices_of(mirror)
+    )
 
 
 # Documents that can't be indexed

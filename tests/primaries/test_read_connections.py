@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, literal_column, select, table
 from sqlalchemy.exc import OperationalError
 
 from nefertari_search_tween.primary.sqla.outbox import connections
-from nefertari_search_tween.primary.sqla.outbox.connections import Looking
-from nefertari_search_tween.primary.sqla.outbox.queries import state
+from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
+from nefertari_search_tween.primary.sqla.outbox.queries import sync_state
 from nefertari_search_tween.primary.sqla.outbox.tables import COUNTERS, OUTBOX
 
 NUMBER = select([literal_column("number")]).select_from(table("numbers"))
@@ -44,7 +44,7 @@ def writer(request, path):
 @pytest.fixture
 def look(path):
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
-    return Looking(lambda: engine)
+    return ReadConnections(lambda: engine)
 
 
 def seen(look):
@@ -74,7 +74,7 @@ def test_nothing_is_locked_between_looks(look, writer):
             each.create(connection)
         connection.execute(COUNTERS.insert(), [{"model": "Cat", "number": 1}])
     for number in (2, 3):
-        assert state(look, "Cat", ("Dog",)) == (False, number - 1)
+        assert sync_state(look, "Cat", ("Dog",)) == (False, number - 1)
         # Fails at once when anything is locked.
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("UPDATE nefertari_search_counters SET number = ?", (number,))
@@ -144,10 +144,10 @@ def test_what_is_no_file_yet_is_not_kept(url):
 def test_a_pool_keeps_its_own(postgres_server):
     """And no transaction is open behind a query."""
     engine = create_engine(postgres_server.create_database("looking"))
-    look = Looking(lambda: engine)
+    look = ReadConnections(lambda: engine)
     for _ in range(2):
-        assert look.first(select([literal_column("1")])) == (1,)
-    with look.anew() as connection:
+        assert look.fetch_first(select([literal_column("1")])) == (1,)
+    with look.connect() as connection:
         connection.execute("SELECT 1")
         assert not connection.connection.connection.info.transaction_status
     assert engine.pool.checkedin() == 1

@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import IntegrityError
 
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
-from nefertari_search_tween.indexing.bulk_writer import actions, write
+from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.registry import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
@@ -129,7 +129,7 @@ def app(primary_url, gate):
     )
     made.get("/keepers?_sort=code")  # the database's collation is asked for once
     # Tests say when what waits is indexed.
-    search_of(made).indexer.background.stop()
+    search_of(made).indexer.recovery.stop()
     yield made
     transaction.abort()
     Session.remove()
@@ -168,7 +168,7 @@ def engine(primary_url):
 
 def database(app):
     search = search_of(app)
-    return search.outbox.engine(), search.relations
+    return search.outbox.engine(), search.dependencies
 
 
 @pytest.fixture(autouse=True)
@@ -539,7 +539,7 @@ def test_a_truncate_of_many_rows_is_mirrored_while_one_of_them_is_being_indexed(
     search = search_of(app)
     mirror = search.mirrors.get("Marked")
     outside("UPDATE zoo_marked SET name = 'y' WHERE id = 7")
-    while search.indexer.step(mirror) is not None:
+    while search.indexer.process_next_claim(mirror) is not None:
         pass
     # An indexer that has read a row, and writes it when everything else is over.
     outside("INSERT INTO zoo_marked (id, name) VALUES (5000, 'slow')")
@@ -548,8 +548,8 @@ def test_a_truncate_of_many_rows_is_mirrored_while_one_of_them_is_being_indexed(
     outside("TRUNCATE zoo_marked")
     search.indexer.drain()
 
-    for target in search.indexer.targets(mirror):
-        write(mirror, actions(mirror, target, slow.numbers["Marked"], [5000], bodies), 10)
+    for target in search.indexer.write_targets(mirror):
+        write(mirror, build_actions(mirror, target, slow.numbers["Marked"], [5000], bodies), 10)
     search.outbox.settle(slow, "Marked", {}, [5000])
 
     assert drained(app)["marked"] == []
@@ -571,7 +571,7 @@ def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app,
         search.indexer.drain()
         assert set(search.outbox.lag()) == {"Marked"}
 
-        write(mirror, actions(mirror, write_alias(index), 0, [8, 9], bodies), 10)
+        write(mirror, build_actions(mirror, write_alias(index), 0, [8, 9], bodies), 10)
         with engine.begin() as connection:
             connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
         search.indexer.drain()
@@ -668,7 +668,7 @@ def test_what_changed_while_the_search_server_was_away_is_mirrored(app, gate, ou
     finally:
         gate.open = True
 
-    search_of(app).mirrors.breaker.answered()
+    search_of(app).mirrors.breaker.record_response()
     assert by_key(captured(app)["items"])[1]["label"]["text"] == "purrs"
 
 
@@ -746,10 +746,10 @@ def test_an_object_that_many_documents_nest_is_mirrored_in_small_claims(app, out
     claims = []
     claim = search.outbox.claim("Keeper", CHUNK)
     assert claim is not None
-    search.indexer.process(claim)
+    search.indexer.process_claim(claim)
     while (claim := search.outbox.claim("Item", CHUNK)) is not None:
         claims.append(len(claim.keys))
-        search.indexer.process(claim)
+        search.indexer.process_claim(claim)
     assert max(claims) <= CHUNK and sum(claims) >= wanted
     assert {row["keeper"]["name"] for row in drained(app)["items"] if row["id"] > 1000} == {"Zoë"}
 
@@ -920,7 +920,7 @@ def test_triggers_that_no_mirror_needs_are_left_over(app, outside):
             "BEGIN SELECT 1; END"
         )
     states = {each.table: each.state for each in triggers.status(*database(app))}
-    assert states["zoo_plain"] == triggers.LEFT_OVER
+    assert states["zoo_plain"] == triggers.OBSOLETE
 
     triggers.install(*database(app))
     assert "zoo_plain" not in {each.table for each in triggers.status(*database(app))}

@@ -19,7 +19,7 @@ import pytest
 import transaction
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.mirror.mapping import difference, index_mapping
+from nefertari_search_tween.mirror.mapping import index_mapping, mapping_diff
 from tests.servers import free_port
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
@@ -215,7 +215,7 @@ def test_an_index_of_another_analyzer_is_not_searched(languages: Any) -> None:
     assert response.headers["X-Search-Engine"] == "primary; reason=schema"
     assert same(other, "/keepers")["count"] == 1
     wanted = mirrors.get("Item")
-    lines = difference(wanted.mapping, mirrors.backend.get_mapping(wanted.alias))
+    lines = mapping_diff(wanted.mapping, mirrors.backend.get_mapping(wanted.alias))
     assert "! story: analyzer english in the index, french by the settings" in lines
     assert "! words: analyzer whitespace in the index, french by the settings" in lines
     # The one made last has what is global to nefertari: give it back.
@@ -400,5 +400,5 @@ def test_what_a_fingerprint_depends_on(elastic: Place) -> None:
     assert fingerprint(analyzer__other__stopwords=["ever"]) == mirror.fingerprint
     assert fingerprint(filter__few__stopwords=["tiger"]) != mirror.fingerprint
     assert fingerprint(analyzer__mine__filter=["few"]) != mirror.fingerprint
-    lines = difference(mirror.mapping, plain.mapping)
+    lines = mapping_diff(mirror.mapping, plain.mapping)
     assert lines == ["! name: analyzer the default in the index, mine by the settings"]

@@ -84,7 +84,7 @@ def test_the_memory_of_a_process_is_bounded(tmp_path, backend_url, module_prefix
     file = tmp_path / "zoo.sqlite"
     app = apps.zoo(f"sqlite:///{file}", backend_url, f"{module_prefix}-small", **small)
     fill_zoo(60)
-    kept = cache_of(app).place.region.backend._cache
+    kept = cache_of(app).region.region.backend._cache
     most = 0
     # Each answer is large: long stories are in it.
     for number in range(1, 151):
@@ -221,7 +221,7 @@ def test_eventual_reads_ask_the_database_once_a_second(tmp_path, backend_url, mo
     )
     fill_zoo(60)
     states = []
-    availability = search_of(app).searcher.availability
+    availability = search_of(app).searcher.consistency
     state = availability.state
     availability.state = lambda name: states.append(name) or state(name)
     path = "/keepers?_search=true&_sort=name&_limit=1"

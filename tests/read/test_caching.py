@@ -182,13 +182,17 @@ def test_an_answer_that_depends_on_the_time_is_not_kept(zoo):
         {"sort": [{"_script": {"type": "number"}}]},
     ):
         answers = [
-            cache_of(zoo).answer([mirror], body, "1", lambda: {"hits": random.random(), "took": 1})
+            cache_of(zoo).get_or_search(
+                [mirror], body, "1", lambda: {"hits": random.random(), "took": 1}
+            )
             for _ in range(2)
         ]
         assert answers[0] != answers[1], body
     kept = {"query": {"match": {"name": "snow knows nothing"}}}
     answers = [
-        cache_of(zoo).answer([mirror], kept, "1", lambda: {"hits": random.random(), "took": 0})
+        cache_of(zoo).get_or_search(
+            [mirror], kept, "1", lambda: {"hits": random.random(), "took": 0}
+        )
         for _ in range(2)
     ]
     assert answers[0] == answers[1]
@@ -199,12 +203,14 @@ def test_a_caller_may_change_the_answer(zoo):
     cache = cache_of(zoo)
     mirror = search_of(zoo).mirrors.get("Item")
     asked_for = {"query": {"match_none": {}}, "size": 7}
-    given = cache.answer([mirror], asked_for, "1", lambda: {"hits": {"hits": [1]}, "took": 3})
+    given = cache.get_or_search(
+        [mirror], asked_for, "1", lambda: {"hits": {"hits": [1]}, "took": 3}
+    )
     given["hits"]["hits"].append(2)
-    kept = cache.answer([mirror], asked_for, "1", lambda: {"hits": None})
+    kept = cache.get_or_search([mirror], asked_for, "1", lambda: {"hits": None})
     assert kept == {"hits": {"hits": [1]}, "took": 0}
     kept["hits"]["hits"].clear()
-    assert cache.answer([mirror], asked_for, "1", dict)["hits"] == {"hits": [1]}
+    assert cache.get_or_search([mirror], asked_for, "1", dict)["hits"] == {"hits": [1]}
 
 
 def test_another_state_another_answer(zoo):
@@ -212,7 +218,9 @@ def test_another_state_another_answer(zoo):
     items, keepers = (search_of(zoo).mirrors.get(name) for name in ("Item", "Keeper"))
 
     def answer(mirrors, body, version):
-        return cache.answer(mirrors, body, version, lambda: {"hits": random.random(), "took": 1})
+        return cache.get_or_search(
+            mirrors, body, version, lambda: {"hits": random.random(), "took": 1}
+        )
 
     body = {"query": {"term": {"_acl": "a"}}}
     first = answer([items], body, "1")["hits"]
@@ -230,9 +238,9 @@ def test_another_state_another_answer(zoo):
 def test_an_old_version_of_the_application_has_answers_of_its_own(zoo, monkeypatch):
     mirror = search_of(zoo).mirrors.get("Item")
     body = {"query": {"match_none": {}}, "size": 8}
-    cache_of(zoo).answer([mirror], body, "1", lambda: {"hits": "new", "took": 1})
+    cache_of(zoo).get_or_search([mirror], body, "1", lambda: {"hits": "new", "took": 1})
     monkeypatch.setattr(mirror, "fingerprint", "another")
-    kept = cache_of(zoo).answer([mirror], body, "1", lambda: {"hits": "old", "took": 1})
+    kept = cache_of(zoo).get_or_search([mirror], body, "1", lambda: {"hits": "old", "took": 1})
     assert kept["hits"] == "old"
 
 
@@ -250,5 +258,5 @@ def test_a_rebuild_makes_answers_old(zoo):
     engine.execute("UPDATE zoo_keepers SET name = 'AAA first' WHERE code = ?", [before["_pk"]])
     assert zoo.get(path).json["data"][0] == before
     keepers = search.mirrors.get("Keeper")
-    rebuild(search.mirrors, search.rebuilds, search.outbox, [keepers], 100)
+    rebuild(search.mirrors, search.rebuild_locks, search.outbox, [keepers], 100)
     assert zoo.get(path).json["data"][0]["name"] == "AAA first"

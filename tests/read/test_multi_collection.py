@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webtest import TestApp
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import write_alias
 from nefertari_search_tween.mirror.serializer import Serializer
@@ -550,12 +550,12 @@ def _index_anew(app: TestApp) -> None:
     """New indices: in old ones, scores count what was deleted and written anew."""
     search = search_of(app)
     for mirror in search.mirrors:
-        for index in search.mirrors.concrete(mirror):
+        for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
         search.mirrors.create(mirror, search.mirrors.next_name(mirror), live=True)
-        mirror.forget()
+        mirror.invalidate()
         search.outbox.add_all(mirror.name)
-    search.indexer.index_waiting()
+    search.indexer.index_pending()
 
 
 def _told(app: TestApp, who: dict[str, str]) -> dict[str, str]:
@@ -699,23 +699,23 @@ def test_own_writes_are_found_whatever_was_written(app: TestApp) -> None:
 def test_what_the_backend_refused_is_left_out(app: TestApp) -> None:
     search = search_of(app)
     mirror = search.mirrors.get("Vase")
-    (index,) = search.mirrors.concrete(mirror)
+    (index,) = search.mirrors.indices_of(mirror)
     before = app.get(f"/{ALL}?_count=").json
-    stub = Action(write_alias(index), "stub", 1, Serializer.stub("stub", "too odd"))
+    stub = BulkAction(write_alias(index), "stub", 1, Serializer.stub("stub", "too odd"))
     assert [outcome.error for outcome in mirror.backend.bulk([stub], 10)] == [None]
     mirror.backend.refresh(mirror.alias)
     try:
         assert app.get(f"/{ALL}?_count=").json == before
         assert "stub" not in [key for _, key in keys(app.get(f"/{ALL}?_limit=1000").json)]
     finally:
-        gone = Action(write_alias(index), "stub", 2, None)
+        gone = BulkAction(write_alias(index), "stub", 2, None)
         assert [outcome.error for outcome in mirror.backend.bulk([gone], 10)] == [None]
 
 
 def test_one_index_that_is_not_built_is_503(app: TestApp) -> None:
     search = search_of(app)
     mirror = search.mirrors.get("Guard")
-    (index,) = search.mirrors.concrete(mirror)
+    (index,) = search.mirrors.indices_of(mirror)
     search.backend.delete_index(index)
     try:
         # The first finds the index gone, the second looks for it and finds none.
@@ -726,7 +726,7 @@ def test_one_index_that_is_not_built_is_503(app: TestApp) -> None:
         assert app.get("/vases,painters", extra_environ=USER).json["total"] == 130
     finally:
         search.mirrors.create(mirror, index, live=True)
-        mirror.forget()
+        mirror.invalidate()
 
 
 def test_a_server_that_is_down_is_503(folder: Path, app: TestApp) -> None:

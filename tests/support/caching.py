@@ -24,7 +24,7 @@ def figures(app):
 def plain(app, path):
     """The answer without the cache."""
     searcher = search_of(app).searcher
-    kept, searcher.cache = searcher.cache, caching.NOTHING_KEPT
+    kept, searcher.cache = searcher.cache, caching.NO_CACHE
     try:
         return lasting(app.get(path, expect_errors=True))
     finally:

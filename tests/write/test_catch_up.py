@@ -26,7 +26,7 @@ def app(tmp_path):
         f"embedded:{tmp_path}/mirrors",
         f"test-{uuid.uuid4().hex[:12]}",
     )
-    search_of(made).indexer.background.stop()
+    search_of(made).indexer.recovery.stop()
     yield made
     transaction.abort()
     empty_tables()
@@ -42,7 +42,7 @@ def test_the_older_of_two_claims_finds_the_new_index_and_the_newer_does_not(app,
     search.outbox.owned = False
     app.patch_json(f"/items/{item}", {"name": "older"})
     mirror.reader, reader = Reader(mirror.reader), mirror.reader
-    older = Process("older", lambda: search.indexer.step(mirror))
+    older = Process("older", lambda: search.indexer.process_next_claim(mirror))
     while older.point != "read":
         older.advance()
     mirror.reader = reader
@@ -51,17 +51,18 @@ def test_the_older_of_two_claims_finds_the_new_index_and_the_newer_does_not(app,
         app.delete(f"/items/{item}")
     else:
         app.patch_json(f"/items/{item}", {"name": "newest"})
-    (live,) = search.mirrors.concrete(mirror)
+    (live,) = search.mirrors.indices_of(mirror)
     # Another process, that has looked just before the new index is made.
     newer = Indexer(search.mirrors, search.outbox, 500, 5.0)
     newer._targets["Item"] = (time.monotonic(), [write_alias(live)])
-    assert newer.step(mirror) == 1
+    assert newer.process_next_claim(mirror) == 1
 
     building = Process(
-        "rebuild", lambda: rebuild(search.mirrors, search.rebuilds, search.outbox, [mirror], 500)
+        "rebuild",
+        lambda: rebuild(search.mirrors, search.rebuild_locks, search.outbox, [mirror], 500),
     )
     building._go.release()
-    assert wait_until(lambda: len(search.mirrors.concrete(mirror)) == 2, 10, pause=0.01)
+    assert wait_until(lambda: len(search.mirrors.indices_of(mirror)) == 2, 10, pause=0.01)
     search.indexer._targets.clear()
     while not older.ended:
         older.advance()
@@ -107,7 +108,7 @@ def test_a_change_that_is_settled_just_before_the_first_index_is_made(app):
         assert search.outbox.waiting() == 0
 
     mirror.reader = Counting(reader, commit)
-    mirror.forget()
+    mirror.invalidate()
     search.prepare()
     mirror.reader = reader
 

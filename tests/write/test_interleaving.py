@@ -25,7 +25,7 @@ from nefertari_search_tween.exceptions import BackendUnavailable
 from nefertari_search_tween.indexing import indexer as indexing
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.interfaces.outbox import ClaimExpired
-from nefertari_search_tween.interfaces.rebuild_lock import RebuildRuns
+from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress
 from tests.support.apps import search_of, zoo
 from tests.write.test_sync import Changes, empty_tables, same_everywhere
 
@@ -148,7 +148,7 @@ class Waiting(Stopping):
         self._processes = processes
         self._asked = False
 
-    def tokens(self, model_name):
+    def claim_tokens(self, model_name):
         stop_at("waiting")
         if self._asked:
             for process in self._processes:
@@ -156,7 +156,7 @@ class Waiting(Stopping):
                     process.expired = True
             return set()
         self._asked = True
-        return self._real.tokens(model_name)
+        return self._real.claim_tokens(model_name)
 
 
 class Outbox(Stopping):
@@ -193,7 +193,7 @@ def app(tmp_path_factory, primary_url):
     patch.setattr(rebuilding, "SETTLE_SECONDS", SETTLE_SECONDS)
     search = search_of(made)
     # Nobody takes a step but those that the machine has in its hand.
-    search.indexer.background.stop()
+    search.indexer.recovery.stop()
     # The database's collation is asked for once.
     made.get("/keepers?_sort=code")
     for mirror in search.mirrors:
@@ -213,7 +213,7 @@ class Interleaving(Changes):
         self.search = search_of(self.app)
         self.published = []
         self.processes = []
-        self.search.hooks.listener.index = self.published.append
+        self.search.capture.listener.index = self.published.append
         transaction.abort()
         empty_tables()
         self.settle_all()
@@ -290,7 +290,7 @@ class Interleaving(Changes):
             claim = self.search.outbox.begin(token)
             if claim is not None:
                 try:
-                    self.search.indexer.process(claim)
+                    self.search.indexer.process_claim(claim)
                 except BaseException:
                     self.search.indexer.outbox.release(token)
                     raise
@@ -308,7 +308,7 @@ class Interleaving(Changes):
     @rule(name=st.sampled_from(MODELS), steps=st.integers(0, 3))
     def worker(self, name, steps):
         mirror = self.search.mirrors.get(name)
-        self.begin(f"worker of {name}", lambda: self.search.indexer.step(mirror))
+        self.begin(f"worker of {name}", lambda: self.search.indexer.process_next_claim(mirror))
         self.advance(len(self.processes) - 1, steps)
 
     @rule()
@@ -326,7 +326,7 @@ class Interleaving(Changes):
     def rebuild(self, name):
         mirror = self.search.mirrors.get(name)
         search = self.search
-        rebuilds, outbox = Rebuilds(search.rebuilds), Waiting(search.outbox, self.processes)
+        rebuilds, outbox = Rebuilds(search.rebuild_locks), Waiting(search.outbox, self.processes)
         self.begin(
             "rebuild", lambda: rebuilding.rebuild(search.mirrors, rebuilds, outbox, [mirror], 3)
         )
@@ -360,7 +360,7 @@ class Interleaving(Changes):
         for process in [each for each in self.processes if each.ended]:
             self.processes.remove(process)
             if process.error is not None and not isinstance(
-                process.error, (BackendUnavailable, ClaimExpired, RebuildRuns)
+                process.error, (BackendUnavailable, ClaimExpired, RebuildInProgress)
             ):
                 raise AssertionError(f"{process.name} failed") from process.error
 

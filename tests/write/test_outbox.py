@@ -18,10 +18,10 @@ from nefertari_search_tween.compat.elasticsearch import ES
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
-from nefertari_search_tween.primary.sqla.outbox.claims import free_rows
-from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
+from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from tests.support.paths import TOP
 
@@ -151,10 +151,10 @@ def _hooks_off():
     """Those of an application that another module has made in this process."""
     current = ES.current
     if current is not None:
-        current.hooks.remove()
+        current.capture.remove()
     yield
     if current is not None:
-        current.hooks.install()
+        current.capture.install()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -174,7 +174,7 @@ def engine(request, tmp_path):
 
 
 def outbox_of(engine, owned=False):
-    return SqlaOutbox(MODELS, Spreader(Relations([Item, Keeper])), lambda: engine, owned)
+    return SqlaOutbox(MODELS, FanOutPlan(Dependencies([Item, Keeper])), lambda: engine, owned)
 
 
 @pytest.fixture
@@ -274,14 +274,14 @@ def test_rows_of_inline_sync_are_born_claimed(engine, session):
     session.flush()
     outbox.record(session, {*items(1), Key("Keeper", "a")})
     session.commit()
-    token = outbox.publish(session)
+    token = outbox.committed(session)
     assert outbox.claim("Item", 10) is None
-    claim = outbox.begin(token)
+    claim = outbox.claim_committed(token)
     assert claim.keys == {*items(1), Key("Keeper", "a")}
-    assert set(claim.numbers) == {"Item", "Keeper"}
-    assert claim.numbers["Item"] == outbox.state("Item").number
+    assert set(claim.versions) == {"Item", "Keeper"}
+    assert claim.versions["Item"] == outbox.sync_state("Item").version
     outbox.settle(claim, "Item", {}, [1])
-    assert outbox.state("Keeper").waiting and not outbox.state("Item").waiting
+    assert outbox.sync_state("Keeper").pending and not outbox.sync_state("Item").pending
 
 
 def test_a_transaction_longer_than_the_lease_may_have_lost_its_rows(engine, session):
@@ -293,7 +293,7 @@ def test_a_transaction_longer_than_the_lease_may_have_lost_its_rows(engine, sess
         engine.execute(tables.OUTBOX.update().values(expires=1))
         if taken:
             assert outbox.claim("Item", 10).keys == items(1)
-        claim = outbox.begin(outbox.publish(session))
+        claim = outbox.claim_committed(outbox.committed(session))
         assert (claim is None) == taken
         if claim is not None:
             assert not claim.expired
@@ -306,7 +306,7 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
         pytest.skip("SQLite has one writer at a time")
     outbox.add(items(*range(10)))
     with outbox._transaction() as connection:
-        rows = free_rows(connection, "Item", 5, 0)
+        rows = claimable_rows(connection, "Item", 5, 0)
         outbox._mark([row.id for row in rows], "open", connection)
         outbox.record(session, items(*range(20, 30)))
         session.commit()
@@ -322,7 +322,7 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
 
 def test_every_row_is_claimed_once_by_many(engine):
     count, seen, problems = 600, [], []
-    outbox_of(engine).add(items(*range(count)))
+    outbox_of(engine).enqueue(items(*range(count)))
 
     def work():
         mine = outbox_of(engine)
@@ -342,7 +342,7 @@ def test_every_row_is_claimed_once_by_many(engine):
     assert sorted(key.pk for claim in seen for key in claim.keys) == list(range(count))
     numbers = [claim.numbers["Item"] for claim in seen]
     assert len(set(numbers)) == len(numbers)
-    assert outbox_of(engine).waiting() == 0
+    assert outbox_of(engine).pending_count() == 0
 
 
 def test_dead_letters(outbox):

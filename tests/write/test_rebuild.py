@@ -27,7 +27,7 @@ from sqlalchemy import create_engine
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
-from nefertari_search_tween.interfaces.rebuild_lock import RebuildLost, RebuildRuns
+from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.mirror.registry import write_alias
 from tests.apps.large.load import INI
 from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
@@ -319,14 +319,14 @@ def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
     )
     # The bar begins where the first one was.
     assert told == [40, *[10] * 6]
-    assert (built["Tag"].settled, built["Tag"].resumed) == (60, 40)
+    assert (built["Tag"].indexed, built["Tag"].resumed) == (60, 40)
     assert len(search.mirrors.concrete(tags)) == 1
 
 
 def test_a_build_has_one_owner(search):
     first = search.rebuilds.begin("Node")
     search.rebuilds.start(first, "nodes-000001")
-    with pytest.raises(RebuildRuns, match=f"process {os.getpid()}"):
+    with pytest.raises(RebuildInProgress, match=f"process {os.getpid()}"):
         search.rebuilds.begin("Node")
     search.rebuilds.advance(first, 17, 4)
     search.rebuilds.release(first)
@@ -342,7 +342,7 @@ def test_a_build_has_one_owner(search):
             late()
     search.rebuilds.release(first)  # not its own any more
     search.rebuilds.finish(first)
-    with pytest.raises(RebuildRuns):
+    with pytest.raises(RebuildInProgress):
         search.rebuilds.begin("Node")
     search.rebuilds.finish(second)
     third = search.rebuilds.begin("Node")

@@ -38,10 +38,10 @@ def make(tmp_path, elasticsearch_url):
     yield make_one
     transaction.abort()
     for app in made:
-        search_of(app).indexer.background.stop()
+        search_of(app).indexer.recovery.stop()
     search = search_of(made[-1])
     for mirror in search.mirrors:
-        for index in search.mirrors.concrete(mirror):
+        for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
 
 
@@ -55,7 +55,7 @@ def _none_before():
     from nefertari_search_tween.compat.elasticsearch import ES
 
     if ES.current is not None:
-        ES.current.indexer.background.stop()
+        ES.current.indexer.recovery.stop()
     assert wait_until(lambda: threads() == [], SOON)
 
 

@@ -27,10 +27,10 @@ from sqlalchemy.exc import CircularDependencyError, IntegrityError, OperationalE
 from nefertari_search_tween.indexing.events import (
     BulkDeleted,
     BulkUpdated,
+    ChangeEvent,
     ItemCreated,
     ItemDeleted,
     ItemUpdated,
-    PrimaryEvent,
 )
 from nefertari_search_tween.interfaces.primary import Key
 from tests.servers.base import wait_until
@@ -128,7 +128,7 @@ def mirrored_ids(app, model_name):
 def delete_indices(app):
     search = search_of(app)
     for mirror in search.mirrors:
-        for index in search.mirrors.concrete(mirror):
+        for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
 
 
@@ -149,7 +149,7 @@ def app(tmp_path_factory, elasticsearch_url):
         **{"elasticsearch.chunk_size": str(CHUNK)},
     )
     config = Configurator(registry=made.app.registry)
-    config.add_subscriber(note, PrimaryEvent)
+    config.add_subscriber(note, ChangeEvent)
     config.commit()
     yield made
     transaction.abort()
@@ -1160,9 +1160,9 @@ def test_what_can_not_be_followed_is_said_at_start(app, models, session, caplog)
     from sqlalchemy.orm import column_property, relationship
     from sqlalchemy.sql import func, select
 
-    from nefertari_search_tween.primary.sqla.dependencies import Relations
+    from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 
-    assert search_of(app).relations.unfollowed() == []
+    assert search_of(app).dependencies.unfollowed() == []
 
     Base = declarative_base()
 
@@ -1189,7 +1189,7 @@ def test_what_can_not_be_followed_is_said_at_start(app, models, session, caplog)
         town = Column(Integer)
 
     Aviary.size = column_property(select([func.count(Bird.id)]).as_scalar())
-    assert Relations([Aviary]).unfollowed() == [
+    assert Dependencies([Aviary]).untracked() == [
         "Aviary.birds is not joined by Aviary's primary key",
         "Aviary.big is a view of Bird",
         "Aviary.size is computed by the database",
@@ -1231,7 +1231,7 @@ def test_an_event_names_every_document_that_shows_the_change(app, models, events
     app.patch_json("/keepers/k1", {"name": "Zoë"})
 
     (updated,) = by_kind(events, ItemUpdated)
-    assert updated.keys == {Key("Keeper", "k1"), Key("Item", 1), Key("Visit", 1)}
+    assert updated.document_keys == {Key("Keeper", "k1"), Key("Item", 1), Key("Visit", 1)}
 
 
 @pytest.mark.usefixtures("family")
@@ -1527,7 +1527,7 @@ def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
     def go_on():
         # At no moment is there nothing that waits.
         search.outbox.add([Key("Tag", 2)])
-        search.indexer.process(search.outbox.claim("Tag", 1))
+        search.indexer.process_claim(search.outbox.claim("Tag", 1))
 
     later = threading.Timer(0.3, go_on)
     later.start()

@@ -14,11 +14,16 @@ import uuid
 import pytest
 import transaction
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.indexing import bulk_writer
 from nefertari_search_tween.indexing.verify import verify as verifying
-from nefertari_search_tween.indexing.verify.repair import Unbeatable, repair
-from nefertari_search_tween.indexing.verify.verify import Differences, examine, same_json, verify
+from nefertari_search_tween.indexing.verify.repair import VersionTooHigh, repair
+from nefertari_search_tween.indexing.verify.verify import (
+    Differences,
+    same_json,
+    verify,
+    verify_keys,
+)
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import write_alias
 from nefertari_search_tween.mirror.serializer import document_id
@@ -96,7 +101,7 @@ def write(search, name, identity, document, version=None):
     ((index, _),) = search.mirrors.concrete(mirror).items()
     body = None if document is None else json.dumps(document).encode()
     number = search.outbox.number(name) if version is None else version
-    (outcome,) = mirror.backend.bulk([Action(write_alias(index), identity, number, body)], 1)
+    (outcome,) = mirror.backend.bulk([BulkAction(write_alias(index), identity, number, body)], 1)
     assert outcome.error is None
     mirror.backend.refresh(mirror.alias)
 
@@ -213,9 +218,9 @@ def test_keys_too_long_for_an_id_are_told_in_full(search, models, sql):
 def test_what_was_refused_is_told_apart(search, models):
     add(models.Item(id=1, ratio=float("inf")), models.Item(id=2, ratio=0.5))
     # JSON has no infinity: a stub stands for it.
-    assert verified(search, "Item") == Differences(compared=2, refused=[1])
+    assert verified(search, "Item") == Differences(compared=2, rejected=[1])
     left = repaired(search, "Item")
-    assert (left.refused, left.clean) == ([1], False)
+    assert (left.rejected, left.clean) == ([1], False)
 
 
 def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, models):
@@ -226,11 +231,11 @@ def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, mod
     body = json.dumps({"_pk": long, "name": {"a text": "is no object"}}).encode()
     number = search.outbox.number("Keeper")
     refused = bulk_writer.write(
-        mirror, [Action(write_alias(index), document_id(long), number, body)], 1
+        mirror, [BulkAction(write_alias(index), document_id(long), number, body)], 1
     )
-    assert refused.refused == 1
+    assert refused.rejected == 1
 
-    assert verified(search, "Keeper") == Differences(compared=1, refused=[long])
+    assert verified(search, "Keeper") == Differences(compared=1, rejected=[long])
     assert repaired(search, "Keeper") == Differences()
 
 
@@ -241,7 +246,7 @@ def test_a_document_of_an_object_that_can_not_be_rendered_any_more_is_stale(sear
     else:
         sql("UPDATE zoo_items SET ratio = 'Infinity' WHERE id = 1")
     assert verified(search, "Item") == Differences(compared=1, stale=[1])
-    assert repaired(search, "Item").refused == [1]
+    assert repaired(search, "Item").rejected == [1]
 
 
 def test_many_differences_are_all_found(search, models, sql):
@@ -260,14 +265,14 @@ def test_what_is_written_meanwhile_is_no_difference(search, models, monkeypatch)
     from pyramid_sqlalchemy import Session
 
     seen_again = []
-    suspect = verifying._Examiner.suspect
+    suspect = verifying._Examiner.add
 
     def note(self, keys):
         keys = list(keys)
         seen_again.extend(keys)
         suspect(self, keys)
 
-    monkeypatch.setattr(verifying._Examiner, "suspect", note)
+    monkeypatch.setattr(verifying._Examiner, "add", note)
 
     add(*(models.Tag(id=number, name="0") for number in range(1, 101)))
     ended = threading.Event()
@@ -293,7 +298,7 @@ def test_what_is_written_meanwhile_is_no_difference(search, models, monkeypatch)
     try:
         while len(written) < 100 or not seen_again:
             found = verified(search, "Tag")
-            assert (found.keys, found.foreign, found.waiting) == ([], [], [])
+            assert (found.keys, found.foreign, found.pending) == ([], [], [])
     finally:
         ended.set()
         writer.join()
@@ -333,7 +338,7 @@ def test_what_waits_is_not_called_stale(search, models, sql, monkeypatch):
     search.outbox.add([Key("Tag", 1)])
 
     found = verified(search, "Tag")
-    assert found == Differences(compared=1, waiting=[1])
+    assert found == Differences(compared=1, pending=[1])
     assert not found.clean
 
     search.indexer.drain()
@@ -411,7 +416,7 @@ def test_repair_wins_over_versions_above_the_counter(search, models, deleted):
 def test_repair_says_which_versions_nothing_can_be_above(search, models):
     add(models.Node(id=1, name="true"))
     write(search, "Node", "1", {"_pk": "1"}, 2**63 - 1)
-    with pytest.raises(Unbeatable, match=str(2**63 - 1)):
+    with pytest.raises(VersionTooHigh, match=str(2**63 - 1)):
         repaired(search, "Node")
     # As it says: only another index helps.
     delete_all(search, "Node")
@@ -428,5 +433,5 @@ def delete_all(search, name):
 def test_keys_can_be_looked_at_alone(search, models, sql):
     add(models.Tag(id=1, name="a"), models.Tag(id=2, name="b"), models.Tag(id=3, name="c"))
     sql("UPDATE zoo_tags SET name = 'changed'")
-    found = examine(search.outbox, search.mirrors.get("Tag"), [1, 3, 4])
+    found = verify_keys(search.outbox, search.mirrors.get("Tag"), [1, 3, 4])
     assert found == Differences(stale=[1, 3])

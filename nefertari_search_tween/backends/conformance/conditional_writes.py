@@ -9,7 +9,13 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from nefertari_search_tween.backends.base import Backend, Conditional, Stamp, Written, stamp_of
+from nefertari_search_tween.backends.base import (
+    Backend,
+    ConditionalWrite,
+    SequenceVersion,
+    WriteResult,
+    stamp_of,
+)
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import Index
 
@@ -17,15 +23,20 @@ WRITERS = 12
 
 
 def write(
-    index: Index, key: str, body: Optional[Mapping[str, Any]], expected: Optional[Stamp] = None
-) -> Written:
+    index: Index,
+    key: str,
+    body: Optional[Mapping[str, Any]],
+    expected: Optional[SequenceVersion] = None,
+) -> WriteResult:
     text = None if body is None else json.dumps(body).encode()
-    (written,) = index.backend.write([Conditional(index.write_alias, key, text, expected)], 100)
+    (written,) = index.backend.write(
+        [ConditionalWrite(index.write_alias, key, text, expected)], 100
+    )
     return written
 
 
 def stored(index: Index, key: str) -> Any:
-    return index.backend.stored(index.alias, [key])[key]
+    return index.backend.get_realtime(index.alias, [key])[key]
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -49,65 +60,65 @@ class ConditionCases(Cases):
     def test_a_document_is_created_once(self, empty: Index) -> None:
         first = write(empty, "1", {"id": 1})
         assert (first.status, first.error) == (201, None)
-        assert first.stamp is not None
+        assert first.version is not None
         second = write(empty, "1", {"id": 2})
-        assert second.lost
-        assert second.stamp is None
+        assert second.conflict
+        assert second.version is None
         assert second.status == 409
-        assert stored(empty, "1") == ({"id": 1}, first.stamp)
+        assert stored(empty, "1") == ({"id": 1}, first.version)
 
     def test_a_write_is_there_before_any_refresh(self, empty: Index) -> None:
         assert stored(empty, "1") is None
         created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.stamp)
-        assert stored(empty, "1") == ({"id": 2}, changed.stamp)
+        changed = write(empty, "1", {"id": 2}, created.version)
+        assert stored(empty, "1") == ({"id": 2}, changed.version)
 
     def test_a_state_is_replaced_once(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.stamp)
+        changed = write(empty, "1", {"id": 2}, created.version)
         assert changed.status == 200
-        assert changed.stamp != created.stamp
-        late = write(empty, "1", {"id": 3}, created.stamp)
-        assert late.lost
+        assert changed.version != created.version
+        late = write(empty, "1", {"id": 3}, created.version)
+        assert late.conflict
         assert empty.state() == {"1": {"id": 2}}
 
     def test_a_state_is_deleted_once(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.stamp)
-        assert write(empty, "1", None, created.stamp).lost
-        assert write(empty, "1", None, changed.stamp).status == 200
-        assert write(empty, "1", None, changed.stamp).lost
+        changed = write(empty, "1", {"id": 2}, created.version)
+        assert write(empty, "1", None, created.version).conflict
+        assert write(empty, "1", None, changed.version).status == 200
+        assert write(empty, "1", None, changed.version).conflict
         assert empty.state() == {}
 
     def test_a_document_that_is_gone_is_not_replaced(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
-        write(empty, "1", None, created.stamp)
-        assert write(empty, "1", {"id": 2}, created.stamp).lost
+        write(empty, "1", None, created.version)
+        assert write(empty, "1", {"id": 2}, created.version).conflict
         assert stored(empty, "1") is None
 
     def test_no_stamp_comes_twice(self, empty: Index) -> None:
         seen = []
         for number in range(4):
             created = write(empty, "1", {"id": number})
-            changed = write(empty, "1", {"id": number}, created.stamp)
-            write(empty, "1", None, changed.stamp)
-            seen += [created.stamp, changed.stamp]
+            changed = write(empty, "1", {"id": number}, created.version)
+            write(empty, "1", None, changed.version)
+            seen += [created.version, changed.version]
         assert len(set(seen)) == len(seen)
-        assert write(empty, "1", {"id": 9}, seen[0]).lost
+        assert write(empty, "1", {"id": 9}, seen[0]).conflict
 
     def test_a_delete_names_a_state(self, empty: Index) -> None:
         with pytest.raises(ValueError, match="which state"):
-            Conditional(empty.write_alias, "1", None, None)
+            ConditionalWrite(empty.write_alias, "1", None, None)
 
     def test_hits_tell_their_stamps(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.stamp)
+        changed = write(empty, "1", {"id": 2}, created.version)
         empty.backend.refresh(empty.alias)
         (hit,) = empty.search(seq_no_primary_term=True)["hits"]["hits"]
-        assert stamp_of(hit) == changed.stamp
+        assert stamp_of(hit) == changed.version
         body = {"seq_no_primary_term": True, "sort": [{"id": "asc"}]}
         ((hit,),) = empty.backend.scan(empty.alias, body, 10)
-        assert stamp_of(hit) == changed.stamp
+        assert stamp_of(hit) == changed.version
         assert write(empty, "1", {"id": 3}, stamp_of(hit)).status == 200
 
     def test_each_write_of_a_bulk_stands_alone(self, backend: Backend, empty: Index) -> None:
@@ -116,18 +127,18 @@ class ConditionCases(Cases):
         results = list(
             backend.write(
                 [
-                    Conditional(alias, "1", b'{"id": 5}', created.stamp),
-                    Conditional(alias, "1", b'{"id": 6}', created.stamp),
-                    Conditional(alias, "2", b'{"id": 2, "seen": "neither"}', None),
-                    Conditional(alias, "3", b'{"id":\n3}', None),
-                    Conditional("conformance-nowhere-WRITE", "4", b"{}", None),
-                    Conditional("conformance-nowhere-WRITE", "4", None, created.stamp),
+                    ConditionalWrite(alias, "1", b'{"id": 5}', created.version),
+                    ConditionalWrite(alias, "1", b'{"id": 6}', created.version),
+                    ConditionalWrite(alias, "2", b'{"id": 2, "seen": "neither"}', None),
+                    ConditionalWrite(alias, "3", b'{"id":\n3}', None),
+                    ConditionalWrite("conformance-nowhere-WRITE", "4", b"{}", None),
+                    ConditionalWrite("conformance-nowhere-WRITE", "4", None, created.version),
                 ],
                 chunk_size=2,
             )
         )
-        assert [each.lost for each in results] == [False, True, False, False, False, False]
-        assert [each.stamp is not None for each in results] == [True] + [False] * 2 + [True] + [
+        assert [each.conflict for each in results] == [False, True, False, False, False, False]
+        assert [each.version is not None for each in results] == [True] + [False] * 2 + [True] + [
             False
         ] * 2
         assert results[2].status == 400
@@ -149,7 +160,7 @@ class ConditionCases(Cases):
             while True:
                 tries += 1
                 source, stamp = stored(empty, "1")
-                if write(empty, "1", {"id": source["id"] + 1}, stamp).stamp is not None:
+                if write(empty, "1", {"id": source["id"] + 1}, stamp).version is not None:
                     return tries
 
         tries = at_once(WRITERS, count)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action, Backend, Outcome
+from nefertari_search_tween.backends.base import Backend, BulkAction, BulkItemResult
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}
 TEXT = {"type": "text", "fields": {"keyword": KEYWORD}}
@@ -173,12 +173,12 @@ class Index:
         self.alias = alias
         self.write_alias = write_alias(name)
 
-    def action(self, key: str, body: Optional[Mapping[str, Any]], version: int = 1) -> Action:
+    def action(self, key: str, body: Optional[Mapping[str, Any]], version: int = 1) -> BulkAction:
         """A write of *body* (None: a delete)."""
         text = None if body is None else json.dumps(body).encode()
-        return Action(self.write_alias, key, version, text)
+        return BulkAction(self.write_alias, key, version, text)
 
-    def bulk(self, actions: Iterable[Action], chunk_size: int = 500) -> list[Outcome]:
+    def bulk(self, actions: Iterable[BulkAction], chunk_size: int = 500) -> list[BulkItemResult]:
         return list(self.backend.bulk(actions, chunk_size))
 
     def write(self, documents: Mapping[str, Mapping[str, Any]], version: int = 1) -> None:

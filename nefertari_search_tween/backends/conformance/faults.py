@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action, Backend
+from nefertari_search_tween.backends.base import Backend, BulkAction
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import MAPPING, Index, by_key
 from nefertari_search_tween.exceptions import (
@@ -37,7 +37,7 @@ READS: dict[str, Operation] = {
     "refresh": lambda backend: backend.refresh("a"),
 }
 WRITES: dict[str, Operation] = {
-    "bulk": lambda backend: list(backend.bulk([Action("a", "1", 1, b"{}")], 10)),
+    "bulk": lambda backend: list(backend.bulk([BulkAction("a", "1", 1, b"{}")], 10)),
     "create_index": lambda backend: backend.create_index("a", MAPPING, {}, []),
     "delete_index": lambda backend: backend.delete_index("a"),
     "swap_alias": lambda backend: backend.swap_alias("a", "a-1"),
@@ -51,7 +51,7 @@ PATIENCE = 3.0
 
 class FaultCases(Cases):
     def test_a_backend_that_answers_is_alive(self, backend: Backend) -> None:
-        assert backend.alive() is True
+        assert backend.ping() is True
 
     def test_a_backend_has_a_name(self, backend: Backend) -> None:
         assert backend.name
@@ -91,7 +91,7 @@ class FaultCases(Cases):
             {**READS, **WRITES}[name](backend)
         assert not isinstance(raised.value, BackendTimeout)
         assert time.monotonic() - started < PATIENCE
-        assert backend.alive() is False
+        assert backend.ping() is False
 
     @pytest.mark.parametrize("name", READS)
     def test_a_silent_server(self, name: str) -> None:
@@ -108,7 +108,7 @@ class FaultCases(Cases):
         with _silent() as (url, _):
             backend = self.connect(url, 30.0)
             started = time.monotonic()
-            assert backend.alive() is False
+            assert backend.ping() is False
             assert time.monotonic() - started < PATIENCE
 
     def test_a_search_may_have_a_time_of_its_own(self) -> None:
@@ -127,7 +127,7 @@ class FaultCases(Cases):
                 backend.search("a", {})
         with _answering(200, EMPTY_ANSWER, port=port):
             assert backend.search("a", {})["hits"]["hits"] == []
-            assert backend.alive() is True
+            assert backend.ping() is True
 
     def test_analyzers_are_not_unknown_because_no_server_answers(self) -> None:
         backend = self.connect(f"http://127.0.0.1:{_closed_port()}", TIMEOUT)
@@ -165,7 +165,7 @@ class FaultCases(Cases):
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_server_that_refuses_to_tell_how_it_is_is_alive(self, status: int) -> None:
         with _answering(status, {"error": {"type": "security_exception"}}) as url:
-            assert self.connect(url, TIMEOUT).alive() is True
+            assert self.connect(url, TIMEOUT).ping() is True
 
     @pytest.mark.parametrize("status", [502, 503])
     def test_pages_of_a_proxy(self, status: int) -> None:
@@ -173,7 +173,7 @@ class FaultCases(Cases):
             backend = self.connect(url, TIMEOUT)
             with pytest.raises(BackendUnavailable):
                 backend.search("a", {})
-            assert backend.alive() is False
+            assert backend.ping() is False
 
     @pytest.mark.parametrize("text", ["<html>Welcome</html>", '{"hits": {"total"', ""])
     def test_an_answer_that_is_none(self, text: str) -> None:
@@ -210,11 +210,11 @@ class FaultCases(Cases):
         }
         with _answering(200, answer) as url:
             backend = self.connect(url, TIMEOUT)
-            first, second = backend.bulk([Action("a", key, 1, b"{}") for key in "12"], 10)
+            first, second = backend.bulk([BulkAction("a", key, 1, b"{}") for key in "12"], 10)
         assert first.overloaded
-        assert not first.settled
+        assert not first.indexed
         assert first.error == error
-        assert second.settled
+        assert second.indexed
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_refused_user_is_no_fault_of_a_document(self, status: int) -> None:
@@ -229,7 +229,7 @@ class FaultCases(Cases):
         with _answering(200, answer) as url:
             backend = self.connect(url, TIMEOUT)
             with pytest.raises(BackendDenied, match="not for this user"):
-                list(backend.bulk([Action("a", key, 1, b"{}") for key in "12"], 10))
+                list(backend.bulk([BulkAction("a", key, 1, b"{}") for key in "12"], 10))
 
 
 EMPTY_ANSWER: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action, Backend
+from nefertari_search_tween.backends.base import Backend, BulkAction
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import FILMS, Index, document
 from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
@@ -70,7 +70,7 @@ class WriteCases(Cases):
         assert [outcome.error is None for outcome in outcomes] == [True, False, True]
         assert outcomes[1].status == 400
         assert outcomes[1].error
-        assert not outcomes[1].settled
+        assert not outcomes[1].indexed
         assert not outcomes[1].target_missing
         assert not outcomes[1].overloaded
         assert set(empty.state()) == {"1", "3"}
@@ -78,8 +78,8 @@ class WriteCases(Cases):
     def test_text_that_is_no_json_is_refused(self, empty: Index) -> None:
         outcomes = empty.bulk(
             [
-                Action(empty.write_alias, "1", 1, b'{"id": 1'),
-                Action(empty.write_alias, "2", 1, b'{"id": 2}'),
+                BulkAction(empty.write_alias, "1", 1, b'{"id": 1'),
+                BulkAction(empty.write_alias, "2", 1, b'{"id": 2}'),
             ]
         )
         assert outcomes[0].error is not None
@@ -88,7 +88,7 @@ class WriteCases(Cases):
 
     def test_line_ends_between_values_do_no_harm(self, empty: Index) -> None:
         text = json.dumps({"title": "two\nlines"}, indent=2).encode()
-        (outcome,) = empty.bulk([Action(empty.write_alias, "1", 1, text)])
+        (outcome,) = empty.bulk([BulkAction(empty.write_alias, "1", 1, text)])
         assert outcome.error is None
         assert empty.state() == {"1": {"title": "two\nlines"}}
 
@@ -127,7 +127,7 @@ class WriteCases(Cases):
             (outcome,) = empty.bulk([empty.action("1", {"title": name}, version)])
             assert outcome.status == status
             assert (outcome.error is None) == (status != 409)
-            assert outcome.settled
+            assert outcome.indexed
         assert empty.state() == {"1": {"title": left}}
 
     @pytest.mark.parametrize("body", [{"title": "newer"}, None], ids=["document", "deleted"])
@@ -165,7 +165,7 @@ class WriteCases(Cases):
         empty.write({"1": {"id": 1}}, version=5)
         (outcome,) = empty.bulk([empty.action("1", None, version)])
         assert outcome.status == status
-        assert outcome.settled
+        assert outcome.indexed
         assert set(empty.state()) == ({"1"} if status == 409 else set())
 
     @pytest.mark.parametrize(("version", "status"), [(4, 409), (5, 201), (6, 201)])
@@ -177,14 +177,14 @@ class WriteCases(Cases):
         empty.backend.refresh(empty.alias)
         (outcome,) = empty.bulk([empty.action("1", {"id": 1}, version)])
         assert outcome.status == status
-        assert outcome.settled
+        assert outcome.indexed
         assert set(empty.state()) == (set() if status == 409 else {"1"})
 
     def test_a_delete_before_the_first_write_counts(self, empty: Index) -> None:
         (outcome,) = empty.bulk([empty.action("1", None, 5)])
         assert outcome.error is None
         assert outcome.status == 404
-        assert outcome.settled
+        assert outcome.indexed
         assert not outcome.target_missing
         (late,) = empty.bulk([empty.action("1", {"id": 1}, 4)])
         assert late.status == 409
@@ -198,7 +198,7 @@ class WriteCases(Cases):
         backend.delete_index(empty.name)
         (outcome,) = empty.bulk([empty.action("1", {"id": 1})])
         assert outcome.target_missing
-        assert not outcome.settled
+        assert not outcome.indexed
         assert backend.indices(f"{empty.alias}*") == {}
 
     @pytest.mark.parametrize("end", ["", "-000009", "-000009-write"])
@@ -206,7 +206,7 @@ class WriteCases(Cases):
         self, backend: Backend, empty: Index, end: str
     ) -> None:
         backend.delete_index(empty.name)
-        (outcome,) = empty.bulk([Action(f"{empty.alias}{end}", "1", 1, b"{}")])
+        (outcome,) = empty.bulk([BulkAction(f"{empty.alias}{end}", "1", 1, b"{}")])
         assert outcome.target_missing
         assert backend.indices(f"{empty.alias}*") == {}
 
@@ -216,7 +216,7 @@ class WriteCases(Cases):
         backend.delete_index(empty.name)
         (outcome,) = empty.bulk([empty.action("1", None)])
         assert outcome.target_missing
-        assert not outcome.settled
+        assert not outcome.indexed
         assert backend.indices(f"{empty.alias}*") == {}
 
     def test_names_that_are_gone_do_not_keep_the_others_back(
@@ -225,9 +225,9 @@ class WriteCases(Cases):
         gone = f"{empty.alias}-000009-WRITE"
         outcomes = empty.bulk(
             [
-                Action(gone, "1", 1, b"{}"),
+                BulkAction(gone, "1", 1, b"{}"),
                 empty.action("1", {"id": 1}),
-                Action(gone, "1", 1, None),
+                BulkAction(gone, "1", 1, None),
             ]
         )
         assert [outcome.target_missing for outcome in outcomes] == [True, False, True]
@@ -238,7 +238,7 @@ class WriteCases(Cases):
     def test_a_write_by_the_name_of_the_index_is_refused(
         self, backend: Backend, empty: Index
     ) -> None:
-        (outcome,) = empty.bulk([Action(empty.name, "1", 1, b"{}")])
+        (outcome,) = empty.bulk([BulkAction(empty.name, "1", 1, b"{}")])
         assert outcome.target_missing
         assert empty.state() == {}
 
@@ -343,7 +343,7 @@ class WriteCases(Cases):
         outcomes = empty.bulk(
             [
                 empty.action("1", {"id": 1}),
-                Action(empty.write_alias, "2", 1, text),
+                BulkAction(empty.write_alias, "2", 1, text),
                 empty.action("3", {"id": 3}),
             ]
         )
@@ -352,7 +352,7 @@ class WriteCases(Cases):
         assert outcomes[2].error is None
         if outcomes[1].error is not None:
             assert outcomes[1].status == 413
-            assert not outcomes[1].settled
+            assert not outcomes[1].indexed
             assert set(empty.state()) == {"1", "3"}
 
     def test_keywords_beyond_their_limit_are_kept_and_not_indexed(self, empty: Index) -> None:

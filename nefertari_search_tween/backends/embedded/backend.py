@@ -33,11 +33,11 @@ from functools import partial
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import (
-    Action,
-    Conditional,
-    Outcome,
-    Stored,
-    Written,
+    BulkAction,
+    BulkItemResult,
+    ConditionalWrite,
+    StoredDocument,
+    WriteResult,
     chunks,
     flat_settings,
 )
@@ -185,14 +185,14 @@ class EmbeddedBackend:
     # Writing
 
     def bulk(
-        self, actions: Iterable[Action], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Outcome]:
+        self, actions: Iterable[BulkAction], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[BulkItemResult]:
         for chunk in chunks(actions, chunk_size):
-            yield from self._apply(chunk, Writer.apply, Outcome)
+            yield from self._apply(chunk, Writer.apply, BulkItemResult)
 
     def write(
-        self, writes: Iterable[Conditional], chunk_size: int, timeout: Optional[float] = None
-    ) -> Iterator[Written]:
+        self, writes: Iterable[ConditionalWrite], chunk_size: int, timeout: Optional[float] = None
+    ) -> Iterator[WriteResult]:
         for chunk in chunks(writes, chunk_size):
             yield from self._apply(chunk, Writer.write, _not_written)
 
@@ -308,12 +308,12 @@ class EmbeddedBackend:
         return found
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
-        found = self.stored(index, ids)
+        found = self.get_realtime(index, ids)
         return {key: None if each is None else each.source for key, each in found.items()}
 
-    def stored(self, index: str, ids: Iterable[str]) -> dict[str, Optional[Stored]]:
+    def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
         wanted = list(ids)
-        found: dict[str, Optional[Stored]] = dict.fromkeys(wanted)
+        found: dict[str, Optional[StoredDocument]] = dict.fromkeys(wanted)
         with self.store.reading() as connection:
             if not wanted:
                 return found
@@ -326,7 +326,7 @@ class EmbeddedBackend:
                     "AND source IS NOT NULL",
                     part,
                 ):
-                    found[identity] = Stored(json.loads(source), stamp(version))
+                    found[identity] = StoredDocument(json.loads(source), stamp(version))
         return found
 
     def scan(
@@ -347,7 +347,7 @@ class EmbeddedBackend:
         with self.store.reading() as connection:
             self.store.find(connection, index)
 
-    def alive(self) -> bool:
+    def ping(self) -> bool:
         try:
             with self.store.reading() as connection:
                 connection.execute("SELECT count(*) FROM indices").fetchone()
@@ -360,8 +360,8 @@ class EmbeddedBackend:
         self.store.close()
 
 
-def _not_written(write: Conditional, status: int, details: Any) -> Written:
-    return Written(write, status, details, None)
+def _not_written(write: ConditionalWrite, status: int, details: Any) -> WriteResult:
+    return WriteResult(write, status, details, None)
 
 
 def _prepared(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:

@@ -26,16 +26,16 @@ from nefertari_search_tween.engine.search.joins import JoiningBackend
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.exceptions import ConfigurationError, SearchError, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.consistency import Seen
-from nefertari_search_tween.search.get_collection import intercepted
+from nefertari_search_tween.search.consistency import ReadVersion
+from nefertari_search_tween.search.get_collection import wrap_get_collection
 from nefertari_search_tween.search.item_acl import ACL
-from nefertari_search_tween.search.multi.query import SeveralQuery
-from nefertari_search_tween.search.multi.searcher import SeveralSearcher
+from nefertari_search_tween.search.multi.query import MultiQuery
+from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.routing import Router
 
 
-class StandaloneSearch:
+class EngineRuntime:
     """See :class:`~nefertari_search_tween.runtime.Search`.
 
     :raises ConfigurationError: ``engine.setup_database`` was not called.
@@ -64,12 +64,12 @@ class StandaloneSearch:
         self.models = model_registry.models()
         for model in self.models.values():
             self.database.mirror(model)
-        self.hooks, self.indexer, self.outbox = _Nothing(), _Nothing(), _Nothing()
+        self.capture, self.indexer, self.outbox = _Nothing(), _Nothing(), _Nothing()
         self.searcher = _Searcher(self)
         resources = set(getattr(app_registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
 
-    def watch(self) -> None:
+    def on_request(self) -> None:
         """A request came; nothing waits to be indexed."""
 
     def install(self) -> None:
@@ -86,7 +86,7 @@ class StandaloneSearch:
         setattr(  # noqa: B010 - what stands there is typed as a method
             BaseDocument,
             "get_collection",
-            classmethod(intercepted(plain.__func__, self.searcher, visible_only)),
+            classmethod(wrap_get_collection(plain.__func__, self.searcher, restrict_by_acl)),
         )
         ES.setup(dictset(self.registry.settings))
         ES.settings["index_name"] = self.settings.index_name
@@ -102,11 +102,11 @@ class StandaloneSearch:
         """Make the indices of models that were declared after the database was set up."""
         self.database.prepare()
 
-    def index_keys(self, keys: Iterable[Any]) -> None:
+    def enqueue(self, keys: Iterable[Any]) -> None:
         """What is stored is indexed."""
 
 
-def visible_only(model: Any, allows: Callable[[Any], bool]) -> Query:
+def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
     """A query for the objects of *model* whose stored ACL *allows* them to be seen."""
     keys = [each.pk_value() for each in Query(model).stream() if allows(getattr(each, ACL))]
     query = Query(model)
@@ -118,13 +118,13 @@ class _Nothing:
     """Stands where an application with mirrors has hooks, an outbox and an indexer."""
 
     @property
-    def background(self) -> _Nothing:
+    def recovery(self) -> _Nothing:
         return self
 
-    def add(self, keys: Iterable[Any]) -> None:
+    def enqueue(self, keys: Iterable[Any]) -> None:
         """What is stored is indexed."""
 
-    def index_waiting(self) -> None:
+    def index_pending(self) -> None:
         """Nothing waits."""
 
     def remove(self) -> None:
@@ -162,10 +162,10 @@ class _Semantics:
         return not descending
 
 
-class _Searcher(SeveralSearcher):
+class _Searcher(MultiSearcher):
     """Searches what is stored, and shows it as the models do: with related documents."""
 
-    def __init__(self, search: StandaloneSearch) -> None:
+    def __init__(self, search: EngineRuntime) -> None:
         numbers = itertools.count(1)
         super().__init__(
             search.mirrors,
@@ -192,14 +192,16 @@ class _Searcher(SeveralSearcher):
         shown = {hit["_id"]: hit["_source"] for hit in _as_shown(mirror, hits, True)}
         return {key: shown.get(key) for key in found}
 
-    def _hits(self, mirror: Mirror, query: SearchQuery, seen: Seen) -> tuple[dict[str, Any], Any]:
+    def _hits(
+        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+    ) -> tuple[dict[str, Any], Any]:
         chosen = query.body.get("_source", True)
         body = {**query.body, "_source": True}
         answer, hits = super()._hits(mirror, dataclasses.replace(query, body=body), seen)
         return answer, _as_shown(mirror, hits, chosen)
 
     def _merged_hits(
-        self, query: SeveralQuery, version: Optional[str]
+        self, query: MultiQuery, version: Optional[str]
     ) -> tuple[list[dict[str, Any]], int, int]:
         whole = dataclasses.replace(query, source=True)
         hits, total, took = super()._merged_hits(whole, version)
@@ -233,10 +235,10 @@ def _as_shown(mirror: Mirror, hits: list[dict[str, Any]], chosen: Any) -> list[d
     return made
 
 
-def search_of(app_registry: Any) -> Optional[StandaloneSearch]:
+def search_of(app_registry: Any) -> Optional[EngineRuntime]:
     """The search of the application, None when another engine is its database."""
     from nefertari_search_tween import engine
 
     if not engine.is_only_engine(app_registry.settings):
         return None
-    return StandaloneSearch(app_registry)
+    return EngineRuntime(app_registry)

@@ -22,18 +22,23 @@ from typing import Any
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
-from nefertari_search_tween.backends.base import Stamp
+from nefertari_search_tween.backends.base import SequenceVersion
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.engine.document_state import body_of, id_of
 from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT, Link
 from nefertari_search_tween.engine.relationships import holders_of
 from nefertari_search_tween.engine.writes import delete as deleting
-from nefertari_search_tween.engine.writes.optimistic import change_each, drop, refused, stale
+from nefertari_search_tween.engine.writes.optimistic import (
+    conflict_error,
+    detach,
+    rejected_error,
+    update_each,
+)
 from nefertari_search_tween.engine.writes.unique_values import (
     LEASE_SECONDS,
-    Claims,
     Group,
+    UniqueReservations,
     changed_groups,
     conflict,
     release,
@@ -41,7 +46,7 @@ from nefertari_search_tween.engine.writes.unique_values import (
 )
 
 
-def rename(document: Any, changed: list[str]) -> None:
+def change_primary_key(document: Any, changed: list[str]) -> None:
     """Write *document*, whose key is another than it was.
 
     :param changed: names of all values that are to be written.
@@ -58,25 +63,25 @@ def rename(document: Any, changed: list[str]) -> None:
     with _alone(model, old):
         now = model.by_pk(old)
         if now is None or now._state.stamp != state.stamp:
-            raise stale(model, old)
+            raise conflict_error(model, old)
         for link in model.links().values():
             if link.held and link.target is model:
                 _refer(document, link, old, new)
         groups = changed_groups(model, changed)
-        claims = Claims(model, new)
-        claims.take(state.values, groups)
+        claims = UniqueReservations(model, new)
+        claims.reserve(state.values, groups)
         try:
             written = _create(document)
         except (JHTTPBadRequest, JHTTPConflict):
-            claims.give_back()
+            claims.release()
             raise
         kept = [group for group in unique_groups(model) if group not in groups]
-        claims.move(state.values, kept, old)
+        claims.transfer(state.values, kept, old)
         _follow(model, old, new, letting_go=False)
         (gone,) = engine_database.current().write(model, [(id_of(old), None, state.stamp)])
-        if gone.stamp is None:
+        if gone.version is None:
             _take_back(document, claims, kept)
-            raise stale(model, old)
+            raise conflict_error(model, old)
         _follow(model, old, new, letting_go=True)
         state.written(written)
         release(model, old, read, groups)
@@ -85,34 +90,34 @@ def rename(document: Any, changed: list[str]) -> None:
             raise conflict(model, lost)
 
 
-def _create(document: Any) -> Stamp:
+def _create(document: Any) -> SequenceVersion:
     model = type(document)
     body = body_of(model, document._state)
     (written,) = engine_database.current().write(model, [(id_of(document.pk_value()), body, None)])
-    if written.stamp is not None:
-        return written.stamp
-    raise conflict(model) if written.lost else refused(model, written)
+    if written.version is not None:
+        return written.version
+    raise conflict(model) if written.conflict else rejected_error(model, written)
 
 
-def _take_back(document: Any, claims: Claims, kept: list[Group]) -> None:
+def _take_back(document: Any, claims: UniqueReservations, kept: list[Group]) -> None:
     """Somebody changed, or deleted, the document under its old key: undo."""
     model = type(document)
     old, new = document.stored_key(), document.pk_value()
     now = model.by_pk(old)
     if now is not None:
         _follow(model, new, old, letting_go=False)
-        moved = Claims(model, old)
-        moved.move(now._state.values, kept, new)
+        moved = UniqueReservations(model, old)
+        moved.transfer(now._state.values, kept, new)
         for identity in set(claims.fresh) & set(moved.fresh):
             del claims.fresh[identity]
-        claims.give_back()
+        claims.release()
     made = model.by_pk(new)
     if made is not None:
         deleting.delete(model, [made])
 
 
 def _check_rules(model: Any, key: Any) -> None:
-    for link in model_registry.referring(model):
+    for link in model_registry.inbound_links(model):
         if _forbids(link):
             for other in _others(link, model, key):
                 message = (
@@ -139,15 +144,15 @@ def _follow(model: Any, old: Any, new: Any, letting_go: bool) -> None:
 
     :param letting_go: also those by which they refer to nothing then, which can't be undone.
     """
-    for link in model_registry.referring(model):
+    for link in model_registry.inbound_links(model):
         if link.onupdate == CASCADE or _forbids(link):
             # A rule that forbids it was met before: who came since follows.
             change: Any = partial(_refer, link=link, old=old, new=new)
         elif letting_go:
-            change = partial(drop, link=link, keys=[old])
+            change = partial(detach, link=link, keys=[old])
         else:
             continue
-        change_each(link.model, list(_others(link, model, old)), change)
+        update_each(link.model, list(_others(link, model, old)), change)
 
 
 def _refer(holder: Any, link: Link, old: Any, new: Any) -> None:
@@ -171,9 +176,9 @@ def _alone(model: Any, key: Any) -> Iterator[None]:
     if stamp is None:
         found = database.key(identity)
         if found is not None and found.source["until"] <= time.time():
-            stamp = database.write_key(identity, body, found.stamp)
+            stamp = database.write_key(identity, body, found.version)
     if stamp is None:
-        raise stale(model, key)
+        raise conflict_error(model, key)
     try:
         yield
     finally:

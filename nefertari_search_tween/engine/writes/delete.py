@@ -19,12 +19,12 @@ from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT, Link
 from nefertari_search_tween.engine.relationships import holders_of, related_to
 from nefertari_search_tween.engine.writes.optimistic import (
     ATTEMPTS,
-    change_each,
     chunked,
-    drop,
+    conflict_error,
+    detach,
     pause,
-    refused,
-    stale,
+    rejected_error,
+    update_each,
 )
 from nefertari_search_tween.engine.writes.unique_values import release, unique_groups
 
@@ -75,7 +75,7 @@ def _check_rules(model: Any, documents: list[Any], going: set[tuple[str, Any]]) 
     keys = [each.pk_value() for each in documents]
     if not keys:
         return
-    for link in model_registry.referring(model):
+    for link in model_registry.inbound_links(model):
         others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
         if others and _forbids(link):
             raise _forbidden(model, others[0])
@@ -138,14 +138,14 @@ def _forbids(link: Link) -> bool:
 def _settle(model: Any, keys: list[Any], going: set[tuple[str, Any]]) -> Any:
     """Apply the rules to the documents that refer to those with *keys*; gives one for which
     they forbid the delete."""
-    for link in model_registry.referring(model):
+    for link in model_registry.inbound_links(model):
         others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
         if others and _forbids(link):
             return others[0]
         if link.ondelete == CASCADE:
             _delete(link.model, others, going)
         else:
-            change_each(link.model, others, partial(drop, link=link, keys=keys))
+            update_each(link.model, others, partial(detach, link=link, keys=keys))
     return None
 
 
@@ -163,12 +163,12 @@ def _remove(model: Any, documents: list[Any]) -> None:
         writes = [(id_of(each.pk_value()), None, each._state.stamp) for each in waiting]
         lost = []
         for each, result in zip(waiting, database.current().write(model, writes)):
-            if result.lost:
+            if result.conflict:
                 lost.append(each.pk_value())
-            elif result.stamp is None:
-                raise refused(model, result)
+            elif result.version is None:
+                raise rejected_error(model, result)
         waiting = model.by_pks(lost) if lost else []
         if not waiting:
             return
         pause(tries)
-    raise stale(model, waiting[0].pk_value())
+    raise conflict_error(model, waiting[0].pk_value())

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
-from nefertari_search_tween.backends.base import Written
+from nefertari_search_tween.backends.base import WriteResult
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
@@ -21,7 +21,7 @@ ATTEMPTS = 50
 LONGEST_PAUSE_SECONDS = 0.05
 
 
-def stale(model: Any, pk: Any) -> JHTTPConflict:
+def conflict_error(model: Any, pk: Any) -> JHTTPConflict:
     """The error of a write of a document that was changed since it was read."""
     message = (
         f"Resource `{model.__name__}` {pk} was changed by another request in the meantime: "
@@ -30,7 +30,7 @@ def stale(model: Any, pk: Any) -> JHTTPConflict:
     return JHTTPConflict(message, detail=message)
 
 
-def refused(model: Any, written: Written) -> Exception:
+def rejected_error(model: Any, written: WriteResult) -> Exception:
     """The error of a write that the backend would not take, whatever the document was."""
     problem = BackendRejected(written.status, written.error).reason
     return JHTTPBadRequest(f"Resource `{model.__name__}`: the database refused it: {problem}")
@@ -41,7 +41,7 @@ def pause(tries: int) -> None:
     time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), LONGEST_PAUSE_SECONDS)))
 
 
-def change_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) -> int:
+def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) -> int:
     """Apply *change* to each of *documents* and write them; those that others have changed since
     they were read are read again, and changed as they are then. Gives the number written.
 
@@ -66,18 +66,18 @@ def change_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
         )
         lost = []
         for each, result in zip(batch, written):
-            if result.stamp is not None:
-                each._state.written(result.stamp)
+            if result.version is not None:
+                each._state.written(result.version)
                 count += 1
-            elif result.lost:
+            elif result.conflict:
                 lost.append(each.pk_value())
             else:
-                raise refused(model, result)
+                raise rejected_error(model, result)
         if not lost:
             return count
         pause(tries)
         waiting = model.by_pks(lost)
-    raise stale(model, lost[0])
+    raise conflict_error(model, lost[0])
 
 
 def chunked(model: Any, items: Iterable[Any]) -> Iterator[list[Any]]:
@@ -93,7 +93,7 @@ def chunked(model: Any, items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def drop(holder: Any, link: Link, keys: list[Any]) -> None:
+def detach(holder: Any, link: Link, keys: list[Any]) -> None:
     """Take *keys* out of what *holder* refers to."""
     held = holder._held_keys(link)
     if link.several:

@@ -24,18 +24,18 @@ from nefertari_search_tween.engine.model_registry import Link, keys_alone
 from nefertari_search_tween.engine.queries import Query
 from nefertari_search_tween.engine.relationships import holders_of
 from nefertari_search_tween.engine.values import has_onupdate
-from nefertari_search_tween.engine.writes.change_key import rename
+from nefertari_search_tween.engine.writes.change_key import change_primary_key
 from nefertari_search_tween.engine.writes.optimistic import (
     ATTEMPTS,
-    change_each,
     chunked,
-    drop,
+    conflict_error,
+    detach,
     pause,
-    refused,
-    stale,
+    rejected_error,
+    update_each,
 )
 from nefertari_search_tween.engine.writes.unique_values import (
-    Claims,
+    UniqueReservations,
     changed_groups,
     conflict,
     release,
@@ -66,7 +66,7 @@ def save(document: Any) -> None:
         references = _references(document, changed, created)
         _check(references)
         if not created and model.pk_field() in changed:
-            rename(document, changed)
+            change_primary_key(document, changed)
             # Whatever else is taken back: it has its new key.
             before[model.pk_field()] = document.pk_value()
         else:
@@ -123,7 +123,7 @@ def _references(document: Any, changed: list[str], created: bool) -> list[tuple[
     found = []
     model = type(document)
     for link in [*model.links().values(), *keys_alone(model)]:
-        if link.held and (created or link.field in changed):
+        if link.is_owning and (created or link.field in changed):
             before = document._state.read.get(link.field)
             before = before if isinstance(before, list) else [before]
             keys = [key for key in document._held_keys(link) if key not in before]
@@ -161,28 +161,28 @@ def _write(document: Any, changed: list[str]) -> None:
         if automatic:
             state.values[pk_field] = database.current().next_number(model)
         pk = state.values[pk_field]
-        claims = Claims(model, pk)
-        claims.take(state.values, groups)
+        claims = UniqueReservations(model, pk)
+        claims.reserve(state.values, groups)
         try:
             (written,) = database.current().write(
                 model, [(id_of(pk), body_of(model, state), state.stamp)]
             )
         except JHTTPBadRequest:
-            claims.give_back()
+            claims.release()
             raise
         # Any other fault leaves it open whether the write was made: the reservations stay, for
         # the document, or until their end.
-        if written.stamp is None:
-            claims.give_back()
-            if not written.lost:
-                raise refused(model, written)
+        if written.version is None:
+            claims.release()
+            if not written.conflict:
+                raise rejected_error(model, written)
             if automatic:
                 # Somebody chose this number; the next one is free, or the one after it.
                 continue
             if created:
                 raise conflict(model)
-            raise stale(model, pk)
-        state.written(written.stamp)
+            raise conflict_error(model, pk)
+        state.written(written.version)
         lost = claims.confirm()
         if lost is not None:
             _take_back(document, before, created)
@@ -202,7 +202,7 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
     for tries in range(ATTEMPTS):
         body = None if created else body_of(model, state)
         (written,) = database.current().write(model, [(id_of(pk), body, state.stamp)])
-        now = model.by_pk(pk) if created and written.lost else None
+        now = model.by_pk(pk) if created and written.conflict else None
         if now is None or not _same_but_for_references(now, document):
             break
         # Who deleted what it refers to has made it let go meanwhile.
@@ -211,10 +211,10 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
     if created:
         release(model, pk, taken, unique_groups(model))
         state.stamp, state.read = None, {}
-    elif written.stamp is not None:
+    elif written.version is not None:
         differing = [name for name, value in taken.items() if value != before.get(name)]
         release(model, pk, taken, changed_groups(model, differing))
-        state.written(written.stamp)
+        state.written(written.version)
 
 
 def _same_but_for_references(one: Any, other: Any) -> bool:
@@ -235,7 +235,7 @@ def _push_out(document: Any, references: list[tuple[Link, list[Any]]]) -> None:
             others = [
                 each for each in holders_of(link, keys) if each.pk_value() != document.pk_value()
             ]
-            change_each(link.model, others, partial(drop, link=link, keys=keys))
+            update_each(link.model, others, partial(detach, link=link, keys=keys))
 
 
 def _bind(document: Any, link: Link, come: list[Any], gone: list[Any]) -> None:
@@ -249,14 +249,14 @@ def _bind(document: Any, link: Link, come: list[Any], gone: list[Any]) -> None:
 
     if gone:
         holders = link.target.by_pks(gone)
-        change_each(link.target, holders, lambda each: drop(each, link, [key]))
+        update_each(link.target, holders, lambda each: detach(each, link, [key]))
     new = [each for each in come if each._state.stamp is None]
     for each in new:
         take(each)
         each.save()
     old = [each for each in come if each not in new]
     fresh = link.target.by_pks([each.pk_value() for each in old])
-    change_each(link.target, fresh, take)
+    update_each(link.target, fresh, take)
     states = {each.pk_value(): each._state for each in fresh}
     for each in old:
         if not each._is_modified() and each.pk_value() in states:
@@ -300,7 +300,7 @@ def update_many(model: Any, items: Any, params: dict[str, Any]) -> int:
             for each in chunk:
                 count += _changed_alone(model, each, change)
         else:
-            change_each(model, chunk, change)
+            update_each(model, chunk, change)
             count += len(chunk)
     return count
 
@@ -322,4 +322,4 @@ def _changed_alone(model: Any, document: Any, change: Callable[[Any], Any]) -> i
                 raise
             document = now
             pause(tries)
-    raise stale(model, document.pk_value())
+    raise conflict_error(model, document.pk_value())

@@ -37,7 +37,7 @@ from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPConflict
 
-from nefertari_search_tween.backends.base import Stamp
+from nefertari_search_tween.backends.base import SequenceVersion
 from nefertari_search_tween.documents.fields import ForeignKeyField, Relationship
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine.document_state import id_of
@@ -96,7 +96,7 @@ def conflict(model: Any, group: Group = ()) -> JHTTPConflict:
     return JHTTPConflict(message, detail=message)
 
 
-class Claims:
+class UniqueReservations:
     """The reservations of one write of one document.
 
     :param pk: of the document.
@@ -105,9 +105,9 @@ class Claims:
     def __init__(self, model: Any, pk: Any) -> None:
         self.model = model
         self.pk = pk
-        self.fresh: dict[str, tuple[Group, Stamp]] = {}
+        self.fresh: dict[str, tuple[Group, SequenceVersion]] = {}
 
-    def take(self, values: dict[str, Any], groups: Iterable[Group]) -> None:
+    def reserve(self, values: dict[str, Any], groups: Iterable[Group]) -> None:
         """Reserve the values of *groups*.
 
         :raises JHTTPConflict: one is taken; then none is reserved.
@@ -118,10 +118,10 @@ class Claims:
                 if form is not None:
                     self._take(group, form)
         except BaseException:
-            self.give_back()
+            self.release()
             raise
 
-    def move(self, values: dict[str, Any], groups: Iterable[Group], pk: Any) -> None:
+    def transfer(self, values: dict[str, Any], groups: Iterable[Group], pk: Any) -> None:
         """Take over the reservations of these values from the document with the key *pk*: it has
         become this one.
 
@@ -135,7 +135,7 @@ class Claims:
             identity = _identity(self.model, group, form)
             found = database.key(identity)
             if found is None or found.source["id"] == id_of(pk):
-                stamp = None if found is None else found.stamp
+                stamp = None if found is None else found.version
                 written = database.write_key(identity, self._body(group), stamp)
                 if written is not None:
                     self.fresh[identity] = (group, written)
@@ -156,7 +156,7 @@ class Claims:
                     raise conflict(self.model, group)
                 if time.time() < found.source["until"]:
                     raise conflict(self.model, group)
-                stamp = database.write_key(identity, self._body(group), found.stamp)
+                stamp = database.write_key(identity, self._body(group), found.version)
             if stamp is not None:
                 self.fresh[identity] = (group, stamp)
                 return
@@ -186,7 +186,7 @@ class Claims:
                 return group
         return None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The write was not made: free what was reserved for it."""
         for identity, (_, stamp) in self.fresh.items():
             engine_database.current().write_key(identity, None, stamp)
@@ -212,7 +212,7 @@ def release(model: Any, pk: Any, values: dict[str, Any], groups: Iterable[Group]
         identity = _identity(model, group, form)
         found = database.key(identity)
         if found is not None and found.source["id"] == id_of(pk):
-            database.write_key(identity, None, found.stamp)
+            database.write_key(identity, None, found.version)
 
 
 def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable
 
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.bulk_writer import actions, write
-from nefertari_search_tween.indexing.index_scan import key_of, stored
+from nefertari_search_tween.indexing.bulk_writer import build_actions, write
+from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.mirror.registry import Mirror, write_alias
 
@@ -24,28 +24,28 @@ def wait_for_older_claims(outbox: Outbox, mirrors: Iterable[Mirror]) -> None:
 
     At most as long as a lease: after that its owner writes nothing any more.
     """
-    older = {mirror.name: outbox.tokens(mirror.name) for mirror in mirrors}
-    deadline = time.monotonic() + outbox.lease + 1.0
+    older = {mirror.name: outbox.claim_tokens(mirror.name) for mirror in mirrors}
+    deadline = time.monotonic() + outbox.lease_seconds + 1.0
     while any(older.values()) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         for name, tokens in older.items():
             if tokens:
-                tokens &= outbox.tokens(name)
+                tokens &= outbox.claim_tokens(name)
 
 
-def claim_again(outbox: Outbox, mirror: Mirror, index: str, chunk_size: int) -> None:
+def reindex_documents(outbox: Outbox, mirror: Mirror, index: str, chunk_size: int) -> None:
     """Bring the documents that *index* holds to the state of the primary, as a claim would.
 
     :raises BackendError: the backend failed, or the index is gone.
     """
-    for documents in stored(mirror, index, chunk_size):
+    for documents in scan_index(mirror, index, chunk_size):
         try:
             pks = [key_of(mirror, document) for document in documents]
         except ValueError as error:
             raise BackendError(f"{index} holds what is no object's: {error}") from error
         # Numbered before it is read, as every claim is.
-        number = outbox.number(mirror.name)
+        number = outbox.next_version(mirror.name)
         bodies = mirror.reader.read(pks)
-        batch = actions(mirror, write_alias(index), number, pks, bodies)
+        batch = build_actions(mirror, write_alias(index), number, pks, bodies)
         if write(mirror, batch, chunk_size).target_missing:
             raise BackendError("the index went away while it was built")

@@ -56,14 +56,17 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, BackendTimeout
-from nefertari_search_tween.indexing.bulk_writer import Written, actions, write
+from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
-from nefertari_search_tween.indexing.rebuild.backfill import add, fill
-from nefertari_search_tween.indexing.rebuild.catch_up import claim_again, wait_for_older_claims
+from nefertari_search_tween.indexing.rebuild.backfill import add, backfill
+from nefertari_search_tween.indexing.rebuild.catch_up import (
+    reindex_documents,
+    wait_for_older_claims,
+)
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.interfaces.rebuild_lock import BEAT_SECONDS, Build, Rebuilds
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors, write_alias
+from nefertari_search_tween.interfaces.rebuild_lock import BEAT_SECONDS, RebuildLock, RebuildLocks
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
@@ -88,21 +91,21 @@ class _Work:
     """
 
     mirror: Mirror
-    build: Build
+    build: RebuildLock
     index: str
     after: Optional[Any]
     done: int
 
 
 def rebuild(
-    mirrors: Mirrors,
-    rebuilds: Rebuilds,
+    mirrors: MirrorRegistry,
+    rebuilds: RebuildLocks,
     outbox: Outbox,
     chosen: list[Mirror],
     chunk_size: int,
     progress: Optional[Callable[[Mirror], Progress]] = None,
     restart: bool = False,
-) -> dict[str, Written]:
+) -> dict[str, BulkResult]:
     """Build new indices of the mirrors *chosen* and swap them in.
 
     What a run before this one had begun, and did not end, is gone on with.
@@ -124,7 +127,7 @@ def rebuild(
         begun = [work for work in works if work.after is None]
         wait_for_older_claims(outbox, [work.mirror for work in begun])
         for work in begun:
-            claim_again(outbox, work.mirror, work.index, chunk_size)
+            reindex_documents(outbox, work.mirror, work.index, chunk_size)
         results = {}
         for work in works:
             tell = progress(work.mirror) if progress is not None else _silent
@@ -134,13 +137,13 @@ def rebuild(
             _refresh(work)
         replaced: list[str] = []
         for work in works:
-            rebuilds.beat(work.build)
+            rebuilds.heartbeat(work.build)
             replaced.extend(mirrors.backend.swap_alias(work.mirror.alias, work.index))
             # What a claim wrote between the last refresh and the swap.
             _refresh(work)
-            work.mirror.forget()
+            work.mirror.invalidate()
             # What was read from the old index is old from here on (caching/cache.py).
-            outbox.number(work.mirror.name)
+            outbox.next_version(work.mirror.name)
         if replaced:
             # Readers and indexers of other processes let go of the old ones first.
             time.sleep(SETTLE_SECONDS)
@@ -152,9 +155,9 @@ def rebuild(
 
 
 @contextmanager
-def _held(rebuilds: Rebuilds, mirror: Mirror) -> Iterator[Build]:
+def _held(rebuilds: RebuildLocks, mirror: Mirror) -> Iterator[RebuildLock]:
     """The build of *mirror*, for as long as this lasts; the next one goes on at once."""
-    build = rebuilds.begin(mirror.name)
+    build = rebuilds.acquire(mirror.name)
     try:
         yield build
     finally:
@@ -162,7 +165,7 @@ def _held(rebuilds: Rebuilds, mirror: Mirror) -> Iterator[Build]:
 
 
 @contextmanager
-def _beating(rebuilds: Rebuilds, builds: list[Build]) -> Iterator[None]:
+def _beating(rebuilds: RebuildLocks, builds: list[RebuildLock]) -> Iterator[None]:
     """Gives signs of life, whatever the caller waits for."""
     ended = threading.Event()
 
@@ -170,7 +173,7 @@ def _beating(rebuilds: Rebuilds, builds: list[Build]) -> Iterator[None]:
         while not ended.wait(BEAT_SECONDS):
             try:
                 for build in builds:
-                    rebuilds.beat(build)
+                    rebuilds.heartbeat(build)
             except Exception as error:  # noqa: BLE001 - the database is away, or the build is lost
                 # The one that builds finds out for itself, when it writes down how far it is.
                 log.info("no sign of life could be given: %s", error)
@@ -185,21 +188,25 @@ def _beating(rebuilds: Rebuilds, builds: list[Build]) -> Iterator[None]:
 
 
 def _begun(
-    mirrors: Mirrors, rebuilds: Rebuilds, mirror: Mirror, build: Build, restart: bool
+    mirrors: MirrorRegistry,
+    rebuilds: RebuildLocks,
+    mirror: Mirror,
+    build: RebuildLock,
+    restart: bool,
 ) -> _Work:
     """The index to build: the one that was left, when it can be gone on with, else a new one."""
-    known = mirrors.concrete(mirror)
+    known = mirrors.indices_of(mirror)
     left = known.get(build.index, set())
     resumed = (
         not restart
         and write_alias(build.index) in left
         and mirror.alias not in left
-        and mirrors.made_as_today(mirror, build.index)
+        and mirrors.is_current(mirror, build.index)
     )
-    index, after, done = build.index, build.position, build.done
+    index, after, done = build.index, build.checkpoint, build.documents
     if not resumed:
         index, after, done = mirrors.next_name(mirror, build.index), None, 0
-        # Written down first: an index that exists is known by its name.
+        # BulkResult down first: an index that exists is known by its name.
         rebuilds.start(build, index)
         mirrors.create(mirror, index)
     elif after is not None:
@@ -212,7 +219,7 @@ def _begun(
     return _Work(mirror, build, index, after, done)
 
 
-def _fill(rebuilds: Rebuilds, work: _Work, chunk_size: int, tell: Progress) -> Written:
+def _fill(rebuilds: RebuildLocks, work: _Work, chunk_size: int, tell: Progress) -> BulkResult:
     done, written_down = work.done, time.monotonic()
     position = work.after
 
@@ -221,13 +228,13 @@ def _fill(rebuilds: Rebuilds, work: _Work, chunk_size: int, tell: Progress) -> W
         done, position = done + count, last
         tell(count)
         if time.monotonic() - written_down >= ADVANCE_SECONDS:
-            rebuilds.advance(work.build, position, done)
+            rebuilds.checkpoint(work.build, position, done)
             written_down = time.monotonic()
 
     target = write_alias(work.index)
-    result = fill(work.mirror, target, SCAN_VERSION, chunk_size, work.after, arrived)
+    result = backfill(work.mirror, target, SCAN_VERSION, chunk_size, work.after, arrived)
     if position is not None:
-        rebuilds.advance(work.build, position, done)
+        rebuilds.checkpoint(work.build, position, done)
     result.resumed = work.done
     return result
 
@@ -245,14 +252,14 @@ def _refresh(work: _Work) -> None:
 
 
 def index_missing(
-    mirrors: Mirrors,
+    mirrors: MirrorRegistry,
     mirror: Mirror,
     chunk_size: int,
     outbox: Outbox,
-    rebuilds: Rebuilds,
+    rebuilds: RebuildLocks,
     progress: Optional[Callable[[Mirror], Progress]] = None,
     only: Optional[list[Any]] = None,
-) -> Written:
+) -> BulkResult:
     """Index the objects of *mirror* that its index does not hold; the others stay as they are.
 
     An index that does not exist is built.
@@ -274,7 +281,7 @@ def index_missing(
         raise BackendRejected(
             409, f"the index of {mirror.name} was built for another schema: rebuild it"
         )
-    result = Written()
+    result = BulkResult()
     tell = progress(mirror) if progress is not None else _silent
     mirror.backend.refresh(mirror.alias)
     chunks = iter(
@@ -282,14 +289,14 @@ def index_missing(
     )
     while True:
         # Numbered before it is read: what a document was deleted with is older.
-        version = outbox.number(mirror.name)
+        version = outbox.next_version(mirror.name)
         rows = next(chunks, None)
         if rows is None:
             break
         found = mirrors.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         missing = [(pk, body) for pk, body in rows if found.get(document_id(pk)) is None]
         pks = [pk for pk, _ in missing]
-        batch = actions(mirror, _live_target(mirrors, mirror), version, pks, dict(missing))
+        batch = build_actions(mirror, _live_target(mirrors, mirror), version, pks, dict(missing))
         add(result, write(mirror, batch, chunk_size))
         tell(len(rows))
     mirror.backend.refresh(mirror.alias)
@@ -301,8 +308,8 @@ def _read(mirror: Mirror, pks: list[Any], chunk_size: int) -> Iterator[list[tupl
         yield list(mirror.reader.read(pks[start : start + chunk_size]).items())
 
 
-def _live_target(mirrors: Mirrors, mirror: Mirror) -> str:
-    for index, aliases in mirrors.concrete(mirror).items():
+def _live_target(mirrors: MirrorRegistry, mirror: Mirror) -> str:
+    for index, aliases in mirrors.indices_of(mirror).items():
         if mirror.alias in aliases:
             return write_alias(index)
     raise BackendError(f"the index of {mirror.name} went away")

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import SearchError
-from nefertari_search_tween.indexing.bulk_writer import actions
+from nefertari_search_tween.indexing.bulk_writer import build_actions
 from nefertari_search_tween.indexing.indexer import Indexer
-from nefertari_search_tween.indexing.verify.verify import Differences, examine
+from nefertari_search_tween.indexing.verify.verify import Differences, verify_keys
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import Mirror
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 HIGHEST_VERSION = 2**63 - 2**32
 
 
-class Unbeatable(SearchError):
+class VersionTooHigh(SearchError):
     """Documents have versions that no claim can reach."""
 
 
 def record(outbox: Outbox, mirror: Mirror, found: Differences) -> None:
     """Put all that differs into the outbox: whoever indexes it next brings it up to date."""
-    outbox.add(Key(mirror.name, pk) for pk in found.keys)
+    outbox.enqueue(Key(mirror.name, pk) for pk in found.keys)
 
 
 def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences) -> Differences:
@@ -44,11 +44,11 @@ def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences)
     """
     record(outbox, mirror, found)
     indexer.drain()
-    left = examine(outbox, mirror, found.keys)
+    left = verify_keys(outbox, mirror, found.keys)
     highest = _conflict(indexer, outbox, mirror, left.keys, found.foreign)
     if highest is not None:
         if highest > HIGHEST_VERSION:
-            raise Unbeatable(
+            raise VersionTooHigh(
                 f"documents of {mirror.name} have versions up to {highest}, and nothing can be "
                 "written over them: rebuild it"
             )
@@ -57,12 +57,12 @@ def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences)
             mirror.name,
             highest,
         )
-        outbox.raise_number(mirror.name, highest)
+        outbox.raise_version(mirror.name, highest)
         record(outbox, mirror, left)
         indexer.drain()
         _conflict(indexer, outbox, mirror, [], found.foreign)
     if left.keys:
-        left = examine(outbox, mirror, left.keys)
+        left = verify_keys(outbox, mirror, left.keys)
     kept = mirror.backend.multi_get(mirror.alias, found.foreign)
     left.foreign.extend(each for each in found.foreign if kept[each] is not None)
     return left
@@ -79,13 +79,13 @@ def _conflict(
     if not pks and not foreign:
         return None
     # Numbered before it is read, as every claim.
-    number = outbox.number(mirror.name)
+    number = outbox.next_version(mirror.name)
     bodies = mirror.reader.read(pks)
     conflicts = []
-    for target in indexer.targets(mirror):
+    for target in indexer.write_targets(mirror):
         batch = [
-            *actions(mirror, target, number, pks, bodies),
-            *(Action(target, each, number, None) for each in foreign),
+            *build_actions(mirror, target, number, pks, bodies),
+            *(BulkAction(target, each, number, None) for each in foreign),
         ]
         # What is refused is a stub already, and stays one.
         for outcome in mirror.backend.bulk(batch, indexer.chunk_size):

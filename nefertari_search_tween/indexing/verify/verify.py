@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.index_scan import key_of, stored
+from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mapping import REJECTED
-from nefertari_search_tween.mirror.registry import Mirror, Mirrors
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ MOVING, WAITING = "moving", "waiting"
 KINDS = (MISSING, STALE, ORPHANED, REFUSED)
 
 # Looks at one document, of which two in a row must find the same difference.
-LOOKS = 6
-NEEDED = 2
+MAX_CHECKS = 6
+CONFIRMATIONS = 2
 # Documents that are looked at again together.
 BATCH = 500
 # How long it is waited for what was on its way at the beginning of a look: longer than the
@@ -62,24 +62,24 @@ class Differences:
     missing: list[Any] = field(default_factory=list)
     stale: list[Any] = field(default_factory=list)
     orphaned: list[Any] = field(default_factory=list)
-    refused: list[Any] = field(default_factory=list)
+    rejected: list[Any] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
-    moving: list[Any] = field(default_factory=list)
-    waiting: list[Any] = field(default_factory=list)
+    changing: list[Any] = field(default_factory=list)
+    pending: list[Any] = field(default_factory=list)
     problem: Optional[str] = None
 
     @property
     def keys(self) -> list[Any]:
         """All keys whose documents have to be written again."""
-        return [*self.missing, *self.stale, *self.orphaned, *self.refused]
+        return [*self.missing, *self.stale, *self.orphaned, *self.rejected]
 
     @property
     def clean(self) -> bool:
-        return not (self.keys or self.foreign or self.waiting or self.problem)
+        return not (self.keys or self.foreign or self.pending or self.problem)
 
 
 def verify(
-    mirrors: Mirrors,
+    mirrors: MirrorRegistry,
     outbox: Outbox,
     mirror: Mirror,
     chunk_size: int,
@@ -97,8 +97,8 @@ def verify(
     examiner = _Examiner(outbox, mirror, found)
     for rows in mirror.reader.scan(chunk_size):
         documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
-        examiner.suspect(
-            pk for pk, body in rows if judged(body, documents[document_id(pk)]) is not None
+        examiner.add(
+            pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
         )
         found.compared += len(rows)
         if tell is not None:
@@ -109,16 +109,16 @@ def verify(
     return found
 
 
-def examine(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differences:
+def verify_keys(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differences:
     """Look at the objects and documents of *keys* alone; see :func:`verify`."""
     found = Differences()
     examiner = _Examiner(outbox, mirror, found)
-    examiner.suspect(keys)
+    examiner.add(keys)
     examiner.finish()
     return found
 
 
-def judged(body: Optional[Body], document: Document) -> Optional[str]:
+def compare(body: Optional[Body], document: Document) -> Optional[str]:
     """What is wrong with *document* when the primary's object renders as *body*; None: nothing.
 
     :param body: None: there is no object.
@@ -169,7 +169,7 @@ class _Examiner:
         self.patience = PATIENCE_SECONDS
         self._suspects: list[Any] = []
 
-    def suspect(self, keys: Iterable[Any]) -> None:
+    def add(self, keys: Iterable[Any]) -> None:
         self._suspects.extend(keys)
         while len(self._suspects) >= BATCH:
             batch, self._suspects = self._suspects[:BATCH], self._suspects[BATCH:]
@@ -183,7 +183,7 @@ class _Examiner:
     def _examine(self, keys: list[Any]) -> None:
         confirmed = dict.fromkeys(keys, 0)
         drained = True
-        for _ in range(LOOKS):
+        for _ in range(MAX_CHECKS):
             if not confirmed or not drained:
                 break
             before = self.mirror.reader.read(confirmed)
@@ -191,12 +191,12 @@ class _Examiner:
             documents = self.documents(confirmed)
             after = self.mirror.reader.read(confirmed)
             for pk in list(confirmed):
-                kind = judged(after.get(pk), documents[pk])
+                kind = compare(after.get(pk), documents[pk])
                 still = _as_read(before.get(pk)) == _as_read(after.get(pk))
                 confirmed[pk] = confirmed[pk] + 1 if still and drained else 0
                 if kind is None:
                     del confirmed[pk]
-                elif confirmed[pk] >= NEEDED:
+                elif confirmed[pk] >= CONFIRMATIONS:
                     getattr(self.found, kind).append(pk)
                     del confirmed[pk]
         getattr(self.found, MOVING if drained else WAITING).extend(confirmed)
@@ -209,8 +209,8 @@ class _Examiner:
 
     def _drained(self) -> bool:
         """Wait until nothing waits any more of what waits now; False: patience ran out."""
-        mark = self.outbox.mark()
-        while not self.outbox.passed(mark):
+        mark = self.outbox.watermark()
+        while not self.outbox.has_passed(mark):
             if self.patience <= 0:
                 return False
             time.sleep(POLL_SECONDS)
@@ -225,14 +225,16 @@ def _as_read(body: Optional[Body]) -> Any:
 # Documents without objects
 
 
-def _find_orphans(mirrors: Mirrors, mirror: Mirror, chunk_size: int, examiner: _Examiner) -> None:
+def _find_orphans(
+    mirrors: MirrorRegistry, mirror: Mirror, chunk_size: int, examiner: _Examiner
+) -> None:
     for left in reversed(range(SCANS)):
-        before = set(mirrors.concrete(mirror))
+        before = set(mirrors.indices_of(mirror))
         try:
             _scan_for_orphans(mirror, chunk_size, examiner)
         except BackendError:
             # The index that was scanned is gone: a rebuild has swapped in another one.
-            if not left or before <= set(mirrors.concrete(mirror)):
+            if not left or before <= set(mirrors.indices_of(mirror)):
                 raise
         else:
             return
@@ -241,7 +243,7 @@ def _find_orphans(mirrors: Mirrors, mirror: Mirror, chunk_size: int, examiner: _
 def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> None:
     foreign: list[str] = []
     keys: list[Any] = []
-    for documents in stored(mirror, mirror.alias, chunk_size):
+    for documents in scan_index(mirror, mirror.alias, chunk_size):
         chunk = []
         for document in documents:
             try:
@@ -251,6 +253,6 @@ def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> N
         existing = mirror.reader.existing(chunk)
         keys.extend(key for key in chunk if key not in existing)
     # Only now: a scan that failed in between is done again.
-    examiner.suspect(keys)
+    examiner.add(keys)
     still = mirror.backend.multi_get(mirror.alias, foreign)
     examiner.found.foreign.extend(each for each in foreign if still[each] is not None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, Found
+from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, CacheStats
 from nefertari_search_tween.primary.clock import milliseconds
 
 
-class MongoFigures:
+class MongoCacheStats:
     """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheFigures`.
 
     A document for each process: ``_id``, ``models`` (``model``, ``hits``, ``misses``), ``told``.
@@ -20,7 +20,7 @@ class MongoFigures:
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
-    def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
         self.rows.delete_many({"told": {"$lt": now - KEPT_MILLISECONDS}})
         models = [
@@ -30,10 +30,10 @@ class MongoFigures:
         told = {"_id": process, "models": models, "told": now}
         self.rows.replace_one({"_id": process}, told, upsert=True)
 
-    def all(self) -> list[Found]:
+    def read_all(self) -> list[CacheStats]:
         recent = {"told": {"$gte": milliseconds() - KEPT_MILLISECONDS}}
         return [
-            Found(row["_id"], each["model"], each["hits"], each["misses"])
+            CacheStats(row["_id"], each["model"], each["hits"], each["misses"])
             for row in self.rows.find(recent).sort("_id", 1)
             for each in row["models"]
         ]

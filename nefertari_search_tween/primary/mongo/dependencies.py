@@ -19,7 +19,7 @@ KEYS_PER_QUERY = 5000
 
 
 @dataclass(frozen=True)
-class Edge:
+class Dependency:
     """The relationship *reference* of the mirrored model *owner*: its documents show the target."""
 
     owner: Any
@@ -50,33 +50,33 @@ class Edge:
         return bool(getattr(getattr(field, "field", None) or field, "dbref", False))
 
 
-class Relations:
+class Dependencies:
     """The edges of the mirrored *models* and of those that their documents nest, looked up by the
     model that they point to."""
 
     def __init__(self, models: Iterable[Any]) -> None:
         self.mirrored: set[Any] = set(models)
-        self.watched: set[Any] = set()
-        self.edges_to: dict[Any, list[Edge]] = defaultdict(list)
+        self.tracked_models: set[Any] = set()
+        self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
         waiting = list(self.mirrored)
         while waiting:
             model = waiting.pop()
-            if model in self.watched:
+            if model in self.tracked_models:
                 continue
-            self.watched.add(model)
+            self.tracked_models.add(model)
             for reference in schema.references(model):
-                self.edges_to[reference.target].append(Edge(model, reference))
+                self.edges_to[reference.target].append(Dependency(model, reference))
                 waiting.append(reference.target)
         self._deepest = max((model._nesting_depth for model in self.mirrored), default=0)
         if any(schema.custom_to_dict(model) for model in self.mirrored):
             # Such a document may nest as it likes; like everywhere, as far as any model does.
-            self._deepest = max(model._nesting_depth for model in self.watched)
+            self._deepest = max(model._nesting_depth for model in self.tracked_models)
 
-    def mentioned(self, model: Any) -> bool:
+    def is_referenced(self, model: Any) -> bool:
         """True when documents may show objects of *model*."""
         return bool(self.edges_to.get(model))
 
-    def sources(self, model: Any) -> set[Any]:
+    def source_models(self, model: Any) -> set[Any]:
         """Models whose objects documents of *model* may show, itself included."""
         found = {model}
         frontier = {model}
@@ -85,18 +85,20 @@ class Relations:
             found |= frontier
         return found
 
-    def shown_in(self, model: Any) -> list[Any]:
+    def referencing_models(self, model: Any) -> list[Any]:
         """Mirrored models whose documents may show objects of *model*, besides itself."""
         shown = [
-            each for each in self.mirrored if each is not model and model in self.sources(each)
+            each
+            for each in self.mirrored
+            if each is not model and model in self.source_models(each)
         ]
         return sorted(shown, key=lambda each: str(each.__name__))
 
-    def unfollowed(self) -> list[str]:
+    def untracked(self) -> list[str]:
         """What documents show that may change without a sign of it: nothing."""
         return []
 
-    def showing(
+    def dependents(
         self, keys: Iterable[Key], models: Mapping[str, Any], nested_only: bool = False
     ) -> set[Key]:
         """The documents of mirrored models that show the objects *keys* now: their keys, or their

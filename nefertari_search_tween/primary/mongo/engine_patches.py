@@ -13,7 +13,7 @@ from typing import Any
 _MENDED = "_nefertari_search_mended"
 
 
-def mend() -> None:
+def patch_engine() -> None:
     """Mend nefertari_mongodb in this process. Doing so twice does no harm."""
     from nefertari_mongodb import documents, fields
 

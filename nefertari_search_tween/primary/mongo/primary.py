@@ -9,16 +9,16 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.cache_stats import MongoFigures
+from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
 from nefertari_search_tween.primary.mongo.capture.startup import all_recorded
 from nefertari_search_tween.primary.mongo.capture.write_wrappers import (
-    MongoHooks,
-    remove_engine_hooks,
+    WriteWrappers,
+    disable_engine_indexing,
 )
 from nefertari_search_tween.primary.mongo.collections import narrowed
-from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
-from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuilds
+from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
@@ -38,17 +38,17 @@ class MongoPrimary:
 
         self.query_class: type = QuerySet
         self.models = schema.models()
-        self._hooks: Optional[MongoHooks] = None
+        self._hooks: Optional[WriteWrappers] = None
 
     def unmirrorable(self, model: Any) -> Optional[str]:
         return schema.unmirrorable(model)
 
-    def description(self, model: Any) -> dict[str, Any]:
+    def mirror_definition(self, model: Any) -> dict[str, Any]:
         return {
             "fields": schema.field_specs(model),
             "base": schema.base_class(),
             "custom": schema.custom_to_dict(model),
-            "left_out": schema.machinery(model),
+            "left_out": schema.engine_members(model),
         }
 
     def related(self, model: Any) -> Iterable[Any]:
@@ -65,10 +65,10 @@ class MongoPrimary:
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> MongoSemantics:
         return MongoSemantics(model, document_cls)
 
-    def relations(self, chosen: Iterable[Any]) -> Relations:
-        return Relations(chosen)
+    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
+        return Dependencies(chosen)
 
-    def outbox(self, relations: Relations, owned: bool) -> MongoOutbox:
+    def outbox(self, relations: Dependencies, owned: bool) -> MongoOutbox:
         """:raises ConfigurationError: the database can't be reached, or its user may not."""
         from mongoengine.connection import ConnectionFailure, get_db
         from pymongo.errors import PyMongoError
@@ -84,42 +84,44 @@ class MongoPrimary:
             ) from error
         return MongoOutbox(self._stores, relations, owned)
 
-    def rebuilds(self, relations: Relations) -> MongoRebuilds:
-        return MongoRebuilds(self._stores, {model.__name__: model for model in relations.mirrored})
+    def rebuild_locks(self, relations: Dependencies) -> MongoRebuildLocks:
+        return MongoRebuildLocks(
+            self._stores, {model.__name__: model for model in relations.mirrored}
+        )
 
-    def cache_figures(self) -> MongoFigures:
-        return MongoFigures(self._stores.caches)
+    def cache_stats(self) -> MongoCacheStats:
+        return MongoCacheStats(self._stores.caches)
 
-    def embedding(self, relations: Relations) -> Callable[[Any, Iterable[Key]], set[Key]]:
+    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
         # The hooks have found the documents that show a change, after the write.
         return lambda unit, keys: set()
 
-    def hooks(
-        self, relations: Relations, listener: ChangeListener, outbox: MongoOutbox
-    ) -> MongoHooks:
-        self._hooks = MongoHooks(relations, listener, outbox)
+    def capture(
+        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+    ) -> WriteWrappers:
+        self._hooks = WriteWrappers(relations, listener, outbox)
         return self._hooks
 
-    def take_over(self) -> Any:
+    def disable_engine_indexing(self) -> Any:
         """Take off what nefertari_mongodb hooks to indexed models; gives the class whose
         ``get_collection`` all models have."""
         from nefertari_mongodb import BaseMixin
 
-        remove_engine_hooks(self.models.values())
+        disable_engine_indexing(self.models.values())
         return BaseMixin
 
-    def changing(self, outbox: MongoOutbox) -> Any:
+    def uncommitted_session(self, outbox: MongoOutbox) -> Any:
         unit = None if self._hooks is None else self._hooks.unit
-        return unit if unit is not None and outbox.uncommitted(unit) else None
+        return unit if unit is not None and outbox.has_recorded(unit) else None
 
-    def visible_only(self, model: Any, allows: Callable[[Any], bool]) -> Any:
+    def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         rows = model.objects.only(model.pk_field(), ACL).no_dereference()
         keys = [getattr(each, model.pk_field()) for each in rows if allows(getattr(each, ACL))]
         return narrowed(model.objects, keys)
 
-    def all_recorded(self, outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
+    def all_pending(self, outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
         return all_recorded(outbox, model_name, reader)
 
-    def news(self, outbox: MongoOutbox) -> Any:
+    def notifications(self, outbox: MongoOutbox) -> Any:
         # Change streams need a replica set: workers look.
         return None

@@ -101,7 +101,7 @@ class MongoReader:
     def key(self, text: str) -> Any:
         if "\0" in text:
             raise ValueError("no key holds a null character")
-        return schema.decoded_key(self.model, text)
+        return schema.parse_key(self.model, text)
 
     def count(self) -> int:
         return int(collection_of(self.model).count_documents({}))

@@ -74,7 +74,7 @@ def has_made_keys(model: Any) -> bool:
     return pk_kind(model) is ObjectId
 
 
-def decoded_key(model: Any, text: str) -> Any:
+def parse_key(model: Any, text: str) -> Any:
     """The key whose ``str()`` is *text*, as the model's objects have it.
 
     :raises ValueError: no object can have such a key.
@@ -200,7 +200,7 @@ def field_specs(model: Any) -> FieldSpecs:
     return specs
 
 
-def machinery(model: Any) -> set[str]:
+def engine_members(model: Any) -> set[str]:
     """Names of members that are MongoEngine's; a mirror has no use of them."""
     import mongoengine
 

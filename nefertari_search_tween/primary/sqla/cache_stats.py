@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, Found
+from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, CacheStats
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla.outbox.tables import CACHES
 
 
-class SqlaFigures:
+class SqlaCacheStats:
     """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheFigures`.
 
     :param engine: a SQLAlchemy engine.
@@ -21,7 +21,7 @@ class SqlaFigures:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
 
-    def put(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
         rows = [
             {"process": process, "model": name, "hits": hits, "misses": misses, "told": now}
@@ -33,9 +33,9 @@ class SqlaFigures:
             if rows:
                 connection.execute(CACHES.insert(), rows)
 
-    def all(self) -> list[Found]:
+    def read_all(self) -> list[CacheStats]:
         columns = [CACHES.c.process, CACHES.c.model, CACHES.c.hits, CACHES.c.misses]
         recent = CACHES.c.told >= milliseconds() - KEPT_MILLISECONDS
         query = select(columns).where(recent).order_by(CACHES.c.process, CACHES.c.model)
         with self.engine.begin() as connection:
-            return [Found(*row) for row in connection.execute(query)]
+            return [CacheStats(*row) for row in connection.execute(query)]

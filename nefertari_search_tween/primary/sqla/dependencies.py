@@ -16,7 +16,7 @@ from nefertari_search_tween.primary.sqla.reader import related_keys
 
 
 @dataclass(frozen=True)
-class Edge:
+class Dependency:
     """The relationship *prop* of the mirrored model *owner*: its documents show the target."""
 
     owner: Any
@@ -52,19 +52,19 @@ class Edge:
         )
 
 
-class Relations:
+class Dependencies:
     """The edges of the mirrored *models*, looked up by the model that they point to."""
 
     def __init__(self, models: Iterable[Any]) -> None:
-        self.edges_to: dict[Any, list[Edge]] = defaultdict(list)
-        self.watched: set[Any] = set()
+        self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
+        self.tracked_models: set[Any] = set()
         self._mirrored: set[Any] = set(models)
         for model in self._mirrored:
-            self.watched.add(model)
+            self.tracked_models.add(model)
             for prop in schema.mapper_of(model).relationships:
-                edge = Edge(model, prop)
+                edge = Dependency(model, prop)
                 self.edges_to[edge.target].append(edge)
-                self.watched.add(edge.target)
+                self.tracked_models.add(edge.target)
         self._foreign_keys = {
             model: {
                 edge.foreign_key(): edge
@@ -74,11 +74,11 @@ class Relations:
             for model in list(self.edges_to)
         }
 
-    def foreign_keys(self, model: Any) -> dict[str, Edge]:
+    def foreign_keys(self, model: Any) -> dict[str, Dependency]:
         """Attributes of *model* whose value is the key of a document that lists its objects."""
         return self._foreign_keys.get(model, {})
 
-    def mentioned(self, model: Any) -> bool:
+    def is_referenced(self, model: Any) -> bool:
         """True when documents may mention objects of *model*."""
         return bool(self.edges_to.get(model))
 
@@ -89,7 +89,7 @@ class Relations:
     def mirrored(self, model: Any) -> bool:
         return model in self._mirrored
 
-    def unfollowed(self) -> list[str]:
+    def untracked(self) -> list[str]:
         """What documents show that may change without a sign of it, a line for each.
 
         A mirror can fall behind there until the object itself changes, or a rebuild.
@@ -98,7 +98,7 @@ class Relations:
         for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
             name = model.__name__
             for prop in schema.mapper_of(model).relationships:
-                edge = Edge(model, prop)
+                edge = Dependency(model, prop)
                 target = edge.target.__name__
                 if prop.viewonly:
                     lines.append(f"{name}.{prop.key} is a view of {target}")
@@ -109,7 +109,7 @@ class Relations:
                     lines.append(f"{name}.{prop.key} is computed by the database")
         return lines
 
-    def showing(
+    def dependents(
         self, session: Any, model: Any, pks: Iterable[Any], nested_only: bool = False
     ) -> set[Key]:
         """Documents with a relationship to the objects *pks* of *model*, as the database has it.
@@ -128,7 +128,7 @@ class Relations:
             found.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
         return found
 
-    def shown_by_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
+    def dependents_of_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
         """Documents that change when the objects *pks* of *model* are deleted.
 
         Follows the database's own ON DELETE CASCADE. Ask before the delete.
@@ -142,7 +142,7 @@ class Relations:
             done.update((current, key) for key in keys)
             if not keys:
                 continue
-            found |= self.showing(session, current, keys)
+            found |= self.dependents(session, current, keys)
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
                     with session.no_autoflush:
@@ -166,7 +166,7 @@ class Relations:
                 by_model[key.model].append(key.pk)
             reached: set[Key] = set()
             for name, pks in by_model.items():
-                reached |= self.showing(session, models[name], pks, nested_only=True)
+                reached |= self.dependents(session, models[name], pks, nested_only=True)
             frontier = reached - found
             found |= reached
             if not frontier:

@@ -10,7 +10,7 @@ from sqlalchemy import func, literal_column, select
 from nefertari_search_tween.primary.sqla import schema
 
 
-def visible_only(model: Any, allows: Callable[[Any], bool]) -> Any:
+def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Any:
     """A query for the objects of *model* whose stored ACL *allows* them to be seen.
 
     The ACL of every row is read: it is JSON, whose rules no query of every database can express.

@@ -8,20 +8,20 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.cache_stats import SqlaFigures
+from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
-    SessionHooks,
-    remove_engine_hooks,
+    SessionEvents,
+    disable_engine_indexing,
 )
 from nefertari_search_tween.primary.sqla.capture.startup import all_recorded
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
-from nefertari_search_tween.primary.sqla.dependencies import Relations
-from nefertari_search_tween.primary.sqla.item_acl import visible_only
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.item_acl import restrict_by_acl
 from nefertari_search_tween.primary.sqla.outbox import tables
-from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.notifications import listener as listener_of
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
-from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuilds
+from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
 from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
@@ -40,7 +40,7 @@ class SqlaPrimary:
     def unmirrorable(self, model: Any) -> Optional[str]:
         return schema.unmirrorable(model)
 
-    def description(self, model: Any) -> dict[str, Any]:
+    def mirror_definition(self, model: Any) -> dict[str, Any]:
         return {
             "fields": schema.field_specs(model),
             "base": schema.base_class(),
@@ -61,61 +61,63 @@ class SqlaPrimary:
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))
 
-    def relations(self, chosen: Iterable[Any]) -> Relations:
-        return Relations(chosen)
+    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
+        return Dependencies(chosen)
 
-    def outbox(self, relations: Relations, owned: bool) -> SqlaOutbox:
+    def outbox(self, relations: Dependencies, owned: bool) -> SqlaOutbox:
         # This application's own, also when another one is made later in this process.
         engine = self._engine = _engine()
         tables.create_missing(engine)
-        outbox = SqlaOutbox(_mirrored(relations), Spreader(relations), lambda: engine, owned=owned)
+        outbox = SqlaOutbox(
+            _mirrored(relations), FanOutPlan(relations), lambda: engine, owned=owned
+        )
         outbox.triggers = triggers.present(engine)
         return outbox
 
-    def rebuilds(self, relations: Relations) -> SqlaRebuilds:
+    def rebuild_locks(self, relations: Dependencies) -> SqlaRebuildLocks:
         engine = self._engine
-        return SqlaRebuilds(_mirrored(relations), lambda: engine)
+        return SqlaRebuildLocks(_mirrored(relations), lambda: engine)
 
-    def cache_figures(self) -> SqlaFigures:
+    def cache_stats(self) -> SqlaCacheStats:
         tables.create_missing(self._engine, [tables.CACHES])
-        return SqlaFigures(self._engine)
+        return SqlaCacheStats(self._engine)
 
-    def embedding(self, relations: Relations) -> Callable[[Any, Iterable[Key]], set[Key]]:
+    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
         return lambda session, keys: relations.embedding(session, keys, self.models)
 
-    def hooks(
-        self, relations: Relations, listener: ChangeListener, outbox: SqlaOutbox
-    ) -> SessionHooks:
-        return SessionHooks(relations, listener)
+    def capture(
+        self, relations: Dependencies, listener: ChangeListener, outbox: SqlaOutbox
+    ) -> SessionEvents:
+        return SessionEvents(relations, listener)
 
-    def take_over(self) -> Any:
+    def disable_engine_indexing(self) -> Any:
         """Take off what nefertari_sqla hooks to indexed models; gives the class whose
         ``get_collection`` all models have."""
         from nefertari_sqla import BaseMixin
 
-        remove_engine_hooks(self.models.values())
+        disable_engine_indexing(self.models.values())
         return BaseMixin
 
-    def changing(self, outbox: SqlaOutbox) -> Any:
+    def uncommitted_session(self, outbox: SqlaOutbox) -> Any:
         from pyramid_sqlalchemy import Session
 
         if not Session.registry.has():
             return None
         session = Session()
-        changed = session.new or session.dirty or session.deleted or outbox.uncommitted(session)
+        changed = session.new or session.dirty or session.deleted or outbox.has_recorded(session)
         return session if changed else None
 
-    def visible_only(self, model: Any, allows: Callable[[Any], bool]) -> Any:
-        return visible_only(model, allows)
+    def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
+        return restrict_by_acl(model, allows)
 
-    def all_recorded(self, outbox: SqlaOutbox, model_name: str, reader: Reader) -> bool:
+    def all_pending(self, outbox: SqlaOutbox, model_name: str, reader: Reader) -> bool:
         return all_recorded(outbox.engine(), model_name, reader)
 
-    def news(self, outbox: SqlaOutbox) -> Any:
+    def notifications(self, outbox: SqlaOutbox) -> Any:
         return listener_of(outbox.engine)
 
 
-def _mirrored(relations: Relations) -> dict[str, Any]:
+def _mirrored(relations: Dependencies) -> dict[str, Any]:
     return {model.__name__: model for model in relations.mirrored_models}
 
 

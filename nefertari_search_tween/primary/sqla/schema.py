@@ -73,7 +73,7 @@ def has_integer_pk(model: Any) -> bool:
     return isinstance(column_type, sqltypes.Integer)
 
 
-def decoded_key(model: Any, text: str) -> Any:
+def parse_key(model: Any, text: str) -> Any:
     """The key whose ``str()`` is *text*: the column's type is one of whole numbers or of texts."""
     try:
         return int(text) if has_integer_pk(model) else text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from nefertari_search_tween.search.aggregations import options as o
-from nefertari_search_tween.search.aggregations.context import Place, listed
+from nefertari_search_tween.search.aggregations.context import OptionPath, listed
 
 # Up to the key of a bucket (years['1972']) or a number of several (stats.avg).
 _STEP = re.compile(r"(?P<name>[^.\[\]>]+)(?P<rest>(?:\['?[^\]]*'?\])?(?:\.[^>]*)?)")
@@ -36,7 +36,7 @@ class Part:
     sorts: int = 0
 
 
-def lead(place: Place, value: Any, parts: dict[str, Part]) -> str:
+def resolve_bucket_path(place: OptionPath, value: Any, parts: dict[str, Part]) -> str:
     """A path, such that it passes through what aggregations are wrapped in.
 
     :param parts: the aggregations that it may begin with.
@@ -56,16 +56,16 @@ def lead(place: Place, value: Any, parts: dict[str, Part]) -> str:
     return ">".join(found)
 
 
-def orders(place: Place, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
+def orders(place: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
     """The ``order`` of buckets, by what is inside of them or by ``_count`` and ``_key``."""
     return [
-        {lead(place, name, parts): direction}
+        {resolve_bucket_path(place, name, parts): direction}
         for clause in o.order(place, value)
         for name, direction in clause.items()
     ]
 
 
-def sorts(place: Place, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
+def sorts(place: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
     """The ``sort`` of a ``bucket_sort``."""
     clauses: list[Any] = []
     for each in listed(value):
@@ -73,7 +73,7 @@ def sorts(place: Place, value: Any, parts: dict[str, Part]) -> list[dict[str, An
     found = []
     for clause in o.order(place, [_plain(each) for each in clauses]):
         for name, direction in clause.items():
-            found.append({lead(place, name, parts): {"order": direction}})
+            found.append({resolve_bucket_path(place, name, parts): {"order": direction}})
     return found
 
 

@@ -8,11 +8,16 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPForbidden
 
 from nefertari_search_tween.search.aggregations import options as o
-from nefertari_search_tween.search.aggregations.bucket_paths import Part, lead, orders, sorts
+from nefertari_search_tween.search.aggregations.bucket_paths import (
+    Part,
+    orders,
+    resolve_bucket_path,
+    sorts,
+)
 from nefertari_search_tween.search.aggregations.context import (
     FORBIDDEN,
-    Inquiry,
-    Place,
+    AggregationContext,
+    OptionPath,
     ancestors,
     common,
 )
@@ -24,9 +29,9 @@ from nefertari_search_tween.search.aggregations.types import (
     MAX_HITS,
     METRIC,
     PIPELINE,
-    Kind,
+    AggregationType,
 )
-from nefertari_search_tween.search.aggregations.unsupported import REFUSED
+from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
 from nefertari_search_tween.search.query import clauses
 
 # Aggregations within aggregations, and all of one request.
@@ -65,7 +70,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Around:
+class Nesting:
     """Where an aggregation stands.
 
     :param path: of the documents that it would look at, by the aggregations around it.
@@ -87,7 +92,7 @@ class Builder:
     :raises BadQuery: something in it can't be understood; the message names the parameter.
     """
 
-    def __init__(self, inquiry: Inquiry) -> None:
+    def __init__(self, inquiry: AggregationContext) -> None:
         self.inquiry = inquiry
 
     def build(self, tree: Any, root: str) -> tuple[dict[str, Any], dict[str, Part]]:
@@ -98,17 +103,17 @@ class Builder:
         :raises JHTTPForbidden: it names fields that the caller may not see.
         """
         if not isinstance(tree, dict) or not tree:
-            raise Place(self.inquiry, root).bad(
+            raise OptionPath(self.inquiry, root).bad(
                 "aggregations are expected (_aggs.NAME.TYPE.field=FIELD)"
             )
-        found = self._level(tree, root, Around(None, None, 1, 0))
+        found = self._level(tree, root, Nesting(None, None, 1, 0))
         if self.inquiry.refused:
             names = ", ".join(dict.fromkeys(self.inquiry.refused))
             raise JHTTPForbidden(f"Not enough permissions to aggregate on fields: {names}")
         return found
 
     def _level(
-        self, tree: dict[str, Any], where: str, around: Around
+        self, tree: dict[str, Any], where: str, around: Nesting
     ) -> tuple[dict[str, Any], dict[str, Part]]:
         """Aggregations beside each other, inside of what is *around* them."""
         asked: dict[str, Any] = {}
@@ -116,7 +121,7 @@ class Builder:
         specs = [self._spec(name, body, where, around.depth) for name, body in tree.items()]
         # Pipelines name others, which have to be known.
         for spec in sorted(specs, key=lambda spec: KINDS[spec.kind].gives == PIPELINE):
-            place = Place(self.inquiry, f"{where}.{spec.name}.{spec.kind}")
+            place = OptionPath(self.inquiry, f"{where}.{spec.name}.{spec.kind}")
             kind = KINDS[spec.kind]
             if kind.gives == PIPELINE:
                 asked[spec.name] = {spec.kind: self._pipeline(spec, place, kind, parts)}
@@ -128,7 +133,7 @@ class Builder:
         return asked, parts
 
     def _spec(self, name: str, body: Any, where: str, depth: int) -> Spec:
-        place = Place(self.inquiry, f"{where}.{name}")
+        place = OptionPath(self.inquiry, f"{where}.{name}")
         self.inquiry.count += 1
         if self.inquiry.count > MAX_COUNT:
             raise place.bad(f"more than {MAX_COUNT} aggregations in one request")
@@ -157,9 +162,9 @@ class Builder:
         self.inquiry.kinds.setdefault(kind, f"{place.where}.{kind}")
         return Spec(name, kind, options, inner, named[0] if named else "aggs", meta)
 
-    def _check_kind(self, place: Place, name: str, inner: bool) -> None:
-        if name in REFUSED:
-            raise place.bad(f"there are no aggregations of type '{name}' here: {REFUSED[name]}")
+    def _check_kind(self, place: OptionPath, name: str, inner: bool) -> None:
+        if name in UNSUPPORTED:
+            raise place.bad(f"there are no aggregations of type '{name}' here: {UNSUPPORTED[name]}")
         kind = KINDS.get(name)
         if kind is None:
             raise place.bad(f"there is no aggregation of type '{name[:60]}'")
@@ -173,7 +178,7 @@ class Builder:
     # One aggregation
 
     def _one(
-        self, spec: Spec, place: Place, kind: Kind, around: Around
+        self, spec: Spec, place: OptionPath, kind: AggregationType, around: Nesting
     ) -> tuple[dict[str, Any], Part]:
         if kind.whole is not None:
             options = kind.whole(place, spec.body)
@@ -197,7 +202,7 @@ class Builder:
         if spec.inner:
             where = f"{place.where.rpartition('.')[0]}.{spec.inner_name}"
             stated = inside if spec.kind in ("nested", "reverse_nested") else around.stated
-            within = Around(inside, stated, times, around.depth + 1)
+            within = Nesting(inside, stated, times, around.depth + 1)
             asked["aggs"], part.inner = self._level(spec.inner, where, within)
         if kind.options.get("order") is LATER and "order" in options:
             options["order"] = orders(place.at("order"), options["order"], part.inner)
@@ -205,7 +210,9 @@ class Builder:
             asked = {**wrapper, "aggs": {spec.name: asked}}
         return asked, part
 
-    def _level_of(self, name: str, kind: Kind, place: Place, around: Around) -> Optional[str]:
+    def _level_of(
+        self, name: str, kind: AggregationType, place: OptionPath, around: Nesting
+    ) -> Optional[str]:
         """Path of the documents that an aggregation has to look at, given those around it."""
         path = around.path
         paths = [target.path for target in place.targets if target.kind != FORBIDDEN]
@@ -245,7 +252,7 @@ class Builder:
         return found
 
     def _special(
-        self, name: str, place: Place, options: Any, at: Optional[str]
+        self, name: str, place: OptionPath, options: Any, at: Optional[str]
     ) -> tuple[str, Any, Optional[str]]:
         """Type and options as the backend needs them, and the documents that are inside."""
         if name == "missing":
@@ -284,7 +291,7 @@ class Builder:
         return name, options, at
 
     @staticmethod
-    def _back(place: Place, options: dict[str, Any], at: Optional[str]) -> Optional[str]:
+    def _back(place: OptionPath, options: dict[str, Any], at: Optional[str]) -> Optional[str]:
         if at is None:
             raise place.bad("it stands inside of nested documents")
         wanted: Optional[str] = options.get("path")
@@ -292,7 +299,7 @@ class Builder:
             raise place.at("path").bad(f"'{wanted}' does not hold '{at}'")
         return wanted
 
-    def _top_hits(self, place: Place, options: dict[str, Any], at: Optional[str]) -> None:
+    def _top_hits(self, place: OptionPath, options: dict[str, Any], at: Optional[str]) -> None:
         if options.get("from", 0) + options.get("size", 3) > MAX_HITS:
             raise place.bad(f"it shows the first {MAX_HITS} of a bucket only")
         for clause, target in zip(
@@ -305,7 +312,7 @@ class Builder:
         # Equal ones in an order that stays: their own is that of the last change of each.
         if "sort" not in options:
             options.update(sort=[{"_score": {"order": "desc"}}], track_scores=True)
-        tie = self.inquiry.names.tie if at is None else f"{at}._pk"
+        tie = self.inquiry.names.tie_breaker if at is None else f"{at}._pk"
         options["sort"].append({tie: {"order": "asc"}})
         shown = options.get("_source")
         if isinstance(shown, dict) and "includes" in shown:
@@ -313,7 +320,7 @@ class Builder:
             prefix = "" if at is None else f"{at}."
             shown["includes"] = [*shown["includes"], f"{prefix}_type", f"{prefix}_pk"]
 
-    def _times(self, kind: Kind, place: Place, options: Any, times: int) -> int:
+    def _times(self, kind: AggregationType, place: OptionPath, options: Any, times: int) -> int:
         """How many buckets (or hits) there will be, at most, as far as sizes say it."""
         option, size = kind.size
         if option:
@@ -331,17 +338,19 @@ class Builder:
     # Pipelines
 
     @staticmethod
-    def _pipeline(spec: Spec, place: Place, kind: Kind, parts: dict[str, Part]) -> Any:
+    def _pipeline(
+        spec: Spec, place: OptionPath, kind: AggregationType, parts: dict[str, Part]
+    ) -> Any:
         options = o.read(place, spec.body, dict(kind.options), kind.required)
         if "buckets_path" in options:
             inside = place.at("buckets_path")
-            options["buckets_path"] = lead(inside, options["buckets_path"], parts)
+            options["buckets_path"] = resolve_bucket_path(inside, options["buckets_path"], parts)
         if "sort" in options:
             options["sort"] = sorts(place.at("sort"), options["sort"], parts)
         return options
 
 
-def _renamed(spec: Spec, place: Place) -> Any:
+def _renamed(spec: Spec, place: OptionPath) -> Any:
     """The options by the names that they have today."""
     body = spec.body
     if spec.kind != "date_histogram" or not isinstance(body, dict) or "interval" not in body:

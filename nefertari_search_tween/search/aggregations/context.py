@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import Target
+from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
-from nefertari_search_tween.search.query.lucene import Words
+from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.settings.settings import Settings
 
 #: kind of the stand-in for a field that the caller may not name
@@ -18,7 +18,7 @@ FORBIDDEN = "forbidden"
 _INTERNAL_END = ".keyword"
 
 
-class Names(Protocol):
+class FieldLookup(Protocol):
     """The fields that a caller may name; a :class:`~nefertari_search_tween.search.privacy.Scope`
     is one, and so is anything that stands for several models.
 
@@ -26,14 +26,14 @@ class Names(Protocol):
     """
 
     @property
-    def tie(self) -> str: ...
+    def tie_breaker(self) -> str: ...
 
-    def get(self, name: str) -> Optional[Target]:
+    def get(self, name: str) -> Optional[SearchField]:
         """The field called *name*, None when there is none that the caller may see."""
 
 
 @dataclass
-class Inquiry:
+class AggregationContext:
     """One request for aggregations, while it is read.
 
     :param names: the fields that may be aggregated.
@@ -46,14 +46,14 @@ class Inquiry:
         objects have these fields; None for all.
     """
 
-    names: Names
-    visible: Names
+    names: FieldLookup
+    visible: FieldLookup
     settings: Settings
     restricted: bool
     hides: bool
     base: Query
-    words: Words
-    only: Callable[[Sequence[Target]], Optional[Query]] = field(default=lambda targets: None)
+    words: ClauseBudget
+    only: Callable[[Sequence[SearchField]], Optional[Query]] = field(default=lambda targets: None)
     #: fields that the caller may not name
     refused: list[str] = field(default_factory=list)
     #: aggregations so far
@@ -63,26 +63,26 @@ class Inquiry:
 
 
 @dataclass
-class Place:
+class OptionPath:
     """One option (or aggregation) of a request.
 
     :param where: the parameter, as the caller writes it.
     :param targets: the fields that the aggregation names; shared by all of its options.
     """
 
-    inquiry: Inquiry
+    inquiry: AggregationContext
     where: str
-    targets: list[Target] = field(default_factory=list)
+    targets: list[SearchField] = field(default_factory=list)
 
-    def at(self, name: Any) -> Place:
+    def at(self, name: Any) -> OptionPath:
         """The option *name* below this one."""
-        return Place(self.inquiry, f"{self.where}.{name}", self.targets)
+        return OptionPath(self.inquiry, f"{self.where}.{name}", self.targets)
 
     def bad(self, problem: str) -> BadQuery:
         """The error that says what is wrong here."""
         return BadQuery(self.where, problem)
 
-    def named(self, value: Any) -> Target:
+    def named(self, value: Any) -> SearchField:
         """The field that *value* names.
 
         :raises BadQuery: there is none.
@@ -103,7 +103,7 @@ class Place:
             if not self.inquiry.restricted:
                 raise self.bad(f"there is no field '{name[:60]}'")
             self.inquiry.refused.append(name)
-            target = Target(name, FORBIDDEN)
+            target = SearchField(name, FORBIDDEN)
         if target.joins:
             raise self.bad(
                 f"'{name[:60]}' is in the index of other documents, whose fields can't be "
@@ -112,7 +112,7 @@ class Place:
         self.targets.append(target)
         return target
 
-    def target(self, value: Any, kinds: frozenset[str] = SEARCHABLE) -> Target:
+    def target(self, value: Any, kinds: frozenset[str] = SEARCHABLE) -> SearchField:
         """The same, a field of one of *kinds*."""
         target = self.named(value)
         if target.kind not in kinds and target.kind != FORBIDDEN:

@@ -12,14 +12,14 @@ from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
 from nefertari_search_tween.search.aggregations.builder import Builder, base_query
-from nefertari_search_tween.search.aggregations.context import Inquiry, Names
-from nefertari_search_tween.search.aggregations.request import Asked, root_of, taken
-from nefertari_search_tween.search.aggregations.response import opened
-from nefertari_search_tween.search.privacy import Caller, Scope, named_by_caller
+from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
+from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of, taken
+from nefertari_search_tween.search.aggregations.response import unwrap
+from nefertari_search_tween.search.privacy import Caller, FieldScope, named_by_caller
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.lucene import Words
+from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.search.query.search_read import search_query
-from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class AggregationResult(dict):
         )
 
 
-class Aggregating:
+class PreparedAggregation:
     """One request for aggregations, read and checked; see :func:`prepared`."""
 
     def __init__(
         self,
-        asked: Asked,
-        inquiry: Inquiry,
+        asked: AggregationRequest,
+        inquiry: AggregationContext,
     ) -> None:
         self.asked = asked
         self.inquiry = inquiry
@@ -71,7 +71,7 @@ class Aggregating:
     def result(self, aggregations: dict[str, Any]) -> AggregationResult:
         """What the caller sees of the backend's *aggregations*."""
         inquiry = self.inquiry
-        found = opened(aggregations, self.parts, inquiry.visible, inquiry.hides)
+        found = unwrap(aggregations, self.parts, inquiry.visible, inquiry.hides)
         return AggregationResult(found, self.asked.root)
 
     @contextmanager
@@ -95,14 +95,14 @@ class Aggregating:
 
 
 def prepared(
-    asked: Asked,
-    names: Names,
-    visible: Names,
+    asked: AggregationRequest,
+    names: FieldLookup,
+    visible: FieldLookup,
     caller: Caller,
     settings: Settings,
     exact_filters: list[clauses.Query],
     only: Any = None,
-) -> Aggregating:
+) -> PreparedAggregation:
     """Read and check *asked*.
 
     :param names: the fields that it may name: a model's, or those common to several.
@@ -114,25 +114,25 @@ def prepared(
     :raises JHTTPForbidden: it names fields that the caller may not see.
     """
     restricted = caller.restricted and settings.hidden_fields != "allow"
-    inquiry = Inquiry(
+    inquiry = AggregationContext(
         names,
         visible,
         settings,
         restricted,
         caller.restricted or getattr(visible, "partial", False),
         base_query(exact_filters, STUBS),
-        Words(settings),
+        ClauseBudget(settings),
     )
     if only is not None:
         inquiry.only = only
-    return Aggregating(asked, inquiry)
+    return PreparedAggregation(asked, inquiry)
 
 
 def aggregate(
     searcher: Searcher,
     mirror: Mirror,
     params: dict[str, Any],
-    asked: Asked,
+    asked: AggregationRequest,
     request: Any = None,
     exact_filters: Any = (),
     current: bool = False,
@@ -149,8 +149,8 @@ def aggregate(
     """
     caller, settings = Caller.of(request), searcher.settings
     # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
-    visible = Scope(mirror.document_cls, caller).unguarded()
-    everything = Scope(mirror.document_cls, caller.unrestricted).unguarded()
+    visible = FieldScope(mirror.document_cls, caller).unguarded()
+    everything = FieldScope(mirror.document_cls, caller.unrestricted).unguarded()
     names = everything if settings.hidden_fields == "allow" else visible
     filters = [*exact_filters, *searcher.restrictions(mirror)]
     ready = prepared(asked, names, visible, caller, settings, filters)
@@ -167,7 +167,9 @@ def aggregate(
     return ready.result(answer["aggregations"]), answer["took"]
 
 
-def asked_of(read: Read, params: dict[str, Any]) -> tuple[Optional[Asked], dict[str, Any]]:
+def asked_of(
+    read: ReadContext, params: dict[str, Any]
+) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
     """What the request of *read* asks to be aggregated, and its other parameters.
 
     :raises BadQuery: it asks, but its view has no aggregations.
@@ -187,9 +189,9 @@ def asked_of(read: Read, params: dict[str, Any]) -> tuple[Optional[Asked], dict[
 
 def answer_aggregation(
     searcher: Searcher,
-    read: Read,
+    read: ReadContext,
     params: dict[str, Any],
-    asked: Asked,
+    asked: AggregationRequest,
     exact_filters: Any = (),
 ) -> AggregationResult:
     """A request for aggregations, whose view asks for its collection now.
@@ -201,7 +203,7 @@ def answer_aggregation(
         raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
     with answering(read):
         result, took = aggregate(searcher, mirror, params, asked, read.request, exact_filters)
-    read.mirror_answered(took)
+    read.record_mirror(took)
     return result
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from nefertari_search_tween.search.aggregations.context import FORBIDDEN, Place, listed
+from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, listed
 from nefertari_search_tween.search.aggregations.options import path
-from nefertari_search_tween.search.privacy import Target
+from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query, Unfit
-from nefertari_search_tween.search.query.lucene import compile_text
+from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query, ValueMismatch
+from nefertari_search_tween.search.query.lucene import compile_lucene
 
 MAX_DEPTH = 10
 _BOUNDS = frozenset({"gt", "gte", "lt", "lte", "from", "to"})
 
 
-def query(place: Place, value: Any, depth: int = 0) -> Query:
+def query(place: OptionPath, value: Any, depth: int = 0) -> Query:
     """The query that *value* says.
 
     Conditions on nested documents are written as conditions on the document that holds them
@@ -58,7 +58,7 @@ def _relative(body: Any, path: Any) -> Any:
 # Values
 
 
-def _one_field(place: Place, body: Any, options: frozenset[str]) -> tuple[Target, Any]:
+def _one_field(place: OptionPath, body: Any, options: frozenset[str]) -> tuple[SearchField, Any]:
     """The field that an object names, and what it says of it.
 
     The dots of a nested field's name may have become objects (``term.director.name=x``).
@@ -75,38 +75,38 @@ def _one_field(place: Place, body: Any, options: frozenset[str]) -> tuple[Target
         return place.at(name).target(name), rest
 
 
-def _value(target: Target, place: Place, value: Any) -> Query:
+def _value(target: SearchField, place: OptionPath, value: Any) -> Query:
     """The documents whose *target* is *value*."""
     if isinstance(value, (dict, list)) or value is None:
         raise place.bad("one value is expected")
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if target.kind == FORBIDDEN:
         return clauses.MATCH_NONE
-    place.inquiry.words.spend(place.where, text)
+    place.inquiry.words.charge(place.where, text)
     try:
         if target.kind == "text":
             # The whole value; `match` is for words.
             return {"term": {target.sort_key: {"value": text}}}
-        return clauses.word(target, text)
-    except Unfit as error:
+        return clauses.term(target, text)
+    except ValueMismatch as error:
         raise place.bad(str(error)) from error
 
 
-def _term(place: Place, body: Any, depth: int) -> Query:
+def _term(place: OptionPath, body: Any, depth: int) -> Query:
     target, value = _one_field(place, body, frozenset({"value"}))
     if isinstance(value, dict):
         value = value.get("value") if set(value) == {"value"} else value
     return clauses.nested(target, _value(target, place.at(target.name), value))
 
 
-def _terms(place: Place, body: Any, depth: int) -> Query:
+def _terms(place: OptionPath, body: Any, depth: int) -> Query:
     target, values = _one_field(place, body, frozenset("0"))
     inside = place.at(target.name)
     parts = [_value(target, inside, each) for each in listed(values)]
     return clauses.nested(target, {"bool": {"should": parts, "minimum_should_match": 1}})
 
 
-def _range(place: Place, body: Any, depth: int) -> Query:
+def _range(place: OptionPath, body: Any, depth: int) -> Query:
     target, bounds = _one_field(place, body, _BOUNDS)
     inside = place.at(target.name)
     if not isinstance(bounds, dict) or not bounds:
@@ -119,28 +119,28 @@ def _range(place: Place, body: Any, depth: int) -> Query:
             raise inside.at(name).bad("one value is expected")
         if target.kind == FORBIDDEN:
             continue
-        place.inquiry.words.spend(inside.where, value)
+        place.inquiry.words.charge(inside.where, value)
         text, low = str(value), name in ("gt", "gte", "from")
         try:
             parts.append(
-                clauses.between(target, text, None, name != "gt", True)
+                clauses.range_query(target, text, None, name != "gt", True)
                 if low
-                else clauses.between(target, None, text, True, name != "lt")
+                else clauses.range_query(target, None, text, True, name != "lt")
             )
-        except Unfit as error:
+        except ValueMismatch as error:
             raise inside.at(name).bad(str(error)) from error
     return clauses.nested(target, {"bool": {"filter": parts}})
 
 
-def _match(place: Place, body: Any, depth: int) -> Query:
+def _match(place: OptionPath, body: Any, depth: int) -> Query:
     return _words(place, body, phrase=False)
 
 
-def _match_phrase(place: Place, body: Any, depth: int) -> Query:
+def _match_phrase(place: OptionPath, body: Any, depth: int) -> Query:
     return _words(place, body, phrase=True)
 
 
-def _words(place: Place, body: Any, phrase: bool) -> Query:
+def _words(place: OptionPath, body: Any, phrase: bool) -> Query:
     target, value = _one_field(place, body, frozenset({"query"}))
     inside = place.at(target.name)
     operator = "or"
@@ -156,7 +156,7 @@ def _words(place: Place, body: Any, phrase: bool) -> Query:
         raise inside.bad("one text is expected")
     if target.kind != "text":
         return clauses.nested(target, _value(target, inside, value))
-    place.inquiry.words.spend(inside.where, value)
+    place.inquiry.words.charge(inside.where, value)
     found = (
         clauses.phrase(target, str(value))
         if phrase
@@ -165,14 +165,14 @@ def _words(place: Place, body: Any, phrase: bool) -> Query:
     return clauses.nested(target, found)
 
 
-def _exists(place: Place, body: Any, depth: int) -> Query:
+def _exists(place: OptionPath, body: Any, depth: int) -> Query:
     if not isinstance(body, dict) or set(body) != {"field"}:
         raise place.bad("options are expected: field")
     target = place.at("field").target(body["field"])
     return present(target)
 
 
-def present(target: Target) -> Query:
+def present(target: SearchField) -> Query:
     """The documents that have a value in *target*, of whatever kind."""
     if target.kind == FORBIDDEN:
         # The request is refused when all of its fields are known.
@@ -185,7 +185,7 @@ def present(target: Target) -> Query:
     return clauses.nested(target, found)
 
 
-def _query_string(place: Place, body: Any, depth: int) -> Query:
+def _query_string(place: OptionPath, body: Any, depth: int) -> Query:
     """Lucene syntax, as in ``q``."""
     known = {"query", "default_field", "fields"}
     if not isinstance(body, dict) or "query" not in body or set(body) - known:
@@ -205,10 +205,10 @@ def _query_string(place: Place, body: Any, depth: int) -> Query:
         fields = [(target, 1.0) for target in default() if _own(target)]
         place.targets += [target for target, _ in fields]
     names: Any = _Recorder(place)
-    return compile_text(text, place.at("query").where, names, fields, False, place.inquiry.words)
+    return compile_lucene(text, place.at("query").where, names, fields, False, place.inquiry.words)
 
 
-def _own(target: Target) -> bool:
+def _own(target: SearchField) -> bool:
     """True for a searchable field of the documents that are aggregated, or nested in them."""
     return target.kind in SEARCHABLE and not target.joins
 
@@ -216,7 +216,7 @@ def _own(target: Target) -> bool:
 class _Recorder:
     """The names of a request, such that it is known which of them a text used."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: OptionPath) -> None:
         self._place = place
         self._names: Any = place.inquiry.names
 
@@ -233,13 +233,13 @@ class _Recorder:
 # Queries of queries
 
 
-def _match_all(place: Place, body: Any, depth: int) -> Query:
+def _match_all(place: OptionPath, body: Any, depth: int) -> Query:
     if body not in ("", None, {}):
         raise place.bad("there are no options")
     return {"match_all": {}}
 
 
-def _bool(place: Place, body: Any, depth: int) -> Query:
+def _bool(place: OptionPath, body: Any, depth: int) -> Query:
     if not isinstance(body, dict) or not body:
         raise place.bad("options are expected: must, filter, should, must_not")
     found: Query = {}
@@ -250,7 +250,7 @@ def _bool(place: Place, body: Any, depth: int) -> Query:
                 raise inside.bad("a whole number is expected")
             found[name] = int(value)
         elif name in ("must", "filter", "should", "must_not"):
-            place.inquiry.words.spend(inside.where, "")
+            place.inquiry.words.charge(inside.where, "")
             found[name] = [query(inside, each, depth + 1) for each in _queries(value)]
         else:
             raise inside.bad("known are must, filter, should, must_not, minimum_should_match")
@@ -269,12 +269,12 @@ def _queries(value: Any) -> list[Any]:
     return found
 
 
-def _nested(place: Place, body: Any, depth: int) -> Query:
+def _nested(place: OptionPath, body: Any, depth: int) -> Query:
     """Conditions that one and the same nested document has to meet."""
     if not isinstance(body, dict) or set(body) != {"path", "query"}:
         raise place.bad("options are expected: path, query")
     where = path(place.at("path"), body["path"])
-    inside = Place(place.inquiry, place.at("query").where)
+    inside = OptionPath(place.inquiry, place.at("query").where)
     found = query(inside, body["query"], depth + 1)
     for target in inside.targets:
         if target.kind != FORBIDDEN and not f"{target.path or ''}.".startswith(f"{where}."):
@@ -283,7 +283,7 @@ def _nested(place: Place, body: Any, depth: int) -> Query:
     return {"nested": {"path": where, "query": relative(found, where), "score_mode": "none"}}
 
 
-_QUERIES: dict[str, Callable[[Place, Any, int], Query]] = {
+_QUERIES: dict[str, Callable[[OptionPath, Any, int], Query]] = {
     "term": _term,
     "terms": _terms,
     "range": _range,

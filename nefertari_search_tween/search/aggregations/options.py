@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from nefertari_search_tween.search.aggregations.context import FORBIDDEN, Place, listed
+from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, listed
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import SEARCHABLE, Unfit
+from nefertari_search_tween.search.query.clauses import SEARCHABLE, ValueMismatch
 
-Option = Callable[[Place, Any], Any]
+Option = Callable[[OptionPath, Any], Any]
 
 MAX_TEXT = 255
 # As many values as one option may list.
@@ -27,7 +27,7 @@ SCRIPTS = frozenset({"script", "scripts", "params", "lang", "init_script", "map_
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "": True}
 
 
-def text(place: Place, value: Any) -> str:
+def text(place: OptionPath, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise place.bad("one text is expected")
     found = str(value)
@@ -40,7 +40,7 @@ def matching(pattern: str, shown: str) -> Option:
     """A text that the regular expression *pattern* matches."""
     compiled = re.compile(pattern, re.ASCII)
 
-    def convert(place: Place, value: Any) -> str:
+    def convert(place: OptionPath, value: Any) -> str:
         found = text(place, value)
         if not compiled.fullmatch(found):
             raise place.bad(f"'{found[:40]}' is not {shown}")
@@ -50,7 +50,7 @@ def matching(pattern: str, shown: str) -> Option:
 
 
 def choice(*allowed: str) -> Option:
-    def convert(place: Place, value: Any) -> str:
+    def convert(place: OptionPath, value: Any) -> str:
         found = text(place, value)
         if found not in allowed:
             raise place.bad(f"'{found[:40]}' is none of {', '.join(allowed)}")
@@ -59,7 +59,7 @@ def choice(*allowed: str) -> Option:
     return convert
 
 
-def flag(place: Place, value: Any) -> bool:
+def flag(place: OptionPath, value: Any) -> bool:
     found = value if isinstance(value, bool) else _TRUTH.get(str(value).lower())
     if found is None:
         raise place.bad(f"'{str(value)[:40]}' is neither true nor false")
@@ -67,7 +67,7 @@ def flag(place: Place, value: Any) -> bool:
 
 
 def number(least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> Option:
-    def convert(place: Place, value: Any) -> float:
+    def convert(place: OptionPath, value: Any) -> float:
         if isinstance(value, (bool, list, dict)) or value is None:
             raise place.bad("one number is expected")
         try:
@@ -91,7 +91,7 @@ def _bounds(least: float, most: float, above: float) -> str:
 
 
 def whole(least: int, most: int = 2**31 - 1) -> Option:
-    def convert(place: Place, value: Any) -> int:
+    def convert(place: OptionPath, value: Any) -> int:
         if isinstance(value, (bool, float, list, dict)) or value is None:
             raise place.bad("one whole number is expected")
         try:
@@ -105,7 +105,7 @@ def whole(least: int, most: int = 2**31 - 1) -> Option:
     return convert
 
 
-def size(place: Place, value: Any) -> int:
+def size(place: OptionPath, value: Any) -> int:
     """How many buckets; what all of them come to is bounded where they are known."""
     found: int = whole(0)(place, value)
     most = place.inquiry.settings.max_buckets
@@ -117,7 +117,7 @@ def size(place: Place, value: Any) -> int:
 def many(option: Option, commas: bool = False) -> Option:
     """A list: given as one, by numbered keys, as one member alone, or joined by commas."""
 
-    def convert(place: Place, value: Any) -> list[Any]:
+    def convert(place: OptionPath, value: Any) -> list[Any]:
         if commas and isinstance(value, str):
             value = [each.strip() for each in value.split(",") if each.strip()]
         members = listed(value)
@@ -133,14 +133,14 @@ def many(option: Option, commas: bool = False) -> Option:
 def shape(options: dict[str, Option], required: Iterable[str] = ()) -> Option:
     """An object with these options."""
 
-    def convert(place: Place, value: Any) -> dict[str, Any]:
+    def convert(place: OptionPath, value: Any) -> dict[str, Any]:
         return read(place, value, options, required)
 
     return convert
 
 
 def read(
-    place: Place, value: Any, options: dict[str, Option], required: Iterable[str] = ()
+    place: OptionPath, value: Any, options: dict[str, Option], required: Iterable[str] = ()
 ) -> dict[str, Any]:
     """An object of *options*, each converted.
 
@@ -178,18 +178,18 @@ def _unknown(name: str, options: dict[str, Option]) -> str:
 def field(kinds: frozenset[str] = SEARCHABLE) -> Option:
     """The name of a field; texts are aggregated as whole values."""
 
-    def convert(place: Place, value: Any) -> str:
+    def convert(place: OptionPath, value: Any) -> str:
         return place.target(value, kinds).sort_key
 
     return convert
 
 
-def words_field(place: Place, value: Any) -> str:
+def words_field(place: OptionPath, value: Any) -> str:
     """The name of a text field, aggregated word by word."""
     return place.target(value, frozenset({"text"})).name
 
 
-def path(place: Place, value: Any) -> str:
+def path(place: OptionPath, value: Any) -> str:
     """Nested documents, by the name of their relationship."""
     found = text(place, value)
     target = place.named(f"{found}._pk")
@@ -200,7 +200,7 @@ def path(place: Place, value: Any) -> str:
     return found
 
 
-def field_value(place: Place, value: Any) -> Any:
+def field_value(place: OptionPath, value: Any) -> Any:
     """A value of the aggregation's own field, in the field's type."""
     target = place.targets[0] if place.targets else None
     if target is None or target.kind in (FORBIDDEN, "text", "keyword"):
@@ -213,11 +213,11 @@ def field_value(place: Place, value: Any) -> Any:
     given = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return clauses.value(target, given)
-    except Unfit as error:
+    except ValueMismatch as error:
         raise place.bad(str(error)) from error
 
 
-def chosen_terms(place: Place, value: Any) -> Any:
+def chosen_terms(place: OptionPath, value: Any) -> Any:
     """``include`` and ``exclude``: a list of values, or one regular expression."""
     target = place.targets[0] if place.targets else None
     if isinstance(value, dict) and ("partition" in value or "num_partitions" in value):
@@ -237,7 +237,7 @@ def chosen_terms(place: Place, value: Any) -> Any:
 # What is inside
 
 
-def order(place: Place, value: Any) -> list[dict[str, str]]:
+def order(place: OptionPath, value: Any) -> list[dict[str, str]]:
     """The order of buckets: by ``_count``, ``_key`` or an aggregation inside."""
     found = []
     for each in listed(value):
@@ -263,7 +263,7 @@ def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
-def sort(place: Place, value: Any) -> list[dict[str, Any]]:
+def sort(place: OptionPath, value: Any) -> list[dict[str, Any]]:
     """The order of documents: ``-year,title``, or objects of field and order."""
     found = []
     pieces: list[Any] = []
@@ -287,7 +287,7 @@ def sort(place: Place, value: Any) -> list[dict[str, Any]]:
     return found
 
 
-def source(place: Place, value: Any) -> Any:
+def source(place: OptionPath, value: Any) -> Any:
     """Which fields of the documents of a ``top_hits`` are shown."""
     if isinstance(value, bool) or str(value).lower() in ("true", "false"):
         return flag(place, value)
@@ -301,7 +301,7 @@ def source(place: Place, value: Any) -> Any:
     return read(place, renamed, {"includes": option, "excludes": option})
 
 
-def _shown(place: Place, value: Any) -> str:
+def _shown(place: OptionPath, value: Any) -> str:
     seen = len(place.targets)
     place.named(value)
     # To be shown, a field need not be of the documents that are aggregated.

@@ -16,7 +16,7 @@ MAX_NAMES = 60
 
 
 @dataclass(frozen=True)
-class Asked:
+class AggregationRequest:
     """What a request asks to be aggregated.
 
     :param root: the parameter that all names begin with.
@@ -33,7 +33,9 @@ def root_of(names: Iterable[str], roots: Iterable[str]) -> Optional[str]:
     return next((root for root in roots if root in begin), None)
 
 
-def taken(params: dict[str, Any], roots: Iterable[str]) -> tuple[Optional[Asked], dict[str, Any]]:
+def taken(
+    params: dict[str, Any], roots: Iterable[str]
+) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
     """Split *params* into what is to be aggregated (by the first of *roots* that there is), and
     the other parameters.
 
@@ -54,7 +56,7 @@ def taken(params: dict[str, Any], roots: Iterable[str]) -> tuple[Optional[Asked]
     for name, value in params.items():
         if name.partition(".")[0] == root:
             _put(tree, name, value)
-    return Asked(root, tree[root]), rest
+    return AggregationRequest(root, tree[root]), rest
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

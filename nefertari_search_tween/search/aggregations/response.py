@@ -6,11 +6,11 @@ from typing import Any, Optional
 
 from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
-from nefertari_search_tween.search.aggregations.context import Names
+from nefertari_search_tween.search.aggregations.context import FieldLookup
 
 
-def opened(
-    found: dict[str, Any], parts: dict[str, Part], visible: Names, restricted: bool
+def unwrap(
+    found: dict[str, Any], parts: dict[str, Part], visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
     """Results by name, without what they were wrapped in.
 
@@ -28,7 +28,7 @@ def opened(
     return result
 
 
-def _one(value: dict[str, Any], part: Part, visible: Names, restricted: bool) -> Any:
+def _one(value: dict[str, Any], part: Part, visible: FieldLookup, restricted: bool) -> Any:
     if part.kind == "top_hits":
         prefix = "" if part.path is None else f"{part.path}."
         hits = [_hit(hit, part.sorts, prefix, visible, restricted) for hit in value["hits"]["hits"]]
@@ -37,18 +37,18 @@ def _one(value: dict[str, Any], part: Part, visible: Names, restricted: bool) ->
         return value
     buckets = value.get("buckets")
     if buckets is None:
-        return opened(value, part.inner, visible, restricted)
+        return unwrap(value, part.inner, visible, restricted)
     if isinstance(buckets, dict):
         shown: Any = {
-            key: opened(bucket, part.inner, visible, restricted) for key, bucket in buckets.items()
+            key: unwrap(bucket, part.inner, visible, restricted) for key, bucket in buckets.items()
         }
     else:
-        shown = [opened(bucket, part.inner, visible, restricted) for bucket in buckets]
+        shown = [unwrap(bucket, part.inner, visible, restricted) for bucket in buckets]
     return {**value, "buckets": shown}
 
 
 def _hit(
-    hit: dict[str, Any], sorts: int, prefix: str, visible: Names, restricted: bool
+    hit: dict[str, Any], sorts: int, prefix: str, visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
     """A document of a ``top_hits``, as a hit of nefertari's search servers was."""
     shown = {"_score": hit["_score"]}
@@ -69,7 +69,7 @@ def _hit(
     }
 
 
-def _source(source: dict[str, Any], prefix: str, visible: Optional[Names]) -> dict[str, Any]:
+def _source(source: dict[str, Any], prefix: str, visible: Optional[FieldLookup]) -> dict[str, Any]:
     """*source* without what is internal, or not for the caller; *visible* None: all is."""
     result: dict[str, Any] = {}
     for name, value in source.items():

@@ -28,7 +28,7 @@ MAX_HITS = 100
 
 
 @dataclass(frozen=True)
-class Kind:
+class AggregationType:
     """One type of aggregation.
 
     :param gives: METRIC (numbers), BUCKET or BUCKETS (may hold others), PIPELINE (works on the
@@ -52,18 +52,18 @@ class Kind:
     closed: str = ""
 
 
-def _metric(*required: str, **options: Option) -> Kind:
-    return Kind(METRIC, options, required)
+def _metric(*required: str, **options: Option) -> AggregationType:
+    return AggregationType(METRIC, options, required)
 
 
-def _of_field(holding: frozenset[str] = o.NUMBERS, /, **options: Option) -> Kind:
+def _of_field(holding: frozenset[str] = o.NUMBERS, /, **options: Option) -> AggregationType:
     held = {"field": o.field(holding), "missing": o.field_value, **options}
-    return Kind(METRIC, held, ("field",))
+    return AggregationType(METRIC, held, ("field",))
 
 
-def _pipeline(path: str = "buckets_path", **options: Option) -> Kind:
+def _pipeline(path: str = "buckets_path", **options: Option) -> AggregationType:
     held = {path: LATER, "gap_policy": _GAPS, "format": o.text, **options}
-    return Kind(PIPELINE, held, (path,) if path == "buckets_path" else ())
+    return AggregationType(PIPELINE, held, (path,) if path == "buckets_path" else ())
 
 
 _ANY = o.SEARCHABLE
@@ -120,7 +120,7 @@ _SIGNIFICANT: dict[str, Option] = {
     "percentage": o.shape({}),
 }
 
-_METRICS: dict[str, Kind] = {
+_METRICS: dict[str, AggregationType] = {
     **{
         name: _of_field(format=o.text)
         for name in ("avg", "sum", "min", "max", "stats", "median_absolute_deviation")
@@ -129,7 +129,7 @@ _METRICS: dict[str, Kind] = {
     "value_count": _of_field(_ANY),
     "cardinality": _of_field(_ANY, precision_threshold=o.whole(0, 40_000)),
     "percentiles": _of_field(o.NUMBERS, percents=_PERCENTS, format=o.text, **_ESTIMATES),
-    "percentile_ranks": Kind(
+    "percentile_ranks": AggregationType(
         METRIC,
         {
             "field": o.field(o.NUMBERS),
@@ -161,7 +161,7 @@ _METRICS: dict[str, Kind] = {
         sort=o.sort,
         size=o.whole(1, 10),
     ),
-    "top_hits": Kind(
+    "top_hits": AggregationType(
         METRIC,
         {
             "size": o.whole(0, MAX_HITS),
@@ -174,14 +174,14 @@ _METRICS: dict[str, Kind] = {
     ),
 }
 
-_SINGLE: dict[str, Kind] = {
-    "filter": Kind(BUCKET, whole=query),
-    "missing": Kind(BUCKET, {"field": o.field()}, ("field",)),
-    "global": Kind(BUCKET),
-    "nested": Kind(BUCKET, {"path": o.path}, ("path",)),
-    "reverse_nested": Kind(BUCKET, {"path": o.path}),
-    "sampler": Kind(BUCKET, {"shard_size": o.size}, hollow=True),
-    "diversified_sampler": Kind(
+_SINGLE: dict[str, AggregationType] = {
+    "filter": AggregationType(BUCKET, whole=query),
+    "missing": AggregationType(BUCKET, {"field": o.field()}, ("field",)),
+    "global": AggregationType(BUCKET),
+    "nested": AggregationType(BUCKET, {"path": o.path}, ("path",)),
+    "reverse_nested": AggregationType(BUCKET, {"path": o.path}),
+    "sampler": AggregationType(BUCKET, {"shard_size": o.size}, hollow=True),
+    "diversified_sampler": AggregationType(
         BUCKET,
         {
             "field": o.field(),
@@ -192,7 +192,7 @@ _SINGLE: dict[str, Kind] = {
         ("field",),
         hollow=True,
     ),
-    "random_sampler": Kind(
+    "random_sampler": AggregationType(
         BUCKET,
         {"probability": o.number(0, 1, above=0), "seed": o.whole(0), "shard_seed": o.whole(0)},
         ("probability",),
@@ -273,9 +273,9 @@ def _queries(place: Any, value: Any) -> Any:
     return {name: query(place.at(name), each) for name, each in value.items()}
 
 
-_MANY: dict[str, Kind] = {
-    "terms": Kind(BUCKETS, _TERMS, ("field",), size=_NAMED_SIZE),
-    "multi_terms": Kind(
+_MANY: dict[str, AggregationType] = {
+    "terms": AggregationType(BUCKETS, _TERMS, ("field",), size=_NAMED_SIZE),
+    "multi_terms": AggregationType(
         BUCKETS,
         {
             "terms": o.many(o.shape({"field": o.field(), "missing": o.text}, ("field",))),
@@ -288,7 +288,7 @@ _MANY: dict[str, Kind] = {
         ("terms",),
         size=_NAMED_SIZE,
     ),
-    "rare_terms": Kind(
+    "rare_terms": AggregationType(
         BUCKETS,
         {
             "field": o.field(),
@@ -299,21 +299,21 @@ _MANY: dict[str, Kind] = {
         },
         ("field",),
     ),
-    "significant_terms": Kind(
+    "significant_terms": AggregationType(
         BUCKETS,
         {"field": o.field(), **_SIGNIFICANT, "execution_hint": _HINTS["execution_hint"]},
         ("field",),
         size=_NAMED_SIZE,
         one_level=True,
     ),
-    "significant_text": Kind(
+    "significant_text": AggregationType(
         BUCKETS,
         {"field": o.words_field, **_SIGNIFICANT, "filter_duplicate_text": o.flag},
         ("field",),
         size=_NAMED_SIZE,
         one_level=True,
     ),
-    "range": Kind(
+    "range": AggregationType(
         BUCKETS,
         {
             "field": o.field(o.NUMBERS),
@@ -322,7 +322,7 @@ _MANY: dict[str, Kind] = {
         },
         ("field", "ranges"),
     ),
-    "date_range": Kind(
+    "date_range": AggregationType(
         BUCKETS,
         {
             "field": o.field(o.DATES),
@@ -332,7 +332,7 @@ _MANY: dict[str, Kind] = {
         },
         ("field", "ranges"),
     ),
-    "histogram": Kind(
+    "histogram": AggregationType(
         BUCKETS,
         {
             "field": o.field(o.NUMBERS),
@@ -344,12 +344,12 @@ _MANY: dict[str, Kind] = {
         },
         ("field", "interval"),
     ),
-    "date_histogram": Kind(
+    "date_histogram": AggregationType(
         BUCKETS,
         {**_DATES, "extended_bounds": _DATE_BOUNDS, "hard_bounds": _DATE_BOUNDS, **_HISTOGRAM},
         ("field",),
     ),
-    "auto_date_histogram": Kind(
+    "auto_date_histogram": AggregationType(
         BUCKETS,
         {
             "field": o.field(o.DATES),
@@ -362,7 +362,7 @@ _MANY: dict[str, Kind] = {
         ("field",),
         size=("buckets", DEFAULT_SIZE),
     ),
-    "variable_width_histogram": Kind(
+    "variable_width_histogram": AggregationType(
         BUCKETS,
         {
             "field": o.field(o.NUMBERS),
@@ -375,13 +375,13 @@ _MANY: dict[str, Kind] = {
         # Both servers, seen on 8.19 and 2.19; elastic/elasticsearch#117216, open.
         closed="servers give them documents of other buckets",
     ),
-    "composite": Kind(
+    "composite": AggregationType(
         BUCKETS,
         {"sources": _sources, "size": o.size, "after": _after},
         ("sources",),
         size=_NAMED_SIZE,
     ),
-    "filters": Kind(
+    "filters": AggregationType(
         BUCKETS,
         {
             "filters": _queries,
@@ -391,10 +391,12 @@ _MANY: dict[str, Kind] = {
         },
         ("filters",),
     ),
-    "adjacency_matrix": Kind(BUCKETS, {"filters": _queries, "separator": o.text}, ("filters",)),
+    "adjacency_matrix": AggregationType(
+        BUCKETS, {"filters": _queries, "separator": o.text}, ("filters",)
+    ),
 }
 
-_PIPELINES: dict[str, Kind] = {
+_PIPELINES: dict[str, AggregationType] = {
     **{name: _pipeline() for name in ("avg_bucket", "sum_bucket", "min_bucket", "max_bucket")},
     "stats_bucket": _pipeline(),
     "extended_stats_bucket": _pipeline(sigma=o.number(0, 1000)),
@@ -412,4 +414,4 @@ _PIPELINES: dict[str, Kind] = {
     "bucket_sort": _pipeline("sort", **{"from": o.whole(0), "size": o.size}),
 }
 
-KINDS: dict[str, Kind] = {**_METRICS, **_SINGLE, **_MANY, **_PIPELINES}
+KINDS: dict[str, AggregationType] = {**_METRICS, **_SINGLE, **_MANY, **_PIPELINES}

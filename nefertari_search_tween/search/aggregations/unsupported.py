@@ -5,7 +5,7 @@ from __future__ import annotations
 _SCRIPT = "it runs scripts, which are never run"
 _PLACES = "no field of nefertari holds places"
 _LEARNING = "it needs machine learning, which this package does not use"
-REFUSED: dict[str, str] = {
+UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("scripted_metric", "bucket_script", "bucket_selector", "moving_fn"), _SCRIPT),
     **dict.fromkeys(
         (

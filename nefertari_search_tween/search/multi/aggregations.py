@@ -19,23 +19,23 @@ from nefertari_search_tween.search.aggregations.execute import (
     AggregationResult,
     prepared,
 )
-from nefertari_search_tween.search.aggregations.request import Asked
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.multi.query import (
     COMPARABLE,
     Filters,
     common_kind,
-    several_query,
+    multi_query,
 )
-from nefertari_search_tween.search.multi.searcher import SeveralSearcher, unfiltered
-from nefertari_search_tween.search.privacy import Caller, Scope, Target
+from nefertari_search_tween.search.multi.searcher import MultiSearcher, unfiltered
+from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
-from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.search.searcher import refusals
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
 
 
-class SeveralNames:
+class MultiFieldScope:
     """The fields of several models that a caller may name, as those of one.
 
     :param parameter: for messages.
@@ -43,7 +43,7 @@ class SeveralNames:
     """
 
     #: keys of several models are compared as texts
-    tie = "_pk"
+    tie_breaker = "_pk"
 
     def __init__(
         self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
@@ -53,15 +53,15 @@ class SeveralNames:
         self.parameter = parameter
         self.mirrors = mirrors
         # Nested documents with ACLs of their own are counted for nobody, as in one collection.
-        self._named = [Scope(mirror.document_cls, named).unguarded() for mirror in mirrors]
-        self._all = [Scope(mirror.document_cls, anyone) for mirror in mirrors]
-        self._shown = [Scope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        self._named = [FieldScope(mirror.document_cls, named).unguarded() for mirror in mirrors]
+        self._all = [FieldScope(mirror.document_cls, anyone) for mirror in mirrors]
+        self._shown = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
         #: documents hold what nobody may name here
         self.partial = any(scope.partial for scope in self._shown)
         #: of messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
-    def get(self, name: str) -> Optional[Target]:
+    def get(self, name: str) -> Optional[SearchField]:
         """The field *name* of the models that have it.
 
         :raises BadQuery: its values are of kinds that can't be put together.
@@ -86,7 +86,7 @@ class SeveralNames:
         floats = [target for target in present if target.kind == "float"]
         return floats[0] if floats else present[0]
 
-    def default(self) -> list[Target]:
+    def default(self) -> list[SearchField]:
         """The fields that all models have: what a text without a field's name is looked for in."""
         names = set.intersection(
             *({target.name for target in scope.default()} for scope in self._named)
@@ -99,11 +99,11 @@ class SeveralNames:
             if targets[0] is not None and len({each.kind for each in targets if each}) == 1
         ]
 
-    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
         """:raises BadQuery: a word fits no field."""
         raise error
 
-    def only(self, targets: Sequence[Target]) -> Optional[Query]:
+    def only(self, targets: Sequence[SearchField]) -> Optional[Query]:
         """The objects of the models that have all of *targets*; None when all have them."""
         having = [
             mirror.alias
@@ -112,7 +112,7 @@ class SeveralNames:
         ]
         return None if len(having) == len(self.mirrors) else {"terms": {"_index": having}}
 
-    def of_index(self, index: str) -> Scope:
+    def of_index(self, index: str) -> FieldScope:
         """What a document in *index* may show.
 
         :raises KeyError: it is none of these models.
@@ -152,11 +152,11 @@ class SeveralNames:
         return {key: options}
 
 
-def aggregate_several(
-    searcher: SeveralSearcher,
+def aggregate_multi(
+    searcher: MultiSearcher,
     mirrors: Iterable[Mirror],
     params: dict[str, Any],
-    asked: Asked,
+    asked: AggregationRequest,
     request: Any = None,
     filters: Filters = unfiltered,
     current: bool = False,
@@ -173,7 +173,7 @@ def aggregate_several(
     """
     wanted = sorted(mirrors, key=lambda mirror: mirror.name)
     caller, settings = Caller.of(request), searcher.settings
-    names = SeveralNames(wanted, caller, settings.hidden_fields == "allow", asked.root)
+    names = MultiFieldScope(wanted, caller, settings.hidden_fields == "allow", asked.root)
 
     def all_filters(mirror: Mirror) -> Sequence[Query]:
         return [*filters(mirror), *searcher.restrictions(mirror)]
@@ -181,7 +181,7 @@ def aggregate_several(
     base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
     ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = several_query(wanted, searched, all_filters, caller, settings)
+    query = multi_query(wanted, searched, all_filters, caller, settings)
     found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
     body = {
         "query": _any_of(found),
@@ -191,18 +191,18 @@ def aggregate_several(
     }
     with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
         aliases = ",".join(mirror.alias for mirror in wanted)
-        answer = searcher.cache.answer(
+        answer = searcher.cache.get_or_search(
             wanted, body, version, lambda: searcher.backend.search(aliases, body)
         )
     return ready.result(answer["aggregations"]), answer["took"]
 
 
-def answer_several_aggregation(
-    searcher: SeveralSearcher,
-    read: Read,
+def answer_multi_aggregation(
+    searcher: MultiSearcher,
+    read: ReadContext,
     mirrors: Iterable[Mirror],
     params: dict[str, Any],
-    asked: Asked,
+    asked: AggregationRequest,
     filters: Filters = unfiltered,
 ) -> AggregationResult:
     """A request for aggregations that names several collections.
@@ -210,8 +210,8 @@ def answer_several_aggregation(
     :raises SearchError: the mirrors can't answer.
     """
     with answering(read):
-        result, took = aggregate_several(searcher, mirrors, params, asked, read.request, filters)
-    read.mirror_answered(took)
+        result, took = aggregate_multi(searcher, mirrors, params, asked, read.request, filters)
+    read.record_mirror(took)
     return result
 
 

@@ -17,7 +17,7 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, Scope, Target
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, FieldScope, SearchField
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
 from nefertari_search_tween.search.query.search_read import SCORE, SearchQuery, search_query
 from nefertari_search_tween.settings.settings import Settings
@@ -38,7 +38,7 @@ COMPARABLE = {
 }
 
 
-class ModelScope(Scope):
+class ModelScope(FieldScope):
     """The fields of one of several models; every other name is that of an absent field.
 
     :ivar refused: words that fit no field of this model, by their place in the request.
@@ -46,17 +46,17 @@ class ModelScope(Scope):
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         super().__init__(document_cls, caller)
-        self.refused: dict[tuple[str, int], tuple[BadQuery, list[Target]]] = {}
+        self.refused: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
 
-    def own(self, name: str) -> Optional[Target]:
+    def own(self, name: str) -> Optional[SearchField]:
         """The field *name*, if a search may name it."""
         target = self.targets.get(name)
         return target if target is not None and target.kind in SEARCHABLE else None
 
-    def get(self, name: str) -> Target:
-        return self.own(name) or Target(name, ABSENT)
+    def get(self, name: str) -> SearchField:
+        return self.own(name) or SearchField(name, ABSENT)
 
-    def refuse(self, error: BadQuery, targets: list[Target], place: int) -> None:
+    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
         self.refused[error.parameter, place] = error, targets
 
     def knows(self, name: str) -> bool:
@@ -77,7 +77,7 @@ class ModelScope(Scope):
         return name in self.document_cls.fields() and (visible is None or name in visible)
 
 
-class Order(NamedTuple):
+class SortOrder(NamedTuple):
     """What is known of a sort clause.
 
     :param kind: of its values, see :data:`COMPARABLE`.
@@ -88,7 +88,7 @@ class Order(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeveralQuery:
+class MultiQuery:
     """A search of several models, ready to run.
 
     :param parts: the search of each; their sort clauses are of one number and meaning, and then
@@ -99,7 +99,7 @@ class SeveralQuery:
     """
 
     parts: list[tuple[Mirror, SearchQuery]]
-    orders: list[Order]
+    orders: list[SortOrder]
     source: Any
     fields: Any
 
@@ -116,13 +116,13 @@ def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> lis
     return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
 
 
-def several_query(
+def multi_query(
     mirrors: Sequence[Mirror],
     params: dict[str, Any],
     filters: Filters,
     caller: Caller,
     settings: Settings,
-) -> SeveralQuery:
+) -> MultiQuery:
     """The searches that *params* ask for.
 
     :param params: as those of a search of one model.
@@ -145,7 +145,7 @@ def several_query(
         if name != "q":
             _known(name, name, visible, [scope.knows(name) for scope in visible])
     _check_words(visible)
-    return SeveralQuery(parts, orders, source, fields)
+    return MultiQuery(parts, orders, source, fields)
 
 
 def _names(value: Any) -> list[str]:
@@ -162,7 +162,7 @@ def _known(parameter: str, name: str, visible: Sequence[ModelScope], found: Sequ
         raise BadQuery(parameter, missing(name, visible))
 
 
-def missing(name: str, visible: Sequence[Scope]) -> str:
+def missing(name: str, visible: Sequence[FieldScope]) -> str:
     """What is wrong with a name that is none in any model, in words."""
     models = ", ".join(scope.document_cls.__name__ for scope in visible)
     return f"none of {models} has a field '{name[:60]}' that can be named here"
@@ -180,7 +180,7 @@ def _sorts(value: Any) -> list[tuple[str, str]]:
     return list(names.items())
 
 
-def _orders(value: Any, visible: Sequence[ModelScope]) -> list[Order]:
+def _orders(value: Any, visible: Sequence[ModelScope]) -> list[SortOrder]:
     """The orders of the sort clauses.
 
     :raises BadQuery: by what no model has, or by values that can't be compared.
@@ -192,12 +192,12 @@ def _orders(value: Any, visible: Sequence[ModelScope]) -> list[Order]:
             targets = [(scope, scope.own(name)) for scope in visible]
             _known("_sort", name, visible, [target for _, target in targets])
             kind = common_kind("_sort", name, targets)
-        orders.append(Order(order == "desc", kind))
+        orders.append(SortOrder(order == "desc", kind))
     return orders
 
 
 def common_kind(
-    parameter: str, name: str, targets: Sequence[tuple[Scope, Optional[Target]]]
+    parameter: str, name: str, targets: Sequence[tuple[FieldScope, Optional[SearchField]]]
 ) -> str:
     """The kind of the values of the field *name*, which at least one of *targets* is.
 

@@ -14,14 +14,14 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.multi.query import (
     BOOLEAN,
     Filters,
-    Order,
-    SeveralQuery,
-    several_query,
+    MultiQuery,
+    SortOrder,
+    multi_query,
 )
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.results import SearchResults, search_documents
-from nefertari_search_tween.search.routing import Read, answering
+from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, refusals
 
 # Up to this many hits of each model are sent whole; of a page further on, first their order.
@@ -35,7 +35,7 @@ def unfiltered(mirror: Mirror) -> Sequence[Any]:
     return ()
 
 
-class SeveralSearcher(Searcher):
+class MultiSearcher(Searcher):
     """Searches one mirror of an application, or several at once.
 
     Each mirror is searched by a query of its own, all in one request to the backend, and the
@@ -44,7 +44,7 @@ class SeveralSearcher(Searcher):
     one that is nested in some.
     """
 
-    def search_several(
+    def search_multi(
         self,
         mirrors: Iterable[Mirror],
         params: dict[str, Any],
@@ -62,7 +62,7 @@ class SeveralSearcher(Searcher):
         def all_filters(mirror: Mirror) -> Sequence[Any]:
             return [*filters(mirror), *self.restrictions(mirror)]
 
-        query = several_query(wanted, params, all_filters, Caller.of(request), self.settings)
+        query = multi_query(wanted, params, all_filters, Caller.of(request), self.settings)
         with self.ready(wanted, current) as version, refusals(query.any):
             if query.any.count_only:
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
@@ -87,18 +87,18 @@ class SeveralSearcher(Searcher):
         """
         versions = []
         for mirror in mirrors:
-            seen = self.availability.waited(mirror, current)
-            versions.append(seen.version)
-            with self.availability.available(mirror, seen.number):
+            seen = self.consistency.wait_until_current(mirror, current)
+            versions.append(seen.cache_version)
+            with self.consistency.translate_errors(mirror, seen.version):
                 pass
         known = [version for version in versions if version is not None]
         try:
-            with self.availability.available(mirrors[0], None):
+            with self.consistency.translate_errors(mirrors[0], None):
                 yield " ".join(known) if len(known) == len(versions) else None
         except SearchUnavailable as error:
             if isinstance(error.__cause__, IndexMissing):
                 for mirror in mirrors:
-                    mirror.forget()
+                    mirror.invalidate()
             raise
 
     def _ask(
@@ -108,7 +108,7 @@ class SeveralSearcher(Searcher):
     ) -> list[dict[str, Any]]:
         """Run the searches of *parts*, each with changes of its own."""
         searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
-        answers: list[dict[str, Any]] = self.cache.answer(
+        answers: list[dict[str, Any]] = self.cache.get_or_search(
             [mirror for mirror, _, _ in parts],
             searches,
             version,
@@ -116,9 +116,7 @@ class SeveralSearcher(Searcher):
         )
         return answers
 
-    def _merged_hits(
-        self, query: SeveralQuery, version: Optional[str]
-    ) -> tuple[list[Hit], int, int]:
+    def _merged_hits(self, query: MultiQuery, version: Optional[str]) -> tuple[list[Hit], int, int]:
         """The hits of the page, how many there are, and milliseconds."""
         start = query.any.start
         if not query.any.limited:
@@ -137,13 +135,13 @@ class SeveralSearcher(Searcher):
             page = self._with_sources(query, page)
         return page, _total(answers), _took(answers)
 
-    def _scanned(self, query: SeveralQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
+    def _scanned(self, query: MultiQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
         """All hits of one model."""
         body = _part(part.body, {"_source": query.source, "track_total_hits": False})
         chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
         return [hit for chunk in chunks for hit in chunk]
 
-    def _with_sources(self, query: SeveralQuery, page: list[Hit]) -> list[Hit]:
+    def _with_sources(self, query: MultiQuery, page: list[Hit]) -> list[Hit]:
         """The hits of a page with their documents, less those deleted meanwhile."""
         wanted: dict[int, list[str]] = {}
         for hit in page:
@@ -171,7 +169,7 @@ class SeveralSearcher(Searcher):
         ]
 
 
-def _merged(found: Sequence[list[Hit]], orders: Sequence[Order]) -> list[Hit]:
+def _merged(found: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
     """All hits in one order; each gets a key ``part``, the place of its model.
 
     Only the foremost hits of the models are ever compared, so what a page shows does not depend
@@ -195,7 +193,7 @@ def _merged(found: Sequence[list[Hit]], orders: Sequence[Order]) -> list[Hit]:
     return list(heapq.merge(*streams, key=cmp_to_key(compare)))
 
 
-def _values(hit: Hit, orders: Sequence[Order]) -> list[Any]:
+def _values(hit: Hit, orders: Sequence[SortOrder]) -> list[Any]:
     return [
         sort_value(value, order.descending, order.kind == BOOLEAN)
         for value, order in zip(hit["sort"], orders)
@@ -219,9 +217,9 @@ def _took(answers: Iterable[dict[str, Any]]) -> int:
     return max(answer["took"] for answer in answers)
 
 
-def answer_several(
-    searcher: SeveralSearcher,
-    read: Read,
+def answer_multi(
+    searcher: MultiSearcher,
+    read: ReadContext,
     mirrors: Iterable[Mirror],
     params: dict[str, Any],
     filters: Filters = unfiltered,
@@ -231,6 +229,6 @@ def answer_several(
     :raises SearchError: the mirrors can't answer.
     """
     with answering(read):
-        result, took = searcher.search_several(mirrors, params, read.request, filters)
-    read.mirror_answered(took)
+        result, took = searcher.search_multi(mirrors, params, read.request, filters)
+    read.record_mirror(took)
     return result

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
 from nefertari_search_tween.engine.search.joins import joined
-from nefertari_search_tween.search.privacy import Target
+from nefertari_search_tween.search.privacy import SearchField
 
 Query = dict[str, Any]
 
@@ -31,11 +31,11 @@ _TIME = re.compile(r"\d{2}:\d{2}(?::\d{2})?\Z", re.ASCII)
 _SECOND_MS = 1000
 
 
-class Unfit(Exception):
+class ValueMismatch(Exception):
     """A value that the field's type can't be compared with; the message says why."""
 
 
-def word(target: Target, text: str, boost: float = 1.0) -> Query:
+def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
     """The documents whose *target* holds the word *text* (or equals the value)."""
     if target.kind == "text":
         # One written word may be several terms ("spider-man"): all of them, in a row.
@@ -48,7 +48,7 @@ def word(target: Target, text: str, boost: float = 1.0) -> Query:
     return _boosted({"term": {target.index_field: {"value": value(target, text)}}}, boost)
 
 
-def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Query:
+def phrase(target: SearchField, text: str, slop: int = 0, boost: float = 1.0) -> Query:
     """The documents whose *target* holds the words of *text* in a row."""
     if target.kind == "text":
         options: Query = {"query": text}
@@ -57,13 +57,13 @@ def phrase(target: Target, text: str, slop: int = 0, boost: float = 1.0) -> Quer
         if target.analyzed:
             options[EMPTY] = "none"
         return _boosted({"match_phrase": {target.index_field: options}}, boost)
-    return word(target, text, boost)
+    return term(target, text, boost)
 
 
-def fuzzy(target: Target, text: str, edits: Optional[int], boost: float = 1.0) -> Query:
+def fuzzy(target: SearchField, text: str, edits: Optional[int], boost: float = 1.0) -> Query:
     """The documents with a word at most *edits* (None: by its length) edits from *text*."""
     if target.kind != "text":
-        raise Unfit("only text can be searched fuzzily")
+        raise ValueMismatch("only text can be searched fuzzily")
     fuzziness: Any = "AUTO" if edits is None else edits
     options: Query = {"query": text, "fuzziness": fuzziness, "operator": "and"}
     if target.analyzed:
@@ -71,21 +71,21 @@ def fuzzy(target: Target, text: str, edits: Optional[int], boost: float = 1.0) -
     return _boosted({"match": {target.index_field: options}}, boost)
 
 
-def pattern(target: Target, text: str, boost: float = 1.0) -> Query:
+def pattern(target: SearchField, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that fits *text* (``*`` any characters, ``?`` one)."""
     if target.kind not in ("text", "keyword"):
-        raise Unfit("only text can be searched with * and ?")
+        raise ValueMismatch("only text can be searched with * and ?")
     return _boosted({"wildcard": {target.index_field: _folded(target, text)}}, boost)
 
 
-def regular_expression(target: Target, text: str, boost: float = 1.0) -> Query:
+def regular_expression(target: SearchField, text: str, boost: float = 1.0) -> Query:
     """The documents with a word that the regular expression *text* matches whole."""
     if target.kind not in ("text", "keyword"):
-        raise Unfit("only text can be searched with regular expressions")
+        raise ValueMismatch("only text can be searched with regular expressions")
     return _boosted({"regexp": {target.index_field: _folded(target, text)}}, boost)
 
 
-def _folded(target: Target, text: str) -> Query:
+def _folded(target: SearchField, text: str) -> Query:
     """A pattern's options: the terms of a text are lower case, in every alphabet."""
     return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
 
@@ -109,15 +109,15 @@ def neutral(query: Query) -> Optional[Query]:
     return None
 
 
-def exists(target: Target) -> Query:
+def exists(target: SearchField) -> Query:
     """The documents that have a value in *target*."""
     if target.kind not in SEARCHABLE:
-        raise Unfit("this field can't be searched")
+        raise ValueMismatch("this field can't be searched")
     return {"exists": {"field": target.index_field}}
 
 
-def between(
-    target: Target,
+def range_query(
+    target: SearchField,
     low: Optional[str],
     high: Optional[str],
     include_low: bool,
@@ -138,7 +138,7 @@ def between(
             bounds["lt"] = end if include_high else start
         return _boosted({"range": {target.index_field: bounds}}, boost)
     if target.kind == "boolean":
-        raise Unfit("true and false have no ranges")
+        raise ValueMismatch("true and false have no ranges")
     name = target.sort_key
     if low is not None:
         bounds["gte" if include_low else "gt"] = value(target, low)
@@ -147,19 +147,21 @@ def between(
     return _boosted({"range": {name: bounds}}, boost)
 
 
-def nested(target: Target, query: Query) -> Query:
+def nested(target: SearchField, query: Query) -> Query:
     """*query* on a field of nested documents, as a query on the document that holds them."""
     if target.path is None:
         return query
     if target.joins:
-        for (model, name), (_, condition) in zip(reversed(target.joins), reversed(target.levels)):
+        for (model, name), (_, condition) in zip(
+            reversed(target.joins), reversed(target.nested_levels)
+        ):
             if condition is not None:
                 query = {"bool": {"must": [query], "filter": [condition]}}
             query = joined(model, name, query)
         return query
     if not target.guarded:
         return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
-    for path, condition in reversed(target.levels):
+    for path, condition in reversed(target.nested_levels):
         if condition is not None:
             query = {"bool": {"must": [query], "filter": [condition]}}
         query = {"nested": {"path": path, "query": query, "score_mode": "max"}}
@@ -174,7 +176,7 @@ def date_span(text: str) -> tuple[int, int]:
     """
     match = _DATE.match(text)
     if match is None:
-        raise Unfit(f"'{_shown(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)")
+        raise ValueMismatch(f"'{_shown(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)")
     parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}
     try:
         start = datetime.datetime(
@@ -186,7 +188,7 @@ def date_span(text: str) -> tuple[int, int]:
             parts.get("second", 0),
         )
     except ValueError as error:
-        raise Unfit(f"'{_shown(text)}' is not a date: {error}") from error
+        raise ValueMismatch(f"'{_shown(text)}' is not a date: {error}") from error
     if "day" not in parts:
         month = parts.get("month")
         days = (
@@ -212,9 +214,9 @@ def _integer(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise Unfit(f"'{_shown(text)}' is not a whole number") from None
+        raise ValueMismatch(f"'{_shown(text)}' is not a whole number") from None
     if not -INT64_MAX <= number <= INT64_MAX:
-        raise Unfit(f"'{_shown(text)}' is too large a number")
+        raise ValueMismatch(f"'{_shown(text)}' is too large a number")
     return number
 
 
@@ -222,16 +224,16 @@ def _float(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise Unfit(f"'{_shown(text)}' is not a number") from None
+        raise ValueMismatch(f"'{_shown(text)}' is not a number") from None
     if number != number or abs(number) == float("inf"):
-        raise Unfit(f"'{_shown(text)}' is not a number")
+        raise ValueMismatch(f"'{_shown(text)}' is not a number")
     return number
 
 
 def _boolean(text: str) -> bool:
     value = {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
     if value is None:
-        raise Unfit(f"'{_shown(text)}' is neither true nor false")
+        raise ValueMismatch(f"'{_shown(text)}' is neither true nor false")
     return value
 
 
@@ -241,7 +243,7 @@ def _time(text: str) -> str:
     except ValueError:
         time = None
     if time is None or not _TIME.match(text):
-        raise Unfit(f"'{_shown(text)}' is not a time (12:30:00)")
+        raise ValueMismatch(f"'{_shown(text)}' is not a time (12:30:00)")
     return time.isoformat()
 
 
@@ -255,14 +257,14 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def value(target: Target, text: str) -> Any:
+def value(target: SearchField, text: str) -> Any:
     """*text* as a value of *target*.
 
     :raises Unfit: it is none.
     """
     convert = _CONVERTERS.get(target.kind)
     if convert is None:
-        raise Unfit("this field can't be searched")
+        raise ValueMismatch("this field can't be searched")
     return convert(text)
 
 

@@ -14,9 +14,9 @@ from luqum.exceptions import ParseError
 from luqum.thread import parse
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import Scope, Target
+from nefertari_search_tween.search.privacy import FieldScope, SearchField
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import Query, Unfit
+from nefertari_search_tween.search.query.clauses import Query, ValueMismatch
 from nefertari_search_tween.settings.settings import Settings
 
 # Elasticsearch refuses bool queries nested deeper than 30; a group is not always one.
@@ -34,7 +34,7 @@ CLAUSE_LENGTH = 255
 MAX_PATTERN_LENGTH = 255
 MAX_WILDCARDS = 10
 #: a field and its weight
-Weighted = tuple[Target, float]
+Weighted = tuple[SearchField, float]
 
 # luqum has the words and + -; these are what nefertari documents besides.
 _SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
@@ -44,35 +44,35 @@ _WILDCARD = re.compile(r"(?<!\\)[*?]")
 _SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
 
 
-class Words:
+class ClauseBudget:
     """Counts the clauses of one request, over all of its parameters."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.left = settings.max_clauses
+        self.remaining = settings.max_clauses
         #: parameters that hold a regular expression
         self.expressions: list[str] = []
 
-    def spend(self, parameter: str, node: Any) -> None:
+    def charge(self, parameter: str, node: Any) -> None:
         """Count a clause; a phrase counts its words, a pattern the terms it may stand for."""
         text = str(node)
         weight = EXPANDING if isinstance(node, (tree.Fuzzy, tree.Regex)) else 1
         if isinstance(node, tree.Word) and node.value != "*" and node.has_wildcard():
             weight = EXPANDING
-        self.left -= weight * max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
-        if self.left < 0:
+        self.remaining -= weight * max(1, len(text.split()), len(text) // CLAUSE_LENGTH)
+        if self.remaining < 0:
             raise BadQuery(
                 parameter, f"more than {self.settings.max_clauses} words, ranges and patterns"
             )
 
 
-def compile_text(
+def compile_lucene(
     text: str,
     parameter: str,
-    scope: Scope,
+    scope: FieldScope,
     fields: list[Weighted],
     named: bool,
-    words: Words,
+    words: ClauseBudget,
 ) -> Query:
     """The query that *text* stands for.
 
@@ -104,7 +104,7 @@ def compile_text(
 
 
 class _Compiler:
-    def __init__(self, parameter: str, scope: Scope, named: bool, words: Words) -> None:
+    def __init__(self, parameter: str, scope: FieldScope, named: bool, words: ClauseBudget) -> None:
         self.parameter = parameter
         self.scope = scope
         self.named = named
@@ -165,15 +165,15 @@ class _Compiler:
         return {"bool": body}
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
-        self.words.spend(self.parameter, node)
+        self.words.charge(self.parameter, node)
         make = self._maker(node)
         queries: list[Query] = []
-        problem: Optional[Unfit] = None
-        by_path: dict[Optional[str], tuple[Target, list[Query]]] = {}
+        problem: Optional[ValueMismatch] = None
+        by_path: dict[Optional[str], tuple[SearchField, list[Query]]] = {}
         for target, weight in fields:
             try:
                 query = make(target, weight)
-            except Unfit as error:
+            except ValueMismatch as error:
                 problem = error
                 continue
             by_path.setdefault(target.path, (target, []))[1].append(query)
@@ -186,11 +186,11 @@ class _Compiler:
         if not queries:
             if problem is not None and (self.named or len(fields) == 1):
                 refusal = BadQuery(self.parameter, str(problem))
-                self.scope.refuse(refusal, [target for target, _ in fields], self.words.left)
+                self.scope.reject(refusal, [target for target, _ in fields], self.words.remaining)
             return clauses.MATCH_NONE
         return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
 
-    def _maker(self, node: Any) -> Callable[[Target, float], Query]:
+    def _maker(self, node: Any) -> Callable[[SearchField, float], Query]:
         """What this leaf is on a given field."""
         if isinstance(node, tree.Word):
             return self._word(node)
@@ -207,17 +207,17 @@ class _Compiler:
             return self._fuzzy(node)
         if isinstance(node, tree.From):
             low = self._bound(node.children[0])
-            return lambda target, boost: clauses.between(
+            return lambda target, boost: clauses.range_query(
                 target, low, None, node.include, False, boost
             )
         if isinstance(node, tree.To):
             high = self._bound(node.children[0])
-            return lambda target, boost: clauses.between(
+            return lambda target, boost: clauses.range_query(
                 target, None, high, False, node.include, boost
             )
         if isinstance(node, tree.Range):
             lower, upper = self._bound(node.low), self._bound(node.high)
-            return lambda target, boost: clauses.between(
+            return lambda target, boost: clauses.range_query(
                 target, lower, upper, node.include_low, node.include_high, boost
             )
         if isinstance(node, tree.Regex):
@@ -231,7 +231,7 @@ class _Compiler:
             return lambda target, boost: clauses.regular_expression(target, expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
 
-    def _word(self, node: Any) -> Callable[[Target, float], Query]:
+    def _word(self, node: Any) -> Callable[[SearchField, float], Query]:
         if node.value == "*":
             return lambda target, boost: clauses.exists(target)
         if node.has_wildcard():
@@ -246,14 +246,14 @@ class _Compiler:
                 raise BadQuery(self.parameter, f"more than {MAX_WILDCARDS} wildcards in one word")
             return lambda target, boost: clauses.pattern(target, expression, boost)
         text = _unescaped(node.value)
-        return lambda target, boost: clauses.word(target, text, boost)
+        return lambda target, boost: clauses.term(target, text, boost)
 
     def _bounded(self, expression: str) -> str:
         if len(expression) > MAX_PATTERN_LENGTH:
             raise BadQuery(self.parameter, f"a pattern longer than {MAX_PATTERN_LENGTH} characters")
         return expression
 
-    def _fuzzy(self, node: Any) -> Callable[[Target, float], Query]:
+    def _fuzzy(self, node: Any) -> Callable[[SearchField, float], Query]:
         text = _unescaped(node.term.value)
         degree = float(node.degree)
         # Lucene of old took a similarity below one here; today it is a number of edits.

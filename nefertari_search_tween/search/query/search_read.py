@@ -12,17 +12,23 @@ from nefertari.utils import process_fields
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
-from nefertari_search_tween.search.privacy import Caller, Scope, Target
+from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import ABSENT, NAMEABLE, SEARCHABLE, Query, Unfit
-from nefertari_search_tween.search.query.lucene import Weighted, Words, compile_text
+from nefertari_search_tween.search.query.clauses import (
+    ABSENT,
+    NAMEABLE,
+    SEARCHABLE,
+    Query,
+    ValueMismatch,
+)
+from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
 from nefertari_search_tween.settings.settings import Settings
 
 SCORE = "_score"
 # Half of what servers take (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
 #: the stubs of documents that the backend refused: no search finds them
-REFUSED: Query = {"term": {INEXACT: EVERYTHING}}
+NOT_IN_A_SEARCH: Query = {"term": {INEXACT: EVERYTHING}}
 # A name that no index has a field of.
 ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
@@ -57,7 +63,7 @@ def search_query(
     caller: Caller,
     settings: Settings,
     own: frozenset[str] = frozenset(),
-    scope: Optional[Scope] = None,
+    scope: Optional[FieldScope] = None,
 ) -> SearchQuery:
     """The search that *params* ask for.
 
@@ -69,12 +75,14 @@ def search_query(
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
     scope = scope or scope_of(document_cls, caller, settings)
-    everything = Scope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+    everything = (
+        FieldScope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+    )
 
-    def scope_for(name: str) -> Scope:
+    def scope_for(name: str) -> FieldScope:
         return everything if name in own else scope
 
-    words = Words(settings)
+    words = ClauseBudget(settings)
     must: list[Query] = []
     searched: list[str] = []
     for name, value in params.items():
@@ -98,7 +106,7 @@ def search_query(
             "bool": {
                 **({"must": must} if must else {}),
                 **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [REFUSED],
+                "must_not": [NOT_IN_A_SEARCH],
             }
         },
         "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
@@ -116,16 +124,18 @@ def search_query(
     )
 
 
-def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> Scope:
+def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> FieldScope:
     """The fields that *caller* may name."""
-    return Scope(document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller)
+    return FieldScope(
+        document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller
+    )
 
 
 def _is_all(value: Any) -> bool:
     return isinstance(value, str) and value == "_all"
 
 
-def _target(name: str, scope: Scope) -> Target:
+def _target(name: str, scope: FieldScope) -> SearchField:
     target = scope.get(name)
     if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
         # A nested relationship by itself: its documents' keys.
@@ -138,13 +148,13 @@ def _target(name: str, scope: Scope) -> Target:
     return target
 
 
-def _keys(target: Target, name: str, keys: Sequence[Any]) -> Query:
+def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
     """The objects of these primary keys, which the application knows: Ramses lists those of a
     parent's children so. They are no words to be read, and there may be more than a caller may
     write."""
     try:
         wanted = [clauses.value(target, str(key)) for key in keys]
-    except Unfit as error:
+    except ValueMismatch as error:
         raise BadQuery(name, str(error)) from error
     return {
         "bool": {
@@ -158,7 +168,9 @@ def _keys(target: Target, name: str, keys: Sequence[Any]) -> Query:
     }
 
 
-def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
+def _field_query(
+    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+) -> Query:
     if isinstance(value, (list, tuple, set)):
         parts = [_one(target, name, each, scope, words) for each in value]
         if not parts:
@@ -167,12 +179,14 @@ def _field_query(target: Target, name: str, value: Any, scope: Scope, words: Wor
     return _one(target, name, value, scope, words)
 
 
-def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Query:
+def _one(
+    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+) -> Query:
     if target.kind not in NAMEABLE:
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
-        return compile_text(value, name, scope, [(target, 1.0)], True, words)
-    words.spend(name, value)
+        return compile_lucene(value, name, scope, [(target, 1.0)], True, words)
+    words.charge(name, value)
     if value is None:
         if target.kind == ABSENT:
             return {"match_all": {}}
@@ -180,13 +194,13 @@ def _one(target: Target, name: str, value: Any, scope: Scope, words: Words) -> Q
         return query if target.path is None else clauses.nested(target, query)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
-        return clauses.nested(target, clauses.word(target, text))
-    except Unfit as error:
-        scope.refuse(BadQuery(name, str(error)), [target], words.left)
+        return clauses.nested(target, clauses.term(target, text))
+    except ValueMismatch as error:
+        scope.reject(BadQuery(name, str(error)), [target], words.remaining)
         return clauses.MATCH_NONE
 
 
-def _q(text: Any, fields: list[Weighted], scope: Scope, words: Words) -> Query:
+def _q(text: Any, fields: list[Weighted], scope: FieldScope, words: ClauseBudget) -> Query:
     """
     :param fields: where to look, empty for everywhere.
     """
@@ -197,10 +211,10 @@ def _q(text: Any, fields: list[Weighted], scope: Scope, words: Words) -> Query:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
         return clauses.MATCH_NONE
-    return compile_text(text, "q", scope, fields, False, words)
+    return compile_lucene(text, "q", scope, fields, False, words)
 
 
-def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
+def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
     """The first field listed counts most; empty without a list."""
     if not value:
         return []
@@ -219,7 +233,7 @@ def _search_fields(value: Any, scope: Scope) -> list[Weighted]:
     return weighted
 
 
-def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
+def sort_clauses(value: Any, scope: FieldScope) -> list[dict[str, Any]]:
     """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
 
     :raises BadQuery: nothing can be sorted by that.
@@ -247,7 +261,7 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
                 sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
                 continue
             # Of several levels with rules of their own, a sort can heed only one.
-            deep = target is not None and target.guarded and len(target.levels) > 1
+            deep = target is not None and target.guarded and len(target.nested_levels) > 1
             if target is None or target.kind not in SEARCHABLE or deep or target.joins:
                 raise BadQuery(
                     "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
@@ -256,14 +270,14 @@ def sort_clauses(value: Any, scope: Scope) -> list[dict[str, Any]]:
             if target.path is not None:
                 clause["nested"] = _sorted_within(target)
             sorts.append({target.sort_key: clause})
-    if not any(scope.tie in clause for clause in sorts):
-        sorts.append({scope.tie: {"order": "asc"}})
+    if not any(scope.tie_breaker in clause for clause in sorts):
+        sorts.append({scope.tie_breaker: {"order": "asc"}})
     return sorts
 
 
-def _sorted_within(target: Target) -> Query:
+def _sorted_within(target: SearchField) -> Query:
     """Which nested documents count for a sort by *target*."""
-    _, condition = target.levels[-1]
+    _, condition = target.nested_levels[-1]
     return {"path": target.path, **({"filter": condition} if condition is not None else {})}
 
 
@@ -295,7 +309,7 @@ def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int
     return first, limit
 
 
-def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: Scope) -> Any:
+def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
     """``_fields`` -> what the backend sends of each document, always by which rules
     it is to be shown.
 

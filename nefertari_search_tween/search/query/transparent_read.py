@@ -23,7 +23,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 from nefertari_search_tween.documents.fields import BaseField
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Unanswerable
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_key
+from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_field
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -64,7 +64,7 @@ class Semantics(Protocol):
 
 
 @dataclass(frozen=True)
-class ExactQuery:
+class TransparentQuery:
     """A transparent read, ready to run.
 
     :param body: the search.
@@ -82,13 +82,13 @@ class ExactQuery:
     keep_pk: bool
 
 
-def exact_query(
+def transparent_query(
     document_cls: type[BaseDocument],
     semantics: Semantics,
     params: dict[str, Any],
     window: int,
     keys: Optional[list[Any]] = None,
-) -> ExactQuery:
+) -> TransparentQuery:
     """The search that answers ``get_collection(**params)`` as the primary would.
 
     :param window: largest start + limit that one search may ask for.
@@ -121,7 +121,7 @@ def exact_query(
             raise Unanswerable("parameters") from error
         if start + size > window:
             raise Unanswerable("deep-page")
-    return ExactQuery(
+    return TransparentQuery(
         build.body(start, size),
         "_count" in reserved,
         start,
@@ -146,7 +146,7 @@ class _Builder:
         field = self._field(name)
         if isinstance(value, str) and value == "_all" and field.kind not in ("list", "opaque"):
             return
-        key = exact_key(field)
+        key = exact_field(field)
         if value is None:
             self.filters.append({"bool": {"must_not": [{"exists": {"field": key}}]}})
             self.filtered.add(name)
@@ -167,7 +167,7 @@ class _Builder:
     def among(self, keys: list[Any]) -> None:
         name = self.document_cls.pk_field()
         values = [self.semantics.filter_value(name, key) for key in keys]
-        self.filters.append({"terms": {exact_key(self._field(name)): values}})
+        self.filters.append({"terms": {exact_field(self._field(name)): values}})
         self.filtered.add(name)
 
     def sort(self, each: str) -> None:
@@ -180,13 +180,13 @@ class _Builder:
             raise Unanswerable("sort")
         missing = "_first" if self.semantics.nulls_first(descending) else "_last"
         order = "desc" if descending else "asc"
-        self.sorts.append({exact_key(field): {"order": order, "missing": missing}})
+        self.sorts.append({exact_field(field): {"order": order, "missing": missing}})
         self.sorted.add(name)
 
     def tie_break(self) -> None:
         pk = self.document_cls.pk_field()
         if pk not in self.sorted:
-            self.sorts.append({exact_key(self._field(pk)): {"order": "asc"}})
+            self.sorts.append({exact_field(self._field(pk)): {"order": "asc"}})
 
     def body(self, start: Any, size: Optional[int]) -> dict[str, Any]:
         watched = [EVERYTHING, *sorted(self.filtered | self.sorted)]

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action, Backend
+from nefertari_search_tween.backends.base import Backend, BulkAction
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
@@ -52,7 +52,7 @@ class Both:
     def write(self, documents: dict[str, Optional[dict[str, Any]]], version: int = 1) -> Any:
         """Write to both; the status of the last document in the embedded one, and in the other."""
         actions = [
-            Action(f"{self.alias}-W", key, version, None if body is None else _json(body))
+            BulkAction(f"{self.alias}-W", key, version, None if body is None else _json(body))
             for key, body in documents.items()
         ]
         found = []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
@@ -146,7 +146,7 @@ def pair(
         settings = {"index.number_of_replicas": 0}
         backend.create_index(f"{alias}-000001", MAPPING, settings, [alias, f"{alias}-write"])
         actions = [
-            Action(f"{alias}-write", key, 1, json.dumps(film, ensure_ascii=False).encode())
+            BulkAction(f"{alias}-write", key, 1, json.dumps(film, ensure_ascii=False).encode())
             for key, film in films.items()
         ]
         assert all(outcome.error is None for outcome in backend.bulk(actions, 500))

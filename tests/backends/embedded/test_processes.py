@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
@@ -68,10 +68,10 @@ def document(writer: int, number: int, turn: int) -> bytes:
     ).encode()
 
 
-def bulk_of(writer: int, turn: int) -> list[Action]:
+def bulk_of(writer: int, turn: int) -> list[BulkAction]:
     """The bulk of a turn; every fifth deletes, the next brings everything back."""
     return [
-        Action(
+        BulkAction(
             WRITE,
             f"{writer}-{number}",
             turn,
@@ -171,7 +171,7 @@ def assert_as_if_written_once(directory: Path, fresh: Path) -> None:
     store.close()
     backend = EmbeddedBackend(str(fresh))
     backend.create_index(INDEX, MAPPING, {}, [ALIAS, WRITE])
-    actions = [Action(WRITE, key, version, body) for key, version, body in documents]
+    actions = [BulkAction(WRITE, key, version, body) for key, version, body in documents]
     assert all(outcome.error is None for outcome in backend.bulk(actions, 500))
     assert contents(directory) == contents(fresh)
     backend.close()
@@ -377,7 +377,7 @@ def test_a_search_ends_in_time(tmp_path: Path) -> None:
     with pytest.raises(BackendTimeout, match=r"longer than 0\.01 seconds"):
         backend.search(ALIAS, {"query": query}, timeout=0.01)
     # Not in the database: a pattern with very many states on the way through a long term.
-    list(backend.bulk([Action(WRITE, "long", 1, json.dumps({"text": "a" * 200}).encode())], 1))
+    list(backend.bulk([BulkAction(WRITE, "long", 1, json.dumps({"text": "a" * 200}).encode())], 1))
     pattern = {"regexp": {"text": "(a?){100}a{100}"}}
     with pytest.raises(BackendTimeout, match=r"longer than 0\.2 seconds"):
         backend.search(ALIAS, {"query": pattern}, timeout=0.2)
@@ -394,13 +394,13 @@ def test_files_of_another_format_are_left_alone(tmp_path: Path) -> None:
     backend = EmbeddedBackend(str(tmp_path))
     with pytest.raises(BackendUnavailable, match="format 999"):
         backend.indices("*")
-    assert not backend.alive()
+    assert not backend.ping()
 
 
 def test_a_directory_that_can_not_be_had_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     backend = EmbeddedBackend(str(tmp_path / "file"))
-    assert not backend.alive()
+    assert not backend.ping()
     with pytest.raises(BackendUnavailable):
         backend.search(ALIAS, {})
 

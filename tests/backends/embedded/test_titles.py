@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.backends.embedded.text import tokenizer
 
@@ -60,7 +60,7 @@ def backend(
     backend = EmbeddedBackend(str(tmp_path_factory.mktemp("titles")), timeout=30.0)
     backend.create_index("titles-000001", MAPPING, {}, ["titles", "titles-W"])
     actions = (
-        Action("titles-W", str(number), 1, json.dumps(film).encode())
+        BulkAction("titles-W", str(number), 1, json.dumps(film).encode())
         for number, film in enumerate(films)
     )
     assert all(outcome.error is None for outcome in backend.bulk(actions, 1000))

@@ -53,20 +53,20 @@ def test_what_was_found_is_told(app: TestApp) -> None:
         app.get(PATHS[0])
     hits, misses = figures(app)
     search.reporter.report()
-    found = search.figures.all()
+    found = search.cache_stats.read_all()
     assert [(each.model, each.hits, each.misses) for each in found] == [("Keeper", hits, misses)]
     assert hit_rates(found) == {"Keeper": hits / (hits + misses)}
     # Of the same process, again: what it told before is replaced.
     app.get(PATHS[0])
     search.reporter.report()
-    assert [each.hits for each in search.figures.all()] == [hits + 1]
+    assert [each.hits for each in search.cache_stats.read_all()] == [hits + 1]
 
 
 def test_who_was_not_heard_of_for_a_day_is_forgotten(app: TestApp) -> None:
-    rows = search_of(app).figures.rows
+    rows = search_of(app).cache_stats.rows
     long_ago = time.time_ns() // 1_000_000 - KEPT_MILLISECONDS - 1000
     rows.insert_one({"_id": "gone", "models": [], "told": long_ago})
-    assert "gone" not in {each.process for each in search_of(app).figures.all()}
+    assert "gone" not in {each.process for each in search_of(app).cache_stats.read_all()}
     app.get(PATHS[0])
     search_of(app).reporter.report()
     assert rows.find_one({"_id": "gone"}) is None

@@ -39,7 +39,7 @@ WRITES = [
 @pytest.fixture
 def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> TestApp:
     made = on_mongodb.zoo(mongodb, backend_url, module_prefix)
-    search_of(made).indexer.background.stop()
+    search_of(made).indexer.recovery.stop()
     from tests.apps.every_field_mongo.models import Item, Keeper, Visit
 
     for model in (Visit, Item, Keeper):
@@ -189,7 +189,7 @@ def test_the_search_server_is_down_for_a_while(
         assert wait_until(lambda waiting=waiting: waiting() == 0, RECOVERY_SECONDS)
         assert names(made, "/keepers") == ["Anna", "Cid"]
         same(made)
-        search.indexer.background.stop()
+        search.indexer.recovery.stop()
 
 
 def test_the_database_is_down_for_a_while(
@@ -211,4 +211,4 @@ def test_the_database_is_down_for_a_while(
         made.post_json("/tags", {"number": 3, "name": "three"})
         assert names(made, "/tags") == ["one", "three"]
         same(made)
-        search_of(made).indexer.background.stop()
+        search_of(made).indexer.recovery.stop()

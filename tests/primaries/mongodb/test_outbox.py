@@ -14,7 +14,7 @@ import pytest
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.interfaces.rebuild_lock import RebuildLost, RebuildRuns
+from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.primary import startup
 from tests.servers import FerretdbServer
 from tests.support import mongodb as on_mongodb
@@ -28,9 +28,9 @@ def _application(mongodb: dict[str, str], tmp_path_factory: Any) -> Iterator[Non
     from nefertari_search_tween.compat.elasticsearch import ES
 
     on_mongodb.zoo(mongodb, f"embedded:{tmp_path_factory.mktemp('outbox')}", "outbox")
-    ES.current.hooks.remove()
+    ES.current.capture.remove()
     yield
-    ES.current.hooks.install()
+    ES.current.capture.install()
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def database(ferretdb_server: FerretdbServer) -> Iterator[Any]:
 
 
 def outbox_of(database: Any, owned: bool = False) -> Any:
-    from nefertari_search_tween.primary.mongo.dependencies import Relations
+    from nefertari_search_tween.primary.mongo.dependencies import Dependencies
     from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
     from nefertari_search_tween.primary.mongo.outbox.tables import Collections
     from tests.apps.every_field_mongo import models
 
     stores = Collections(database)
     stores.create_indexes()
-    return MongoOutbox(stores, Relations([models.Tag, models.Keeper, models.Item]), owned)
+    return MongoOutbox(stores, Dependencies([models.Tag, models.Keeper, models.Item]), owned)
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def outbox(database: Any) -> Any:
 
 
 def unit() -> Any:
-    from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Unit
+    from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
 
-    return Unit()
+    return UnitOfWork()
 
 
 def tags(*numbers: int) -> set[Key]:
@@ -73,26 +73,26 @@ def expire(outbox: Any) -> None:
 
 def test_an_intent_is_seen_before_the_write(outbox: Any) -> None:
     running = unit()
-    outbox.intend(running, tags(1))
-    assert outbox.uncommitted(running)
-    assert outbox.state("Tag").waiting
+    outbox.record_intent(running, tags(1))
+    assert outbox.has_recorded(running)
+    assert outbox.sync_state("Tag").pending
     # Items list their tags.
-    assert not outbox.state("Keeper").waiting
+    assert not outbox.sync_state("Keeper").pending
     assert outbox.claim("Tag", 10) is None
-    assert outbox.publish(running) is None
+    assert outbox.committed(running) is None
     assert outbox.claim("Tag", 10).keys == tags(1)
 
 
 def test_a_row_that_stands_for_others_makes_their_models_wait(outbox: Any) -> None:
-    outbox.intend(unit(), tags(1), 2)
-    assert outbox.state("Item").waiting
+    outbox.record_intent(unit(), tags(1), 2)
+    assert outbox.sync_state("Item").pending
 
 
 def test_a_key_is_recorded_once_in_a_unit(outbox: Any) -> None:
     running = unit()
     outbox.record(running, tags(1, 2))
     outbox.record(running, tags(2, 3))
-    assert outbox.waiting("Tag") == 3
+    assert outbox.pending_count("Tag") == 3
 
 
 def test_keys_come_back_as_the_model_has_them(outbox: Any) -> None:
@@ -100,26 +100,26 @@ def test_keys_come_back_as_the_model_has_them(outbox: Any) -> None:
 
     awkward = {"7", "it's", 'a "b"', "é \u2028 日本", "a\nb", " x "}
     made = ObjectId()
-    outbox.add({Key("Keeper", code) for code in awkward} | tags(7) | {Key("Item", made)})
+    outbox.enqueue({Key("Keeper", code) for code in awkward} | tags(7) | {Key("Item", made)})
     assert {key.pk for key in outbox.claim("Keeper", 10).keys} == awkward
     assert {key.pk for key in outbox.claim("Tag", 10).keys} == {7}
     assert {key.pk for key in outbox.claim("Item", 10).keys} == {made}
 
 
 def test_numbers_only_grow(outbox: Any) -> None:
-    outbox.add(tags(1))
+    outbox.enqueue(tags(1))
     first = outbox.claim("Tag", 10)
-    outbox.add(tags(1))
+    outbox.enqueue(tags(1))
     second = outbox.claim("Tag", 10)
-    assert second.numbers["Tag"] > first.numbers["Tag"]
-    assert outbox.number("Tag") > second.numbers["Tag"]
+    assert second.versions["Tag"] > first.versions["Tag"]
+    assert outbox.next_version("Tag") > second.versions["Tag"]
     # A clock that was set back, or a counter that is ahead of it.
     ahead = 2 * time.time_ns() // 1000
-    outbox.raise_number("Tag", ahead)
-    assert outbox.number("Tag") == ahead + 1
+    outbox.raise_version("Tag", ahead)
+    assert outbox.next_version("Tag") == ahead + 1
     # A database that was restored from a backup of long ago.
     outbox.stores.numbers.delete_many({})
-    assert second.numbers["Tag"] < outbox.number("Tag") < ahead
+    assert second.versions["Tag"] < outbox.next_version("Tag") < ahead
 
 
 def test_numbers_that_many_take_at_once_differ_and_grow(database: Any) -> None:
@@ -144,33 +144,33 @@ def test_numbers_that_many_take_at_once_differ_and_grow(database: Any) -> None:
 
 
 def test_a_claim_is_of_one_until_its_lease_is_over(outbox: Any) -> None:
-    outbox.add(tags(*range(5)))
+    outbox.enqueue(tags(*range(5)))
     claim = outbox.claim("Tag", 3)
     rest = outbox.claim("Tag", 10)
     assert len(claim.keys) == 3
     assert claim.keys | rest.keys == tags(*range(5))
     assert outbox.claim("Tag", 10) is None
-    assert outbox.claimable() == []
+    assert outbox.claimable_models() == []
     assert outbox.renew(claim)
     expire(outbox)
-    assert outbox.claimable() == ["Tag"]
+    assert outbox.claimable_models() == ["Tag"]
     again = outbox.claim("Tag", 10)
     assert again.keys == tags(*range(5))
-    assert again.numbers["Tag"] > rest.numbers["Tag"]
+    assert again.versions["Tag"] > rest.versions["Tag"]
     # Who had them before settles nothing of it.
     assert not outbox.renew(claim)
     outbox.settle(claim, "Tag", {}, [])
-    assert outbox.waiting("Tag") == 5
+    assert outbox.pending_count("Tag") == 5
     outbox.settle(again, "Tag", {}, [])
-    assert outbox.waiting() == 0
+    assert outbox.pending_count() == 0
 
 
 def test_what_is_released_is_free(outbox: Any) -> None:
-    outbox.add(tags(1, 2))
+    outbox.enqueue(tags(1, 2))
     claim = outbox.claim("Tag", 10)
-    assert outbox.tokens("Tag") == {claim.token}
+    assert outbox.claim_tokens("Tag") == {claim.token}
     outbox.release(claim.token)
-    assert outbox.tokens("Tag") == set()
+    assert outbox.claim_tokens("Tag") == set()
     assert outbox.claim("Tag", 10).keys == tags(1, 2)
 
 
@@ -265,11 +265,11 @@ def test_every_row_is_claimed_by_many(database: Any) -> None:
 
 
 def test_dead_letters(outbox: Any) -> None:
-    outbox.add({*tags(1, 2, 3), Key("Keeper", "a")})
+    outbox.enqueue({*tags(1, 2, 3), Key("Keeper", "a")})
     outbox.settle(outbox.claim("Tag", 10), "Tag", {2: "too long", 3: "é\ud800"}, [1])
     letters = outbox.dead_letters()
     assert [(each.key.pk, each.error) for each in letters] == [(2, "too long"), (3, "é\\ud800")]
-    assert abs(letters[0].failed - time.time()) < 60
+    assert abs(letters[0].failed_at - time.time()) < 60
     assert outbox.dead_letters("Keeper") == []
     assert outbox.dead_letter_counts() == {"Tag": 2}
 
@@ -288,54 +288,54 @@ def test_dead_letters(outbox: Any) -> None:
 
 
 def test_what_waits_and_for_how_long(outbox: Any) -> None:
-    outbox.add(tags(1, 2))
+    outbox.enqueue(tags(1, 2))
     outbox.rows.update_many({}, {"$inc": {"recorded": -5000}})
-    outbox.add(tags(3))
-    lag = outbox.lag()
+    outbox.enqueue(tags(3))
+    lag = outbox.backlog()
     assert set(lag) == {"Tag"}
     assert lag["Tag"].rows == 3
-    assert 5 <= lag["Tag"].oldest < 60
+    assert 5 <= lag["Tag"].age_seconds < 60
 
 
 def test_a_mark_is_passed_when_what_waited_is_gone_with_all_that_came_of_it(outbox: Any) -> None:
-    assert outbox.passed(outbox.mark())
-    outbox.add(tags(1))
-    mark = outbox.mark()
-    outbox.add(tags(2))
-    assert not outbox.passed(mark)
+    assert outbox.has_passed(outbox.watermark())
+    outbox.enqueue(tags(1))
+    mark = outbox.watermark()
+    outbox.enqueue(tags(2))
+    assert not outbox.has_passed(mark)
     outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [1])
-    assert outbox.passed(mark)
-    assert not outbox.passed(outbox.mark())
+    assert outbox.has_passed(mark)
+    assert not outbox.has_passed(outbox.watermark())
     # A row that was made of another one, when that was claimed.
     (row,) = outbox.rows.find({})
     outbox._insert(outbox._made([Key("Keeper", "a")], None, 0, [row["_id"]]))
     mark = [row["_id"]]
     outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [2])
-    assert not outbox.passed(mark)
+    assert not outbox.has_passed(mark)
 
 
 def test_one_build_of_a_model_at_a_time(database: Any) -> None:
-    from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuilds
+    from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
     from nefertari_search_tween.primary.mongo.outbox.tables import Collections
     from tests.apps.every_field_mongo.models import Tag
 
-    rebuilds = MongoRebuilds(Collections(database), {"Tag": Tag})
-    build = rebuilds.begin("Tag")
-    with pytest.raises(RebuildRuns, match=r"Tag is being rebuilt by .*process"):
-        rebuilds.begin("Tag")
+    rebuilds = MongoRebuildLocks(Collections(database), {"Tag": Tag})
+    build = rebuilds.acquire("Tag")
+    with pytest.raises(RebuildInProgress, match=r"Tag is being rebuilt by .*process"):
+        rebuilds.acquire("Tag")
     rebuilds.start(build, "x-tag-000001")
-    rebuilds.advance(build, 7, 70)
+    rebuilds.checkpoint(build, 7, 70)
     # It gives no sign of life, and another one goes on with it.
     rebuilds.rows.update_many({}, {"$set": {"heartbeat": 1}})
-    second = rebuilds.begin("Tag")
-    assert (second.index, second.position, second.done) == ("x-tag-000001", 7, 70)
+    second = rebuilds.acquire("Tag")
+    assert (second.index, second.checkpoint, second.documents) == ("x-tag-000001", 7, 70)
     with pytest.raises(RebuildLost):
-        rebuilds.beat(build)
+        rebuilds.heartbeat(build)
     rebuilds.release(second)
-    third = rebuilds.begin("Tag")
-    assert third.position == 7
+    third = rebuilds.acquire("Tag")
+    assert third.checkpoint == 7
     rebuilds.finish(third)
-    assert rebuilds.begin("Tag").index == ""
+    assert rebuilds.acquire("Tag").index == ""
 
 
 def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> None:
@@ -358,6 +358,6 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         assert ES.current is current
     finally:
         # A process ends here; this one makes another application, which is not this one's.
-        startup.end()
+        startup.stop_recording()
         ES.starting = None
         mongoengine.disconnect()

@@ -19,7 +19,7 @@ pytestmark = on_mongodb.only_on_mongodb
 def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[TestApp]:
     made = on_mongodb.zoo(mongodb, backend_url, module_prefix)
     yield made
-    search_of(made).indexer.background.stop()
+    search_of(made).indexer.recovery.stop()
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_events_are_fired_with_and_without_a_request(app: TestApp, models: Any) 
     def listen(event: Any) -> None:
         seen.append((type(event).__name__, event.model.__name__))
 
-    registry.registerHandler(listen, (events.PrimaryEvent,))
+    registry.registerHandler(listen, (events.ChangeEvent,))
     try:
         models.Tag(number=1, name="a").save()
         app.patch_json("/tags/1", {"name": "b"})
@@ -293,7 +293,7 @@ def test_events_are_fired_with_and_without_a_request(app: TestApp, models: Any) 
         models.Tag.get_item(number=1).delete()
         models.Tag.objects.delete()
     finally:
-        registry.unregisterHandler(listen, (events.PrimaryEvent,))
+        registry.unregisterHandler(listen, (events.ChangeEvent,))
     assert [each for each in seen if each[1] == "Tag"] == [
         ("ItemCreated", "Tag"),
         ("ItemUpdated", "Tag"),

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from webtest import TestApp
 
 from nefertari_search_tween.search.aggregations.types import KINDS
-from nefertari_search_tween.search.aggregations.unsupported import REFUSED
+from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
 from tests.conftest import BACKEND
 from tests.support.apps import films as make_films
 from tests.support.apps import load_films, search_of
@@ -500,7 +500,7 @@ CASES["bucket_sort"] = (
 
 def test_every_type_has_a_case():
     assert set(CASES) == set(KINDS)
-    assert not set(KINDS) & set(REFUSED)
+    assert not set(KINDS) & set(UNSUPPORTED)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -517,10 +517,10 @@ def test_type(kind: str, app: TestApp, films: list[Film], asked_sql: list[str]):
     check(found, films)
 
 
-@pytest.mark.parametrize("kind", sorted(REFUSED))
+@pytest.mark.parametrize("kind", sorted(UNSUPPORTED))
 def test_a_type_that_there_is_not(kind: str, app: TestApp):
     message = refused(app, {"x": {kind: {"field": "year"}}})
-    expected = f"there are no aggregations of type '{kind}' here: {REFUSED[kind]}"
+    expected = f"there are no aggregations of type '{kind}' here: {UNSUPPORTED[kind]}"
     assert message == f"Bad parameter '_aggs.x.{kind}': {expected}"
 
 

@@ -12,7 +12,7 @@ import pytest
 import transaction
 from webtest import TestApp
 
-from nefertari_search_tween.backends.base import Action
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from tests.read.test_equality import fill_zoo
 from tests.servers.base import free_port
@@ -322,7 +322,7 @@ def test_documents_that_the_backend_refused_are_none(app: TestApp, caplog: Any):
     before = app.get(request("/marked", {"all": {"global": {}}})).json
     body = f'{{"_pk": "9999", "_type": "Marked", "{INEXACT}": ["{EVERYTHING}"]}}'.encode()
     with caplog.at_level(logging.ERROR):
-        list(search.backend.bulk([Action(mirror.alias, "9999", 1, body)], 10))
+        list(search.backend.bulk([BulkAction(mirror.alias, "9999", 1, body)], 10))
         search.backend.refresh(mirror.alias)
     try:
         tree = {"t": {"terms": {"field": "_type"}}, "all": {"global": {}}}
@@ -330,5 +330,5 @@ def test_documents_that_the_backend_refused_are_none(app: TestApp, caplog: Any):
         assert pairs(found["t"]) == [("Marked", before["all"]["doc_count"])]
         assert found["all"] == before["all"]
     finally:
-        list(search.backend.bulk([Action(mirror.alias, "9999", 2, None)], 10))
+        list(search.backend.bulk([BulkAction(mirror.alias, "9999", 2, None)], 10))
         search.backend.refresh(mirror.alias)

@@ -11,9 +11,9 @@ from nefertari.json_httpexceptions import JHTTPForbidden
 from webtest import TestApp
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.aggregations.execute import Aggregating, prepared
-from nefertari_search_tween.search.aggregations.request import Asked
-from nefertari_search_tween.search.privacy import Caller, Scope
+from nefertari_search_tween.search.aggregations.execute import PreparedAggregation, prepared
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.privacy import Caller, FieldScope
 from tests.read.aggregations.test_types import CASES
 from tests.read.test_equality import fill_zoo
 from tests.support import apps
@@ -30,10 +30,14 @@ def film_app(
     apps.forget_sessions()
 
 
-def ready(app: TestApp, model: str, tree: Any, caller: Caller, filters: Any = ()) -> Aggregating:
+def ready(
+    app: TestApp, model: str, tree: Any, caller: Caller, filters: Any = ()
+) -> PreparedAggregation:
     search = apps.search_of(app)
-    scope = Scope(search.mirrors.get(model).document_cls, caller)
-    return prepared(Asked("_aggs", tree), scope, scope, caller, search.settings, list(filters))
+    scope = FieldScope(search.mirrors.get(model).document_cls, caller)
+    return prepared(
+        AggregationRequest("_aggs", tree), scope, scope, caller, search.settings, list(filters)
+    )
 
 
 def document(app: TestApp, model: str) -> Any:
@@ -208,7 +212,7 @@ def zoo_app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[
     apps.forget_sessions()
     search = apps.search_of(app)
     for mirror in search.mirrors:
-        for index in search.mirrors.concrete(mirror):
+        for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
 
 

@@ -12,10 +12,10 @@ from nefertari_search_tween.backends.embedded.aggregations.histograms import (
     histogram,
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import (
-    Aggregations,
+    AggregationRun,
     Inner,
     Options,
-    both,
+    intersect,
     known_only,
     orders_of,
 )
@@ -23,7 +23,7 @@ from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Condition,
-    Everything,
+    MatchAll,
     Node,
     climbing,
 )
@@ -34,36 +34,36 @@ from nefertari_search_tween.backends.embedded.text import automata, regexp_parse
 # Buckets by condition
 
 
-def _filter(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    return run.bucket(inner, both(scope, run.parser.parse(options, scope.level)))
+def _filter(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    return run.bucket(inner, intersect(scope, run.parser.parse(options, scope.level)))
 
 
-def _filters(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _filters(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     known_only("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
     given = options["filters"]
     named = isinstance(given, dict)
     pairs = sorted(given.items()) if isinstance(given, dict) else list(enumerate(given))
     nodes = {name: run.parser.parse(query, scope.level) for name, query in pairs}
-    found = {name: run.bucket(inner, both(scope, node)) for name, node in nodes.items()}
+    found = {name: run.bucket(inner, intersect(scope, node)) for name, node in nodes.items()}
     if options.get("other_bucket") or "other_bucket_key" in options:
         rest = Bool(scope.level, [], [], [scope], list(nodes.values()), 0)
         found[options.get("other_bucket_key", "_other_")] = run.bucket(inner, rest)
     return {"buckets": found if named else list(found.values())}
 
 
-def _missing(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _missing(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     field = run.field(options, scope.level)
     if field is None:
         return run.bucket(inner, scope)
     absent = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
-    return run.bucket(inner, both(scope, absent))
+    return run.bucket(inner, intersect(scope, absent))
 
 
-def _global(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    return run.bucket(inner, Everything(run.index.root.level))
+def _global(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    return run.bucket(inner, MatchAll(run.index.root.level))
 
 
-def _nested(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _nested(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     level = run.index.levels.get(options["path"])
     if level is None:
         return {"doc_count": 0, **run.within(inner, Condition(scope.level, lambda _: Sql("0")))}
@@ -79,7 +79,7 @@ def _nested(run: Aggregations, options: Options, inner: Inner, scope: Node) -> d
     return run.bucket(inner, Condition(level, where))
 
 
-def _reverse(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _reverse(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     level = run.index.levels[options.get("path", "")]
 
     def where(alias: str) -> Sql:
@@ -93,7 +93,7 @@ def _reverse(run: Aggregations, options: Options, inner: Inner, scope: Node) -> 
 # Buckets by value
 
 
-def _terms(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     known_only("terms", options, *_TERMS_OPTIONS)
     field = run.field(options, scope.level)
     result: dict[str, Any] = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0}
@@ -105,7 +105,7 @@ def _terms(run: Aggregations, options: Options, inner: Inner, scope: Node) -> di
     found: dict[Any, int] = dict(sql.run(run.connection).fetchall())
     least = int(options.get("min_doc_count", 1))
     if least == 0:
-        everything = run.values(field, Everything(scope.level))
+        everything = run.values(field, MatchAll(scope.level))
         sql = "SELECT DISTINCT value FROM (" + everything + ")"
         for (value,) in sql.run(run.connection):
             found.setdefault(value, 0)
@@ -147,13 +147,13 @@ _TERMS_OPTIONS = [
 ]
 
 
-def _of_value(run: Aggregations, field: Field, scope: Node, value: Any, options: Options) -> Node:
+def _of_value(run: AggregationRun, field: Field, scope: Node, value: Any, options: Options) -> Node:
     held = run.holding(field, scope, ("=", value))
     missing = options.get("missing")
     if missing is None or field.value(missing) != value:
         return held
     absent = Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
-    return both(scope, Bool(scope.level, [], [held, absent], [], [], 1))
+    return intersect(scope, Bool(scope.level, [], [held, absent], [], [], 1))
 
 
 def _wanted(field: Field, options: Options) -> Callable[[Any], bool]:
@@ -200,18 +200,18 @@ def _key(field: Field, value: Any, formats: Optional[str]) -> dict[str, Any]:
     return {"key": shown_float(value) if field.kind == "float" else value}
 
 
-def _range(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     known_only("range", options, "field", "ranges", "keyed", "format", "missing")
     return _ranges(run, options, inner, scope, dated=False)
 
 
-def _date_range(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def _date_range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     known_only("date_range", options, "field", "ranges", "keyed", "format", "missing")
     return _ranges(run, options, inner, scope, dated=True)
 
 
 def _ranges(
-    run: Aggregations, options: Options, inner: Inner, scope: Node, dated: bool
+    run: AggregationRun, options: Options, inner: Inner, scope: Node, dated: bool
 ) -> dict[str, Any]:
     if "missing" in options:
         raise unsupported("option 'missing' of ranges")
@@ -261,14 +261,14 @@ def _ranges(
 
 def _present(scope: Node, field: Field) -> Node:
     held = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
-    return both(scope, held)
+    return intersect(scope, held)
 
 
 def _keyed(buckets: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {bucket.pop("key"): bucket for bucket in buckets}
 
 
-KINDS: dict[str, Callable[[Aggregations, Options, Inner, Node], dict[str, Any]]] = {
+KINDS: dict[str, Callable[[AggregationRun, Options, Inner, Node], dict[str, Any]]] = {
     "filter": _filter,
     "filters": _filters,
     "missing": _missing,

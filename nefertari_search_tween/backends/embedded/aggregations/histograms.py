@@ -9,10 +9,10 @@ from typing import Any, Callable
 
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.aggregations.run import (
-    Aggregations,
+    AggregationRun,
     Inner,
     Options,
-    both,
+    intersect,
     known_only,
     orders_of,
 )
@@ -36,7 +36,7 @@ _CALENDAR = {
 }
 
 
-def histogram(run: Aggregations, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+def histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     known_only(
         "histogram",
         options,
@@ -64,7 +64,7 @@ def histogram(run: Aggregations, options: Options, inner: Inner, scope: Node) ->
 
 
 def date_histogram(
-    run: Aggregations, options: Options, inner: Inner, scope: Node
+    run: AggregationRun, options: Options, inner: Inner, scope: Node
 ) -> dict[str, Any]:
     known_only(
         "date_histogram",
@@ -137,7 +137,7 @@ def _following(start: int, unit: str) -> int:
 
 
 def _filled(
-    run: Aggregations,
+    run: AggregationRun,
     options: Options,
     inner: Inner,
     scope: Node,
@@ -196,7 +196,7 @@ def _filled(
                 absent = Condition(
                     field.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL")
                 )
-                inside = both(scope, Bool(scope.level, [], [inside, absent], [], [], 1))
+                inside = intersect(scope, Bool(scope.level, [], [inside, absent], [], [], 1))
             bucket.update(run.within(inner, inside))
         found.append(bucket)
     for name, direction in reversed(orders):
@@ -210,7 +210,7 @@ def _filled(
 
 
 def _counted(
-    run: Aggregations, field: Field, values: Sql, place: Callable[[Any], Any]
+    run: AggregationRun, field: Field, values: Sql, place: Callable[[Any], Any]
 ) -> dict[Any, int]:
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
@@ -228,7 +228,7 @@ def _counted(
 
 
 def _bounds(
-    run: Aggregations, field: Field, options: Options, given: dict[str, Any]
+    run: AggregationRun, field: Field, options: Options, given: dict[str, Any]
 ) -> tuple[Any, Any]:
     def bound(value: Any) -> Any:
         if value is None:

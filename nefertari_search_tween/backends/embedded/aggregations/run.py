@@ -29,7 +29,7 @@ DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 _COMMON = frozenset(["field", "missing", "format", "value_type", "precision_threshold"])
 
 
-class Aggregations:
+class AggregationRun:
     """Runs the aggregations of one search.
 
     :param top_hits: (condition, options) -> the hits of a ``top_hits``.
@@ -147,7 +147,7 @@ class Aggregations:
         narrowed = Condition(
             field.level, lambda alias: self.parser.compared(field, alias, list(tests))
         )
-        return both(scope, narrowed)
+        return intersect(scope, narrowed)
 
     # Numbers
 
@@ -257,7 +257,7 @@ def orders_of(given: Any, default: dict[str, str]) -> list[tuple[str, str]]:
     return [pair for clause in clauses for pair in clause.items()]
 
 
-def both(scope: Node, narrowed: Node) -> Node:
+def intersect(scope: Node, narrowed: Node) -> Node:
     """The rows of two conditions on one level."""
     return Bool(scope.level, [], [], [scope, narrowed], [], 0)
 
@@ -285,6 +285,6 @@ _NUMBERS: dict[str, Callable[..., dict[str, Any]]] = {
     "value_count": lambda self, values, field, _: self._count_of("count(value)", values),
     "cardinality": lambda self, values, field, _: self._count_of("count(DISTINCT value)", values),
     "stats": lambda self, values, field, _: self._stats(values, field),
-    "extended_stats": Aggregations._extended,
-    "percentiles": Aggregations._percentiles,
+    "extended_stats": AggregationRun._extended,
+    "percentiles": AggregationRun._percentiles,
 }

@@ -7,9 +7,9 @@ from typing import Any
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
-    Everything,
+    MatchAll,
+    MatchNone,
     Node,
-    Nothing,
     Phrase,
     Terms,
 )
@@ -24,7 +24,7 @@ from nefertari_search_tween.backends.embedded.query.options import (
     no_more,
     weighted,
 )
-from nefertari_search_tween.backends.embedded.query.term_level import Comparing
+from nefertari_search_tween.backends.embedded.query.term_level import TermQueries
 from nefertari_search_tween.backends.embedded.storage.mapping import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import (
     automata,
@@ -35,7 +35,7 @@ from nefertari_search_tween.backends.embedded.text import (
 from nefertari_search_tween.exceptions import BackendRejected
 
 
-class FullText(Comparing):
+class FullText(TermQueries):
     """The full text queries."""
 
     def _parse_match_phrase(self, body: Any, level: Level) -> Node:
@@ -56,7 +56,7 @@ class FullText(Comparing):
     def _phrase(self, field: Field, text: str, slop: int, nothing: str) -> Node:
         terms = tokenizer.terms(text)
         if not terms:
-            return Everything(field.level) if nothing == "all" else Nothing(field.level)
+            return MatchAll(field.level) if nothing == "all" else MatchNone(field.level)
         self._seek(field, terms)
         if len(terms) == 1:
             return Terms(self.index, self.stats, field, [(terms[0], 1.0)])
@@ -90,11 +90,11 @@ class FullText(Comparing):
                 return weighted(self._exact(field, [value]), boost)
             except BackendRejected:
                 if lenient:
-                    return Nothing(level)
+                    return MatchNone(level)
                 raise
         terms = tokenizer.terms(text_of(value))
         if not terms:
-            return Everything(level) if nothing == "all" else Nothing(level)
+            return MatchAll(level) if nothing == "all" else MatchNone(level)
         if fuzziness is None:
             self._seek(field, terms)
             nodes: list[Node] = [
@@ -120,7 +120,7 @@ class FullText(Comparing):
         no_more("fuzzy", options)
         field = self._field(name, level)
         if field is None:
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(self._fuzzy(field, value, fuzziness, fuzzy), boost)
 
     def _fuzzy(self, field: Field, word: str, fuzziness: Any, options: tuple[int, int]) -> Node:
@@ -141,7 +141,7 @@ class FullText(Comparing):
         found.sort(key=lambda pair: (-pair[1], pair[0]))
         del found[expansions:]
         if not found:
-            return Nothing(field.level)
+            return MatchNone(field.level)
         if field.kind != "text":
             return self._exact(field, [term for term, _ in found])
         self._seek(field, [term for term, _ in found])
@@ -158,7 +158,7 @@ class FullText(Comparing):
         no_more("wildcard", options)
         field = self._field(name, level)
         if field is None:
-            return Nothing(level)
+            return MatchNone(level)
         prefix = "" if folded else automata.literal_prefix(value, "*?\\")
         return weighted(self._pattern(field, derivatives.wildcard(value), prefix, folded), boost)
 
@@ -171,7 +171,7 @@ class FullText(Comparing):
         no_more("prefix", options)
         field = self._field(name, level)
         if field is None:
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(self._pattern(field, derivatives.wildcard(value + "*"), "", folded), boost)
 
     def _parse_regexp(self, body: Any, level: Level) -> Node:
@@ -187,5 +187,5 @@ class FullText(Comparing):
         expression = regexp_parser.regular_expression(value)
         field = self._field(name, level)
         if field is None:
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(self._pattern(field, expression, "", folded), boost)

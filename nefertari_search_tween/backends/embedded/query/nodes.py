@@ -61,12 +61,12 @@ class Node:
         return 1.0
 
 
-class Everything(Node):
+class MatchAll(Node):
     def where(self, alias: str) -> Sql:
         return TRUE
 
 
-class Nothing(Node):
+class MatchNone(Node):
     def where(self, alias: str) -> Sql:
         return FALSE
 
@@ -332,7 +332,7 @@ class DisMax(Node):
         return "SELECT doc, " + best + " AS s FROM " + table + " GROUP BY doc"
 
 
-class Boosted(Node):
+class Boost(Node):
     """A query with a weight, or with a constant score (``flat``)."""
 
     def __init__(self, query: Node, boost: float, flat: bool = False) -> None:

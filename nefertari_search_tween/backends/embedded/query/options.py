@@ -6,7 +6,7 @@ import math
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
-from nefertari_search_tween.backends.embedded.query.nodes import Boosted, Node
+from nefertari_search_tween.backends.embedded.query.nodes import Boost, Node
 
 # Terms that a fuzzy word may stand for, as in Elasticsearch.
 MAX_EXPANSIONS = 50
@@ -36,7 +36,7 @@ def boost_of(options: dict[str, Any]) -> float:
 
 
 def weighted(node: Node, boost: float) -> Node:
-    return node if boost == 1.0 else Boosted(node, boost)
+    return node if boost == 1.0 else Boost(node, boost)
 
 
 def no_more(query: str, options: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.full_text import FullText
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
-    Boosted,
+    Boost,
     DisMax,
-    Everything,
+    MatchAll,
+    MatchNone,
     Nested,
     Node,
-    Nothing,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
     boost_of,
@@ -62,12 +62,12 @@ class QueryParser(FullText):
     def _parse_match_all(self, body: Any, level: Level) -> Node:
         boost = boost_of(body)
         no_more("match_all", body)
-        return weighted(Everything(level), boost)
+        return weighted(MatchAll(level), boost)
 
     def _parse_match_none(self, body: Any, level: Level) -> Node:
         boost_of(body)
         no_more("match_none", body)
-        return Nothing(level)
+        return MatchNone(level)
 
     def _parse_bool(self, body: Any, level: Level) -> Node:
         def clauses(name: str) -> list[Node]:
@@ -93,9 +93,9 @@ class QueryParser(FullText):
             if should and not must and not filters:
                 least = max(least, 1)
         if least > len(should):
-            return Nothing(level)
+            return MatchNone(level)
         if not (must or should or filters or must_not):
-            return weighted(Everything(level), boost)
+            return weighted(MatchAll(level), boost)
         return weighted(Bool(level, must, should, filters, must_not, least), boost)
 
     def _parse_dis_max(self, body: Any, level: Level) -> Node:
@@ -109,7 +109,7 @@ class QueryParser(FullText):
         node = self.parse(body.pop("filter"), level)
         boost = boost_of(body)
         no_more("constant_score", body)
-        return Boosted(node, boost, flat=True)
+        return Boost(node, boost, flat=True)
 
     def _parse_nested(self, body: Any, level: Level) -> Node:
         path = body.pop("path")
@@ -123,10 +123,10 @@ class QueryParser(FullText):
             raise refused(f"[nested] score_mode [{mode}] is unknown", "parsing_exception")
         if inner is None:
             if unmapped:
-                return Nothing(level)
+                return MatchNone(level)
             raise refused(f"[nested] failed to find nested object under path [{path}]")
         if not _inside(inner, level):
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(Nested(level, self.parse(query, inner), mode), boost)
 
     def _parse_multi_match(self, body: Any, level: Level) -> Node:

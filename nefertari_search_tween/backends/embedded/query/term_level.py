@@ -11,12 +11,12 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
-    Boosted,
+    Boost,
     Condition,
-    Everything,
+    MatchAll,
     Matches,
+    MatchNone,
     Node,
-    Nothing,
     Terms,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
@@ -53,7 +53,7 @@ _HOLDS: dict[str, Callable[[str, str], bool]] = {
 MAX_PATTERN_TERMS = 200_000
 
 
-class Comparing:
+class TermQueries:
     """Reads queries on one index.
 
     :param vocabulary: gives the sorted terms of a text, or values of a keyword.
@@ -111,14 +111,14 @@ class Comparing:
         if field is None:
             return self._special(name, values, level)
         node = self._exact(field, values)
-        return Boosted(node, boost, flat=True)
+        return Boost(node, boost, flat=True)
 
     def _special(self, name: str, values: list[Any], level: Level) -> Node:
         if name == "_id" and level.parent is None:
             return self._ids(values, level)
         if name == "_index":
             return self._of_indices(set(values), level)
-        return Nothing(level)
+        return MatchNone(level)
 
     def _of_indices(self, names: set[Any], level: Level) -> Node:
         """The documents in one of the indices *names*, aliases among them."""
@@ -131,7 +131,7 @@ class Comparing:
             if not names.isdisjoint({index.name, *(alias for (alias,) in rows)}):
                 chosen.append(place)
         if len(chosen) == len(members):
-            return Everything(level)
+            return MatchAll(level)
         places = ", ".join(map(str, chosen))
         return Condition(level, lambda alias: Sql(f"{alias}.doc % {len(members)} IN ({places})"))
 
@@ -143,7 +143,7 @@ class Comparing:
 
     def _ids(self, values: list[Any], level: Level) -> Node:
         if level.parent is not None:
-            return Nothing(level)
+            return MatchNone(level)
         wanted = json.dumps([str(value) for value in values])
         return Condition(
             level,
@@ -172,7 +172,7 @@ class Comparing:
             )
         wanted = [value for each in values for value in self._comparable(field, each)]
         if not wanted:
-            return Nothing(field.level)
+            return MatchNone(field.level)
         if field.kind == "float" or len(wanted) > 1:
             make = self._one_of(field, wanted)
         else:
@@ -232,7 +232,7 @@ class Comparing:
             raise unsupported("time_zone in a range")
         field = self._field(name, level)
         if field is None:
-            return Nothing(level)
+            return MatchNone(level)
         if not bounds:
             return weighted(self._present(field), boost)
         if field.kind == "text":
@@ -245,7 +245,7 @@ class Comparing:
             return weighted(Matches(self.index, field, chosen), boost)
         tests = self._tests(field, bounds, formats)
         if tests is None:
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(
             Condition(field.level, lambda alias: self.compared(field, alias, tests)), boost
         )
@@ -320,10 +320,10 @@ class Comparing:
         if field is not None:
             return weighted(self._present(field), boost)
         if name in ("_id", "_source"):
-            return weighted(Everything(level), boost)
+            return weighted(MatchAll(level), boost)
         within = [each for each in level.fields if each.name.startswith(f"{name}.")]
         if not within:
-            return Nothing(level)
+            return MatchNone(level)
         return weighted(
             Condition(
                 level,
@@ -349,7 +349,7 @@ class Comparing:
         if len(terms) > MAX_PATTERN_TERMS:
             raise refused(f"the pattern matches more than {MAX_PATTERN_TERMS} terms")
         if not terms:
-            return Nothing(field.level)
+            return MatchNone(field.level)
         if field.kind == "text":
             self._seek(field, terms)
             return Matches(self.index, field, terms)

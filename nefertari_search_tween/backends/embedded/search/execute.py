@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.embedded.aggregations.run import Aggregations
+from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
-from nefertari_search_tween.backends.embedded.query.nodes import Bool, Everything, Node
+from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.search import highlight
 from nefertari_search_tween.backends.embedded.search.sort import Sort
@@ -71,9 +71,7 @@ class Search:
         self.deadline = deadline
         self.parser = QueryParser(connection, index, vocabulary, deadline.check)
         root = index.root.level
-        self.node: Node = (
-            self.parser.parse(body["query"]) if body.get("query") else Everything(root)
-        )
+        self.node: Node = self.parser.parse(body["query"]) if body.get("query") else MatchAll(root)
         self.start = int(body.get("from", 0))
         self.size = int(body.get("size", DEFAULT_SIZE))
         if self.start < 0 or self.size < 0:
@@ -252,7 +250,7 @@ class Search:
             inner.node = Bool(scope.level, must, [], [scope], [], 0)
             return inner.run()["hits"]
 
-        run = Aggregations(self.connection, self.index, self.parser, top_hits)
+        run = AggregationRun(self.connection, self.index, self.parser, top_hits)
         return run.run(requested, self.node)
 
     def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:

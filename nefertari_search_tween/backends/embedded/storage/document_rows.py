@@ -13,7 +13,7 @@ from nefertari_search_tween.backends.embedded.storage.mapping import (
     Level,
     Malformed,
     Node,
-    guessed,
+    dynamic_mapping,
 )
 from nefertari_search_tween.backends.embedded.text import phrases, tokenizer
 
@@ -125,7 +125,7 @@ class Reader:
             )
         if node.dynamic == "false":
             return None
-        spec = guessed(value)
+        spec = dynamic_mapping(value)
         if spec is None:
             return None
         if not self.grow:

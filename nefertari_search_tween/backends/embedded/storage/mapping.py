@@ -220,12 +220,12 @@ class Index:
         return node.children[key]
 
 
-def guessed(value: Any) -> Optional[dict[str, Any]]:
+def dynamic_mapping(value: Any) -> Optional[dict[str, Any]]:
     """The mapping that Elasticsearch makes for a field that it first meets with *value*."""
     if isinstance(value, list):
         value = next((each for each in value if each is not None), None)
         if isinstance(value, list):
-            return guessed(value)
+            return dynamic_mapping(value)
     if value is None:
         return None
     if isinstance(value, dict):

@@ -6,7 +6,13 @@ import sqlite3
 from collections import defaultdict
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Action, Conditional, Outcome, Stamp, Written
+from nefertari_search_tween.backends.base import (
+    BulkAction,
+    BulkItemResult,
+    ConditionalWrite,
+    SequenceVersion,
+    WriteResult,
+)
 from nefertari_search_tween.backends.embedded.errors import error
 from nefertari_search_tween.backends.embedded.storage.document_rows import ITEM, PART, Reader, Row
 from nefertari_search_tween.backends.embedded.storage.mapping import INT64_MAX, Index, Malformed
@@ -15,10 +21,10 @@ from nefertari_search_tween.backends.embedded.storage.store import Store
 MAX_ID_BYTES = 512
 
 
-def stamp(version: int) -> Stamp:
+def stamp(version: int) -> SequenceVersion:
     """The stamp of a document's state; a deleted document keeps its version, so none comes
     twice."""
-    return Stamp(version, 1)
+    return SequenceVersion(version, 1)
 
 
 class Writer:
@@ -34,7 +40,9 @@ class Writer:
         self._seen: set[str] = set()
         self._stats: dict[int, list[int]] = defaultdict(lambda: [0, 0])
 
-    def apply(self, action: Action, row: Optional[Row], problem: Optional[Malformed]) -> Outcome:
+    def apply(
+        self, action: BulkAction, row: Optional[Row], problem: Optional[Malformed]
+    ) -> BulkItemResult:
         """Apply one action.
 
         :param row: of the document, None when it needs fields that the mapping has not.
@@ -42,33 +50,33 @@ class Writer:
         """
         refused = _bad_id(action.id)
         if refused is not None:
-            return Outcome(action, 400, refused)
+            return BulkItemResult(action, 400, refused)
         if action.version < 0 or action.version > INT64_MAX:
             reason = f"illegal version value [{action.version}] for version type [EXTERNAL_GTE]"
-            return Outcome(action, 400, error("action_request_validation_exception", reason))
+            return BulkItemResult(action, 400, error("action_request_validation_exception", reason))
         row, problem = self._row(action, row, problem)
         if problem is not None:
-            return Outcome(action, 400, error("document_parsing_exception", str(problem)))
+            return BulkItemResult(action, 400, error("document_parsing_exception", str(problem)))
         known = self._known(action.id)
         if known is not None and known[1] > action.version:
             reason = (
                 f"[{action.id}]: version conflict, current version [{known[1]}] is higher "
                 f"than the one provided [{action.version}]"
             )
-            return Outcome(action, 409, error("version_conflict_engine_exception", reason))
-        return Outcome(action, self._put(action, known, row, action.version), None)
+            return BulkItemResult(action, 409, error("version_conflict_engine_exception", reason))
+        return BulkItemResult(action, self._put(action, known, row, action.version), None)
 
     def write(
-        self, write: Conditional, row: Optional[Row], problem: Optional[Malformed]
-    ) -> Written:
+        self, write: ConditionalWrite, row: Optional[Row], problem: Optional[Malformed]
+    ) -> WriteResult:
         """Apply one conditional write; see :meth:`apply`."""
         refused = _bad_id(write.id)
         if refused is not None:
-            return Written(write, 400, refused, None)
+            return WriteResult(write, 400, refused, None)
         row, problem = self._row(write, row, problem)
         if problem is not None:
             failed = error("document_parsing_exception", str(problem))
-            return Written(write, 400, failed, None)
+            return WriteResult(write, 400, failed, None)
         known = self._known(write.id)
         live = known is not None and known[2] is not None
         held = stamp(known[1]) if known is not None and live else None
@@ -76,9 +84,9 @@ class Writer:
             wanted = "no document" if write.expected is None else f"{write.expected}"
             reason = f"[{write.id}]: version conflict, expected {wanted}, there is {held}"
             conflict = error("version_conflict_engine_exception", reason)
-            return Written(write, 409, conflict, None)
+            return WriteResult(write, 409, conflict, None)
         version = known[1] + 1 if known is not None else 1
-        return Written(write, self._put(write, known, row, version), None, stamp(version))
+        return WriteResult(write, self._put(write, known, row, version), None, stamp(version))
 
     def _row(
         self, action: Any, row: Optional[Row], problem: Optional[Malformed]

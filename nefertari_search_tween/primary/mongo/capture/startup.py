@@ -11,15 +11,15 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key, Reader
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.capture.write_wrappers import MongoHooks
-from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.capture.write_wrappers import WriteWrappers
+from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
-from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Unit
-from nefertari_search_tween.primary.startup import MOST_ROWS, all_there
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
+from nefertari_search_tween.primary.startup import MOST_ROWS, all_pending
 
 
-class EarlyHooks(MongoHooks):
+class StartupCapture(WriteWrappers):
     """Hooks that are their own listener: they leave rows that nobody has claimed.
 
     :param choose: of all models by name, those that will have mirrors.
@@ -31,21 +31,21 @@ class EarlyHooks(MongoHooks):
         self._stores: Optional[Collections] = None
         self._outbox: Optional[MongoOutbox] = None
         self.recorded = False
-        super().__init__(Relations(()), self, None)  # type: ignore[arg-type]
+        super().__init__(Dependencies(()), self, None)  # type: ignore[arg-type]
 
     # Models may still come: what is known is looked up at each write.
 
     @property
-    def relations(self) -> Relations:
+    def relations(self) -> Dependencies:
         models = schema.models()
         if models != self._seen:
             self._seen = models
-            self._relations = Relations(self._choose(models))
+            self._relations = Dependencies(self._choose(models))
             self._outbox = None
         return self._relations
 
     @relations.setter
-    def relations(self, relations: Relations) -> None:
+    def relations(self, relations: Dependencies) -> None:
         self._relations = relations
 
     @property
@@ -67,32 +67,32 @@ class EarlyHooks(MongoHooks):
 
     # As a listener: the intents say it all, also of the documents that show what was changed.
 
-    def flushed(self, session: Unit, changes: FlushedChanges) -> None:
+    def flushed(self, session: UnitOfWork, changes: FlushedChanges) -> None:
         """Nothing."""
 
-    def bulk_changed(self, session: Unit, change: BulkChange) -> None:
+    def bulk_changed(self, session: UnitOfWork, change: BulkChange) -> None:
         """Nothing."""
 
-    def rolled_back_in_part(self, session: Unit) -> None:
+    def savepoint_rolled_back(self, session: UnitOfWork) -> None:
         """It does not happen."""
 
-    def ended(self, session: Unit, committed: bool) -> None:
+    def transaction_ended(self, session: UnitOfWork, committed: bool) -> None:
         if session.recorded is not None:
             self.recorded = True
             # Nobody owns the rows: they are free at once.
-            self.outbox.publish(session)
+            self.outbox.committed(session)
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def enqueue(self, keys: Iterable[Key]) -> None:
         """Record *keys*: calls of ``ES.index`` and the like."""
         mirrored = self.outbox.mirrored
         known = [
-            Key(each.model, schema.decoded_key(mirrored[each.model], str(each.pk)))
+            Key(each.model, schema.parse_key(mirrored[each.model], str(each.pk)))
             for each in keys
             if each.model in mirrored
         ]
         if known:
             self.recorded = True
-            self.outbox.add(known)
+            self.outbox.enqueue(known)
 
 
 def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
@@ -101,4 +101,4 @@ def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
     :param reader: of the model.
     """
     waiting = outbox.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
-    return all_there(reader, (row["pk"] for row in waiting.limit(MOST_ROWS)))
+    return all_pending(reader, (row["pk"] for row in waiting.limit(MOST_ROWS)))

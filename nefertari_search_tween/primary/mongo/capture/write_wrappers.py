@@ -24,9 +24,9 @@ from nefertari_search_tween.interfaces.primary import (
 )
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import current, narrowed
-from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import APPEARED, CONTENTS, MongoOutbox
-from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Unit
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,15 @@ log = logging.getLogger(__name__)
 MOST_KEYS = 10_000
 
 
-class MongoHooks:
+class WriteWrappers:
     """Reports the writes of every model to a listener.
 
     :param relations: of the mirrored models.
     """
 
-    def __init__(self, relations: Relations, listener: ChangeListener, outbox: MongoOutbox) -> None:
+    def __init__(
+        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+    ) -> None:
         self.relations = relations
         self.listener = listener
         self.outbox = outbox
@@ -90,15 +92,15 @@ class MongoHooks:
     # Units
 
     @property
-    def unit(self) -> Optional[Unit]:
+    def unit(self) -> Optional[UnitOfWork]:
         """The running unit of this thread."""
         return getattr(self._local, "unit", None)
 
     @contextmanager
-    def _running(self) -> Iterator[Unit]:
+    def _running(self) -> Iterator[UnitOfWork]:
         unit = self.unit
         if unit is None:
-            unit = self._local.unit = Unit()
+            unit = self._local.unit = UnitOfWork()
         unit.depth += 1
         try:
             yield unit
@@ -106,12 +108,12 @@ class MongoHooks:
             unit.depth -= 1
             if unit.depth == 0:
                 self._local.unit = None
-                self._over(unit)
+                self._unit_ended(unit)
 
-    def _over(self, unit: Unit) -> None:
+    def _unit_ended(self, unit: UnitOfWork) -> None:
         # Also after an error: nobody takes back what was written before it.
         try:
-            self.listener.ended(unit, True)
+            self.listener.transaction_ended(unit, True)
         except PyMongoError as error:
             _left(error)
 
@@ -122,7 +124,7 @@ class MongoHooks:
     # Single objects
 
     def _saving(self, original: Any, document: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(document) not in self.relations.watched:
+        if type(document) not in self.relations.tracked_models:
             return original(document, *args, **kwargs)
         with self._running() as unit:
             saving = _Saving(document)
@@ -155,9 +157,9 @@ class MongoHooks:
         # A key that was given by the caller may be mentioned before its object is there.
         saving.spread = APPEARED if saving.created and not made else CONTENTS
         saving.key = Key(model.__name__, document.pk)
-        self.outbox.intend(unit, [saving.key], saving.spread)
+        self.outbox.record_intent(unit, [saving.key], saving.spread)
 
-    def _changed(self, unit: Unit, key: Key, created: bool, spread: int) -> None:
+    def _changed(self, unit: UnitOfWork, key: Key, created: bool, spread: int) -> None:
         shown = self._shown([key], spread == CONTENTS)
         changes = FlushedChanges(
             [key] if created else [], [] if created else [key], [], shown or set()
@@ -167,12 +169,12 @@ class MongoHooks:
     def _shown(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
         """The documents that show *keys*, as stored now."""
         try:
-            return self.relations.showing(keys, self.outbox.models, nested_only)
+            return self.relations.dependents(keys, self.outbox.models, nested_only)
         except PyMongoError as error:
             _left(error)
             return set()
 
-    def _report(self, unit: Unit, to: Callable[[Any, Any], None], change: Any) -> None:
+    def _report(self, unit: UnitOfWork, to: Callable[[Any, Any], None], change: Any) -> None:
         try:
             to(unit, change)
         except PyMongoError as error:
@@ -184,13 +186,13 @@ class MongoHooks:
         self, original: Any, queryset: Any, doc_or_docs: Any, *args: Any, **kwargs: Any
     ) -> Any:
         model = queryset._document
-        if model not in self.relations.watched:
+        if model not in self.relations.tracked_models:
             return original(queryset, doc_or_docs, *args, **kwargs)
         documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
         with self._running() as unit:
             made = [_give_key(each) for each in documents]
             keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
-            self.outbox.intend(unit, keys, CONTENTS if all(made) else APPEARED)
+            self.outbox.record_intent(unit, keys, CONTENTS if all(made) else APPEARED)
             result = original(queryset, doc_or_docs, *args, **kwargs)
             shown = set() if all(made) else self._shown(keys)
             self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], shown))
@@ -198,7 +200,7 @@ class MongoHooks:
 
     def _updating(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.watched or queryset._none or queryset._empty:
+        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         upsert = bool(kwargs.get("upsert") or (args and args[0]))
         with self._running() as unit:
@@ -217,13 +219,13 @@ class MongoHooks:
             if known is None and upsert and keys is not None:
                 created = result.upserted_id
                 known = [] if created is None else [Key(model.__name__, created)]
-                self._known_better(unit, intended, known)
+                self._narrow_intents(unit, intended, known)
             self._bulk(unit, model, known, intended, deleted=False)
             return result if full else result.raw_result["n"]
 
     def _modifying(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.watched or queryset._none or queryset._empty:
+        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         with self._running() as unit:
             # Which one it takes is known when it has.
@@ -234,7 +236,7 @@ class MongoHooks:
             result = original(queryset, *args, **kwargs)
             if known is None and (result is not None or not kwargs.get("upsert")):
                 known = [] if result is None else [Key(model.__name__, result.pk)]
-                self._known_better(unit, intended, known)
+                self._narrow_intents(unit, intended, known)
             self._bulk(unit, model, known, intended, deleted=removes)
             return result
 
@@ -248,7 +250,7 @@ class MongoHooks:
     ) -> Any:
         model = queryset._document
         rest = (write_concern, _from_doc_delete, cascade_refs)
-        if model not in self.relations.watched or queryset._none or queryset._empty:
+        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *rest)
         with self._running() as unit:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
@@ -268,7 +270,7 @@ class MongoHooks:
             return result
 
     def _dropping(self, original: Any, model: Any) -> Any:
-        if model not in self.relations.watched:
+        if model not in self.relations.tracked_models:
             return original(model)
         with self._running() as unit:
             self._intend(unit, model, None, APPEARED)
@@ -284,24 +286,26 @@ class MongoHooks:
         keys = [Key(name, row["_id"]) for row in found.limit(MOST_KEYS + 1)]
         return None if len(keys) > MOST_KEYS else keys
 
-    def _intend(self, unit: Unit, model: Any, known: Optional[list[Key]], spread: int) -> list[Key]:
+    def _intend(
+        self, unit: UnitOfWork, model: Any, known: Optional[list[Key]], spread: int
+    ) -> list[Key]:
         """Put *known* into the outbox; None: any object of *model* may change."""
         keys = [Key(model.__name__, None)] if known is None else known
-        self.outbox.intend(unit, keys, spread)
+        self.outbox.record_intent(unit, keys, spread)
         return keys
 
-    def _known_better(self, unit: Unit, intended: list[Key], known: list[Key]) -> None:
+    def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], known: list[Key]) -> None:
         try:
             # In this order: until the exact keys are there, the others stand for them.
-            self.outbox.intend(unit, known, APPEARED)
+            self.outbox.record_intent(unit, known, APPEARED)
             for key in intended:
-                self.outbox.withdraw(unit, key)
+                self.outbox.cancel_intent(unit, key)
         except PyMongoError as error:
             _left(error)
 
     def _bulk(
         self,
-        unit: Unit,
+        unit: UnitOfWork,
         model: Any,
         known: Optional[list[Key]],
         intended: list[Key],
@@ -315,9 +319,9 @@ class MongoHooks:
             change = BulkChange(model, known, shown, deleted)
             self._report(unit, self.listener.bulk_changed, change)
 
-    def _report_everything(self, unit: Unit, model: Any, intended: list[Key]) -> None:
+    def _report_everything(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
         """The rows of *intended* stand for every object of *model*; so for those that show one."""
-        all_of = {Key(each.__name__, None) for each in self.relations.shown_in(model)}
+        all_of = {Key(each.__name__, None) for each in self.relations.referencing_models(model)}
         change = BulkChange(model, intended, all_of, False)
         self._report(unit, self.listener.bulk_changed, change)
 
@@ -368,7 +372,7 @@ def _left(error: Exception) -> None:
     log.warning("a write was made, and will be indexed later: %s", error)
 
 
-def remove_engine_hooks(models: Any) -> None:
+def disable_engine_indexing(models: Any) -> None:
     """Take off what nefertari_mongodb itself hooks to indexed models, so nothing is done twice."""
     from mongoengine import signals
     from nefertari_mongodb import documents

@@ -24,19 +24,23 @@ from pymongo.errors import PyMongoError
 
 from nefertari_search_tween.interfaces.outbox import (
     LEASE_SECONDS,
+    Backlog,
     Claim,
     DeadLetter,
-    State,
-    Waiting,
+    SyncState,
 )
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of
-from nefertari_search_tween.primary.mongo.dependencies import Relations
+from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox import dead_letters, versions
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
-from nefertari_search_tween.primary.mongo.outbox.unit_of_work import RENEW_BELOW, Recorded, Unit
+from nefertari_search_tween.primary.mongo.outbox.unit_of_work import (
+    RENEW_BELOW,
+    TransactionRecord,
+    UnitOfWork,
+)
 
 #: What a row stands for besides its own document: those that hold the object's contents; and those
 #: that list its key, too.
@@ -62,40 +66,40 @@ class MongoOutbox:
     def __init__(
         self,
         stores: Collections,
-        relations: Relations,
+        relations: Dependencies,
         owned: bool,
         lease: Optional[float] = None,
     ) -> None:
         self.stores = stores
         self.rows = stores.outbox
         self.relations = relations
-        self.models = {model.__name__: model for model in relations.watched}
+        self.models = {model.__name__: model for model in relations.tracked_models}
         self.mirrored = {model.__name__: model for model in relations.mirrored}
-        self.owned = owned
-        self.lease = LEASE_SECONDS if lease is None else lease
+        self.inline = owned
+        self.lease_seconds = LEASE_SECONDS if lease is None else lease
         self._others = {
-            name: sorted(each.__name__ for each in relations.sources(model) - {model})
+            name: sorted(each.__name__ for each in relations.source_models(model) - {model})
             for name, model in self.mirrored.items()
         }
         self._carried: dict[str, list[str]] = {name: [] for name in self.mirrored}
         for name, model in sorted(self.models.items()):
-            shown = [] if name in self.mirrored else relations.shown_in(model)
+            shown = [] if name in self.mirrored else relations.referencing_models(model)
             if shown:
                 self._carried[shown[0].__name__].append(name)
         # Units that are over and not begun, and those begun and not settled, by token.
-        self._published: dict[str, Recorded] = {}
-        self._begun: dict[str, Recorded] = {}
+        self._published: dict[str, TransactionRecord] = {}
+        self._begun: dict[str, TransactionRecord] = {}
 
     # Before and after a write
 
-    def intend(self, unit: Unit, keys: Iterable[Key], spread: int = 0) -> None:
+    def record_intent(self, unit: UnitOfWork, keys: Iterable[Key], spread: int = 0) -> None:
         """These objects are about to change. A key of None stands for any of its model.
 
         :raises PyMongoError: it could not be written down: the write must not be made.
         """
         self._write(unit, set(keys), spread)
 
-    def withdraw(self, unit: Unit, key: Key) -> None:
+    def cancel_intent(self, unit: UnitOfWork, key: Key) -> None:
         """What was intended with *key* is known better by now: other keys stand for it."""
         if unit.recorded is not None:
             row = unit.recorded.rows.pop(key, None)
@@ -105,11 +109,13 @@ class MongoOutbox:
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         self._write(session, set(keys), 0)
 
-    def _write(self, unit: Unit, keys: set[Key], spread: int) -> None:
+    def _write(self, unit: UnitOfWork, keys: set[Key], spread: int) -> None:
         recorded = unit.recorded
         if recorded is None:
-            recorded = unit.recorded = Recorded()
-        new = sorted((key for key in keys if not recorded.covers(key, spread, self.lease)), key=str)
+            recorded = unit.recorded = TransactionRecord()
+        new = sorted(
+            (key for key in keys if not recorded.covers(key, spread, self.lease_seconds)), key=str
+        )
         rows = self._made(new, recorded.token, spread)
         self._insert(rows)
         for key, row in zip(new, rows):
@@ -117,42 +123,42 @@ class MongoOutbox:
             recorded.spreads[key] = spread
             recorded.models.add(key.model)
 
-    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+    def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         """Nothing: the intents of these objects stand for the documents that show them."""
 
-    def uncommitted(self, session: Any) -> bool:
+    def has_recorded(self, session: Any) -> bool:
         return session.recorded is not None
 
-    def forget(self, session: Any) -> None:
+    def savepoint_rolled_back(self, session: Any) -> None:
         """Nothing: no write is ever taken back."""
 
-    def publish(self, session: Any) -> Optional[str]:
+    def committed(self, session: Any) -> Optional[str]:
         recorded, session.recorded = session.recorded, None
         if recorded is None or not recorded.rows:
             return None
         self._published[recorded.token] = recorded
-        if not self.owned:
+        if not self.inline:
             self.release(recorded.token)
             return None
         return str(recorded.token)
 
-    def discard(self, session: Any) -> None:
+    def rolled_back(self, session: Any) -> None:
         session.recorded = None
 
     # Claims
 
-    def begin(self, token: str) -> Optional[Claim]:
+    def claim_committed(self, token: str) -> Optional[Claim]:
         recorded = self._begun[token] = self._published.pop(token)
         began = recorded.began
-        if time.monotonic() - began > RENEW_BELOW * self.lease:
+        if time.monotonic() - began > RENEW_BELOW * self.lease_seconds:
             began = time.monotonic()
             if self._extend(token) < len(recorded.rows):
                 # Somebody has processed them, perhaps before the write was made.
                 self._insert(self._made(recorded.rows, token, 0))
         keys = frozenset(recorded.rows)
         names = sorted({key.model for key in keys} & self.mirrored.keys())
-        numbers = {name: self.number(name) for name in names}
-        return Claim(token, keys, numbers, began + self.lease)
+        numbers = {name: self.next_version(name) for name in names}
+        return Claim(token, keys, numbers, began + self.lease_seconds)
 
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
         for name in self._carried[model_name]:
@@ -163,9 +169,11 @@ class MongoOutbox:
         rows = self._take(model_name, limit, token)
         if not rows:
             return None
-        self._spread(model_name, rows)
+        self._expand(model_name, rows)
         keys = frozenset(Key(model_name, self._decoded(model_name, row["pk"])) for row in rows)
-        return Claim(token, keys, {model_name: self.number(model_name)}, began + self.lease)
+        return Claim(
+            token, keys, {model_name: self.next_version(model_name)}, began + self.lease_seconds
+        )
 
     def _take(self, model_name: str, limit: int, token: str) -> list[dict[str, Any]]:
         """Mark rows that nobody works on, oldest first; else rows of a claim whose time is up."""
@@ -188,11 +196,11 @@ class MongoOutbox:
         """Rows of a model without a mirror give way to those of the documents that show it."""
         token = uuid.uuid4().hex
         rows = self._take(model_name, limit, token)
-        self._spread(model_name, rows)
+        self._expand(model_name, rows)
         self.rows.delete_many({"claim": token})
         return bool(rows)
 
-    def _spread(self, model_name: str, rows: list[dict[str, Any]]) -> None:
+    def _expand(self, model_name: str, rows: list[dict[str, Any]]) -> None:
         """Insert rows for the documents that *rows* stand for besides their own.
 
         By what is stored now, after the write. A document that begins to show the object later
@@ -201,18 +209,18 @@ class MongoOutbox:
         for spread in (CONTENTS, APPEARED):
             wanted = [row for row in rows if row["spread"] == spread and row["pk"] is not None]
             keys = [Key(model_name, self._decoded(model_name, row["pk"])) for row in wanted]
-            shown = self.relations.showing(keys, self.models, spread == CONTENTS) if keys else ()
+            shown = self.relations.dependents(keys, self.models, spread == CONTENTS) if keys else ()
             self._insert(self._made(shown, None, 0, [row["_id"] for row in wanted]))
         everything = [row["_id"] for row in rows if row["spread"] and row["pk"] is None]
         if everything:
-            shown_in = self.relations.shown_in(self.models[model_name])
+            shown_in = self.relations.referencing_models(self.models[model_name])
             all_of = [Key(each.__name__, None) for each in shown_in]
             self._insert(self._made(all_of, None, 0, everything))
 
-    def number(self, model_name: str) -> int:
+    def next_version(self, model_name: str) -> int:
         return versions.advance(self.stores.numbers, model_name)
 
-    def raise_number(self, model_name: str, number: int) -> None:
+    def raise_version(self, model_name: str, number: int) -> None:
         versions.raise_to(self.stores.numbers, model_name, number)
 
     def settle(
@@ -244,10 +252,10 @@ class MongoOutbox:
             # made. One too many does no harm.
             self._insert(self._made(recorded.rows, None, APPEARED))
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def enqueue(self, keys: Iterable[Key]) -> None:
         self._insert(self._made(keys, None, 0))
 
-    def add_all(self, model_name: str) -> None:
+    def enqueue_model(self, model_name: str) -> None:
         found = collection_of(self.mirrored[model_name]).find({}, {"_id": 1})
         self._add_chunks(Key(model_name, row["_id"]) for row in found)
         writing = {"model": model_name, "claim": {"$ne": None}, "pk": {"$ne": None}}
@@ -258,40 +266,40 @@ class MongoOutbox:
         for key in keys:
             chunk.append(key)
             if len(chunk) == ROWS_PER_COMMAND:
-                self.add(chunk)
+                self.enqueue(chunk)
                 chunk = []
-        self.add(chunk)
+        self.enqueue(chunk)
 
     # What is there
 
-    def state(self, model_name: str) -> State:
+    def sync_state(self, model_name: str) -> SyncState:
         # The number first: when nothing waits after that, all claims up to it are settled.
-        number = versions.last(self.stores.numbers, model_name)
+        number = versions.latest(self.stores.numbers, model_name)
         narrow: dict[str, Any] = {"model": model_name}
         if self._others[model_name]:
             spreading = {"model": {"$in": self._others[model_name]}, "spread": {"$gt": 0}}
             narrow = {"$or": [narrow, spreading]}
-        return State(self.rows.find_one(narrow, {"_id": 1}) is not None, number)
+        return SyncState(self.rows.find_one(narrow, {"_id": 1}) is not None, number)
 
-    def waiting(self, model_name: Optional[str] = None) -> int:
+    def pending_count(self, model_name: Optional[str] = None) -> int:
         narrow = {} if model_name is None else {"model": model_name}
         return int(self.rows.count_documents(narrow))
 
-    def lag(self) -> dict[str, Waiting]:
+    def backlog(self) -> dict[str, Backlog]:
         now = milliseconds()
         found = {}
         for name in self.rows.distinct("model"):
             oldest = self.rows.find_one({"model": name}, {"recorded": 1}, sort=[("recorded", 1)])
             if oldest is not None:
                 age = max(0.0, (now - oldest["recorded"]) / 1000)
-                found[name] = Waiting(self.waiting(name), age)
+                found[name] = Backlog(self.pending_count(name), age)
         return found
 
-    def tokens(self, model_name: str) -> set[str]:
+    def claim_tokens(self, model_name: str) -> set[str]:
         narrow = {"model": model_name, "claim": {"$ne": None}}
         return set(self.rows.distinct("claim", narrow))
 
-    def claimable(self) -> list[str]:
+    def claimable_models(self) -> list[str]:
         if self.rows.find_one({}, {"_id": 1}) is None:
             return []
         left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
@@ -305,18 +313,18 @@ class MongoOutbox:
             )
         ]
 
-    def answers(self) -> bool:
+    def ping(self) -> bool:
         try:
             self.rows.find_one({}, {"_id": 1})
         except PyMongoError:
             return False
         return True
 
-    def mark(self) -> Any:
+    def watermark(self) -> Any:
         ids = [row["_id"] for row in self.rows.find({}, {"_id": 1}).limit(MOST_MARKED + 1)]
         return None if len(ids) > MOST_MARKED else ids
 
-    def passed(self, mark: Any) -> bool:
+    def has_passed(self, mark: Any) -> bool:
         narrow = {} if mark is None else {"$or": [{"_id": {"$in": mark}}, {"roots": {"$in": mark}}]}
         return self.rows.find_one(narrow, {"_id": 1}) is None
 
@@ -338,7 +346,7 @@ class MongoOutbox:
     def retry(self, keys: Iterable[Key]) -> int:
         wanted = list(keys)
         # The letters stay until the documents are in the index.
-        self.add(wanted)
+        self.enqueue(wanted)
         return len(wanted)
 
     def drop(self, keys: Iterable[Key]) -> int:
@@ -350,7 +358,7 @@ class MongoOutbox:
 
     @property
     def _lease_milliseconds(self) -> int:
-        return int(self.lease * 1000)
+        return int(self.lease_seconds * 1000)
 
     def _made(
         self, keys: Iterable[Key], token: Optional[str], spread: int, roots: Iterable[Any] = ()
@@ -364,7 +372,7 @@ class MongoOutbox:
                 "_id": ObjectId(),
                 "model": key.model,
                 "pk": None if key.pk is None else str(key.pk),
-                "spread": spread if self.relations.mentioned(self.models[key.model]) else 0,
+                "spread": spread if self.relations.is_referenced(self.models[key.model]) else 0,
                 "recorded": now,
                 "claim": token,
                 "expires": expires,
@@ -382,7 +390,7 @@ class MongoOutbox:
         if model is None or text is None:
             return text
         try:
-            return schema.decoded_key(model, text)
+            return schema.parse_key(model, text)
         except ValueError:
             # No object can have it; a document of the index may.
             return text

@@ -10,9 +10,9 @@ from pymongo.errors import DuplicateKeyError
 
 from nefertari_search_tween.interfaces.rebuild_lock import (
     ALIVE_SECONDS,
-    Build,
+    RebuildInProgress,
+    RebuildLock,
     RebuildLost,
-    RebuildRuns,
     this_process,
 )
 from nefertari_search_tween.primary.clock import milliseconds
@@ -20,7 +20,7 @@ from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 
 
-class MongoRebuilds:
+class MongoRebuildLocks:
     """See :class:`~nefertari_search_tween.interfaces.rebuild_lock.Rebuilds`.
 
     A build is begun by inserting a document, which succeeds once; every later change names the
@@ -33,7 +33,7 @@ class MongoRebuilds:
         self.rows = stores.rebuilds
         self.models = models
 
-    def begin(self, model_name: str) -> Build:
+    def acquire(self, model_name: str) -> RebuildLock:
         token = uuid.uuid4().hex
         values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
         nothing = {"index_name": "", "position": None, "done": 0}
@@ -45,7 +45,7 @@ class MongoRebuilds:
                     self.rows.insert_one({"_id": model_name, **nothing, **values})
                 except DuplicateKeyError:
                     continue
-                return Build(model_name, token, "", None, 0)
+                return RebuildLock(model_name, token, "", None, 0)
             if _alive(row):
                 break
             taken = {"_id": model_name, "token": row["token"], "heartbeat": row["heartbeat"]}
@@ -53,32 +53,32 @@ class MongoRebuilds:
             # Whoever wrote last has it, also on a server where two of us may write.
             if self.rows.find_one({"_id": model_name, "token": token}) is not None:
                 position = self._decoded(model_name, row["position"])
-                return Build(model_name, token, row["index_name"], position, row["done"])
+                return RebuildLock(model_name, token, row["index_name"], position, row["done"])
         row = self.rows.find_one({"_id": model_name})
         who = "somebody" if row is None else row["owner"]
-        raise RebuildRuns(
+        raise RebuildInProgress(
             f"{model_name} is being rebuilt by {who}; if it died, wait {ALIVE_SECONDS:g} seconds"
         )
 
-    def start(self, build: Build, index: str) -> None:
+    def start(self, build: RebuildLock, index: str) -> None:
         self._own(build, {"index_name": index, "position": None, "done": 0})
 
-    def advance(self, build: Build, position: Any, done: int) -> None:
+    def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
         self._own(build, {"position": str(position), "done": done})
 
-    def beat(self, build: Build) -> None:
+    def heartbeat(self, build: RebuildLock) -> None:
         self._own(build, {})
 
-    def release(self, build: Build) -> None:
+    def release(self, build: RebuildLock) -> None:
         # One that had not begun leaves nothing to go on with.
         self.rows.delete_one({"_id": build.model, "token": build.token, "index_name": ""})
         own = {"_id": build.model, "token": build.token}
         self.rows.update_one(own, {"$set": {"heartbeat": 0}})
 
-    def finish(self, build: Build) -> None:
+    def finish(self, build: RebuildLock) -> None:
         self.rows.delete_one({"_id": build.model, "token": build.token})
 
-    def _own(self, build: Build, values: dict[str, Any]) -> None:
+    def _own(self, build: RebuildLock, values: dict[str, Any]) -> None:
         own = {"_id": build.model, "token": build.token}
         values = {**values, "heartbeat": milliseconds()}
         if not self.rows.update_one(own, {"$set": values}).matched_count:
@@ -88,7 +88,7 @@ class MongoRebuilds:
             )
 
     def _decoded(self, model_name: str, text: Optional[str]) -> Any:
-        return None if text is None else schema.decoded_key(self.models[model_name], text)
+        return None if text is None else schema.parse_key(self.models[model_name], text)
 
 
 def _alive(row: Any) -> bool:

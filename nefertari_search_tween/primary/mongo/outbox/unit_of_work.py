@@ -12,7 +12,7 @@ from nefertari_search_tween.interfaces.primary import Key
 RENEW_BELOW = 0.5
 
 
-class Unit:
+class UnitOfWork:
     """A write of the application with those that it brings along (backreferences, reverse delete
     rules, the objects of a bulk). It stands where events have a session.
 
@@ -21,10 +21,10 @@ class Unit:
 
     def __init__(self) -> None:
         self.depth = 0
-        self.recorded: Optional[Recorded] = None
+        self.recorded: Optional[TransactionRecord] = None
 
 
-class Recorded:
+class TransactionRecord:
     """What a unit has recorded so far.
 
     :ivar rows: by key, the id of its last row.

@@ -50,7 +50,7 @@ def advance(numbers: Any, name: str) -> int:
         candidate = max(time.time_ns() // 1000, _greatest(numbers, name)[0] + 1)
 
 
-def last(numbers: Any, name: str) -> int:
+def latest(numbers: Any, name: str) -> int:
     """The greatest number that the model *name* was given, or may be given just now; 0: none."""
     found = numbers.find_one({"model": name}, {"number": 1}, sort=[("number", DESCENDING)])
     return 0 if found is None else int(found["number"])

@@ -21,7 +21,7 @@ from nefertari_search_tween.interfaces.primary import (
 )
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.capture.row_locks import begun_on_sqlite, lock
-from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ _COMMITTED = "nefertari_search.committed"
 MOST_KEYS = 10_000
 
 
-class SessionHooks:
+class SessionEvents:
     """Reports the changes of every SQLAlchemy session to a listener.
 
     :param relations: the edges between the mirrored models.
     """
 
-    def __init__(self, relations: Relations, listener: ChangeListener) -> None:
+    def __init__(self, relations: Dependencies, listener: ChangeListener) -> None:
         self.relations = relations
         self.listener = listener
         self._listeners = [
@@ -68,7 +68,7 @@ class SessionHooks:
         for item in session.dirty:
             model = type(item)
             names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.watched:
+            if not names or model not in self.relations.tracked_models:
                 continue
             state = attributes.instance_state(item)
             values = {}
@@ -82,26 +82,26 @@ class SessionHooks:
                 old[state] = values
         for model, states in unknown.items():
             old.update(self._stored_foreign_keys(session, model, states))
-        shown = self._moved(session)
+        shown = self._previous_owners(session)
         # Whoever mentions a key that changes: the database may move their foreign keys.
-        for model, pks in self._rekeyed(session).items():
+        for model, pks in self._changed_keys(session).items():
             lock(session, model, pks)
-            shown |= self.relations.showing(session, model, pks)
+            shown |= self.relations.dependents(session, model, pks)
         deleted: dict[Any, list[Any]] = {}
         for item in session.deleted:
             model = type(item)
-            if model in self.relations.watched:
+            if model in self.relations.tracked_models:
                 state = attributes.instance_state(item)
                 deleted.setdefault(model, []).append(_pk(model, state))
         for model, pks in deleted.items():
-            if self.relations.mentioned(model):
+            if self.relations.is_referenced(model):
                 lock(session, model, pks)
-            shown |= self.relations.shown_by_deleted(session, model, pks)
+            shown |= self.relations.dependents_of_deleted(session, model, pks)
         before = session.info.setdefault(_BEFORE, ({}, set()))
         before[0].update(old)
         before[1].update(shown)
 
-    def _moved(self, session: Any) -> set[Key]:
+    def _previous_owners(self, session: Any) -> set[Key]:
         """The owners, as the database has them, of objects that are about to move to others.
 
         Another transaction may have moved them since this one has read them.
@@ -110,7 +110,7 @@ class SessionHooks:
         for item in session.dirty:
             model = type(item)
             names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.watched:
+            if not names or model not in self.relations.tracked_models:
                 continue
             state = attributes.instance_state(item)
             owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
@@ -128,13 +128,13 @@ class SessionHooks:
                 )
         return found
 
-    def _rekeyed(self, session: Any) -> dict[Any, list[Any]]:
+    def _changed_keys(self, session: Any) -> dict[Any, list[Any]]:
         """The stored keys of objects that are about to get another one, by model."""
         found: dict[Any, list[Any]] = {}
         for item in session.dirty:
             state = attributes.instance_state(item)
             model = type(item)
-            if model in self.relations.watched and model.pk_field() in state.committed_state:
+            if model in self.relations.tracked_models and model.pk_field() in state.committed_state:
                 found.setdefault(model, []).append(state.key[1][0])
         return found
 
@@ -155,7 +155,7 @@ class SessionHooks:
         created, updated, deleted = [], [], []
         for state, (is_delete, list_only) in list(flush_context.states.items()):
             model = state.mapper.class_
-            if list_only or model not in self.relations.watched:
+            if list_only or model not in self.relations.tracked_models:
                 continue
             key = Key(model.__name__, _pk(model, state))
             if is_delete:
@@ -167,7 +167,7 @@ class SessionHooks:
                 previous = _typed(model, state.key[1][0])
                 if previous != key.pk:
                     deleted.append(Key(key.model, previous))
-                    related |= self.relations.showing(session, model, [key.pk])
+                    related |= self.relations.dependents(session, model, [key.pk])
             for name, edge in self.relations.foreign_keys(model).items():
                 before = old.get(state, {}).get(name)
                 after = state.dict.get(name)
@@ -210,7 +210,7 @@ class SessionHooks:
     def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
         """Remember what the statement will change; gives the query that it will be made of."""
         model = _bulk_model(context)
-        if model not in self.relations.watched:
+        if model not in self.relations.tracked_models:
             return query
         names = list(self.relations.foreign_keys(model))
         pk = schema.pk_attribute(model)
@@ -220,13 +220,13 @@ class SessionHooks:
         pks = [row[0] for row in rows]
         related = self._owners(model, names, rows)
         if deleting:
-            related |= self.relations.shown_by_deleted(query.session, model, pks)
+            related |= self.relations.dependents_of_deleted(query.session, model, pks)
         every = None
         if not deleting and _changes_key(model, context):
             # Which new key an old one became is the statement's secret: what is new in the
             # table is what it made.
             every = {row[0] for row in query.session.query(pk)}
-            related |= self.relations.showing(query.session, model, pks)
+            related |= self.relations.dependents(query.session, model, pks)
         context.nefertari_search_before = (pks, related, every)
         if alone or isinstance(context, BulkEvaluate) or len(pks) > MOST_KEYS:
             return query
@@ -252,7 +252,7 @@ class SessionHooks:
     def _after_bulk(self, context: Any, deleted: bool) -> None:
         model = _bulk_model(context)
         before = getattr(context, "nefertari_search_before", None)
-        if model not in self.relations.watched or before is None:
+        if model not in self.relations.tracked_models or before is None:
             return
         pks, related, every = before
         session = context.session
@@ -260,7 +260,7 @@ class SessionHooks:
             with session.no_autoflush:
                 now = {row[0] for row in session.query(schema.pk_attribute(model))}
             pks = [*pks, *(now - every)]
-            related |= self.relations.showing(session, model, now - every)
+            related |= self.relations.dependents(session, model, now - every)
         names = list(self.relations.foreign_keys(model))
         if not deleted and names:
             pk = schema.pk_attribute(model)
@@ -286,9 +286,9 @@ class SessionHooks:
         # needs one, too. Many threads that each wait for a second one would wait for ever.
         if transaction.parent is None:
             session.info.pop(_BEFORE, None)
-            self.listener.ended(session, session.info.pop(_COMMITTED, False))
+            self.listener.transaction_ended(session, session.info.pop(_COMMITTED, False))
         elif transaction.nested:
-            self.listener.rolled_back_in_part(session)
+            self.listener.savepoint_rolled_back(session)
 
 
 def _pk(model: Any, state: Any) -> Any:
@@ -304,7 +304,7 @@ def _typed(model: Any, pk: Any) -> Any:
     query string), and until it is loaded again the object has it so."""
     if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
         return pk
-    return schema.decoded_key(model, str(pk))
+    return schema.parse_key(model, str(pk))
 
 
 def _changes_key(model: Any, context: Any) -> bool:
@@ -323,7 +323,7 @@ def _bulk_model(context: Any) -> Any:
     return None if mapper is None else mapper.class_
 
 
-def remove_engine_hooks(models: Any) -> None:
+def disable_engine_indexing(models: Any) -> None:
     """Take off what nefertari_sqla itself hooks to indexed models, so nothing is done twice.
 
     These index inside the transaction, object by object, and reload each one.

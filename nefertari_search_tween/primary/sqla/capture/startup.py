@@ -15,20 +15,20 @@ from sqlalchemy import select
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key, Reader
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.capture.session_events import SessionHooks
-from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.capture.session_events import SessionEvents
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import notifications
-from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.tables import (
     OUTBOX,
     RECORDED,
     TABLES,
     create_missing,
 )
-from nefertari_search_tween.primary.startup import MOST_ROWS, all_there
+from nefertari_search_tween.primary.startup import MOST_ROWS, all_pending
 
 
-class EarlyHooks(SessionHooks):
+class StartupCapture(SessionEvents):
     """Hooks that are their own listener: they write rows that nobody has claimed.
 
     :param choose: of all models by name, those that will have mirrors.
@@ -37,10 +37,10 @@ class EarlyHooks(SessionHooks):
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
         self._seen: dict[str, Any] = {}
-        self._spreader = Spreader(Relations(()))
+        self._spreader = FanOutPlan(Dependencies(()))
         self._tables_are_there = False
         self.recorded = False
-        super().__init__(Relations(()), self)
+        super().__init__(Dependencies(()), self)
 
     # Models may still come: what is known is looked up before each change.
 
@@ -56,9 +56,9 @@ class EarlyHooks(SessionHooks):
         models = schema.models()
         if models != self._seen:
             self._seen = models
-            self.relations = Relations(self._choose(models))
-            self._spreader = Spreader(self.relations)
-        if not self._tables_are_there and self.relations.watched:
+            self.relations = Dependencies(self._choose(models))
+            self._spreader = FanOutPlan(self.relations)
+        if not self._tables_are_there and self.relations.tracked_models:
             # Tables are created by setup_database, or else by a migration that knows ours or not.
             connection = session.connection()
             if connection.dialect.name != "sqlite":
@@ -81,13 +81,13 @@ class EarlyHooks(SessionHooks):
         shown = self.relations.embedding(session, contents, self._seen)
         self._record(session, {*change.keys, *contents, *shown}, contents)
 
-    def rolled_back_in_part(self, session: Any) -> None:
+    def savepoint_rolled_back(self, session: Any) -> None:
         """The rows are gone with the savepoint, and nothing else remembers them."""
 
-    def ended(self, session: Any, committed: bool) -> None:
+    def transaction_ended(self, session: Any, committed: bool) -> None:
         """The rows wait."""
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def enqueue(self, keys: Iterable[Key]) -> None:
         """Record *keys* in the application's transaction: calls of ``ES.index`` and the like."""
         from pyramid_sqlalchemy import Session
         from zope.sqlalchemy import mark_changed
@@ -113,7 +113,7 @@ class EarlyHooks(SessionHooks):
         if rows:
             connection = session.connection()
             connection.execute(OUTBOX.insert(), rows)
-            notifications.ring(connection)
+            notifications.notify_on_commit(connection)
             self.recorded = True
 
 
@@ -129,4 +129,4 @@ def all_recorded(engine: Any, model_name: str, reader: Reader) -> bool:
             found = connection.execute(rows.distinct()).fetchall()
         yield from (row.pk for row in found if row.pk is not None)
 
-    return all_there(reader, waiting())
+    return all_pending(reader, waiting())

@@ -11,7 +11,7 @@ from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 _COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.spread]
 
 
-def free_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
+def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
     """Rows that nobody works on, oldest first; else rows of a claim whose time is up.
 
     :param now: milliseconds since 1970.
@@ -25,7 +25,7 @@ def free_rows(connection: Any, model_name: str, limit: int, now: int) -> list[An
             .order_by(OUTBOX.c.claim, OUTBOX.c.id)
             .limit(limit)
         )
-        rows = list(connection.execute(locking(query, connection)))
+        rows = list(connection.execute(skip_locked(query, connection)))
         if rows:
             return rows
     return []
@@ -39,10 +39,10 @@ def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) ->
         .order_by(OUTBOX.c.id.desc())
         .limit(limit)
     )
-    return list(connection.execute(locking(query, connection)))
+    return list(connection.execute(skip_locked(query, connection)))
 
 
-def locking(query: Any, connection: Any) -> Any:
+def skip_locked(query: Any, connection: Any) -> Any:
     """*query*, which leaves out rows that another transaction has locked.
 
     SQLite has one writer at a time: there, begin the transaction with BEGIN IMMEDIATE.

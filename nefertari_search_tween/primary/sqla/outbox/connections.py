@@ -43,7 +43,7 @@ class _Kept:
     process: int
 
 
-class Looking:
+class ReadConnections:
     """:param engine: gives the SQLAlchemy engine."""
 
     def __init__(self, engine: Callable[[], Any]) -> None:
@@ -54,7 +54,7 @@ class Looking:
         self._texts: dict[Any, tuple[str, tuple[Any, ...]]] = {}
 
     @contextmanager
-    def anew(self) -> Iterator[Any]:
+    def connect(self) -> Iterator[Any]:
         """A connection whose every query sees what is committed by then."""
         with self.engine().connect() as connection:
             if connection.dialect.name != "sqlite":
@@ -62,7 +62,7 @@ class Looking:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
-    def first(self, statement: Any) -> Any:
+    def fetch_first(self, statement: Any) -> Any:
         """The first row that *statement* finds, of what is committed by now.
 
         :param statement: one that is kept, and asked again and again; of columns whose values are
@@ -78,7 +78,7 @@ class Looking:
                 return row
             except engine.dialect.dbapi.Error:
                 self._let_go()
-        with self.anew() as connection:
+        with self.connect() as connection:
             kept = connection.execution_options(compiled_cache=self._compiled)
             return kept.execute(statement).first()
 

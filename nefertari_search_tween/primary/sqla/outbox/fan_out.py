@@ -20,23 +20,25 @@ from sqlalchemy.orm import Query, aliased
 
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies import Edge, Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
 from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, OUTBOX
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 # From the changed object upwards: each edge's owner is the next one's target.
-Path = tuple[Edge, ...]
+Path = tuple[Dependency, ...]
 
 
-class Spreader:
+class FanOutPlan:
     """Knows, for each watched model, the documents that a change of its objects shows in.
 
     :param relations: the edges between the mirrored models.
     """
 
-    def __init__(self, relations: Relations) -> None:
+    def __init__(self, relations: Dependencies) -> None:
         self.relations = relations
-        self.models: Mapping[str, Any] = {model.__name__: model for model in relations.watched}
+        self.models: Mapping[str, Any] = {
+            model.__name__: model for model in relations.tracked_models
+        }
         self._mirrored = sorted(
             name for name, model in self.models.items() if relations.mirrored(model)
         )
@@ -70,10 +72,10 @@ class Spreader:
     def _depth(self, model: Any) -> int:
         if schema.custom_to_dict(model):
             # It may nest as it likes; like the hooks, we follow as far as any model does.
-            return max(each._nesting_depth for each in self.relations.watched)
+            return max(each._nesting_depth for each in self.relations.tracked_models)
         return int(model._nesting_depth)
 
-    def sources(self, name: str) -> set[str]:
+    def source_models(self, name: str) -> set[str]:
         """Names of the models whose rows may concern documents of *name*, its own included."""
         return {name} | {
             source
@@ -109,12 +111,12 @@ class Spreader:
                     part = pks[start : start + KEYS_PER_QUERY]
                     query = _documents(path, part, 0, connection.dialect.name)
                     found.update(
-                        Key(row[0], schema.decoded_key(self.models[row[0]], row[1]))
+                        Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
                         for row in connection.execute(query.statement)
                     )
         return found
 
-    def spread(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
+    def expand(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
         """Insert rows for the documents that *rows* stand for besides their own.
 
         In the transaction that marks or deletes *rows*: it happens once, or not at all.
@@ -129,7 +131,7 @@ class Spreader:
             if row.spread and row.pk is None:
                 everything = True
             elif row.spread:
-                pks[row.spread == APPEARED].add(schema.decoded_key(model, row.pk))
+                pks[row.spread == APPEARED].add(schema.parse_key(model, row.pk))
         for appeared, wanted in pks.items():
             for path in self._paths[name, appeared]:
                 self._insert(connection, path, sorted(wanted, key=str), now)
@@ -140,7 +142,7 @@ class Spreader:
             if values:
                 connection.execute(OUTBOX.insert(), values)
 
-    def done(self, connection: Any, name: str, rows: list[Any]) -> None:
+    def mark_expanded(self, connection: Any, name: str, rows: list[Any]) -> None:
         """Let *rows*, which were spread, stand for their own documents only, if they have any."""
         for start in range(0, len(rows), KEYS_PER_QUERY):
             among = OUTBOX.c.id.in_([row.id for row in rows[start : start + KEYS_PER_QUERY]])
@@ -156,7 +158,7 @@ class Spreader:
             query = _documents(path, part, now, connection.dialect.name)
             connection.execute(OUTBOX.insert().from_select(columns, query.statement))
 
-    def add_all(self, connection: Any, name: str, now: int) -> None:
+    def enqueue_model(self, connection: Any, name: str, now: int) -> None:
         """Insert a row for each object of the mirrored model *name*, and for each document that
         somebody is just writing."""
         model = self.models[name]

@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 CHANNEL = "nefertari_search"
 
 
-def ring(connection: Any) -> None:
+def notify_on_commit(connection: Any) -> None:
     """Tell workers when the transaction of *connection* is committed, where the database can."""
     if connection.dialect.name == "postgresql":
         connection.execute(f"NOTIFY {CHANNEL}")
 
 
-class Listener:
+class PostgresqlNotifications:
     """Hears what :func:`ring` tells, on a connection of its own.
 
     :param engine: gives the SQLAlchemy engine; of PostgreSQL with psycopg2.
@@ -31,7 +31,7 @@ class Listener:
         self._engine = engine
         self._connection: Optional[Any] = None
 
-    def listen(self) -> bool:
+    def connect(self) -> bool:
         """Connect unless it is connected.
 
         :returns: True when it was not: what was told before has not been heard, so look.
@@ -57,7 +57,7 @@ class Listener:
         """What to wait for; None when it is not connected."""
         return None if self._connection is None else int(self._connection.fileno())
 
-    def heard(self) -> None:
+    def consume(self) -> None:
         """Take what arrived: notifications, or that the connection is lost."""
         if self._connection is None:
             return
@@ -75,10 +75,10 @@ class Listener:
             connection.close()
 
 
-def listener(engine: Callable[[], Any]) -> Optional[Listener]:
+def listener(engine: Callable[[], Any]) -> Optional[PostgresqlNotifications]:
     """A listener where the database and its driver can notify, else None."""
     dialect = engine().dialect
-    return Listener(engine) if (dialect.name, dialect.driver) == _NOTIFYING else None
+    return PostgresqlNotifications(engine) if (dialect.name, dialect.driver) == _NOTIFYING else None
 
 
 _NOTIFYING = ("postgresql", "psycopg2")

@@ -20,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.interfaces.outbox import (
     LEASE_SECONDS,
+    Backlog,
     Claim,
     DeadLetter,
-    Mark,
-    State,
-    Waiting,
+    SyncState,
+    Watermark,
 )
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
@@ -35,9 +35,9 @@ from nefertari_search_tween.primary.sqla.outbox import (
     queries,
     versions,
 )
-from nefertari_search_tween.primary.sqla.outbox.claims import free_rows, newest_rows
-from nefertari_search_tween.primary.sqla.outbox.connections import Looking
-from nefertari_search_tween.primary.sqla.outbox.fan_out import Spreader
+from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, newest_rows
+from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
+from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.tables import (
     APPEARED,
     CONTENTS,
@@ -45,7 +45,7 @@ from nefertari_search_tween.primary.sqla.outbox.tables import (
     RECORDED,
     SPREADS,
 )
-from nefertari_search_tween.primary.sqla.outbox.transaction import Recorded
+from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
 
 _RECORDED = "nefertari_search.recorded"
 # Rows of one statement: SQLite of old allows 999 variables.
@@ -73,22 +73,24 @@ class SqlaOutbox:
     def __init__(
         self,
         models: Mapping[str, Any],
-        spreader: Spreader,
+        spreader: FanOutPlan,
         engine: Callable[[], Any],
         owned: bool,
         lease: Optional[float] = None,
     ) -> None:
         self.models = models
         self.spreader = spreader
-        self._others = {name: tuple(sorted(spreader.sources(name) - {name})) for name in models}
+        self._others = {
+            name: tuple(sorted(spreader.source_models(name) - {name})) for name in models
+        }
         self._carried = {name: spreader.carried(name) for name in models}
         self.engine = engine
-        self._looking = Looking(engine)
-        self.owned = owned
-        self.lease = LEASE_SECONDS if lease is None else lease
+        self._looking = ReadConnections(engine)
+        self.inline = owned
+        self.lease_seconds = LEASE_SECONDS if lease is None else lease
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
         # Transactions that were committed, and are not begun yet.
-        self._published: dict[str, Recorded] = {}
+        self._published: dict[str, TransactionRecord] = {}
         versions.prepare(self._transaction, models)
 
     # In the transaction of a change
@@ -99,63 +101,63 @@ class SqlaOutbox:
     def _record(self, session: Any, keys: set[Key], spread: int) -> None:
         recorded = session.info.get(_RECORDED)
         if recorded is None:
-            recorded = session.info[_RECORDED] = Recorded()
-        (recorded.contents if spread else recorded.keys).update(keys)
+            recorded = session.info[_RECORDED] = TransactionRecord()
+        (recorded.content_changes if spread else recorded.keys).update(keys)
         # A row that stands for others stands for its own document, too.
-        new = keys - recorded.sure[1] - (set() if spread else recorded.sure[0])
+        new = keys - recorded.persisted[1] - (set() if spread else recorded.persisted[0])
         if not new:
             return
-        token = recorded.token if self.owned else None
+        token = recorded.token if self.inline else None
         rows = self._rows(sorted(new, key=str), token, spread)
         connection = session.connection(mapper=self._mapper)
         connection.execute(OUTBOX.insert(), rows)
         # A prepared transaction can't notify: there, workers find the rows when they look.
-        if not (self.owned or recorded.told or session.twophase):
-            notifications.ring(connection)
-            recorded.told = True
-        recorded.sure[bool(spread)].update(new)
+        if not (self.inline or recorded.notified or session.twophase):
+            notifications.notify_on_commit(connection)
+            recorded.notified = True
+        recorded.persisted[bool(spread)].update(new)
 
-    def record_contents(self, session: Any, keys: Iterable[Key]) -> None:
+    def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(session, {key for key in keys if self.spreader.embedded(key.model)}, RECORDED)
 
-    def uncommitted(self, session: Any) -> bool:
+    def has_recorded(self, session: Any) -> bool:
         return bool(session.info.get(_RECORDED))
 
-    def forget(self, session: Any) -> None:
+    def savepoint_rolled_back(self, session: Any) -> None:
         recorded = session.info.get(_RECORDED)
         if recorded is not None:
             for each in recorded.sure:
                 each.clear()
             recorded.told = False
 
-    def publish(self, session: Any) -> Optional[str]:
+    def committed(self, session: Any) -> Optional[str]:
         recorded = session.info.pop(_RECORDED, None)
-        if not recorded or not self.owned:
+        if not recorded or not self.inline:
             return None
         self._published[recorded.token] = recorded
         return str(recorded.token)
 
-    def discard(self, session: Any) -> None:
+    def rolled_back(self, session: Any) -> None:
         session.info.pop(_RECORDED, None)
 
     # Claims
 
-    def begin(self, token: str) -> Optional[Claim]:
+    def claim_committed(self, token: str) -> Optional[Claim]:
         recorded = self._published.pop(token)
         age = time.monotonic() - recorded.began
         with self._transaction(writing=self.triggers, durable=False) as connection:
-            if age > RENEW_BELOW * self.lease and not self._extend(connection, token):
+            if age > RENEW_BELOW * self.lease_seconds and not self._extend(connection, token):
                 return None
-            if recorded.contents:
+            if recorded.content_changes:
                 recorded.keys |= self._spread_own(connection, recorded)
             names = sorted({key.model for key in recorded.keys})
             if self.triggers:
                 along = ALONG + 2 * len(recorded.keys)
-                recorded.keys |= self._take_along(connection, names, token, along)
+                recorded.keys |= self._claim_trigger_rows(connection, names, token, along)
             numbers = versions.advance(connection, names)
-        if age > RENEW_BELOW * self.lease:
+        if age > RENEW_BELOW * self.lease_seconds:
             age = 0.0
-        deadline = time.monotonic() - age + self.lease
+        deadline = time.monotonic() - age + self.lease_seconds
         return Claim(token, frozenset(recorded.keys), numbers, deadline)
 
     def claim(self, model_name: str, limit: int) -> Optional[Claim]:
@@ -164,54 +166,58 @@ class SqlaOutbox:
                 pass
         token = uuid.uuid4().hex
         with self._transaction(writing=True, durable=False) as connection:
-            rows = free_rows(connection, model_name, limit, milliseconds())
+            rows = claimable_rows(connection, model_name, limit, milliseconds())
             if not rows:
                 return None
             # One that stands for everything is a claim of its own: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
             if any(row.spread for row in rows):
                 self._notice(rows)
-                self.spreader.spread(connection, model_name, rows, milliseconds())
+                self.spreader.expand(connection, model_name, rows, milliseconds())
             began = time.monotonic()
             self._mark([row.id for row in rows], token, connection)
             numbers = versions.advance(connection, [model_name])
-        return Claim(token, frozenset(self._keys(model_name, rows)), numbers, began + self.lease)
+        return Claim(
+            token, frozenset(self._keys(model_name, rows)), numbers, began + self.lease_seconds
+        )
 
     def _replace(self, model_name: str, limit: int) -> bool:
         """Rows of a model without a mirror give way to those of the documents that show it."""
         with self._transaction(writing=True) as connection:
-            rows = free_rows(connection, model_name, limit, milliseconds())
+            rows = claimable_rows(connection, model_name, limit, milliseconds())
             self._notice(rows)
-            self.spreader.spread(connection, model_name, rows, milliseconds())
-            self.spreader.done(connection, model_name, rows)
+            self.spreader.expand(connection, model_name, rows, milliseconds())
+            self.spreader.mark_expanded(connection, model_name, rows)
         return bool(rows)
 
     def _notice(self, rows: list[Any]) -> None:
         """Triggers may have been installed since this process started."""
         self.triggers = self.triggers or any(row.spread in (CONTENTS, APPEARED) for row in rows)
 
-    def _spread_own(self, connection: Any, recorded: Recorded) -> set[Key]:
+    def _spread_own(self, connection: Any, recorded: TransactionRecord) -> set[Key]:
         """Documents that hold what the committed transaction changed, and that it could not see.
 
         They get rows of the same claim, in the transaction that makes the others stand for
         themselves: it happens once, or whoever takes the claim over does it.
         """
-        embedding = self.spreader.embedding(connection, recorded.contents)
+        embedding = self.spreader.embedding(connection, recorded.content_changes)
         found = {key for key in embedding if key.model in self.models} - recorded.keys
         if found:
             connection.execute(
                 OUTBOX.insert(), self._rows(sorted(found, key=str), recorded.token, 0)
             )
-        for name in sorted({key.model for key in recorded.contents}):
+        for name in sorted({key.model for key in recorded.content_changes}):
             own = and_(OUTBOX.c.model == name, OUTBOX.c.claim == recorded.token, SPREADS)
             if name in self.models:
                 connection.execute(OUTBOX.update().where(own).values(spread=0))
-                found |= {key for key in recorded.contents if key.model == name}
+                found |= {key for key in recorded.content_changes if key.model == name}
             else:
                 connection.execute(OUTBOX.delete().where(own))
         return found
 
-    def _take_along(self, connection: Any, names: list[str], token: str, limit: int) -> set[Key]:
+    def _claim_trigger_rows(
+        self, connection: Any, names: list[str], token: str, limit: int
+    ) -> set[Key]:
         """Claim what triggers wrote for the transaction that has just been committed, too.
 
         Their rows are the newest; what is not among them, somebody else's claim will find.
@@ -220,8 +226,8 @@ class SqlaOutbox:
         others = {other for name in names for other in self._others[name]}
         for name in sorted({*names, *others}):
             rows = newest_rows(connection, name, limit, SPREADS)
-            self.spreader.spread(connection, name, rows, milliseconds())
-            self.spreader.done(connection, name, rows)
+            self.spreader.expand(connection, name, rows, milliseconds())
+            self.spreader.mark_expanded(connection, name, rows)
         found: set[Key] = set()
         own = and_(OUTBOX.c.spread == 0, OUTBOX.c.pk.isnot(None))
         for name in names:
@@ -231,7 +237,7 @@ class SqlaOutbox:
         return found
 
     def _mark(self, ids: list[int], token: str, connection: Any) -> None:
-        expires = milliseconds() + int(self.lease * 1000)
+        expires = milliseconds() + int(self.lease_seconds * 1000)
         for start in range(0, len(ids), ROWS_PER_STATEMENT):
             part = ids[start : start + ROWS_PER_STATEMENT]
             connection.execute(
@@ -240,14 +246,16 @@ class SqlaOutbox:
                 .values(claim=token, expires=expires, spread=0)
             )
 
-    def number(self, model_name: str) -> int:
+    def next_version(self, model_name: str) -> int:
         # Durable: no row waits that would bring another one after a crash of the database.
         with self._transaction() as connection:
             return versions.advance(connection, [model_name])[model_name]
 
     def _extend(self, connection: Any, token: str) -> bool:
         """Give the rows of *token* a new lease; False when there are none."""
-        return self._set(connection, token, token, milliseconds() + int(self.lease * 1000)) > 0
+        return (
+            self._set(connection, token, token, milliseconds() + int(self.lease_seconds * 1000)) > 0
+        )
 
     def _set(self, connection: Any, token: str, claim: Optional[str], expires: Any) -> int:
         """Give the rows of *token* these values; number of them.
@@ -283,63 +291,63 @@ class SqlaOutbox:
         with self._transaction(durable=False) as connection:
             self._set(connection, token, None, None)
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def enqueue(self, keys: Iterable[Key]) -> None:
         rows = self._rows(keys, None, 0)
         with self._transaction() as connection:
             for start in range(0, len(rows), ROWS_PER_STATEMENT):
                 connection.execute(OUTBOX.insert(), rows[start : start + ROWS_PER_STATEMENT])
-            if rows and not self.owned:
-                notifications.ring(connection)
+            if rows and not self.inline:
+                notifications.notify_on_commit(connection)
 
-    def add_all(self, model_name: str) -> None:
+    def enqueue_model(self, model_name: str) -> None:
         with self._transaction() as connection:
-            self.spreader.add_all(connection, model_name, milliseconds())
+            self.spreader.enqueue_model(connection, model_name, milliseconds())
 
     # What is there
 
-    def state(self, model_name: str) -> State:
-        return queries.state(self._looking, model_name, self._others[model_name])
+    def sync_state(self, model_name: str) -> SyncState:
+        return queries.sync_state(self._looking, model_name, self._others[model_name])
 
-    def waiting(self, model_name: Optional[str] = None) -> int:
-        with self._looking.anew() as connection:
-            return queries.waiting(connection, model_name)
+    def pending_count(self, model_name: Optional[str] = None) -> int:
+        with self._looking.connect() as connection:
+            return queries.pending_count(connection, model_name)
 
-    def lag(self) -> dict[str, Waiting]:
-        with self._looking.anew() as connection:
-            return queries.lag(connection, milliseconds())
+    def backlog(self) -> dict[str, Backlog]:
+        with self._looking.connect() as connection:
+            return queries.backlog(connection, milliseconds())
 
-    def tokens(self, model_name: str) -> set[str]:
-        with self._looking.anew() as connection:
-            return queries.tokens(connection, model_name)
+    def claim_tokens(self, model_name: str) -> set[str]:
+        with self._looking.connect() as connection:
+            return queries.claim_tokens(connection, model_name)
 
-    def claimable(self) -> list[str]:
-        with self._looking.anew() as connection:
-            return queries.claimable(connection, self._carried, milliseconds())
+    def claimable_models(self) -> list[str]:
+        with self._looking.connect() as connection:
+            return queries.claimable_models(connection, self._carried, milliseconds())
 
-    def answers(self) -> bool:
+    def ping(self) -> bool:
         try:
-            with self._looking.anew() as connection:
+            with self._looking.connect() as connection:
                 connection.execute(select([1]))
         except SQLAlchemyError:
             return False
         return True
 
-    def mark(self) -> Mark:
-        with self._looking.anew() as connection:
-            return queries.mark(connection, milliseconds())
+    def watermark(self) -> Watermark:
+        with self._looking.connect() as connection:
+            return queries.watermark(connection, milliseconds())
 
-    def passed(self, mark: Mark) -> bool:
-        with self._looking.anew() as connection:
-            return queries.passed(connection, mark)
+    def has_passed(self, mark: Watermark) -> bool:
+        with self._looking.connect() as connection:
+            return queries.has_passed(connection, mark)
 
-    def raise_number(self, model_name: str, number: int) -> None:
+    def raise_version(self, model_name: str, number: int) -> None:
         with self._transaction() as connection:
             versions.raise_to(connection, model_name, number)
 
     # Dead letters
 
     def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
-        with self._looking.anew() as connection:
+        with self._looking.connect() as connection:
             return [
                 DeadLetter(
                     Key(row.model, self._decoded(row.model, row.pk)), row.error, row.failed / 1000
@@ -348,13 +356,13 @@ class SqlaOutbox:
             ]
 
     def dead_letter_counts(self) -> dict[str, int]:
-        with self._looking.anew() as connection:
+        with self._looking.connect() as connection:
             return dead_letters.counts(connection)
 
     def retry(self, keys: Iterable[Key]) -> int:
         wanted = list(keys)
         # The letters stay until the documents are in the index.
-        self.add(wanted)
+        self.enqueue(wanted)
         return len(wanted)
 
     def drop(self, keys: Iterable[Key]) -> int:
@@ -368,7 +376,7 @@ class SqlaOutbox:
 
     def _rows(self, keys: Iterable[Key], token: Optional[str], spread: int) -> list[dict[str, Any]]:
         now = milliseconds()
-        expires = None if token is None else now + int(self.lease * 1000)
+        expires = None if token is None else now + int(self.lease_seconds * 1000)
         return [
             {
                 "model": key.model,
@@ -386,7 +394,7 @@ class SqlaOutbox:
 
     def _decoded(self, model_name: str, text: Optional[str]) -> Any:
         model = self.models.get(model_name)
-        return text if model is None or text is None else schema.decoded_key(model, text)
+        return text if model is None or text is None else schema.parse_key(model, text)
 
     @contextmanager
     def _transaction(self, writing: bool = False, durable: bool = True) -> Iterator[Any]:

@@ -8,19 +8,19 @@ from typing import Any, Optional
 
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all
 
-from nefertari_search_tween.interfaces.outbox import Mark, State, Waiting
+from nefertari_search_tween.interfaces.outbox import Backlog, SyncState, Watermark
 from nefertari_search_tween.primary.sqla.outbox import versions
-from nefertari_search_tween.primary.sqla.outbox.connections import Looking
+from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX, SPREADS
 
 
-def state(looking: Looking, model_name: str, others: tuple[str, ...]) -> State:
+def sync_state(looking: ReadConnections, model_name: str, others: tuple[str, ...]) -> SyncState:
     """See :class:`State`.
 
     :param others: models whose rows may stand for documents of this one.
     """
-    number, waits_now = looking.first(_state(model_name, others))
-    return State(bool(waits_now), int(number or 0))
+    number, waits_now = looking.fetch_first(_state(model_name, others))
+    return SyncState(bool(waits_now), int(number or 0))
 
 
 @cache
@@ -29,10 +29,10 @@ def _state(model_name: str, others: tuple[str, ...]) -> Any:
     if others:
         spreading = and_(OUTBOX.c.model.in_(others), SPREADS)
         waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
-    return select([versions.last(model_name), waits])
+    return select([versions.latest(model_name), waits])
 
 
-def waiting(connection: Any, model_name: Optional[str]) -> int:
+def pending_count(connection: Any, model_name: Optional[str]) -> int:
     """Number of rows (of one model)."""
     query = select([func.count()]).select_from(OUTBOX)
     if model_name is not None:
@@ -40,23 +40,23 @@ def waiting(connection: Any, model_name: Optional[str]) -> int:
     return int(connection.execute(query).scalar())
 
 
-def lag(connection: Any, now: int) -> dict[str, Waiting]:
+def backlog(connection: Any, now: int) -> dict[str, Backlog]:
     """What waits, by model.
 
     :param now: milliseconds since 1970.
     """
     query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded)])
     rows = connection.execute(query.group_by(OUTBOX.c.model)).fetchall()
-    return {name: Waiting(count, max(0.0, (now - oldest) / 1000)) for name, count, oldest in rows}
+    return {name: Backlog(count, max(0.0, (now - oldest) / 1000)) for name, count, oldest in rows}
 
 
-def tokens(connection: Any, model_name: str) -> set[str]:
+def claim_tokens(connection: Any, model_name: str) -> set[str]:
     """The claims that rows of a model belong to."""
     claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.isnot(None))
     return {token for (token,) in connection.execute(select([OUTBOX.c.claim]).where(claimed))}
 
 
-def claimable(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
+def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
     """Models that have rows which nobody works on (any more).
 
     :param carried: model name -> models whose rows are looked after with its own.
@@ -76,16 +76,16 @@ def claimable(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -
     return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
 
 
-def mark(connection: Any, now: int) -> Mark:
+def watermark(connection: Any, now: int) -> Watermark:
     """The end of what waits now."""
     last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
-    return Mark(int(last or 0), now)
+    return Watermark(int(last or 0), now)
 
 
-def passed(connection: Any, end: Mark) -> bool:
+def has_passed(connection: Any, end: Watermark) -> bool:
     """True when nothing waits any more of what waited at *end*."""
-    before = OUTBOX.c.id <= end.row
+    before = OUTBOX.c.id <= end.row_id
     if connection.dialect.name == "sqlite":
         # It gives numbers again. One host has the file, so one clock.
-        before = and_(before, OUTBOX.c.recorded <= end.moment)
+        before = and_(before, OUTBOX.c.recorded <= end.recorded_at)
     return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

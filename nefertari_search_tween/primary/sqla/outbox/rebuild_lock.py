@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from nefertari_search_tween.interfaces.rebuild_lock import (
     ALIVE_SECONDS,
-    Build,
+    RebuildInProgress,
+    RebuildLock,
     RebuildLost,
-    RebuildRuns,
     this_process,
 )
 from nefertari_search_tween.primary.clock import milliseconds
@@ -21,7 +21,7 @@ from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.outbox.tables import REBUILDS
 
 
-class SqlaRebuilds:
+class SqlaRebuildLocks:
     """See :class:`~nefertari_search_tween.interfaces.rebuild_lock.Rebuilds`.
 
     Every change is one statement that names the token, so two of them can't both succeed.
@@ -34,7 +34,7 @@ class SqlaRebuilds:
         self.models = models
         self.engine = engine
 
-    def begin(self, model_name: str) -> Build:
+    def acquire(self, model_name: str) -> RebuildLock:
         token = uuid.uuid4().hex
         values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
         # Another one may come or go between two statements; then everything is looked at again.
@@ -50,42 +50,42 @@ class SqlaRebuilds:
                         )
                 except IntegrityError:
                     continue
-                return Build(model_name, token, "", None, 0)
+                return RebuildLock(model_name, token, "", None, 0)
             if _alive(row):
                 break
             taken = and_(REBUILDS.c.token == row.token, REBUILDS.c.heartbeat == row.heartbeat)
             if self._update(model_name, taken, values):
                 position = self._decoded(model_name, row.position)
-                return Build(model_name, token, row.index_name, position, row.done)
+                return RebuildLock(model_name, token, row.index_name, position, row.done)
         row = self._row(model_name)
         who = "somebody" if row is None else row.owner
-        raise RebuildRuns(
+        raise RebuildInProgress(
             f"{model_name} is being rebuilt by {who}; if it died, wait {ALIVE_SECONDS:g} seconds"
         )
 
-    def start(self, build: Build, index: str) -> None:
+    def start(self, build: RebuildLock, index: str) -> None:
         self._own(build, {"index_name": index, "position": None, "done": 0})
 
-    def advance(self, build: Build, position: Any, done: int) -> None:
+    def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
         self._own(build, {"position": str(position), "done": done})
 
-    def beat(self, build: Build) -> None:
+    def heartbeat(self, build: RebuildLock) -> None:
         self._own(build, {})
 
-    def release(self, build: Build) -> None:
+    def release(self, build: RebuildLock) -> None:
         # One that had not begun leaves nothing to go on with.
         self._delete(build, REBUILDS.c.index_name == "")
         self._update(build.model, REBUILDS.c.token == build.token, {"heartbeat": 0})
 
-    def finish(self, build: Build) -> None:
+    def finish(self, build: RebuildLock) -> None:
         self._delete(build, True)
 
-    def _delete(self, build: Build, condition: Any) -> None:
+    def _delete(self, build: RebuildLock, condition: Any) -> None:
         own = and_(REBUILDS.c.model == build.model, REBUILDS.c.token == build.token)
         with self.engine().begin() as connection:
             connection.execute(REBUILDS.delete().where(and_(own, condition)))
 
-    def _own(self, build: Build, values: dict[str, Any]) -> None:
+    def _own(self, build: RebuildLock, values: dict[str, Any]) -> None:
         values = {**values, "heartbeat": milliseconds()}
         if not self._update(build.model, REBUILDS.c.token == build.token, values):
             raise RebuildLost(

@@ -8,7 +8,7 @@ import uuid
 from nefertari_search_tween.interfaces.primary import Key
 
 
-class Recorded:
+class TransactionRecord:
     """What a transaction has recorded so far.
 
     :ivar keys: documents that changed.
@@ -20,10 +20,10 @@ class Recorded:
         self.token = uuid.uuid4().hex
         self.began = time.monotonic()
         self.keys: set[Key] = set()
-        self.contents: set[Key] = set()
-        self.sure: tuple[set[Key], set[Key]] = (set(), set())
+        self.content_changes: set[Key] = set()
+        self.persisted: tuple[set[Key], set[Key]] = (set(), set())
         # Workers will be told at the commit.
-        self.told = False
+        self.notified = False
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.contents)
+        return bool(self.keys or self.content_changes)

@@ -48,7 +48,7 @@ def advance(connection: Any, names: list[str]) -> dict[str, int]:
             # The tables were made anew since the application started.
             connection.execute(COUNTERS.insert().values(model=name, number=now))
         # The row is locked until the transaction ends: this is the number that was set.
-        numbers[name] = int(connection.execute(select([last(name)])).scalar())
+        numbers[name] = int(connection.execute(select([latest(name)])).scalar())
     return numbers
 
 
@@ -63,6 +63,6 @@ def raise_to(connection: Any, name: str, number: int) -> None:
     )
 
 
-def last(name: str) -> Any:
+def latest(name: str) -> Any:
     """SQL for the number that the model *name* was given last; NULL: none."""
     return select([COUNTERS.c.number]).where(COUNTERS.c.model == name).as_scalar()

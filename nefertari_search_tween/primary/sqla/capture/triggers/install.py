@@ -13,21 +13,21 @@ from typing import Any, NamedTuple, Optional, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture, captures
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture, trigger_plan
 from nefertari_search_tween.primary.sqla.capture.triggers.postgresql import PostgresqlTriggers
 from nefertari_search_tween.primary.sqla.capture.triggers.sqlite import SqliteTriggers
-from nefertari_search_tween.primary.sqla.dependencies import Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 
 INSTALLED = "installed"
 MISSING = "missing"
 OUTDATED = "outdated"
 NO_TABLE = "no table"
-LEFT_OVER = "left over"
+OBSOLETE = "left over"
 
 _DIALECTS: dict[str, Any] = {"postgresql": PostgresqlTriggers, "sqlite": SqliteTriggers}
 
 
-class Found(NamedTuple):
+class TriggerStatus(NamedTuple):
     """The triggers of one table.
 
     :param table: its name, as the database writes it.
@@ -42,35 +42,35 @@ class Found(NamedTuple):
 class Dialect(Protocol):
     """What differs between databases."""
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Before anything is changed, in the transaction of the change."""
 
-    def found(self) -> dict[str, dict[str, str]]:
+    def installed(self) -> dict[str, dict[str, str]]:
         """Our triggers: address of the table -> name -> definition."""
 
     def address(self, table: Any) -> Optional[str]:
         """How the database calls *table*, None when it is not there."""
 
-    def wanted(self, capture: Capture) -> dict[str, str]:
+    def expected(self, capture: TableCapture) -> dict[str, str]:
         """Name -> definition of the triggers of a table."""
 
-    def create(self, capture: Capture) -> None:
+    def create(self, capture: TableCapture) -> None:
         """Create the triggers of a table that has none."""
 
     def drop(self, address: str, names: list[str]) -> None:
         """Drop triggers of a table."""
 
 
-def status(engine: Any, relations: Relations) -> list[Found]:
+def status(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
     """The triggers of every table that has or should have some.
 
     :raises ConfigurationError: the database has no triggers that we know of.
     """
     with _dialect(engine, changing=False) as dialect:
-        return _status(dialect, captures(relations))
+        return _status(dialect, trigger_plan(relations))
 
 
-def install(engine: Any, relations: Relations) -> list[Found]:
+def install(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
     """Create what is missing, replace what is outdated, drop what is left over; all or nothing.
 
     What was changed before is not captured: see ``nefertari-search verify``.
@@ -80,14 +80,14 @@ def install(engine: Any, relations: Relations) -> list[Found]:
         change.
     """
     with _dialect(engine, changing=True) as dialect:
-        wanted = captures(relations)
-        found = dialect.found()
+        wanted = trigger_plan(relations)
+        found = dialect.installed()
         for capture in wanted:
             address = dialect.address(capture.table)
             if address is None:
                 raise ConfigurationError(f"there is no table {capture.table.fullname}")
             names = found.pop(address, {})
-            if names != dialect.wanted(capture):
+            if names != dialect.expected(capture):
                 dialect.drop(address, sorted(names))
                 dialect.create(capture)
         for address, names in found.items():
@@ -95,7 +95,7 @@ def install(engine: Any, relations: Relations) -> list[Found]:
         return _status(dialect, wanted)
 
 
-def remove(engine: Any, relations: Relations) -> list[Found]:
+def remove(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
     """Drop all triggers of ours, and nothing else.
 
     What they have written until then is still indexed.
@@ -104,9 +104,9 @@ def remove(engine: Any, relations: Relations) -> list[Found]:
     :raises ConfigurationError: see :func:`install`.
     """
     with _dialect(engine, changing=True) as dialect:
-        for address, names in dialect.found().items():
+        for address, names in dialect.installed().items():
             dialect.drop(address, sorted(names))
-        return _status(dialect, captures(relations))
+        return _status(dialect, trigger_plan(relations))
 
 
 def present(engine: Any) -> bool:
@@ -114,24 +114,24 @@ def present(engine: Any) -> bool:
     if engine.dialect.name not in _DIALECTS:
         return False
     with _dialect(engine, changing=False) as dialect:
-        return bool(dialect.found())
+        return bool(dialect.installed())
 
 
-def _status(dialect: Dialect, wanted: list[Capture]) -> list[Found]:
-    found = dialect.found()
+def _status(dialect: Dialect, wanted: list[TableCapture]) -> list[TriggerStatus]:
+    found = dialect.installed()
     states = []
     for capture in wanted:
         address = dialect.address(capture.table)
         if address is None:
-            states.append(Found(capture.table.fullname, NO_TABLE))
+            states.append(TriggerStatus(capture.table.fullname, NO_TABLE))
             continue
         names = found.pop(address, {})
         if not names:
             state = MISSING
         else:
-            state = INSTALLED if names == dialect.wanted(capture) else OUTDATED
-        states.append(Found(address, state))
-    return states + [Found(address, LEFT_OVER) for address in sorted(found)]
+            state = INSTALLED if names == dialect.expected(capture) else OUTDATED
+        states.append(TriggerStatus(address, state))
+    return states + [TriggerStatus(address, OBSOLETE) for address in sorted(found)]
 
 
 @contextmanager

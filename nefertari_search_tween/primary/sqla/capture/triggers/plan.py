@@ -16,7 +16,7 @@ from sqlalchemy import Table
 from sqlalchemy.sql import visitors
 
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies import Edge, Relations
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Lookup:
 
 
 @dataclass
-class Capture:
+class TableCapture:
     """What triggers on *table* record.
 
     :param models: those whose objects are its rows, with the column that is their key.
@@ -56,15 +56,15 @@ class Capture:
     links: list[Lookup] = field(default_factory=list)
 
     @property
-    def moving(self) -> list[str]:
+    def foreign_key_columns(self) -> list[str]:
         """Columns whose change makes an object be listed by other documents."""
         return sorted({name for lookup in self.lookups for name in lookup.columns})
 
 
-def captures(relations: Relations) -> list[Capture]:
+def trigger_plan(relations: Dependencies) -> list[TableCapture]:
     """Everything to capture for the mirrors of *relations*, by name of the table."""
-    found: dict[Any, Capture] = {}
-    for model in sorted(relations.watched, key=lambda each: str(each.__name__)):
+    found: dict[Any, TableCapture] = {}
+    for model in sorted(relations.tracked_models, key=lambda each: str(each.__name__)):
         mapper = schema.mapper_of(model)
         for table in mapper.tables:
             key = _key_in(mapper, table)
@@ -83,8 +83,8 @@ def captures(relations: Relations) -> list[Capture]:
     return sorted(found.values(), key=lambda capture: str(capture.table.fullname))
 
 
-def _of(found: dict[Any, Capture], table: Any) -> Capture:
-    return found.setdefault(table, Capture(table))
+def _of(found: dict[Any, TableCapture], table: Any) -> TableCapture:
+    return found.setdefault(table, TableCapture(table))
 
 
 def _key_in(mapper: Any, table: Any) -> Any:
@@ -93,7 +93,7 @@ def _key_in(mapper: Any, table: Any) -> Any:
     return key if key.table is table else next(iter(table.primary_key))
 
 
-def _add_plain(found: dict[Any, Capture], mapper: Any, edge: Edge) -> None:
+def _add_plain(found: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
     owner_key = schema.mapper_of(edge.owner).primary_key[0]
     for table in mapper.tables:
         pairs = tuple(pair for pair in edge.prop.local_remote_pairs if pair[1].table is table)
@@ -115,7 +115,7 @@ def _joined(prop: Any, table: Any) -> Iterator[str]:
             yield element.name
 
 
-def _add_association(found: dict[Any, Capture], mapper: Any, edge: Edge) -> None:
+def _add_association(found: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
     prop, name = edge.prop, edge.owner.__name__
     owner_key = schema.mapper_of(edge.owner).primary_key[0]
     ends = tuple(prop.synchronize_pairs)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
     PREFIX,
@@ -68,11 +68,11 @@ class PostgresqlTriggers:
         self.connection = connection
         self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=True)
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         # A transaction that holds a table would hold up us, and we all that come after.
         self._run(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
 
-    def found(self) -> dict[str, dict[str, str]]:
+    def installed(self) -> dict[str, dict[str, str]]:
         rows = self.connection.execute(
             text(
                 "SELECT t.tgrelid::regclass::text, t.tgname, p.prosrc, t.tgenabled <> 'D' "
@@ -89,11 +89,11 @@ class PostgresqlTriggers:
     def address(self, table: Any) -> str | None:
         return self._one("SELECT CAST(to_regclass(:name) AS text)", name=self.sql.table(table))
 
-    def wanted(self, capture: Capture) -> dict[str, str]:
+    def expected(self, capture: TableCapture) -> dict[str, str]:
         body = self._body(capture)
         return {f"{PREFIX}{event}": body for event in EVENTS}
 
-    def create(self, capture: Capture) -> None:
+    def create(self, capture: TableCapture) -> None:
         address = self.address(capture.table)
         function = self._function(capture.table)
         body = self._body(capture)
@@ -148,7 +148,7 @@ class PostgresqlTriggers:
             name = name.encode()[: _LONGEST_NAME - 9].decode("utf-8", "ignore") + "_" + digest
         return f"{self._schema_of(table)}.{self.sql.name(name)}"
 
-    def _body(self, capture: Capture) -> str:
+    def _body(self, capture: TableCapture) -> str:
         sql = QualifiedStatements(self.sql, self._schema_of)
         outbox = sql.table(OUTBOX)
 
@@ -180,7 +180,7 @@ class QualifiedStatements(Statements):
         return f"{self._schema_of(table)}.{self.name(table.name)}"
 
 
-def _inserted(sql: Statements, capture: Capture) -> list[str]:
+def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{NEW} n"]
     return [
         *sql.objects(capture, "n", str(APPEARED), rows),
@@ -188,7 +188,7 @@ def _inserted(sql: Statements, capture: Capture) -> list[str]:
     ]
 
 
-def _deleted(sql: Statements, capture: Capture) -> list[str]:
+def _deleted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{OLD} o"]
     return [
         *sql.objects(capture, "o", str(CONTENTS), rows),
@@ -196,7 +196,7 @@ def _deleted(sql: Statements, capture: Capture) -> list[str]:
     ]
 
 
-def _updated(sql: Statements, capture: Capture) -> list[str]:
+def _updated(sql: Statements, capture: TableCapture) -> list[str]:
     selects = []
     for _, key in capture.models[:1]:
         # Rows are paired by their keys: one without a partner is gone, or new. Byte by byte: a
@@ -217,6 +217,6 @@ def _updated(sql: Statements, capture: Capture) -> list[str]:
     return selects
 
 
-def _truncated(sql: Statements, capture: Capture) -> list[str]:
+def _truncated(sql: Statements, capture: TableCapture) -> list[str]:
     names = {*(model for model, _ in capture.models), *(link.owner for link in capture.links)}
     return [f"SELECT {literal(name)}, NULL, {CONTENTS}, {sql.now}" for name in sorted(names)]

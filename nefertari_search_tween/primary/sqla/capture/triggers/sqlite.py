@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import inspect, text
 
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
     PREFIX,
@@ -26,11 +26,11 @@ class SqliteTriggers:
         self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=False)
         self._outbox = self.sql.name(OUTBOX.name)
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         # The driver begins none for statements that define something.
         self._run("BEGIN IMMEDIATE")
 
-    def found(self) -> dict[str, dict[str, str]]:
+    def installed(self) -> dict[str, dict[str, str]]:
         rows = self.connection.execute(
             text(
                 "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
@@ -47,11 +47,11 @@ class SqliteTriggers:
         known = self.connection.dialect.has_table(self.connection, table.name)
         return str(table.name) if known and not table.schema else None
 
-    def wanted(self, capture: Capture) -> dict[str, str]:
+    def expected(self, capture: TableCapture) -> dict[str, str]:
         return dict(self._triggers(capture))
 
-    def create(self, capture: Capture) -> None:
-        for statement in self.wanted(capture).values():
+    def create(self, capture: TableCapture) -> None:
+        for statement in self.expected(capture).values():
             self._run(statement)
 
     def drop(self, address: str, names: list[str]) -> None:
@@ -62,7 +62,7 @@ class SqliteTriggers:
         # A colon in it is no parameter.
         self.connection.execute(text(statement.replace(":", r"\:")))
 
-    def _triggers(self, capture: Capture) -> Iterator[tuple[str, str]]:
+    def _triggers(self, capture: TableCapture) -> Iterator[tuple[str, str]]:
         for event, when, bodies in (
             ("insert", "AFTER INSERT", self._inserted(capture)),
             ("update", "AFTER UPDATE", self._updated(capture)),
@@ -81,13 +81,13 @@ class SqliteTriggers:
                     f"{self.sql.table(capture.table)} BEGIN{inserts}\nEND",
                 )
 
-    def _inserted(self, capture: Capture) -> list[str]:
+    def _inserted(self, capture: TableCapture) -> list[str]:
         return [
             *self.sql.objects(capture, "NEW", str(APPEARED)),
             *(self.sql.found(link, "NEW") for link in capture.links),
         ]
 
-    def _updated(self, capture: Capture) -> list[str]:
+    def _updated(self, capture: TableCapture) -> list[str]:
         bodies = self.sql.objects(capture, "NEW", self.sql.kind(capture, "OLD", "NEW"))
         for _, key in capture.models[:1]:
             other_key = [self.sql.changed([key.name], "OLD", "NEW")]
@@ -99,13 +99,13 @@ class SqliteTriggers:
             bodies += [self.sql.found(link, row) for row in ("OLD", "NEW")]
         return bodies
 
-    def _deleted(self, capture: Capture) -> list[str]:
+    def _deleted(self, capture: TableCapture) -> list[str]:
         return [
             *self.sql.objects(capture, "OLD", str(CONTENTS)),
             *(self.sql.found(each, "OLD") for each in (*capture.lookups, *capture.links)),
         ]
 
-    def _replaced(self, capture: Capture, old: str | None) -> list[str]:
+    def _replaced(self, capture: TableCapture, old: str | None) -> list[str]:
         """Rows that an OR REPLACE is about to delete: no trigger is told of these deletes.
 
         :param old: how an UPDATE calls the row that it changes, which is not deleted.

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import types as sqltypes
 
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import Capture, Lookup
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import Lookup, TableCapture
 from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS
 
 #: Every name of ours in the database begins so; nothing else is dropped.
@@ -77,7 +77,7 @@ class Statements:
 
     def objects(
         self,
-        capture: Capture,
+        capture: TableCapture,
         row: str,
         spread: str,
         sources: Iterable[str] = (),
@@ -110,11 +110,11 @@ class Statements:
             [*conditions, *on],
         )
 
-    def kind(self, capture: Capture, old: str, new: str) -> str:
+    def kind(self, capture: TableCapture, old: str, new: str) -> str:
         """What an update means for those that show the object; see tables.py."""
-        if not capture.moving:
+        if not capture.foreign_key_columns:
             return str(CONTENTS)
-        moved = self.changed(capture.moving, old, new)
+        moved = self.changed(capture.foreign_key_columns, old, new)
         return f"CASE WHEN {moved} THEN {APPEARED} ELSE {CONTENTS} END"
 
 
