@@ -27,7 +27,7 @@ def measure(url: str, database: str) -> dict[str, float]:
     seconds: dict[str, list[float]] = {"off": [], "worker": [], "inline": []}
     for number in range(WARM_UP + ROUNDS):
         for mode, taken in seconds.items():
-            search.outbox.owned = mode == "inline"
+            search.outbox.inline = mode == "inline"
             if mode == "off":
                 search.capture.remove()
             began = time.perf_counter()

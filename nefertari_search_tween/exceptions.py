@@ -5,9 +5,9 @@ exception              status  when
 =====================  ======  =========================================
 ConfigurationError     (none)  at start: a bad setting, a missing extra
 BadQuery               400     a request that can't be understood
-SearchUnavailable      503     the mirror is down, not built or behind
+SearchUnavailable      503     the mirror is down, not built or stale
 SearchTimeout          504     the search took longer than allowed
-SearchRefused          500     the backend refused a query that we made
+SearchRejected         500     the backend rejected a query that we made
 =====================  ======  =========================================
 
 The HTTP ones are nefertari's own HTTP exceptions of that status, which applications catch; and
@@ -17,6 +17,7 @@ so Pyramid's, which nefertari's catch-all exception views (they turn every other
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from nefertari.json_httpexceptions import (
@@ -34,6 +35,43 @@ from pyramid.httpexceptions import (
 )
 
 RETRY_AFTER_SECONDS = 5
+
+
+class Reason(str, Enum):
+    """Why the primary answered, or no engine did: the word in the ``X-Search-Engine`` header."""
+
+    # The decision, before anything was read.
+    SEARCH_FALSE = "search-false"
+    READ_FROM_PRIMARY = "read-from-primary"
+    NOT_MIRRORED = "not-mirrored"
+    NOT_READ = "not-read"
+    NOT_SEARCHED = "not-searched"
+    # A transparent read that the mirror can't answer exactly.
+    UNSUPPORTED_PARAMETER = "unsupported-parameter"
+    UNSUPPORTED_SORT = "unsupported-sort"
+    COLLATION = "collation"
+    CUSTOM_TO_DICT = "custom-to-dict"
+    INEXACT_VALUES = "inexact-values"
+    DEEP_PAGINATION = "deep-pagination"
+    OPEN_TRANSACTION = "open-transaction"
+    USED_AS_QUERY = "used-as-query"
+    VIEW_FILTER = "view-filter"
+    # The mirror or its backend at this moment.
+    STALE = "stale"
+    UNAVAILABLE = "unavailable"
+    NO_INDEX = "no-index"
+    SCHEMA_MISMATCH = "schema-mismatch"
+    TIMEOUT = "timeout"
+    DENIED = "denied"
+    BUSY = "busy"
+    NOT_STARTED = "not-started"
+    QUERY_REJECTED = "query-rejected"
+    # The request itself.
+    BAD_REQUEST = "bad-request"
+    FORBIDDEN = "forbidden"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 def _retry_after() -> list[tuple[str, str]]:
@@ -65,20 +103,19 @@ class BadQuery(SearchError, JHTTPBadRequest):
 class SearchUnavailable(SearchError, JHTTPServiceUnavailable):
     """The mirror can't answer now; the caller may try again.
 
-    :param reason: one of the words of the ``X-Search-Engine`` header
-        (``down``, ``not-built``, ``behind``, ...).
+    :param reason: for the ``X-Search-Engine`` header.
     :param message: a sentence for the caller.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         HTTPServiceUnavailable.__init__(self, message, headers=_retry_after())
         self.reason = reason
 
 
 class SearchTimeout(SearchError, JHTTPGatewayTimeout):
-    """The search took longer than ``nefertari_search.timeout``."""
+    """The search took longer than ``nefertari_search.search_timeout``."""
 
-    reason = "timeout"
+    reason = Reason.TIMEOUT
 
     def __init__(self, message: str) -> None:
         HTTPGatewayTimeout.__init__(self, message, headers=_retry_after())
@@ -91,7 +128,7 @@ class SearchRejected(SearchError, JHTTPInternalServerError):
         HTTPInternalServerError.__init__(self, message)
 
 
-#: A value that no field of the primary's can equal (see ``search.exact.Semantics``).
+#: A value that no field of the primary's can equal (see ``interfaces.primary.Semantics``).
 NOTHING = object()
 
 
@@ -100,10 +137,10 @@ class Unanswerable(SearchError):
 
     Never leaves the package.
 
-    :param reason: a word for the ``X-Search-Engine`` header.
+    :param reason: for the ``X-Search-Engine`` header.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
 

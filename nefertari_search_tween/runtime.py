@@ -90,7 +90,7 @@ class SearchRuntime:
             self.mirrors.add(model, document_cls, reader_of(model))
             model.secondary = document_cls
         self.dependencies = self.primary.dependencies(chosen)
-        unfollowed = self.dependencies.unfollowed()
+        unfollowed = self.dependencies.untracked()
         if unfollowed:
             log.warning(
                 "changes of other objects can't always be followed to the documents that show "
@@ -110,7 +110,7 @@ class SearchRuntime:
             registry,
             self.mirrors,
             self.outbox,
-            {model.__name__: model for model in self.dependencies.watched},
+            {model.__name__: model for model in self.dependencies.tracked_models},
             self.primary.embedding(self.dependencies),
             self.indexer.index_committed,
         )
@@ -123,9 +123,9 @@ class SearchRuntime:
                 model.__name__: self.primary.semantics(model, self.mirror_class(model))
                 for model in chosen
             },
-            state=self.outbox.state,
-            mark=self.outbox.mark,
-            passed=self.outbox.passed,
+            state=self.outbox.sync_state,
+            mark=self.outbox.watermark,
+            passed=self.outbox.has_passed,
             dirty=lambda: self.primary.uncommitted_session(self.outbox) is not None,
             query_class=self.primary.query_class,
             rows=self.primary.rows,
@@ -150,7 +150,7 @@ class SearchRuntime:
 
     def on_request(self) -> None:
         """A request came: this process serves, and takes over what a killed one left."""
-        if self.outbox.owned:
+        if self.outbox.inline:
             self.indexer.recovery.start_sweeping()
 
     def notifications(self) -> Optional[NotificationListener]:
@@ -158,7 +158,7 @@ class SearchRuntime:
 
         With inline sync nobody tells: the process that records does the work.
         """
-        return None if self.outbox.owned else self.primary.notifications(self.outbox)
+        return None if self.outbox.inline else self.primary.notifications(self.outbox)
 
     def mirror_class(self, model: Any) -> type[BaseDocument]:
         """The mirror model of *model*, generated at the first call."""
@@ -225,7 +225,7 @@ class SearchRuntime:
 
     def _index_all(self, mirror: Mirror) -> None:
         """All objects of *mirror* wait to be indexed, and will be when the application starts."""
-        self.outbox.add_all(mirror.name)
+        self.outbox.enqueue_model(mirror.name)
         self._early = True
 
     def enqueue(self, keys: set[Key]) -> None:
@@ -238,7 +238,7 @@ class SearchRuntime:
         if session is not None:
             self.outbox.record(session, keys)
         else:
-            self.outbox.add(keys)
+            self.outbox.enqueue(keys)
             self.indexer.index_pending()
 
     def _chosen(self) -> list[Any]:

@@ -194,7 +194,8 @@ def write_body(chunk: list[ConditionalWrite]) -> bytes:
     for write in chunk:
         header = f'"_index":{_text(write.index)},"_id":{_text(write.id)}'
         if write.expected is not None:
-            header += f',"if_seq_no":{write.expected.seq_no:d},"if_primary_term":{write.expected.primary_term:d}'
+            version = write.expected
+            header += f',"if_seq_no":{version.seq_no:d},"if_primary_term":{version.primary_term:d}'
         if write.body is None:
             lines.append(f'{{"delete":{{{header}}}}}'.encode())
         else:

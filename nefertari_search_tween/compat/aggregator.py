@@ -17,7 +17,7 @@ from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
-from nefertari_search_tween.exceptions import BadQuery, SearchUnavailable
+from nefertari_search_tween.exceptions import BadQuery, Reason, SearchUnavailable
 from nefertari_search_tween.search.aggregations.execute import (
     AggregationResult,
     aggregate,
@@ -66,7 +66,7 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return _aggregated(self, read, index)
         except BadQuery:
-            read.record_failure("bad-request")
+            read.record_failure(Reason.BAD_REQUEST)
             raise
 
     return wrapper
@@ -109,7 +109,7 @@ def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) ->
     asked, rest = taken(view._query_params, aggregator._aggregations_keys)
     if asked is None:
         return index()
-    if read.kind == PRIMARY and read.reason == "flag":
+    if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
         raise _primary(asked)
     if read.kind != SEARCH:
         # By a key that only this aggregator knows: it was not known to be a search.
@@ -163,7 +163,7 @@ def of_collection(
     try:
         asked, params = asked_of(read, params)
     except BadQuery:
-        read.record_failure("bad-request")
+        read.record_failure(Reason.BAD_REQUEST)
         raise
     if asked is None:
         return None, params
@@ -191,7 +191,7 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     read: Optional[ReadContext] = current_read()
     with if_built(raise_on_empty):
         if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == "flag":
+            if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
                 raise _primary(asked)
             return dict(answer_aggregation(searcher, read, params, asked, exact_filters))
         request, current = get_current_request(), must_be_current()
@@ -220,6 +220,6 @@ def if_built(raise_on_empty: bool) -> Iterator[None]:
     try:
         yield
     except SearchUnavailable as error:
-        if raise_on_empty and error.reason == "not-built":
+        if raise_on_empty and error.reason == Reason.NO_INDEX:
             raise JHTTPNotFound("Aggregation failed: Index does not exist") from error
         raise

@@ -28,6 +28,7 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     BadQuery,
     IndexMissing,
+    Reason,
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.primary import Key
@@ -106,7 +107,7 @@ class ES:
         :raises SearchUnavailable: no application has been made yet.
         """
         if cls.current is None:
-            raise SearchUnavailable("not-started", "The application has not been started yet.")
+            raise SearchUnavailable(Reason.NOT_STARTED, "The application has not been started yet.")
         return cls.current
 
     @classmethod
@@ -153,7 +154,9 @@ class ES:
                 for index in search.mirrors.indices_of(mirror):
                     search.mirrors.backend.delete_index(index)
             except (BackendUnavailable, BackendTimeout) as error:
-                raise SearchUnavailable("down", "The search server does not answer.") from error
+                raise SearchUnavailable(
+                    Reason.UNAVAILABLE, "The search server does not answer."
+                ) from error
             mirror.invalidate()
 
     @classmethod
@@ -256,7 +259,7 @@ class ES:
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = search_params.read_of(mirror)
-        if read is not None and read.kind == PRIMARY and read.reason == "flag":
+        if read is not None and read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
             if self.overrides_search_params():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"

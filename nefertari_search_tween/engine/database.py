@@ -32,6 +32,7 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     ConfigurationError,
     IndexMissing,
+    Reason,
     SearchTimeout,
     SearchUnavailable,
 )
@@ -174,7 +175,7 @@ class Database:
             written = list(self.backend.write(given, self.chunk_size))
         if any(each.target_missing for each in written):
             self._indices.pop(model.__name__, None)
-            raise SearchUnavailable("not-built", f"The index of {model.__name__} is gone.")
+            raise SearchUnavailable(Reason.NO_INDEX, f"The index of {model.__name__} is gone.")
         return written
 
     def refresh(self, model: Any) -> None:
@@ -226,7 +227,7 @@ class Database:
         if written.version is None and not written.conflict:
             if written.target_missing:
                 self._keys = None
-                raise SearchUnavailable("not-built", "The index of keys is gone.")
+                raise SearchUnavailable(Reason.NO_INDEX, "The index of keys is gone.")
             raise BackendRejected(written.status, written.error)
         return written.version
 
@@ -244,7 +245,7 @@ class Database:
                 return number
             # Whoever lost goes on at a moment of its own.
             time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 6), 0.05)))
-        raise SearchUnavailable("busy", f"Too many documents of {model.__name__} are created.")
+        raise SearchUnavailable(Reason.BUSY, f"Too many documents of {model.__name__} are created.")
 
     # Faults
 
@@ -259,7 +260,7 @@ class Database:
             if model is not None:
                 self._indices.pop(model.__name__, None)
             raise SearchUnavailable(
-                "not-built", f"An index of the database is gone: {error}"
+                Reason.NO_INDEX, f"An index of the database is gone: {error}"
             ) from (error)
         except BackendTimeout as error:
             if not self.backend.ping():
@@ -267,15 +268,15 @@ class Database:
             raise SearchTimeout("The database did not answer in time.") from error
         except BackendUnavailable as error:
             breaker.record_failure()
-            raise SearchUnavailable("down", "The database does not answer.") from error
+            raise SearchUnavailable(Reason.UNAVAILABLE, "The database does not answer.") from error
         except BackendDenied as error:
             breaker.record_denied(error)
-            raise SearchUnavailable("denied", "The database does not allow this.") from error
+            raise SearchUnavailable(Reason.DENIED, "The database does not allow this.") from error
         except BackendRejected:
             breaker.record_response()
             raise
         except BackendError as error:
-            raise SearchUnavailable("down", str(error)) from error
+            raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
 
 
 _current: list[Database] = []

@@ -69,7 +69,8 @@ def held_names(model: Any) -> list[str]:
     return [
         name
         for name, field in model.fields().items()
-        if not isinstance(field, Relationship) or (links[name].held and links[name].field == name)
+        if not isinstance(field, Relationship)
+        or (links[name].is_owning and links[name].field == name)
     ]
 
 

@@ -169,7 +169,9 @@ def inbound_links(model: Any) -> list[Link]:
     """The held sides of all relationships whose keys are those of *model*."""
     found = []
     for other in list(_models.values()):
-        found += [link for link in other.links().values() if link.held and link.target is model]
+        found += [
+            link for link in other.links().values() if link.is_owning and link.target is model
+        ]
         found += [link for link in keys_alone(other) if link.target is model]
     # A one-sided list whose keys the other side holds has no field there.
     found += [
@@ -187,7 +189,7 @@ def inbound_links(model: Any) -> list[Link]:
             link.of_parent,
         )
         for link in model.links().values()
-        if not link.held and link.back is None
+        if not link.is_owning and link.back is None
     ]
     return found
 
@@ -201,9 +203,9 @@ def keys_alone(model: Any) -> list[Link]:
     found = []
     for target in _models.values():
         for name in _foreign_keys(model, target, {}):
-            ours = any(link.held and link.field == name for link in model.links().values())
+            ours = any(link.is_owning and link.field == name for link in model.links().values())
             theirs = any(
-                link.target is model and not link.held and link.field == name
+                link.target is model and not link.is_owning and link.field == name
                 for link in target.links().values()
             )
             if ours or theirs:

@@ -38,7 +38,7 @@ class Related:
         if link is None:
             state.values[name] = value
             for each in type(self).links().values():  # type: ignore[attr-defined]
-                if each.held and each.field == name:
+                if each.is_owning and each.field == name:
                     state.related.pop(each.name, None)
             return
         if link.many:
@@ -200,7 +200,7 @@ class Related:
             return
         for name, link in model.links().items():
             nested = name in model._nested_relationships and depth > 0
-            if link.held and not nested:
+            if link.is_owning and not nested:
                 continue
             waiting = [each for each in documents if name not in each._state.related]
             found = _of_many(link, waiting)

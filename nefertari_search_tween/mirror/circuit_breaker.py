@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Optional
 
-from nefertari_search_tween.exceptions import SearchUnavailable
+from nefertari_search_tween.exceptions import Reason, SearchUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class CircuitBreaker:
             return
         # A thread does not survive a fork.
         self._start_prober()
-        raise SearchUnavailable("down", "The search server does not answer.")
+        raise SearchUnavailable(Reason.UNAVAILABLE, "The search server does not answer.")
 
     def record_failure(self) -> None:
         """The backend does not answer."""

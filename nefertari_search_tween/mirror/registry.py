@@ -17,6 +17,7 @@ from nefertari_search_tween.exceptions import (
     BackendRejected,
     BackendUntrusted,
     ConfigurationError,
+    Reason,
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.primary import Reader
@@ -68,7 +69,7 @@ class Mirror:
         self.breaker = breaker
         self._lock = threading.Lock()
         self._ready = False
-        self._problem = "not-built"
+        self._problem = Reason.NO_INDEX
         self._checked = 0.0
         self._index: Optional[str] = None
         # Number of a claim: it, and all before it, are seen by searches.
@@ -90,8 +91,10 @@ class Mirror:
             raise SearchUnavailable(
                 self._problem,
                 {
-                    "not-built": f"The search index of {self.name} has not been built yet.",
-                    "schema": f"The search index of {self.name} was built for another schema.",
+                    Reason.NO_INDEX: f"The search index of {self.name} has not been built yet.",
+                    Reason.SCHEMA_MISMATCH: (
+                        f"The search index of {self.name} was built for another schema."
+                    ),
                 }[self._problem],
             )
 
@@ -103,9 +106,9 @@ class Mirror:
         mapping = self.backend.get_mapping(self.alias)
         self._checked = time.monotonic()
         if mapping is None:
-            self._ready, self._problem = False, "not-built"
+            self._ready, self._problem = False, Reason.NO_INDEX
         elif mapping.get("_meta", {}).get("fingerprint") != self.fingerprint:
-            self._ready, self._problem = False, "schema"
+            self._ready, self._problem = False, Reason.SCHEMA_MISMATCH
         else:
             self._ready = True
         return self._ready
@@ -128,7 +131,7 @@ class Mirror:
             self._index = index
 
     @property
-    def problem(self) -> Optional[str]:
+    def problem(self) -> Optional[Reason]:
         """Why the index can't be searched (as of the last look), None when it can."""
         return None if self._ready else self._problem
 
@@ -307,7 +310,7 @@ class MirrorRegistry:
                 self.check_analyzers(mirror)
                 if mirror.check():
                     continue
-                new = schema == "create" and mirror.problem == "not-built"
+                new = schema == "create" and mirror.problem == Reason.NO_INDEX
                 if new and (self._empty(mirror) or waits(mirror)):
                     self._create_empty(mirror)
                     # What is committed from here on finds the index: its indexer looks for it
@@ -329,7 +332,7 @@ class MirrorRegistry:
                 self.breaker.record_failure()
                 log.warning("mirrors could not be looked at: %s", error)
                 break
-            problem = "not built" if mirror.problem == "not-built" else "of another schema"
+            problem = "not built" if mirror.problem == Reason.NO_INDEX else "of another schema"
             problems.append(f"the search index of {mirror.name} is {problem}")
         if problems and schema == "validate":
             raise ConfigurationError(

@@ -84,10 +84,10 @@ def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[Any]:
 
 def _unclaimed(search: Any) -> dict[str, int]:
     """Rows of models that this application has no mirrors for: number by model."""
-    known = {model.__name__ for model in search.dependencies.watched}
+    known = {model.__name__ for model in search.dependencies.tracked_models}
     return {
         name: waiting.rows
-        for name, waiting in sorted(search.outbox.lag().items())
+        for name, waiting in sorted(search.outbox.backlog().items())
         if name not in known
     }
 

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import click
 
+from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
@@ -15,7 +16,10 @@ from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, cho
 from nefertari_search_tween.scripts.output import shown
 
 KEYS_SHOWN = 10
-PROBLEMS = {"not-built": "it has not been built", "schema": "it was built for another schema"}
+PROBLEMS = {
+    Reason.NO_INDEX: "it has not been built",
+    Reason.SCHEMA_MISMATCH: "it was built for another schema",
+}
 
 
 @click.command("verify")

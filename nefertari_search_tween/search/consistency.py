@@ -16,6 +16,7 @@ from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
     IndexMissing,
+    Reason,
     SearchError,
     SearchRejected,
     SearchTimeout,
@@ -95,7 +96,7 @@ class ReadConsistency:
             return self._recent_version(mirror)
         waiting, number = self.state(mirror.name)
         if waiting:
-            raise SearchUnavailable("behind", f"The mirror of {mirror.name} is behind.")
+            raise SearchUnavailable(Reason.STALE, f"The mirror of {mirror.name} is behind.")
         return ReadVersion(number, str(number))
 
     def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
@@ -137,7 +138,7 @@ class ReadConsistency:
             mirror.invalidate()
             breaker.record_response()
             raise SearchUnavailable(
-                "not-built", f"The search index of {mirror.name} is gone."
+                Reason.NO_INDEX, f"The search index of {mirror.name} is gone."
             ) from error
         except BackendTimeout as error:
             # One slow query says nothing about the server; a server that is silent, too, does.
@@ -148,19 +149,21 @@ class ReadConsistency:
             ) from error
         except BackendUnavailable as error:
             breaker.record_failure()
-            raise SearchUnavailable("down", "The search server does not answer.") from error
+            raise SearchUnavailable(
+                Reason.UNAVAILABLE, "The search server does not answer."
+            ) from error
         except BackendDenied as error:
             # What it says of users and rights is for the log, not for the caller.
             breaker.record_denied(error)
             raise SearchUnavailable(
-                "denied", "The search server does not allow this application to search."
+                Reason.DENIED, "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
             breaker.record_response()
             log.error("the backend refused a query of ours: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
-            raise SearchUnavailable("down", str(error)) from error
+            raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
         except SearchError:
             raise
         else:
@@ -194,6 +197,6 @@ class ReadConsistency:
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient = time.monotonic() + self.settings.timeout
                 raise SearchUnavailable(
-                    "behind", f"Changes of {mirror.name} are not searchable yet."
+                    Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )
             threading.Event().wait(CATCH_UP_STEP_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
+    Reason,
     SearchError,
     SearchRejected,
     SearchTimeout,
@@ -28,7 +29,7 @@ def answer_transparent(
 
     def query() -> Any:
         # The view goes on with a database query: from here on the primary answers.
-        read.record_primary("view-query")
+        read.record_primary(Reason.USED_AS_QUERY)
         return primary()
 
     read.start()
@@ -43,7 +44,7 @@ def answer_transparent(
             raise
     except SearchRejected:
         # A defect of ours is logged as an error; the caller gets the right answer.
-        reason = "refused"
+        reason = Reason.QUERY_REJECTED
         if not searcher.settings.fallback:
             read.record_failure(reason)
             raise
@@ -70,7 +71,7 @@ def answer_search(
     try:
         asked, params = asked_of(read, params)
     except SearchError:
-        read.record_failure("bad-request")
+        read.record_failure(Reason.BAD_REQUEST)
         raise
     if asked is not None:
         return answer_aggregation(searcher, read, params, asked, exact_filters or ())
@@ -82,5 +83,5 @@ def answer_search(
 
 def _mirror(read: ReadContext) -> Mirror:
     if read.mirror is None:
-        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
+        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
     return read.mirror

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
-from nefertari_search_tween.exceptions import BadQuery, Unanswerable
+from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
@@ -89,7 +89,7 @@ def wrap_get_collection(
         try:
             typed, filters = searcher.view_filters(mirror, params)
         except Unanswerable as error:
-            read.record_failure("view-filter")
+            read.record_failure(Reason.VIEW_FILTER)
             raise BadQuery(
                 "_search", "the view of this collection filters it in a way that a search can't"
             ) from error
@@ -117,7 +117,9 @@ def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[ReadContext]
     if not hidden:
         return
     if read is not None:
-        read.record_primary("parameters" if read.kind == TRANSPARENT else read.reason)
+        read.record_primary(
+            Reason.UNSUPPORTED_PARAMETER if read.kind == TRANSPARENT else read.reason
+        )
     raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
 
 

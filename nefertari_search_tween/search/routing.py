@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.exceptions import BadQuery, SearchError
+from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError
 from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of
 from nefertari_search_tween.search.privacy import note_parameters
@@ -35,8 +35,6 @@ PRIMARY = "primary"
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: its collection is that of several models at once
 MULTI_COLLECTION = "searches_several"
-#: reason of an answer for which nobody was asked yet
-NOT_ASKED = "not-asked"
 
 
 class QueryText(str):
@@ -47,6 +45,14 @@ class QueryText(str):
     """
 
     __slots__ = ()
+
+
+_PRIMARY_BY_DECISION = (
+    Reason.NOT_READ,
+    Reason.SEARCH_FALSE,
+    Reason.READ_FROM_PRIMARY,
+    Reason.NOT_MIRRORED,
+)
 
 
 @dataclass
@@ -64,7 +70,7 @@ class ReadContext:
     model: Any
     mirror: Optional[Mirror]
     kind: str
-    reason: str = "view"
+    reason: Reason = Reason.NOT_READ
     answered_by_mirror: bool = False
     answered: bool = False
     seconds: float = 0.0
@@ -78,12 +84,12 @@ class ReadContext:
         self.answered = self.answered_by_mirror = True
         self.server_milliseconds += took
 
-    def record_primary(self, reason: str) -> None:
+    def record_primary(self, reason: Reason) -> None:
         self.answered = True
         self.answered_by_mirror = False
         self.reason = reason
 
-    def record_failure(self, reason: str) -> None:
+    def record_failure(self, reason: Reason) -> None:
         """Nobody answers: the response will be an error."""
         self.answered = self.answered_by_mirror = False
         self.reason = reason
@@ -98,7 +104,7 @@ class ReadContext:
         """Response callback: say who answered, and what the search cost."""
         if self.answered_by_mirror:
             value = "mirror"
-        elif self.answered or self.reason in ("view", "flag", "setting", "no-mirror"):
+        elif self.answered or self.reason in _PRIMARY_BY_DECISION:
             value = f"primary; reason={self.reason}"
         else:
             value = f"none; reason={self.reason}"
@@ -117,10 +123,10 @@ def answering(read: ReadContext) -> Iterator[None]:
     try:
         yield
     except SearchError as error:
-        read.record_failure(getattr(error, "reason", "bad-request"))
+        read.record_failure(getattr(error, "reason", Reason.BAD_REQUEST))
         raise
     except JHTTPForbidden:
-        read.record_failure("forbidden")
+        read.record_failure(Reason.FORBIDDEN)
         raise
     finally:
         read.stop()
@@ -202,7 +208,7 @@ class Router:
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
         except BadQuery:
-            read.record_failure("bad-request")
+            read.record_failure(Reason.BAD_REQUEST)
             raise
         if read.kind == SEARCH:
             self._check_search(read, request.GET)
@@ -252,12 +258,12 @@ class Router:
             if name in NUMBERS and len(params.getall(name)) > 1:
                 problem = "given more than once"
             if problem is not None:
-                read.record_failure("bad-request")
+                read.record_failure(Reason.BAD_REQUEST)
                 raise BadQuery(name, problem)
 
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Iterable[str]) -> None:
         if read.model is None:
-            read.kind, read.reason = SEARCH, NOT_ASKED
+            read.kind, read.reason = SEARCH, Reason.NOT_SEARCHED
             if flag is False:
                 raise BadQuery(FLAG, "only a search answers requests for several collections")
         root = root_of(names, read.aggregation_keys)
@@ -270,13 +276,13 @@ class Router:
         if read.mirror is None:
             if flag:
                 raise BadQuery(FLAG, f"{read.model.__name__} has no mirror to search")
-            read.reason = "no-mirror"
+            read.reason = Reason.NOT_MIRRORED
         elif flag is False:
-            read.reason = "flag"
+            read.reason = Reason.SEARCH_FALSE
         elif flag or self._asks_for_search(read.mirror, names):
             read.kind = SEARCH
         elif self.settings.default == "primary":
-            read.reason = "setting"
+            read.reason = Reason.READ_FROM_PRIMARY
         else:
             read.kind = TRANSPARENT
 

@@ -10,6 +10,7 @@ from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
+    Reason,
     TooManyClauses,
     Unanswerable,
 )
@@ -108,7 +109,7 @@ class Searcher:
         )
         _among_visible(query.body, self.restrictions(mirror))
         if self.dirty():
-            raise Unanswerable("transaction")
+            raise Unanswerable(Reason.OPEN_TRANSACTION)
         seen = self.consistency.require_current(mirror)
         if query.count_only:
             query.body["size"] = 0
@@ -121,7 +122,7 @@ class Searcher:
         if hits:
             mirror.answered_by(hits[0]["_index"])
         if answer["aggregations"]["inexact"]["doc_count"]:
-            raise Unanswerable("inexact-values")
+            raise Unanswerable(Reason.INEXACT_VALUES)
         total = answer["hits"]["total"]["value"]
         if query.count_only:
             return total, answer["took"]

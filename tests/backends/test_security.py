@@ -86,7 +86,7 @@ def app(place: dict[str, Any]) -> Iterator[Any]:
 
     app = made(place)
     empty_tables()
-    assert wait_until(lambda: not search_of(app).outbox.waiting(), 20)
+    assert wait_until(lambda: not search_of(app).outbox.pending_count(), 20)
     yield app
     transaction.abort()
     Session.remove()
@@ -261,7 +261,7 @@ def test_a_user_who_may_only_read(
 
     # The write is the application's own; the mirror waits.
     limited.post_json("/items", {"id": 2, "name": "Tiger"}, status=201)
-    assert search.outbox.waiting("Item") == 1
+    assert search.outbox.pending_count("Item") == 1
     response = limited.get("/items?_sort=id")
     assert engine_of(response) == "primary; reason=behind"
     assert [each["name"] for each in response.json["data"]] == ["Lion", "Tiger"]
@@ -278,7 +278,7 @@ def test_a_user_who_may_only_read(
     kept = roles.read_text()
     try:
         roles.write_text(kept.replace('["read", "view_index_metadata", "maintenance"]', '["all"]'))
-        assert wait_until(lambda: not search.outbox.waiting("Item"), 30)
+        assert wait_until(lambda: not search.outbox.pending_count("Item"), 30)
         assert found(limited, "items", name="tiger") == [2]
     finally:
         roles.write_text(kept)

@@ -400,7 +400,7 @@ def spoil(app, pk, name="spoilt"):
     mirror = search.mirrors.get("Item")
     source = {**document(app, pk), "name": name}
     (target,) = search.indexer.write_targets(mirror)
-    number = search.outbox.number("Item")
+    number = search.outbox.next_version("Item")
     body = json.dumps(source).encode()
     (outcome,) = mirror.backend.bulk([BulkAction(target, str(pk), number, body)], 1)
     assert outcome.indexed
@@ -412,7 +412,7 @@ def remove(app, *pks):
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     (target,) = search.indexer.write_targets(mirror)
-    number = search.outbox.number("Item")
+    number = search.outbox.next_version("Item")
     list(mirror.backend.bulk([BulkAction(target, str(pk), number, None) for pk in pks], 10))
     assert [document(app, pk) for pk in pks] == [None for _ in pks]
 
@@ -485,7 +485,9 @@ def test_delete_of_a_missing_document_is_no_error(app, es):
     mirror = search.mirrors.get("Item")
     (target,) = search.indexer.write_targets(mirror)
     body = json.dumps({**document(app, 1), "id": 77, "_pk": "77"}).encode()
-    list(mirror.backend.bulk([BulkAction(target, "77", search.outbox.number("Item"), body)], 1))
+    list(
+        mirror.backend.bulk([BulkAction(target, "77", search.outbox.next_version("Item"), body)], 1)
+    )
     assert document(app, 77) is not None
     es.delete([77])
     assert document(app, 77) is None
@@ -525,7 +527,7 @@ def test_indexing_inside_a_transaction_waits_for_its_end(app, es):
     assert document(app, 50)["name"] == "Heron"
     app.delete("/items/50")
     assert document(app, 50) is None
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 def test_bulk_body(app):
@@ -591,7 +593,7 @@ def test_documents_by_key_are_as_the_last_commit_left_them(app, es):
     """``get_by_ids``, ``get_item``, ``do_count``"""
     search = search_of(app)
     spoil(app, 1)
-    search.outbox.add([Key("Item", 1)])
+    search.outbox.enqueue([Key("Item", 1)])
 
     def later():
         time.sleep(0.2)

@@ -55,17 +55,17 @@ def make_stale(app, mirror, pk, name):
     found = mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
     (target,) = search.indexer.write_targets(mirror)
     body = json.dumps({**found, "name": name}).encode()
-    action = BulkAction(target, str(pk), search.outbox.number("Item"), body)
+    action = BulkAction(target, str(pk), search.outbox.next_version("Item"), body)
     (outcome,) = mirror.backend.bulk([action], 1)
     assert outcome.settled
     mirror.backend.refresh(mirror.alias)
     while True:
         # The sweeper of this process may be faster.
-        search.outbox.add([Key("Item", pk)])
+        search.outbox.enqueue([Key("Item", pk)])
         claim = search.outbox.claim("Item", 10)
         if claim is not None:
             return claim
-        (outcome,) = mirror.backend.bulk([replaced(action, search.outbox.number("Item"))], 1)
+        (outcome,) = mirror.backend.bulk([replaced(action, search.outbox.next_version("Item"))], 1)
         mirror.backend.refresh(mirror.alias)
 
 

@@ -114,7 +114,7 @@ def engine_of(response):
 
 def serves_again(app, path="/items"):
     assert wait_until(lambda: engine_of(app.get(path)) == "mirror", RECOVERY)
-    assert wait_until(lambda: not search_of(app).outbox.waiting(), RECOVERY)
+    assert wait_until(lambda: not search_of(app).outbox.pending_count(), RECOVERY)
 
 
 def names(response):
@@ -533,7 +533,7 @@ def test_refused_documents_among_many_do_not_hold_up_the_others(app):
             Session.add(Item(id=number + 1, name="Bird", thing=thing))
 
     assert len(found(app, "items", name="bird")) == 40
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 # A process of its own, as a user starts it

@@ -100,7 +100,7 @@ def test_ten_newer_updates_stand(app, place, item):
         app.patch_json(f"/items/{item}", {"name": f"update {number}"})
     assert "written 409" in frozen.thaw()
 
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
     assert [each["name"] for each in same(app, "/items")["data"]] == ["update 9"]
 
 
@@ -131,7 +131,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, pl
     def taken_over():
         # By us, or by the thread that looks for what was left behind.
         search.indexer.drain()
-        return not search.outbox.waiting()
+        return not search.outbox.pending_count()
 
     assert not taken_over()
     assert wait_until(taken_over, LEASE_SECONDS + 10, 0.5)

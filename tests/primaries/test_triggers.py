@@ -179,7 +179,7 @@ def _seeded(app, outside):
     empty_tables()
     outside(*SEED)
     search_of(app).indexer.drain()
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 @pytest.fixture
@@ -199,14 +199,14 @@ def session(app):
 def captured(app):
     """Something waits; then nothing does, and mirror and primary agree. Gives the data by name."""
     search = search_of(app)
-    assert search.outbox.waiting() > 0
+    assert search.outbox.pending_count() > 0
     return drained(app)
 
 
 def drained(app):
     search = search_of(app)
     search.indexer.drain()
-    assert search.outbox.lag() == {}
+    assert search.outbox.backlog() == {}
     return {name: body["data"] for name, body in same_everywhere(app).items()}
 
 
@@ -258,7 +258,7 @@ def test_a_rollback_leaves_nothing(app, engine):
         connection.execute("DELETE FROM zoo_item_tags")
         change.rollback()
 
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
     assert by_key(drained(app)["items"])[2]["name"] == "Tiger"
 
 
@@ -266,13 +266,13 @@ def test_a_statement_that_is_refused_leaves_nothing(app, engine):
     with engine.connect() as connection, pytest.raises(IntegrityError):
         connection.execute("INSERT INTO zoo_keepers (code, name) VALUES ('new', 'x'), ('k1', 'y')")
 
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 def test_a_statement_that_finds_no_rows_leaves_nothing(app, outside):
     outside("UPDATE zoo_items SET name = 'x' WHERE id = 99", "DELETE FROM zoo_tags WHERE id = 99")
 
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 def test_what_a_transaction_has_not_committed_is_not_claimed(app, engine):
@@ -549,7 +549,7 @@ def test_a_truncate_of_many_rows_is_mirrored_while_one_of_them_is_being_indexed(
     search.indexer.drain()
 
     for target in search.indexer.write_targets(mirror):
-        write(mirror, build_actions(mirror, target, slow.numbers["Marked"], [5000], bodies), 10)
+        write(mirror, build_actions(mirror, target, slow.versions["Marked"], [5000], bodies), 10)
     search.outbox.settle(slow, "Marked", {}, [5000])
 
     assert drained(app)["marked"] == []
@@ -569,13 +569,13 @@ def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app,
         bodies = mirror.reader.read([8, 9])
         outside("TRUNCATE zoo_marked")
         search.indexer.drain()
-        assert set(search.outbox.lag()) == {"Marked"}
+        assert set(search.outbox.backlog()) == {"Marked"}
 
         write(mirror, build_actions(mirror, write_alias(index), 0, [8, 9], bodies), 10)
         with engine.begin() as connection:
             connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
         search.indexer.drain()
-        assert set(search.outbox.lag()) == {"Marked"}
+        assert set(search.outbox.backlog()) == {"Marked"}
         search.backend.refresh(index)
         assert search.backend.search(index, {"size": 10})["hits"]["hits"] == []
     finally:
@@ -592,7 +592,7 @@ def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app,
 def test_a_session_and_triggers_together_leave_nothing_that_waits(app, models, session):
     """Inline: what a commit changed is in the mirror after it, for the next read."""
     app.patch_json("/keepers/k1", {"name": "Zoë"})
-    assert search_of(app).outbox.lag() == {}
+    assert search_of(app).outbox.backlog() == {}
     same_everywhere(app)
 
     made = app.post_json("/items", {"id": 50, "name": "Ocelot", "keeper_code": "k1"}).json
@@ -602,7 +602,7 @@ def test_a_session_and_triggers_together_leave_nothing_that_waits(app, models, s
         session.query(models.Label).delete(synchronize_session=False)
         session.query(models.Item).update({"name": "All"}, synchronize_session=False)
         session.query(models.Keeper).get("k1").name = "Other"
-    assert search_of(app).outbox.lag() == {}
+    assert search_of(app).outbox.backlog() == {}
     assert {each["name"] for each in drained(app)["items"]} == {"All"}
 
 
@@ -664,7 +664,7 @@ def test_what_changed_while_the_search_server_was_away_is_mirrored(app, gate, ou
         )
         with pytest.raises(BackendError):
             search_of(app).indexer.drain()
-        assert search_of(app).outbox.waiting() > 0
+        assert search_of(app).outbox.pending_count() > 0
     finally:
         gate.open = True
 
@@ -707,7 +707,7 @@ def test_many_rows_changed_by_one_statement_of_another_program_are_mirrored(
     began = time.monotonic()
     outside("UPDATE zoo_items SET name = 'After' WHERE id > 1000")
     written = time.monotonic()
-    rows = search.outbox.waiting()
+    rows = search.outbox.pending_count()
     done = search.indexer.drain()
     ended = time.monotonic()
     record_property(
@@ -717,7 +717,7 @@ def test_many_rows_changed_by_one_statement_of_another_program_are_mirrored(
     )
 
     assert done == 2 * ROWS
-    assert search.outbox.lag() == {}
+    assert search.outbox.backlog() == {}
     for name in ("Item", "Visit"):
         field = "name" if name == "Item" else "item.name"
         assert count(app, name, {"term": {f"{field}.keyword": "After"}}, field) == ROWS
@@ -879,7 +879,7 @@ def test_removing_drops_ours_and_nothing_else(app, engine, outside):
         outside(
             "INSERT INTO zoo_plain (id, name) VALUES (1, 'x')", "UPDATE zoo_items SET name = 'x'"
         )
-        assert search_of(app).outbox.waiting() == 0
+        assert search_of(app).outbox.pending_count() == 0
         triggers.remove(*database(app))
     finally:
         outside("DROP TRIGGER other" + (" ON zoo_plain" if ON_POSTGRESQL else ""))

@@ -103,7 +103,7 @@ def languages(
             item = {"id": number, "story": story, "word": story[:200], "words": [story]}
             app.post_json("/items", {**item, "keeper_code": "running" if number == 1 else None})
         outbox = search_of(app).outbox
-        assert wait_until(lambda outbox=outbox: not outbox.waiting(), 20)
+        assert wait_until(lambda outbox=outbox: not outbox.pending_count(), 20)
         yield place, app
 
 

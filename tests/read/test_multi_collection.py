@@ -554,7 +554,7 @@ def _index_anew(app: TestApp) -> None:
             search.backend.delete_index(index)
         search.mirrors.create(mirror, search.mirrors.next_name(mirror), live=True)
         mirror.invalidate()
-        search.outbox.add_all(mirror.name)
+        search.outbox.enqueue_model(mirror.name)
     search.indexer.index_pending()
 
 

@@ -39,7 +39,7 @@ def test_the_older_of_two_claims_finds_the_new_index_and_the_newer_does_not(app,
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     item = app.post_json("/items", {"name": "old"}).json["id"]
-    search.outbox.owned = False
+    search.outbox.inline = False
     app.patch_json(f"/items/{item}", {"name": "older"})
     mirror.reader, reader = Reader(mirror.reader), mirror.reader
     older = Process("older", lambda: search.indexer.process_next_claim(mirror))
@@ -70,8 +70,8 @@ def test_the_older_of_two_claims_finds_the_new_index_and_the_newer_does_not(app,
     building._wait()
     assert building.ended and building.error is None
 
-    search.outbox.owned = True
-    assert search.outbox.waiting() == 0
+    search.outbox.inline = True
+    assert search.outbox.pending_count() == 0
     assert mirrored_ids(app, "Item") == ([] if deleted else [str(item)])
     same_everywhere(app)
 
@@ -105,7 +105,7 @@ def test_a_change_that_is_settled_just_before_the_first_index_is_made(app):
     def commit():
         app.post_json("/items", {"name": "early bird"})
         # Nobody knew of an index, so it is done with.
-        assert search.outbox.waiting() == 0
+        assert search.outbox.pending_count() == 0
 
     mirror.reader = Counting(reader, commit)
     mirror.invalidate()

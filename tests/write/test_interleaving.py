@@ -287,7 +287,7 @@ class Interleaving(Changes):
         """Begin what a process does after its commit, and stop it at one of its points."""
 
         def work():
-            claim = self.search.outbox.begin(token)
+            claim = self.search.outbox.claim_committed(token)
             if claim is not None:
                 try:
                     self.search.indexer.process_claim(claim)
@@ -385,7 +385,7 @@ class Interleaving(Changes):
                 process.advance()
             self.bury()
         self.settle_all()
-        assert self.search.outbox.waiting() == 0
+        assert self.search.outbox.pending_count() == 0
         same_everywhere(self.app)
 
 

@@ -106,7 +106,7 @@ def test_a_document_made_meanwhile_shows_the_new_contents(app, models, sessions)
 
 def test_so_does_one_that_a_worker_indexes(app, models, sessions):
     search = search_of(app)
-    search.outbox.owned = False
+    search.outbox.inline = False
     try:
         commit(sessions(), models.Keeper(code="k", name="old"))
         first, second = sessions(), sessions()
@@ -118,7 +118,7 @@ def test_so_does_one_that_a_worker_indexes(app, models, sessions):
         assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=behind"
         search.indexer.drain()
     finally:
-        search.outbox.owned = True
+        search.outbox.inline = True
     assert same_everywhere(app)["items"]["data"][0]["keeper"]["name"] == "new"
 
 
@@ -133,7 +133,7 @@ def test_what_has_no_mirror_but_is_nested_is_followed_too(app, models, sessions)
     first.commit()
 
     assert same_everywhere(app)["items"]["data"][0]["label"]["text"] == "new"
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 @pytest.mark.parametrize("many", [False, True])

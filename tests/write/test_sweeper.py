@@ -81,11 +81,11 @@ def test_it_takes_free_rows_without_a_request(make):
     with transaction.manager:
         Session.add(Keeper(code="k", name="Ann"))
         # Nobody's, as if the process had died that wrote them.
-        search.outbox.owned = False
-    search.outbox.owned = True
-    search.outbox.add([Key("Keeper", "k")])
-    assert search.outbox.waiting() == 2
-    assert wait_until(lambda: search.outbox.waiting() == 0, SOON)
+        search.outbox.inline = False
+    search.outbox.inline = True
+    search.outbox.enqueue([Key("Keeper", "k")])
+    assert search.outbox.pending_count() == 2
+    assert wait_until(lambda: search.outbox.pending_count() == 0, SOON)
     assert mirrored_ids(app, "Keeper") == ["k"]
 
 
@@ -106,7 +106,7 @@ def test_with_workers_there_is_none(make):
     app.post_json("/keepers", {"code": "k", "name": "Ann"})
     app.get("/keepers")
     assert threads() == []
-    assert search_of(app).outbox.waiting() == 1
+    assert search_of(app).outbox.pending_count() == 1
 
 
 def test_the_drop_in_leaves_the_work_to_workers(make):
@@ -119,7 +119,7 @@ def test_the_drop_in_leaves_the_work_to_workers(make):
     search = search_of(app)
     ES("Keeper").index([{"_pk": "k", "_type": "Keeper"}])
     ES.index_relations(Keeper.get_item(code="k"))
-    assert search.outbox.waiting() == 2
+    assert search.outbox.pending_count() == 2
     assert mirrored_ids(app, "Keeper") == []
 
     search.indexer.drain()

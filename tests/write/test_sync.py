@@ -372,7 +372,7 @@ def test_a_rollback_leaves_nothing(app, models, session, flushed):
 
     assert [each["name"] for each in data(app, "/keepers")] == ["Ann"]
     assert mirrored_ids(app, "Keeper") == ["ann"]
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 def test_a_rolled_back_bulk_statement_leaves_nothing(app, models, session):
@@ -421,7 +421,7 @@ def test_a_savepoint_that_was_released_goes_with_the_outer_rollback(app, models,
         raise Undo
 
     assert mirrored_ids(app, "Keeper") == []
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
 
 
 def test_a_savepoint_that_was_released_comes_with_the_outer_commit(app, models, session):
@@ -952,7 +952,7 @@ def again_while_refused(work):
 
 
 def settled(app):
-    assert wait_until(lambda: not search_of(app).outbox.waiting(), 30, pause=0.02)
+    assert wait_until(lambda: not search_of(app).outbox.pending_count(), 30, pause=0.02)
 
 
 def test_threads_that_write_the_same_objects_leave_the_last_state(app, models, session):
@@ -1137,7 +1137,7 @@ def test_what_is_changed_again_after_an_undone_savepoint_is_recorded_again(app, 
     """Its row went with the savepoint; a process that dies now must not take it along."""
     item = app.post_json("/items", {"name": "Lion"}).json["id"]
     search = search_of(app)
-    search.outbox.owned = False
+    search.outbox.inline = False
     try:
         with transaction.manager:
             chosen = session.query(models.Item).get(item)
@@ -1149,8 +1149,8 @@ def test_what_is_changed_again_after_an_undone_savepoint_is_recorded_again(app, 
             session.query(models.Item).get(item).name = "Bear"
             session.flush()
     finally:
-        search.outbox.owned = True
-    assert search.outbox.waiting("Item") == 1
+        search.outbox.inline = True
+    assert search.outbox.pending_count("Item") == 1
     search.indexer.drain()
     assert [each["name"] for each in data(app, "/items")] == ["Bear"]
 
@@ -1162,7 +1162,7 @@ def test_what_can_not_be_followed_is_said_at_start(app, models, session, caplog)
 
     from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 
-    assert search_of(app).dependencies.unfollowed() == []
+    assert search_of(app).dependencies.untracked() == []
 
     Base = declarative_base()
 
@@ -1499,7 +1499,7 @@ class Changes(RuleBasedStateMachine):
     def teardown(self):
         transaction.abort()
         same_everywhere(self.app)
-        assert search_of(self.app).outbox.waiting() == 0
+        assert search_of(self.app).outbox.pending_count() == 0
 
 
 def test_random_changes_leave_mirror_and_primary_equal(app):
@@ -1522,18 +1522,18 @@ def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
     search = search_of(app)
     with transaction.manager:
         models.Tag(id=1, name="before").save()
-    search.outbox.add([Key("Tag", 1)])
+    search.outbox.enqueue([Key("Tag", 1)])
 
     def go_on():
         # At no moment is there nothing that waits.
-        search.outbox.add([Key("Tag", 2)])
+        search.outbox.enqueue([Key("Tag", 2)])
         search.indexer.process_claim(search.outbox.claim("Tag", 1))
 
     later = threading.Timer(0.3, go_on)
     later.start()
     try:
         assert found(app, "tags", name="before") == [1]
-        assert search.outbox.waiting("Tag") == 1
+        assert search.outbox.pending_count("Tag") == 1
     finally:
         later.join()
         search.indexer.drain()

@@ -103,12 +103,12 @@ def _conditions(waiting: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
     for said, link in links.items():
         wanted = Query(link.target)
         wanted.filters.append(waiting[said]["query"])
-        searches.append((wanted, link.target.pk_field() if link.held else link.field))
+        searches.append((wanted, link.target.pk_field() if link.is_owning else link.field))
     found = {}
     for (said, link), values in zip(links.items(), values_of(searches)):
         found[said] = (
             field_condition(link.model, link.name, values)
-            if link.held
+            if link.is_owning
             else keys_condition(link.model, values)
         )
     return found

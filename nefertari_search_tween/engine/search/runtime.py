@@ -24,7 +24,7 @@ from nefertari_search_tween.engine.queries import (
 )
 from nefertari_search_tween.engine.search.joins import JoiningBackend
 from nefertari_search_tween.engine.serializers import JSONEncoder
-from nefertari_search_tween.exceptions import ConfigurationError, SearchError, Unanswerable
+from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchError, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.consistency import ReadVersion
 from nefertari_search_tween.search.get_collection import wrap_get_collection
@@ -144,7 +144,7 @@ class _Semantics:
         self.model = model
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
-        raise Unanswerable("parameters")
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
     def unloaded(self, name: str) -> Any:
         return None
@@ -153,7 +153,7 @@ class _Semantics:
         try:
             return compared(self.model, self.model.fields()[name], value)
         except (NotFoundByType, SearchError) as error:
-            raise Unanswerable("parameters") from error
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
 
     def sortable(self, name: str) -> bool:
         return True

@@ -65,7 +65,7 @@ def change_primary_key(document: Any, changed: list[str]) -> None:
         if now is None or now._state.stamp != state.stamp:
             raise conflict_error(model, old)
         for link in model.links().values():
-            if link.held and link.target is model:
+            if link.is_owning and link.target is model:
                 _refer(document, link, old, new)
         groups = changed_groups(model, changed)
         claims = UniqueReservations(model, new)

@@ -82,7 +82,7 @@ def _check_rules(model: Any, documents: list[Any], going: set[tuple[str, Any]]) 
         if link.ondelete == CASCADE:
             _check_rules(link.model, others, going)
     for link in model.links().values():
-        if link.held and link.of_parent in (RESTRICT, CASCADE):
+        if link.is_owning and link.of_parent in (RESTRICT, CASCADE):
             for document in documents:
                 others = _listed(related_to(link, document))
                 if link.of_parent == RESTRICT and any(_id(each) not in going for each in others):
@@ -110,7 +110,7 @@ def _delete(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> No
     parents = [
         (link, each)
         for link in model.links().values()
-        if link.held and link.of_parent == CASCADE
+        if link.is_owning and link.of_parent == CASCADE
         for document in documents
         for each in _listed(related_to(link, document))
     ]

@@ -90,7 +90,7 @@ def save(document: Any) -> None:
 def _save_unsaved(document: Any) -> None:
     """Save new documents that *document* refers to: it needs their keys."""
     for name, link in type(document).links().items():
-        if link.held and name in document._state.related:
+        if link.is_owning and name in document._state.related:
             value = document._state.related[name]
             for other in value if link.many else [value] if value is not None else []:
                 if other._state.stamp is None and other is not document:
@@ -103,7 +103,7 @@ def _pending(document: Any) -> list[tuple[Link, list[Any], list[Any]]]:
     keys of those that go."""
     state, found = document._state, []
     for name, link in type(document).links().items():
-        if link.held or name not in state.related:
+        if link.is_owning or name not in state.related:
             continue
         value = state.related[name]
         others = list(value) if link.many else [value] if value is not None else []
@@ -219,7 +219,7 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
 
 def _same_but_for_references(one: Any, other: Any) -> bool:
     fields, links = type(one).fields(), type(one).links().values()
-    changing = {link.field for link in links if link.held}
+    changing = {link.field for link in links if link.is_owning}
     changing |= {name for name, field in fields.items() if has_onupdate(field)}
     return all(
         value == other._state.values.get(name)

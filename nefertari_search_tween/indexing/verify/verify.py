@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.exceptions import BackendError
+from nefertari_search_tween.exceptions import BackendError, Reason
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
@@ -55,7 +55,7 @@ class Differences:
     :param foreign: ids of documents that no object can have; orphans, too.
     :param moving: they changed with every look, and so did their documents.
     :param waiting: they differ, and changes wait that nobody has indexed for PATIENCE_SECONDS.
-    :param problem: why nothing could be compared: "not-built" or "schema".
+    :param problem: why nothing could be compared: ``NO_INDEX`` or ``SCHEMA_MISMATCH``.
     """
 
     compared: int = 0
@@ -66,7 +66,7 @@ class Differences:
     foreign: list[str] = field(default_factory=list)
     changing: list[Any] = field(default_factory=list)
     pending: list[Any] = field(default_factory=list)
-    problem: Optional[str] = None
+    problem: Optional[Reason] = None
 
     @property
     def keys(self) -> list[Any]:

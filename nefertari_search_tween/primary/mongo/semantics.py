@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import NOTHING, Unanswerable
+from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
 
 _COMPARED = ("text", "integer", "float", "boolean", "date", "time")
 _MILLISECOND = 1000
@@ -42,12 +42,12 @@ class MongoSemantics:
     def filter_value(self, name: str, value: Any) -> Any:
         exact = self.document_cls.fields()[name]
         if exact.kind not in _COMPARED and exact.kind != "list":
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         try:
             asked = self.model._fields[name].prepare_query_value(None, value)
         except Exception as error:
             # The primary words what is wrong with it.
-            raise Unanswerable("parameters") from error
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
         return self._exact(exact, asked)
 
     def _exact(self, field: BaseField, asked: Any) -> Any:
@@ -55,7 +55,7 @@ class MongoSemantics:
         handler = handler or getattr(self, f"_{field.kind}")
         compared = handler(field, asked)
         if compared is None:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return compared
 
     def _text(self, field: BaseField, asked: Any) -> Any:
@@ -123,10 +123,10 @@ class MongoSemantics:
         names = self.document_cls.fields()
         pk = self.document_cls.pk_field()
         if pk in exclude or not {*only, *exclude} <= names.keys():
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         loaded = [name for name in names if name not in exclude and (not only or name in only)]
         if not loaded:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         if pk not in loaded:
             loaded.append(pk)
         for name in names:
@@ -147,10 +147,10 @@ class MongoSemantics:
             # MongoEngine gives lists and dictionaries one of these, too.
             default = default()
             if default not in ([], {}):
-                raise Unanswerable("parameters")
+                raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         is_plain = type(self.document_cls.fields()[name]).exact_type is None
         if not isinstance(default, _PLAIN) and default not in ([], {}):
             is_plain = False
         if default is not None and not is_plain:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return default

@@ -16,7 +16,7 @@ from sqlalchemy import types as sqltypes
 
 from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import Unanswerable
+from nefertari_search_tween.exceptions import Reason, Unanswerable
 from nefertari_search_tween.primary.sqla import schema
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
@@ -66,35 +66,35 @@ class SqlaSemantics:
 
     def filter_value(self, name: str, value: Any) -> Any:
         if not self._known() or not schema.plain_attribute(self.model, name):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         field = self.document_cls.fields()[name]
         column = self._columns[name]
         if field.kind == "text" and getattr(column.type, "collation", None):
-            raise Unanswerable("collation")
+            raise Unanswerable(Reason.COLLATION)
         self._accepted_by_type(column, value)
         handler = getattr(self, f"_{type(field).__name__}", None) or getattr(
             self, f"_{field.kind}", None
         )
         if handler is None:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return handler(field, value)
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
         names = self.document_cls.fields()
         if not {each.strip("-+") for each in (*only, *exclude)} <= names.keys():
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         chosen = [name for name in (only or names) if name not in exclude]
         if not chosen:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         picked = sorted({*chosen, self.document_cls.pk_field()})
         # The primary selects a relationship's join condition here, not its documents.
         if any(name not in names or names[name].kind == "relationship" for name in picked):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 
     def unloaded(self, name: str) -> Any:
         """Never asked: this primary gives rows."""
-        raise Unanswerable("parameters")
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
     def _known(self) -> bool:
         return self.dialect.name in ("sqlite", "postgresql")
@@ -113,35 +113,35 @@ class SqlaSemantics:
         try:
             column_type.process_bind_param(value, self.dialect)
         except Exception as error:
-            raise Unanswerable("parameters") from error
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
 
     def _text(self, field: BaseField, value: Any) -> Any:
         if not isinstance(value, str) or not keyword_fits(value):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return str(value)
 
     def _integer(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) and _INTEGER.match(value):
             value = int(value)
         if type(value) is not int or not -INT64_MAX <= value < INT64_MAX:
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return value
 
     def _float(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) and _NUMBER.match(value):
             if len(value.strip("-").replace(".", "").strip("0")) > _DIGITS or len(value) > 300:
-                raise Unanswerable("parameters")
+                raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
             return float(value)
         if type(value) in (int, float, decimal.Decimal):
             number = float(value)
             if number == value and abs(number) < float("inf"):
                 return number
-        raise Unanswerable("parameters")
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
     def _boolean(self, field: BaseField, value: Any) -> Any:
         # SQLAlchemy refuses texts here; the primary words that.
         if not isinstance(value, bool):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return value
 
     def _DateField(self, field: BaseField, value: Any) -> Any:
@@ -157,7 +157,7 @@ class SqlaSemantics:
         if isinstance(value, datetime.datetime) and (
             value.tzinfo is not None or field._init_kwargs.get("timezone")
         ):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return self._exact(field, value)
 
     def _TimeField(self, field: BaseField, value: Any) -> Any:
@@ -170,7 +170,7 @@ class SqlaSemantics:
 
     def _exact(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) or not field.fits(value):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return field.to_exact(value)
 
     def _binary_text(self, name: str) -> bool:
@@ -191,4 +191,4 @@ def _parsed(parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
     except ValueError as error:
-        raise Unanswerable("parameters") from error
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Protocol
 
-from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.settings.settings import Settings
 
 #: kind of the stand-in for a field that the caller may not name
-FORBIDDEN = "forbidden"
+FORBIDDEN = Reason.FORBIDDEN
 _INTERNAL_END = ".keyword"
 
 

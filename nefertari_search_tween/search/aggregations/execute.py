@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from nefertari_search_tween.exceptions import BackendRejected, BadQuery, SearchUnavailable
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery, Reason, SearchUnavailable
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
@@ -200,7 +200,7 @@ def answer_aggregation(
     """
     mirror = read.mirror
     if mirror is None:
-        raise SearchUnavailable("no-mirror", f"{read.model.__name__} has no mirror.")
+        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
     with answering(read):
         result, took = aggregate(searcher, mirror, params, asked, read.request, exact_filters)
     read.record_mirror(took)

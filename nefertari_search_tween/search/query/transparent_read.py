@@ -22,7 +22,7 @@ from nefertari.utils import process_fields, process_limit, split_strip
 
 from nefertari_search_tween.documents.fields import BaseField
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import NOTHING, Unanswerable
+from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_field
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
@@ -96,7 +96,7 @@ def transparent_query(
     :raises Unanswerable: no search does; the reason is for the ``X-Search-Engine`` header.
     """
     if document_cls.custom_to_dict():
-        raise Unanswerable("custom-to-dict")
+        raise Unanswerable(Reason.CUSTOM_TO_DICT)
     build = _Builder(document_cls, semantics)
     reserved = {}
     for name, value in params.items():
@@ -118,9 +118,9 @@ def transparent_query(
         try:
             start, size = process_limit(start, reserved.get("_page"), reserved["_limit"])
         except ValueError as error:
-            raise Unanswerable("parameters") from error
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
         if start + size > window:
-            raise Unanswerable("deep-page")
+            raise Unanswerable(Reason.DEEP_PAGINATION)
     return TransparentQuery(
         build.body(start, size),
         "_count" in reserved,
@@ -142,7 +142,7 @@ class _Builder:
 
     def filter(self, name: str, value: Any) -> None:
         if name.endswith(_MODIFIERS) or name.startswith("_"):
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         field = self._field(name)
         if isinstance(value, str) and value == "_all" and field.kind not in ("list", "opaque"):
             return
@@ -175,9 +175,9 @@ class _Builder:
         name = each[1:] if descending else each
         field = self._field(name)
         if not self.semantics.sortable(name) or field.kind in ("opaque", "list"):
-            raise Unanswerable("sort")
+            raise Unanswerable(Reason.UNSUPPORTED_SORT)
         if name in self.sorted and not self.semantics.first_sort_counts:
-            raise Unanswerable("sort")
+            raise Unanswerable(Reason.UNSUPPORTED_SORT)
         missing = "_first" if self.semantics.nulls_first(descending) else "_last"
         order = "desc" if descending else "asc"
         self.sorts.append({exact_field(field): {"order": order, "missing": missing}})
@@ -212,14 +212,14 @@ class _Builder:
     def _field(self, name: str) -> BaseField:
         field = self.document_cls.fields().get(name)
         if field is None or field.kind == "relationship":
-            raise Unanswerable("parameters")
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return field
 
 
 def _split(value: Any) -> list[str]:
     """As nefertari splits comma-separated parameters."""
     if not isinstance(value, (str, list)):
-        raise Unanswerable("parameters")
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
-        raise Unanswerable("parameters")
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
     return list(split_strip(value))

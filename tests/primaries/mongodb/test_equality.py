@@ -226,5 +226,5 @@ def test_nothing_is_left_to_do_or_refused(catalogue: Catalogue) -> None:
     from tests.support.apps import search_of
 
     outbox = search_of(catalogue.comparison.app).outbox
-    assert outbox.waiting() == 0
+    assert outbox.pending_count() == 0
     assert outbox.dead_letters() == []

@@ -81,12 +81,12 @@ def test_a_process_that_is_killed_around_a_write(
     after = app.get("/keepers", {"_search": "false", "_sort": "code"}).json
     assert (after != before) == (moment == "after")
     search = search_of(app)
-    assert search.outbox.waiting("Keeper") > 0
+    assert search.outbox.pending_count("Keeper") > 0
     assert app.get("/keepers").headers["X-Search-Engine"] == "primary; reason=behind"
     # Its claim is respected until it runs out, and taken over then.
     assert search.indexer.drain() == 0
     expire(app)
-    assert "Keeper" in search.outbox.claimable()
+    assert "Keeper" in search.outbox.claimable_models()
     search.indexer.drain()
     assert mirrored(app, "/keepers", _sort="code") == after
     same(app)
@@ -127,7 +127,7 @@ def test_a_writer_that_is_held_up_between_its_intent_and_the_write(
     def overtake() -> None:
         expire(made)
         processed.append(search.indexer.drain())
-        assert search.outbox.waiting() == 0
+        assert search.outbox.pending_count() == 0
 
     OVERTAKING.overtake = overtake
     Keeper.get_item(code="a").update({"name": "Anna"})
@@ -153,7 +153,7 @@ def test_workers_do_what_others_recorded(
 
     Item(name="Tiger", label=label).save()
     Label.objects.update(set__text="two")
-    assert search.outbox.waiting() > 0
+    assert search.outbox.pending_count() > 0
     assert made.get("/keepers").headers["X-Search-Engine"] == "primary; reason=behind"
     search.indexer.drain()
     assert mirrored(made, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
@@ -172,7 +172,7 @@ def test_the_search_server_is_down_for_a_while(
 
         for mirror in search.mirrors:
             search.mirrors.create(mirror, search.mirrors.next_name(mirror), live=True)
-            search.outbox.add_all(mirror.name)
+            search.outbox.enqueue_model(mirror.name)
         search.indexer.drain()
         same(made)
         server.kill()
@@ -182,10 +182,10 @@ def test_the_search_server_is_down_for_a_while(
         down = made.get("/keepers", {"_sort": "code"})
         assert down.headers["X-Search-Engine"].startswith("primary; reason=")
         assert [each["name"] for each in down.json["data"]] == ["Anna", "Cid"]
-        assert search.outbox.waiting() > 0
+        assert search.outbox.pending_count() > 0
         server.start()
         # The thread that tries again has been started by the first write that failed.
-        waiting = search.outbox.waiting
+        waiting = search.outbox.pending_count
         assert wait_until(lambda waiting=waiting: waiting() == 0, RECOVERY_SECONDS)
         assert names(made, "/keepers") == ["Anna", "Cid"]
         same(made)

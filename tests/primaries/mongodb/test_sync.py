@@ -43,7 +43,7 @@ def mirrored(app: TestApp, path: str, **params: Any) -> Any:
 
 def same(app: TestApp) -> None:
     """Nothing waits, and every collection is the primary's."""
-    assert search_of(app).outbox.waiting() == 0
+    assert search_of(app).outbox.pending_count() == 0
     for path in ("/items", "/keepers", "/tags", "/visits", "/nodes", "/marked"):
         ours = json.dumps(mirrored(app, path, _sort=key_of(path), _limit=1000))
         primary = app.get(path, {"_sort": key_of(path), "_limit": 1000, "_search": "false"})
