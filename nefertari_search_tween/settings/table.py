@@ -55,98 +55,109 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "backend",
         _backend,
         "",
-        "Where mirrors live: elasticsearch, opensearch, or embedded:DIRECTORY. Empty: "
-        "elasticsearch when its hosts are set, else embedded:INDEX_NAME-search in the working "
-        "directory.",
+        "Where mirrors live: elasticsearch, opensearch, or embedded:DIRECTORY. If empty: "
+        "elasticsearch when its hosts are set, otherwise embedded:INDEX_NAME-search in the "
+        "working directory.",
     ),
     Setting(
         PREFIX + "default",
         one_of("mirror", "primary"),
         "mirror",
-        "Where a collection read goes without a _search flag.",
+        "Where collection reads without a _search flag go: mirror or primary.",
     ),
     Setting(
         PREFIX + "models",
         names,
         "",
-        "Models to mirror: names, or * for all; empty: those with an index or marked @mirrored.",
+        "Models to mirror: names joined by commas, or * for all. If empty: those that nefertari "
+        "indexes and those marked @mirrored.",
     ),
     Setting(
         PREFIX + "sync",
         one_of("inline", "worker"),
         "inline",
         "Who indexes changes. inline: the process that made them, right after its commit; worker: "
-        "processes of nefertari-search sync --follow.",
+        "processes that run nefertari-search worker.",
     ),
     Setting(
         PREFIX + "schema",
         one_of("create", "validate", "none"),
         "create",
-        "At start. create: make indices of empty tables, warn of others that are missing or of "
-        "another schema; validate: make none, and do not start without them; none: do not look.",
+        "What to do about indices at start-up. create: create those of empty tables, warn about "
+        "others that are missing or have another schema; validate: create none, and refuse to "
+        "start without them; none: do not check.",
     ),
     Setting(
         PREFIX + "consistency",
         one_of("read_your_writes", "eventual"),
         "read_your_writes",
-        "read_your_writes: a read sees every write that was committed before it, by any process.",
+        "read_your_writes: a read sees every write that any process committed before it; "
+        "eventual: a read may miss recent writes.",
     ),
     Setting(
         PREFIX + "fallback",
         flag,
         "true",
-        "A mirror that is down or behind: answer transparent reads from the primary, or 503.",
+        "When a mirror is unavailable or stale, true: answer transparent reads from the primary; "
+        "false: answer them with 503.",
     ),
     Setting(
         PREFIX + "cache",
         reach.cache_place,
         "",
-        "Where answers are kept until something changes (caching.rst): memory, or the URL of a "
-        "Redis; empty: nowhere. env:NAME and file:PATH as for passwords.",
+        "Where answers are cached until something changes (caching.rst): memory, or the URL of a "
+        "Redis server. If empty: nowhere. env:NAME and file:PATH work as for passwords.",
         secret=True,
     ),
     Setting(
         PREFIX + "cache_size",
         number(int, 1, 1_000_000),
         "64",
-        "Megabytes that the answers kept in the memory of one process may take.",
+        "Maximum size of the in-memory cache of one process, in megabytes.",
     ),
     Setting(
         PREFIX + "cache_seconds",
         number(int, 1, 30 * 86_400),
         "300",
-        "How long an answer is kept at most.",
+        "Maximum time that an answer is cached, in seconds.",
     ),
-    Setting(PREFIX + "timeout", number(float, 0.001, 3600), "5", "Seconds that a search may take."),
+    Setting(
+        PREFIX + "timeout",
+        number(float, 0.001, 3600),
+        "5",
+        "Maximum time that a search may take, in seconds.",
+    ),
     Setting(
         PREFIX + "hidden_fields",
         one_of("deny", "allow"),
         "deny",
-        "Filtering, sorting and aggregating by fields that the caller may not see (privacy).",
+        "Whether callers may filter, sort and aggregate by fields that they may not see "
+        "(privacy.rst): deny or allow.",
     ),
     Setting(
         PREFIX + "max_result_window",
         number(int, 1, 10_000_000),
         "10000",
-        "The largest _start + _limit of a search; transparent reads beyond it use the primary.",
+        "Maximum _start + _limit of a search; transparent reads beyond it use the primary.",
     ),
     Setting(
         PREFIX + "max_query_string",
         number(int, 256, 10_000_000),
         "65536",
-        "The longest query string of a routed read, in bytes; longer ones are refused with 400.",
+        "Maximum length of the query string of a routed read, in bytes; longer ones are rejected "
+        "with 400.",
     ),
     Setting(
         PREFIX + "max_clauses",
         number(int, 1, 100_000),
         "256",
-        "The most words, ranges and patterns that one search read may hold.",
+        "Maximum number of terms, ranges and patterns in one search read.",
     ),
     Setting(
         PREFIX + "max_buckets",
         number(int, 1, 65_536),
         "10000",
-        "The most buckets that the sizes of one request for aggregations may come to.",
+        "Maximum number of buckets that the sizes in one aggregation request may amount to.",
     ),
     Setting(
         PREFIX + "leading_wildcards",
@@ -164,7 +175,7 @@ SETTINGS: tuple[Setting, ...] = (
         PREFIX + "analyzer",
         index_files.analyzer,
         "",
-        "The analyzer of all texts; empty: the index's default, which is standard.",
+        "Analyzer of all text fields. If empty: the index's default, which is standard.",
     ),
     Setting(
         SERVER_PREFIX + "hosts", reach.hosts, "", "host:port or URL of each node, joined by commas."
@@ -173,66 +184,69 @@ SETTINGS: tuple[Setting, ...] = (
         SERVER_PREFIX + "index_name",
         str,
         "",
-        "Prefix of the names of all indices; empty: the name of the application's package.",
+        "Prefix of all index names. If empty: the name of the application's package.",
     ),
     Setting(
         SERVER_PREFIX + "chunk_size",
         number(int, 1, 100_000),
         "500",
-        "Documents in one bulk request.",
+        "Documents per bulk request.",
     ),
     Setting(
         SERVER_PREFIX + "basic_auth",
         reach.basic_auth,
         "",
-        "user:password, or env:NAME of a variable or file:PATH of a file that holds them.",
+        "user:password, or env:NAME or file:PATH of a variable or file that contains them.",
         secret=True,
     ),
     Setting(
         SERVER_PREFIX + "api_key",
         reach.api_key,
         "",
-        "An encoded API key of Elasticsearch, or env:NAME or file:PATH of it.",
+        "An encoded Elasticsearch API key, or env:NAME or file:PATH of one.",
         secret=True,
     ),
     Setting(
         SERVER_PREFIX + "ca_certs",
         reach.certificates,
         "",
-        "PEM file of the certificates that vouch for https hosts; empty: the system's.",
+        "PEM file with the CA certificates for https hosts. If empty: the system's.",
     ),
     Setting(
         SERVER_PREFIX + "verify_certs",
         flag,
         "true",
-        "false: trust whoever answers at an https host.",
+        "false: accept any certificate from https hosts.",
     ),
     Setting(
         SERVER_PREFIX + "sniff",
         flag,
         "false",
-        "Find the other nodes of the cluster, at the first answer and after a fault.",
+        "Discover the other nodes of the cluster, at the first answer and after a failure.",
     ),
     Setting(
-        SERVER_PREFIX + "compress", flag, "false", "Compress requests and ask for such answers."
+        SERVER_PREFIX + "compress",
+        flag,
+        "false",
+        "Compress requests, and ask for compressed responses.",
     ),
     Setting(
         SERVER_PREFIX + "retries",
         number(int, 0, 100),
         "1",
-        "How often a failed request is tried again, on another node if there is one.",
+        "How often a failed request is retried, on another node if there is one.",
     ),
     Setting(
         SERVER_PREFIX + "retry_on_timeout",
         flag,
         "false",
-        "Retry after a time-out, too: a caller may wait (retries + 1) times as long.",
+        "Also retry after a timeout: a caller may wait (retries + 1) times as long.",
     ),
     Setting(
         SERVER_PREFIX + "write_timeout",
         number(float, 0.001, 3600),
         "60",
-        "Seconds that a bulk of a command or the creation of an index may take.",
+        "Maximum time for a command's bulk request or for creating an index, in seconds.",
     ),
     Setting(
         SERVER_PREFIX + "enable_refresh_query",
@@ -240,18 +254,23 @@ SETTINGS: tuple[Setting, ...] = (
         "false",
         "Accept _refresh_index in the query string of writes.",
     ),
-    Setting(SERVER_PREFIX + "enable_aggregations", flag, "false", "nefertari's aggregations."),
+    Setting(
+        SERVER_PREFIX + "enable_aggregations",
+        flag,
+        "false",
+        "Enable nefertari's aggregations (aggregations.rst).",
+    ),
     Setting(
         SERVER_PREFIX + "enable_polymorphic_query",
         flag,
         "false",
-        "nefertari's /users,stories (several.rst).",
+        "Enable nefertari's requests for several collections, /users,stories (several.rst).",
     ),
     Setting(
         SERVER_PREFIX + "index.settings_file",
         index_files.index_file,
         "",
-        "A JSON file of index settings (shards, replicas, analyzers).",
+        "JSON file with index settings (shards, replicas, analyzers).",
     ),
 )
 
@@ -261,18 +280,19 @@ FAMILIES: tuple[Setting, ...] = (
         PREFIX + "index_settings.MODEL",
         index_files.index_file,
         "",
-        "A JSON file of settings for the index of one model; they go before those for all.",
+        "JSON file with settings for the index of one model; they take precedence over those for "
+        "all.",
     ),
     Setting(
         PREFIX + "analyzer.MODEL",
         index_files.chosen_analyzer,
         "",
-        "The analyzer of the texts of one model, also where it is nested in others.",
+        "Analyzer of the text fields of one model, also where it is nested in others.",
     ),
     Setting(
         PREFIX + "analyzer.MODEL.FIELD",
         index_files.chosen_analyzer,
         "",
-        "The analyzer of one text field.",
+        "Analyzer of one text field.",
     ),
 )

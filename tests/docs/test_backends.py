@@ -18,7 +18,7 @@ from tests.servers.elasticsearch import ROLES
 from tests.support.paths import TOP
 
 TEXT = (TOP / "docs" / "backends.rst").read_text(encoding="utf-8")
-SECTION = TEXT.partition("\nIn production\n")[2].partition("\nWhat is the same everywhere\n")[0]
+SECTION = TEXT.partition("\nIn production\n")[2].partition("\nWhat all backends guarantee\n")[0]
 
 
 def blocks(language: str) -> list[str]:

@@ -55,7 +55,7 @@ def test_the_first_examples_run_on_settings_of_the_documentation(tmp_path: Path)
 
 
 def test_the_examples_of_reading_run(tmp_path: Path) -> None:
-    (reading,) = blocks("Reading", "What is not as in a database")
+    (reading,) = blocks("Reading", "Differences from a database")
     code = blocks("Models", "Two engines side by side")
     assert code[0].startswith("from nefertari import engine as eng")
     script = [

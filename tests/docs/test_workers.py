@@ -49,7 +49,7 @@ def first_line(place, command):
         if "--metrics-port" in command:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
                 printed = answer.read().decode()
-        if "--follow" in command:
+        if command.startswith("worker "):
             process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 0
         return printed
@@ -61,7 +61,7 @@ def first_line(place, command):
 
 def test_there_are_commands():
     assert len(COMMANDS) == 7
-    assert {command.split()[0] for command, _ in COMMANDS} == {"sync", "dead-letters"}
+    assert {command.split()[0] for command, _ in COMMANDS} == {"worker", "drain", "dead-letters"}
 
 
 @pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=[each[0] for each in COMMANDS])
@@ -82,23 +82,27 @@ def test_the_unit_starts_a_worker(place):
     unit.read_string(re.sub(r"(?m)^   ", "", UNIT))
     program, command = unit["Service"]["ExecStart"].split(" ", 1)
     assert program.endswith("/nefertari-search")
-    assert first_line(place, command).startswith("0 rows wait")
+    assert first_line(place, command).startswith("0 rows pending")
     # Longer than a claim, or it would be killed in the middle of one.
     assert int(unit["Service"]["TimeoutStopSec"]) > 20
 
 
-def test_every_option_is_on_the_page():
+def options_of(command):
     done = subprocess.run(
-        [sys.executable, *PROGRAM, "sync", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, *PROGRAM, command, "--help"], capture_output=True, text=True, timeout=60
     )
-    options = set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help", "--models"}
+    return set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help", "--models"}
+
+
+def test_every_option_is_on_the_page():
+    options = options_of("worker")
     assert options == {
-        "--follow",
-        "--interval",
-        "--poll",
+        "--report-interval",
+        "--poll-interval",
         "--metrics-port",
         "--metrics-address",
         "--json",
     }
     for option in options:
         assert option in PAGE
+    assert options_of("drain") == {"--json"}

@@ -324,11 +324,11 @@ PAGE = (TOP / "docs" / "caching.rst").read_text(encoding="utf-8")
 def test_the_settings_of_the_page_are_good():
     block = re.search(r"code-block:: ini\n\n((?:    .*\n)+)", PAGE)[1]
     lines = dict(line.strip().split(" = ") for line in block.splitlines())
-    assert set(lines) == {f"nefertari_search.cache{end}" for end in ("", "_size", "_seconds")}
+    assert set(lines) == {f"nefertari_search.cache{end}" for end in ("", "_megabytes", "_ttl")}
     for cache in ("memory", "redis://127.0.0.1:6379/0"):
         assert f"nefertari_search.cache = {cache}" in PAGE
         found = Settings({**lines, "nefertari_search.cache": cache}, "zoo")
-        assert (found.cache, found.cache_size, found.cache_seconds) == (cache, 64, 300)
+        assert (found.cache, found.cache_megabytes, found.cache_ttl) == (cache, 64, 300)
 
 
 def test_the_table_of_the_page_is_the_table():
@@ -336,7 +336,7 @@ def test_the_table_of_the_page_is_the_table():
     from nefertari_search_tween.primary.sqla.outbox.tables import CACHES
 
     made = str(CreateTable(CACHES).compile(dialect=postgresql.dialect()))
-    shown = re.search(r"CREATE TABLE nefertari_search_caches \([^;]*\)", PAGE)[0]
+    shown = re.search(r"CREATE TABLE nefertari_search_cache_stats \([^;]*\)", PAGE)[0]
     assert shown.split() == made.split()
 
 
