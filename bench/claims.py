@@ -39,7 +39,7 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
     """Median seconds of a claim, of settling it, and of asking for the state."""
     tables.create_missing(engine)
     engine.execute(
-        "INSERT INTO nefertari_search_outbox (model, pk, recorded) "
+        "INSERT INTO nefertari_search_outbox (model, pk, recorded_at) "
         f"SELECT 'Item', number::text, 0 FROM generate_series(1, {rows}) AS number"
     )
     engine.execution_options(isolation_level="AUTOCOMMIT").execute(

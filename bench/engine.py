@@ -126,7 +126,7 @@ def main() -> None:
                     "auth": "false",
                     "sqlalchemy.url": f"sqlite:///{folder}/library.sqlite",
                     "pyramid.includes": "nefertari_search_tween",
-                    "nefertari_search.default": "primary",
+                    "nefertari_search.read_from": "primary",
                     "nefertari_search.backend": f"embedded:{folder}/mirrors",
                     "elasticsearch.index_name": "bench",
                 }

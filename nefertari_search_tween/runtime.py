@@ -103,7 +103,7 @@ class SearchRuntime:
             self.mirrors,
             self.outbox,
             self.settings.chunk_size,
-            self.settings.timeout,
+            self.settings.search_timeout,
             refresh_asked_now(self.settings),
         )
         feed = ChangeRecorder(
@@ -140,7 +140,7 @@ class SearchRuntime:
         self.cache_stats = self.reporter = None
         if not settings.cache:
             return NO_CACHE
-        place = make_place(settings.cache, settings.cache_size, settings.cache_seconds)
+        place = make_place(settings.cache, settings.cache_megabytes, settings.cache_ttl)
         self.cache_stats = self.primary.cache_stats()
         name = f"{settings.index_name} in {settings.where}"
         answers = ResponseCache(place, name)

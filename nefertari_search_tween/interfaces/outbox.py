@@ -23,6 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import SearchError
@@ -31,6 +32,20 @@ from nefertari_search_tween.interfaces.primary import Key
 # How long a claim is its owner's. When a process dies, what it had claimed waits this long;
 # when it is merely slow, somebody else does the work, too (which does no harm).
 LEASE_SECONDS = 20.0
+
+
+class FanOut(IntEnum):
+    """Which documents an outbox row represents besides the object's own; 0: none."""
+
+    #: those that hold its contents
+    EMBEDDING = 1
+    #: also those that list its key: it is new, gone, or has moved
+    REFERENCING = 2
+    #: as EMBEDDING, recorded by the session that changed the object and not by a trigger
+    EMBEDDING_BY_SESSION = 3
+
+    # The number itself in SQL text, on every version of Python.
+    __str__ = int.__repr__
 
 
 class ClaimExpired(SearchError):

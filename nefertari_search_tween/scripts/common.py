@@ -14,7 +14,7 @@ from pyramid.paster import bootstrap, setup_logging
 from nefertari_search_tween.engine.search.runtime import EngineRuntime
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.runtime import validates
+from nefertari_search_tween.runtime import SearchRuntime, validates
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
@@ -68,7 +68,7 @@ def log_as_served(ini: str, variables: Iterable[str]) -> None:
 
 
 @contextmanager
-def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iterator[Any]:
+def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iterator[SearchRuntime]:
     """The search of the application that *ini* describes.
 
     A failure ends the program with one line that says what.
@@ -119,7 +119,7 @@ def _faults() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-def chosen(search: Any, models: str) -> list[Mirror]:
+def chosen(search: SearchRuntime, models: str) -> list[Mirror]:
     """The mirrors that *models* (names joined by commas) names; all when it is empty.
 
     :raises click.UsageError: there is no such mirror.

@@ -6,20 +6,21 @@ import csv
 import json
 from contextlib import closing
 from datetime import datetime, timezone
-from typing import Any, Callable
+from typing import Callable
 
 import click
 
 from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import Worker
 from nefertari_search_tween.interfaces.outbox import DeadLetter
+from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import CommandError, application, chosen, common
 from nefertari_search_tween.scripts.worker import drain
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Documents that the search server refused, or that can't be rendered."""
+    """Documents that the search backend rejected, or that can't be rendered."""
 
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
@@ -60,16 +61,16 @@ def list_letters(
 def retry_letters(
     ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
 ) -> None:
-    """Index them again: now, or by a worker when there are workers. A letter goes when its
-    document is in the index."""
+    """Index them again, here or by a worker. A letter is removed once its document is in the
+    index."""
     _some(models, keys, everything)
     with application(ini, variables) as search:
         count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
-        if search.outbox.owned:
-            with closing(Wakeup()) as alarm:
-                drain(Worker(search.indexer, alarm), as_json)
+        if search.outbox.inline:
+            with closing(Wakeup()) as wakeup:
+                drain(Worker(search.indexer, wakeup), as_json)
             return
-    click.echo(json.dumps({"queued": count}) if as_json else f"{count} left to the workers")
+    click.echo(json.dumps({"queued": count}) if as_json else f"{count} queued for the workers")
 
 
 @dead_letters.command("drop")
@@ -78,7 +79,7 @@ def retry_letters(
 def drop_letters(
     ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
 ) -> None:
-    """Forget them. Their documents stay out of the index, as they are."""
+    """Remove them. Their documents stay out of the index."""
     _some(models, keys, everything)
     with application(ini, variables) as search:
         count = search.outbox.drop([each.key for each in _letters(search, models, keys)])
@@ -90,10 +91,10 @@ def _some(models: str, keys: str, everything: bool) -> None:
         raise click.UsageError("say which: --models, --keys, or --all")
 
 
-def _letters(search: Any, models: str, keys: str) -> list[DeadLetter]:
+def _letters(search: SearchRuntime, models: str, keys: str) -> list[DeadLetter]:
     """The letters that are meant, a document's last one only.
 
-    :raises Failure: a key has none.
+    :raises CommandError: a key has none.
     """
     names = {mirror.name for mirror in chosen(search, models)} if models else None
     wanted = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}

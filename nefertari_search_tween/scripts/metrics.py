@@ -1,4 +1,4 @@
-"""What Prometheus is told of a worker: the outbox as it is at the scrape, and what was done."""
+"""Prometheus metrics of a worker: the outbox at the time of the scrape, and the work done."""
 
 from __future__ import annotations
 
@@ -19,81 +19,83 @@ PREFIX = "nefertari_search_"
 class WorkerMetrics:
     """A collector for :mod:`prometheus_client`.
 
-    :param models: names of the mirrored models: they are told of when nothing of them waits, too.
-    :param figures: what caches found; None: nothing is cached.
+    :param models: names of the mirrored models, reported even if they have no pending rows.
+    :param cache_stats: hits and misses of the caches; None without a cache.
     """
 
     def __init__(
         self,
-        counts: WorkerStats,
+        stats: WorkerStats,
         outbox: Outbox,
         models: list[str],
-        figures: Optional[CacheStatsStore] = None,
+        cache_stats: Optional[CacheStatsStore] = None,
     ) -> None:
-        self.counts = counts
+        self.stats = stats
         self.outbox = outbox
         self.models = models
-        self.figures = figures
+        self.cache_stats = cache_stats
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
 
         documents = CounterMetricFamily(
             PREFIX + "documents_indexed",
-            "Documents that this worker brought up to date.",
+            "Documents that this worker indexed.",
             labels=["model"],
         )
         for name in self.models:
-            documents.add_metric([name], self.counts.indexed[name])
+            documents.add_metric([name], self.stats.indexed[name])
         yield documents
         for name, text, value in (
-            ("claims", "Claims that this worker settled.", self.counts.claims),
-            ("errors", "Claims and looks of this worker that failed.", self.counts.errors),
+            ("claims", "Claims that this worker settled.", self.stats.claims),
+            ("errors", "Failed claims and checks of this worker.", self.stats.errors),
         ):
             yield CounterMetricFamily(PREFIX + name, text, value=value)
         try:
             yield from list(self._outbox())
             yield from list(self._caches())
-        except Exception as error:  # noqa: BLE001 - without a database there is nothing to tell
-            log.info("the metrics of the outbox are left out: %s", error)
+        except Exception as error:  # noqa: BLE001 - without a database there is nothing to report
+            log.info("outbox metrics omitted: %s", error)
 
     def _caches(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
 
-        if self.figures is None:
+        if self.cache_stats is None:
             return
         labels = ["model", "process"]
         hits = CounterMetricFamily(
-            PREFIX + "cache_hits", "Answers that were kept by a process.", labels=labels
+            PREFIX + "cache_hits", "Responses served from the cache of a process.", labels=labels
         )
         misses = CounterMetricFamily(
-            PREFIX + "cache_misses", "Answers that it had to ask for.", labels=labels
+            PREFIX + "cache_misses",
+            "Responses that had to be fetched from the backend.",
+            labels=labels,
         )
-        for found in self.figures.read_all():
-            hits.add_metric([found.model, found.process], found.hits)
-            misses.add_metric([found.model, found.process], found.misses)
+        for stats in self.cache_stats.read_all():
+            hits.add_metric([stats.model, stats.process], stats.hits)
+            misses.add_metric([stats.model, stats.process], stats.misses)
         yield hits
         yield misses
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        lag = self.outbox.backlog()
+        backlogs = self.outbox.backlog()
         letters = self.outbox.dead_letter_counts()
-        shown: tuple[tuple[str, str, dict[str, float]], ...] = (
+        gauges: tuple[tuple[str, str, dict[str, float]], ...] = (
             (
-                "outbox_rows",
-                "Rows of the outbox that are not settled.",
-                {name: waiting.rows for name, waiting in lag.items()},
+                "outbox_pending",
+                "Pending rows of the outbox.",
+                {name: backlog.rows for name, backlog in backlogs.items()},
             ),
             (
-                "outbox_oldest_seconds",
-                "Seconds since the oldest of them was recorded.",
-                {name: waiting.age_seconds for name, waiting in lag.items()},
+                "outbox_lag_seconds",
+                "Age of the oldest pending row, in seconds.",
+                {name: backlog.age_seconds for name, backlog in backlogs.items()},
             ),
             ("dead_letters", "Documents that could not be indexed.", dict(letters)),
         )
-        for name, text, values in shown:
+        for name, text, values in gauges:
             gauge = GaugeMetricFamily(PREFIX + name, text, labels=["model"])
             for model in self.models:
                 gauge.add_metric([model], values.get(model, 0))
@@ -103,7 +105,7 @@ class WorkerMetrics:
 def serve(metrics: WorkerMetrics, address: str, port: int) -> None:
     """Answer GET /metrics on *address* and *port*, in a thread.
 
-    :raises Failure: the package for it is missing, or the port is taken.
+    :raises CommandError: the package for it is missing, or the port is taken.
     """
     try:
         import prometheus_client

@@ -27,14 +27,13 @@ from nefertari_search_tween.scripts.common import (
     chosen,
     first_line,
 )
-from nefertari_search_tween.scripts.output import shown
-from nefertari_search_tween.scripts.report import report
+from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-c", "--config", "ini", metavar="INI", required=True, help="The ini file.")
 @click.option("--models", default="", help="Index what is missing of these models: A,B.")
-@click.option("--recreate", is_flag=True, help="Build all indices anew, and swap them in.")
+@click.option("--recreate", is_flag=True, help="Rebuild all indices, then swap them in.")
 @click.option(
     "--params",
     default="",
@@ -57,23 +56,23 @@ def command(
         raise click.UsageError("one of --models and --recreate is needed")
     if recreate and params:
         raise click.UsageError("--recreate is about all objects: --params goes with --models")
-    with application(ini, ()) as search, shown(quiet) as progress:
+    with application(ini, ()) as search, progress_bars(quiet) as progress:
         try:
             own_index(search, index_name)
         except ValueError as error:
             raise click.UsageError(f"--index: {error}") from error
         size = chunk or search.settings.chunk_size
-        mirrors, outbox, rebuilds = search.mirrors, search.outbox, search.rebuilds
+        mirrors, outbox, locks = search.mirrors, search.outbox, search.rebuild_locks
         if recreate:
-            done = rebuild(mirrors, rebuilds, outbox, list(mirrors), size, progress)
+            results = rebuild(mirrors, locks, outbox, list(mirrors), size, progress)
         else:
-            done = {}
+            results = {}
             for mirror in chosen(search, models):
                 only = _keys(mirror, params) if params else None
-                done[mirror.name] = index_missing(
-                    mirrors, mirror, size, outbox, rebuilds, progress, only
+                results[mirror.name] = index_missing(
+                    mirrors, mirror, size, outbox, locks, progress, only
                 )
-    report(done, as_json=False, quiet=quiet)
+    print_build_results(results, as_json=False, quiet=quiet)
 
 
 def _keys(mirror: Mirror, params: str) -> list[Any]:

@@ -1,7 +1,9 @@
-"""How far a command is, for whoever watches it."""
+"""What commands print: progress while they run, and their results."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Callable, Optional
@@ -17,14 +19,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nefertari_search_tween.indexing.bulk_writer import BulkResult
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 
 @contextmanager
-def shown(as_json: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int], None]]]]:
-    """Progress: bars on a terminal, a plain line per model elsewhere, nothing for machines."""
+def progress_bars(quiet: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int], None]]]]:
+    """Progress bars on a terminal, a plain line per model elsewhere, nothing if *quiet*."""
     console = Console(stderr=True)
-    if as_json:
+    if quiet:
         yield None
     elif console.is_terminal:
         with Progress(
@@ -48,3 +52,29 @@ def shown(as_json: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int],
             return lambda count: None
 
         yield line
+
+
+def print_build_results(results: dict[str, BulkResult], as_json: bool, quiet: bool = False) -> None:
+    """Print what was indexed, by model; exit with 1 if a document was rejected.
+
+    :param quiet: print only models with rejected documents.
+    """
+    if as_json:
+        rows = {
+            name: {
+                "indexed": result.indexed,
+                "rejected": result.rejected,
+                **({} if result.resumed is None else {"resumed": result.resumed}),
+            }
+            for name, result in results.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for name, result in results.items():
+            if quiet and not result.rejected:
+                continue
+            rejected = f", {result.rejected} rejected (see the log)" if result.rejected else ""
+            resumed = f" after {result.resumed} already there" if result.resumed else ""
+            click.echo(f"{name}: {result.indexed} documents indexed{resumed}{rejected}")
+    if any(result.rejected for result in results.values()):
+        sys.exit(EXIT_PROBLEM)

@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import click
 
+from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application
 
 
@@ -27,8 +28,8 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 def triggers() -> None:
     """Mirror what raw SQL and other programs change: triggers in the database.
 
-    Exit codes: 0 all is as asked for; 1 triggers are missing, outdated or left over, or rows
-    wait that no mirror is for; 2 wrong usage, or the database refused.
+    Exit codes: 0 all is as asked for; 1 triggers are missing, outdated or obsolete, or rows
+    of unmirrored models are pending; 2 wrong usage, or the database refused.
     """
 
 
@@ -39,7 +40,7 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.install(search.outbox.engine(), search.relations)
+        found = database.install(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.INSTALLED)
 
@@ -51,7 +52,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.remove(search.outbox.engine(), search.relations)
+        found = database.remove(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.MISSING)
 
@@ -59,17 +60,17 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 @triggers.command()
 @_common
 def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
-    """Tell of each table whether its triggers are what the mirrors need."""
+    """Show for each table whether its triggers are what the mirrors need."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.status(search.outbox.engine(), search.relations)
+        found = database.status(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
     _report(found, unclaimed, as_json, database.INSTALLED)
 
 
 @contextmanager
-def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[Any]:
+def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[SearchRuntime]:
     """The search of an application.
 
     :raises click.UsageError: its primary is no SQL database.
@@ -82,17 +83,17 @@ def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[Any]:
         yield search
 
 
-def _unclaimed(search: Any) -> dict[str, int]:
+def _unclaimed(search: SearchRuntime) -> dict[str, int]:
     """Rows of models that this application has no mirrors for: number by model."""
-    known = {model.__name__ for model in search.dependencies.tracked_models}
+    tracked = {model.__name__ for model in search.dependencies.tracked_models}
     return {
-        name: waiting.rows
-        for name, waiting in sorted(search.outbox.backlog().items())
-        if name not in known
+        name: backlog.rows
+        for name, backlog in sorted(search.outbox.backlog().items())
+        if name not in tracked
     }
 
 
-def _report(found: list[Any], unclaimed: dict[str, int], as_json: bool, wanted: str) -> None:
+def _report(found: list[Any], unclaimed: dict[str, int], as_json: bool, expected: str) -> None:
     if as_json:
         tables = {each.table: each.state for each in found}
         click.echo(json.dumps({"tables": tables, "unclaimed": unclaimed}, indent=2))
@@ -101,6 +102,6 @@ def _report(found: list[Any], unclaimed: dict[str, int], as_json: bool, wanted: 
         for each in found:
             click.echo(f"{each.table:<{width}}  {each.state}")
         for name, rows in unclaimed.items():
-            click.echo(f"{rows} rows wait of {name}, which this application does not mirror")
-    if unclaimed or any(each.state != wanted for each in found):
+            click.echo(f"{rows} rows pending of {name}, which this application does not mirror")
+    if unclaimed or any(each.state != expected for each in found):
         sys.exit(EXIT_PROBLEM)

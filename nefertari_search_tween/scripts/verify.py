@@ -12,10 +12,11 @@ from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, chosen, common
-from nefertari_search_tween.scripts.output import shown
+from nefertari_search_tween.scripts.output import progress_bars
 
-KEYS_SHOWN = 10
+MAX_KEYS = 10
 PROBLEMS = {
     Reason.NO_INDEX: "it has not been built",
     Reason.SCHEMA_MISMATCH: "it was built for another schema",
@@ -24,45 +25,47 @@ PROBLEMS = {
 
 @click.command("verify")
 @common
-@click.option("--keys", default=KEYS_SHOWN, help="Show so many keys of each kind.")
+@click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 def verify_command(
-    ini: str, variables: tuple[str, ...], models: str, as_json: bool, keys: int
+    ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int
 ) -> None:
-    """Compare the indices with the database; what is merely on its way is no difference."""
+    """Compare the indices with the database; changes in flight are not differences."""
     with application(ini, variables) as search:
-        found = _verified(search, chosen(search, models), as_json)
-    _report(found, as_json, keys)
-    if not all(each.clean for each in found.values()):
+        differences = _verified(search, chosen(search, models), as_json)
+    _report(differences, as_json, show_keys)
+    if not all(each.clean for each in differences.values()):
         sys.exit(EXIT_PROBLEM)
 
 
 @click.command("repair")
 @common
-@click.option("--keys", default=KEYS_SHOWN, help="Show so many keys of each kind.")
-@click.option("--now", is_flag=True, help="Do it here, where workers would do it otherwise.")
+@click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
+@click.option("--inline", is_flag=True, help="Index here instead of leaving it to workers.")
 def repair_command(
-    ini: str, variables: tuple[str, ...], models: str, as_json: bool, keys: int, now: bool
+    ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int, inline: bool
 ) -> None:
-    """Verify, and bring what differs to the state of the database."""
+    """Verify, and index again what differs from the database."""
     with application(ini, variables) as search:
         mirrors = chosen(search, models)
-        found = _verified(search, mirrors, as_json)
-        left: dict[str, Differences] = {}
+        before = _verified(search, mirrors, as_json)
+        remaining: dict[str, Differences] = {}
         for mirror in mirrors:
-            differences = found[mirror.name]
+            differences = before[mirror.name]
             if differences.problem is not None:
-                left[mirror.name] = differences
-            elif now or search.settings.sync == "inline":
-                left[mirror.name] = repair(search.indexer, search.outbox, mirror, differences)
+                remaining[mirror.name] = differences
+            elif inline or search.settings.sync == "inline":
+                remaining[mirror.name] = repair(search.indexer, search.outbox, mirror, differences)
             else:
                 record(search.outbox, mirror, differences)
-    _report(found, as_json, keys, left)
-    if not all(each.clean for each in left.values()):
+    _report(before, as_json, show_keys, remaining)
+    if not all(each.clean for each in remaining.values()):
         sys.exit(EXIT_PROBLEM)
 
 
-def _verified(search: Any, mirrors: list[Mirror], as_json: bool) -> dict[str, Differences]:
-    with shown(as_json) as progress:
+def _verified(
+    search: SearchRuntime, mirrors: list[Mirror], as_json: bool
+) -> dict[str, Differences]:
+    with progress_bars(as_json) as progress:
         return {
             mirror.name: verify(
                 search.mirrors,
@@ -76,65 +79,68 @@ def _verified(search: Any, mirrors: list[Mirror], as_json: bool) -> dict[str, Di
 
 
 def _report(
-    found: dict[str, Differences],
+    by_model: dict[str, Differences],
     as_json: bool,
-    keys: int,
-    left: Optional[dict[str, Differences]] = None,
+    show_keys: int,
+    remaining: Optional[dict[str, Differences]] = None,
 ) -> None:
-    """
-    :param left: of a repair: what still differs after it, of models that were repaired here.
+    """Print the differences.
+
+    :param remaining: after a repair, what still differs of the models repaired here.
     """
     if as_json:
-        rows = {name: _row(each) for name, each in found.items()}
-        if left is not None:
+        rows = {name: _row(each) for name, each in by_model.items()}
+        if remaining is not None:
             for name, row in rows.items():
-                row["left"] = _row(left[name]) if name in left else None
+                row["remaining"] = _row(remaining[name]) if name in remaining else None
         click.echo(json.dumps(rows, indent=2))
         return
-    for name, differences in found.items():
-        for line in _lines(differences, keys):
+    for name, differences in by_model.items():
+        for line in _lines(differences, show_keys):
             click.echo(f"{name}: {line}")
-        if left is None or (differences.clean and name not in left):
+        if remaining is None or (differences.clean and name not in remaining):
             continue
-        if name not in left:
-            click.echo(f"{name}: the differences wait for a worker")
-        elif not left[name].clean:
-            for line in _lines(left[name], keys):
+        if name not in remaining:
+            click.echo(f"{name}: queued for the workers")
+        elif not remaining[name].clean:
+            for line in _lines(remaining[name], show_keys):
                 click.echo(f"{name}: still: {line}")
         elif not differences.clean:
             click.echo(f"{name}: repaired")
 
 
-def _row(found: Differences) -> dict[str, Any]:
+def _row(differences: Differences) -> dict[str, Any]:
     return {
-        "compared": found.compared,
-        **{kind: _keys(found, kind) for kind in KINDS},
-        "waiting": found.pending,
-        "moving": found.changing,
-        "problem": found.problem,
+        "compared": differences.compared,
+        **{kind: _keys(differences, kind) for kind in KINDS},
+        "pending": differences.pending,
+        "changing": differences.changing,
+        "problem": differences.problem,
     }
 
 
-def _keys(found: Differences, kind: str) -> list[Any]:
-    keys: list[Any] = getattr(found, kind)
-    return keys + found.foreign if kind == "orphaned" else keys
+def _keys(differences: Differences, kind: str) -> list[Any]:
+    keys: list[Any] = getattr(differences, kind)
+    return keys + differences.foreign if kind == "orphaned" else keys
 
 
-def _lines(found: Differences, keys: int) -> list[str]:
-    if found.problem is not None:
-        return [f"{PROBLEMS[found.problem]}: run `nefertari-search rebuild`"]
-    counts = ", ".join(f"{len(_keys(found, kind))} {kind}" for kind in KINDS)
-    lines = [f"{found.compared} compared, {counts}"]
-    for kind in (*KINDS, "waiting"):
-        of_kind = _keys(found, kind)
-        if of_kind and keys > 0:
-            more = f" and {len(of_kind) - keys} more" if len(of_kind) > keys else ""
-            lines.append(f"{kind}: {', '.join(map(str, of_kind[:keys]))}{more}")
-    if found.pending:
+def _lines(differences: Differences, show_keys: int) -> list[str]:
+    if differences.problem is not None:
+        return [f"{PROBLEMS[differences.problem]}: run `nefertari-search rebuild`"]
+    counts = ", ".join(f"{len(_keys(differences, kind))} {kind}" for kind in KINDS)
+    lines = [f"{differences.compared} compared, {counts}"]
+    for kind in (*KINDS, "pending"):
+        keys = _keys(differences, kind)
+        if keys and show_keys > 0:
+            more = f" and {len(keys) - show_keys} more" if len(keys) > show_keys else ""
+            lines.append(f"{kind}: {', '.join(map(str, keys[:show_keys]))}{more}")
+    if differences.pending:
         lines.append(
-            f"{len(found.pending)} differ while changes wait that nobody indexes: "
-            "look at `nefertari-search status`"
+            f"{len(differences.pending)} differ and have changes pending that no process indexes: "
+            "run `nefertari-search status`"
         )
-    if found.changing:
-        lines.append(f"{len(found.changing)} changed all the time; their documents follow")
+    if differences.changing:
+        lines.append(
+            f"{len(differences.changing)} were changing all the time; their documents will follow"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""``nefertari-search sync``: drain the outbox once, or follow it as a worker."""
+"""``nefertari-search drain``: index what is pending; ``nefertari-search worker``: go on with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import click
 
-from nefertari_search_tween.indexing.wakeup import Wakeup
+from nefertari_search_tween.indexing.wakeup import NotificationListener, Wakeup
 from nefertari_search_tween.indexing.worker import LONGEST_IDLE_SECONDS, Worker
 from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
@@ -26,89 +26,91 @@ from nefertari_search_tween.scripts.common import (
 from nefertari_search_tween.scripts.metrics import WorkerMetrics, serve
 
 
-@click.command("sync")
+@click.command("drain")
 @common
-@click.option("--follow", is_flag=True, help="Be a worker: go on until SIGTERM or SIGINT.")
+def drain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
+    """Index the pending changes, then exit."""
+    if models:
+        raise click.UsageError("drain works on all models")
+    with application(ini, variables) as search, _wakeup(None) as wakeup:
+        drain(Worker(search.indexer, wakeup), as_json)
+
+
+@click.command("worker")
+@common
 @click.option(
-    "--interval",
+    "--report-interval",
     type=click.FloatRange(min=0.1),
     default=10.0,
     show_default=True,
-    help="Seconds between two lines of a worker about its work.",
+    help="Seconds between two lines about the work.",
 )
 @click.option(
-    "--poll",
+    "--poll-interval",
     type=click.FloatRange(min=0.01),
     default=LONGEST_IDLE_SECONDS,
     show_default=True,
-    help="The most seconds between two looks of an idle worker (PostgreSQL wakes it, too).",
+    help="Seconds between two checks while idle, at most (PostgreSQL also notifies).",
 )
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics.")
 @click.option(
     "--metrics-address", default="127.0.0.1", show_default=True, help="Where to serve them."
 )
-def sync_command(
+def worker_command(
     ini: str,
     variables: tuple[str, ...],
     models: str,
     as_json: bool,
-    follow: bool,
-    interval: float,
-    poll: float,
+    report_interval: float,
+    poll_interval: float,
     metrics_port: Optional[int],
     metrics_address: str,
 ) -> None:
-    """Index what waits in the outbox; with --follow go on with what comes."""
+    """Index changes as they come, until SIGTERM or SIGINT."""
     if models:
-        raise click.UsageError("sync works on all models")
-    if follow:
-        log_as_served(ini, variables)
-    with application(ini, variables) as search, _alarm(search if follow else None) as alarm:
-        worker = Worker(search.indexer, alarm, poll)
-        if follow:
+        raise click.UsageError("a worker works on all models")
+    log_as_served(ini, variables)
+    with application(ini, variables) as search, _wakeup(search.notifications()) as wakeup:
+        worker = Worker(search.indexer, wakeup, poll_interval)
+        if metrics_port is not None:
             names = [mirror.name for mirror in search.mirrors]
-            if metrics_port is not None:
-                serve(
-                    WorkerMetrics(worker.stats, search.outbox, names, search.figures),
-                    metrics_address,
-                    metrics_port,
-                )
-            report = Report(worker, as_json, interval)
-            worker.run(report)
-            report.tell()
-        else:
-            drain(worker, as_json)
+            metrics = WorkerMetrics(worker.stats, search.outbox, names, search.cache_stats)
+            serve(metrics, metrics_address, metrics_port)
+        report = Report(worker, as_json, report_interval)
+        worker.run(report)
+        report.print_line()
 
 
 def drain(worker: Worker, as_json: bool) -> None:
-    """Index what waits, tell what was done, and end the program unless all is well.
+    """Index the pending changes and print what was done; exit with 1 unless all is well.
 
-    :raises Failure: the search server or the database does not answer.
+    :raises CommandError: the search backend or the database does not answer.
     """
     try:
-        left = worker.drain()
+        remaining = worker.drain()
     except Exception as error:
         raise CommandError(first_line(error)) from error
-    refused = {name: count for name, count in worker.indexer.rejected.items() if count}
-    settled = sum(worker.stats.indexed.values())
+    rejected = {name: count for name, count in worker.indexer.rejected.items() if count}
+    indexed = sum(worker.stats.indexed.values())
     if as_json:
-        click.echo(json.dumps({"settled": settled, "left": left, "dead_letters": refused}))
+        row = {"indexed": indexed, "remaining": remaining, "dead_letters": rejected}
+        click.echo(json.dumps(row))
     else:
-        click.echo(f"{settled} documents settled")
-        for name, count in left.items():
-            trouble = worker.failures.of(name)
-            reason = f": {trouble.error}" if trouble is not None else ""
-            click.echo(f"{name}: {count} rows are left{reason}")
-        for name, count in refused.items():
+        click.echo(f"{indexed} documents indexed")
+        for name, count in remaining.items():
+            failure = worker.failures.of(name)
+            reason = f": {failure.error}" if failure is not None else ""
+            click.echo(f"{name}: {count} rows still pending{reason}")
+        for name, count in rejected.items():
             click.echo(f"{name}: {count} dead letters (nefertari-search dead-letters list)")
-    if left or refused:
+    if remaining or rejected:
         sys.exit(EXIT_PROBLEM)
 
 
 class Report:
-    """Lines about the work of a worker, one now and then.
+    """Lines about the work of a worker, at intervals.
 
-    :param interval: seconds between two.
+    :param interval: seconds between two lines.
     """
 
     def __init__(self, worker: Worker, as_json: bool, interval: float) -> None:
@@ -119,67 +121,64 @@ class Report:
         self._last = (time.monotonic(), 0)
 
     def __call__(self) -> float:
-        """Tell, if it is time to; gives the seconds until it is."""
+        """Print a line if it is due; return the seconds until the next one."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self.interval
-            self.tell()
+            self.print_line()
         return max(0.0, self._next - time.monotonic())
 
-    def tell(self) -> None:
+    def print_line(self) -> None:
         """Print one line."""
         row = self._row()
         if self.as_json:
             click.echo(json.dumps(row))
-        elif row["waiting"] is None:
-            click.echo(f"{row['settled']} documents settled, the database does not answer")
+        elif row["pending"] is None:
+            click.echo(f"{row['indexed']} documents indexed, the database does not answer")
         else:
             click.echo(
-                f"{row['waiting']} rows wait, the oldest for {row['oldest']:.1f} s; "
-                f"{row['settled']} documents settled, {row['per_second']:.0f} per second; "
+                f"{row['pending']} rows pending, lag {row['lag_seconds']:.1f} s; "
+                f"{row['indexed']} documents indexed, {row['per_second']:.0f} per second; "
                 f"{row['dead_letters']} dead letters"
             )
 
     def _row(self) -> dict[str, Any]:
-        counts = self.worker.stats
-        settled = sum(counts.indexed.values())
+        stats = self.worker.stats
+        indexed = sum(stats.indexed.values())
         now = time.monotonic()
         then, before = self._last
-        self._last = (now, settled)
+        self._last = (now, indexed)
         row: dict[str, Any] = {
-            "waiting": None,
-            "oldest": None,
-            "settled": settled,
-            "per_second": round((settled - before) / max(now - then, 0.001), 1),
-            "claims": counts.claims,
-            "errors": counts.errors,
+            "pending": None,
+            "lag_seconds": None,
+            "indexed": indexed,
+            "per_second": round((indexed - before) / max(now - then, 0.001), 1),
+            "claims": stats.claims,
+            "errors": stats.errors,
             "dead_letters": None,
         }
         try:
-            lag = self.worker.outbox.backlog().values()
+            backlogs = self.worker.outbox.backlog().values()
             row["dead_letters"] = sum(self.worker.outbox.dead_letter_counts().values())
-        except Exception:  # noqa: BLE001 - the worker tells of a database that is down
+        except Exception:  # noqa: BLE001 - the worker reports a database that is down
             return row
-        row["waiting"] = sum(each.rows for each in lag)
-        row["oldest"] = round(max((each.age_seconds for each in lag), default=0.0), 3)
+        row["pending"] = sum(each.rows for each in backlogs)
+        row["lag_seconds"] = round(max((each.age_seconds for each in backlogs), default=0.0), 3)
         return row
 
 
 @contextmanager
-def _alarm(search: Optional[Any]) -> Iterator[Wakeup]:
-    """An alarm that SIGTERM and SIGINT stop; a second signal ends the program at once.
-
-    :param search: whose news it hears; None: nobody's.
-    """
-    with closing(Wakeup(None if search is None else search.news())) as alarm:
+def _wakeup(listener: Optional[NotificationListener]) -> Iterator[Wakeup]:
+    """A wake-up that SIGTERM and SIGINT stop; a second signal ends the program at once."""
+    with closing(Wakeup(listener)) as wakeup:
 
         def stop(number: int, frame: Optional[FrameType]) -> None:
             signal.signal(number, signal.SIG_DFL)
-            alarm.stop()
+            wakeup.stop()
 
         before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
         try:
-            yield alarm
+            yield wakeup
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)

@@ -145,7 +145,7 @@ class ReadConsistency:
             if not self.mirrors.backend.ping():
                 breaker.record_failure()
             raise SearchTimeout(
-                f"The search took longer than {self.settings.timeout:g} seconds."
+                f"The search took longer than {self.settings.search_timeout:g} seconds."
             ) from error
         except BackendUnavailable as error:
             breaker.record_failure()
@@ -182,7 +182,7 @@ class ReadConsistency:
             return ReadVersion(number, str(number))
         mark = self.mark()
         now = time.monotonic()
-        patience = self.settings.timeout
+        patience = self.settings.search_timeout
         if now < self._impatient:
             patience = min(patience, IMPATIENT_SECONDS)
         deadline = now + patience
@@ -195,7 +195,7 @@ class ReadConsistency:
                     self.mirrors.backend.refresh(mirror.alias)
                 return ReadVersion(number, None)
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
-                self._impatient = time.monotonic() + self.settings.timeout
+                self._impatient = time.monotonic() + self.settings.search_timeout
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )

@@ -39,13 +39,13 @@ def answer_transparent(
         reason = error.reason
     except (SearchUnavailable, SearchTimeout) as error:
         reason = error.reason
-        if not searcher.settings.fallback:
+        if not searcher.settings.fallback_to_primary:
             read.record_failure(reason)
             raise
     except SearchRejected:
         # A defect of ours is logged as an error; the caller gets the right answer.
         reason = Reason.QUERY_REJECTED
-        if not searcher.settings.fallback:
+        if not searcher.settings.fallback_to_primary:
             read.record_failure(reason)
             raise
     else:

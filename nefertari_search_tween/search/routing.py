@@ -281,7 +281,7 @@ class Router:
             read.reason = Reason.SEARCH_FALSE
         elif flag or self._asks_for_search(read.mirror, names):
             read.kind = SEARCH
-        elif self.settings.default == "primary":
+        elif self.settings.read_from == "primary":
             read.reason = Reason.READ_FROM_PRIMARY
         else:
             read.kind = TRANSPARENT

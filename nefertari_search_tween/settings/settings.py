@@ -22,23 +22,23 @@ class Settings:
     """
 
     backend: tuple[str, Optional[str]]
-    default: str
+    read_from: str
     models: tuple[str, ...]
     sync: str
     schema: str
     consistency: str
-    fallback: bool
+    fallback_to_primary: bool
     cache: str
-    cache_size: int
-    cache_seconds: int
-    timeout: float
+    cache_megabytes: int
+    cache_ttl: int
+    search_timeout: float
     hidden_fields: str
     max_result_window: int
     max_query_string: int
     max_clauses: int
     max_buckets: int
-    leading_wildcards: bool
-    regular_expressions: bool
+    allow_leading_wildcards: bool
+    allow_regular_expressions: bool
     analyzer: str
     hosts: tuple[str, ...]
     index_name: str

@@ -60,7 +60,7 @@ SETTINGS: tuple[Setting, ...] = (
         "working directory.",
     ),
     Setting(
-        PREFIX + "default",
+        PREFIX + "read_from",
         one_of("mirror", "primary"),
         "mirror",
         "Where collection reads without a _search flag go: mirror or primary.",
@@ -95,7 +95,7 @@ SETTINGS: tuple[Setting, ...] = (
         "eventual: a read may miss recent writes.",
     ),
     Setting(
-        PREFIX + "fallback",
+        PREFIX + "fallback_to_primary",
         flag,
         "true",
         "When a mirror is unavailable or stale, true: answer transparent reads from the primary; "
@@ -110,19 +110,19 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
-        PREFIX + "cache_size",
+        PREFIX + "cache_megabytes",
         number(int, 1, 1_000_000),
         "64",
         "Maximum size of the in-memory cache of one process, in megabytes.",
     ),
     Setting(
-        PREFIX + "cache_seconds",
+        PREFIX + "cache_ttl",
         number(int, 1, 30 * 86_400),
         "300",
         "Maximum time that an answer is cached, in seconds.",
     ),
     Setting(
-        PREFIX + "timeout",
+        PREFIX + "search_timeout",
         number(float, 0.001, 3600),
         "5",
         "Maximum time that a search may take, in seconds.",
@@ -160,13 +160,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Maximum number of buckets that the sizes in one aggregation request may amount to.",
     ),
     Setting(
-        PREFIX + "leading_wildcards",
+        PREFIX + "allow_leading_wildcards",
         flag,
         "false",
         "Allow patterns that start with * or ? (they read every term of a field).",
     ),
     Setting(
-        PREFIX + "regular_expressions",
+        PREFIX + "allow_regular_expressions",
         flag,
         "false",
         "Allow /regular expressions/ in search reads.",

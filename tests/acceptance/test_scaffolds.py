@@ -263,15 +263,17 @@ class Session:
         talk, shelf = self.talk, self.shelf
         self.found(shelf.with_words("name", "apple"), name="apple", _search="true")
         # The database compares whole values, and knows no syntax.
-        body = talk.read("/items", "primary; reason=flag", _search="false", name="apple")
+        body = talk.read("/items", "primary; reason=search-false", _search="false", name="apple")
         assert body["data"] == []
-        body = talk.read("/items", "primary; reason=flag", _search="false", name="red apple")
+        body = talk.read(
+            "/items", "primary; reason=search-false", _search="false", name="red apple"
+        )
         assert ids_of(body) == shelf.ids(lambda item: item["name"] == "red apple")
         self.same(shelf.items[ids_of(body)[0]], body["data"][0])
         # What both can answer, both answer alike.
         params = {"_sort": "name", "_limit": 6, "_start": 5}
         ours = talk.read("/items", **params)
-        theirs = talk.read("/items", "primary; reason=flag", _search="false", **params)
+        theirs = talk.read("/items", "primary; reason=search-false", _search="false", **params)
         assert ids_of(ours) == ids_of(theirs) and ours["total"] == theirs["total"] == 25
 
     def errors(self):
@@ -348,7 +350,7 @@ class Session:
         assert talk.read("/items,items", name="plum", _count="") == {"data": len(plums)}
         asked, added = self.added(plums)
         assert talk.read("/items,items", name="plum", **asked) == added
-        talk.call("GET", "/items,nope", status=404, engine="none; reason=not-asked")
+        talk.call("GET", "/items,nope", status=404, engine="none; reason=not-searched")
 
     def tunnels(self):
         """``enable_get_tunneling``, which both scaffolds switch on."""
@@ -416,7 +418,7 @@ class Session:
         delete(shelf.ids(lambda item: item["id"] > 20), id=">20", __confirmation="")
         delete(shelf.ids()[:3], _sort="id", _limit=3)
         delete(shelf.with_any("cherry"), q="cherry")
-        body = talk.read("/items", "primary; reason=flag", _search="false", _limit=100)
+        body = talk.read("/items", "primary; reason=search-false", _search="false", _limit=100)
         assert sorted(ids_of(body)) == shelf.ids()
         delete(shelf.ids())
 

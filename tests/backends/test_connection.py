@@ -300,4 +300,4 @@ def test_an_application_starts_while_the_server_it_should_sniff_is_down(
         },
     )
     response = app.get("/items", status=200)
-    assert response.headers["X-Search-Engine"] == "primary; reason=down"
+    assert response.headers["X-Search-Engine"] == "primary; reason=unavailable"

@@ -263,7 +263,7 @@ def test_a_user_who_may_only_read(
     limited.post_json("/items", {"id": 2, "name": "Tiger"}, status=201)
     assert search.outbox.pending_count("Item") == 1
     response = limited.get("/items?_sort=id")
-    assert engine_of(response) == "primary; reason=behind"
+    assert engine_of(response) == "primary; reason=stale"
     assert [each["name"] for each in response.json["data"]] == ["Lion", "Tiger"]
     limited.get("/items?q=tiger", status=503)
     warnings = [each for each in caplog.messages if "indexing failed" in each]

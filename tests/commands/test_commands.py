@@ -118,7 +118,7 @@ def test_status_tells_that_nothing_is_built(run):
 
     assert done.returncode == 1
     assert set(rows) == MODELS
-    assert {row["state"] for row in rows.values()} == {"not-built"}
+    assert {row["state"] for row in rows.values()} == {"no-index"}
     assert {row["index"] for row in rows.values()} == {None}
     assert rows["Film"]["rows"] > 17000
 
@@ -137,13 +137,13 @@ def test_status_shows_each_mirror_in_a_table(run, index_prefix):
     assert int(documents) == int(rows) > 10
     assert (refused, state) == ("0", "ready")
     assert (waiting, oldest, dead) == ("0", "0.0", "0")
-    assert lines["Film"][-1] == "not-built"
+    assert lines["Film"][-1] == "no-index"
     assert run("status", "--models", "Genre").returncode == 0
 
 
 def test_status_says_where_mirrors_live(run, elasticsearch_url):
     hosts = elasticsearch_url.partition("://")[2]
-    assert run("status").stdout.startswith(f"mirrors live in elasticsearch {hosts}\n")
+    assert run("status").stdout.startswith(f"search index: elasticsearch {hosts}\n")
     rows = json.loads(run("status", "--json").stdout)
     assert {row["backend"] for row in rows.values()} == {f"elasticsearch {hosts}"}
 
@@ -163,7 +163,7 @@ def test_moving_between_backends_is_a_setting_and_a_rebuild(
         variables = film_options(folder, url, index_prefix)
         run = Commands(variables)
         before = json.loads(run("status", "--json").stdout)
-        assert {row["state"] for row in before.values()} == {"not-built"}
+        assert {row["state"] for row in before.values()} == {"no-index"}
         assert run("rebuild").returncode == 0
         status = run("status", "--json")
         assert status.returncode == 0
@@ -199,7 +199,7 @@ def test_rebuild_prints_one_json_object_for_machines(run):
 
     assert done.returncode == 0
     indexed = rows["Genre"]["rows"]
-    assert json.loads(done.stdout) == {"Genre": {"indexed": indexed, "refused": 0, "resumed": 0}}
+    assert json.loads(done.stdout) == {"Genre": {"indexed": indexed, "rejected": 0, "resumed": 0}}
 
 
 def test_a_second_rebuild_replaces_the_first(run, server, index_prefix):
@@ -215,7 +215,7 @@ def test_index_builds_what_is_not_there_and_adds_what_is_missing(run, server, in
     again = run("index", "--models", "Genre", "--json")
     assert (again.returncode, json.loads(again.stdout)) == (
         0,
-        {"Genre": {"indexed": 0, "refused": 0}},
+        {"Genre": {"indexed": 0, "rejected": 0}},
     )
 
     server("DELETE", f"{index_prefix}-genre/_doc/5?refresh=true")
@@ -223,7 +223,7 @@ def test_index_builds_what_is_not_there_and_adds_what_is_missing(run, server, in
     assert (status.returncode, json.loads(status.stdout)["Genre"]["state"]) == (1, "incomplete")
 
     done = run("index", "--models", "Genre", "--json")
-    assert json.loads(done.stdout) == {"Genre": {"indexed": 1, "refused": 0}}
+    assert json.loads(done.stdout) == {"Genre": {"indexed": 1, "rejected": 0}}
     assert run("status", "--models", "Genre").returncode == 0
     assert server("GET", f"{index_prefix}-genre/_doc/5")["found"]
 
@@ -348,7 +348,7 @@ def test_an_index_of_another_schema_is_not_read_until_it_is_rebuilt(
     assert (status.returncode, json.loads(status.stdout)["Genre"]["state"]) == (1, "schema")
     one_line(run("index", "--models", "Genre"), "schema", "rebuild")
     with Pserve(INI, variables=run.variables, env=ENVIRONMENT) as late:
-        assert fetch(f"{late.url}/genres")[:2] == (200, "primary; reason=schema")
+        assert fetch(f"{late.url}/genres")[:2] == (200, "primary; reason=schema-mismatch")
         assert fetch(f"{late.url}/genres?q=drama")[0] == 503
         assert "of another schema" in late.log
 
@@ -417,7 +417,17 @@ def test_help_names_the_commands(option):
     done = python("-m", "nefertari_search_tween.scripts.main", option)
 
     assert done.returncode == 0
-    commands = ("index", "rebuild", "status", "mapping", "sync", "dead-letters", "verify", "repair")
+    commands = (
+        "index",
+        "rebuild",
+        "status",
+        "mapping",
+        "drain",
+        "worker",
+        "dead-letters",
+        "verify",
+        "repair",
+    )
     for command in commands:
         assert f"\n  {command} " in done.stdout
 

@@ -71,11 +71,11 @@ def test_rows_that_no_mirror_is_for_are_told(run, place):
     run(INSTALL)
     with sqlite3.connect(Path(place[1]["database"])) as connection:
         connection.execute(
-            "INSERT INTO nefertari_search_outbox (model, pk, recorded) VALUES ('Gone', '1', 0)"
+            "INSERT INTO nefertari_search_outbox (model, pk, recorded_at) VALUES ('Gone', '1', 0)"
         )
     told = run(STATUS)
     assert told.returncode == 1
-    assert "1 rows wait of Gone" in told.stdout
+    assert "1 rows pending of Gone" in told.stdout
     with sqlite3.connect(Path(place[1]["database"])) as connection:
         connection.execute("DELETE FROM nefertari_search_outbox")
     assert run(STATUS).returncode == 0

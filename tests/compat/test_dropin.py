@@ -328,7 +328,7 @@ def test_index_name_of_another_application_is_where_it_is_read(app, es):
     assert elsewhere.build_search_params({})["index"] == "nowhere-item"
     with pytest.raises(SearchUnavailable) as caught:
         elsewhere.get_collection()
-    assert caught.value.reason == "not-built"
+    assert caught.value.reason == "no-index"
     with pytest.raises(ValueError, match="index_name"):
         elsewhere.index({"_pk": "1"})
     # The own one is known to be there still.
@@ -366,7 +366,7 @@ def test_deleted_indices_are_made_anew(app, es):
         assert set().union(*indices_of(app).values()) == set()
         with pytest.raises(SearchUnavailable):
             es.get_collection()
-        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=not-built"
+        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=no-index"
         drop_in.ES.create_index()
         drop_in.ES.setup_mappings()
         # Those of empty tables: an empty one of a full table would answer wrongly.

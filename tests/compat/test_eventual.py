@@ -57,7 +57,7 @@ def make_stale(app, mirror, pk, name):
     body = json.dumps({**found, "name": name}).encode()
     action = BulkAction(target, str(pk), search.outbox.next_version("Item"), body)
     (outcome,) = mirror.backend.bulk([action], 1)
-    assert outcome.settled
+    assert outcome.indexed
     mirror.backend.refresh(mirror.alias)
     while True:
         # The sweeper of this process may be faster.

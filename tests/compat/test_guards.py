@@ -168,9 +168,9 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
             assert library.get(path, caller).json["data"] == len(expected), (path, caller)
         same = "/plain_stories?_sort=-pages,id&_start=1&_limit=3"
         mirror, primary = library.get(same, caller), library.get(f"{same}&_search=false", caller)
-        told = "primary; reason=setting" if library.alone else "mirror"
+        told = "primary; reason=read-from-primary" if library.alone else "mirror"
         assert mirror.headers["X-Search-Engine"] == told
-        assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
+        assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
         assert mirror.text == primary.text
         _counts_what_is_visible(library, expected, caller)
         for number, name in enumerate(NAMES):

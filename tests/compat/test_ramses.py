@@ -81,7 +81,7 @@ class Session:
     :param unsearched: how a collection says that no search answered.
     """
 
-    def __init__(self, url, database_acls=False, unsearched="primary; reason=view"):
+    def __init__(self, url, database_acls=False, unsearched="primary; reason=not-read"):
         self.unsearched = unsearched
         self.talk = talk = self.caller(url)
         self.database_acls = database_acls
@@ -314,7 +314,9 @@ class Session:
         self.found(ann, "/books", "Book", [11, 12], author_id="NOT *")
         self.found(ann, "/books", "Book", [11], slug="beowulf", _search="true")
         if not self.database_acls:
-            body = ann.talk.read("/books", "primary; reason=flag", _search="false", title="Dawn")
+            body = ann.talk.read(
+                "/books", "primary; reason=search-false", _search="false", title="Dawn"
+            )
             self.same(ann, "Book", 6, body["data"][0])
         # Nobody in particular sees ten (public_max_limit), and is told of ten.
         body = anybody.talk.read("/books", _sort="id", _limit=30)
@@ -480,7 +482,7 @@ class Session:
         for each in body["data"]:
             self.same(anybody, each["_type"], each["id"], each)
         # All of them must be the caller's to see.
-        unasked = "none; reason=not-asked"
+        unasked = "none; reason=not-searched"
         anybody.talk.call("GET", "/books,users", status=403, engine=unasked)
         ann.talk.call("GET", "/books,nope", status=404, engine=unasked)
 
@@ -708,7 +710,7 @@ def talk_with_tokens(deployment):
         assert talk.call("GET", "/users", words, headers=root, engine="mirror")["data"] == []
         new = token("/auth/reset_token", login="ann", password="ann's")
         assert new != ann
-        talk.call("GET", "/users", headers=ann, status=403, engine="primary; reason=view")
+        talk.call("GET", "/users", headers=ann, status=403, engine="primary; reason=not-read")
         talk.call("GET", "/users", headers=new, engine="mirror")
 
 

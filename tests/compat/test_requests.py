@@ -288,6 +288,6 @@ def pyramid_request(app):
 def test_the_flag_sends_a_search_view_to_the_primary(app):
     """``get_collection_es()``"""
     plain = app.get("/founds?name=Tiger&_search=false")
-    assert plain.headers["X-Search-Engine"] == "primary; reason=flag"
+    assert plain.headers["X-Search-Engine"] == "primary; reason=search-false"
     assert [each["id"] for each in plain.json["data"]] == [2]
     assert app.get("/founds?name=tiger&_search=false").json["data"] == []

@@ -48,7 +48,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "sqlalchemy.url": f"sqlite:///{directory}/library.sqlite",
             # nefertari does not start without: today's Elasticsearch clients are not its own.
             "pyramid.includes": "nefertari_search_tween",
-            "nefertari_search.default": "primary",
+            "nefertari_search.read_from": "primary",
             "nefertari_search.backend": f"embedded:{directory}/mirrors",
             "elasticsearch.index_name": "contract",
         },
@@ -93,7 +93,7 @@ def on_mongodb(mongodb: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         **mongodb,
         **{
             "pyramid.includes": "nefertari_search_tween",
-            "nefertari_search.default": "primary",
+            "nefertari_search.read_from": "primary",
             "nefertari_search.backend": f"embedded:{directory}",
             "elasticsearch.index_name": "contract",
         },

@@ -17,7 +17,7 @@ from tests.compat import test_ramses
 from tests.support.scaffolds import Deployment, Talk, generate, set_lines
 
 #: the database and the index are one, and a read that does not search is the view's own
-UNSEARCHED = "primary; reason=setting"
+UNSEARCHED = "primary; reason=read-from-primary"
 ENGINE = "nefertari_search_tween.engine"
 
 

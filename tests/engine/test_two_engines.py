@@ -127,7 +127,7 @@ def test_get_by_ids(facts: dict[str, Any]) -> None:
 
 
 def test_a_caller_over_http_can_not_switch_in_python_only_ways(facts: dict[str, Any]) -> None:
-    assert facts["over HTTP"] == [400, "mirror", "primary; reason=flag"]
+    assert facts["over HTTP"] == [400, "mirror", "primary; reason=search-false"]
 
 
 def test_a_write_through_the_mirror_reaches_both(facts: dict[str, Any]) -> None:

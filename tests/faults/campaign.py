@@ -103,9 +103,7 @@ class Campaign:
             self.counts[line.strip()] += 1
 
     def start_worker(self, name: str) -> None:
-        self.processes[name] = self.popen(
-            self.command(MODULE, "sync", "--follow"), stdout=subprocess.DEVNULL
-        )
+        self.processes[name] = self.popen(self.command(MODULE, "worker"), stdout=subprocess.DEVNULL)
 
     def start(self, name: str) -> None:
         if name.startswith("worker"):
@@ -194,7 +192,7 @@ class Campaign:
 
     def converged(self) -> bool:
         deadline = time.monotonic() + DRAIN_SECONDS
-        while (drained := self.run("sync")).returncode:
+        while (drained := self.run("drain")).returncode:
             if time.monotonic() > deadline:
                 print(f"the outbox is not empty: {drained.stdout}{drained.stderr}")
                 return False
@@ -204,7 +202,7 @@ class Campaign:
         counts: Counter[str] = Counter()
         for name, each in found.items():
             counts["compared"] += each["compared"]
-            for kind in ("missing", "stale", "orphaned", "refused", "waiting", "moving"):
+            for kind in ("missing", "stale", "orphaned", "rejected", "pending", "changing"):
                 counts[kind] += len(each[kind])
                 if each[kind]:
                     print(f"{name}: {kind} {each[kind]}")

@@ -175,7 +175,7 @@ class Campaign:
     def disturbed(self, search: Any) -> list[str]:
         problems = []
         writers = [self.writer(number) for number in range(WRITERS)]
-        worker = self.begin("sync", "--follow")
+        worker = self.begin("worker")
         try:
             for each in writers:
                 each.stdout.readline()
@@ -221,11 +221,11 @@ class Campaign:
         seconds = total.pop("seconds") / WRITERS
         rate = (sum(total.values()) - total["locked"]) / seconds
         self.tell(f"changes meanwhile: {total} in {seconds:.0f} s, {rate:.0f} a second")
-        rest, _ = self.begin("sync").communicate()
+        rest, _ = self.begin("drain").communicate()
         self.tell(f"indexed afterwards: {rest.strip()}")
         verify = self.begin("verify", "--models", "Flight")
         found = json.loads(verify.communicate()[0])["Flight"]
-        kinds = ("missing", "stale", "orphaned", "refused", "waiting")
+        kinds = ("missing", "stale", "orphaned", "rejected", "pending")
         result = ", ".join(f"{len(found[kind])} {kind}" for kind in kinds)
         self.tell(f"verify: {found['compared']} compared, {result}")
         if verify.returncode != 0:

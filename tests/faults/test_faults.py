@@ -69,7 +69,7 @@ def app(place, server):
         server.url,
         place["variables"]["index_name"],
         **{
-            "nefertari_search.timeout": str(TIMEOUT),
+            "nefertari_search.search_timeout": str(TIMEOUT),
             "elasticsearch.index.settings_file": str(place["folder"] / "index.json"),
         },
     )
@@ -156,10 +156,10 @@ def test_transparent_reads_are_answered_by_the_primary_while_the_server_is_down(
 
     for path in ("/items?_sort=id", "/items?_sort=id&_limit=5", "/items?name=Lion&_sort=id"):
         response = app.get(path, status=200)
-        assert engine_of(response) == "primary; reason=down"
+        assert engine_of(response) == "primary; reason=unavailable"
         assert response.body == app.get(f"{path}&_search=false").body
     assert app.get("/items?_sort=id").body == before.body
-    assert engine_of(app.get("/items?_count")) == "primary; reason=down"
+    assert engine_of(app.get("/items?_count")) == "primary; reason=unavailable"
     assert app.get("/items?_count").json == app.get("/items?_count&_search=false").json
 
 
@@ -172,7 +172,7 @@ def test_search_reads_are_refused_clearly_while_the_server_is_down(app, server):
         assert response.content_type == "application/json"
         assert response.json["status_code"] == 503
         assert "search server" in response.json["message"] + str(response.json["explanation"])
-        assert engine_of(response) == "none; reason=down"
+        assert engine_of(response) == "none; reason=unavailable"
 
 
 def test_writes_succeed_while_the_server_is_down_and_are_mirrored_afterwards(app, server):
@@ -222,7 +222,7 @@ def test_reads_do_not_wait_for_a_frozen_server_longer_than_the_setting(app, serv
 
     for _ in range(6):
         response, seconds = timed(app.get, "/items?_sort=id", status=200)
-        assert engine_of(response) in ("primary; reason=timeout", "primary; reason=down")
+        assert engine_of(response) in ("primary; reason=timeout", "primary; reason=unavailable")
         assert names(response) == ["Lion"]
         assert seconds < TIMEOUT + MARGIN
     for _ in range(3):
@@ -285,7 +285,7 @@ def test_calls_of_python_code_while_the_server_is_down_and_when_it_is_back(app, 
     for name, read in reads.items():
         with pytest.raises(JHTTPServiceUnavailable) as caught:
             read()
-        assert (name, caught.value.reason) == (name, "down")
+        assert (name, caught.value.reason) == (name, "unavailable")
     # Indexing calls never fail for it: what they name waits.
     ES("Item").index({"_pk": "1"})
     ES("Item").index_missing_documents([{"_pk": "1"}])
@@ -330,7 +330,7 @@ def test_a_view_that_searches_is_refused_and_comes_back(app, server, sign):
         response, seconds = timed(app.get, path, expect_errors=True)
         assert response.status_int in ((503,) if sign == signal.SIGKILL else (503, 504))
         assert int(response.headers["Retry-After"]) > 0
-        assert engine_of(response) in ("none; reason=down", "none; reason=timeout")
+        assert engine_of(response) in ("none; reason=unavailable", "none; reason=timeout")
         assert response.json["status_code"] == response.status_int
         assert seconds < TIMEOUT + MARGIN
     # Its collection can still be had.
@@ -370,11 +370,11 @@ def test_a_server_that_is_slower_than_the_setting(elsewhere, server):
                 begun = time.monotonic()
                 status, engine, body = fetch(f"{process.url}/{path}")
                 assert status in (503, 504), body
-                assert engine in ("none; reason=timeout", "none; reason=down")
+                assert engine in ("none; reason=timeout", "none; reason=unavailable")
                 assert time.monotonic() - begun < TIMEOUT + MARGIN
             status, engine, body = fetch(f"{process.url}/items")
             assert (status, json.loads(body)["total"]) == (200, 1)
-            assert engine in ("primary; reason=timeout", "primary; reason=down")
+            assert engine in ("primary; reason=timeout", "primary; reason=unavailable")
             assert fetch(f"{process.url}/items", {"name": "Tiger"})[0] == 201
 
             slow.seconds = 0.0
@@ -402,7 +402,7 @@ def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(ap
     delete_index(app, "Item")
 
     response = app.get("/items", status=200)
-    assert engine_of(response) == "primary; reason=not-built"
+    assert engine_of(response) == "primary; reason=no-index"
     assert names(response) == ["Lion"]
     assert app.get("/items?q=lion", status=503).headers["Retry-After"]
 
@@ -472,7 +472,7 @@ def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, place):
     same(app, "/keepers")
     code, row = state_of(place, "Visit")
     assert code == 1
-    assert (row["state"], row["refused"], row["documents"], row["rows"]) == ("refused", 1, 1, 2)
+    assert (row["state"], row["rejected"], row["documents"], row["rows"]) == ("rejected", 1, 1, 2)
 
     with transaction.manager:
         Session.query(Label).delete(synchronize_session=False)
@@ -480,7 +480,7 @@ def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, place):
     assert found(app, "visits", guest="refused") == [1]
     assert [each["id"] for each in same(app, "/visits")["data"]] == [1, 2]
     code, row = state_of(place, "Visit")
-    assert (code, row["state"], row["refused"]) == (0, "ready", 0)
+    assert (code, row["state"], row["rejected"]) == (0, "ready", 0)
 
 
 def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, place):
@@ -497,7 +497,7 @@ def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, place):
     assert engine_of(response) == "primary; reason=inexact-values"
     assert response.body == app.get("/items?_sort=id&_search=false").body
     code, row = state_of(place, "Item")
-    assert (code, row["state"], row["refused"]) == (1, "refused", 1)
+    assert (code, row["state"], row["rejected"]) == (1, "rejected", 1)
 
     with transaction.manager:
         Session.query(Item).get(1).thing = 2.5
@@ -616,8 +616,8 @@ def test_no_client_sees_an_error_while_the_server_is_killed_and_comes_back(elsew
         ):
             assert reader.wait_for("mirror")
             server.kill()
-            assert reader.wait_for("primary; reason=down")
-            assert counter.wait_for("primary; reason=down")
+            assert reader.wait_for("primary; reason=unavailable")
+            assert counter.wait_for("primary; reason=unavailable")
             # From here on the answers to a count of all would differ, to this one they don't.
             written = fetch(f"{process.url}/items", {"name": "Meanwhile"})
             assert written[0] == 201
@@ -647,14 +647,14 @@ def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, 
         status, engine, body = fetch(f"{process.url}/items")
         # The change waits, too: either is a true answer.
         assert status == 200
-        assert engine in ("primary; reason=down", "primary; reason=behind")
+        assert engine in ("primary; reason=unavailable", "primary; reason=stale")
         assert json.loads(body)["total"] == 1
         assert fetch(f"{process.url}/items?q=early")[0] == 503
         assert fetch(f"{process.url}/founds?name=early")[0] == 503
 
         server.start()
         assert wait_until(
-            lambda: fetch(f"{process.url}/items")[1] == "primary; reason=not-built", RECOVERY
+            lambda: fetch(f"{process.url}/items")[1] == "primary; reason=no-index", RECOVERY
         )
         done = status_of(elsewhere.place, command="rebuild")
         assert done.returncode == 0, done.stderr
@@ -671,7 +671,7 @@ def test_without_fallback_a_read_is_refused_instead(elsewhere, server):
 
         assert wait_until(lambda: fetch(f"{process.url}/items")[0] == 503, 10)
         status, engine, body = fetch(f"{process.url}/items")
-        assert (status, engine) == (503, "none; reason=down")
+        assert (status, engine) == (503, "none; reason=unavailable")
         assert json.loads(body)["status_code"] == 503
         # What was sent to the primary on purpose is not refused.
         assert fetch(f"{process.url}/items?_search=false")[0] == 200

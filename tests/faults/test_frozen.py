@@ -118,7 +118,7 @@ def test_nothing_newer_means_that_the_write_counts(app, place, item):
     frozen = Frozen(place, item)
     # Its change is committed, and not indexed: whoever reads is told.
     answer = app.get("/items?_sort=id")
-    assert answer.headers["X-Search-Engine"] == "primary; reason=behind"
+    assert answer.headers["X-Search-Engine"] == "primary; reason=stale"
     assert [each["name"] for each in answer.json["data"]] == ["frozen"]
     assert "written 200" in frozen.thaw()
     assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]

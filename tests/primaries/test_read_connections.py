@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from nefertari_search_tween.primary.sqla.outbox import connections
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.queries import sync_state
-from nefertari_search_tween.primary.sqla.outbox.tables import COUNTERS, OUTBOX
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX, VERSIONS
 
 NUMBER = select([literal_column("number")]).select_from(table("numbers"))
 
@@ -55,7 +55,7 @@ def seen(look):
 
 
 def set_to(writer, number):
-    writer.execute("UPDATE numbers SET number = ?", (number,))
+    writer.execute("UPDATE numbers SET version = ?", (number,))
     writer.commit()
 
 
@@ -70,14 +70,14 @@ def test_each_look_sees_what_was_committed_before_it_by_one_connection(look, wri
 def test_nothing_is_locked_between_looks(look, writer):
     """By the look that reads of the mirror take."""
     with look.anew() as connection:
-        for each in (OUTBOX, COUNTERS):
+        for each in (OUTBOX, VERSIONS):
             each.create(connection)
-        connection.execute(COUNTERS.insert(), [{"model": "Cat", "number": 1}])
+        connection.execute(VERSIONS.insert(), [{"model": "Cat", "version": 1}])
     for number in (2, 3):
         assert sync_state(look, "Cat", ("Dog",)) == (False, number - 1)
         # Fails at once when anything is locked.
         writer.execute("BEGIN EXCLUSIVE")
-        writer.execute("UPDATE nefertari_search_counters SET number = ?", (number,))
+        writer.execute("UPDATE nefertari_search_versions SET version = ?", (number,))
         writer.commit()
 
 

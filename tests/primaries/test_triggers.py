@@ -573,7 +573,7 @@ def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app,
 
         write(mirror, build_actions(mirror, write_alias(index), 0, [8, 9], bodies), 10)
         with engine.begin() as connection:
-            connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
+            connection.execute("UPDATE nefertari_search_outbox SET lease_expires_at = 0")
         search.indexer.drain()
         assert set(search.outbox.backlog()) == {"Marked"}
         search.backend.refresh(index)
@@ -581,7 +581,7 @@ def test_a_truncate_during_a_rebuild_is_looked_at_until_the_rebuild_is_over(app,
     finally:
         search.backend.delete_index(index)
     with engine.begin() as connection:
-        connection.execute("UPDATE nefertari_search_outbox SET expires = 0")
+        connection.execute("UPDATE nefertari_search_outbox SET lease_expires_at = 0")
 
     assert captured(app)["marked"] == []
 
@@ -619,7 +619,7 @@ def numbers(app, name):
     statements = []
 
     def note(connection, cursor, statement, parameters, *_):
-        if statement.startswith("UPDATE nefertari_search_counters") and name in str(parameters):
+        if statement.startswith("UPDATE nefertari_search_versions") and name in str(parameters):
             statements.append(statement)
 
     engine = search_of(app).outbox.engine()
@@ -647,7 +647,7 @@ def test_a_reader_does_not_get_what_the_mirror_does_not_have_yet(app, outside):
     outside("UPDATE zoo_keepers SET name = 'Zoë' WHERE code = 'k1'")
 
     answer = app.get("/visits?_sort=id")
-    assert answer.headers["X-Search-Engine"] == "primary; reason=behind"
+    assert answer.headers["X-Search-Engine"] == "primary; reason=stale"
     assert answer.json["data"][0]["item"]["keeper"]["name"] == "Zoë"
     # Nothing of it shows in a tag.
     assert app.get("/marked").headers["X-Search-Engine"] == "mirror"

@@ -212,7 +212,7 @@ def test_an_index_of_another_analyzer_is_not_searched(languages: Any) -> None:
     other = place.app(analyzer="french", analyzer__Keeper="german")
     mirrors = search_of(other).mirrors
     response = other.get("/items?_sort=id")
-    assert response.headers["X-Search-Engine"] == "primary; reason=schema"
+    assert response.headers["X-Search-Engine"] == "primary; reason=schema-mismatch"
     assert same(other, "/keepers")["count"] == 1
     wanted = mirrors.get("Item")
     lines = mapping_diff(wanted.mapping, mirrors.backend.get_mapping(wanted.alias))
@@ -261,14 +261,14 @@ def test_a_server_that_is_down_at_start_is_asked_when_an_index_is_made(elastic: 
     server, elastic.url = elastic.url, f"http://127.0.0.1:{port}"
     app = elastic.app(analyzer="english")
     elastic.url = server
-    assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=down"
+    assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=unavailable"
 
     mirrors = search_of(app).mirrors
     with forwarding(port, int(server.rpartition(":")[2])):
         assert wait_until(lambda: not mirrors.breaker.open, 20)
         with pytest.raises(ConfigurationError, match="has no analyzer 'english'"):
             mirrors.create(mirrors.get("Item"), mirrors.next_name(mirrors.get("Item")))
-        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=not-built"
+        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=no-index"
     assert elastic.ask(f"/_cat/indices/{elastic.prefix}*?format=json") == []
 
 

@@ -765,8 +765,8 @@ class TestPatternsAreOn:
             elasticsearch_url,
             f"{module_prefix}-patterns",
             **{
-                "nefertari_search.leading_wildcards": "true",
-                "nefertari_search.regular_expressions": "true",
+                "nefertari_search.allow_leading_wildcards": "true",
+                "nefertari_search.allow_regular_expressions": "true",
             },
         )
 

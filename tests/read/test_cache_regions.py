@@ -80,7 +80,7 @@ def test_several_collections(museum):
 
 
 def test_the_memory_of_a_process_is_bounded(tmp_path, backend_url, module_prefix):
-    small = {"nefertari_search.cache": "memory", "nefertari_search.cache_size": "1"}
+    small = {"nefertari_search.cache": "memory", "nefertari_search.cache_megabytes": "1"}
     file = tmp_path / "zoo.sqlite"
     app = apps.zoo(f"sqlite:///{file}", backend_url, f"{module_prefix}-small", **small)
     fill_zoo(60)
@@ -151,7 +151,7 @@ def test_a_process_sees_what_another_wrote(deployment):
 def told(deployment):
     """The part of kept answers that `status` tells of, in percent."""
     done = deployment.run("status", "--json")
-    return json.loads(done.stdout)["Keeper"]["cached"]
+    return json.loads(done.stdout)["Keeper"]["cache_hit_percent"]
 
 
 def test_status_without_a_cache(tmp_path, elasticsearch_url):
@@ -333,9 +333,9 @@ def test_the_settings_of_the_page_are_good():
 
 def test_the_table_of_the_page_is_the_table():
     """For a database user who may not create tables."""
-    from nefertari_search_tween.primary.sqla.outbox.tables import CACHES
+    from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS
 
-    made = str(CreateTable(CACHES).compile(dialect=postgresql.dialect()))
+    made = str(CreateTable(CACHE_STATS).compile(dialect=postgresql.dialect()))
     shown = re.search(r"CREATE TABLE nefertari_search_cache_stats \([^;]*\)", PAGE)[0]
     assert shown.split() == made.split()
 

@@ -312,9 +312,9 @@ def test_what_can_not_be_answered(request_: str, status: int, message: str, app:
     engine = response.headers.get("X-Search-Engine")
     if status == 400:
         # Some of it nefertari's own code refuses before anybody is asked.
-        assert engine in ("none; reason=bad-request", "none; reason=not-asked")
+        assert engine in ("none; reason=bad-request", "none; reason=not-searched")
     else:
-        assert engine in (None, "none; reason=not-asked")
+        assert engine in (None, "none; reason=not-searched")
 
 
 def test_ties_by_score_go_by_model_and_key(app: TestApp) -> None:
@@ -647,7 +647,7 @@ def test_all_collections_must_be_open_to_the_caller(
 ) -> None:
     """Also where authentication is off for all but one collection."""
     denied = closed.get(path + query, status=403)
-    assert denied.headers["X-Search-Engine"] == "none; reason=not-asked"
+    assert denied.headers["X-Search-Engine"] == "none; reason=not-searched"
     assert "data" not in denied.json
     assert closed.head(path + query, status=403)
     assert "data" not in app.get(path + query, status=403).json
@@ -721,7 +721,7 @@ def test_one_index_that_is_not_built_is_503(app: TestApp) -> None:
         # The first finds the index gone, the second looks for it and finds none.
         for _ in range(2):
             response = app.get("/vases,guards", extra_environ=USER, status=503)
-            assert response.headers["X-Search-Engine"] == "none; reason=not-built"
+            assert response.headers["X-Search-Engine"] == "none; reason=no-index"
             assert response.headers["Retry-After"] == "5"
         assert app.get("/vases,painters", extra_environ=USER).json["total"] == 130
     finally:
@@ -733,7 +733,7 @@ def test_a_server_that_is_down_is_503(folder: Path, app: TestApp) -> None:
     down = museum(f"sqlite:///{folder}/museum.sqlite", f"http://127.0.0.1:{free_port()}", "nobody")
     try:
         response = down.get(f"/{ALL}?q=saturn", status=503)
-        assert response.headers["X-Search-Engine"] == "none; reason=down"
+        assert response.headers["X-Search-Engine"] == "none; reason=unavailable"
         assert response.headers["Retry-After"] == "5"
         assert down.get("/vases,nope", status=404)
     finally:

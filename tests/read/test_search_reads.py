@@ -1311,8 +1311,8 @@ def test_head_is_get_without_a_body(read: str, app: TestApp):
         ("/films?title=vertigo", "mirror", 0),
         ("/films?_search=true&title=vertigo", "mirror", 1),
         ("/films?_search=TRUE&title=vertigo", "mirror", 1),
-        ("/films?_search=false&title=vertigo", "primary; reason=flag", 0),
-        ("/films?_search=false&title=Vertigo", "primary; reason=flag", 1),
+        ("/films?_search=false&title=vertigo", "primary; reason=search-false", 0),
+        ("/films?_search=false&title=Vertigo", "primary; reason=search-false", 1),
         # Search parameters need no flag.
         ("/films?q=title:vertigo", "mirror", 1),
         ("/films?q=vertigo&_search_fields=title", "mirror", 1),

@@ -181,7 +181,7 @@ def test_a_search_in_a_narrowed_view_finds_what_is_the_callers(app):
 def test_a_view_that_goes_on_with_a_query_gets_the_primarys(app):
     response = asked_by(app, "bob", "/narrows")
 
-    assert response.headers["X-Search-Engine"] == "primary; reason=view-query"
+    assert response.headers["X-Search-Engine"] == "primary; reason=used-as-query"
     assert [each["owner"] for each in response.json["data"]] == ["bob"]
 
 
@@ -215,7 +215,7 @@ def test_a_search_in_a_view_that_needs_a_query_says_why_it_can_not_be(app):
 def test_a_denied_view_stays_denied(app, query):
     assert asked_by(app, None, f"/secrets?{query}", status=403)
     allowed = asked_by(app, "bob", f"/secrets?{query}", status=200)
-    expected = "primary; reason=flag" if query == "_search=false" else "mirror"
+    expected = "primary; reason=search-false" if query == "_search=false" else "mirror"
     assert allowed.headers["X-Search-Engine"] == expected
 
 
@@ -252,7 +252,7 @@ def test_a_view_that_asks_for_a_search_gets_one(app):
 def test_a_view_that_asks_for_a_search_heeds_the_flag(app):
     response = app.get("/founds?owner=alice&_search=false")
 
-    assert response.headers["X-Search-Engine"] == "primary; reason=flag"
+    assert response.headers["X-Search-Engine"] == "primary; reason=search-false"
     assert [each["owner"] for each in response.json["data"]] == ["alice"]
 
 
@@ -465,7 +465,7 @@ def test_a_model_without_a_mirror_is_read_from_the_primary(app):
     app.post_json("/plains", {"name": "x"})
     response = app.get("/plains?name=x")
 
-    assert response.headers["X-Search-Engine"] == "primary; reason=no-mirror"
+    assert response.headers["X-Search-Engine"] == "primary; reason=not-mirrored"
     assert response.json["total"] == 1
     assert app.get("/plains?_search=true", status=400)
 
@@ -480,11 +480,11 @@ def test_a_model_that_renders_itself_is_read_from_the_primary(app):
 
 def test_the_default_can_be_the_primary(app):
     settings = search_of(app).settings
-    settings.default = "primary"
+    settings.read_from = "primary"
     try:
-        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=setting"
+        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=read-from-primary"
         assert app.get("/items?_search=true").headers["X-Search-Engine"] == "mirror"
         assert app.get("/items?q=lion").headers["X-Search-Engine"] == "mirror"
         assert app.get("/founds").headers["X-Search-Engine"] == "mirror"
     finally:
-        settings.default = "mirror"
+        settings.read_from = "mirror"

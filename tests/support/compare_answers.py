@@ -73,7 +73,7 @@ class Comparison:
         primary = self._get(path, [*asked, ("_search", "false")])
         # The count sees what the database is asked, or it would prove nothing above.
         assert primary.status_int != 200 or self.statements > before, (path, params)
-        assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
+        assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
         assert mirrored.status == primary.status, (path, params, mirrored.text, primary.text)
         assert self._text(mirrored) == self._text(primary), (path, params, engine)
 

@@ -125,7 +125,7 @@ class Place:
         return self.sql("SELECT count(*) FROM nefertari_search_outbox")[0][0]
 
     def claimed(self):
-        query = "SELECT count(*) FROM nefertari_search_outbox WHERE claim IS NOT NULL"
+        query = "SELECT count(*) FROM nefertari_search_outbox WHERE claim_token IS NOT NULL"
         return self.sql(query)[0][0]
 
     def add_keepers(self, count, first=0):
@@ -148,7 +148,7 @@ class Place:
         mark = "%s" if self.engine.dialect.name == "postgresql" else "?"
         now = int(time.time() * 1000)
         connection.execute(
-            "INSERT INTO nefertari_search_outbox (model, pk, spread, recorded) "
+            "INSERT INTO nefertari_search_outbox (model, pk, fan_out, recorded_at) "
             f"VALUES ({mark}, {mark}, 0, {mark})",
             [(model, str(key), now) for key in keys],
         )
@@ -184,15 +184,15 @@ class Place:
 
 
 class Worker:
-    """``nefertari-search sync --follow``, from when it follows."""
+    """``nefertari-search worker``, from when it works."""
 
     def __init__(self, place, arguments, more):
         self._out = Path(tempfile.mkstemp(prefix="worker-", suffix=".out")[1])
         self._err = self._out.with_suffix(".err")
-        words = ["--follow", "--json", "--interval", "0.2", *arguments]
+        words = ["--json", "--report-interval", "0.2", *arguments]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, *PROGRAM, *place.words("sync", *words, **more)],
+                [sys.executable, *PROGRAM, *place.words("worker", *words, **more)],
                 stdout=out,
                 stderr=err,
                 env=place.environment,
@@ -229,7 +229,7 @@ class Worker:
 
     @property
     def settled(self):
-        return self.lines[-1]["settled"]
+        return self.lines[-1]["indexed"]
 
     @property
     def log(self):

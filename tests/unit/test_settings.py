@@ -21,19 +21,19 @@ GOOD = {"elasticsearch.hosts": "127.0.0.1:9200", "elasticsearch.index_name": "zo
 BAD = [
     ("nefertari_search.backend", "solr"),
     ("nefertari_search.backend", "embedded"),
-    ("nefertari_search.default", "database"),
-    ("nefertari_search.default", "Mirror"),
+    ("nefertari_search.read_from", "database"),
+    ("nefertari_search.read_from", "Mirror"),
     ("nefertari_search.sync", "later"),
     ("nefertari_search.schema", "update"),
     ("nefertari_search.consistency", "strong"),
-    ("nefertari_search.fallback", "perhaps"),
-    ("nefertari_search.cache_size", "0"),
-    ("nefertari_search.cache_seconds", "-1"),
-    ("nefertari_search.timeout", "soon"),
-    ("nefertari_search.timeout", "0"),
-    ("nefertari_search.timeout", "-1"),
-    ("nefertari_search.timeout", "nan"),
-    ("nefertari_search.timeout", "inf"),
+    ("nefertari_search.fallback_to_primary", "perhaps"),
+    ("nefertari_search.cache_megabytes", "0"),
+    ("nefertari_search.cache_ttl", "-1"),
+    ("nefertari_search.search_timeout", "soon"),
+    ("nefertari_search.search_timeout", "0"),
+    ("nefertari_search.search_timeout", "-1"),
+    ("nefertari_search.search_timeout", "nan"),
+    ("nefertari_search.search_timeout", "inf"),
     ("nefertari_search.hidden_fields", "show"),
     ("nefertari_search.max_result_window", "0"),
     ("nefertari_search.max_result_window", "1.5"),
@@ -41,8 +41,8 @@ BAD = [
     ("nefertari_search.max_clauses", "many"),
     ("nefertari_search.max_clauses", "0"),
     ("nefertari_search.max_buckets", "0"),
-    ("nefertari_search.leading_wildcards", "2"),
-    ("nefertari_search.regular_expressions", "maybe"),
+    ("nefertari_search.allow_leading_wildcards", "2"),
+    ("nefertari_search.allow_regular_expressions", "maybe"),
     ("elasticsearch.hosts", "localhost"),
     ("elasticsearch.hosts", "localhost:http"),
     ("elasticsearch.hosts", "a:9200,b"),
@@ -216,7 +216,7 @@ def test_an_unknown_setting_stops_the_application(key):
         start(**{key: "1"})
 
     assert key in str(raised.value)
-    assert "nefertari_search.timeout" in str(raised.value)  # what is known
+    assert "nefertari_search.search_timeout" in str(raised.value)  # what is known
     assert "\n" not in str(raised.value)
 
 
@@ -359,16 +359,16 @@ def test_values_are_converted():
         {
             **GOOD,
             "elasticsearch.hosts": "a:1, http://b:2/\n[::1]:3/path",
-            "nefertari_search.timeout": " 2.5 ",
-            "nefertari_search.fallback": "off",
+            "nefertari_search.search_timeout": " 2.5 ",
+            "nefertari_search.fallback_to_primary": "off",
             "nefertari_search.models": "Item, Keeper\nTag",
             "elasticsearch.chunk_size": "7",
         }
     )
 
     assert settings.hosts == ("http://a:1", "http://b:2", "http://[::1]:3/path")
-    assert settings.timeout == 2.5
-    assert settings.fallback is False
+    assert settings.search_timeout == 2.5
+    assert settings.fallback_to_primary is False
     assert settings.models == ("Item", "Keeper", "Tag")
     assert settings.chunk_size == 7
 
@@ -442,4 +442,4 @@ def test_nothing_is_documented_that_does_not_exist():
     documented = {line.split("``")[1] for line in text.splitlines() if line.startswith("   * - ``")}
 
     assert documented == {setting.key for setting in (*SETTINGS, *FAMILIES)}
-    assert PREFIX + "timeout" in documented
+    assert PREFIX + "search_timeout" in documented

@@ -41,7 +41,7 @@ def refused(place):
     for number in (4, 5):
         place.sql(f"INSERT INTO zoo_labels (id, item_id) VALUES ({number}, {number})")
     place.record("Item", *range(1, 10))
-    done = place.run("sync")
+    done = place.run("drain")
     assert done.returncode == 1
     assert "Item: 2 dead letters (nefertari-search dead-letters list)" in done.stdout.splitlines()
     return place
@@ -80,7 +80,7 @@ def test_a_refused_document_is_listed_with_its_error_and_the_others_are_mirrored
 
     status = refused.run("status", "--json")
     row = json.loads(status.stdout)["Item"]
-    assert (status.returncode, row["dead_letters"], row["refused"]) == (1, 2, 2)
+    assert (status.returncode, row["dead_letters"], row["rejected"]) == (1, 2, 2)
 
 
 def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
@@ -90,12 +90,12 @@ def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
 
     mend(refused)
     done = refused.run("dead-letters retry", "--keys", "4", sync="inline")
-    assert (done.returncode, done.stdout) == (0, "1 documents settled\n")
+    assert (done.returncode, done.stdout) == (0, "1 documents indexed\n")
     assert [each["key"] for each in letters(refused)] == [5]
     assert indexed(refused) == [1, 2, 3, 4, 6, 7, 8, 9]
 
     done = refused.run("dead-letters retry", "--all", "--json", sync="inline")
-    assert json.loads(done.stdout) == {"settled": 1, "left": {}, "dead_letters": {}}
+    assert json.loads(done.stdout) == {"indexed": 1, "remaining": {}, "dead_letters": {}}
     assert letters(refused) == []
     assert indexed(refused) == list(range(1, 10))
     assert refused.run("status", "--models", "Item").returncode == 0
@@ -104,7 +104,7 @@ def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
 def test_workers_do_what_is_retried(refused):
     mend(refused)
     done = refused.run("dead-letters retry", "--models", "Item")
-    assert (done.returncode, done.stdout) == (0, "2 left to the workers\n")
+    assert (done.returncode, done.stdout) == (0, "2 queued for the workers\n")
     assert len(letters(refused)) == 2
     with refused.worker():
         assert wait_until(lambda: letters(refused) == [], SOON)
@@ -116,7 +116,7 @@ def test_a_change_that_mends_the_document_clears_its_letter(refused):
     refused.sql("DELETE FROM zoo_labels WHERE id = 5")
     refused.sql("DELETE FROM zoo_items WHERE id = 5")
     refused.record("Item", 4, 5)
-    assert refused.run("sync").returncode == 0
+    assert refused.run("drain").returncode == 0
     assert letters(refused) == []
     assert indexed(refused) == [1, 2, 3, 4, 6, 7, 8, 9]
 
@@ -130,7 +130,7 @@ def test_a_dropped_letter_is_forgotten_and_its_document_stays_out(refused):
         assert fetch(f"{web.url}/items?_limit=20")[1] == "primary; reason=inexact-values"
         assert json.loads(fetch(f"{web.url}/items?q=lion&_limit=20")[2])["total"] == 7
     row = json.loads(refused.run("status", "--json").stdout)["Item"]
-    assert (row["dead_letters"], row["refused"], row["state"]) == (0, 2, "refused")
+    assert (row["dead_letters"], row["rejected"], row["state"]) == (0, 2, "rejected")
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
@@ -181,7 +181,7 @@ def test_an_index_that_refuses_everything_holds_up_its_own_model_only(place):
         assert place.waiting() == 1
         assert letters(place) == []
 
-        left = place.run("sync")
+        left = place.run("drain")
         assert left.returncode == 1
         assert "Tag: 1 rows are left: " in left.stdout
 

@@ -315,9 +315,11 @@ class Interleaving(Changes):
     def leases_run_out(self):
         """For everybody but the owners, whose clocks are late: they go on."""
         with self.search.outbox.engine().begin() as connection:
-            connection.execute("UPDATE nefertari_search_outbox SET expires = 0 WHERE expires > 0")
+            connection.execute(
+                "UPDATE nefertari_search_outbox SET lease_expires_at = 0 WHERE lease_expires_at > 0"
+            )
             if all(each.name != "rebuild" for each in self.processes):
-                connection.execute("UPDATE nefertari_search_rebuilds SET heartbeat = 0")
+                connection.execute("UPDATE nefertari_search_rebuilds SET heartbeat_at = 0")
 
     # Rebuilds: one at a time.
 

@@ -100,9 +100,10 @@ class TestMillions:
     @pytest.mark.parametrize(
         "condition",
         [
-            "model = 'Item' AND claim IS NULL ORDER BY claim, id LIMIT 500",
-            "model = 'Item' AND claim IS NOT NULL AND expires < 5 ORDER BY claim, id LIMIT 500",
-            "model = 'Item' AND claim = 'abc'",
+            "model = 'Item' AND claim_token IS NULL ORDER BY claim_token, id LIMIT 500",
+            "model = 'Item' AND claim_token IS NOT NULL AND lease_expires_at < 5 "
+            "ORDER BY claim_token, id LIMIT 500",
+            "model = 'Item' AND claim_token = 'abc'",
             "model = 'Item'",
         ],
     )
@@ -197,19 +198,19 @@ def test_rows_are_committed_with_the_change_or_rolled_back_with_it(outbox, sessi
     session.add(Item(id=1))
     session.flush()
     outbox.record(session, items(1))
-    assert outbox.uncommitted(session)
+    assert outbox.has_recorded(session)
     session.rollback()
-    outbox.discard(session)
-    assert outbox.waiting() == 0
+    outbox.rolled_back(session)
+    assert outbox.pending_count() == 0
 
     session.add(Item(id=1))
     session.flush()
     outbox.record(session, items(1))
-    assert not outbox.state("Item").waiting
+    assert not outbox.sync_state("Item").pending
     session.commit()
-    assert outbox.publish(session) is None
-    assert outbox.state("Item").waiting
-    assert not outbox.state("Keeper").waiting
+    assert outbox.committed(session) is None
+    assert outbox.sync_state("Item").pending
+    assert not outbox.sync_state("Keeper").pending
     assert outbox.claim("Item", 10).keys == items(1)
 
 
@@ -217,52 +218,52 @@ def test_a_key_is_recorded_once_in_a_transaction(outbox, session):
     outbox.record(session, items(1, 2))
     outbox.record(session, items(2, 3))
     session.commit()
-    assert outbox.waiting("Item") == 3
+    assert outbox.pending_count("Item") == 3
 
 
 def test_keys_come_back_as_the_model_has_them(outbox):
     awkward = {"7", "it's", 'a "b"', "é \u2028 日本", "a\nb", " x "}
-    outbox.add({Key("Keeper", code) for code in awkward} | items(7))
+    outbox.enqueue({Key("Keeper", code) for code in awkward} | items(7))
     assert {key.pk for key in outbox.claim("Keeper", 10).keys} == awkward
     assert {key.pk for key in outbox.claim("Item", 10).keys} == {7}
 
 
 def test_numbers_only_grow(outbox, engine):
-    outbox.add(items(1))
+    outbox.enqueue(items(1))
     first = outbox.claim("Item", 10)
-    outbox.add(items(1))
+    outbox.enqueue(items(1))
     second = outbox.claim("Item", 10)
-    assert second.numbers["Item"] > first.numbers["Item"]
-    assert outbox.number("Item") > second.numbers["Item"]
+    assert second.versions["Item"] > first.versions["Item"]
+    assert outbox.next_version("Item") > second.versions["Item"]
     # A clock that was set back, or a counter that is ahead of it.
     ahead = 2 * time.time_ns() // 1000
-    engine.execute(tables.COUNTERS.update().values(number=ahead))
-    assert outbox.number("Item") == ahead + 1
+    engine.execute(tables.VERSIONS.update().values(version=ahead))
+    assert outbox.next_version("Item") == ahead + 1
     # A database that was restored from a backup of long ago.
-    engine.execute(tables.COUNTERS.update().values(number=5))
-    assert outbox.number("Item") > second.numbers["Item"]
+    engine.execute(tables.VERSIONS.update().values(version=5))
+    assert outbox.next_version("Item") > second.versions["Item"]
 
 
 def test_a_claim_is_of_one_until_its_lease_is_over(outbox, engine):
-    outbox.add(items(*range(5)))
+    outbox.enqueue(items(*range(5)))
     claim = outbox.claim("Item", 3)
     rest = outbox.claim("Item", 10)
     assert len(claim.keys) == 3
     assert claim.keys | rest.keys == items(*range(5))
     assert outbox.claim("Item", 10) is None
-    engine.execute(tables.OUTBOX.update().values(expires=1))
+    engine.execute(tables.OUTBOX.update().values(lease_expires_at=1))
     again = outbox.claim("Item", 10)
     assert again.keys == items(*range(5))
-    assert again.numbers["Item"] > rest.numbers["Item"]
+    assert again.versions["Item"] > rest.versions["Item"]
     # Who had them before settles nothing of it.
     outbox.settle(claim, "Item", {}, [])
-    assert outbox.waiting("Item") == 5
+    assert outbox.pending_count("Item") == 5
     outbox.settle(again, "Item", {}, [])
-    assert outbox.waiting() == 0
+    assert outbox.pending_count() == 0
 
 
 def test_what_is_released_is_free(outbox):
-    outbox.add(items(1, 2))
+    outbox.enqueue(items(1, 2))
     claim = outbox.claim("Item", 10)
     outbox.release(claim.token)
     assert outbox.claim("Item", 10).keys == items(1, 2)
@@ -290,7 +291,7 @@ def test_a_transaction_longer_than_the_lease_may_have_lost_its_rows(engine, sess
         outbox.record(session, items(1))
         session.info["nefertari_search.recorded"].began -= LEASE_SECONDS + 1
         session.commit()
-        engine.execute(tables.OUTBOX.update().values(expires=1))
+        engine.execute(tables.OUTBOX.update().values(lease_expires_at=1))
         if taken:
             assert outbox.claim("Item", 10).keys == items(1)
         claim = outbox.claim_committed(outbox.committed(session))
@@ -304,7 +305,7 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
     """While a claim's transaction is open, another one records, commits, and is claimed."""
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    outbox.add(items(*range(10)))
+    outbox.enqueue(items(*range(10)))
     with outbox._transaction() as connection:
         rows = claimable_rows(connection, "Item", 5, 0)
         outbox._mark([row.id for row in rows], "open", connection)
@@ -346,11 +347,11 @@ def test_every_row_is_claimed_once_by_many(engine):
 
 
 def test_dead_letters(outbox):
-    outbox.add({*items(1, 2, 3), Key("Keeper", "a")})
+    outbox.enqueue({*items(1, 2, 3), Key("Keeper", "a")})
     outbox.settle(outbox.claim("Item", 10), "Item", {2: "too long", 3: "é"}, [1])
     letters = outbox.dead_letters()
     assert [(letter.key.pk, letter.error) for letter in letters] == [(2, "too long"), (3, "é")]
-    assert abs(letters[0].failed - time.time()) < 60
+    assert abs(letters[0].failed_at - time.time()) < 60
     assert outbox.dead_letters("Keeper") == []
 
     # Tried again: the letter goes once the document is in the index.
@@ -368,19 +369,19 @@ def test_dead_letters(outbox):
 
 
 def test_what_waits_and_for_how_long(outbox, engine):
-    outbox.add(items(1, 2))
-    engine.execute(tables.OUTBOX.update().values(recorded=tables.OUTBOX.c.recorded - 5000))
-    outbox.add(items(3))
-    lag = outbox.lag()
+    outbox.enqueue(items(1, 2))
+    engine.execute(tables.OUTBOX.update().values(recorded_at=tables.OUTBOX.c.recorded_at - 5000))
+    outbox.enqueue(items(3))
+    lag = outbox.backlog()
     assert set(lag) == {"Item"}
     assert lag["Item"].rows == 3
-    assert 5 <= lag["Item"].oldest < 60
+    assert 5 <= lag["Item"].age_seconds < 60
 
 
 def test_tables_that_were_made_anew_serve_on(outbox, engine):
     for table in reversed(tables.TABLES):
         table.drop(engine)
     tables.create_missing(engine)
-    assert outbox.state("Item") == (False, 0)
-    outbox.add(items(1))
-    assert outbox.claim("Item", 1).numbers["Item"] > 0
+    assert outbox.sync_state("Item") == (False, 0)
+    outbox.enqueue(items(1))
+    assert outbox.claim("Item", 1).versions["Item"] > 0

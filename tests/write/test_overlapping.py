@@ -115,7 +115,7 @@ def test_so_does_one_that_a_worker_indexes(app, models, sessions):
         commit(second, models.Item(name="Lion", keeper_code="k"))
         search.indexer.drain()
         first.commit()
-        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=behind"
+        assert app.get("/items").headers["X-Search-Engine"] == "primary; reason=stale"
         search.indexer.drain()
     finally:
         search.outbox.inline = True

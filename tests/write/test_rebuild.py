@@ -101,7 +101,9 @@ class Flights:
     def grow_old(self):
         """As if the time had passed after which a rebuild counts as dead."""
         with self.engine.begin() as connection:
-            connection.execute("UPDATE nefertari_search_rebuilds SET heartbeat = heartbeat - 60000")
+            connection.execute(
+                "UPDATE nefertari_search_rebuilds SET heartbeat_at = heartbeat_at - 60000"
+            )
 
     def verified(self):
         done = self.run("verify", "--models", "Flight", "--json")
@@ -120,7 +122,7 @@ class Flights:
 
 
 CLEAN = {
-    **{kind: [] for kind in ("missing", "stale", "orphaned", "refused", "waiting", "moving")},
+    **{kind: [] for kind in ("missing", "stale", "orphaned", "rejected", "pending", "changing")},
     "problem": None,
 }
 
@@ -150,7 +152,7 @@ def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
     flights.grow_old()
 
     built = flights.rebuilt()
-    assert built == {"indexed": ROWS - left.done, "refused": 0, "resumed": left.done}
+    assert built == {"indexed": ROWS - left.done, "rejected": 0, "resumed": left.done}
     assert flights.indices() == [left.index_name]
     assert flights.row() is None
     assert flights.verified()["compared"] == ROWS
@@ -169,7 +171,7 @@ def test_it_says_what_was_there(flights):
 def test_restart_begins_anew(flights):
     left = flights.killed()
     flights.grow_old()
-    assert flights.rebuilt("--restart") == {"indexed": ROWS, "refused": 0, "resumed": 0}
+    assert flights.rebuilt("--restart") == {"indexed": ROWS, "rejected": 0, "resumed": 0}
     assert left.index_name not in flights.indices()
 
 
@@ -312,52 +314,52 @@ def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
         return tell
 
     with pytest.raises(KeyboardInterrupt):
-        rebuilding.rebuild(search.mirrors, search.rebuilds, search.outbox, [tags], 10, failing)
+        rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, failing)
     told.clear()
     built = rebuilding.rebuild(
-        search.mirrors, search.rebuilds, search.outbox, [tags], 10, lambda mirror: told.append
+        search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, lambda mirror: told.append
     )
     # The bar begins where the first one was.
     assert told == [40, *[10] * 6]
     assert (built["Tag"].indexed, built["Tag"].resumed) == (60, 40)
-    assert len(search.mirrors.concrete(tags)) == 1
+    assert len(search.mirrors.indices_of(tags)) == 1
 
 
 def test_a_build_has_one_owner(search):
-    first = search.rebuilds.begin("Node")
-    search.rebuilds.start(first, "nodes-000001")
+    first = search.rebuild_locks.acquire("Node")
+    search.rebuild_locks.start(first, "nodes-000001")
     with pytest.raises(RebuildInProgress, match=f"process {os.getpid()}"):
-        search.rebuilds.begin("Node")
-    search.rebuilds.advance(first, 17, 4)
-    search.rebuilds.release(first)
+        search.rebuild_locks.acquire("Node")
+    search.rebuild_locks.checkpoint(first, 17, 4)
+    search.rebuild_locks.release(first)
 
-    second = search.rebuilds.begin("Node")
-    assert (second.index, second.position, second.done) == ("nodes-000001", 17, 4)
+    second = search.rebuild_locks.acquire("Node")
+    assert (second.index, second.checkpoint, second.documents) == ("nodes-000001", 17, 4)
     for late in (
-        lambda: search.rebuilds.advance(first, 20, 5),
-        lambda: search.rebuilds.beat(first),
-        lambda: search.rebuilds.start(first, "nodes-000002"),
+        lambda: search.rebuild_locks.checkpoint(first, 20, 5),
+        lambda: search.rebuild_locks.heartbeat(first),
+        lambda: search.rebuild_locks.start(first, "nodes-000002"),
     ):
         with pytest.raises(RebuildLost):
             late()
-    search.rebuilds.release(first)  # not its own any more
-    search.rebuilds.finish(first)
+    search.rebuild_locks.release(first)  # not its own any more
+    search.rebuild_locks.finish(first)
     with pytest.raises(RebuildInProgress):
-        search.rebuilds.begin("Node")
-    search.rebuilds.finish(second)
-    third = search.rebuilds.begin("Node")
-    assert (third.index, third.position, third.done) == ("", None, 0)
-    search.rebuilds.finish(third)
+        search.rebuild_locks.acquire("Node")
+    search.rebuild_locks.finish(second)
+    third = search.rebuild_locks.acquire("Node")
+    assert (third.index, third.checkpoint, third.documents) == ("", None, 0)
+    search.rebuild_locks.finish(third)
 
 
 def test_text_keys_are_positions_too(search):
-    build = search.rebuilds.begin("Keeper")
-    search.rebuilds.start(build, "keepers-000001")
-    search.rebuilds.advance(build, "017", 1)
-    search.rebuilds.release(build)
-    build = search.rebuilds.begin("Keeper")
-    assert build.position == "017"
-    search.rebuilds.finish(build)
+    build = search.rebuild_locks.acquire("Keeper")
+    search.rebuild_locks.start(build, "keepers-000001")
+    search.rebuild_locks.checkpoint(build, "017", 1)
+    search.rebuild_locks.release(build)
+    build = search.rebuild_locks.acquire("Keeper")
+    assert build.checkpoint == "017"
+    search.rebuild_locks.finish(build)
 
 
 def test_what_was_read_long_ago_is_read_again(search, tags):

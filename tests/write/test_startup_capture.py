@@ -196,7 +196,7 @@ transaction.commit()
 """
     )
 
-    assert answers["keepers"][0] == "primary; reason=not-built"
+    assert answers["keepers"][0] == "primary; reason=no-index"
     assert [each["code"] for each in answers["keepers"][1]] == ["k1", "k2"]
     assert answers["searched keepers"] is None
     assert answers["items"][0] == "mirror"

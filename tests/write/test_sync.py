@@ -93,7 +93,7 @@ def same(app, path):
     assert mirror.headers["X-Search-Engine"] == "mirror"
     assert asked == []
     primary = app.get(f"/{collection}?{query}&_search=false")
-    assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
+    assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
     assert normalised(mirror.body) == normalised(primary.body)
     return mirror.json
 

@@ -98,9 +98,9 @@ def verified(search, name):
 def write(search, name, identity, document, version=None):
     """Write (None: delete) a document behind the package's back."""
     mirror = search.mirrors.get(name)
-    ((index, _),) = search.mirrors.concrete(mirror).items()
+    ((index, _),) = search.mirrors.indices_of(mirror).items()
     body = None if document is None else json.dumps(document).encode()
-    number = search.outbox.number(name) if version is None else version
+    number = search.outbox.next_version(name) if version is None else version
     (outcome,) = mirror.backend.bulk([BulkAction(write_alias(index), identity, number, body)], 1)
     assert outcome.error is None
     mirror.backend.refresh(mirror.alias)
@@ -227,9 +227,9 @@ def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, mod
     long = "z" * 600
     add(models.Keeper(code=long, name="x"))
     mirror = search.mirrors.get("Keeper")
-    ((index, _),) = search.mirrors.concrete(mirror).items()
+    ((index, _),) = search.mirrors.indices_of(mirror).items()
     body = json.dumps({"_pk": long, "name": {"a text": "is no object"}}).encode()
-    number = search.outbox.number("Keeper")
+    number = search.outbox.next_version("Keeper")
     refused = bulk_writer.write(
         mirror, [BulkAction(write_alias(index), document_id(long), number, body)], 1
     )
@@ -335,7 +335,7 @@ def test_what_waits_is_not_called_stale(search, models, sql, monkeypatch):
     monkeypatch.setattr(verifying, "PATIENCE_SECONDS", 0.2)
     add(models.Tag(id=1, name="as it was"))
     sql("UPDATE zoo_tags SET name = 'changed' WHERE id = 1")
-    search.outbox.add([Key("Tag", 1)])
+    search.outbox.enqueue([Key("Tag", 1)])
 
     found = verified(search, "Tag")
     assert found == Differences(compared=1, pending=[1])
@@ -348,7 +348,7 @@ def test_what_waits_is_not_called_stale(search, models, sql, monkeypatch):
 def test_what_waits_may_take_its_time(search, models, sql):
     add(models.Tag(id=1, name="as it was"))
     sql("UPDATE zoo_tags SET name = 'changed' WHERE id = 1")
-    search.outbox.add([Key("Tag", 1)])
+    search.outbox.enqueue([Key("Tag", 1)])
     later = threading.Timer(1.0, search.indexer.drain)
     later.start()
     assert verified(search, "Tag") == Differences(compared=1)
@@ -357,21 +357,21 @@ def test_what_waits_may_take_its_time(search, models, sql):
 
 def test_new_rows_do_not_hold_up_those_that_were_there(search):
     """SQLite gives the numbers of rows again."""
-    search.outbox.add([Key("Tag", 1)])
-    mark = search.outbox.mark()
-    assert not search.outbox.passed(mark)
+    search.outbox.enqueue([Key("Tag", 1)])
+    mark = search.outbox.watermark()
+    assert not search.outbox.has_passed(mark)
     search.indexer.drain()
     time.sleep(0.01)
-    search.outbox.add([Key("Tag", 2)])
-    assert search.outbox.passed(mark)
+    search.outbox.enqueue([Key("Tag", 2)])
+    assert search.outbox.has_passed(mark)
     search.indexer.drain()
 
 
 def test_an_index_that_is_not_there_is_a_problem(search):
     mirror = search.mirrors.get("Visit")
-    for index in search.mirrors.concrete(mirror):
+    for index in search.mirrors.indices_of(mirror):
         search.backend.delete_index(index)
-    assert verified(search, "Visit") == Differences(problem="not-built")
+    assert verified(search, "Visit") == Differences(problem="no-index")
     assert not verified(search, "Visit").clean
     search.mirrors.prepare()
     assert verified(search, "Visit").clean
@@ -391,13 +391,13 @@ def test_repair_mends_every_kind(search, models, sql):
     assert repaired(search, "Tag") == Differences()
     assert verified(search, "Tag") == Differences(compared=30)
     assert source(search, "Tag", 1)["name"] == "changed"
-    assert search.outbox.waiting() == 0
+    assert search.outbox.pending_count() == 0
 
 
 @pytest.mark.parametrize("deleted", [False, True])
 def test_repair_wins_over_versions_above_the_counter(search, models, deleted):
     add(models.Tag(id=1, name="true"), models.Tag(id=2, name="true"))
-    above = search.outbox.number("Tag") + 10**15
+    above = search.outbox.next_version("Tag") + 10**15
     write(search, "Tag", "1", None if deleted else {"_pk": "1", "name": "false"}, above)
     write(search, "Tag", "nobody", {"_pk": "nobody"}, above + 5)
     found = verified(search, "Tag")
@@ -426,7 +426,7 @@ def test_repair_says_which_versions_nothing_can_be_above(search, models):
 
 
 def delete_all(search, name):
-    for index in search.mirrors.concrete(search.mirrors.get(name)):
+    for index in search.mirrors.indices_of(search.mirrors.get(name)):
         search.backend.delete_index(index)
 
 

@@ -69,7 +69,10 @@ def settled(place, seconds=SOON):
 
 
 def test_two_workers_share_what_waits(place):
-    with place.worker("--poll", "0.1") as one, place.worker("--poll", "0.1") as other:
+    with (
+        place.worker("--poll-interval", "0.1") as one,
+        place.worker("--poll-interval", "0.1") as other,
+    ):
         place.add_keepers(5000)
         assert settled(place, 60)
         for worker in (one, other):
@@ -91,7 +94,7 @@ def test_two_workers_share_what_waits(place):
 def test_models_take_turns(sqlite):
     """A model with much to do does not hold up one with little."""
     left = None
-    with sqlite.worker("--poll", "0.1") as worker:
+    with sqlite.worker("--poll-interval", "0.1") as worker:
         sqlite.add_keepers(3000)
         sqlite.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'late')")
         sqlite.record("Tag", 1)
@@ -157,7 +160,7 @@ def victim_process(web):
 
 
 def test_a_worker_that_is_asked_to_stop_finishes_its_claim(place):
-    with place.worker("--poll", "0.1") as worker:
+    with place.worker("--poll-interval", "0.1") as worker:
         place.add_keepers(5000)
         assert wait_until(lambda: place.claimed() > 0, SOON, pause=0.01)
         worker.kill(signal.SIGTERM)
@@ -177,13 +180,13 @@ def test_a_worker_in_the_middle_of_a_bulk_stops_within_its_lease(sqlite, server)
         assert worker.ended(LEASE + SOON) == 0
         # Given back, not left to the lease.
         assert (sqlite.waiting(), sqlite.claimed()) == (50, 0)
-    assert sqlite.run("sync").returncode == 0
+    assert sqlite.run("drain").returncode == 0
     assert len(sqlite.documents("keeper")) == 50
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_worker_stops_at_once(place, number):
-    with place.worker("--poll", "600", "--interval", "600") as worker:
+    with place.worker("--poll-interval", "600", "--report-interval", "600") as worker:
         time.sleep(1)
         worker.kill(number)
         assert worker.ended(SOON) == 0
@@ -212,7 +215,7 @@ def test_a_worker_goes_on_when_the_search_server_is_back(sqlite, server):
 
 
 def test_a_worker_stops_at_once_while_it_waits_for_the_server(sqlite, server):
-    with sqlite.worker("--interval", "0.2") as worker:
+    with sqlite.worker("--report-interval", "0.2") as worker:
         server.kill()
         sqlite.add_keepers(1)
         # By then it waits for up to 10 s.
@@ -224,7 +227,7 @@ def test_a_worker_stops_at_once_while_it_waits_for_the_server(sqlite, server):
 
 
 def test_a_worker_goes_on_when_its_database_connections_were_cut(postgres):
-    with postgres.worker("--poll", "60") as worker, postgres.web() as web:
+    with postgres.worker("--poll-interval", "60") as worker, postgres.web() as web:
         assert fetch(f"{web.url}/keepers", {"code": "a", "name": "Ann"})[0] == 201
         assert settled(postgres)
         cut = postgres.sql(
@@ -250,7 +253,7 @@ def test_a_worker_goes_on_when_the_database_is_back(tmp_path, server):
             place.add_keepers(10)
             assert settled(place)
             database.kill(signal.SIGKILL)
-            assert wait_until(lambda: worker.lines[-1]["waiting"] is None, SOON)
+            assert wait_until(lambda: worker.lines[-1]["pending"] is None, SOON)
             assert wait_until(lambda: worker.lines[-1]["errors"] >= 3, SOON)
             database.start()
             place.add_keepers(10, first=10)
@@ -271,7 +274,7 @@ def listeners(place):
 
 
 def test_a_commit_wakes_an_idle_worker(postgres):
-    with postgres.worker("--poll", "600") as worker, postgres.web() as web:
+    with postgres.worker("--poll-interval", "600") as worker, postgres.web() as web:
         assert wait_until(lambda: listeners(postgres) == 1, SOON)
         assert fetch(f"{web.url}/keepers", {"code": "k", "name": "Ann"})[0] == 201
         assert wait_until(lambda: postgres.document("keeper", "k") is not None, 20)
@@ -321,7 +324,7 @@ def test_reads_are_the_databases_until_the_worker_has_caught_up(place):
         assert fetch(f"{web.url}/keepers", {"code": "k", "name": "Ann"})[0] == 201
         for _ in range(3):
             status, engine, body = fetch(f"{web.url}/keepers")
-            assert (status, engine) == (200, "primary; reason=behind")
+            assert (status, engine) == (200, "primary; reason=stale")
             assert [each["name"] for each in json.loads(body)["data"]] == ["Ann"]
         assert fetch(f"{web.url}/tags")[1] == "mirror"
         assert fetch(f"{web.url}/keepers?q=ann")[0] == 503
@@ -342,26 +345,28 @@ def test_reads_are_the_databases_until_the_worker_has_caught_up(place):
 
 def test_sync_drains_and_ends(place):
     place.add_keepers(250)
-    done = place.run("sync", "--json")
+    done = place.run("drain", "--json")
 
-    assert json.loads(done.stdout) == {"settled": 250, "left": {}, "dead_letters": {}}
+    assert json.loads(done.stdout) == {"indexed": 250, "remaining": {}, "dead_letters": {}}
     assert (done.returncode, place.waiting()) == (0, 0)
     assert len(place.documents("keeper")) == 250
-    assert place.run("sync").stdout == "0 documents settled\n"
+    assert place.run("drain").stdout == "0 documents indexed\n"
 
 
 def test_sync_waits_for_what_a_dead_process_has_claimed(sqlite):
     sqlite.add_keepers(3)
     late = int((time.time() + 2) * 1000)
-    sqlite.sql(f"UPDATE nefertari_search_outbox SET claim = 'dead', expires = {late}")
+    sqlite.sql(
+        f"UPDATE nefertari_search_outbox SET claim_token = 'dead', lease_expires_at = {late}"
+    )
 
-    assert sqlite.run("sync").returncode == 0
+    assert sqlite.run("drain").returncode == 0
     assert len(sqlite.documents("keeper")) == 3
 
 
 def test_sync_tells_of_rows_that_it_can_not_settle(sqlite):
     sqlite.record("Gone", "1")
-    done = sqlite.run("sync")
+    done = sqlite.run("drain")
 
     assert done.returncode == 1
     assert "Gone: 1 rows are left" in done.stdout.splitlines()
@@ -372,7 +377,7 @@ def test_sync_ends_with_one_line_when_a_server_does_not_answer(sqlite, what):
     sqlite.add_keepers(1)
     nowhere = f"127.0.0.1:{free_port()}"
     value = f"postgresql://postgres@{nowhere}/zoo" if what == "database" else nowhere
-    done = sqlite.run("sync", **{what: value})
+    done = sqlite.run("drain", **{what: value})
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -398,22 +403,22 @@ def test_metrics_are_served(sqlite, server):
         seen = scraped(port)
         assert float(seen['nefertari_search_documents_indexed_total{model="Keeper"}']) == 250
         assert float(seen['nefertari_search_documents_indexed_total{model="Tag"}']) == 0
-        assert float(seen['nefertari_search_outbox_rows{model="Keeper"}']) == 0
+        assert float(seen['nefertari_search_outbox_pending{model="Keeper"}']) == 0
         assert float(seen['nefertari_search_dead_letters{model="Keeper"}']) == 0
         assert float(seen["nefertari_search_claims_total"]) == worker.lines[-1]["claims"] >= 3
         assert float(seen["nefertari_search_errors_total"]) == 0
 
         server.kill()
         sqlite.add_keepers(7, first=1000)
-        sqlite.sql("UPDATE nefertari_search_outbox SET recorded = recorded - 90000")
+        sqlite.sql("UPDATE nefertari_search_outbox SET recorded_at = recorded_at - 90000")
         assert wait_until(lambda: float(scraped(port)["nefertari_search_errors_total"]) > 0, SOON)
         seen = scraped(port)
-        assert float(seen['nefertari_search_outbox_rows{model="Keeper"}']) == 7
-        assert 90 < float(seen['nefertari_search_outbox_oldest_seconds{model="Keeper"}']) < 300
+        assert float(seen['nefertari_search_outbox_pending{model="Keeper"}']) == 7
+        assert 90 < float(seen['nefertari_search_outbox_lag_seconds{model="Keeper"}']) < 300
 
 
 def test_metrics_on_a_port_that_is_taken(sqlite, server):
-    done = sqlite.run("sync", "--follow", "--metrics-port", str(server.port))
+    done = sqlite.run("worker", "--metrics-port", str(server.port))
 
     assert done.returncode == 2
     assert str(server.port) in done.stderr.splitlines()[-1]
@@ -426,7 +431,7 @@ def test_metrics_without_their_package(sqlite):
         "from nefertari_search_tween.scripts.main import main; main()"
     )
     program = ["-W", "ignore", "-c", code]
-    done = sqlite.run("sync", "--follow", "--metrics-port", str(free_port()), program=program)
+    done = sqlite.run("worker", "--metrics-port", str(free_port()), program=program)
 
     assert done.returncode == 2
     assert "pip install 'nefertari-search-tween[metrics]'" in done.stderr.splitlines()[-1]
@@ -436,17 +441,17 @@ def test_metrics_without_their_package(sqlite):
 def test_status_tells_what_waits(sqlite):
     sqlite.add_keepers(3)
     row = json.loads(sqlite.run("status", "--json", "--models", "Keeper").stdout)["Keeper"]
-    assert (row["waiting"], row["dead_letters"], row["documents"]) == (3, 0, 0)
-    assert 0 <= row["oldest"] < 60
-    assert sqlite.run("sync").returncode == 0
+    assert (row["pending"], row["dead_letters"], row["documents"]) == (3, 0, 0)
+    assert 0 <= row["lag_seconds"] < 60
+    assert sqlite.run("drain").returncode == 0
 
     # Something waits, and is not late: all is well.
     sqlite.record("Keeper", "k00001")
     assert sqlite.run("status").returncode == 0
-    sqlite.sql("UPDATE nefertari_search_outbox SET recorded = recorded - 61000")
+    sqlite.sql("UPDATE nefertari_search_outbox SET recorded_at = recorded_at - 61000")
     late = sqlite.run("status", "--json")
     assert late.returncode == 1
-    assert json.loads(late.stdout)["Keeper"]["oldest"] > 60
+    assert json.loads(late.stdout)["Keeper"]["lag_seconds"] > 60
     assert json.loads(late.stdout)["Keeper"]["state"] == "ready"
 
 
@@ -455,14 +460,14 @@ def test_a_worker_tells_in_plain_lines_too(sqlite):
     import sys
 
     process = subprocess.Popen(
-        [sys.executable, *PROGRAM, *sqlite.words("sync", "--follow")],
+        [sys.executable, *PROGRAM, *sqlite.words("worker")],
         stdout=subprocess.PIPE,
         text=True,
         env=sqlite.environment,
     )
     try:
         line = process.stdout.readline()
-        assert line.startswith("0 rows wait, the oldest for 0.0 s; 0 documents settled")
+        assert line.startswith("0 rows pending, lag 0.0 s; 0 documents indexed")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 0

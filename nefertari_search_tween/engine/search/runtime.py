@@ -58,7 +58,7 @@ class EngineRuntime:
                 "answer is; leave the setting out"
             )
         # The database and the index are one: a read without a flag is the view's own.
-        self.settings.default = "primary"
+        self.settings.read_from = "primary"
         self.backend = self.database.backend
         self.mirrors = self.database.mirrors
         self.models = model_registry.models()

@@ -24,9 +24,9 @@ from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
 
-MISSING, STALE, ORPHANED, REFUSED = "missing", "stale", "orphaned", "refused"
-MOVING, WAITING = "moving", "waiting"
-KINDS = (MISSING, STALE, ORPHANED, REFUSED)
+MISSING, STALE, ORPHANED, REJECTED_KIND = "missing", "stale", "orphaned", "rejected"
+CHANGING, PENDING = "changing", "pending"
+KINDS = (MISSING, STALE, ORPHANED, REJECTED_KIND)
 
 # Looks at one document, of which two in a row must find the same difference.
 MAX_CHECKS = 6
@@ -129,7 +129,7 @@ def compare(body: Optional[Body], document: Document) -> Optional[str]:
     if document is None:
         return MISSING
     if REJECTED in document:
-        return REFUSED
+        return REJECTED_KIND
     if isinstance(body, Exception):
         return STALE
     return None if same_json(body, document) else STALE
@@ -199,7 +199,7 @@ class _Examiner:
                 elif confirmed[pk] >= CONFIRMATIONS:
                     getattr(self.found, kind).append(pk)
                     del confirmed[pk]
-        getattr(self.found, MOVING if drained else WAITING).extend(confirmed)
+        getattr(self.found, CHANGING if drained else PENDING).extend(confirmed)
 
     def documents(self, keys: Iterable[Any]) -> dict[Any, Document]:
         """What the index holds of *keys* now, whatever searches see."""

@@ -22,16 +22,16 @@ class MongoCacheStats:
 
     def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
-        self.rows.delete_many({"told": {"$lt": now - KEPT_MILLISECONDS}})
+        self.rows.delete_many({"reported_at": {"$lt": now - KEPT_MILLISECONDS}})
         models = [
             {"model": name, "hits": hits, "misses": misses}
             for name, (hits, misses) in sorted(figures.items())
         ]
-        told = {"_id": process, "models": models, "told": now}
+        told = {"_id": process, "models": models, "reported_at": now}
         self.rows.replace_one({"_id": process}, told, upsert=True)
 
     def read_all(self) -> list[CacheStats]:
-        recent = {"told": {"$gte": milliseconds() - KEPT_MILLISECONDS}}
+        recent = {"reported_at": {"$gte": milliseconds() - KEPT_MILLISECONDS}}
         return [
             CacheStats(row["_id"], each["model"], each["hits"], each["misses"])
             for row in self.rows.find(recent).sort("_id", 1)

@@ -90,7 +90,7 @@ class MongoPrimary:
         )
 
     def cache_stats(self) -> MongoCacheStats:
-        return MongoCacheStats(self._stores.caches)
+        return MongoCacheStats(self._stores.cache_stats)
 
     def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
         # The hooks have found the documents that show a change, after the write.

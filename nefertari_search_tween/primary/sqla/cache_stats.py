@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 
 from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, CacheStats
 from nefertari_search_tween.primary.clock import milliseconds
-from nefertari_search_tween.primary.sqla.outbox.tables import CACHES
+from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS
 
 
 class SqlaCacheStats:
@@ -24,18 +24,25 @@ class SqlaCacheStats:
     def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
         rows = [
-            {"process": process, "model": name, "hits": hits, "misses": misses, "told": now}
+            {"process": process, "model": name, "hits": hits, "misses": misses, "reported_at": now}
             for name, (hits, misses) in figures.items()
         ]
-        old = or_(CACHES.c.process == process, CACHES.c.told < now - KEPT_MILLISECONDS)
+        old = or_(
+            CACHE_STATS.c.process == process, CACHE_STATS.c.reported_at < now - KEPT_MILLISECONDS
+        )
         with self.engine.begin() as connection:
-            connection.execute(CACHES.delete().where(old))
+            connection.execute(CACHE_STATS.delete().where(old))
             if rows:
-                connection.execute(CACHES.insert(), rows)
+                connection.execute(CACHE_STATS.insert(), rows)
 
     def read_all(self) -> list[CacheStats]:
-        columns = [CACHES.c.process, CACHES.c.model, CACHES.c.hits, CACHES.c.misses]
-        recent = CACHES.c.told >= milliseconds() - KEPT_MILLISECONDS
-        query = select(columns).where(recent).order_by(CACHES.c.process, CACHES.c.model)
+        columns = [
+            CACHE_STATS.c.process,
+            CACHE_STATS.c.model,
+            CACHE_STATS.c.hits,
+            CACHE_STATS.c.misses,
+        ]
+        recent = CACHE_STATS.c.reported_at >= milliseconds() - KEPT_MILLISECONDS
+        query = select(columns).where(recent).order_by(CACHE_STATS.c.process, CACHE_STATS.c.model)
         with self.engine.begin() as connection:
             return [CacheStats(*row) for row in connection.execute(query)]

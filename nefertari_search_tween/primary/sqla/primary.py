@@ -79,7 +79,7 @@ class SqlaPrimary:
         return SqlaRebuildLocks(_mirrored(relations), lambda: engine)
 
     def cache_stats(self) -> SqlaCacheStats:
-        tables.create_missing(self._engine, [tables.CACHES])
+        tables.create_missing(self._engine, [tables.CACHE_STATS])
         return SqlaCacheStats(self._engine)
 
     def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:

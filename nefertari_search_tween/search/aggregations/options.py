@@ -224,11 +224,11 @@ def chosen_terms(place: OptionPath, value: Any) -> Any:
         numbers = {"partition": whole(0), "num_partitions": whole(1)}
         return read(place, value, numbers, numbers)
     if isinstance(value, str) and target is not None and target.kind in TEXTS:
-        if not place.inquiry.settings.regular_expressions:
+        if not place.inquiry.settings.allow_regular_expressions:
             raise place.bad(
                 "one text is a regular expression, and these are off "
-                "(nefertari_search.regular_expressions); values are listed: give the parameter "
-                f"once for each, or as {place.where}.0, {place.where}.1, ..."
+                "(nefertari_search.allow_regular_expressions); values are listed: give the "
+                f"parameter once for each, or as {place.where}.0, {place.where}.1, ..."
             )
         return text(place, value)
     return many(field_value)(place, value)

@@ -221,10 +221,10 @@ class _Compiler:
                 target, lower, upper, node.include_low, node.include_high, boost
             )
         if isinstance(node, tree.Regex):
-            if not self.words.settings.regular_expressions:
+            if not self.words.settings.allow_regular_expressions:
                 raise BadQuery(
                     self.parameter,
-                    "regular expressions are off (nefertari_search.regular_expressions)",
+                    "regular expressions are off (nefertari_search.allow_regular_expressions)",
                 )
             self.words.expressions.append(self.parameter)
             expression = self._bounded(node.value[1:-1])
@@ -235,11 +235,11 @@ class _Compiler:
         if node.value == "*":
             return lambda target, boost: clauses.exists(target)
         if node.has_wildcard():
-            if node.value[0] in "*?" and not self.words.settings.leading_wildcards:
+            if node.value[0] in "*?" and not self.words.settings.allow_leading_wildcards:
                 raise BadQuery(
                     self.parameter,
                     f"'{node.value[:40]}' starts with a wildcard, which is off "
-                    "(nefertari_search.leading_wildcards)",
+                    "(nefertari_search.allow_leading_wildcards)",
                 )
             expression = self._bounded(re.sub(r"(?<!\\)\*{2,}", "*", node.value))
             if len(_WILDCARD.findall(expression)) > MAX_WILDCARDS:

@@ -45,9 +45,9 @@ get sqlalchemy.url = database
 get elasticsearch.hosts = elasticsearch_hosts
 get elasticsearch.index_name = index_name
 get nefertari_search.backend = backend
-get nefertari_search.fallback = fallback
+get nefertari_search.fallback_to_primary = fallback
 get nefertari_search.sync = sync
-nefertari_search.timeout = 1
+nefertari_search.search_timeout = 1
 
 [server:main]
 use = egg:waitress#main

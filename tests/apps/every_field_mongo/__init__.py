@@ -29,7 +29,7 @@ get elasticsearch.hosts = elasticsearch_hosts
 get elasticsearch.index_name = index_name
 get nefertari_search.backend = backend
 get nefertari_search.sync = sync
-nefertari_search.timeout = 1
+nefertari_search.search_timeout = 1
 
 [server:main]
 use = egg:waitress#main

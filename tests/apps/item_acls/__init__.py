@@ -35,8 +35,8 @@ get elasticsearch.index_name = index_name
 elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
 get nefertari_search.backend = backend
-get nefertari_search.fallback = fallback
-nefertari_search.timeout = 2
+get nefertari_search.fallback_to_primary = fallback
+nefertari_search.search_timeout = 2
 
 [server:main]
 use = egg:waitress#main

@@ -47,11 +47,11 @@ get elasticsearch.index_name = index_name
 elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
 get nefertari_search.backend = backend
-get nefertari_search.default = default
+get nefertari_search.read_from = default
 get nefertari_search.hidden_fields = hidden_fields
-nefertari_search.leading_wildcards = true
-nefertari_search.regular_expressions = true
-nefertari_search.timeout = 2
+nefertari_search.allow_leading_wildcards = true
+nefertari_search.allow_regular_expressions = true
+nefertari_search.search_timeout = 2
 get members.login = login
 
 [server:main]

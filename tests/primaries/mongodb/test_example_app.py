@@ -133,7 +133,7 @@ def test_the_mirror_answers_what_mongodb_answers(films: Films, path: str) -> Non
     engine, mirrored = films.call(path)
     assert engine == "mirror"
     engine, primary = films.call(f"{path}&_search=false")
-    assert engine == "primary; reason=flag"
+    assert engine == "primary; reason=search-false"
     assert mirrored == primary
     assert mirrored["data"]
 

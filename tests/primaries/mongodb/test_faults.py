@@ -53,7 +53,9 @@ def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> TestAp
 
 def expire(app: TestApp) -> None:
     """Let the time pass that a dead process's claims have."""
-    search_of(app).outbox.rows.update_many({"claim": {"$ne": None}}, {"$set": {"expires": 1}})
+    search_of(app).outbox.rows.update_many(
+        {"claim_token": {"$ne": None}}, {"$set": {"lease_expires_at": 1}}
+    )
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -82,7 +84,7 @@ def test_a_process_that_is_killed_around_a_write(
     assert (after != before) == (moment == "after")
     search = search_of(app)
     assert search.outbox.pending_count("Keeper") > 0
-    assert app.get("/keepers").headers["X-Search-Engine"] == "primary; reason=behind"
+    assert app.get("/keepers").headers["X-Search-Engine"] == "primary; reason=stale"
     # Its claim is respected until it runs out, and taken over then.
     assert search.indexer.drain() == 0
     expire(app)
@@ -154,7 +156,7 @@ def test_workers_do_what_others_recorded(
     Item(name="Tiger", label=label).save()
     Label.objects.update(set__text="two")
     assert search.outbox.pending_count() > 0
-    assert made.get("/keepers").headers["X-Search-Engine"] == "primary; reason=behind"
+    assert made.get("/keepers").headers["X-Search-Engine"] == "primary; reason=stale"
     search.indexer.drain()
     assert mirrored(made, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
     assert mirrored(made, "/items", name="Tiger")["data"][0]["label"]["text"] == "two"
@@ -165,7 +167,7 @@ def test_the_search_server_is_down_for_a_while(
     mongodb: dict[str, str], app: TestApp, module_prefix: str
 ) -> None:
     for server in started(ElasticsearchServer()):
-        settings = {"nefertari_search.timeout": "1"}
+        settings = {"nefertari_search.search_timeout": "1"}
         made = on_mongodb.zoo(mongodb, server.url, module_prefix, **settings)
         search = search_of(made)
         from tests.apps.every_field_mongo.models import Keeper

@@ -68,7 +68,7 @@ def tags(*numbers: int) -> set[Key]:
 
 
 def expire(outbox: Any) -> None:
-    outbox.rows.update_many({}, {"$set": {"expires": 1}})
+    outbox.rows.update_many({}, {"$set": {"lease_expires_at": 1}})
 
 
 def test_an_intent_is_seen_before_the_write(outbox: Any) -> None:
@@ -118,7 +118,7 @@ def test_numbers_only_grow(outbox: Any) -> None:
     outbox.raise_version("Tag", ahead)
     assert outbox.next_version("Tag") == ahead + 1
     # A database that was restored from a backup of long ago.
-    outbox.stores.numbers.delete_many({})
+    outbox.stores.versions.delete_many({})
     assert second.versions["Tag"] < outbox.next_version("Tag") < ahead
 
 
@@ -187,7 +187,7 @@ def test_intents_of_inline_sync_stay_their_writers(database: Any) -> None:
     outbox.settle(claim, "Tag", {}, [1])
     assert outbox.state("Keeper").waiting and not outbox.state("Tag").waiting
     outbox.settle(claim, "Keeper", {}, ["a"])
-    assert outbox.waiting() == 0 and outbox._begun == {}
+    assert outbox.pending_count() == 0 and outbox._begun == {}
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -289,7 +289,7 @@ def test_dead_letters(outbox: Any) -> None:
 
 def test_what_waits_and_for_how_long(outbox: Any) -> None:
     outbox.enqueue(tags(1, 2))
-    outbox.rows.update_many({}, {"$inc": {"recorded": -5000}})
+    outbox.rows.update_many({}, {"$inc": {"recorded_at": -5000}})
     outbox.enqueue(tags(3))
     lag = outbox.backlog()
     assert set(lag) == {"Tag"}

@@ -43,7 +43,7 @@ for name in ("keepers", "items"):
     answers[name] = [answer.headers["X-Search-Engine"], answer.json["data"]]
     data = app.get(f"/{name}?_search=true&_limit=1000", expect_errors=True).json.get("data")
     answers[f"searched {name}"] = data and sorted(each["name"] for each in data)
-answers["waiting"] = app.app.registry.nefertari_search.outbox.waiting()
+answers["waiting"] = app.app.registry.nefertari_search.outbox.pending_count()
 print(json.dumps(answers))
 """
 TWEENS = """
@@ -127,7 +127,7 @@ def test_objects_that_nobody_recorded_ask_for_a_rebuild(start):
     """An index that is made beside them would hide them."""
     hidden = "models.Keeper._get_collection().insert_one({'_id': 'raw', 'name': 'Di'})"
     answers = start(f"{SEED}\n{hidden}")
-    assert answers["keepers"][0] == "primary; reason=not-built"
+    assert answers["keepers"][0] == "primary; reason=no-index"
     assert [each["name"] for each in answers["keepers"][1]] == ["Ann", "Di"]
     assert answers["searched keepers"] is None
     assert answers["items"][0] == "mirror"

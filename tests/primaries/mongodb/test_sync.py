@@ -47,7 +47,7 @@ def same(app: TestApp) -> None:
     for path in ("/items", "/keepers", "/tags", "/visits", "/nodes", "/marked"):
         ours = json.dumps(mirrored(app, path, _sort=key_of(path), _limit=1000))
         primary = app.get(path, {"_sort": key_of(path), "_limit": 1000, "_search": "false"})
-        assert primary.headers["X-Search-Engine"] == "primary; reason=flag"
+        assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
         assert json.loads(ours) == primary.json, path
 
 

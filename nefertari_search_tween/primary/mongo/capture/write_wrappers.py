@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 
 from pymongo.errors import PyMongoError
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import (
     BulkChange,
     ChangeListener,
@@ -25,7 +26,7 @@ from nefertari_search_tween.interfaces.primary import (
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import current, narrowed
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
-from nefertari_search_tween.primary.mongo.outbox.outbox import APPEARED, CONTENTS, MongoOutbox
+from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -155,12 +156,12 @@ class WriteWrappers:
         rekeyed = model.pk_field() in document._get_changed_fields()
         saving.created = created or rekeyed
         # A key that was given by the caller may be mentioned before its object is there.
-        saving.spread = APPEARED if saving.created and not made else CONTENTS
+        saving.spread = FanOut.REFERENCING if saving.created and not made else FanOut.EMBEDDING
         saving.key = Key(model.__name__, document.pk)
         self.outbox.record_intent(unit, [saving.key], saving.spread)
 
     def _changed(self, unit: UnitOfWork, key: Key, created: bool, spread: int) -> None:
-        shown = self._shown([key], spread == CONTENTS)
+        shown = self._shown([key], spread == FanOut.EMBEDDING)
         changes = FlushedChanges(
             [key] if created else [], [] if created else [key], [], shown or set()
         )
@@ -192,7 +193,9 @@ class WriteWrappers:
         with self._running() as unit:
             made = [_give_key(each) for each in documents]
             keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
-            self.outbox.record_intent(unit, keys, CONTENTS if all(made) else APPEARED)
+            self.outbox.record_intent(
+                unit, keys, FanOut.EMBEDDING if all(made) else FanOut.REFERENCING
+            )
             result = original(queryset, doc_or_docs, *args, **kwargs)
             shown = set() if all(made) else self._shown(keys)
             self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], shown))
@@ -206,7 +209,7 @@ class WriteWrappers:
         with self._running() as unit:
             keys = self._matching(queryset)
             known = keys if keys is not None and (keys or not upsert) else None
-            intended = self._intend(unit, model, known, CONTENTS)
+            intended = self._intend(unit, model, known, FanOut.EMBEDDING)
             chosen = queryset
             if known is not None and not upsert and not _single(queryset._query):
                 # What others have made since is not for this write: nobody would know.
@@ -232,7 +235,9 @@ class WriteWrappers:
             single = _single(queryset._query)
             known = None if single is None else [Key(model.__name__, single)]
             removes = bool(kwargs.get("remove"))
-            intended = self._intend(unit, model, known, APPEARED if removes else CONTENTS)
+            intended = self._intend(
+                unit, model, known, FanOut.REFERENCING if removes else FanOut.EMBEDDING
+            )
             result = original(queryset, *args, **kwargs)
             if known is None and (result is not None or not kwargs.get("upsert")):
                 known = [] if result is None else [Key(model.__name__, result.pk)]
@@ -257,7 +262,7 @@ class WriteWrappers:
                 # MongoEngine deletes them one by one, and comes here again with each.
                 return original(queryset, *rest)
             known = self._matching(queryset)
-            intended = self._intend(unit, model, known, APPEARED)
+            intended = self._intend(unit, model, known, FanOut.REFERENCING)
             chosen = queryset
             if known is not None and _single(queryset._query) is None:
                 chosen = narrowed(queryset, (key.pk for key in known))
@@ -273,7 +278,7 @@ class WriteWrappers:
         if model not in self.relations.tracked_models:
             return original(model)
         with self._running() as unit:
-            self._intend(unit, model, None, APPEARED)
+            self._intend(unit, model, None, FanOut.REFERENCING)
             return original(model)
 
     def _matching(self, queryset: Any) -> Optional[list[Key]]:
@@ -297,7 +302,7 @@ class WriteWrappers:
     def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], known: list[Key]) -> None:
         try:
             # In this order: until the exact keys are there, the others stand for them.
-            self.outbox.record_intent(unit, known, APPEARED)
+            self.outbox.record_intent(unit, known, FanOut.REFERENCING)
             for key in intended:
                 self.outbox.cancel_intent(unit, key)
         except PyMongoError as error:
@@ -336,7 +341,7 @@ class _Saving:
         self.document = document
         self.key: Optional[Key] = None
         self.created = False
-        self.spread = APPEARED
+        self.spread = FanOut.REFERENCING
 
 
 def _give_key(document: Any) -> bool:

@@ -24,7 +24,7 @@ def replace(
     if refused:
         letters.insert_many(
             [
-                {"model": model_name, "pk": str(pk), "error": _storable(error), "failed": now}
+                {"model": model_name, "pk": str(pk), "error": _storable(error), "failed_at": now}
                 for pk, error in refused.items()
             ]
         )
@@ -43,7 +43,7 @@ def forget(letters: Any, model_name: str, pks: Iterable[Any]) -> int:
 def rows(letters: Any, model_name: Optional[str]) -> list[Any]:
     """All letters (of one model), oldest first."""
     narrow = {} if model_name is None else {"model": model_name}
-    return list(letters.find(narrow).sort([("failed", 1), ("_id", 1)]))
+    return list(letters.find(narrow).sort([("failed_at", 1), ("_id", 1)]))
 
 
 def counts(letters: Any) -> dict[str, int]:

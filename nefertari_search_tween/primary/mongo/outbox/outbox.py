@@ -27,6 +27,7 @@ from nefertari_search_tween.interfaces.outbox import (
     Backlog,
     Claim,
     DeadLetter,
+    FanOut,
     SyncState,
 )
 from nefertari_search_tween.interfaces.primary import Key
@@ -42,16 +43,11 @@ from nefertari_search_tween.primary.mongo.outbox.unit_of_work import (
     UnitOfWork,
 )
 
-#: What a row stands for besides its own document: those that hold the object's contents; and those
-#: that list its key, too.
-CONTENTS = 1
-APPEARED = 2
-
 ROWS_PER_COMMAND = 1000
 # So many rows are remembered one by one as the end of what waits; of more, all have to go.
 MOST_MARKED = 10_000
 
-_FREE = {"claim": None}
+_FREE = {"claim_token": None}
 
 
 class MongoOutbox:
@@ -177,7 +173,7 @@ class MongoOutbox:
 
     def _take(self, model_name: str, limit: int, token: str) -> list[dict[str, Any]]:
         """Mark rows that nobody works on, oldest first; else rows of a claim whose time is up."""
-        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
+        left = {"claim_token": {"$ne": None}, "lease_expires_at": {"$lt": milliseconds()}}
         for condition in (_FREE, left):
             narrow = {"model": model_name, **condition}
             rows = list(self.rows.find(narrow).sort("_id", 1).limit(limit))
@@ -185,11 +181,14 @@ class MongoOutbox:
             rows = [row for row in rows if row["pk"] is None] or rows
             if not rows:
                 continue
-            values = {"claim": token, "expires": milliseconds() + self._lease_milliseconds}
+            values = {
+                "claim_token": token,
+                "lease_expires_at": milliseconds() + self._lease_milliseconds,
+            }
             ids = [row["_id"] for row in rows]
             self.rows.update_many({"_id": {"$in": ids}, **condition}, {"$set": values})
             # Others may have been faster with some of them.
-            return list(self.rows.find({"claim": token}))
+            return list(self.rows.find({"claim_token": token}))
         return []
 
     def _replace(self, model_name: str, limit: int) -> bool:
@@ -197,7 +196,7 @@ class MongoOutbox:
         token = uuid.uuid4().hex
         rows = self._take(model_name, limit, token)
         self._expand(model_name, rows)
-        self.rows.delete_many({"claim": token})
+        self.rows.delete_many({"claim_token": token})
         return bool(rows)
 
     def _expand(self, model_name: str, rows: list[dict[str, Any]]) -> None:
@@ -206,29 +205,33 @@ class MongoOutbox:
         By what is stored now, after the write. A document that begins to show the object later
         has a row for that, and is read after it. Done again by whoever takes *rows* over.
         """
-        for spread in (CONTENTS, APPEARED):
-            wanted = [row for row in rows if row["spread"] == spread and row["pk"] is not None]
+        for spread in (FanOut.EMBEDDING, FanOut.REFERENCING):
+            wanted = [row for row in rows if row["fan_out"] == spread and row["pk"] is not None]
             keys = [Key(model_name, self._decoded(model_name, row["pk"])) for row in wanted]
-            shown = self.relations.dependents(keys, self.models, spread == CONTENTS) if keys else ()
+            shown = (
+                self.relations.dependents(keys, self.models, spread == FanOut.EMBEDDING)
+                if keys
+                else ()
+            )
             self._insert(self._made(shown, None, 0, [row["_id"] for row in wanted]))
-        everything = [row["_id"] for row in rows if row["spread"] and row["pk"] is None]
+        everything = [row["_id"] for row in rows if row["fan_out"] and row["pk"] is None]
         if everything:
             shown_in = self.relations.referencing_models(self.models[model_name])
             all_of = [Key(each.__name__, None) for each in shown_in]
             self._insert(self._made(all_of, None, 0, everything))
 
     def next_version(self, model_name: str) -> int:
-        return versions.advance(self.stores.numbers, model_name)
+        return versions.advance(self.stores.versions, model_name)
 
     def raise_version(self, model_name: str, number: int) -> None:
-        versions.raise_to(self.stores.numbers, model_name, number)
+        versions.raise_to(self.stores.versions, model_name, number)
 
     def settle(
         self, claim: Claim, model_name: str, refused: Mapping[Any, str], settled: Iterable[Any]
     ) -> None:
         # The letters first: should this process die now, the rows make them again.
         dead_letters.replace(self.stores.dead_letters, model_name, refused, settled, milliseconds())
-        self.rows.delete_many({"model": model_name, "claim": claim.token})
+        self.rows.delete_many({"model": model_name, "claim_token": claim.token})
         recorded = self._begun.get(claim.token)
         if recorded is not None:
             recorded.models.discard(model_name)
@@ -240,17 +243,17 @@ class MongoOutbox:
 
     def _extend(self, token: str) -> int:
         """Give the rows of *token* a new lease; number of them."""
-        values = {"expires": milliseconds() + self._lease_milliseconds}
-        return int(self.rows.update_many({"claim": token}, {"$set": values}).matched_count)
+        values = {"lease_expires_at": milliseconds() + self._lease_milliseconds}
+        return int(self.rows.update_many({"claim_token": token}, {"$set": values}).matched_count)
 
     def release(self, token: str) -> None:
         recorded = self._published.pop(token, None) or self._begun.pop(token, None)
-        values = {"claim": None, "expires": None}
-        found = self.rows.update_many({"claim": token}, {"$set": values}).matched_count
+        values = {"claim_token": None, "lease_expires_at": None}
+        found = self.rows.update_many({"claim_token": token}, {"$set": values}).matched_count
         if recorded is not None and found < len(recorded.rows):
             # Some may be settled; some may have been processed by others before the write was
             # made. One too many does no harm.
-            self._insert(self._made(recorded.rows, None, APPEARED))
+            self._insert(self._made(recorded.rows, None, FanOut.REFERENCING))
 
     def enqueue(self, keys: Iterable[Key]) -> None:
         self._insert(self._made(keys, None, 0))
@@ -258,7 +261,7 @@ class MongoOutbox:
     def enqueue_model(self, model_name: str) -> None:
         found = collection_of(self.mirrored[model_name]).find({}, {"_id": 1})
         self._add_chunks(Key(model_name, row["_id"]) for row in found)
-        writing = {"model": model_name, "claim": {"$ne": None}, "pk": {"$ne": None}}
+        writing = {"model": model_name, "claim_token": {"$ne": None}, "pk": {"$ne": None}}
         self._add_chunks(Key(model_name, row["pk"]) for row in self.rows.find(writing, {"pk": 1}))
 
     def _add_chunks(self, keys: Iterator[Key]) -> None:
@@ -274,10 +277,10 @@ class MongoOutbox:
 
     def sync_state(self, model_name: str) -> SyncState:
         # The number first: when nothing waits after that, all claims up to it are settled.
-        number = versions.latest(self.stores.numbers, model_name)
+        number = versions.latest(self.stores.versions, model_name)
         narrow: dict[str, Any] = {"model": model_name}
         if self._others[model_name]:
-            spreading = {"model": {"$in": self._others[model_name]}, "spread": {"$gt": 0}}
+            spreading = {"model": {"$in": self._others[model_name]}, "fan_out": {"$gt": 0}}
             narrow = {"$or": [narrow, spreading]}
         return SyncState(self.rows.find_one(narrow, {"_id": 1}) is not None, number)
 
@@ -289,20 +292,22 @@ class MongoOutbox:
         now = milliseconds()
         found = {}
         for name in self.rows.distinct("model"):
-            oldest = self.rows.find_one({"model": name}, {"recorded": 1}, sort=[("recorded", 1)])
+            oldest = self.rows.find_one(
+                {"model": name}, {"recorded_at": 1}, sort=[("recorded_at", 1)]
+            )
             if oldest is not None:
-                age = max(0.0, (now - oldest["recorded"]) / 1000)
+                age = max(0.0, (now - oldest["recorded_at"]) / 1000)
                 found[name] = Backlog(self.pending_count(name), age)
         return found
 
     def claim_tokens(self, model_name: str) -> set[str]:
-        narrow = {"model": model_name, "claim": {"$ne": None}}
-        return set(self.rows.distinct("claim", narrow))
+        narrow = {"model": model_name, "claim_token": {"$ne": None}}
+        return set(self.rows.distinct("claim_token", narrow))
 
     def claimable_models(self) -> list[str]:
         if self.rows.find_one({}, {"_id": 1}) is None:
             return []
-        left = {"claim": {"$ne": None}, "expires": {"$lt": milliseconds()}}
+        left = {"claim_token": {"$ne": None}, "lease_expires_at": {"$lt": milliseconds()}}
         return [
             name
             for name, others in self._carried.items()
@@ -335,7 +340,7 @@ class MongoOutbox:
             DeadLetter(
                 Key(row["model"], self._decoded(row["model"], row["pk"])),
                 row["error"],
-                row["failed"] / 1000,
+                row["failed_at"] / 1000,
             )
             for row in dead_letters.rows(self.stores.dead_letters, model_name)
         ]
@@ -372,10 +377,12 @@ class MongoOutbox:
                 "_id": ObjectId(),
                 "model": key.model,
                 "pk": None if key.pk is None else str(key.pk),
-                "spread": spread if self.relations.is_referenced(self.models[key.model]) else 0,
-                "recorded": now,
-                "claim": token,
-                "expires": expires,
+                "fan_out": int(spread)
+                if self.relations.is_referenced(self.models[key.model])
+                else 0,
+                "recorded_at": now,
+                "claim_token": token,
+                "lease_expires_at": expires,
                 "roots": list(roots),
             }
             for key in keys

@@ -35,8 +35,8 @@ class MongoRebuildLocks:
 
     def acquire(self, model_name: str) -> RebuildLock:
         token = uuid.uuid4().hex
-        values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
-        nothing = {"index_name": "", "position": None, "done": 0}
+        values = {"owner": this_process(), "token": token, "heartbeat_at": milliseconds()}
+        nothing = {"index_name": "", "checkpoint": None, "documents": 0}
         # Another one may come or go between two commands; then everything is looked at again.
         for _ in range(5):
             row = self.rows.find_one({"_id": model_name})
@@ -48,12 +48,12 @@ class MongoRebuildLocks:
                 return RebuildLock(model_name, token, "", None, 0)
             if _alive(row):
                 break
-            taken = {"_id": model_name, "token": row["token"], "heartbeat": row["heartbeat"]}
+            taken = {"_id": model_name, "token": row["token"], "heartbeat_at": row["heartbeat_at"]}
             self.rows.update_one(taken, {"$set": values})
             # Whoever wrote last has it, also on a server where two of us may write.
             if self.rows.find_one({"_id": model_name, "token": token}) is not None:
-                position = self._decoded(model_name, row["position"])
-                return RebuildLock(model_name, token, row["index_name"], position, row["done"])
+                position = self._decoded(model_name, row["checkpoint"])
+                return RebuildLock(model_name, token, row["index_name"], position, row["documents"])
         row = self.rows.find_one({"_id": model_name})
         who = "somebody" if row is None else row["owner"]
         raise RebuildInProgress(
@@ -61,10 +61,10 @@ class MongoRebuildLocks:
         )
 
     def start(self, build: RebuildLock, index: str) -> None:
-        self._own(build, {"index_name": index, "position": None, "done": 0})
+        self._own(build, {"index_name": index, "checkpoint": None, "documents": 0})
 
     def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
-        self._own(build, {"position": str(position), "done": done})
+        self._own(build, {"checkpoint": str(position), "documents": done})
 
     def heartbeat(self, build: RebuildLock) -> None:
         self._own(build, {})
@@ -73,14 +73,14 @@ class MongoRebuildLocks:
         # One that had not begun leaves nothing to go on with.
         self.rows.delete_one({"_id": build.model, "token": build.token, "index_name": ""})
         own = {"_id": build.model, "token": build.token}
-        self.rows.update_one(own, {"$set": {"heartbeat": 0}})
+        self.rows.update_one(own, {"$set": {"heartbeat_at": 0}})
 
     def finish(self, build: RebuildLock) -> None:
         self.rows.delete_one({"_id": build.model, "token": build.token})
 
     def _own(self, build: RebuildLock, values: dict[str, Any]) -> None:
         own = {"_id": build.model, "token": build.token}
-        values = {**values, "heartbeat": milliseconds()}
+        values = {**values, "heartbeat_at": milliseconds()}
         if not self.rows.update_one(own, {"$set": values}).matched_count:
             raise RebuildLost(
                 f"the rebuild of {build.model} was held up for more than {ALIVE_SECONDS:g} "
@@ -93,4 +93,4 @@ class MongoRebuildLocks:
 
 def _alive(row: Any) -> bool:
     # By the clocks of two hosts: one that is ahead must not look like one that lives for ever.
-    return bool(abs(milliseconds() - row["heartbeat"]) < ALIVE_SECONDS * 1000)
+    return bool(abs(milliseconds() - row["heartbeat_at"]) < ALIVE_SECONDS * 1000)

@@ -8,29 +8,29 @@ from nefertari_search_tween.primary.mongo.collections import current
 
 #: Keys that must be indexed; a document for each time that something changed, or was about to.
 #:
-#: ``model``, ``pk`` (as text; null: everything of the model), ``spread`` (1 or 2: documents that
-#: show the object, too, see outbox.py), ``recorded`` (milliseconds since 1970), ``claim`` (who
-#: works on it; null: nobody), ``expires`` (until when), ``roots`` (of which documents of this
-#: collection it was made).
+#: ``model``, ``pk`` (as text; null: everything of the model), ``fan_out`` (a FanOut, or 0),
+#: ``recorded_at`` (milliseconds since 1970), ``claim_token`` (null: not claimed),
+#: ``lease_expires_at``, ``roots`` (the documents of this collection that it was made from).
 OUTBOX = "nefertari_search_outbox"
 #: Numbers that claims were given; the greatest of a model is the last (versions.py).
-NUMBERS = "nefertari_search_counters"
-#: ``model``, ``pk``, ``error``, ``failed``.
+VERSIONS = "nefertari_search_versions"
+#: ``model``, ``pk``, ``error``, ``failed_at``.
 DEAD_LETTERS = "nefertari_search_dead_letters"
-#: ``_id`` (the model), ``index_name``, ``owner``, ``token``, ``heartbeat``, ``position``, ``done``.
+#: ``_id`` (the model), ``index_name``, ``owner``, ``token``, ``heartbeat_at``,
+#: ``checkpoint``, ``documents``.
 REBUILDS = "nefertari_search_rebuilds"
 
-#: ``_id`` (a process), ``models``, ``told``; there only where answers are cached.
-CACHES = "nefertari_search_caches"
+#: ``_id`` (a process), ``models``, ``reported_at``; there only where answers are cached.
+CACHE_STATS = "nefertari_search_cache_stats"
 
 _INDEXES: dict[str, list[list[tuple[str, int]]]] = {
     OUTBOX: [
-        [("model", 1), ("claim", 1), ("_id", 1)],
-        [("claim", 1)],
-        [("model", 1), ("spread", 1)],
+        [("model", 1), ("claim_token", 1), ("_id", 1)],
+        [("claim_token", 1)],
+        [("model", 1), ("fan_out", 1)],
         [("roots", 1)],
     ],
-    NUMBERS: [[("model", 1), ("number", -1)]],
+    VERSIONS: [[("model", 1), ("version", -1)]],
     DEAD_LETTERS: [[("model", 1), ("pk", 1)]],
     REBUILDS: [],
 }
@@ -45,10 +45,10 @@ class Collections:
     def __init__(self, database: Any) -> None:
         self.database = database
         self.outbox = current(database[OUTBOX])
-        self.numbers = current(database[NUMBERS])
+        self.versions = current(database[VERSIONS])
         self.dead_letters = current(database[DEAD_LETTERS])
         self.rebuilds = current(database[REBUILDS])
-        self.caches = current(database[CACHES])
+        self.cache_stats = current(database[CACHE_STATS])
 
     def create_indexes(self) -> None:
         """Create those of their indexes that are missing."""

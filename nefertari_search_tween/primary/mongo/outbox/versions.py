@@ -36,14 +36,14 @@ def advance(numbers: Any, name: str) -> int:
     attempt = 0
     while True:
         try:
-            numbers.insert_one({"_id": _key(name, candidate), "model": name, "number": candidate})
+            numbers.insert_one({"_id": _key(name, candidate), "model": name, "version": candidate})
         except DuplicateKeyError:
             candidate += 1
             continue
         found = _greatest(numbers, name)
         if found[0] == candidate:
             if len(found) >= _MOST:
-                numbers.delete_many({"model": name, "number": {"$lt": candidate}})
+                numbers.delete_many({"model": name, "version": {"$lt": candidate}})
             return candidate
         attempt += 1
         time.sleep(random.uniform(0, min(attempt, 20) * _PAUSE_SECONDS))
@@ -52,22 +52,22 @@ def advance(numbers: Any, name: str) -> int:
 
 def latest(numbers: Any, name: str) -> int:
     """The greatest number that the model *name* was given, or may be given just now; 0: none."""
-    found = numbers.find_one({"model": name}, {"number": 1}, sort=[("number", DESCENDING)])
-    return 0 if found is None else int(found["number"])
+    found = numbers.find_one({"model": name}, {"version": 1}, sort=[("version", DESCENDING)])
+    return 0 if found is None else int(found["version"])
 
 
 def raise_to(numbers: Any, name: str, number: int) -> None:
     """Every number of the model *name* is above *number* from now on."""
     try:
-        numbers.insert_one({"_id": _key(name, number), "model": name, "number": number})
+        numbers.insert_one({"_id": _key(name, number), "model": name, "version": number})
     except DuplicateKeyError:
         # It was given, so those that follow are above it.
         pass
 
 
 def _greatest(numbers: Any, name: str) -> list[int]:
-    cursor = numbers.find({"model": name}, {"number": 1}).sort("number", DESCENDING).limit(_MOST)
-    return [int(row["number"]) for row in cursor]
+    cursor = numbers.find({"model": name}, {"version": 1}).sort("version", DESCENDING).limit(_MOST)
+    return [int(row["version"]) for row in cursor]
 
 
 def _key(name: str, number: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from sqlalchemy import select
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key, Reader
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
@@ -21,7 +22,6 @@ from nefertari_search_tween.primary.sqla.outbox import notifications
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.tables import (
     OUTBOX,
-    RECORDED,
     TABLES,
     create_missing,
 )
@@ -103,10 +103,13 @@ class StartupCapture(SessionEvents):
         }
         now = milliseconds()
         rows = [
-            {"model": key.model, "pk": str(key.pk), "spread": spread, "recorded": now}
+            {"model": key.model, "pk": str(key.pk), "fan_out": int(spread), "recorded_at": now}
             for spread, some in (
                 (0, {key for key in keys if key.model in mirrored}),
-                (RECORDED, {key for key in contents if self._spreader.embedded(key.model)}),
+                (
+                    FanOut.EMBEDDING_BY_SESSION,
+                    {key for key in contents if self._spreader.embedded(key.model)},
+                ),
             )
             for key in sorted(some, key=str)
         ]

@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
-_COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.spread]
+_COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.fan_out]
 
 
 def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
@@ -16,13 +16,13 @@ def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> li
 
     :param now: milliseconds since 1970.
     """
-    free = OUTBOX.c.claim.is_(None)
-    left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < now)
+    free = OUTBOX.c.claim_token.is_(None)
+    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     for condition in (free, left):
         query = (
             select(_COLUMNS)
             .where(and_(OUTBOX.c.model == model_name, condition))
-            .order_by(OUTBOX.c.claim, OUTBOX.c.id)
+            .order_by(OUTBOX.c.claim_token, OUTBOX.c.id)
             .limit(limit)
         )
         rows = list(connection.execute(skip_locked(query, connection)))
@@ -35,7 +35,7 @@ def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) ->
     """Rows that nobody works on and that fulfil *condition*, newest first."""
     query = (
         select(_COLUMNS)
-        .where(and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.is_(None), condition))
+        .where(and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.is_(None), condition))
         .order_by(OUTBOX.c.id.desc())
         .limit(limit)
     )

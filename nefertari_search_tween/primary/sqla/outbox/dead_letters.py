@@ -35,7 +35,7 @@ def replace(
         connection.execute(
             DEAD_LETTERS.insert(),
             [
-                {"model": model_name, "pk": str(pk), "error": _storable(error), "failed": now}
+                {"model": model_name, "pk": str(pk), "error": _storable(error), "failed_at": now}
                 for pk, error in refused.items()
             ],
         )

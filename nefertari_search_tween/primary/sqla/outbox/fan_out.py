@@ -18,10 +18,11 @@ from sqlalchemy import Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Query, aliased
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
-from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, OUTBOX
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 # From the changed object upwards: each edge's owner is the next one's target.
@@ -128,17 +129,19 @@ class FanOutPlan:
         pks: dict[bool, set[Any]] = {False: set(), True: set()}
         everything = False
         for row in rows:
-            if row.spread and row.pk is None:
+            if row.fan_out and row.pk is None:
                 everything = True
-            elif row.spread:
-                pks[row.spread == APPEARED].add(schema.parse_key(model, row.pk))
+            elif row.fan_out:
+                pks[row.fan_out == FanOut.REFERENCING].add(schema.parse_key(model, row.pk))
         for appeared, wanted in pks.items():
             for path in self._paths[name, appeared]:
                 self._insert(connection, path, sorted(wanted, key=str), now)
         if everything:
             # Which documents showed what is gone can't be known: all of them are looked at.
             reached = sorted(self._reached(name) - {name})
-            values = [{"model": each, "pk": None, "spread": 0, "recorded": now} for each in reached]
+            values = [
+                {"model": each, "pk": None, "fan_out": 0, "recorded_at": now} for each in reached
+            ]
             if values:
                 connection.execute(OUTBOX.insert(), values)
 
@@ -147,12 +150,12 @@ class FanOutPlan:
         for start in range(0, len(rows), KEYS_PER_QUERY):
             among = OUTBOX.c.id.in_([row.id for row in rows[start : start + KEYS_PER_QUERY]])
             if name in self._mirrored:
-                connection.execute(OUTBOX.update().where(among).values(spread=0))
+                connection.execute(OUTBOX.update().where(among).values(fan_out=0))
             else:
                 connection.execute(OUTBOX.delete().where(among))
 
     def _insert(self, connection: Any, path: Path, pks: list[Any], now: int) -> None:
-        columns = ["model", "pk", "spread", "recorded"]
+        columns = ["model", "pk", "fan_out", "recorded_at"]
         for start in range(0, len(pks), KEYS_PER_QUERY):
             part = pks[start : start + KEYS_PER_QUERY]
             query = _documents(path, part, now, connection.dialect.name)
@@ -164,11 +167,13 @@ class FanOutPlan:
         model = self.models[name]
         key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
         objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
-        columns = ["model", "pk", "spread", "recorded"]
+        columns = ["model", "pk", "fan_out", "recorded_at"]
         connection.execute(OUTBOX.insert().from_select(columns, objects.statement))
         writing = (
             Query([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
-            .filter(OUTBOX.c.model == name, OUTBOX.c.claim.isnot(None), OUTBOX.c.pk.isnot(None))
+            .filter(
+                OUTBOX.c.model == name, OUTBOX.c.claim_token.isnot(None), OUTBOX.c.pk.isnot(None)
+            )
             .distinct()
         )
         connection.execute(OUTBOX.insert().from_select(columns, writing.statement))

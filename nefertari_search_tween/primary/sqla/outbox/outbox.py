@@ -23,6 +23,7 @@ from nefertari_search_tween.interfaces.outbox import (
     Backlog,
     Claim,
     DeadLetter,
+    FanOut,
     SyncState,
     Watermark,
 )
@@ -39,11 +40,8 @@ from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, ne
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.tables import (
-    APPEARED,
-    CONTENTS,
+    FANS_OUT,
     OUTBOX,
-    RECORDED,
-    SPREADS,
 )
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
 
@@ -99,7 +97,7 @@ class SqlaOutbox:
         self._record(session, set(keys), 0)
 
     def _record(self, session: Any, keys: set[Key], spread: int) -> None:
-        recorded = session.info.get(_RECORDED)
+        recorded: Optional[TransactionRecord] = session.info.get(_RECORDED)
         if recorded is None:
             recorded = session.info[_RECORDED] = TransactionRecord()
         (recorded.content_changes if spread else recorded.keys).update(keys)
@@ -118,20 +116,24 @@ class SqlaOutbox:
         recorded.persisted[bool(spread)].update(new)
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
-        self._record(session, {key for key in keys if self.spreader.embedded(key.model)}, RECORDED)
+        self._record(
+            session,
+            {key for key in keys if self.spreader.embedded(key.model)},
+            FanOut.EMBEDDING_BY_SESSION,
+        )
 
     def has_recorded(self, session: Any) -> bool:
         return bool(session.info.get(_RECORDED))
 
     def savepoint_rolled_back(self, session: Any) -> None:
-        recorded = session.info.get(_RECORDED)
+        recorded: Optional[TransactionRecord] = session.info.get(_RECORDED)
         if recorded is not None:
-            for each in recorded.sure:
+            for each in recorded.persisted:
                 each.clear()
-            recorded.told = False
+            recorded.notified = False
 
     def committed(self, session: Any) -> Optional[str]:
-        recorded = session.info.pop(_RECORDED, None)
+        recorded: Optional[TransactionRecord] = session.info.pop(_RECORDED, None)
         if not recorded or not self.inline:
             return None
         self._published[recorded.token] = recorded
@@ -171,7 +173,7 @@ class SqlaOutbox:
                 return None
             # One that stands for everything is a claim of its own: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
-            if any(row.spread for row in rows):
+            if any(row.fan_out for row in rows):
                 self._notice(rows)
                 self.spreader.expand(connection, model_name, rows, milliseconds())
             began = time.monotonic()
@@ -192,7 +194,9 @@ class SqlaOutbox:
 
     def _notice(self, rows: list[Any]) -> None:
         """Triggers may have been installed since this process started."""
-        self.triggers = self.triggers or any(row.spread in (CONTENTS, APPEARED) for row in rows)
+        self.triggers = self.triggers or any(
+            row.fan_out in (FanOut.EMBEDDING, FanOut.REFERENCING) for row in rows
+        )
 
     def _spread_own(self, connection: Any, recorded: TransactionRecord) -> set[Key]:
         """Documents that hold what the committed transaction changed, and that it could not see.
@@ -207,9 +211,9 @@ class SqlaOutbox:
                 OUTBOX.insert(), self._rows(sorted(found, key=str), recorded.token, 0)
             )
         for name in sorted({key.model for key in recorded.content_changes}):
-            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim == recorded.token, SPREADS)
+            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == recorded.token, FANS_OUT)
             if name in self.models:
-                connection.execute(OUTBOX.update().where(own).values(spread=0))
+                connection.execute(OUTBOX.update().where(own).values(fan_out=0))
                 found |= {key for key in recorded.content_changes if key.model == name}
             else:
                 connection.execute(OUTBOX.delete().where(own))
@@ -225,11 +229,11 @@ class SqlaOutbox:
         # Those that stand for others first: what they become is taken along with the rest.
         others = {other for name in names for other in self._others[name]}
         for name in sorted({*names, *others}):
-            rows = newest_rows(connection, name, limit, SPREADS)
+            rows = newest_rows(connection, name, limit, FANS_OUT)
             self.spreader.expand(connection, name, rows, milliseconds())
             self.spreader.mark_expanded(connection, name, rows)
         found: set[Key] = set()
-        own = and_(OUTBOX.c.spread == 0, OUTBOX.c.pk.isnot(None))
+        own = and_(OUTBOX.c.fan_out == 0, OUTBOX.c.pk.isnot(None))
         for name in names:
             rows = newest_rows(connection, name, limit, own)
             self._mark([row.id for row in rows], token, connection)
@@ -243,7 +247,7 @@ class SqlaOutbox:
             connection.execute(
                 OUTBOX.update()
                 .where(OUTBOX.c.id.in_(part))
-                .values(claim=token, expires=expires, spread=0)
+                .values(claim_token=token, lease_expires_at=expires, fan_out=0)
             )
 
     def next_version(self, model_name: str) -> int:
@@ -265,8 +269,8 @@ class SqlaOutbox:
         return sum(
             connection.execute(
                 OUTBOX.update()
-                .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim == token))
-                .values(claim=claim, expires=expires)
+                .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == token))
+                .values(claim_token=claim, lease_expires_at=expires)
             ).rowcount
             for name in self.spreader.models
         )
@@ -277,7 +281,7 @@ class SqlaOutbox:
         with self._transaction(durable=False) as connection:
             connection.execute(
                 OUTBOX.delete().where(
-                    and_(OUTBOX.c.model == model_name, OUTBOX.c.claim == claim.token)
+                    and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token == claim.token)
                 )
             )
             dead_letters.replace(connection, model_name, refused, settled, milliseconds())
@@ -350,7 +354,9 @@ class SqlaOutbox:
         with self._looking.connect() as connection:
             return [
                 DeadLetter(
-                    Key(row.model, self._decoded(row.model, row.pk)), row.error, row.failed / 1000
+                    Key(row.model, self._decoded(row.model, row.pk)),
+                    row.error,
+                    row.failed_at / 1000,
                 )
                 for row in dead_letters.rows(connection, model_name)
             ]
@@ -381,10 +387,10 @@ class SqlaOutbox:
             {
                 "model": key.model,
                 "pk": str(key.pk),
-                "spread": spread,
-                "recorded": now,
-                "claim": token,
-                "expires": expires,
+                "fan_out": int(spread),
+                "recorded_at": now,
+                "claim_token": token,
+                "lease_expires_at": expires,
             }
             for key in keys
         ]

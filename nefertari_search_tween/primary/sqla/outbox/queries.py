@@ -11,7 +11,7 @@ from sqlalchemy import and_, exists, func, literal, or_, select, union_all
 from nefertari_search_tween.interfaces.outbox import Backlog, SyncState, Watermark
 from nefertari_search_tween.primary.sqla.outbox import versions
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
-from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX, SPREADS
+from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
 
 
 def sync_state(looking: ReadConnections, model_name: str, others: tuple[str, ...]) -> SyncState:
@@ -27,7 +27,7 @@ def sync_state(looking: ReadConnections, model_name: str, others: tuple[str, ...
 def _state(model_name: str, others: tuple[str, ...]) -> Any:
     waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
     if others:
-        spreading = and_(OUTBOX.c.model.in_(others), SPREADS)
+        spreading = and_(OUTBOX.c.model.in_(others), FANS_OUT)
         waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
     return select([versions.latest(model_name), waits])
 
@@ -45,15 +45,15 @@ def backlog(connection: Any, now: int) -> dict[str, Backlog]:
 
     :param now: milliseconds since 1970.
     """
-    query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded)])
+    query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded_at)])
     rows = connection.execute(query.group_by(OUTBOX.c.model)).fetchall()
     return {name: Backlog(count, max(0.0, (now - oldest) / 1000)) for name, count, oldest in rows}
 
 
 def claim_tokens(connection: Any, model_name: str) -> set[str]:
     """The claims that rows of a model belong to."""
-    claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim.isnot(None))
-    return {token for (token,) in connection.execute(select([OUTBOX.c.claim]).where(claimed))}
+    claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.isnot(None))
+    return {token for (token,) in connection.execute(select([OUTBOX.c.claim_token]).where(claimed))}
 
 
 def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
@@ -62,8 +62,8 @@ def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now:
     :param carried: model name -> models whose rows are looked after with its own.
     :param now: milliseconds since 1970.
     """
-    free = OUTBOX.c.claim.is_(None)
-    left = and_(OUTBOX.c.claim.isnot(None), OUTBOX.c.expires < now)
+    free = OUTBOX.c.claim_token.is_(None)
+    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     parts = []
     for name, others in carried.items():
         # Look-ups of their own: an OR of them would be read from the first row of the model.
@@ -87,5 +87,5 @@ def has_passed(connection: Any, end: Watermark) -> bool:
     before = OUTBOX.c.id <= end.row_id
     if connection.dialect.name == "sqlite":
         # It gives numbers again. One host has the file, so one clock.
-        before = and_(before, OUTBOX.c.recorded <= end.recorded_at)
+        before = and_(before, OUTBOX.c.recorded_at <= end.recorded_at)
     return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

@@ -36,7 +36,7 @@ class SqlaRebuildLocks:
 
     def acquire(self, model_name: str) -> RebuildLock:
         token = uuid.uuid4().hex
-        values = {"owner": this_process(), "token": token, "heartbeat": milliseconds()}
+        values = {"owner": this_process(), "token": token, "heartbeat_at": milliseconds()}
         # Another one may come or go between two statements; then everything is looked at again.
         for _ in range(5):
             row = self._row(model_name)
@@ -45,7 +45,11 @@ class SqlaRebuildLocks:
                     with self.engine().begin() as connection:
                         connection.execute(
                             REBUILDS.insert().values(
-                                model=model_name, index_name="", position=None, done=0, **values
+                                model=model_name,
+                                index_name="",
+                                checkpoint=None,
+                                documents=0,
+                                **values,
                             )
                         )
                 except IntegrityError:
@@ -53,10 +57,10 @@ class SqlaRebuildLocks:
                 return RebuildLock(model_name, token, "", None, 0)
             if _alive(row):
                 break
-            taken = and_(REBUILDS.c.token == row.token, REBUILDS.c.heartbeat == row.heartbeat)
+            taken = and_(REBUILDS.c.token == row.token, REBUILDS.c.heartbeat_at == row.heartbeat_at)
             if self._update(model_name, taken, values):
-                position = self._decoded(model_name, row.position)
-                return RebuildLock(model_name, token, row.index_name, position, row.done)
+                position = self._decoded(model_name, row.checkpoint)
+                return RebuildLock(model_name, token, row.index_name, position, row.documents)
         row = self._row(model_name)
         who = "somebody" if row is None else row.owner
         raise RebuildInProgress(
@@ -64,10 +68,10 @@ class SqlaRebuildLocks:
         )
 
     def start(self, build: RebuildLock, index: str) -> None:
-        self._own(build, {"index_name": index, "position": None, "done": 0})
+        self._own(build, {"index_name": index, "checkpoint": None, "documents": 0})
 
     def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
-        self._own(build, {"position": str(position), "done": done})
+        self._own(build, {"checkpoint": str(position), "documents": done})
 
     def heartbeat(self, build: RebuildLock) -> None:
         self._own(build, {})
@@ -75,7 +79,7 @@ class SqlaRebuildLocks:
     def release(self, build: RebuildLock) -> None:
         # One that had not begun leaves nothing to go on with.
         self._delete(build, REBUILDS.c.index_name == "")
-        self._update(build.model, REBUILDS.c.token == build.token, {"heartbeat": 0})
+        self._update(build.model, REBUILDS.c.token == build.token, {"heartbeat_at": 0})
 
     def finish(self, build: RebuildLock) -> None:
         self._delete(build, True)
@@ -86,7 +90,7 @@ class SqlaRebuildLocks:
             connection.execute(REBUILDS.delete().where(and_(own, condition)))
 
     def _own(self, build: RebuildLock, values: dict[str, Any]) -> None:
-        values = {**values, "heartbeat": milliseconds()}
+        values = {**values, "heartbeat_at": milliseconds()}
         if not self._update(build.model, REBUILDS.c.token == build.token, values):
             raise RebuildLost(
                 f"the rebuild of {build.model} was held up for more than {ALIVE_SECONDS:g} "
@@ -116,4 +120,4 @@ class SqlaRebuildLocks:
 
 def _alive(row: Any) -> bool:
     # By the clocks of two hosts: one that is ahead must not look like one that lives for ever.
-    return bool(abs(milliseconds() - row.heartbeat) < ALIVE_SECONDS * 1000)
+    return bool(abs(milliseconds() - row.heartbeat_at) < ALIVE_SECONDS * 1000)

@@ -31,14 +31,8 @@ _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 # MySQL's TEXT ends at 64 KiB.
 _NAME = 200
 
-#: What a row with `spread` stands for besides its own document: those that hold the object's
-#: contents; and, when it came to be or moved, those that list its key, too.
-CONTENTS = 1
-APPEARED = 2
-#: As CONTENTS, written by the session that changed the object and not by a trigger.
-RECORDED = 3
 #: Spelled out, not bound: so the index of these rows is used.
-SPREADS = literal_column("spread > 0")
+FANS_OUT = literal_column("fan_out > 0")
 
 #: Keys that must be indexed, a row for each time that a transaction changed one. Rows are only
 #: added and removed, and never wait for each other: no transaction of an application can block
@@ -50,29 +44,28 @@ OUTBOX = Table(
     Column("model", String(_NAME), nullable=False),
     # NULL: everything of the model (see triggers).
     Column("pk", Text, nullable=True),
-    # CONTENTS, APPEARED or RECORDED: documents that show the object are found when the row is
-    # claimed; 0: they have rows.
-    Column("spread", SmallInteger, nullable=False, server_default="0"),
+    # A FanOut: dependent documents are found when the row is claimed; 0: they have rows.
+    Column("fan_out", SmallInteger, nullable=False, server_default="0"),
     # Milliseconds since 1970.
-    Column("recorded", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
     # Who works on it, and until when (milliseconds since 1970); NULL: nobody.
-    Column("claim", String(32), nullable=True),
-    Column("expires", BigInteger, nullable=True),
+    Column("claim_token", String(32), nullable=True),
+    Column("lease_expires_at", BigInteger, nullable=True),
     # Everything that is asked of the table is a range of this: free rows of a model in their
     # order, claimed ones, the rows of a claim, whether a model has any.
-    Index("nefertari_search_outbox_claims", "model", "claim", "id"),
+    Index("nefertari_search_outbox_claims", "model", "claim_token", "id"),
     # Whether a model has rows that may concern others: only triggers write such.
     Index(
-        "nefertari_search_outbox_spread", "model", postgresql_where=SPREADS, sqlite_where=SPREADS
+        "nefertari_search_outbox_fan_out", "model", postgresql_where=FANS_OUT, sqlite_where=FANS_OUT
     ),
 )
 
 #: The number of the last claim of each model.
-COUNTERS = Table(
-    "nefertari_search_counters",
+VERSIONS = Table(
+    "nefertari_search_versions",
     BaseObject.metadata,
     Column("model", String(_NAME), primary_key=True),
-    Column("number", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 #: Documents that the search backend refused, or that could not be rendered.
@@ -84,7 +77,7 @@ DEAD_LETTERS = Table(
     Column("pk", Text, nullable=False),
     Column("error", Text, nullable=False),
     # Milliseconds since 1970.
-    Column("failed", BigInteger, nullable=False),
+    Column("failed_at", BigInteger, nullable=False),
 )
 
 #: Builds of indices that have not ended.
@@ -97,25 +90,25 @@ REBUILDS = Table(
     Column("owner", String(_NAME), nullable=False),
     Column("token", String(32), nullable=False),
     # Milliseconds since 1970 of its last sign of life.
-    Column("heartbeat", BigInteger, nullable=False),
+    Column("heartbeat_at", BigInteger, nullable=False),
     # The last key that is in the new index, and how many are; NULL: none.
-    Column("position", Text, nullable=True),
-    Column("done", BigInteger, nullable=False),
+    Column("checkpoint", Text, nullable=True),
+    Column("documents", BigInteger, nullable=False),
 )
 
 #: What the caches of processes found: there only where answers are cached.
-CACHES = Table(
-    "nefertari_search_caches",
+CACHE_STATS = Table(
+    "nefertari_search_cache_stats",
     BaseObject.metadata,
     Column("process", String(_NAME), primary_key=True),
     Column("model", String(_NAME), primary_key=True),
     Column("hits", BigInteger, nullable=False),
     Column("misses", BigInteger, nullable=False),
     # Milliseconds since 1970.
-    Column("told", BigInteger, nullable=False),
+    Column("reported_at", BigInteger, nullable=False),
 )
 
-TABLES = (OUTBOX, COUNTERS, DEAD_LETTERS, REBUILDS)
+TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS)
 
 
 def create_missing(engine: Any, tables: Iterable[Table] = TABLES) -> None:

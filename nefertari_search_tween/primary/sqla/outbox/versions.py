@@ -10,7 +10,7 @@ from typing import Any, Callable
 from sqlalchemy import and_, case, select
 from sqlalchemy.exc import IntegrityError
 
-from nefertari_search_tween.primary.sqla.outbox.tables import COUNTERS
+from nefertari_search_tween.primary.sqla.outbox.tables import VERSIONS
 
 
 def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Iterable[str]) -> None:
@@ -19,11 +19,11 @@ def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Itera
     :param transaction: opens a short transaction.
     """
     with transaction() as connection:
-        known = {name for (name,) in connection.execute(select([COUNTERS.c.model]))}
+        known = {name for (name,) in connection.execute(select([VERSIONS.c.model]))}
     for name in sorted(set(names) - known):
         try:
             with transaction() as connection:
-                connection.execute(COUNTERS.insert().values(model=name, number=0))
+                connection.execute(VERSIONS.insert().values(model=name, version=0))
         except IntegrityError:
             # Another process that starts at the same time was faster.
             pass
@@ -36,17 +36,17 @@ def advance(connection: Any, names: list[str]) -> dict[str, int]:
     restored from a backup that is older than the index.
     """
     now = time.time_ns() // 1000
-    number = COUNTERS.c.number
+    number = VERSIONS.c.version
     numbers = {}
     for name in names:
         found = connection.execute(
-            COUNTERS.update()
-            .where(COUNTERS.c.model == name)
-            .values(number=case([(number >= now, number + 1)], else_=now))
+            VERSIONS.update()
+            .where(VERSIONS.c.model == name)
+            .values(version=case([(number >= now, number + 1)], else_=now))
         ).rowcount
         if not found:
             # The tables were made anew since the application started.
-            connection.execute(COUNTERS.insert().values(model=name, number=now))
+            connection.execute(VERSIONS.insert().values(model=name, version=now))
         # The row is locked until the transaction ends: this is the number that was set.
         numbers[name] = int(connection.execute(select([latest(name)])).scalar())
     return numbers
@@ -57,12 +57,12 @@ def raise_to(connection: Any, name: str, number: int) -> None:
     # A model that has no counter gets one.
     advance(connection, [name])
     connection.execute(
-        COUNTERS.update()
-        .where(and_(COUNTERS.c.model == name, COUNTERS.c.number < number))
-        .values(number=number)
+        VERSIONS.update()
+        .where(and_(VERSIONS.c.model == name, VERSIONS.c.version < number))
+        .values(version=number)
     )
 
 
 def latest(name: str) -> Any:
     """SQL for the number that the model *name* was given last; NULL: none."""
-    return select([COUNTERS.c.number]).where(COUNTERS.c.model == name).as_scalar()
+    return select([VERSIONS.c.version]).where(VERSIONS.c.model == name).as_scalar()

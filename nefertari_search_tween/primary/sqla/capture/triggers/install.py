@@ -22,7 +22,7 @@ INSTALLED = "installed"
 MISSING = "missing"
 OUTDATED = "outdated"
 NO_TABLE = "no table"
-OBSOLETE = "left over"
+OBSOLETE = "obsolete"
 
 _DIALECTS: dict[str, Any] = {"postgresql": PostgresqlTriggers, "sqlite": SqliteTriggers}
 
@@ -32,7 +32,7 @@ class TriggerStatus(NamedTuple):
 
     :param table: its name, as the database writes it.
     :param state: INSTALLED; MISSING; OUTDATED: not what the models of today need, or disabled;
-        NO_TABLE: the table is not in the database; LEFT_OVER: no mirror needs them any more.
+        NO_TABLE: the table is not in the database; OBSOLETE: no mirror needs them any more.
     """
 
     table: str

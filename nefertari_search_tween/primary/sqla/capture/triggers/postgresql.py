@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
@@ -19,7 +20,7 @@ from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     Statements,
     literal,
 )
-from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS, OUTBOX
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 OLD, NEW = "old_rows", "new_rows"
@@ -183,7 +184,7 @@ class QualifiedStatements(Statements):
 def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{NEW} n"]
     return [
-        *sql.objects(capture, "n", str(APPEARED), rows),
+        *sql.objects(capture, "n", str(FanOut.REFERENCING), rows),
         *(sql.found(link, "n", rows) for link in capture.links),
     ]
 
@@ -191,7 +192,7 @@ def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
 def _deleted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{OLD} o"]
     return [
-        *sql.objects(capture, "o", str(CONTENTS), rows),
+        *sql.objects(capture, "o", str(FanOut.EMBEDDING), rows),
         *(sql.found(each, "o", rows) for each in (*capture.lookups, *capture.links)),
     ]
 
@@ -203,12 +204,13 @@ def _updated(sql: Statements, capture: TableCapture) -> list[str]:
         # collation may call keys equal that are two documents.
         same = f'{sql.text("o", key)} COLLATE "C" = {sql.text("n", key)} COLLATE "C"'
         old_key, new_key = sql.column("o", key), sql.column("n", key)
-        kind = f"CASE WHEN {old_key} IS NULL THEN {APPEARED} ELSE {sql.kind(capture, 'o', 'n')} END"
+        kind = sql.kind(capture, "o", "n")
+        kind = f"CASE WHEN {old_key} IS NULL THEN {FanOut.REFERENCING} ELSE {kind} END"
         new = [f"{NEW} n LEFT JOIN {OLD} o ON {same}"]
         old = [f"{OLD} o LEFT JOIN {NEW} n ON {same}"]
         gone = f"{new_key} IS NULL"
         selects += sql.objects(capture, "n", kind, new)
-        selects += sql.objects(capture, "o", str(CONTENTS), old, [gone])
+        selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [gone])
         for lookup in capture.lookups:
             moved = f"{gone} OR {sql.changed(lookup.columns, 'o', 'n')}"
             selects.append(sql.found(lookup, "o", old, [moved]))
@@ -219,4 +221,6 @@ def _updated(sql: Statements, capture: TableCapture) -> list[str]:
 
 def _truncated(sql: Statements, capture: TableCapture) -> list[str]:
     names = {*(model for model, _ in capture.models), *(link.owner for link in capture.links)}
-    return [f"SELECT {literal(name)}, NULL, {CONTENTS}, {sql.now}" for name in sorted(names)]
+    return [
+        f"SELECT {literal(name)}, NULL, {FanOut.EMBEDDING}, {sql.now}" for name in sorted(names)
+    ]

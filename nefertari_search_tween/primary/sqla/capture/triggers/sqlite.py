@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import inspect, text
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
     PREFIX,
     Statements,
 )
-from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS, OUTBOX
+from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
 NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
@@ -83,7 +84,7 @@ class SqliteTriggers:
 
     def _inserted(self, capture: TableCapture) -> list[str]:
         return [
-            *self.sql.objects(capture, "NEW", str(APPEARED)),
+            *self.sql.objects(capture, "NEW", str(FanOut.REFERENCING)),
             *(self.sql.found(link, "NEW") for link in capture.links),
         ]
 
@@ -91,7 +92,7 @@ class SqliteTriggers:
         bodies = self.sql.objects(capture, "NEW", self.sql.kind(capture, "OLD", "NEW"))
         for _, key in capture.models[:1]:
             other_key = [self.sql.changed([key.name], "OLD", "NEW")]
-            bodies += self.sql.objects(capture, "OLD", str(CONTENTS), conditions=other_key)
+            bodies += self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING), conditions=other_key)
         for lookup in capture.lookups:
             moved = [self.sql.changed(lookup.columns, "OLD", "NEW")]
             bodies.append(self.sql.found(lookup, "OLD", conditions=moved))
@@ -101,7 +102,7 @@ class SqliteTriggers:
 
     def _deleted(self, capture: TableCapture) -> list[str]:
         return [
-            *self.sql.objects(capture, "OLD", str(CONTENTS)),
+            *self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING)),
             *(self.sql.found(each, "OLD") for each in (*capture.lookups, *capture.links)),
         ]
 
@@ -118,7 +119,7 @@ class SqliteTriggers:
             ]
             if old is not None:
                 conditions.append(self.sql.changed(columns, old, "NEW"))
-            bodies += self.sql.objects(capture, "r", str(CONTENTS), sources, conditions)
+            bodies += self.sql.objects(capture, "r", str(FanOut.EMBEDDING), sources, conditions)
             for lookup in (*capture.lookups, *capture.links):
                 bodies.append(self.sql.found(lookup, "r", sources, conditions))
         return bodies

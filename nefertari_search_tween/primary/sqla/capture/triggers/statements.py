@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import types as sqltypes
 
+from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import Lookup, TableCapture
-from nefertari_search_tween.primary.sqla.outbox.tables import APPEARED, CONTENTS
 
 #: Every name of ours in the database begins so; nothing else is dropped.
 PREFIX = "nefertari_search_"
-COLUMNS = "model, pk, spread, recorded"
+COLUMNS = "model, pk, fan_out, recorded_at"
 
 
 class Statements:
@@ -97,7 +97,7 @@ class Statements:
         conditions: Iterable[str] = (),
     ) -> str:
         """The documents that *lookup* finds from *row*."""
-        spread = str(CONTENTS)
+        spread = str(FanOut.EMBEDDING)
         if lookup.source is None:
             key = self.text(row, lookup.key)
             return self.select(lookup.owner, key, spread, sources, conditions)
@@ -113,9 +113,9 @@ class Statements:
     def kind(self, capture: TableCapture, old: str, new: str) -> str:
         """What an update means for those that show the object; see tables.py."""
         if not capture.foreign_key_columns:
-            return str(CONTENTS)
+            return str(FanOut.EMBEDDING)
         moved = self.changed(capture.foreign_key_columns, old, new)
-        return f"CASE WHEN {moved} THEN {APPEARED} ELSE {CONTENTS} END"
+        return f"CASE WHEN {moved} THEN {FanOut.REFERENCING} ELSE {FanOut.EMBEDDING} END"
 
 
 def literal(text: str) -> str:

@@ -1,0 +1,134 @@
+"""``nefertari-search status`` and ``nefertari-search mapping``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Optional
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from nefertari_search_tween.interfaces.cache_stats import hit_rates
+from nefertari_search_tween.interfaces.outbox import Backlog
+from nefertari_search_tween.mirror.mapping import mapping_diff
+from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.runtime import SearchRuntime
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, chosen, common
+
+#: Changes that have been pending for longer are a problem.
+MAX_LAG_SECONDS = 60.0
+EMPTY = Backlog(0, 0.0)
+#: heading -> key of a row, in the order of the table
+COLUMNS = {
+    "model": "model",
+    "index": "index",
+    "documents": "documents",
+    "rows": "rows",
+    "rejected": "rejected",
+    "pending": "pending",
+    "lag s": "lag_seconds",
+    "dead": "dead_letters",
+    "state": "state",
+}
+CACHE_COLUMN = {"cached %": "cache_hit_percent"}
+
+
+@click.command("status")
+@common
+def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
+    """Show each mirror: its index, document and row counts, pending changes, dead letters.
+
+    The lag is the age of the oldest pending change, in seconds.
+    """
+    with application(ini, variables) as search:
+        where = search.settings.where
+        backlog = search.outbox.backlog()
+        letters = search.outbox.dead_letter_counts()
+        cache_stats = search.cache_stats
+        rates = {} if cache_stats is None else hit_rates(cache_stats.read_all())
+        rows = [
+            {
+                **_status(mirror, search, backlog.get(mirror.name, EMPTY)),
+                "dead_letters": letters.get(mirror.name, 0),
+                "cache_hit_percent": _percent(rates.get(mirror.name)),
+            }
+            for mirror in chosen(search, models)
+        ]
+    if as_json:
+        by_model = {row["model"]: {**row, "backend": where} for row in rows}
+        click.echo(json.dumps(by_model, indent=2))
+    else:
+        click.echo(f"search index: {where}")
+        columns = COLUMNS if cache_stats is None else {**COLUMNS, **CACHE_COLUMN}
+        table = Table(box=None)
+        for heading in columns:
+            table.add_column(heading, justify="left" if heading in ("model", "index") else "right")
+        for row in rows:
+            values = (row[key] for key in columns.values())
+            table.add_row(*("" if value is None else str(value) for value in values))
+        Console(width=max(130, Console().width)).print(table)
+    if not all(map(_is_healthy, rows)):
+        sys.exit(EXIT_PROBLEM)
+
+
+@click.command("mapping")
+@common
+def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
+    """Show the mappings that the models give, and where the indices differ from them."""
+    with application(ini, variables, alone=True) as search:
+        mappings: dict[str, Any] = {}
+        for mirror in chosen(search, models):
+            current = search.mirrors.backend.get_mapping(mirror.alias)
+            lines = ["not built"] if current is None else mapping_diff(mirror.mapping, current)
+            mappings[mirror.name] = {"mapping": mirror.mapping, "difference": lines}
+    if as_json:
+        click.echo(json.dumps(mappings, indent=2))
+    else:
+        for name, entry in mappings.items():
+            click.echo(f"{name}: {json.dumps(entry['mapping'], indent=2)}")
+            for line in entry["difference"] or ["the index agrees"]:
+                click.echo(f"{name}: {line}")
+    if any(entry["difference"] for entry in mappings.values()):
+        sys.exit(EXIT_PROBLEM)
+
+
+def _percent(rate: Optional[float]) -> Optional[float]:
+    return None if rate is None else round(100 * rate, 1)
+
+
+def _is_healthy(row: dict[str, Any]) -> bool:
+    late = row["lag_seconds"] > MAX_LAG_SECONDS
+    return row["state"] == "ready" and not late and not row["dead_letters"]
+
+
+def _status(mirror: Mirror, search: SearchRuntime, backlog: Backlog) -> dict[str, Any]:
+    live = [
+        name
+        for name, aliases in search.mirrors.indices_of(mirror).items()
+        if mirror.alias in aliases
+    ]
+    documents = rejected = None
+    mirror.check()
+    state = str(mirror.problem or "ready")
+    if live:
+        mirror.backend.refresh(mirror.alias)
+        stubs = {"query": {"term": {"_inexact": "*"}}, "size": 0, "track_total_hits": True}
+        everything = {"size": 0, "track_total_hits": True}
+        rejected = mirror.backend.search(mirror.alias, stubs)["hits"]["total"]["value"]
+        total = mirror.backend.search(mirror.alias, everything)["hits"]["total"]["value"]
+        documents = total - rejected
+    rows = mirror.reader.count()
+    if state == "ready" and (rejected or documents != rows):
+        state = "rejected" if rejected else "incomplete"
+    return {
+        "model": mirror.name,
+        "index": live[0] if live else None,
+        "documents": documents,
+        "rows": rows,
+        "rejected": rejected,
+        "pending": backlog.rows,
+        "lag_seconds": round(backlog.age_seconds, 1),
+        "state": state,
+    }
