@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,99 +13,178 @@ import nefertari_search_tween
 NAME = "nefertari_search_tween"
 FOLDER = Path(nefertari_search_tween.__file__).parent
 MODULES = sorted(FOLDER.rglob("*.py"))
-LONGEST = 420
-# The conformance suite ships with the package; tests are read case by case.
-LONGEST_OF_A_SUITE = 600
-SEES_BOTH = {"__init__", "runtime", "compat", "scripts", "web"}
+MAX_LINES = 400
+MAX_MODULES = 12
+
+#: Part -> the parts that it may import, at module level or inside functions. A dotted name is a
+#: module or folder; the longest name that fits counts. A part may always import itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    "exceptions": set(),
+    "backoff": set(),
+    "threads": set(),
+    "interfaces": {"exceptions"},
+    "documents": set(),
+    "backends": {"exceptions", "backoff"},
+    "settings": {"exceptions", "backends.connection"},
+    "caching": {"exceptions", "interfaces", "threads"},
+    "mirror": {"exceptions", "backoff", "threads", "documents", "interfaces", "backends"},
+    "events": {"indexing"},
+    "app_factory": {"exceptions"},
+}
+SHARED = {*MAY_IMPORT["mirror"], "mirror", "settings", "caching"}
+MAY_IMPORT["search"] = SHARED
+MAY_IMPORT["indexing"] = SHARED
+MAY_IMPORT["primary"] = SHARED
+MAY_IMPORT["engine"] = SHARED
+MAY_IMPORT["engine.search"] = {*SHARED, "engine", "search", "compat"}
+MAY_IMPORT["compat"] = {*SHARED, "search", "engine"}
+EVERYTHING = {
+    *SHARED,
+    *("search", "indexing", "primary", "engine", "engine.search", "compat", "events"),
+}
+MAY_IMPORT["runtime"] = EVERYTHING
+MAY_IMPORT["scripts"] = {*EVERYTHING, "runtime"}
+MAY_IMPORT["__init__"] = {*EVERYTHING, "runtime"}
 
 
-def part_of(path):
-    """The first folder below the package, or the module's own name at the top."""
-    relative = path.relative_to(FOLDER)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+def dotted(path: Path) -> str:
+    """The module's name below the package: ``search.query.lucene``; of a package, its folder's."""
+    parts = path.relative_to(FOLDER).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def tree_of(path):
+NAMES = {dotted(path): path for path in MODULES}
+
+
+def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imported_parts(path):
-    """Parts of the package that *path* imports anywhere, inside functions too."""
-    parts = set()
-    package = ".".join((NAME, *path.relative_to(FOLDER).parent.parts))
+def imports_of(path: Path) -> Iterator[str]:
+    """Modules of the package that *path* imports anywhere, inside functions too."""
     for node in ast.walk(tree_of(path)):
-        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
             base = node.module or ""
-            if node.level:
-                above = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
-                base = f"{above}.{base}".rstrip(".")
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        parts |= {name.split(".")[1] for name in names if name.startswith(NAME + ".")}
-    return parts
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name == NAME or not name.startswith(NAME + "."):
+                continue
+            below = name[len(NAME) + 1 :]
+            while below and below not in NAMES:
+                below = below.rpartition(".")[0]
+            yield below or "__init__"
 
 
-def importers(*parts):
-    return [path for path in MODULES if part_of(path) in parts]
+GRAPH = {name: set(imports_of(path)) - {name} for name, path in NAMES.items()}
 
 
-def shown(path):
+def part_of(name: str) -> str:
+    """The most particular part that has rules of its own."""
+    fitting = [part for part in MAY_IMPORT if name == part or name.startswith(part + ".")]
+    return max(fitting, key=len, default=name)
+
+
+def circles() -> list[set[str]]:
+    """Groups of modules that import each other (Tarjan's strongly connected components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    groups: list[set[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in GRAPH[name]:
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            group = set()
+            while name not in group:
+                group.add(stack.pop())
+            groups.append(group)
+
+    for name in GRAPH:
+        if name not in index:
+            visit(name)
+    return [group for group in groups if len(group) > 1]
+
+
+def shown(path: Path) -> str:
     return str(path.relative_to(FOLDER))
 
 
 def test_the_walk_sees_the_imports_that_are_there():
-    assert len(MODULES) > 30
-    assert {"search", "indexing", "backends"} <= imported_parts(FOLDER / "runtime.py")
-    assert "primary" in imported_parts(FOLDER / "runtime.py")  # inside functions only
+    assert len(MODULES) > 100
+    assert {"search.routing", "primary.selection"} <= GRAPH["runtime"]
+    assert "engine" in GRAPH["engine.search.runtime"]  # inside a function only
 
 
-@pytest.mark.parametrize("path", importers("search"), ids=shown)
-def test_search_never_imports_indexing(path):
-    assert "indexing" not in imported_parts(path)
+def test_every_part_has_its_rules():
+    assert {name for name in NAMES if part_of(name) not in MAY_IMPORT} == set()
 
 
-@pytest.mark.parametrize("path", importers("indexing"), ids=shown)
-def test_indexing_never_imports_search(path):
-    assert "search" not in imported_parts(path)
+def test_parts_import_only_what_they_may():
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in sorted(GRAPH.items())
+        for other in sorted(others)
+        if part_of(other) not in {part_of(name), *MAY_IMPORT[part_of(name)]}
+        and not any(
+            other == allowed or other.startswith(allowed + ".")
+            for allowed in MAY_IMPORT[part_of(name)]
+            if "." in allowed
+        )
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", importers("backends"), ids=shown)
-def test_backends_import_neither_side_nor_mirrors(path):
-    assert imported_parts(path) <= {"backends", "exceptions", "settings"}
+def test_the_primaries_know_nothing_of_each_other():
+    for one, other in (("sqla", "mongo"), ("mongo", "sqla")):
+        for name, others in GRAPH.items():
+            if name.startswith(f"primary.{one}"):
+                assert not [each for each in others if each.startswith(f"primary.{other}")], name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_only_the_wiring_sees_both_sides(path):
-    if {"search", "indexing"} <= imported_parts(path):
-        assert part_of(path) in SEES_BOTH
+def test_no_circle():
+    assert [sorted(group) for group in circles()] == []
 
 
-@pytest.mark.parametrize("path", importers("mirror", "engine", "primary"), ids=shown)
-def test_what_both_sides_share_imports_neither(path):
-    if path.parent == FOLDER / "engine" / "search":
-        return
-    assert not {"search", "indexing"} & imported_parts(path)
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=shown)
+def test_a_folder_can_be_seen_at_one_glance(folder):
+    modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= MAX_MODULES, [path.name for path in modules]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_a_module_can_be_read_in_one_sitting(path):
-    longest = LONGEST_OF_A_SUITE if "conformance" in path.parts else LONGEST
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
+def test_modules_can_be_read_in_one_sitting():
+    lines = {shown(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_no_exception_is_swallowed_whole(path):
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.ExceptHandler):
-            caught = ast.unparse(node.type) if node.type is not None else "everything"
-            silent = all(isinstance(each, ast.Pass) for each in node.body)
-            assert caught != "everything", f"line {node.lineno}: a bare except"
-            broad = caught in ("Exception", "BaseException")
-            assert not (silent and broad), f"line {node.lineno}: except {caught}: pass"
+def test_packages_define_no_classes():
+    for path in MODULES:
+        if path.name == "__init__.py":
+            assert not [n for n in tree_of(path).body if isinstance(n, ast.ClassDef)], shown(path)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_every_module_says_what_it_is_for(path):
-    assert ast.get_docstring(tree_of(path))
+def test_no_exception_is_swallowed_whole():
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ExceptHandler):
+                caught = ast.unparse(node.type) if node.type is not None else "everything"
+                silent = all(isinstance(each, ast.Pass) for each in node.body)
+                where = f"{shown(path)}:{node.lineno}"
+                assert caught != "everything", f"{where}: a bare except"
+                broad = caught in ("Exception", "BaseException")
+                assert not (silent and broad), f"{where}: except {caught}: pass"
+
+
+def test_every_module_says_what_it_is_for():
+    assert [shown(path) for path in MODULES if not ast.get_docstring(tree_of(path))] == []
