@@ -20,7 +20,7 @@ def make_backend(kind: str, place: Optional[str], connection: Connection) -> Bac
         from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 
         assert place is not None, "an embedded backend has a directory"
-        return EmbeddedBackend(place, connection.timeout)
+        return EmbeddedBackend(place, connection.search_timeout)
     if kind == "opensearch":
         from nefertari_search_tween.backends.opensearch import OpenSearchBackend
 

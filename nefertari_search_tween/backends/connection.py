@@ -31,7 +31,7 @@ class Connection:
     """
 
     hosts: tuple[str, ...]
-    timeout: float = 5.0
+    search_timeout: float = 5.0
     write_timeout: float = 60.0
     sniff: bool = False
     # No repr: an object of this class may end up in a traceback.

@@ -73,7 +73,7 @@ class ElasticsearchBackend(ServerBackend):
             ],
             sniff_on_node_failure=connection.sniff,
             sniff_timeout=SNIFF_TIMEOUT_SECONDS if connection.sniff else None,
-            request_timeout=connection.timeout,
+            request_timeout=connection.search_timeout,
             http_compress=connection.compress,
             max_retries=connection.retries,
             retry_on_timeout=connection.retry_on_timeout,

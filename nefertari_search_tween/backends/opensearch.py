@@ -104,7 +104,7 @@ class OpenSearchBackend(ServerBackend):
             transport_class=_transport(opensearchpy),
             sniff_on_connection_fail=connection.sniff,
             sniff_timeout=SNIFF_TIMEOUT_SECONDS,
-            timeout=connection.timeout,
+            timeout=connection.search_timeout,
             headers=connection.headers,
             http_compress=connection.compress,
             max_retries=connection.retries,

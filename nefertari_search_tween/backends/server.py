@@ -49,7 +49,7 @@ class ServerBackend:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.timeout = connection.timeout
+        self.timeout = connection.search_timeout
         self._to_sniff = connection.sniff
         self._next_sniff = 0.0
         self._sniffing = threading.Lock()

@@ -44,7 +44,7 @@ def connect(kind: str) -> Iterator[Connect]:
     made = []
 
     def connect(*hosts: str, **options: Any) -> Any:
-        backend: Any = make_backend(kind, None, Connection(hosts, **{"timeout": 5.0, **options}))
+        backend: Any = make_backend(kind, None, Connection(hosts, **{"search_timeout": 5.0, **options}))
         made.append(backend)
         return backend
 
@@ -179,7 +179,7 @@ def test_a_silent_server_is_asked_again_if_one_wants_to_wait(
     connect: Connect, again: bool, asked: int
 ) -> None:
     with listening(hang_up=False) as (url, connections):
-        backend = connect(url, timeout=TIMEOUT, retries=2, retry_on_timeout=again)
+        backend = connect(url, search_timeout=TIMEOUT, retries=2, retry_on_timeout=again)
         begun = time.monotonic()
         with pytest.raises(BackendTimeout):
             backend.search("a", {})
@@ -195,13 +195,13 @@ def test_writes_have_a_time_of_their_own(connect: Connect) -> None:
         lambda backend: backend.create_index("a", {}, {}, []),
     ]
     with listening(hang_up=False) as (url, _):
-        backend = connect(url, timeout=30.0, write_timeout=TIMEOUT)
+        backend = connect(url, search_timeout=30.0, write_timeout=TIMEOUT)
         for write in writes:
             begun = time.monotonic()
             with pytest.raises(BackendTimeout):
                 write(backend)
             assert TIMEOUT * 0.9 <= time.monotonic() - begun < TIMEOUT + 2
-        backend = connect(url, timeout=TIMEOUT, write_timeout=30.0)
+        backend = connect(url, search_timeout=TIMEOUT, write_timeout=30.0)
         begun = time.monotonic()
         with pytest.raises(BackendTimeout):
             backend.search("a", {})
@@ -236,7 +236,7 @@ def test_a_node_that_is_silent_costs_one_time_out_and_not_every_second_request(
     request: pytest.FixtureRequest, kind: str, connect: Connect
 ) -> None:
     with listening(hang_up=False) as (silent, _):
-        backend = connect(silent, live(request, kind), timeout=TIMEOUT)
+        backend = connect(silent, live(request, kind), search_timeout=TIMEOUT)
         late = 0
         begun = time.monotonic()
         while time.monotonic() - begun < TIMEOUT + 0.8:
@@ -261,7 +261,7 @@ def test_all_nodes_are_asked_again_when_none_answers(connect: Connect) -> None:
 def test_elasticsearch_is_asked_for_its_nodes(elasticsearch_url: str) -> None:
     """The minimal distribution answers that, though not what it is."""
     backend: Any = make_backend(
-        "elasticsearch", None, Connection((elasticsearch_url,), timeout=30.0, sniff=True)
+        "elasticsearch", None, Connection((elasticsearch_url,), search_timeout=30.0, sniff=True)
     )
     backend.indices("no-such-index-*")
 

@@ -341,7 +341,7 @@ def test_every_row_is_claimed_once_by_many(engine):
         thread.join()
     assert problems == []
     assert sorted(key.pk for claim in seen for key in claim.keys) == list(range(count))
-    numbers = [claim.numbers["Item"] for claim in seen]
+    numbers = [claim.versions["Item"] for claim in seen]
     assert len(set(numbers)) == len(numbers)
     assert outbox_of(engine).pending_count() == 0
 

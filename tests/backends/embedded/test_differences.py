@@ -79,7 +79,7 @@ def backends(
     elasticsearch_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Backend, Backend]]:
     embedded = EmbeddedBackend(str(tmp_path_factory.mktemp("mirrors")), timeout=30.0)
-    server = ElasticsearchBackend(Connection((elasticsearch_url,), timeout=30.0))
+    server = ElasticsearchBackend(Connection((elasticsearch_url,), search_timeout=30.0))
     yield embedded, server
     embedded.close()
     server.client.close()

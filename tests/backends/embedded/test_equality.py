@@ -140,7 +140,7 @@ def pair(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     mine = EmbeddedBackend(str(tmp_path_factory.mktemp("mirrors")), timeout=60.0)
-    theirs = ElasticsearchBackend(Connection((elasticsearch_url,), timeout=60.0))
+    theirs = ElasticsearchBackend(Connection((elasticsearch_url,), search_timeout=60.0))
     alias = f"test-{uuid.uuid4().hex[:12]}-film"
     for backend in (mine, theirs):
         settings = {"index.number_of_replicas": 0}

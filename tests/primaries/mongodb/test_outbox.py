@@ -182,8 +182,8 @@ def test_intents_of_inline_sync_stay_their_writers(database: Any) -> None:
     assert outbox.claim("Tag", 10) is None
     claim = outbox.begin(token)
     assert claim.keys == {*tags(1), Key("Keeper", "a")}
-    assert set(claim.numbers) == {"Tag", "Keeper"}
-    assert claim.numbers["Tag"] == outbox.state("Tag").number
+    assert set(claim.versions) == {"Tag", "Keeper"}
+    assert claim.versions["Tag"] == outbox.sync_state("Tag").version
     outbox.settle(claim, "Tag", {}, [1])
     assert outbox.state("Keeper").waiting and not outbox.state("Tag").waiting
     outbox.settle(claim, "Keeper", {}, ["a"])
@@ -208,7 +208,7 @@ def test_an_intent_that_was_processed_before_the_write_is_written_again(
     if owned:
         claim = outbox.begin(token)
         assert not claim.expired
-        assert claim.numbers["Tag"] > early.numbers["Tag"]
+        assert claim.versions["Tag"] > early.versions["Tag"]
         # Should it die now, the row is there.
         assert other.waiting("Tag") == 1
     else:
@@ -259,7 +259,7 @@ def test_every_row_is_claimed_by_many(database: Any) -> None:
         thread.join()
     assert problems == []
     assert {key.pk for claim in seen for key in claim.keys} == set(range(count))
-    numbers = [claim.numbers["Tag"] for claim in seen]
+    numbers = [claim.versions["Tag"] for claim in seen]
     assert len(set(numbers)) == len(numbers)
     assert outbox_of(database).waiting() == 0
 
