@@ -44,7 +44,9 @@ def connect(kind: str) -> Iterator[Connect]:
     made = []
 
     def connect(*hosts: str, **options: Any) -> Any:
-        backend: Any = make_backend(kind, None, Connection(hosts, **{"search_timeout": 5.0, **options}))
+        backend: Any = make_backend(
+            kind, None, Connection(hosts, **{"search_timeout": 5.0, **options})
+        )
         made.append(backend)
         return backend
 
