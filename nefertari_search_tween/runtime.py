@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Optional
 
+from nefertari_search_tween import compat
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_place
 from nefertari_search_tween.caching.stats_reporter import StatsReporter
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.indexer import Indexer
@@ -171,17 +173,9 @@ class SearchRuntime:
 
         Models and sessions are global in nefertari, so the application made last has them.
         """
-        from nefertari.utils import dictset
-
-        from nefertari_search_tween.compat import aggregator, privacy_wrappers
-        from nefertari_search_tween.compat.elasticsearch import ES, NoClient
-
-        privacy_wrappers.install()
-        ES.starting = None
         # Last on, first off: MongoDB's hooks wrap what the last application's have left.
         self._early = startup.stop_recording()
-        if ES.current is not None:
-            ES.current.stop()
+        CURRENT.stop()
         base = self.primary.disable_engine_indexing()
         self.capture.install()
         base.get_collection = classmethod(
@@ -190,12 +184,7 @@ class SearchRuntime:
             )
         )
         base.get_by_ids = classmethod(wrap_get_by_ids(base.get_by_ids.__func__, self.searcher))
-        ES.setup(dictset(self.registry.settings))
-        ES.settings["index_name"] = self.settings.index_name
-        # The raw client, for applications that use it.
-        ES.api = getattr(self.backend, "client", NoClient())
-        ES.current = self
-        aggregator.install()
+        compat.serve(self)
 
     def stop(self) -> None:
         """Another application takes over."""
@@ -303,7 +292,6 @@ def prepare(settings: Any, named: Sequence[str]) -> None:
     :param named: the setting ``nefertari_search.models``.
     """
     from nefertari_search_tween.compat import guards
-    from nefertari_search_tween.compat.elasticsearch import ES
 
     guards.know_engines(settings)
-    ES.starting = prepare_primary(settings, lambda model: _wanted(model, named))
+    CURRENT.startup_recorder = prepare_primary(settings, lambda model: _wanted(model, named))

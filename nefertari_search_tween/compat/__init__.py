@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Any, Callable
 
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import ConfigurationError
 
 REPLACED = ("elasticsearch", "polymorphic")
 
 
-def install() -> None:
+def install(on_engine_included: Callable[[Any], None]) -> None:
     """Put the drop-ins where applications and nefertari import the modules of nefertari.
 
     Both in ``sys.modules`` and as an attribute of the package: ``config.include`` resolves
     by attribute.
 
+    :param on_engine_included: called with the registry after each include of nefertari's engine.
     :raises ConfigurationError: an old module was imported first.
     """
     import nefertari
@@ -35,4 +38,20 @@ def install() -> None:
             )
         sys.modules[replaced] = drop_in
         setattr(nefertari, name, drop_in)
-    engine_include.install()
+    engine_include.install(on_engine_included)
+
+
+def serve(runtime: Any) -> None:
+    """Let the drop-ins use *runtime* from here on."""
+    from nefertari.utils import dictset
+
+    from nefertari_search_tween.compat import aggregator, privacy_wrappers
+    from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+
+    privacy_wrappers.install()
+    aggregator.install()
+    ES.setup(dictset(runtime.registry.settings))
+    ES.settings["index_name"] = runtime.settings.index_name
+    # The raw client, for applications that use it.
+    ES.api = getattr(runtime.backend, "client", NoClient())
+    CURRENT.runtime = runtime

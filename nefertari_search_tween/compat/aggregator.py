@@ -16,6 +16,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.exceptions import BadQuery, Reason, SearchUnavailable
 from nefertari_search_tween.search.aggregations.execute import (
@@ -126,7 +127,7 @@ def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) ->
                 "follow",
             )
         # It knows that there is nothing, without a look (a parent without children, say).
-        result = answer_aggregation(_search().searcher, read, {}, asked, [MATCH_NONE])
+        result = answer_aggregation(CURRENT.require().searcher, read, {}, asked, [MATCH_NONE])
     aggregator.stub_wrappers()
     return dict(result)
 
@@ -143,12 +144,6 @@ def _primary(asked: AggregationRequest) -> BadQuery:
     return BadQuery(
         FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {asked.root}"
     )
-
-
-def _search() -> Any:
-    from nefertari_search_tween.compat.elasticsearch import ES
-
-    return ES.search()
 
 
 def of_collection(
@@ -172,7 +167,7 @@ def of_collection(
         with answering(read):
             filters = subclass_filters(es, params)
         params = {}
-    return answer_aggregation(_search().searcher, read, params, asked, filters), params
+    return answer_aggregation(CURRENT.require().searcher, read, params, asked, filters), params
 
 
 def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> dict[str, Any]:
@@ -187,7 +182,7 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
     """
     asked, params, raise_on_empty = unpacked(params)
-    searcher = _search().searcher
+    searcher = CURRENT.require().searcher
     read: Optional[ReadContext] = current_read()
     with if_built(raise_on_empty):
         if read is not None and read.model is mirror.model:

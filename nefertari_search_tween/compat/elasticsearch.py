@@ -15,7 +15,8 @@ import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset, process_limit
 
-from nefertari_search_tween.compat import aggregator, index_calls, lookups, multi, search_params
+from nefertari_search_tween.compat import aggregator, index_calls, multi, search_params
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.query_strings import (
     apply_sort,
     build_qs,
@@ -68,10 +69,12 @@ def includeme(config: Any) -> None:
 
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     """Index what *documents_actions* name, from the primary's current state."""
-    if ES.current is None and ES.starting is not None:
-        ES.starting.add(Key(each["_type"], each["_id"]) for each in documents_actions)
+    if CURRENT.runtime is None and CURRENT.startup_recorder is not None:
+        CURRENT.startup_recorder.enqueue(
+            Key(each["_type"], each["_id"]) for each in documents_actions
+        )
         return
-    index_calls.bulk(ES.search(), documents_actions, request)
+    index_calls.bulk(CURRENT.require(), documents_actions, request)
 
 
 class NoClient:
@@ -95,20 +98,6 @@ class ES:
 
     api: Any = None
     settings: Any = None
-    #: the search of the application that was configured last, set at its start
-    current: Any = None
-    #: records what is indexed while the first application is being configured
-    starting: Any = None
-
-    @classmethod
-    def search(cls) -> Any:
-        """The application's search.
-
-        :raises SearchUnavailable: no application has been made yet.
-        """
-        if cls.current is None:
-            raise SearchUnavailable(Reason.NOT_STARTED, "The application has not been started yet.")
-        return cls.current
 
     @classmethod
     def src2type(cls, source: str) -> str:
@@ -135,9 +124,9 @@ class ES:
 
         :raises ValueError: *index_name* is not what they are named after.
         """
-        if cls.current is not None:
-            index_calls.own_index(cls.current, index_name)
-            cls.current.prepare()
+        if CURRENT.runtime is not None:
+            index_calls.own_index(CURRENT.runtime, index_name)
+            CURRENT.runtime.prepare()
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
@@ -145,7 +134,7 @@ class ES:
 
         :raises SearchUnavailable: the server does not answer.
         """
-        search = cls.search()
+        search = CURRENT.require()
         if index_name and index_name != search.settings.index_name:
             log.warning("there is no index '%s' of this application to be deleted", index_name)
             return
@@ -238,10 +227,10 @@ class ES:
             for model, related in item.get_related_documents(**kwargs)
             for each in related
         }
-        if cls.current is None and cls.starting is not None:
-            cls.starting.enqueue(keys)
+        if CURRENT.runtime is None and CURRENT.startup_recorder is not None:
+            CURRENT.startup_recorder.enqueue(keys)
             return
-        search = cls.search()
+        search = CURRENT.require()
         search.enqueue({key for key in keys if key.model in search.mirrors})
 
     # Reading
@@ -273,7 +262,7 @@ class ES:
             built = self.build_search_params(params)
             if "_count" in params:
                 return self.do_count(built)
-            result = search_params.run(self.search(), mirror, built)
+            result = search_params.run(CURRENT.require(), mirror, built)
         if raise_on_empty and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
@@ -288,7 +277,7 @@ class ES:
         :raises BadQuery: a parameter that can't be understood.
         """
         mirror = self._mirror()
-        return search_params.build(self.search(), mirror, self._index(mirror), params)
+        return search_params.build(CURRENT.require(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
@@ -333,7 +322,7 @@ class ES:
                     raise JHTTPNotFound(message)
                 log.error(message)
                 continue
-            documents.append(data_object(lookups.pick_fields(source, fields)))
+            documents.append(data_object(search_params.pick_fields(source, fields)))
         documents._nefertari_meta = {"start": start, "fields": fields, "total": len(documents)}
         return documents
 
@@ -359,18 +348,18 @@ class ES:
         mirrors = multi.asked(self)
         if mirrors is not None:
             return int(multi.get_collection(self, mirrors, {**params, "_count": True}))
-        return int(search_params.run(self.search(), self._mirror(), params, count=True))
+        return int(search_params.run(CURRENT.require(), self._mirror(), params, count=True))
 
     def _index(self, mirror: Mirror) -> str:
         """The name that *mirror* is searched by, of the application whose name was given."""
-        return self.search().mirrors.alias_of(mirror.name, self.index_name)
+        return CURRENT.require().mirrors.alias_of(mirror.name, self.index_name)
 
     def _mirror(self, name: Optional[str] = None) -> Mirror:
         name = name or self.doc_type
-        mirror: Optional[Mirror] = self.search().mirrors.get(name)
+        mirror: Optional[Mirror] = CURRENT.require().mirrors.get(name)
         if mirror is None:
             raise JHTTPNotFound(f"{name} resource not found (it has no search index)")
         return mirror
 
     def _sources(self, mirror: Mirror, pks: list[Any]) -> dict[str, Any]:
-        return lookups.sources(self.search(), mirror, self._index(mirror), pks)
+        return search_params.sources(CURRENT.require(), mirror, self._index(mirror), pks)

@@ -16,6 +16,7 @@ from typing import Any, Optional
 from pyramid.settings import aslist
 
 from nefertari_search_tween.compat import privacy_wrappers
+from nefertari_search_tween.compat.elasticsearch import ES
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
 from nefertari_search_tween.search.item_acl import ACL, STORED, AclFilter
 
@@ -98,8 +99,6 @@ def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
     :raises ValueError: none of *models* has a search index.
     """
     from nefertari_guards.acl_utils import _get_es_types
-
-    from nefertari_search_tween.compat.elasticsearch import ES
 
     names = [name for name in _get_es_types(models).split(",") if name]
     if not names:

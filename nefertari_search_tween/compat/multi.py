@@ -11,6 +11,7 @@ from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.aggregator import if_built, unpacked
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.execute import asked_of
@@ -42,7 +43,7 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     raise_on_empty = False
     if isinstance(params.get("_raise_on_empty"), bool):
         raise_on_empty = params.pop("_raise_on_empty")
-    searcher, read = es.search().searcher, _read()
+    searcher, read = CURRENT.require().searcher, _read()
     wanted = None
     if read is not None:
         wanted, params = asked_of(read, params)
@@ -68,7 +69,7 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     """
     asked, params, raise_on_empty = unpacked(params)
     params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
-    searcher, read = es.search().searcher, _read()
+    searcher, read = CURRENT.require().searcher, _read()
     with if_built(raise_on_empty):
         if read is not None:
             return dict(answer_multi_aggregation(searcher, read, mirrors, params, asked, filters))

@@ -17,6 +17,9 @@ from nefertari.json_httpexceptions import JHTTPForbidden, JHTTPNotFound
 from nefertari.view import BaseView
 from pyramid.security import ALL_PERMISSIONS, DENY_ALL, Allow
 
+from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.compat.elasticsearch import ES
+
 DEFAULT_LIMIT = 20
 ADMINS = "g:admin"
 PERMITTED = "_nefertari_search_permitted"
@@ -108,15 +111,13 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
         :raises JHTTPNotFound: one of them is none, or no model of them has a mirror.
         :raises JHTTPForbidden: the caller may not view all of them.
         """
-        from nefertari_search_tween.compat.elasticsearch import ES
-
         resources = self.get_resources(self.get_collections())
         # Where no permission is asked for here, one may be for a collection: it decides.
         if ADMINS not in self.request.effective_principals and not all(
             may_view(self.request, resource) for resource in resources
         ):
             raise JHTTPForbidden("One of the collections may not be viewed")
-        mirrors = ES.search().mirrors
+        mirrors = CURRENT.require().mirrors
         names = {ES.src2type(resource.view.Model.__name__) for resource in resources}
         types = sorted(name for name in names if name in mirrors)
         if not types:

@@ -6,19 +6,25 @@ A subclass may change every part: nefertari-guards puts a condition of its own a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import STATUS_MAP, exception_response
+from nefertari.utils import process_fields
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.query_strings import apply_sort
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
+from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import flattened
 from nefertari_search_tween.search.privacy import Caller, FieldScope
 from nefertari_search_tween.search.query import search_read as search_params
 from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
+from nefertari_search_tween.search.results import stripped
 from nefertari_search_tween.search.routing import READS, ReadContext, current_read
 
 HTTP_INTERNAL = 500
@@ -139,6 +145,34 @@ def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [query] if query else []
 
 
+def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
+    """The documents *pks* of one model, by key as text; those that are there.
+
+    :param index: where to look.
+    :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
+    """
+    ids = [document_id(pk) for pk in pks]
+    if not ids:
+        return {}
+    found = search.searcher.documents(mirror, ids, must_be_current(), index)
+    return {
+        str(source["_pk"]): stripped(source)
+        for source in found.values()
+        if source is not None and REJECTED not in source
+    }
+
+
+def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:
+    """What ``_fields`` shows of *source*; ``-x`` leaves x out."""
+    only, exclude = process_fields(fields) if fields else ([], [])
+    named = {*only, "_type"}
+    return {
+        name: value
+        for name, value in source.items()
+        if (not only or name in named) and name not in exclude
+    }
+
+
 def must_be_current() -> bool:
     """True in requests that write: update-many and delete-many select by a search what they
     change, so it must see every committed change, whatever the consistency setting."""
@@ -175,8 +209,6 @@ def _is_raw(body: Any, request: Any) -> bool:
 
 
 def _sort_text(sort: Any) -> str:
-    from nefertari_search_tween.compat.elasticsearch import apply_sort
-
     return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.declarative import declarative_base
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from nefertari_search_tween.compat.elasticsearch import ES
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
 from nefertari_search_tween.interfaces.primary import Key
@@ -150,7 +150,7 @@ MODELS = {"Item": Item, "Keeper": Keeper}
 @pytest.fixture(scope="module", autouse=True)
 def _hooks_off():
     """Those of an application that another module has made in this process."""
-    current = ES.current
+    current = CURRENT.runtime
     if current is not None:
         current.capture.remove()
     yield

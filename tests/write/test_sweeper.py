@@ -52,10 +52,10 @@ def threads():
 @pytest.fixture(autouse=True)
 def _none_before():
     """Applications of other modules may have theirs."""
-    from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.compat.current import CURRENT
 
-    if ES.current is not None:
-        ES.current.indexer.recovery.stop()
+    if CURRENT.runtime is not None:
+        CURRENT.runtime.indexer.recovery.stop()
     assert wait_until(lambda: threads() == [], SOON)
 
 

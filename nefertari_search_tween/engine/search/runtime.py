@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween import compat
 from nefertari_search_tween.backends.embedded.search.source_filter import picker
+from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.engine import database, model_registry
 from nefertari_search_tween.engine.models import BaseDocument
 from nefertari_search_tween.engine.queries import (
@@ -74,26 +76,14 @@ class EngineRuntime:
 
     def install(self) -> None:
         """Take over: ``get_collection`` in search reads, the drop-in."""
-        from nefertari.utils import dictset
-
-        from nefertari_search_tween.compat import aggregator, privacy_wrappers
-        from nefertari_search_tween.compat.elasticsearch import ES, NoClient
-
-        privacy_wrappers.install()
-        if ES.current is not None:
-            ES.current.stop()
+        CURRENT.stop()
         plain: Any = BaseDocument.get_collection
         setattr(  # noqa: B010 - what stands there is typed as a method
             BaseDocument,
             "get_collection",
             classmethod(wrap_get_collection(plain.__func__, self.searcher, restrict_by_acl)),
         )
-        ES.setup(dictset(self.registry.settings))
-        ES.settings["index_name"] = self.settings.index_name
-        ES.api = getattr(self.backend, "client", NoClient())
-        ES.starting = None
-        ES.current = self
-        aggregator.install()
+        compat.serve(self)
 
     def stop(self) -> None:
         """Another application takes over; nothing runs."""

@@ -25,12 +25,12 @@ pytestmark = on_mongodb.only_on_mongodb
 @pytest.fixture(scope="module", autouse=True)
 def _application(mongodb: dict[str, str], tmp_path_factory: Any) -> Iterator[None]:
     """Makes the models; its own hooks are off."""
-    from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.compat.current import CURRENT
 
     on_mongodb.zoo(mongodb, f"embedded:{tmp_path_factory.mktemp('outbox')}", "outbox")
-    ES.current.capture.remove()
+    CURRENT.runtime.capture.remove()
     yield
-    ES.current.capture.install()
+    CURRENT.runtime.capture.install()
 
 
 @pytest.fixture
@@ -348,16 +348,16 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Any) -> N
         "mongodb.port": str(free_port()),
         "mongodb.db": "nowhere",
     }
-    from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.compat.current import CURRENT
 
-    current = ES.current
+    current = CURRENT.runtime
     try:
         with pytest.raises(ConfigurationError, match=r"mongodb\.rst") as raised:
             on_mongodb.zoo(settings, f"embedded:{tmp_path}", "nowhere")
         assert "\n" not in str(raised.value)
-        assert ES.current is current
+        assert CURRENT.runtime is current
     finally:
         # A process ends here; this one makes another application, which is not this one's.
         startup.stop_recording()
-        ES.starting = None
+        CURRENT.startup_recorder = None
         mongoengine.disconnect()
