@@ -38,6 +38,15 @@ def query(place: OptionPath, value: Any, depth: int = 0) -> Query:
     return read(place.at(name), body, depth)
 
 
+def named_queries(place: OptionPath, value: Any) -> Any:
+    """Queries by name, or a list of them."""
+    if not isinstance(value, (dict, list)) or not value:
+        raise place.bad("queries are expected, each with a name")
+    if isinstance(value, list) or all(name.isdigit() for name in value):
+        return [query(place.at(at), each) for at, each in enumerate(listed(value))]
+    return {name: query(place.at(name), each) for name, each in value.items()}
+
+
 def relative(found: Query, path: Any) -> Query:
     """*found*, as a query on the nested documents *path* (None: on the document itself)."""
     if path is None:

@@ -114,6 +114,18 @@ def size(place: OptionPath, value: Any) -> int:
     return found
 
 
+def min_doc_count(place: OptionPath, value: Any) -> int:
+    """``min_doc_count`` of terms: with 0 a server lists terms of documents that the request does
+    not find, of other people's and of deleted ones, too."""
+    found = whole(0)(place, value)
+    if found < 1:
+        raise place.bad(
+            "it is at least 1 here: with 0 the terms of documents that were not found "
+            "would be listed, too"
+        )
+    return int(found)
+
+
 def many(option: Option, commas: bool = False) -> Option:
     """A list: given as one, by numbered keys, as one member alone, or joined by commas."""
 
@@ -307,3 +319,31 @@ def _shown(place: OptionPath, value: Any) -> str:
     # To be shown, a field need not be of the documents that are aggregated.
     del place.targets[seen:]
     return str(value)
+
+
+def sources(types: dict[str, Option]) -> Option:
+    """The sources of a ``composite``: each has a name, and one of *types* with its options."""
+
+    def convert(place: OptionPath, value: Any) -> list[dict[str, Any]]:
+        found = []
+        for each in listed(value):
+            if not isinstance(each, dict) or not each:
+                raise place.bad(
+                    "names are expected, each with a type and a field (0.year.terms.field)"
+                )
+            for name, spec in each.items():
+                converted = read(place.at(name), spec, types)
+                if len(converted) != 1:
+                    raise place.at(name).bad(f"one of {', '.join(types)} is expected")
+                found.append({name: converted})
+        return found
+
+    return convert
+
+
+def after_key(place: OptionPath, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise place.bad("a value for each source is expected")
+    return {
+        name: None if each is None else text(place.at(name), each) for name, each in value.items()
+    }

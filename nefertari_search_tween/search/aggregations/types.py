@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Optional
 
 from nefertari_search_tween.search.aggregations import options as o
-from nefertari_search_tween.search.aggregations.filters import query
+from nefertari_search_tween.search.aggregations.filters import named_queries, query
 from nefertari_search_tween.search.aggregations.options import Option
 
 #: an option that is read when the aggregations beside or inside of it are known
@@ -94,22 +94,10 @@ _HINTS: dict[str, Option] = {
 }
 
 
-def _found(place: Any, value: Any) -> int:
-    """``min_doc_count`` of terms: with 0 a server lists terms of documents that the request does
-    not find, of other people's and of deleted ones, too."""
-    found = o.whole(0)(place, value)
-    if found < 1:
-        raise place.bad(
-            "it is at least 1 here: with 0 the terms of documents that were not found "
-            "would be listed, too"
-        )
-    return int(found)
-
-
 _HEURISTIC = o.shape({"include_negatives": o.flag, "background_is_superset": o.flag})
 _SIGNIFICANT: dict[str, Option] = {
     "size": o.size,
-    "min_doc_count": _found,
+    "min_doc_count": o.min_doc_count,
     **_SHARDS,
     **_CHOSEN,
     "background_filter": query,
@@ -204,7 +192,7 @@ _TERMS: dict[str, Option] = {
     "field": o.field(),
     "size": o.size,
     "order": LATER,
-    "min_doc_count": _found,
+    "min_doc_count": o.min_doc_count,
     "missing": o.field_value,
     "format": o.text,
     "show_term_doc_count_error": o.flag,
@@ -232,47 +220,6 @@ _SOURCE: dict[str, Option] = {
     "missing_bucket": o.flag,
     "missing_order": o.choice("first", "last", "default"),
 }
-_SOURCE_KINDS = {
-    "terms": o.shape({"field": o.field(), **_SOURCE}, ("field",)),
-    "histogram": o.shape(
-        {"field": o.field(o.NUMBERS), "interval": o.number(above=0), **_SOURCE},
-        ("field", "interval"),
-    ),
-    "date_histogram": o.shape({**_DATES, "format": o.text, **_SOURCE}, ("field",)),
-}
-
-
-def _sources(place: Any, value: Any) -> list[dict[str, Any]]:
-    """The sources of a ``composite``: each has a name, and one type with options."""
-    found = []
-    for each in o.listed(value):
-        if not isinstance(each, dict) or not each:
-            raise place.bad("names are expected, each with a type and a field (0.year.terms.field)")
-        for name, spec in each.items():
-            converted = o.read(place.at(name), spec, dict(_SOURCE_KINDS))
-            if len(converted) != 1:
-                raise place.at(name).bad(f"one of {', '.join(_SOURCE_KINDS)} is expected")
-            found.append({name: converted})
-    return found
-
-
-def _after(place: Any, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise place.bad("a value for each source is expected")
-    return {
-        name: None if each is None else o.text(place.at(name), each) for name, each in value.items()
-    }
-
-
-def _queries(place: Any, value: Any) -> Any:
-    """Queries by name, or a list of them."""
-    if not isinstance(value, (dict, list)) or not value:
-        raise place.bad("queries are expected, each with a name")
-    if isinstance(value, list) or all(name.isdigit() for name in value):
-        return [query(place.at(at), each) for at, each in enumerate(o.listed(value))]
-    return {name: query(place.at(name), each) for name, each in value.items()}
-
-
 _MANY: dict[str, AggregationType] = {
     "terms": AggregationType(BUCKETS, _TERMS, ("field",), size=_NAMED_SIZE),
     "multi_terms": AggregationType(
@@ -281,7 +228,7 @@ _MANY: dict[str, AggregationType] = {
             "terms": o.many(o.shape({"field": o.field(), "missing": o.text}, ("field",))),
             "size": o.size,
             "order": LATER,
-            "min_doc_count": _found,
+            "min_doc_count": o.min_doc_count,
             **_SHARDS,
             "collect_mode": _HINTS["collect_mode"],
         },
@@ -377,14 +324,27 @@ _MANY: dict[str, AggregationType] = {
     ),
     "composite": AggregationType(
         BUCKETS,
-        {"sources": _sources, "size": o.size, "after": _after},
+        {
+            "sources": o.sources(
+                {
+                    "terms": o.shape({"field": o.field(), **_SOURCE}, ("field",)),
+                    "histogram": o.shape(
+                        {"field": o.field(o.NUMBERS), "interval": o.number(above=0), **_SOURCE},
+                        ("field", "interval"),
+                    ),
+                    "date_histogram": o.shape({**_DATES, "format": o.text, **_SOURCE}, ("field",)),
+                }
+            ),
+            "size": o.size,
+            "after": o.after_key,
+        },
         ("sources",),
         size=_NAMED_SIZE,
     ),
     "filters": AggregationType(
         BUCKETS,
         {
-            "filters": _queries,
+            "filters": named_queries,
             "other_bucket": o.flag,
             "other_bucket_key": o.text,
             "keyed": o.flag,
@@ -392,7 +352,7 @@ _MANY: dict[str, AggregationType] = {
         ("filters",),
     ),
     "adjacency_matrix": AggregationType(
-        BUCKETS, {"filters": _queries, "separator": o.text}, ("filters",)
+        BUCKETS, {"filters": named_queries, "separator": o.text}, ("filters",)
     ),
 }
 
