@@ -25,7 +25,11 @@ from nefertari_search_tween.search.aggregations.execute import (
     answer_aggregation,
     asked_of,
 )
-from nefertari_search_tween.search.aggregations.request import AggregationRequest, flattened, taken
+from nefertari_search_tween.search.aggregations.request import (
+    AggregationRequest,
+    flatten,
+    split_params,
+)
 from nefertari_search_tween.search.query.clauses import MATCH_NONE
 from nefertari_search_tween.search.routing import (
     FLAG,
@@ -107,7 +111,7 @@ def _replaced(aggregator: Any, index: Callable[[], Any]) -> Any:
 def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
     """What the view's own *index* asks for, aggregated."""
     view = aggregator.view
-    asked, rest = taken(view._query_params, aggregator._aggregations_keys)
+    asked, rest = split_params(view._query_params, aggregator._aggregations_keys)
     if asked is None:
         return index()
     if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
@@ -204,7 +208,7 @@ def unpacked(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any]
     tree = params.pop("_aggregations_params", None)
     if not tree:
         raise BadQuery("_aggregations_params", "Missing _aggregations_params")
-    return AggregationRequest(PARAMETER, tree), flattened(params), raise_on_empty
+    return AggregationRequest(PARAMETER, tree), flatten(params), raise_on_empty
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.mapping import REJECTED
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.search.aggregations.request import flattened
+from nefertari_search_tween.search.aggregations.request import flatten
 from nefertari_search_tween.search.privacy import Caller, FieldScope
 from nefertari_search_tween.search.query import search_read as search_params
 from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
@@ -54,7 +54,7 @@ def build(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> Se
     if raw is not None:
         # As ever: a query of one's own stands in the place of filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    query = search.searcher.query(mirror, flattened(params), request)
+    query = search.searcher.query(mirror, flatten(params), request)
     made = SearchParams(
         index=index,
         body={"query": query.body["query"]} if raw is None else dict(raw),

@@ -265,10 +265,14 @@ def trees() -> dict[str, Any]:
     found = {}
     for name, kind in KINDS.items():
         # The one that needs nested documents around it is below.
-        if name in LACKING or name == "reverse_nested" or kind.gives == PIPELINE:
+        if name in LACKING or name == "reverse_nested" or kind.category == PIPELINE:
             continue
         spec: dict[str, Any] = {name: OPTIONS.get(name, {"field": "pages"})}
-        if kind.gives != METRIC and not kind.closed and name not in ("significant_text", "nested"):
+        if (
+            kind.category != METRIC
+            and not kind.closed
+            and name not in ("significant_text", "nested")
+        ):
             spec["aggs"] = INSIDE
         found[name] = {"x": spec}
     if "avg_bucket" not in LACKING:

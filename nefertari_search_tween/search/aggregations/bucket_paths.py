@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from nefertari_search_tween.search.aggregations import options as o
-from nefertari_search_tween.search.aggregations.context import OptionPath, listed
+from nefertari_search_tween.search.aggregations.context import OptionPath, as_list
 
 # Up to the key of a bucket (years['1972']) or a number of several (stats.avg).
 _STEP = re.compile(r"(?P<name>[^.\[\]>]+)(?P<rest>(?:\['?[^\]]*'?\])?(?:\.[^>]*)?)")
@@ -36,45 +36,45 @@ class Part:
     sorts: int = 0
 
 
-def resolve_bucket_path(place: OptionPath, value: Any, parts: dict[str, Part]) -> str:
+def resolve_bucket_path(param: OptionPath, value: Any, parts: dict[str, Part]) -> str:
     """A path, such that it passes through what aggregations are wrapped in.
 
     :param parts: the aggregations that it may begin with.
     :raises BadQuery: it names one that is not there.
     """
-    found, inside = [], parts
-    for step in o.text(place, value).split(">"):
+    steps, inside = [], parts
+    for step in o.text(param, value).split(">"):
         match = _STEP.fullmatch(step.strip())
         name = match["name"] if match is not None else step
         if match is None or (name not in inside and name not in _OWN):
-            known = ", ".join(sorted(inside)) or "none"
-            raise place.bad(f"there is no aggregation '{name[:60]}' there; those are: {known}")
+            names = ", ".join(sorted(inside)) or "none"
+            raise param.error(f"there is no aggregation '{name[:60]}' there; those are: {names}")
         part = inside.get(name)
         wraps = part.wraps if part is not None else 0
-        found += [name] * wraps + [name + match["rest"]]
+        steps += [name] * wraps + [name + match["rest"]]
         inside = part.inner if part is not None else {}
-    return ">".join(found)
+    return ">".join(steps)
 
 
-def orders(place: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
+def orders(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
     """The ``order`` of buckets, by what is inside of them or by ``_count`` and ``_key``."""
     return [
-        {resolve_bucket_path(place, name, parts): direction}
-        for clause in o.order(place, value)
+        {resolve_bucket_path(param, name, parts): direction}
+        for clause in o.order(param, value)
         for name, direction in clause.items()
     ]
 
 
-def sorts(place: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
+def sorts(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
     """The ``sort`` of a ``bucket_sort``."""
     clauses: list[Any] = []
-    for each in listed(value):
+    for each in as_list(value):
         clauses += each.split(",") if isinstance(each, str) else [each]
-    found = []
-    for clause in o.order(place, [_plain(each) for each in clauses]):
+    result = []
+    for clause in o.order(param, [_plain(each) for each in clauses]):
         for name, direction in clause.items():
-            found.append({resolve_bucket_path(place, name, parts): {"order": direction}})
-    return found
+            result.append({resolve_bucket_path(param, name, parts): {"order": direction}})
+    return result
 
 
 def _plain(clause: Any) -> Any:

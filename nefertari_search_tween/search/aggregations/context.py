@@ -19,10 +19,9 @@ _INTERNAL_END = ".keyword"
 
 
 class FieldLookup(Protocol):
-    """The fields that a caller may name; a :class:`~nefertari_search_tween.search.privacy.Scope`
-    is one, and so is anything that stands for several models.
+    """The fields that a caller may name, of one model or of several.
 
-    :ivar tie: the field that equal documents are sorted by.
+    :ivar tie_breaker: the field that equal documents are sorted by.
     """
 
     @property
@@ -36,7 +35,7 @@ class FieldLookup(Protocol):
 class AggregationContext:
     """One request for aggregations, while it is read.
 
-    :param names: the fields that may be aggregated.
+    :param fields: the fields that may be aggregated.
     :param visible: the fields that a response may show (``top_hits``).
     :param restricted: privacy rules apply to the caller: a name that is unknown to them is
         refused in the same way, whether there is such a field or not.
@@ -46,16 +45,16 @@ class AggregationContext:
         objects have these fields; None for all.
     """
 
-    names: FieldLookup
+    fields: FieldLookup
     visible: FieldLookup
     settings: Settings
     restricted: bool
     hides: bool
     base: Query
-    words: ClauseBudget
+    budget: ClauseBudget
     only: Callable[[Sequence[SearchField]], Optional[Query]] = field(default=lambda targets: None)
     #: fields that the caller may not name
-    refused: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
     #: aggregations so far
     count: int = 0
     #: type -> the parameter that first names it
@@ -70,55 +69,55 @@ class OptionPath:
     :param targets: the fields that the aggregation names; shared by all of its options.
     """
 
-    inquiry: AggregationContext
+    context: AggregationContext
     where: str
     targets: list[SearchField] = field(default_factory=list)
 
     def at(self, name: Any) -> OptionPath:
         """The option *name* below this one."""
-        return OptionPath(self.inquiry, f"{self.where}.{name}", self.targets)
+        return OptionPath(self.context, f"{self.where}.{name}", self.targets)
 
-    def bad(self, problem: str) -> BadQuery:
+    def error(self, problem: str) -> BadQuery:
         """The error that says what is wrong here."""
         return BadQuery(self.where, problem)
 
-    def named(self, value: Any) -> SearchField:
+    def resolve_name(self, value: Any) -> SearchField:
         """The field that *value* names.
 
         :raises BadQuery: there is none.
         """
         if not isinstance(value, str) or not value:
-            raise self.bad("the name of one field is expected")
+            raise self.error("the name of one field is expected")
         name = str(value)
-        names = self.inquiry.names
-        target = names.get(name)
+        fields = self.context.fields
+        target = fields.get(name)
         if target is None and name.endswith(_INTERNAL_END):
             # What nefertari's users had to write to get whole values.
-            found = names.get(name[: -len(_INTERNAL_END)])
-            target = found if found is not None and found.kind == "text" else None
+            text_field = fields.get(name[: -len(_INTERNAL_END)])
+            target = text_field if text_field is not None and text_field.kind == "text" else None
         if target is None:
             # A nested relationship by itself: the keys of its documents.
-            target = names.get(f"{name}._pk")
+            target = fields.get(f"{name}._pk")
         if target is None:
-            if not self.inquiry.restricted:
-                raise self.bad(f"there is no field '{name[:60]}'")
-            self.inquiry.refused.append(name)
+            if not self.context.restricted:
+                raise self.error(f"there is no field '{name[:60]}'")
+            self.context.forbidden.append(name)
             target = SearchField(name, FORBIDDEN)
         if target.joins:
-            raise self.bad(
+            raise self.error(
                 f"'{name[:60]}' is in the index of other documents, whose fields can't be "
                 "aggregated from here"
             )
         self.targets.append(target)
         return target
 
-    def target(self, value: Any, kinds: frozenset[str] = SEARCHABLE) -> SearchField:
+    def resolve_field(self, value: Any, kinds: frozenset[str] = SEARCHABLE) -> SearchField:
         """The same, a field of one of *kinds*."""
-        target = self.named(value)
+        target = self.resolve_name(value)
         if target.kind not in kinds and target.kind != FORBIDDEN:
             if target.kind not in SEARCHABLE:
-                raise self.bad(f"the values of '{target.name}' can't be aggregated")
-            raise self.bad(
+                raise self.error(f"the values of '{target.name}' can't be aggregated")
+            raise self.error(
                 f"'{target.name}' holds {_HELD[target.kind]}, which this aggregation does not take"
             )
         return target
@@ -135,7 +134,7 @@ _HELD = {
 }
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """The members of a list: a list, an object whose keys are numbers, or one member alone."""
     if isinstance(value, (list, tuple)):
         return list(value)
@@ -147,14 +146,14 @@ def listed(value: Any) -> list[Any]:
 def ancestors(path: Optional[str]) -> list[Optional[str]]:
     """*path* of nested documents and all that holds them, inside out; the last is None, the
     document itself."""
-    found: list[Optional[str]] = []
+    paths: list[Optional[str]] = []
     while path:
-        found.append(path)
+        paths.append(path)
         path = path.rpartition(".")[0]
-    return [*found, None]
+    return [*paths, None]
 
 
 def common(one: Optional[str], other: Optional[str]) -> Optional[str]:
     """The innermost documents that hold (or are) both paths."""
-    held = ancestors(other)
-    return next(path for path in ancestors(one) if path in held)
+    others = ancestors(other)
+    return next(path for path in ancestors(one) if path in others)

@@ -13,7 +13,11 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
 from nefertari_search_tween.search.aggregations.builder import Builder, base_query
 from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
-from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of, taken
+from nefertari_search_tween.search.aggregations.request import (
+    AggregationRequest,
+    root_of,
+    split_params,
+)
 from nefertari_search_tween.search.aggregations.response import unwrap
 from nefertari_search_tween.search.privacy import Caller, FieldScope, named_by_caller
 from nefertari_search_tween.search.query import clauses
@@ -38,8 +42,8 @@ class AggregationResult(dict):
     :param root: the parameter that asked for them.
     """
 
-    def __init__(self, found: dict[str, Any], root: str) -> None:
-        super().__init__(found)
+    def __init__(self, results: dict[str, Any], root: str) -> None:
+        super().__init__(results)
         self._root = root
 
     def __getattr__(self, name: str) -> Any:
@@ -59,20 +63,20 @@ class PreparedAggregation:
 
     def __init__(
         self,
-        asked: AggregationRequest,
-        inquiry: AggregationContext,
+        aggregation: AggregationRequest,
+        context: AggregationContext,
     ) -> None:
-        self.asked = asked
-        self.inquiry = inquiry
+        self.aggregation = aggregation
+        self.context = context
         self.body: dict[str, Any]
         self.parts: dict[str, Part]
-        self.body, self.parts = Builder(inquiry).build(asked.tree, asked.root)
+        self.body, self.parts = Builder(context).build(aggregation.tree, aggregation.root)
 
     def result(self, aggregations: dict[str, Any]) -> AggregationResult:
         """What the caller sees of the backend's *aggregations*."""
-        inquiry = self.inquiry
-        found = unwrap(aggregations, self.parts, inquiry.visible, inquiry.hides)
-        return AggregationResult(found, self.asked.root)
+        context = self.context
+        results = unwrap(aggregations, self.parts, context.visible, context.hides)
+        return AggregationResult(results, self.aggregation.root)
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
@@ -82,20 +86,20 @@ class PreparedAggregation:
         except BackendRejected as error:
             if error.status != HTTP_BAD_REQUEST:
                 raise
-            problem = _told(error.details)
+            problem = _cause_of(error.details)
             unknown = _UNKNOWN.search(problem)
             if unknown is None:
                 raise BadQuery(
-                    self.asked.root, f"the search server refused it: {problem[:500]}"
+                    self.aggregation.root, f"the search server refused it: {problem[:500]}"
                 ) from error
             kind = unknown[1] or unknown[2]
             if unknown[1]:
                 problem = f"the search server has no aggregations of type '{kind}'"
-            raise BadQuery(self.inquiry.kinds.get(kind, self.asked.root), problem) from error
+            raise BadQuery(self.context.kinds.get(kind, self.aggregation.root), problem) from error
 
 
 def prepared(
-    asked: AggregationRequest,
+    aggregation: AggregationRequest,
     names: FieldLookup,
     visible: FieldLookup,
     caller: Caller,
@@ -114,7 +118,7 @@ def prepared(
     :raises JHTTPForbidden: it names fields that the caller may not see.
     """
     restricted = caller.restricted and settings.hidden_fields != "allow"
-    inquiry = AggregationContext(
+    context = AggregationContext(
         names,
         visible,
         settings,
@@ -124,15 +128,15 @@ def prepared(
         ClauseBudget(settings),
     )
     if only is not None:
-        inquiry.only = only
-    return PreparedAggregation(asked, inquiry)
+        context.only = only
+    return PreparedAggregation(aggregation, context)
 
 
 def aggregate(
     searcher: Searcher,
     mirror: Mirror,
     params: dict[str, Any],
-    asked: AggregationRequest,
+    aggregation: AggregationRequest,
     request: Any = None,
     exact_filters: Any = (),
     current: bool = False,
@@ -150,21 +154,21 @@ def aggregate(
     caller, settings = Caller.of(request), searcher.settings
     # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
     visible = FieldScope(mirror.document_cls, caller).unguarded()
-    everything = FieldScope(mirror.document_cls, caller.unrestricted).unguarded()
-    names = everything if settings.hidden_fields == "allow" else visible
+    all_fields = FieldScope(mirror.document_cls, caller.unrestricted).unguarded()
+    names = all_fields if settings.hidden_fields == "allow" else visible
     filters = [*exact_filters, *searcher.restrictions(mirror)]
-    ready = prepared(asked, names, visible, caller, settings, filters)
-    wanted = {name: value for name, value in params.items() if name not in OF_PAGES}
-    own = frozenset(wanted) - named_by_caller(request) if request is not None else frozenset()
-    query = search_query(mirror.document_cls, wanted, filters, caller, settings, own)
+    ready = prepared(aggregation, names, visible, caller, settings, filters)
+    params = {name: value for name, value in params.items() if name not in OF_PAGES}
+    own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
+    query = search_query(mirror.document_cls, params, filters, caller, settings, own)
     body = {
         "query": query.body["query"],
         "size": 0,
         "track_total_hits": False,
         "aggs": ready.body,
     }
-    answer = searcher.ask(mirror, query, body, ready.refusals(), current)
-    return ready.result(answer["aggregations"]), answer["took"]
+    response = searcher.ask(mirror, query, body, ready.refusals(), current)
+    return ready.result(response["aggregations"]), response["took"]
 
 
 def asked_of(
@@ -184,14 +188,14 @@ def asked_of(
         raise BadQuery(root, "the view of this collection has no aggregations")
     # It has no part in HEAD; what the renderer does with a list of objects is none for results.
     getattr(read.request, "filters", {}).pop(getattr(read.request, "action", ""), None)
-    return taken(params, read.aggregation_keys)
+    return split_params(params, read.aggregation_keys)
 
 
 def answer_aggregation(
     searcher: Searcher,
     read: ReadContext,
     params: dict[str, Any],
-    asked: AggregationRequest,
+    aggregation: AggregationRequest,
     exact_filters: Any = (),
 ) -> AggregationResult:
     """A request for aggregations, whose view asks for its collection now.
@@ -202,17 +206,17 @@ def answer_aggregation(
     if mirror is None:
         raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
     with answering(read):
-        result, took = aggregate(searcher, mirror, params, asked, read.request, exact_filters)
+        result, took = aggregate(searcher, mirror, params, aggregation, read.request, exact_filters)
     read.record_mirror(took)
     return result
 
 
-def _told(details: Any) -> str:
+def _cause_of(details: Any) -> str:
     """The words of an error object that say what is wrong: those of its cause."""
-    found = details
-    while isinstance(found, dict) and isinstance(found.get("error"), dict):
-        found = found["error"]
-    if not isinstance(found, dict):
-        return str(found)
-    causes = found.get("root_cause") or [found.get("caused_by") or found]
-    return str(causes[0].get("reason") or found.get("reason") or found.get("type"))
+    error = details
+    while isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
+    if not isinstance(error, dict):
+        return str(error)
+    causes = error.get("root_cause") or [error.get("caused_by") or error]
+    return str(causes[0].get("reason") or error.get("reason") or error.get("type"))

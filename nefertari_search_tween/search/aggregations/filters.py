@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, listed
+from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, as_list
 from nefertari_search_tween.search.aggregations.options import path
 from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query import clauses
@@ -19,7 +19,7 @@ MAX_DEPTH = 10
 _BOUNDS = frozenset({"gt", "gte", "lt", "lte", "from", "to"})
 
 
-def query(place: OptionPath, value: Any, depth: int = 0) -> Query:
+def query(param: OptionPath, value: Any, depth: int = 0) -> Query:
     """The query that *value* says.
 
     Conditions on nested documents are written as conditions on the document that holds them
@@ -28,32 +28,32 @@ def query(place: OptionPath, value: Any, depth: int = 0) -> Query:
     :raises BadQuery: it can't be read, or names what there is not.
     """
     if depth > MAX_DEPTH:
-        raise place.bad(f"queries nested deeper than {MAX_DEPTH}")
+        raise param.error(f"queries nested deeper than {MAX_DEPTH}")
     if not isinstance(value, dict) or len(value) != 1:
-        raise place.bad(f"one query is expected: {', '.join(_QUERIES)}")
+        raise param.error(f"one query is expected: {', '.join(_QUERIES)}")
     ((name, body),) = value.items()
     read = _QUERIES.get(name)
     if read is None:
-        raise place.at(name).bad(f"there is no such query; known are {', '.join(_QUERIES)}")
-    return read(place.at(name), body, depth)
+        raise param.at(name).error(f"there is no such query; known are {', '.join(_QUERIES)}")
+    return read(param.at(name), body, depth)
 
 
-def named_queries(place: OptionPath, value: Any) -> Any:
+def named_queries(param: OptionPath, value: Any) -> Any:
     """Queries by name, or a list of them."""
     if not isinstance(value, (dict, list)) or not value:
-        raise place.bad("queries are expected, each with a name")
+        raise param.error("queries are expected, each with a name")
     if isinstance(value, list) or all(name.isdigit() for name in value):
-        return [query(place.at(at), each) for at, each in enumerate(listed(value))]
-    return {name: query(place.at(name), each) for name, each in value.items()}
+        return [query(param.at(at), each) for at, each in enumerate(as_list(value))]
+    return {name: query(param.at(name), each) for name, each in value.items()}
 
 
-def relative(found: Query, path: Any) -> Query:
+def relative(condition: Query, path: Any) -> Query:
     """*found*, as a query on the nested documents *path* (None: on the document itself)."""
     if path is None:
-        return found
-    if "nested" in found and found["nested"]["path"] == path:
-        return relative(found["nested"]["query"], path)
-    return {name: _relative(body, path) for name, body in found.items()}
+        return condition
+    if "nested" in condition and condition["nested"]["path"] == path:
+        return relative(condition["nested"]["query"], path)
+    return {name: _relative(body, path) for name, body in condition.items()}
 
 
 def _relative(body: Any, path: Any) -> Any:
@@ -67,7 +67,7 @@ def _relative(body: Any, path: Any) -> Any:
 # Values
 
 
-def _one_field(place: OptionPath, body: Any, options: frozenset[str]) -> tuple[SearchField, Any]:
+def _one_field(param: OptionPath, body: Any, options: frozenset[str]) -> tuple[SearchField, Any]:
     """The field that an object names, and what it says of it.
 
     The dots of a nested field's name may have become objects (``term.director.name=x``).
@@ -75,60 +75,60 @@ def _one_field(place: OptionPath, body: Any, options: frozenset[str]) -> tuple[S
     name, rest = "", body
     while True:
         if not isinstance(rest, dict) or len(rest) != 1:
-            raise place.bad("one field and a value are expected")
+            raise param.error("one field and a value are expected")
         ((part, rest),) = rest.items()
         name = f"{name}.{part}" if name else str(part)
         deeper = isinstance(rest, dict) and len(rest) == 1 and not options & set(rest)
-        if deeper and place.inquiry.names.get(name) is None:
+        if deeper and param.context.fields.get(name) is None:
             continue
-        return place.at(name).target(name), rest
+        return param.at(name).resolve_field(name), rest
 
 
-def _value(target: SearchField, place: OptionPath, value: Any) -> Query:
+def _value(target: SearchField, param: OptionPath, value: Any) -> Query:
     """The documents whose *target* is *value*."""
     if isinstance(value, (dict, list)) or value is None:
-        raise place.bad("one value is expected")
+        raise param.error("one value is expected")
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if target.kind == FORBIDDEN:
         return clauses.MATCH_NONE
-    place.inquiry.words.charge(place.where, text)
+    param.context.budget.charge(param.where, text)
     try:
         if target.kind == "text":
             # The whole value; `match` is for words.
             return {"term": {target.sort_key: {"value": text}}}
         return clauses.term(target, text)
     except ValueMismatch as error:
-        raise place.bad(str(error)) from error
+        raise param.error(str(error)) from error
 
 
-def _term(place: OptionPath, body: Any, depth: int) -> Query:
-    target, value = _one_field(place, body, frozenset({"value"}))
+def _term(param: OptionPath, body: Any, depth: int) -> Query:
+    target, value = _one_field(param, body, frozenset({"value"}))
     if isinstance(value, dict):
         value = value.get("value") if set(value) == {"value"} else value
-    return clauses.nested(target, _value(target, place.at(target.name), value))
+    return clauses.nested(target, _value(target, param.at(target.name), value))
 
 
-def _terms(place: OptionPath, body: Any, depth: int) -> Query:
-    target, values = _one_field(place, body, frozenset("0"))
-    inside = place.at(target.name)
-    parts = [_value(target, inside, each) for each in listed(values)]
+def _terms(param: OptionPath, body: Any, depth: int) -> Query:
+    target, values = _one_field(param, body, frozenset("0"))
+    inside = param.at(target.name)
+    parts = [_value(target, inside, each) for each in as_list(values)]
     return clauses.nested(target, {"bool": {"should": parts, "minimum_should_match": 1}})
 
 
-def _range(place: OptionPath, body: Any, depth: int) -> Query:
-    target, bounds = _one_field(place, body, _BOUNDS)
-    inside = place.at(target.name)
+def _range(param: OptionPath, body: Any, depth: int) -> Query:
+    target, bounds = _one_field(param, body, _BOUNDS)
+    inside = param.at(target.name)
     if not isinstance(bounds, dict) or not bounds:
-        raise inside.bad("bounds are expected: gt, gte, lt, lte")
+        raise inside.error("bounds are expected: gt, gte, lt, lte")
     parts = []
     for name, value in bounds.items():
         if name not in _BOUNDS:
-            raise inside.at(name).bad("there is no such bound; known are gt, gte, lt, lte")
+            raise inside.at(name).error("there is no such bound; known are gt, gte, lt, lte")
         if isinstance(value, (dict, list)) or value is None:
-            raise inside.at(name).bad("one value is expected")
+            raise inside.at(name).error("one value is expected")
         if target.kind == FORBIDDEN:
             continue
-        place.inquiry.words.charge(inside.where, value)
+        param.context.budget.charge(inside.where, value)
         text, low = str(value), name in ("gt", "gte", "from")
         try:
             parts.append(
@@ -137,47 +137,47 @@ def _range(place: OptionPath, body: Any, depth: int) -> Query:
                 else clauses.range_query(target, None, text, True, name != "lt")
             )
         except ValueMismatch as error:
-            raise inside.at(name).bad(str(error)) from error
+            raise inside.at(name).error(str(error)) from error
     return clauses.nested(target, {"bool": {"filter": parts}})
 
 
-def _match(place: OptionPath, body: Any, depth: int) -> Query:
-    return _words(place, body, phrase=False)
+def _match(param: OptionPath, body: Any, depth: int) -> Query:
+    return _words(param, body, phrase=False)
 
 
-def _match_phrase(place: OptionPath, body: Any, depth: int) -> Query:
-    return _words(place, body, phrase=True)
+def _match_phrase(param: OptionPath, body: Any, depth: int) -> Query:
+    return _words(param, body, phrase=True)
 
 
-def _words(place: OptionPath, body: Any, phrase: bool) -> Query:
-    target, value = _one_field(place, body, frozenset({"query"}))
-    inside = place.at(target.name)
+def _words(param: OptionPath, body: Any, phrase: bool) -> Query:
+    target, value = _one_field(param, body, frozenset({"query"}))
+    inside = param.at(target.name)
     operator = "or"
     if isinstance(value, dict):
-        known = {"query"} if phrase else {"query", "operator"}
-        if "query" not in value or set(value) - known:
-            raise inside.bad(f"options are expected: {', '.join(sorted(known))}")
+        options = {"query"} if phrase else {"query", "operator"}
+        if "query" not in value or set(value) - options:
+            raise inside.error(f"options are expected: {', '.join(sorted(options))}")
         operator = str(value.get("operator", "or")).lower()
         value = value["query"]
     if operator not in ("and", "or"):
-        raise inside.at("operator").bad("it is and, or or")
+        raise inside.at("operator").error("it is and, or or")
     if isinstance(value, (dict, list)) or value in (None, ""):
-        raise inside.bad("one text is expected")
+        raise inside.error("one text is expected")
     if target.kind != "text":
         return clauses.nested(target, _value(target, inside, value))
-    place.inquiry.words.charge(inside.where, value)
-    found = (
+    param.context.budget.charge(inside.where, value)
+    condition = (
         clauses.phrase(target, str(value))
         if phrase
         else {"match": {target.name: {"query": str(value), "operator": operator}}}
     )
-    return clauses.nested(target, found)
+    return clauses.nested(target, condition)
 
 
-def _exists(place: OptionPath, body: Any, depth: int) -> Query:
+def _exists(param: OptionPath, body: Any, depth: int) -> Query:
     if not isinstance(body, dict) or set(body) != {"field"}:
-        raise place.bad("options are expected: field")
-    target = place.at("field").target(body["field"])
+        raise param.error("options are expected: field")
+    target = param.at("field").resolve_field(body["field"])
     return present(target)
 
 
@@ -186,35 +186,37 @@ def present(target: SearchField) -> Query:
     if target.kind == FORBIDDEN:
         # The request is refused when all of its fields are known.
         return clauses.MATCH_NONE
-    found: Query = {"exists": {"field": target.name}}
+    condition: Query = {"exists": {"field": target.name}}
     if target.kind == "text":
         # A text without words is a value, one that is too long for a keyword, too.
         whole = {"exists": {"field": target.sort_key}}
-        found = {"bool": {"should": [found, whole], "minimum_should_match": 1}}
-    return clauses.nested(target, found)
+        condition = {"bool": {"should": [condition, whole], "minimum_should_match": 1}}
+    return clauses.nested(target, condition)
 
 
-def _query_string(place: OptionPath, body: Any, depth: int) -> Query:
+def _query_string(param: OptionPath, body: Any, depth: int) -> Query:
     """Lucene syntax, as in ``q``."""
-    known = {"query", "default_field", "fields"}
-    if not isinstance(body, dict) or "query" not in body or set(body) - known:
-        raise place.bad("options are expected: query, default_field or fields")
+    options = {"query", "default_field", "fields"}
+    if not isinstance(body, dict) or "query" not in body or set(body) - options:
+        raise param.error("options are expected: query, default_field or fields")
     text = body["query"]
     if not isinstance(text, str):
-        raise place.at("query").bad("one text is expected")
-    named = "fields" if "fields" in body else "default_field"
-    given: list[Any] = []
-    for each in listed(body.get(named, [])) if named in body else []:
-        given += each.split(",") if isinstance(each, str) else [each]
-    fields = [(place.at(named).target(each), 1.0) for each in given]
-    if place.inquiry.refused:
+        raise param.at("query").error("one text is expected")
+    option = "fields" if "fields" in body else "default_field"
+    names: list[Any] = []
+    for each in as_list(body.get(option, [])) if option in body else []:
+        names += each.split(",") if isinstance(each, str) else [each]
+    fields = [(param.at(option).resolve_field(each), 1.0) for each in names]
+    if param.context.forbidden:
         return clauses.MATCH_NONE
     if not fields:
-        default = getattr(place.inquiry.names, "default", list)
+        default = getattr(param.context.fields, "default", list)
         fields = [(target, 1.0) for target in default() if _own(target)]
-        place.targets += [target for target, _ in fields]
-    names: Any = _Recorder(place)
-    return compile_lucene(text, place.at("query").where, names, fields, False, place.inquiry.words)
+        param.targets += [target for target, _ in fields]
+    recorder: Any = _Recorder(param)
+    return compile_lucene(
+        text, param.at("query").where, recorder, fields, False, param.context.budget
+    )
 
 
 def _own(target: SearchField) -> bool:
@@ -225,71 +227,71 @@ def _own(target: SearchField) -> bool:
 class _Recorder:
     """The names of a request, such that it is known which of them a text used."""
 
-    def __init__(self, place: OptionPath) -> None:
-        self._place = place
-        self._names: Any = place.inquiry.names
+    def __init__(self, param: OptionPath) -> None:
+        self._param = param
+        self._fields: Any = param.context.fields
 
     def get(self, name: str) -> Any:
-        target = self._names.get(name)
+        target = self._fields.get(name)
         if target is not None:
-            self._place.targets.append(target)
+            self._param.targets.append(target)
         return target
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._names, name)
+        return getattr(self._fields, name)
 
 
 # Queries of queries
 
 
-def _match_all(place: OptionPath, body: Any, depth: int) -> Query:
+def _match_all(param: OptionPath, body: Any, depth: int) -> Query:
     if body not in ("", None, {}):
-        raise place.bad("there are no options")
+        raise param.error("there are no options")
     return {"match_all": {}}
 
 
-def _bool(place: OptionPath, body: Any, depth: int) -> Query:
+def _bool(param: OptionPath, body: Any, depth: int) -> Query:
     if not isinstance(body, dict) or not body:
-        raise place.bad("options are expected: must, filter, should, must_not")
-    found: Query = {}
+        raise param.error("options are expected: must, filter, should, must_not")
+    result: Query = {}
     for name, value in body.items():
-        inside = place.at(name)
+        inside = param.at(name)
         if name == "minimum_should_match":
             if not str(value).isdigit():
-                raise inside.bad("a whole number is expected")
-            found[name] = int(value)
+                raise inside.error("a whole number is expected")
+            result[name] = int(value)
         elif name in ("must", "filter", "should", "must_not"):
-            place.inquiry.words.charge(inside.where, "")
-            found[name] = [query(inside, each, depth + 1) for each in _queries(value)]
+            param.context.budget.charge(inside.where, "")
+            result[name] = [query(inside, each, depth + 1) for each in _queries(value)]
         else:
-            raise inside.bad("known are must, filter, should, must_not, minimum_should_match")
-    return {"bool": found}
+            raise inside.error("known are must, filter, should, must_not, minimum_should_match")
+    return {"bool": result}
 
 
 def _queries(value: Any) -> list[Any]:
     """A list of queries; several of a query string are told apart by numbers or by their names
     (``must.term.year=1972&must.exists.field=rating``)."""
-    found = []
-    for each in listed(value):
+    queries = []
+    for each in as_list(value):
         if isinstance(each, dict) and len(each) > 1:
-            found += [{name: body} for name, body in each.items()]
+            queries += [{name: body} for name, body in each.items()]
         else:
-            found.append(each)
-    return found
+            queries.append(each)
+    return queries
 
 
-def _nested(place: OptionPath, body: Any, depth: int) -> Query:
+def _nested(param: OptionPath, body: Any, depth: int) -> Query:
     """Conditions that one and the same nested document has to meet."""
     if not isinstance(body, dict) or set(body) != {"path", "query"}:
-        raise place.bad("options are expected: path, query")
-    where = path(place.at("path"), body["path"])
-    inside = OptionPath(place.inquiry, place.at("query").where)
-    found = query(inside, body["query"], depth + 1)
+        raise param.error("options are expected: path, query")
+    where = path(param.at("path"), body["path"])
+    inside = OptionPath(param.context, param.at("query").where)
+    condition = query(inside, body["query"], depth + 1)
     for target in inside.targets:
         if target.kind != FORBIDDEN and not f"{target.path or ''}.".startswith(f"{where}."):
-            raise inside.bad(f"'{target.name}' is no field of '{where}'")
-    place.targets += inside.targets
-    return {"nested": {"path": where, "query": relative(found, where), "score_mode": "none"}}
+            raise inside.error(f"'{target.name}' is no field of '{where}'")
+    param.targets += inside.targets
+    return {"nested": {"path": where, "query": relative(condition, where), "score_mode": "none"}}
 
 
 _QUERIES: dict[str, Callable[[OptionPath, Any, int], Query]] = {

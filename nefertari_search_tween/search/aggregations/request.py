@@ -33,7 +33,7 @@ def root_of(names: Iterable[str], roots: Iterable[str]) -> Optional[str]:
     return next((root for root in roots if root in begin), None)
 
 
-def taken(
+def split_params(
     params: dict[str, Any], roots: Iterable[str]
 ) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
     """Split *params* into what is to be aggregated (by the first of *roots* that there is), and
@@ -44,7 +44,7 @@ def taken(
     :raises BadQuery: names that contradict each other.
     """
     root = root_of(params, roots)
-    rest = flattened(
+    rest = flatten(
         {name: value for name, value in params.items() if name.partition(".")[0] != root}
     )
     if root is None:
@@ -79,13 +79,13 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
         tree[last] = value
 
 
-def flattened(params: dict[str, Any]) -> dict[str, Any]:
+def flatten(params: dict[str, Any]) -> dict[str, Any]:
     """*params* with the names of nested fields in one piece again: nefertari's views make
     ``{"director": {"name": "x"}}`` of ``director.name=x``."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in params.items():
         if isinstance(value, dict) and value:
-            found.update({f"{name}.{below}": each for below, each in flattened(value).items()})
+            result.update({f"{name}.{below}": each for below, each in flatten(value).items()})
         else:
-            found[name] = value
-    return found
+            result[name] = value
+    return result

@@ -10,22 +10,22 @@ from nefertari_search_tween.search.aggregations.context import FieldLookup
 
 
 def unwrap(
-    found: dict[str, Any], parts: dict[str, Part], visible: FieldLookup, restricted: bool
+    results: dict[str, Any], parts: dict[str, Part], visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
     """Results by name, without what they were wrapped in.
 
     :param found: results, or a bucket with results in it.
     :param visible: the fields that documents may show, where *restricted*.
     """
-    result = {}
-    for name, value in found.items():
+    unwrapped = {}
+    for name, value in results.items():
         part = parts.get(name)
         if part is not None:
             for _ in range(part.wraps):
                 value = value[name]
             value = _one(value, part, visible, restricted)
-        result[name] = value
-    return result
+        unwrapped[name] = value
+    return unwrapped
 
 
 def _one(value: dict[str, Any], part: Part, visible: FieldLookup, restricted: bool) -> Any:
@@ -39,33 +39,33 @@ def _one(value: dict[str, Any], part: Part, visible: FieldLookup, restricted: bo
     if buckets is None:
         return unwrap(value, part.inner, visible, restricted)
     if isinstance(buckets, dict):
-        shown: Any = {
+        unwrapped: Any = {
             key: unwrap(bucket, part.inner, visible, restricted) for key, bucket in buckets.items()
         }
     else:
-        shown = [unwrap(bucket, part.inner, visible, restricted) for bucket in buckets]
-    return {**value, "buckets": shown}
+        unwrapped = [unwrap(bucket, part.inner, visible, restricted) for bucket in buckets]
+    return {**value, "buckets": unwrapped}
 
 
 def _hit(
     hit: dict[str, Any], sorts: int, prefix: str, visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
     """A document of a ``top_hits``, as a hit of nefertari's search servers was."""
-    shown = {"_score": hit["_score"]}
+    fields = {"_score": hit["_score"]}
     if sorts:
-        shown["sort"] = hit["sort"][:sorts]
+        fields["sort"] = hit["sort"][:sorts]
     source = hit.get("_source")
     if source is None:
-        return {"_id": hit["_id"], **shown}
+        return {"_id": hit["_id"], **fields}
     if restricted:
         # Of several models, each by its own rules.
         visible = getattr(visible, "of_index", lambda index: visible)(hit["_index"])
-    seen = _source(source, prefix, visible if restricted else None)
+    document = _source(source, prefix, visible if restricted else None)
     return {
         "_id": source.get("_pk", hit["_id"]),
         "_type": source.get("_type"),
-        **shown,
-        "_source": seen,
+        **fields,
+        "_source": document,
     }
 
 
@@ -78,8 +78,8 @@ def _source(source: dict[str, Any], prefix: str, visible: Optional[FieldLookup])
         full = prefix + name
         if visible is None or visible.get(full) is None:
             documents = [value] if isinstance(value, dict) else value
-            held = isinstance(documents, list) and documents and isinstance(documents[0], dict)
-            if held:
+            is_nested = isinstance(documents, list) and documents and isinstance(documents[0], dict)
+            if is_nested:
                 inner = [_source(each, f"{full}.", visible) for each in documents]
                 # Of a relationship that the caller may not see, nothing is left.
                 if visible is None or any(inner):

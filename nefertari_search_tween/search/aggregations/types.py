@@ -15,7 +15,7 @@ from nefertari_search_tween.search.aggregations.filters import named_queries, qu
 from nefertari_search_tween.search.aggregations.options import Option
 
 #: an option that is read when the aggregations beside or inside of it are known
-LATER: Option = lambda place, value: value  # noqa: E731 - one of the table's entries
+LATER: Option = lambda param, value: value  # noqa: E731 - one of the table's entries
 
 METRIC = "metric"
 BUCKET = "bucket"
@@ -42,12 +42,12 @@ class AggregationType:
     :param closed: why it has none inside although it gives buckets.
     """
 
-    gives: str
+    category: str
     options: Mapping[str, Option] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     whole: Optional[Option] = None
     size: tuple[str, int] = ("", 1)
-    hollow: bool = False
+    needs_inner: bool = False
     one_level: bool = False
     closed: str = ""
 
@@ -56,14 +56,14 @@ def _metric(*required: str, **options: Option) -> AggregationType:
     return AggregationType(METRIC, options, required)
 
 
-def _of_field(holding: frozenset[str] = o.NUMBERS, /, **options: Option) -> AggregationType:
-    held = {"field": o.field(holding), "missing": o.field_value, **options}
-    return AggregationType(METRIC, held, ("field",))
+def _of_field(kinds: frozenset[str] = o.NUMBERS, /, **options: Option) -> AggregationType:
+    all_options = {"field": o.field(kinds), "missing": o.field_value, **options}
+    return AggregationType(METRIC, all_options, ("field",))
 
 
 def _pipeline(path: str = "buckets_path", **options: Option) -> AggregationType:
-    held = {path: LATER, "gap_policy": _GAPS, "format": o.text, **options}
-    return AggregationType(PIPELINE, held, (path,) if path == "buckets_path" else ())
+    all_options = {path: LATER, "gap_policy": _GAPS, "format": o.text, **options}
+    return AggregationType(PIPELINE, all_options, (path,) if path == "buckets_path" else ())
 
 
 _ANY = o.SEARCHABLE
@@ -168,7 +168,7 @@ _SINGLE: dict[str, AggregationType] = {
     "global": AggregationType(BUCKET),
     "nested": AggregationType(BUCKET, {"path": o.path}, ("path",)),
     "reverse_nested": AggregationType(BUCKET, {"path": o.path}),
-    "sampler": AggregationType(BUCKET, {"shard_size": o.size}, hollow=True),
+    "sampler": AggregationType(BUCKET, {"shard_size": o.size}, needs_inner=True),
     "diversified_sampler": AggregationType(
         BUCKET,
         {
@@ -178,13 +178,13 @@ _SINGLE: dict[str, AggregationType] = {
             "execution_hint": o.choice("map", "global_ordinals", "bytes_hash"),
         },
         ("field",),
-        hollow=True,
+        needs_inner=True,
     ),
     "random_sampler": AggregationType(
         BUCKET,
         {"probability": o.number(0, 1, above=0), "seed": o.whole(0), "shard_seed": o.whole(0)},
         ("probability",),
-        hollow=True,
+        needs_inner=True,
     ),
 }
 
