@@ -66,10 +66,10 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         read = current_read()
         index = functools.partial(func, *args, **kwargs)
-        if read is None or not _its(read, self.view) or not _plain(self):
-            return _replaced(self, index)
+        if read is None or not _reads_collection_of(read, self.view) or not _is_plain(self):
+            return _aggregate_as_nefertari(self, index)
         try:
-            return _aggregated(self, read, index)
+            return _aggregate_index(self, read, index)
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
@@ -77,66 +77,66 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _its(read: ReadContext, view: Any) -> bool:
+def _reads_collection_of(read: ReadContext, view: Any) -> bool:
     """True when *read* is that of the collection of *view*, of several models maybe."""
     return read.model is view.Model or (
         read.model is None and getattr(view, MULTI_COLLECTION, False)
     )
 
 
-def _plain(aggregator: Any) -> bool:
+def _is_plain(aggregator: Any) -> bool:
     return type(aggregator).aggregate.__module__ in _PLAIN
 
 
-def _replaced(aggregator: Any, index: Callable[[], Any]) -> Any:
+def _aggregate_as_nefertari(aggregator: Any, index: Callable[[], Any]) -> Any:
     """As nefertari does it, except that an error inside is an error."""
-    asked: list[Any] = []
+    calls: list[Any] = []
     pop = aggregator.pop_aggregations_params
 
     def popping() -> Any:
-        asked.append(pop())
-        return asked[0]
+        calls.append(pop())
+        return calls[0]
 
     aggregator.pop_aggregations_params = popping
     try:
         return aggregator.aggregate()
     except KeyError as error:
-        if asked:
+        if calls:
             raise BadQuery(PARAMETER, f"there is no {error}") from error
         return index()
     finally:
         del aggregator.pop_aggregations_params
 
 
-def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
+def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
     """What the view's own *index* asks for, aggregated."""
     view = aggregator.view
-    asked, rest = split_params(view._query_params, aggregator._aggregations_keys)
-    if asked is None:
+    aggregation, rest = split_params(view._query_params, aggregator._aggregations_keys)
+    if aggregation is None:
         return index()
     if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
-        raise _primary(asked)
+        raise _primary_error(aggregation)
     if read.kind != SEARCH:
         # By a key that only this aggregator knows: it was not known to be a search.
         read.kind = SEARCH
-        rest = {name: _typed(read.request, name, value) for name, value in rest.items()}
-    read.aggregation = asked
+        rest = {name: _mark_query_text(read.request, name, value) for name, value in rest.items()}
+    read.aggregation = aggregation
     view._query_params = dictset(rest)
     result = index()
     if not isinstance(result, AggregationResult):
         if read.answered or result:
             raise BadQuery(
-                asked.root,
+                aggregation.root,
                 "the view of this collection changes what it found, which aggregations can't "
                 "follow",
             )
         # It knows that there is nothing, without a look (a parent without children, say).
-        result = answer_aggregation(CURRENT.require().searcher, read, {}, asked, [MATCH_NONE])
+        result = answer_aggregation(CURRENT.require().searcher, read, {}, aggregation, [MATCH_NONE])
     aggregator.stub_wrappers()
     return dict(result)
 
 
-def _typed(request: Any, name: str, value: Any) -> Any:
+def _mark_query_text(request: Any, name: str, value: Any) -> Any:
     """Texts of the query string, marked as such."""
     typed = request.GET.getall(name)
     if isinstance(value, list):
@@ -144,9 +144,9 @@ def _typed(request: Any, name: str, value: Any) -> Any:
     return QueryText(value) if isinstance(value, str) and value in typed else value
 
 
-def _primary(asked: AggregationRequest) -> BadQuery:
+def _primary_error(aggregation: AggregationRequest) -> BadQuery:
     return BadQuery(
-        FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {asked.root}"
+        FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {aggregation.root}"
     )
 
 
@@ -160,21 +160,25 @@ def of_collection(
     :returns: the results, None where none are asked for; and the parameters that are left.
     """
     try:
-        asked, params = asked_of(read, params)
+        aggregation, params = asked_of(read, params)
     except BadQuery:
         read.record_failure(Reason.BAD_REQUEST)
         raise
-    if asked is None:
+    if aggregation is None:
         return None, params
     filters: list[dict[str, Any]] = []
     if es.overrides():
         with answering(read):
             filters = subclass_filters(es, params)
         params = {}
-    return answer_aggregation(CURRENT.require().searcher, read, params, asked, filters), params
+    return answer_aggregation(
+        CURRENT.require().searcher, read, params, aggregation, filters
+    ), params
 
 
-def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> dict[str, Any]:
+def aggregate_mirror(
+    mirror: Any, params: dict[str, Any], exact_filters: Any = ()
+) -> dict[str, Any]:
     """``ES.aggregate`` for one mirror.
 
     :param params: ``_aggregations_params`` (aggregations by name), ``_raise_on_empty``, and the
@@ -185,20 +189,22 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
     """
-    asked, params, raise_on_empty = unpacked(params)
+    aggregation, params, raise_on_empty = unpack(params)
     searcher = CURRENT.require().searcher
     read: Optional[ReadContext] = current_read()
     with if_built(raise_on_empty):
         if read is not None and read.model is mirror.model:
             if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
-                raise _primary(asked)
-            return dict(answer_aggregation(searcher, read, params, asked, exact_filters))
+                raise _primary_error(aggregation)
+            return dict(answer_aggregation(searcher, read, params, aggregation, exact_filters))
         request, current = get_current_request(), must_be_current()
-        found, _ = aggregate(searcher, mirror, params, asked, request, exact_filters, current)
-        return dict(found)
+        result, _ = aggregate(
+            searcher, mirror, params, aggregation, request, exact_filters, current
+        )
+        return dict(result)
 
 
-def unpacked(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], bool]:
+def unpack(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], bool]:
     """What *params* of ``ES.aggregate`` ask for, those of the search, and ``_raise_on_empty``.
 
     :raises BadQuery: they ask for no aggregations.

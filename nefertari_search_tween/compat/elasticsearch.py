@@ -201,17 +201,17 @@ class ES:
         mirror = self._mirror()
         ids = {str(each["_pk"]): document_id(each["_pk"]) for each in documents}
         try:
-            found = mirror.backend.multi_get(mirror.alias, ids.values())
+            present = mirror.backend.multi_get(mirror.alias, ids.values())
         except BackendError as error:
             log.info("what %s lacks is not known: %s", mirror.alias, error)
-            found = {}
-        missing = [each for each in documents if found.get(ids[str(each["_pk"])]) is None]
+            present = {}
+        missing = [each for each in documents if present.get(ids[str(each["_pk"])]) is None]
         self._bulk("index", missing, request)
 
     def delete(self, ids: Any, request: Any = None) -> None:
         """Bring the documents *ids* up to date: those that the primary has not are removed."""
-        wanted = ids if isinstance(ids, list) else [ids]
-        self._bulk("delete", [{"_pk": each, "_type": self.doc_type} for each in wanted], request)
+        pks = ids if isinstance(ids, list) else [ids]
+        self._bulk("delete", [{"_pk": each, "_type": self.doc_type} for each in pks], request)
 
     @classmethod
     def index_relations(cls, db_obj: Any, request: Any = None, **kwargs: Any) -> None:
@@ -240,7 +240,7 @@ class ES:
 
         A request with ``_search=false`` is answered by the primary.
         """
-        mirrors = multi.asked(self)
+        mirrors = multi.mirrors_of(self)
         if mirrors is not None:
             return multi.get_collection(self, mirrors, params)
         raise_on_empty = False
@@ -255,9 +255,9 @@ class ES:
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            found, params = aggregator.of_collection(self, read, params)
-            if found is not None:
-                return found
+            results, params = aggregator.of_collection(self, read, params)
+            if results is not None:
+                return results
         with answering(read) if read is not None else nullcontext():
             built = self.build_search_params(params)
             if "_count" in params:
@@ -281,15 +281,15 @@ class ES:
 
     def aggregate(self, **params: Any) -> Any:
         """Results of ``_aggregations_params``, by name; see docs/aggregations."""
-        mirrors = multi.asked(self)
+        mirrors = multi.mirrors_of(self)
         if mirrors is not None:
             return multi.aggregate(self, mirrors, params)
         mirror = self._mirror()
         if not (self.overrides_search_params() or isinstance(params.get("body"), dict)):
-            return aggregator.aggregated(mirror, params)
-        asked = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
-        found = search_params.subclass_filters(self, {**params, "_limit": 0})
-        return aggregator.aggregated(mirror, asked, found)
+            return aggregator.aggregate_mirror(mirror, params)
+        aggregations = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
+        filters = search_params.subclass_filters(self, {**params, "_limit": 0})
+        return aggregator.aggregate_mirror(mirror, aggregations, filters)
 
     @classmethod
     def overrides_search_params(cls) -> bool:
@@ -309,13 +309,15 @@ class ES:
         start, _ = process_limit(
             params.pop("_start", None), params.pop("_page", None), params.pop("_limit", len(ids))
         )
-        wanted: dict[str, list[Any]] = {}
+        pks_by_model: dict[str, list[Any]] = {}
         for each in ids:
-            wanted.setdefault(self.src2type(each["_type"]), []).append(each["_id"])
-        found = {name: self._sources(self._mirror(name), pks) for name, pks in wanted.items()}
+            pks_by_model.setdefault(self.src2type(each["_type"]), []).append(each["_id"])
+        sources = {
+            name: self._sources(self._mirror(name), pks) for name, pks in pks_by_model.items()
+        }
         for each in ids:
             name, pk = self.src2type(each["_type"]), str(each["_id"])
-            source = found[name].get(pk)
+            source = sources[name].get(pk)
             if source is None:
                 message = f"ES: '{name}({pk})' resource not found"
                 if raise_on_empty:
@@ -345,7 +347,7 @@ class ES:
 
         :param params: what :meth:`build_search_params` gave; of several models, a search's.
         """
-        mirrors = multi.asked(self)
+        mirrors = multi.mirrors_of(self)
         if mirrors is not None:
             return int(multi.get_collection(self, mirrors, {**params, "_count": True}))
         return int(search_params.run(CURRENT.require(), self._mirror(), params, count=True))

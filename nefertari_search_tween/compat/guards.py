@@ -57,17 +57,17 @@ def know_engines(settings: Any) -> None:
 
     :param settings: of the application; its engines have not been included yet.
     """
-    named = settings.get("nefertari.engine", "")
-    engines = aslist(named)
+    setting = settings.get("nefertari.engine", "")
+    engines = aslist(setting)
     if len(engines) < 2 or importlib.util.find_spec("nefertari_guards") is None:
         return
     if importlib.util.find_spec(f"nefertari_guards.{engines[0]}") is None:
         return
-    place: Any = importlib.import_module("nefertari_guards")
-    *packages, last = named.split(".")
+    module: Any = importlib.import_module("nefertari_guards")
+    *packages, last = setting.split(".")
     for name in packages:
-        place = vars(place).setdefault(name, ModuleType(name))
-    vars(place)[last] = importlib.import_module(f"nefertari_guards.{engines[0]}")
+        module = vars(module).setdefault(name, ModuleType(name))
+    vars(module)[last] = importlib.import_module(f"nefertari_guards.{engines[0]}")
 
 
 def build_acl_query(principals: Any, req_permission: str) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
     if not names:
         raise ValueError("No es-based models passed")
     params: dict[str, Any] = {"_count": True} if count else {}
-    found = [ES(name).get_collection(body=ace_body(ace), **params) for name in names]
-    number = sum(found) if count else sum(map(len, found))
+    results = [ES(name).get_collection(body=ace_body(ace), **params) for name in names]
+    number = sum(results) if count else sum(map(len, results))
     log.info("Found %s documents that match ACE %s.", number, ace)
-    return number if count else [document for each in found for document in each]
+    return number if count else [document for each in results for document in each]
 
 
 def may_view(request: Any, document: dict[str, Any]) -> bool:

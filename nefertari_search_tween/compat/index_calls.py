@@ -21,7 +21,7 @@ REFRESH = "_refresh_index"
 DELETE = "delete"
 
 
-def bulk(search: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
+def bulk(runtime: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
     """Bring the documents of *actions* to the primary's current state.
 
     :param actions: what ``ES.prep_bulk_documents`` gave.
@@ -30,23 +30,23 @@ def bulk(search: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
     """
     keys = set()
     for action in actions:
-        own_index(search, action["_index"])
-        key = key_of(search, action["_type"], action["_id"])
+        own_index(runtime, action["_index"])
+        key = key_of(runtime, action["_type"], action["_id"])
         if key is not None:
             keys.add(key)
         elif action["_op_type"] != DELETE:
             raise ValueError(f"`{action['_type']}` has no key {action['_id']!r}")
-    search.enqueue(keys)
-    if refresh_asked(search.settings, request):
-        search.indexer.refresh_indices({key.model for key in keys})
+    runtime.enqueue(keys)
+    if refresh_asked(runtime.settings, request):
+        runtime.indexer.refresh_indices({key.model for key in keys})
 
 
-def own_index(search: Any, index_name: Optional[str]) -> None:
+def own_index(runtime: Any, index_name: Optional[str]) -> None:
     """Return when *index_name* is what this application's indices are named after.
 
     :raises ValueError: it is another name.
     """
-    prefix = search.settings.index_name
+    prefix = runtime.settings.index_name
     if index_name and index_name != prefix:
         raise ValueError(
             f"index_name is '{index_name}', but documents of this application are kept in an "
@@ -54,12 +54,12 @@ def own_index(search: Any, index_name: Optional[str]) -> None:
         )
 
 
-def key_of(search: Any, model_name: str, pk: Any) -> Optional[Key]:
+def key_of(runtime: Any, model_name: str, pk: Any) -> Optional[Key]:
     """The key *pk* of a model, in the type that its keys have; None when it can't have that key.
 
     :raises ValueError: the model has no mirror.
     """
-    mirror = search.mirrors.get(model_name)
+    mirror = runtime.mirrors.get(model_name)
     if mirror is None:
         raise ValueError(f"`{model_name}` has no mirror")
     field = mirror.document_cls.fields()[mirror.document_cls.pk_field()]

@@ -10,7 +10,7 @@ from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.aggregator import if_built, unpacked
+from nefertari_search_tween.compat.aggregator import if_built, unpack
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.registry import Mirror
@@ -24,12 +24,12 @@ from nefertari_search_tween.search.multi.searcher import answer_multi, unfiltere
 from nefertari_search_tween.search.routing import ReadContext, current_read
 
 
-def asked(es: Any) -> Optional[list[Mirror]]:
+def mirrors_of(es: Any) -> Optional[list[Mirror]]:
     """The mirrors that *es* stands for; None when it is one, and the request is not for more.
 
     :raises JHTTPNotFound: a name is that of no mirrored model.
     """
-    if "," not in es.doc_type and _read() is None:
+    if "," not in es.doc_type and _multi_read() is None:
         return None
     names = dict.fromkeys(name.strip() for name in es.doc_type.split(","))
     return [es._mirror(name) for name in names]
@@ -43,13 +43,13 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     raise_on_empty = False
     if isinstance(params.get("_raise_on_empty"), bool):
         raise_on_empty = params.pop("_raise_on_empty")
-    searcher, read = CURRENT.require().searcher, _read()
-    wanted = None
+    searcher, read = CURRENT.require().searcher, _multi_read()
+    aggregation = None
     if read is not None:
-        wanted, params = asked_of(read, params)
-    params, filters = _narrowed(es, mirrors, params)
-    if read is not None and wanted is not None:
-        return answer_multi_aggregation(searcher, read, mirrors, params, wanted, filters)
+        aggregation, params = asked_of(read, params)
+    params, filters = _subclass_filters(es, mirrors, params)
+    if read is not None and aggregation is not None:
+        return answer_multi_aggregation(searcher, read, mirrors, params, aggregation, filters)
     if read is not None:
         result = answer_multi(searcher, read, mirrors, params, filters)
     else:
@@ -67,17 +67,21 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
     """
-    asked, params, raise_on_empty = unpacked(params)
-    params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
-    searcher, read = CURRENT.require().searcher, _read()
+    aggregation, params, raise_on_empty = unpack(params)
+    params, filters = _subclass_filters(es, mirrors, {**params, "_limit": 0})
+    searcher, read = CURRENT.require().searcher, _multi_read()
     with if_built(raise_on_empty):
         if read is not None:
-            return dict(answer_multi_aggregation(searcher, read, mirrors, params, asked, filters))
+            return dict(
+                answer_multi_aggregation(searcher, read, mirrors, params, aggregation, filters)
+            )
         request, current = get_current_request(), must_be_current()
-        return dict(aggregate_multi(searcher, mirrors, params, asked, request, filters, current)[0])
+        return dict(
+            aggregate_multi(searcher, mirrors, params, aggregation, request, filters, current)[0]
+        )
 
 
-def _narrowed(
+def _subclass_filters(
     es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
 ) -> tuple[dict[str, Any], Filters]:
     """What is left of *params*, and exact filters by model.
@@ -87,18 +91,18 @@ def _narrowed(
     if not es.overrides():
         return params, unfiltered
     by_model = {mirror.name: subclass_filters(_of_one(es, mirror), params) for mirror in mirrors}
-    kept = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    return kept, lambda mirror: by_model[mirror.name]
+    reserved = {name: params[name] for name in RESERVED_PARAMS if name in params}
+    return reserved, lambda mirror: by_model[mirror.name]
 
 
 def _of_one(es: Any, mirror: Mirror) -> Any:
     """*es* for one of its models."""
-    found = copy(es)
-    found.doc_type = mirror.name
-    return found
+    one = copy(es)
+    one.doc_type = mirror.name
+    return one
 
 
-def _read() -> Optional[ReadContext]:
+def _multi_read() -> Optional[ReadContext]:
     """The read of the running request, if it is one of several collections."""
     read = current_read()
     return read if read is not None and read.model is None else None

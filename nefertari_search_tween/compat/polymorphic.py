@@ -52,16 +52,16 @@ class PolymorphicHelperMixin:
 
         :raises JHTTPNotFound: a name is that of no such collection.
         """
-        known: dict[str, Any] = {
+        resources: dict[str, Any] = {
             resource.collection_name: resource
             for resource in self.request.registry._model_collections.values()
             if resource.collection_name and resource.parent.is_root and not resource.prefix
         }
-        unknown = sorted(name for name in collections if name not in known)
+        unknown = sorted(name for name in collections if name not in resources)
         if unknown:
             name = unknown[0][:60]
             raise JHTTPNotFound(f"There is no collection '{name}' that can be read with others")
-        return {known[name] for name in collections}
+        return {resources[name] for name in collections}
 
 
 class PolymorphicACL(PolymorphicHelperMixin, CollectionACL):
@@ -94,12 +94,12 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
     """The collection of all objects of several collections, searched."""
 
     #: tells the tween what these requests are
-    searches_several = True
+    is_multi_collection = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # As nefertari has it: the names of the models are that of the view's model.
-        self.Model = named(",".join(self.determine_types()))
+        self.Model = class_named(",".join(self.determine_types()))
 
     def _run_init_actions(self) -> None:
         self.setup_default_wrappers()
@@ -131,7 +131,7 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
 
 
 @lru_cache(maxsize=128)
-def named(names: str) -> type:
+def class_named(names: str) -> type:
     """A class of this name: event subscribers of a model ask whether it is one of theirs."""
     return type(names, (), {})
 
@@ -147,13 +147,13 @@ def may_view(request: Any, resource: Any) -> bool:
 
 def _permitted(registry: Any) -> dict[str, Any]:
     """What decides who may read a collection, by the name of its route; found once."""
-    found: Optional[dict[str, Any]] = getattr(registry, PERMITTED, None)
-    if found is None:
-        found = {}
+    permitted: Optional[dict[str, Any]] = getattr(registry, PERMITTED, None)
+    if permitted is None:
+        permitted = {}
         for each in registry.introspector.get_category("views"):
             view = each["introspectable"]
             if view["attr"] == "index" and view["route_name"] is not None:
                 decide = getattr(view.get("derived_callable"), "__permitted__", None)
-                found[view["route_name"]] = decide
-        setattr(registry, PERMITTED, found)
-    return found
+                permitted[view["route_name"]] = decide
+        setattr(registry, PERMITTED, permitted)
+    return permitted

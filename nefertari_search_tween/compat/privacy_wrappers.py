@@ -46,17 +46,17 @@ def _filter_fields(self: Any, data: Any) -> Any:
 def _apply_nested_privacy(self: Any, data: Any) -> Any:
     options = {"is_admin": self.is_admin, "drop_hidden": self.drop_hidden}
 
-    def checked(value: Any) -> Any:
+    def apply_privacy(value: Any) -> Any:
         if not is_document(value):
             return value
         return wrappers.apply_privacy(self.request)(result=value, **options)
 
-    def shown(value: Any) -> bool:
+    def is_visible(value: Any) -> bool:
         return not is_document(value) or may_view(self.request, value)
 
     for name, value in data.items():
         if type(value) is list:
-            data[name] = [checked(each) for each in value if shown(each)]
+            data[name] = [apply_privacy(each) for each in value if is_visible(each)]
         else:
-            data[name] = checked(value) if shown(value) else None
+            data[name] = apply_privacy(value) if is_visible(value) else None
     return data

@@ -23,14 +23,14 @@ def process_fields_param(fields: Any) -> Any:
     only, exclude = process_fields(fields)
     if exclude and not only:
         return {"_source_exclude": exclude, "_source": True}
-    named = list(split_strip(fields)) if isinstance(fields, str) else list(fields)
-    chosen = [name for name in named if not name.startswith("-")]
-    if "_type" not in chosen:
-        chosen.append("_type")
-    found: dict[str, Any] = {"_source_include": chosen, "_source": True}
+    names = list(split_strip(fields)) if isinstance(fields, str) else list(fields)
+    included = [name for name in names if not name.startswith("-")]
+    if "_type" not in included:
+        included.append("_type")
+    params: dict[str, Any] = {"_source_include": included, "_source": True}
     if exclude:
-        found["_source_exclude"] = exclude
-    return found
+        params["_source_exclude"] = exclude
+    return params
 
 
 def apply_sort(_sort: str) -> str:

@@ -22,7 +22,7 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import flatten
 from nefertari_search_tween.search.privacy import Caller, FieldScope
-from nefertari_search_tween.search.query import search_read as search_params
+from nefertari_search_tween.search.query import search_read
 from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
 from nefertari_search_tween.search.results import stripped
 from nefertari_search_tween.search.routing import READS, ReadContext, current_read
@@ -39,10 +39,10 @@ class SearchParams(dict):
     """
 
     query: SearchQuery
-    asked: Optional[str]
+    sort_text: Optional[str]
 
 
-def build(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
+def build(runtime: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
     """The search that *params* of ``get_collection`` ask for.
 
     :param index: where to search.
@@ -54,61 +54,64 @@ def build(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> Se
     if raw is not None:
         # As ever: a query of one's own stands in the place of filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    query = search.searcher.query(mirror, flatten(params), request)
-    made = SearchParams(
+    query = runtime.searcher.query(mirror, flatten(params), request)
+    result = SearchParams(
         index=index,
         body={"query": query.body["query"]} if raw is None else dict(raw),
         from_=query.start,
         size=query.body.get("size"),
     )
     if params.get("_sort"):
-        made["sort"] = _sort_text(params["_sort"])
+        result["sort"] = _sort_text(params["_sort"])
     if query.fields:
-        made["fields"] = query.fields
-    made.query = query
-    made.asked = made.get("sort")
-    return made
+        result["fields"] = query.fields
+    result.query = query
+    result.sort_text = result.get("sort")
+    return result
 
 
-def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> SearchQuery:
+def compile_params(runtime: Any, mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
     """What to run for *given*: the search parameters after all subclasses had their say.
 
     :raises BadQuery: a sort or fields that the caller can't have.
     """
-    query: Optional[SearchQuery] = getattr(given, "query", None)
+    query: Optional[SearchQuery] = getattr(params, "query", None)
     if query is None:
         # A subclass made a new mapping of it: nothing is known but what it holds.
-        query = search.searcher.query(mirror, {}, get_current_request())
-    own = dict(given["body"])
-    body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own}
-    if own.get("query") != query.body["query"]:
+        query = runtime.searcher.query(mirror, {}, get_current_request())
+    own_body = dict(params["body"])
+    body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own_body}
+    if own_body.get("query") != query.body["query"]:
         # What holds for every search of the caller's holds for one that was written by hand.
-        found = {"filter": search.searcher.restrictions(mirror), "must_not": [NOT_IN_A_SEARCH]}
-        if own.get("query"):
-            found["must"] = [own["query"]]
-        body["query"] = {"bool": found}
-    scope = search_params.scope_of(
-        mirror.document_cls, Caller.of(get_current_request()), search.settings
+        bool_query = {
+            "filter": runtime.searcher.restrictions(mirror),
+            "must_not": [NOT_IN_A_SEARCH],
+        }
+        if own_body.get("query"):
+            bool_query["must"] = [own_body["query"]]
+        body["query"] = {"bool": bool_query}
+    scope = search_read.scope_of(
+        mirror.document_cls, Caller.of(get_current_request()), runtime.settings
     )
-    if given.get("sort") is not None and given["sort"] == getattr(given, "asked", None):
+    if params.get("sort") is not None and params["sort"] == getattr(params, "sort_text", None):
         # It was checked when it was known who asked for it.
         body["sort"] = query.body["sort"]
     else:
-        body.update(_sorted(scope, given))
-    fields = given.get("fields") or ""
+        body.update(_sorted(scope, params))
+    fields = params.get("fields") or ""
     if fields == query.fields:
-        if fields or "_source" not in own:
+        if fields or "_source" not in own_body:
             body["_source"] = query.body["_source"]
     else:
-        body["_source"] = search_params.shown_fields(mirror.document_cls, fields, scope)
-    start, size = given.get("from_"), given.get("size")
-    start = start or own.get("from", 0)
-    size = own.get("size") if size is None else size
+        body["_source"] = search_read.shown_fields(mirror.document_cls, fields, scope)
+    start, size = params.get("from_"), params.get("size")
+    start = start or own_body.get("from", 0)
+    size = own_body.get("size") if size is None else size
     for name in ("from", "size"):
         body.pop(name, None)
     if size is not None:
         body["from"], body["size"] = start, size
-    index = given.get("index") or ""
+    index = params.get("index") or ""
     return replace(
         query,
         body=body,
@@ -119,7 +122,7 @@ def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> Search
     )
 
 
-def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False) -> Any:
+def run(runtime: Any, mirror: Mirror, params: dict[str, Any], count: bool = False) -> Any:
     """Run *given*.
 
     :param count: give the number of matches alone.
@@ -128,9 +131,9 @@ def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False)
     :raises JHTTPException: the search server refused it: of the same status, its ``extra.data``
         says why.
     """
-    query = replace(compile_params(search, mirror, given), count_only=count)
+    query = replace(compile_params(runtime, mirror, params), count_only=count)
     try:
-        result, took = search.searcher.run(mirror, query, must_be_current())
+        result, took = runtime.searcher.run(mirror, query, must_be_current())
     except SearchRejected as error:
         raise as_http_error(error) from error
     read = read_of(mirror)
@@ -145,7 +148,7 @@ def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [query] if query else []
 
 
-def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
+def sources(runtime: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
     """The documents *pks* of one model, by key as text; those that are there.
 
     :param index: where to look.
@@ -154,10 +157,10 @@ def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict
     ids = [document_id(pk) for pk in pks]
     if not ids:
         return {}
-    found = search.searcher.documents(mirror, ids, must_be_current(), index)
+    documents = runtime.searcher.documents(mirror, ids, must_be_current(), index)
     return {
         str(source["_pk"]): stripped(source)
-        for source in found.values()
+        for source in documents.values()
         if source is not None and REJECTED not in source
     }
 
@@ -165,11 +168,11 @@ def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict
 def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:
     """What ``_fields`` shows of *source*; ``-x`` leaves x out."""
     only, exclude = process_fields(fields) if fields else ([], [])
-    named = {*only, "_type"}
+    names = {*only, "_type"}
     return {
         name: value
         for name, value in source.items()
-        if (not only or name in named) and name not in exclude
+        if (not only or name in names) and name not in exclude
     }
 
 
@@ -212,13 +215,13 @@ def _sort_text(sort: Any) -> str:
     return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 
-def _sorted(scope: FieldScope, given: dict[str, Any]) -> dict[str, Any]:
+def _sorted(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:
     """The ``sort`` of a body: what was asked for, or what a subclass made of it.
 
     Ties go by primary key, unless somebody wrote clauses.
     """
-    sort = given.get("sort")
-    if sort is None and "sort" in given["body"]:
+    sort = params.get("sort")
+    if sort is None and "sort" in params["body"]:
         return {}
     if sort is None or isinstance(sort, str):
         names = []
@@ -226,5 +229,5 @@ def _sorted(scope: FieldScope, given: dict[str, Any]) -> dict[str, Any]:
             name, _, order = each.strip().partition(":")
             if name:
                 names.append(f"-{name}" if order == "desc" else name)
-        return {"sort": search_params.sort_clauses(",".join(names), scope)}
+        return {"sort": search_read.sort_clauses(",".join(names), scope)}
     return {"sort": sort}

@@ -34,7 +34,7 @@ PRIMARY = "primary"
 #: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: its collection is that of several models at once
-MULTI_COLLECTION = "searches_several"
+MULTI_COLLECTION = "is_multi_collection"
 
 
 class QueryText(str):
