@@ -94,9 +94,9 @@ class BadQuery(SearchError, JHTTPBadRequest):
     """
 
     def __init__(self, parameter: str, problem: str) -> None:
-        shown = parameter if len(parameter) <= 80 else parameter[:77] + "..."
+        name = parameter if len(parameter) <= 80 else parameter[:77] + "..."
         # Not nefertari's constructor, which writes every such request to the log with a stack.
-        HTTPBadRequest.__init__(self, f"Bad parameter '{shown}': {problem}")
+        HTTPBadRequest.__init__(self, f"Bad parameter '{name}': {problem}")
         self.parameter = parameter
 
 
@@ -165,6 +165,13 @@ class IndexMissing(BackendError):
     """The index or alias does not exist."""
 
 
+def innermost_error(details: Any) -> Any:
+    """Return the innermost ``error`` object of a server's response."""
+    while isinstance(details, dict) and isinstance(details.get("error"), dict):
+        details = details["error"]
+    return details
+
+
 class BackendRejected(BackendError):
     """The backend understood the request and refused it.
 
@@ -180,18 +187,14 @@ class BackendRejected(BackendError):
     @property
     def reason(self) -> str:
         """What the error object says in words, all of it when it has none."""
-        found = self.details
-        while isinstance(found, dict) and isinstance(found.get("error"), dict):
-            found = found["error"]
-        return str(found.get("reason", found)) if isinstance(found, dict) else str(found)
+        error = innermost_error(self.details)
+        return str(error.get("reason", error)) if isinstance(error, dict) else str(error)
 
     @property
     def kind(self) -> str:
         """The type of the error object, empty when it has none."""
-        found = self.details
-        while isinstance(found, dict) and isinstance(found.get("error"), dict):
-            found = found["error"]
-        return str(found.get("type", "")) if isinstance(found, dict) else ""
+        error = innermost_error(self.details)
+        return str(error.get("type", "")) if isinstance(error, dict) else ""
 
 
 class BackendDenied(BackendError):

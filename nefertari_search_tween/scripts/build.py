@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
-from nefertari_search_tween.scripts.common import application, chosen, common
+from nefertari_search_tween.scripts.common import application, common, mirrors_named
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
 
@@ -23,7 +23,7 @@ def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
                 search.rebuild_locks,
                 progress,
             )
-            for mirror in chosen(search, models)
+            for mirror in mirrors_named(search, models)
         }
     print_build_results(results, as_json)
 
@@ -41,7 +41,7 @@ def rebuild_command(
     An interrupted rebuild resumes. One process at a time rebuilds a model.
     """
     with application(ini, variables) as search, progress_bars(as_json) as progress:
-        mirrors = chosen(search, models)
+        mirrors = mirrors_named(search, models)
         size = search.settings.chunk_size
         outbox, locks = search.outbox, search.rebuild_locks
         results = rebuild(search.mirrors, locks, outbox, mirrors, size, progress, restart)

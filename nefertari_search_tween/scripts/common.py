@@ -40,7 +40,7 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def assigned(variables: Iterable[str]) -> dict[str, str]:
+def parse_variables(variables: Iterable[str]) -> dict[str, str]:
     """``key=value`` words as a dict.
 
     :raises click.UsageError: one is no such word.
@@ -54,11 +54,11 @@ def assigned(variables: Iterable[str]) -> dict[str, str]:
     return options
 
 
-def log_as_served(ini: str, variables: Iterable[str]) -> None:
+def configure_logging(ini: str, variables: Iterable[str]) -> None:
     """Log as the ini file says, for programs that run for long; others print what they have to
     say."""
     try:
-        setup_logging(ini, global_conf=assigned(variables))
+        setup_logging(ini, global_conf=parse_variables(variables))
     except (OSError, LookupError) as error:
         raise CommandError(first_line(error)) from error
     for name in _CLIENTS:
@@ -76,26 +76,26 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
     :param alone: the command has something to do for an application whose database is this
         package's engine: it has indices, but no mirrors.
     """
-    options = assigned(variables)
+    options = parse_variables(variables)
     environment: dict[str, Any] = {}
     # What an index must be like is this command's to say, or to mend.
     token = validates.set(False)
     try:
         environment = bootstrap(ini, options=options)
         registry = environment["registry"]
-        search = getattr(registry, "nefertari_search", None)
-        if search is None:
+        runtime = getattr(registry, "nefertari_search", None)
+        if runtime is None:
             raise CommandError(
                 f"{ini} does not switch nefertari_search_tween on "
                 "(pyramid.includes = nefertari_search_tween)"
             )
-        if isinstance(search, EngineRuntime) and not alone:
+        if isinstance(runtime, EngineRuntime) and not alone:
             name = click.get_current_context().info_name
             raise CommandError(
                 f"{ini} has no mirrors, so there is nothing for '{name}' to do: its only database "
                 "is the search index itself (nefertari.engine = nefertari_search_tween.engine)"
             )
-        yield search
+        yield runtime
     except _faults() as error:
         raise CommandError(first_line(error)) from error
     finally:
@@ -111,24 +111,24 @@ def first_line(error: Exception) -> str:
 
 def _faults() -> tuple[type[Exception], ...]:
     """What is told in one line, a database that is down included."""
-    found: list[type[Exception]] = [SearchError, OSError, LookupError]
+    types: list[type[Exception]] = [SearchError, OSError, LookupError]
     # Only of the primary that there is; the other one's driver need not be installed.
     for module, name in (("sqlalchemy.exc", "DBAPIError"), ("pymongo.errors", "PyMongoError")):
         if module in sys.modules:
-            found.append(getattr(sys.modules[module], name))
-    return tuple(found)
+            types.append(getattr(sys.modules[module], name))
+    return tuple(types)
 
 
-def chosen(search: SearchRuntime, models: str) -> list[Mirror]:
+def mirrors_named(runtime: SearchRuntime, models: str) -> list[Mirror]:
     """The mirrors that *models* (names joined by commas) names; all when it is empty.
 
     :raises click.UsageError: there is no such mirror.
     """
     names = [name.strip() for name in models.split(",") if name.strip()]
-    unknown = [name for name in names if name not in search.mirrors]
+    unknown = [name for name in names if name not in runtime.mirrors]
     if unknown:
         raise click.UsageError(
             f"no mirror of {', '.join(unknown)}; there are: "
-            + ", ".join(mirror.name for mirror in search.mirrors)
+            + ", ".join(mirror.name for mirror in runtime.mirrors)
         )
-    return [mirror for mirror in search.mirrors if not names or mirror.name in names]
+    return [mirror for mirror in runtime.mirrors if not names or mirror.name in names]

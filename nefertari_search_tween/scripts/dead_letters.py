@@ -14,7 +14,7 @@ from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import Worker
 from nefertari_search_tween.interfaces.outbox import DeadLetter
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import CommandError, application, chosen, common
+from nefertari_search_tween.scripts.common import CommandError, application, common, mirrors_named
 from nefertari_search_tween.scripts.worker import drain
 
 
@@ -57,13 +57,13 @@ def list_letters(
 
 @dead_letters.command("retry")
 @_common
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "all_letters", is_flag=True, help="All of them.")
 def retry_letters(
-    ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
+    ini: str, variables: tuple[str, ...], models: str, keys: str, all_letters: bool, as_json: bool
 ) -> None:
     """Index them again, here or by a worker. A letter is removed once its document is in the
     index."""
-    _some(models, keys, everything)
+    _require_selection(models, keys, all_letters)
     with application(ini, variables) as search:
         count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
         if search.outbox.inline:
@@ -75,19 +75,19 @@ def retry_letters(
 
 @dead_letters.command("drop")
 @_common
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "all_letters", is_flag=True, help="All of them.")
 def drop_letters(
-    ini: str, variables: tuple[str, ...], models: str, keys: str, everything: bool, as_json: bool
+    ini: str, variables: tuple[str, ...], models: str, keys: str, all_letters: bool, as_json: bool
 ) -> None:
     """Remove them. Their documents stay out of the index."""
-    _some(models, keys, everything)
+    _require_selection(models, keys, all_letters)
     with application(ini, variables) as search:
         count = search.outbox.drop([each.key for each in _letters(search, models, keys)])
     click.echo(json.dumps({"dropped": count}) if as_json else f"{count} dropped")
 
 
-def _some(models: str, keys: str, everything: bool) -> None:
-    if not (models or keys or everything):
+def _require_selection(models: str, keys: str, all_letters: bool) -> None:
+    if not (models or keys or all_letters):
         raise click.UsageError("say which: --models, --keys, or --all")
 
 
@@ -96,18 +96,18 @@ def _letters(search: SearchRuntime, models: str, keys: str) -> list[DeadLetter]:
 
     :raises CommandError: a key has none.
     """
-    names = {mirror.name for mirror in chosen(search, models)} if models else None
-    wanted = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}
-    wanted.discard("")
-    found = {
+    names = {mirror.name for mirror in mirrors_named(search, models)} if models else None
+    pks = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}
+    pks.discard("")
+    letters = {
         each.key: each
         for each in search.outbox.dead_letters()
-        if (names is None or each.key.model in names) and (not wanted or str(each.key.pk) in wanted)
+        if (names is None or each.key.model in names) and (not pks or str(each.key.pk) in pks)
     }
-    missing = wanted - {str(key.pk) for key in found}
+    missing = pks - {str(key.pk) for key in letters}
     if missing:
         raise CommandError(f"there is no dead letter of {', '.join(sorted(missing))}")
-    return sorted(found.values(), key=lambda each: (each.failed_at, str(each.key)))
+    return sorted(letters.values(), key=lambda each: (each.failed_at, str(each.key)))
 
 
 def _when(letter: DeadLetter) -> str:

@@ -24,8 +24,8 @@ from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,
     CommandError,
     application,
-    chosen,
     first_line,
+    mirrors_named,
 )
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
@@ -67,7 +67,7 @@ def command(
             results = rebuild(mirrors, locks, outbox, list(mirrors), size, progress)
         else:
             results = {}
-            for mirror in chosen(search, models):
+            for mirror in mirrors_named(search, models):
                 only = _keys(mirror, params) if params else None
                 results[mirror.name] = index_missing(
                     mirrors, mirror, size, outbox, locks, progress, only
@@ -81,12 +81,13 @@ def _keys(mirror: Mirror, params: str) -> list[Any]:
     :raises Failure: it does not understand them.
     """
     pk = mirror.document_cls.pk_field()
-    asked: dict[str, Any] = {}
+    filters: dict[str, Any] = {}
     for name, value in parse_qsl(params, keep_blank_values=True):
-        asked.setdefault(name, value)
+        filters.setdefault(name, value)
     try:
-        found = mirror.model.get_collection(**{**asked, "_fields": [pk], "_query_secondary": False})
-        return [each[pk] for each in found]
+        filters.update(_fields=[pk], _query_secondary=False)
+        objects = mirror.model.get_collection(**filters)
+        return [each[pk] for each in objects]
     except (JHTTPBadRequest, ValueError) as error:
         raise CommandError(f"--params {params}: {first_line(error)}") from error
 

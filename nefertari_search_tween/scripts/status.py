@@ -15,7 +15,7 @@ from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, chosen, common
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 
 #: Changes that have been pending for longer are a problem.
 MAX_LAG_SECONDS = 60.0
@@ -54,7 +54,7 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
                 "dead_letters": letters.get(mirror.name, 0),
                 "cache_hit_percent": _percent(rates.get(mirror.name)),
             }
-            for mirror in chosen(search, models)
+            for mirror in mirrors_named(search, models)
         ]
     if as_json:
         by_model = {row["model"]: {**row, "backend": where} for row in rows}
@@ -79,7 +79,7 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
     """Show the mappings that the models give, and where the indices differ from them."""
     with application(ini, variables, alone=True) as search:
         mappings: dict[str, Any] = {}
-        for mirror in chosen(search, models):
+        for mirror in mirrors_named(search, models):
             current = search.mirrors.backend.get_mapping(mirror.alias)
             lines = ["not built"] if current is None else mapping_diff(mirror.mapping, current)
             mappings[mirror.name] = {"mapping": mirror.mapping, "difference": lines}
@@ -115,9 +115,9 @@ def _status(mirror: Mirror, search: SearchRuntime, backlog: Backlog) -> dict[str
     if live:
         mirror.backend.refresh(mirror.alias)
         stubs = {"query": {"term": {"_inexact": "*"}}, "size": 0, "track_total_hits": True}
-        everything = {"size": 0, "track_total_hits": True}
+        all_documents = {"size": 0, "track_total_hits": True}
         rejected = mirror.backend.search(mirror.alias, stubs)["hits"]["total"]["value"]
-        total = mirror.backend.search(mirror.alias, everything)["hits"]["total"]["value"]
+        total = mirror.backend.search(mirror.alias, all_documents)["hits"]["total"]["value"]
         documents = total - rejected
     rows = mirror.reader.count()
     if state == "ready" and (rejected or documents != rows):

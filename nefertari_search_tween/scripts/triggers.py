@@ -40,9 +40,9 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.install(search.outbox.engine(), search.dependencies)
+        tables = database.install(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
-    _report(found, unclaimed, as_json, database.INSTALLED)
+    _report(tables, unclaimed, as_json, database.INSTALLED)
 
 
 @triggers.command()
@@ -52,9 +52,9 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.remove(search.outbox.engine(), search.dependencies)
+        tables = database.remove(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
-    _report(found, unclaimed, as_json, database.MISSING)
+    _report(tables, unclaimed, as_json, database.MISSING)
 
 
 @triggers.command()
@@ -64,9 +64,9 @@ def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
-        found = database.status(search.outbox.engine(), search.dependencies)
+        tables = database.status(search.outbox.engine(), search.dependencies)
         unclaimed = _unclaimed(search)
-    _report(found, unclaimed, as_json, database.INSTALLED)
+    _report(tables, unclaimed, as_json, database.INSTALLED)
 
 
 @contextmanager
@@ -93,15 +93,15 @@ def _unclaimed(search: SearchRuntime) -> dict[str, int]:
     }
 
 
-def _report(found: list[Any], unclaimed: dict[str, int], as_json: bool, expected: str) -> None:
+def _report(tables: list[Any], unclaimed: dict[str, int], as_json: bool, expected: str) -> None:
     if as_json:
-        tables = {each.table: each.state for each in found}
-        click.echo(json.dumps({"tables": tables, "unclaimed": unclaimed}, indent=2))
+        states = {each.table: each.state for each in tables}
+        click.echo(json.dumps({"tables": states, "unclaimed": unclaimed}, indent=2))
     else:
-        width = max((len(each.table) for each in found), default=0)
-        for each in found:
+        width = max((len(each.table) for each in tables), default=0)
+        for each in tables:
             click.echo(f"{each.table:<{width}}  {each.state}")
         for name, rows in unclaimed.items():
             click.echo(f"{rows} rows pending of {name}, which this application does not mirror")
-    if unclaimed or any(each.state != expected for each in found):
+    if unclaimed or any(each.state != expected for each in tables):
         sys.exit(EXIT_PROBLEM)

@@ -13,7 +13,7 @@ from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, chosen, common
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 from nefertari_search_tween.scripts.output import progress_bars
 
 MAX_KEYS = 10
@@ -31,7 +31,7 @@ def verify_command(
 ) -> None:
     """Compare the indices with the database; changes in flight are not differences."""
     with application(ini, variables) as search:
-        differences = _verified(search, chosen(search, models), as_json)
+        differences = _verified(search, mirrors_named(search, models), as_json)
     _report(differences, as_json, show_keys)
     if not all(each.clean for each in differences.values()):
         sys.exit(EXIT_PROBLEM)
@@ -46,7 +46,7 @@ def repair_command(
 ) -> None:
     """Verify, and index again what differs from the database."""
     with application(ini, variables) as search:
-        mirrors = chosen(search, models)
+        mirrors = mirrors_named(search, models)
         before = _verified(search, mirrors, as_json)
         remaining: dict[str, Differences] = {}
         for mirror in mirrors:

@@ -20,8 +20,8 @@ from nefertari_search_tween.scripts.common import (
     CommandError,
     application,
     common,
+    configure_logging,
     first_line,
-    log_as_served,
 )
 from nefertari_search_tween.scripts.metrics import WorkerMetrics, serve
 
@@ -69,7 +69,7 @@ def worker_command(
     """Index changes as they come, until SIGTERM or SIGINT."""
     if models:
         raise click.UsageError("a worker works on all models")
-    log_as_served(ini, variables)
+    configure_logging(ini, variables)
     with application(ini, variables) as search, _wakeup(search.notifications()) as wakeup:
         worker = Worker(search.indexer, wakeup, poll_interval)
         if metrics_port is not None:

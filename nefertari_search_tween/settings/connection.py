@@ -25,13 +25,13 @@ def hosts(text: str) -> tuple[str, ...]:
 
     :raises ValueError: an address without a port, with credentials in it, or of another scheme.
     """
-    found = []
+    urls = []
     for part in aslist(text):
         for each in filter(None, part.split(",")):
-            found.append(_host(each))
-    if len({url.partition(":")[0] for url in found}) > 1:
+            urls.append(_host(each))
+    if len({url.partition(":")[0] for url in urls}) > 1:
         raise ValueError("all must be http or all must be https")
-    return tuple(found)
+    return tuple(urls)
 
 
 def _host(each: str) -> str:
@@ -57,62 +57,62 @@ def secret(text: str) -> Optional[str]:
 
     :raises Withheld: it is not there.
     """
-    kind, _, place = text.partition(":")
+    kind, _, name = text.partition(":")
     if kind == "env":
-        found = os.environ.get(place)
-        if not found:
-            raise Withheld(f"the environment has no variable '{place}'")
-        return found
+        value = os.environ.get(name)
+        if not value:
+            raise Withheld(f"the environment has no variable '{name}'")
+        return value
     if kind == "file":
         try:
-            with open(place, encoding="utf-8") as handle:
-                found = handle.read().strip()
+            with open(name, encoding="utf-8") as handle:
+                value = handle.read().strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
-            raise Withheld(f"can't read the file '{place}': {reason}") from error
-        if not found:
-            raise Withheld(f"the file '{place}' is empty")
-        return found
+            raise Withheld(f"can't read the file '{name}': {reason}") from error
+        if not value:
+            raise Withheld(f"the file '{name}' is empty")
+        return value
     return text or None
 
 
 def api_key(text: str) -> Optional[str]:
     """An API key as the server gave it out, in its encoded form."""
-    found = secret(text)
-    if found is not None and not (found.isascii() and found.isprintable() and " " not in found):
+    key = secret(text)
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
         raise Withheld("must be one word, the 'encoded' form that the server gave out")
-    return found
+    return key
 
 
 def basic_auth(text: str) -> Optional[tuple[str, str]]:
     """``user:password``, or where to find it (see :func:`secret`)."""
-    found = secret(text)
-    if found is None:
+    value = secret(text)
+    if value is None:
         return None
-    user, colon, password = found.partition(":")
+    user, colon, password = value.partition(":")
     if not user or not colon or not password:
         raise Withheld("must be user:password")
     return user, password
 
 
-def cache_place(text: str) -> str:
+def cache_url(text: str) -> str:
     """``memory``, the URL of a Redis (or where to find it, see :func:`secret`), or nothing.
 
     :raises Withheld: something else.
     """
-    found = secret(text) or ""
-    if found in ("", "memory"):
-        return found
+    value = secret(text) or ""
+    if value in ("", "memory"):
+        return value
     try:
-        parts = urlsplit(found)
+        parts = urlsplit(value)
         # A port that is none raises when it is looked at.
         server = parts.path if parts.scheme == "unix" else parts.hostname
-        known = parts.scheme in _REDIS and bool(server) and parts.port != 0
+        valid = parts.scheme in _REDIS and bool(server) and parts.port != 0
     except ValueError:
-        known = False
-    if not known:
+        valid = False
+    if not valid:
         raise Withheld("must be empty, memory, or a URL: redis://host:port/database")
-    return found
+    return value
 
 
 def certificates(text: str) -> Optional[str]:
@@ -134,24 +134,24 @@ def connection(settings: Any) -> Connection:
     :param settings: the converted settings; the names of their attributes are those here.
     :raises ConfigurationError: some of them rule each other out.
     """
-    made = Connection(
+    result = Connection(
         **{each.name: getattr(settings, each.name) for each in dataclasses.fields(Connection)}
     )
-    if made.api_key is not None and made.basic_auth is not None:
+    if result.api_key is not None and result.basic_auth is not None:
         raise ConfigurationError(
             "elasticsearch.api_key and elasticsearch.basic_auth are both set: one is enough"
         )
-    if made.api_key is not None and settings.backend[0] == "opensearch":
+    if result.api_key is not None and settings.backend[0] == "opensearch":
         raise ConfigurationError(
             "elasticsearch.api_key: OpenSearch has no API keys, set elasticsearch.basic_auth"
         )
-    if made.hosts and made.ca_certs is not None and not made.secure:
+    if result.hosts and result.ca_certs is not None and not result.secure:
         raise ConfigurationError(
             "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs"
         )
-    if made.sniff and any(urlsplit(url).path for url in made.hosts):
+    if result.sniff and any(urlsplit(url).path for url in result.hosts):
         raise ConfigurationError(
             "elasticsearch.sniff = true: nodes behind a path are not reached by what the "
             "cluster says of them"
         )
-    return made
+    return result

@@ -36,12 +36,12 @@ def index_file(text: str) -> IndexFile:
 
     :raises ValueError: says which key of the file is wrong.
     """
-    found = IndexFile()
+    result = IndexFile()
     if not text:
-        return found
+        return result
     try:
         with open(text, encoding="utf-8") as handle:
-            content = json.load(handle, object_pairs_hook=_once)
+            content = json.load(handle, object_pairs_hook=_reject_duplicates)
     except (OSError, ValueError) as error:
         raise ValueError(f"can't read the index settings: {error}") from error
     if not isinstance(content, dict):
@@ -60,12 +60,12 @@ def index_file(text: str) -> IndexFile:
         if key in ("mappings", "aliases"):
             raise ValueError(f"'{key}' is no index setting: it comes from the models")
         flat = flat_settings({key: value})
-        twice = sorted(set(flat) & set(found))
+        twice = sorted(set(flat) & set(result))
         if twice:
             raise ValueError(f"'{twice[0]}' is set twice")
-        found.update(flat)
-    found.path = text
-    return found
+        result.update(flat)
+    result.path = text
+    return result
 
 
 def analyzer(text: str) -> str:
@@ -75,18 +75,18 @@ def analyzer(text: str) -> str:
     return text
 
 
-def chosen_analyzer(text: str) -> str:
+def required_analyzer(text: str) -> str:
     """The same where a name is needed."""
     if not text:
         raise ValueError("must be the name of an analyzer")
     return analyzer(text)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of a JSON file; of a key that stands twice one value would be lost."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in result:
             raise ValueError(f"'{key}' stands twice in one object")
-        found[key] = value
-    return found
+        result[key] = value
+    return result

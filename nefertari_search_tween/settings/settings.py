@@ -68,16 +68,16 @@ class Settings:
         :param package: name of the application's package.
         :raises ConfigurationError: an unknown key under our prefix or a bad value.
         """
-        known = {setting.key for setting in SETTINGS}
+        keys = {setting.key for setting in SETTINGS}
         unknown = sorted(
             key
             for key in raw
-            if key.startswith(PREFIX) and key not in known and _family(key) is None
+            if key.startswith(PREFIX) and key not in keys and _family(key) is None
         )
         if unknown:
             raise ConfigurationError(
                 f"unknown setting {', '.join(unknown)}; known are: "
-                + ", ".join(sorted(key for key in known if key.startswith(PREFIX)))
+                + ", ".join(sorted(key for key in keys if key.startswith(PREFIX)))
                 + ", "
                 + ", ".join(family.key for family in FAMILIES)
             )
@@ -94,7 +94,7 @@ class Settings:
                 f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
                 "with a letter or a digit"
             )
-        kind, place = self.backend
+        kind, directory = self.backend
         if not kind:
             kind = "elasticsearch" if self.hosts else "embedded"
         if kind != "embedded" and not self.hosts:
@@ -105,8 +105,8 @@ class Settings:
             )
         if kind == "embedded":
             # What the setting means must not change when a process changes its directory.
-            place = os.path.abspath(place or f"{self.index_name}-search")
-        self.backend = kind, place
+            directory = os.path.abspath(directory or f"{self.index_name}-search")
+        self.backend = kind, directory
         self.connection = reach.connection(self)
 
     def _read_families(self, raw: Mapping[str, Any]) -> None:
@@ -116,15 +116,15 @@ class Settings:
             if family is not None:
                 value = _converted(family, key, text)
                 kind, _, name = key[len(PREFIX) :].partition(".")
-                held = self.analyzers if kind == "analyzer" else self.model_index_settings
-                held[name] = value
+                values = self.analyzers if kind == "analyzer" else self.model_index_settings
+                values[name] = value
 
     @property
     def where(self) -> str:
         """Where mirrors live, for people: kind of the backend, and its place (no secrets)."""
-        kind, place = self.backend
+        kind, directory = self.backend
         hosts = (urlsplit(host).netloc for host in self.hosts)
-        return f"{kind} {place or ', '.join(hosts)}"
+        return f"{kind} {directory or ', '.join(hosts)}"
 
 
 def _family(key: str) -> Optional[Setting]:

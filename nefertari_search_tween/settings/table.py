@@ -42,9 +42,9 @@ class Setting:
 
 def _backend(text: str) -> tuple[str, Optional[str]]:
     """Kind (empty: not said) and, of an embedded one, directory."""
-    kind, colon, place = text.partition(":")
-    if kind == "embedded" and place:
-        return kind, place
+    kind, colon, directory = text.partition(":")
+    if kind == "embedded" and directory:
+        return kind, directory
     if not colon and kind in ("", "elasticsearch", "opensearch"):
         return kind, None
     raise ValueError("must be elasticsearch, opensearch or embedded:DIRECTORY")
@@ -103,7 +103,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         PREFIX + "cache",
-        reach.cache_place,
+        reach.cache_url,
         "",
         "Where answers are cached until something changes (caching.rst): memory, or the URL of a "
         "Redis server. If empty: nowhere. env:NAME and file:PATH work as for passwords.",
@@ -285,13 +285,13 @@ FAMILIES: tuple[Setting, ...] = (
     ),
     Setting(
         PREFIX + "analyzer.MODEL",
-        index_files.chosen_analyzer,
+        index_files.required_analyzer,
         "",
         "Analyzer of the text fields of one model, also where it is nested in others.",
     ),
     Setting(
         PREFIX + "analyzer.MODEL.FIELD",
-        index_files.chosen_analyzer,
+        index_files.required_analyzer,
         "",
         "Analyzer of one text field.",
     ),

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from nefertari_search_tween.exceptions import BackendRejected, BadQuery, Reason, SearchUnavailable
+from nefertari_search_tween.exceptions import (
+    BackendRejected,
+    BadQuery,
+    Reason,
+    SearchUnavailable,
+    innermost_error,
+)
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
@@ -213,9 +219,7 @@ def answer_aggregation(
 
 def _cause_of(details: Any) -> str:
     """The words of an error object that say what is wrong: those of its cause."""
-    error = details
-    while isinstance(error, dict) and isinstance(error.get("error"), dict):
-        error = error["error"]
+    error = innermost_error(details)
     if not isinstance(error, dict):
         return str(error)
     causes = error.get("root_cause") or [error.get("caused_by") or error]
