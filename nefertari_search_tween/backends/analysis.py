@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import flat_settings
-
 PREFIX = "index.analysis."
 ANALYZER = "analyzer"
 #: the parts of a custom analyzer: parameter -> group that its names are defined in
@@ -16,6 +14,18 @@ DEFAULT = "default"
 STANDARD = "standard"
 
 Definition = dict[str, Any]
+
+
+def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return index settings by full name: ``{"index": {"a": 1}}`` is ``{"index.a": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(flat_settings(value, f"{name}."))
+        else:
+            flat[name if name.startswith("index.") else f"index.{name}"] = value
+    return flat
 
 
 def definitions(settings: dict[str, Any]) -> dict[tuple[str, str], Definition]:

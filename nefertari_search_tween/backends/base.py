@@ -261,15 +261,3 @@ def sort_value(value: Any, descending: bool, boolean: bool = False) -> Any:
         # A float may well be larger: the end of its type is infinity.
         return None if value == (INT64_MIN if descending else INT64_MAX) else value
     return None if value == ("-Infinity" if descending else "Infinity") else value
-
-
-def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Index settings under their full names: ``{"index": {"a": 1}}`` is ``{"index.a": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            flat.update(flat_settings(value, f"{name}."))
-        else:
-            flat[name if name.startswith("index.") else f"index.{name}"] = value
-    return flat

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from nefertari_search_tween.backends.base import flat_settings
+from nefertari_search_tween.backends.analysis import flat_settings
 
 # What servers set by themselves. This package reads whole indices in chunks that are larger than
 # the pages that an application may want to allow.

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interfaces": {"exceptions"},
     "documents": set(),
     "backends": {"exceptions", "backoff"},
-    "settings": {"exceptions", "backends.connection"},
+    "settings": {"exceptions", "backends.analysis", "backends.connection"},
     "caching": {"exceptions", "interfaces", "threads"},
     "mirror": {"exceptions", "backoff", "threads", "documents", "interfaces", "backends"},
     "events": {"indexing"},

@@ -32,6 +32,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.analysis import flat_settings
 from nefertari_search_tween.backends.base import (
     BulkAction,
     BulkItemResult,
@@ -39,7 +40,6 @@ from nefertari_search_tween.backends.base import (
     StoredDocument,
     WriteResult,
     chunks,
-    flat_settings,
 )
 from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.search.execute import Search
