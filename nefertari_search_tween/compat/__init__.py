@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable
 
-from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.compat.current import CURRENT, Runtime
 from nefertari_search_tween.exceptions import ConfigurationError
 
 REPLACED = ("elasticsearch", "polymorphic")
@@ -41,7 +41,7 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
     engine_include.install(on_engine_included)
 
 
-def serve(runtime: Any) -> None:
+def serve(runtime: Runtime) -> None:
     """Let the drop-ins use *runtime* from here on."""
     from nefertari.utils import dictset
 

@@ -5,23 +5,57 @@ Models and sessions are global in nefertari, so the application that was made la
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Optional, Protocol
 
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.mirror.registry import MirrorRegistry
+from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.settings.settings import Settings
+
+
+class Runtime(Protocol):
+    """What the drop-in uses of an application's search."""
+
+    registry: Any
+    settings: Settings
+    mirrors: MirrorRegistry
+
+    @property
+    def backend(self) -> Any: ...
+
+    @property
+    def searcher(self) -> MultiSearcher: ...
+
+    @property
+    def indexer(self) -> Any: ...
+
+    def enqueue(self, keys: set[Key]) -> None: ...
+
+    def prepare(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class StartupRecorder(Protocol):
+    """Takes the keys of documents that are to be indexed once the application is complete."""
+
+    def enqueue(self, keys: Iterable[Key]) -> None: ...
 
 
 class Current:
     """The runtime of the application that was made last.
 
     :ivar runtime: None until an application has been made.
-    :ivar startup_recorder: records what the first application indexes while it is being
-        configured; None before and after.
+    :ivar startup_recorder: records what an application indexes while it is being configured; None
+        before and after.
     """
 
-    runtime: Any = None
-    startup_recorder: Any = None
+    runtime: Optional[Runtime] = None
+    startup_recorder: Optional[StartupRecorder] = None
 
-    def require(self) -> Any:
+    def require(self) -> Runtime:
         """Return the runtime.
 
         :raises SearchUnavailable: no application has been made yet.

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 from pyramid.settings import asbool
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.current import Runtime
 from nefertari_search_tween.interfaces.primary import Key
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ REFRESH = "_refresh_index"
 DELETE = "delete"
 
 
-def bulk(runtime: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
+def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> None:
     """Bring the documents of *actions* to the primary's current state.
 
     :param actions: what ``ES.prep_bulk_documents`` gave.
@@ -41,7 +42,7 @@ def bulk(runtime: Any, actions: Iterable[dict[str, Any]], request: Any) -> None:
         runtime.indexer.refresh_indices({key.model for key in keys})
 
 
-def own_index(runtime: Any, index_name: Optional[str]) -> None:
+def own_index(runtime: Runtime, index_name: Optional[str]) -> None:
     """Return when *index_name* is what this application's indices are named after.
 
     :raises ValueError: it is another name.
@@ -54,7 +55,7 @@ def own_index(runtime: Any, index_name: Optional[str]) -> None:
         )
 
 
-def key_of(runtime: Any, model_name: str, pk: Any) -> Optional[Key]:
+def key_of(runtime: Runtime, model_name: str, pk: Any) -> Optional[Key]:
     """The key *pk* of a model, in the type that its keys have; None when it can't have that key.
 
     :raises ValueError: the model has no mirror.

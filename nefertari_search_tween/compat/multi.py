@@ -54,7 +54,7 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
         result = answer_multi(searcher, read, mirrors, params, filters)
     else:
         request, current = get_current_request(), must_be_current()
-        result = searcher.search_several(mirrors, params, request, filters, current)[0]
+        result = searcher.search_multi(mirrors, params, request, filters, current)[0]
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result

@@ -15,6 +15,7 @@ from nefertari.json_httpexceptions import STATUS_MAP, exception_response
 from nefertari.utils import process_fields
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.compat.current import Runtime
 from nefertari_search_tween.compat.query_strings import apply_sort
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.mapping import REJECTED
@@ -42,7 +43,7 @@ class SearchParams(dict):
     sort_text: Optional[str]
 
 
-def build(runtime: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
+def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
     """The search that *params* of ``get_collection`` ask for.
 
     :param index: where to search.
@@ -70,7 +71,7 @@ def build(runtime: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> S
     return result
 
 
-def compile_params(runtime: Any, mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
+def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
     """What to run for *given*: the search parameters after all subclasses had their say.
 
     :raises BadQuery: a sort or fields that the caller can't have.
@@ -122,7 +123,7 @@ def compile_params(runtime: Any, mirror: Mirror, params: dict[str, Any]) -> Sear
     )
 
 
-def run(runtime: Any, mirror: Mirror, params: dict[str, Any], count: bool = False) -> Any:
+def run(runtime: Runtime, mirror: Mirror, params: dict[str, Any], count: bool = False) -> Any:
     """Run *given*.
 
     :param count: give the number of matches alone.
@@ -148,7 +149,7 @@ def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [query] if query else []
 
 
-def sources(runtime: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
+def sources(runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
     """The documents *pks* of one model, by key as text; those that are there.
 
     :param index: where to look.
