@@ -1,5 +1,5 @@
 """nefertari's aggregations: read from a request, checked, answered by the backend.
 
-``params`` finds them among the parameters, ``kinds`` is the table of types and their options,
-``building`` makes the backend's request of them, ``results`` turns its answer back.
+``request`` finds them among the parameters, ``types`` is the table of types and their options,
+``builder`` makes the backend's request of them, ``response`` unwraps its results.
 """

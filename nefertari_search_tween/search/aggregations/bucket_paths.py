@@ -1,7 +1,7 @@
 """Paths from one aggregation to another (``order``, ``buckets_path``), as the server needs them.
 
 An aggregation on nested documents is wrapped in aggregations of the same name, which callers do
-not see: paths have to lead through them.
+not see: paths must lead through them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _OWN = frozenset({"_count", "_key", "_bucket_count"})
 
 @dataclass
 class Part:
-    """One aggregation of a request, for whoever reads its result.
+    """One aggregation of a request, as needed to read its result.
 
     :param kind: its type.
-    :param wraps: how many aggregations of the same name it is wrapped in.
-    :param inner: those inside of it.
-    :param path: of the documents that it works on, None for the documents themselves.
-    :param sorts: of a ``top_hits``, how many of the values it is sorted by the caller named.
+    :param wraps: the number of aggregations of the same name that it is wrapped in.
+    :param inner: its sub-aggregations.
+    :param path: of the nested documents that it works on, None for the documents themselves.
+    :param sorts: of a ``top_hits``, the number of sort values that the caller named.
     """
 
     kind: str
@@ -37,10 +37,10 @@ class Part:
 
 
 def resolve_bucket_path(param: OptionPath, value: Any, parts: dict[str, Part]) -> str:
-    """A path, such that it passes through what aggregations are wrapped in.
+    """Return the path *value*, led through the wrappers of aggregations.
 
     :param parts: the aggregations that it may begin with.
-    :raises BadQuery: it names one that is not there.
+    :raises BadQuery: it names one that does not exist.
     """
     steps, inside = [], parts
     for step in o.text(param, value).split(">"):
@@ -57,7 +57,7 @@ def resolve_bucket_path(param: OptionPath, value: Any, parts: dict[str, Part]) -
 
 
 def orders(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, str]]:
-    """The ``order`` of buckets, by what is inside of them or by ``_count`` and ``_key``."""
+    """Return the ``order`` of buckets, by sub-aggregations or by ``_count`` and ``_key``."""
     return [
         {resolve_bucket_path(param, name, parts): direction}
         for clause in o.order(param, value)
@@ -66,7 +66,7 @@ def orders(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[s
 
 
 def sorts(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
-    """The ``sort`` of a ``bucket_sort``."""
+    """Return the ``sort`` of a ``bucket_sort``."""
     clauses: list[Any] = []
     for each in as_list(value):
         clauses += each.split(",") if isinstance(each, str) else [each]

@@ -1,4 +1,4 @@
-"""A request for aggregations -> what the backend is asked, and how its answer is to be read."""
+"""A request for aggregations -> the backend's request, and how to read its response."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from nefertari_search_tween.search.query import clauses
 MAX_DEPTH = 10
 MAX_COUNT = 100
 _INNER = ("aggs", "aggregations")
-# What a server forbids in names, and what stands beside the results of those inside.
+# Characters that servers forbid in names, and keys that a bucket has beside sub-aggregations.
 _FORBIDDEN_CHARACTERS = frozenset("[]>.")
 _RESERVED = frozenset(
     [
@@ -48,7 +48,7 @@ _RESERVED = frozenset(
         *_INNER,
     ]
 )
-# Their names of before Elasticsearch 8.
+# Values of `interval`, which Elasticsearch 8 replaced by `calendar_interval`.
 _CALENDAR = frozenset(
     [
         *("minute", "hour", "day", "week", "month", "quarter", "year"),
@@ -71,13 +71,13 @@ class Spec:
 
 @dataclass(frozen=True)
 class Nesting:
-    """Where an aggregation stands.
+    """What encloses an aggregation.
 
-    :param path: of the documents that it would look at, by the aggregations around it.
-    :param stated: the same, as the caller said it (by ``nested``): the fields of other
+    :param path: of the nested documents that the enclosing aggregations lead to.
+    :param stated: the same as the caller wrote it (by ``nested``): the fields of enclosing
         aggregations may have led elsewhere.
-    :param times: how many buckets it is repeated in.
-    :param depth: how many aggregations are around it.
+    :param buckets: the number of buckets that it is repeated in.
+    :param depth: the number of enclosing aggregations.
     """
 
     path: Optional[str]
@@ -87,19 +87,19 @@ class Nesting:
 
 
 class Builder:
-    """Reads one request.
+    """Translates one request.
 
-    :raises BadQuery: something in it can't be understood; the message names the parameter.
+    :raises BadQuery: the request can't be understood; the message names the parameter.
     """
 
     def __init__(self, context: AggregationContext) -> None:
         self.context = context
 
     def build(self, tree: Any, root: str) -> tuple[dict[str, Any], dict[str, Part]]:
-        """The aggregations of *tree*.
+        """Translate the aggregations of *tree*.
 
         :param root: the parameter that all names begin with.
-        :returns: what the backend is asked, and how its answer is to be read.
+        :returns: the backend's request, and how to read its response.
         :raises JHTTPForbidden: it names fields that the caller may not see.
         """
         if not isinstance(tree, dict) or not tree:
@@ -115,11 +115,11 @@ class Builder:
     def _level(
         self, tree: dict[str, Any], where: str, nesting: Nesting
     ) -> tuple[dict[str, Any], dict[str, Part]]:
-        """Aggregations beside each other, inside of what is *around* them."""
+        """Translate sibling aggregations."""
         request: dict[str, Any] = {}
         parts: dict[str, Part] = {}
         specs = [self._spec(name, body, where, nesting.depth) for name, body in tree.items()]
-        # Pipelines name others, which have to be known.
+        # Pipelines name siblings, which must have been translated before.
         for spec in sorted(specs, key=lambda spec: KINDS[spec.kind].category == PIPELINE):
             param = OptionPath(self.context, f"{where}.{spec.name}.{spec.kind}")
             kind = KINDS[spec.kind]
@@ -196,7 +196,7 @@ class Builder:
         if spec.kind == "global":
             if nesting.depth:
                 raise param.error("it stands outside of all others")
-            # All objects, but none that the view keeps from the caller.
+            # All objects, except those that the view hides from the caller.
             wrappers, kind_name, options = [{"global": {}}], "filter", self.context.base
         buckets = self._bucket_count(kind, param, options, nesting.buckets)
         request: dict[str, Any] = {kind_name: options}
@@ -215,13 +215,13 @@ class Builder:
     def _document_path(
         self, name: str, kind: AggregationType, param: OptionPath, nesting: Nesting
     ) -> Optional[str]:
-        """Path of the documents that an aggregation has to look at, given those around it."""
+        """Return the path of the documents that an aggregation works on."""
         path = nesting.path
         paths = [target.path for target in param.targets if target.kind != FORBIDDEN]
         if name == "global":
             return None
         if name == "nested":
-            # From the documents that hold these.
+            # From the documents that embed these.
             outer = ancestors(paths[0] if paths else None)
             return common(path, outer[1] if len(outer) > 1 else None)
         if name == "reverse_nested":
@@ -244,7 +244,7 @@ class Builder:
 
     @staticmethod
     def _wrappers(path: Optional[str], at: Optional[str]) -> list[dict[str, Any]]:
-        """The aggregations that lead from documents of *path* to those of *at*."""
+        """Return the aggregations that lead from documents of *path* to those of *at*."""
         wrappers: list[dict[str, Any]] = []
         shared = common(path, at)
         if shared != path:
@@ -256,7 +256,7 @@ class Builder:
     def _adapt(
         self, name: str, param: OptionPath, options: Any, at: Optional[str]
     ) -> tuple[str, Any, Optional[str]]:
-        """Type and options as the backend needs them, and the documents that are inside."""
+        """Return type and options as the backend needs them, and the path of inner documents."""
         if name == "missing":
             absent = {"bool": {"must_not": [present(param.targets[0])]}}
             return "filter", relative(absent, at), at
@@ -280,8 +280,8 @@ class Builder:
             conditions = [options["background_filter"]] if "background_filter" in options else []
             only = self.context.only(param.targets)
             conditions += [] if only is None else [only]
-            # What is usual is counted among the objects that the caller may see; OpenSearch
-            # would count nested documents among them, which have no key of this name.
+            # The background is the objects that the caller may see; OpenSearch would also count
+            # nested documents, which have no key of this name.
             every = [{"exists": {"field": "_pk"}}, self.context.base]
             options["background_filter"] = {"bool": {"filter": [*every, *conditions]}}
         elif name == "top_hits":
@@ -313,21 +313,21 @@ class Builder:
                 if at not in ancestors(target.path):
                     raise param.at("sort").error(f"'{target.name}' is no field of '{at}'")
                 clause[target.sort_key]["nested"] = {"path": target.path}
-        # Equal ones in an order that stays: their own is that of the last change of each.
+        # A stable order of equal documents: their own depends on when each was last changed.
         if "sort" not in options:
             options.update(sort=[{"_score": {"order": "desc"}}], track_scores=True)
         tie_breaker = self.context.fields.tie_breaker if at is None else f"{at}._pk"
         options["sort"].append({tie_breaker: {"order": "asc"}})
         source = options.get("_source")
         if isinstance(source, dict) and "includes" in source:
-            # What tells whose rules a document is shown by.
+            # They tell which model's privacy rules apply to a document.
             prefix = "" if at is None else f"{at}."
             source["includes"] = [*source["includes"], f"{prefix}_type", f"{prefix}_pk"]
 
     def _bucket_count(
         self, kind: AggregationType, param: OptionPath, options: Any, buckets: int
     ) -> int:
-        """How many buckets (or hits) there will be, at most, as far as sizes say it."""
+        """Return the maximum number of buckets (or hits), as far as sizes determine it."""
         option, size = kind.size
         if option:
             size = options.get(option, size)
@@ -358,7 +358,7 @@ class Builder:
 
 
 def _renamed(spec: Spec, param: OptionPath) -> Any:
-    """The options by the names that they have today."""
+    """Return the options by their current names."""
     body = spec.body
     if spec.kind != "date_histogram" or not isinstance(body, dict) or "interval" not in body:
         return body
@@ -376,8 +376,8 @@ def _innermost(request: dict[str, Any], name: str, part: Part) -> dict[str, Any]
 
 
 def base_query(exact_filters: list[clauses.Query], stubs: clauses.Query) -> clauses.Query:
-    """What holds for every object that a caller may see: the view's own filters, and that it is
-    one (*stubs* stand for those that the backend refused)."""
+    """Return the query for all objects that a caller may see: the view's own filters, without
+    *stubs*, which represent documents that the backend rejected."""
     query: clauses.Query = {"must_not": [stubs]}
     if exact_filters:
         query["filter"] = exact_filters

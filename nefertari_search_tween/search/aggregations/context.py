@@ -1,4 +1,4 @@
-"""Where in a request for aggregations an option stands, and which fields it may name."""
+"""The options of an aggregation request by their paths, and the fields that they may name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.settings.settings import Settings
 
-#: kind of the stand-in for a field that the caller may not name
+#: kind of the placeholder for a field that the caller may not name
 FORBIDDEN = Reason.FORBIDDEN
 _INTERNAL_END = ".keyword"
 
@@ -21,28 +21,28 @@ _INTERNAL_END = ".keyword"
 class FieldLookup(Protocol):
     """The fields that a caller may name, of one model or of several.
 
-    :ivar tie_breaker: the field that equal documents are sorted by.
+    :ivar tie_breaker: the field that sorts equal documents.
     """
 
     @property
     def tie_breaker(self) -> str: ...
 
     def get(self, name: str) -> Optional[SearchField]:
-        """The field called *name*, None when there is none that the caller may see."""
+        """Return the field *name*, None if the caller may see no such field."""
 
 
 @dataclass
 class AggregationContext:
-    """One request for aggregations, while it is read.
+    """One aggregation request while it is translated.
 
     :param fields: the fields that may be aggregated.
-    :param visible: the fields that a response may show (``top_hits``).
-    :param restricted: privacy rules apply to the caller: a name that is unknown to them is
-        refused in the same way, whether there is such a field or not.
-    :param hides: documents are shown to the caller in part.
-    :param base: what holds for every object that the caller may see here.
-    :param only: gives the objects that an aggregation on some fields may look at, when not all
-        objects have these fields; None for all.
+    :param visible: the fields that a response may contain (``top_hits``).
+    :param restricted: privacy rules apply to the caller: an unknown name is rejected in the same
+        way whether such a field exists or not.
+    :param hides: the caller sees documents in part.
+    :param base: the query for all objects that the caller may see here.
+    :param only: returns the query for the objects that an aggregation on some fields may use, if
+        not all objects have these fields; None for all.
     """
 
     fields: FieldLookup
@@ -74,17 +74,17 @@ class OptionPath:
     targets: list[SearchField] = field(default_factory=list)
 
     def at(self, name: Any) -> OptionPath:
-        """The option *name* below this one."""
+        """Return the path of the option *name* below this one."""
         return OptionPath(self.context, f"{self.where}.{name}", self.targets)
 
     def error(self, problem: str) -> BadQuery:
-        """The error that says what is wrong here."""
+        """Return the error that reports *problem* here."""
         return BadQuery(self.where, problem)
 
     def resolve_name(self, value: Any) -> SearchField:
-        """The field that *value* names.
+        """Return the field that *value* names.
 
-        :raises BadQuery: there is none.
+        :raises BadQuery: it does not exist.
         """
         if not isinstance(value, str) or not value:
             raise self.error("the name of one field is expected")
@@ -92,11 +92,11 @@ class OptionPath:
         fields = self.context.fields
         target = fields.get(name)
         if target is None and name.endswith(_INTERNAL_END):
-            # What nefertari's users had to write to get whole values.
+            # nefertari's users had to write this to get whole values.
             text_field = fields.get(name[: -len(_INTERNAL_END)])
             target = text_field if text_field is not None and text_field.kind == "text" else None
         if target is None:
-            # A nested relationship by itself: the keys of its documents.
+            # A nested relationship itself: the keys of its documents.
             target = fields.get(f"{name}._pk")
         if target is None:
             if not self.context.restricted:
@@ -112,7 +112,7 @@ class OptionPath:
         return target
 
     def resolve_field(self, value: Any, kinds: frozenset[str] = SEARCHABLE) -> SearchField:
-        """The same, a field of one of *kinds*."""
+        """Return the field that *value* names, which must be of one of *kinds*."""
         target = self.resolve_name(value)
         if target.kind not in kinds and target.kind != FORBIDDEN:
             if target.kind not in SEARCHABLE:
@@ -135,7 +135,7 @@ _HELD = {
 
 
 def as_list(value: Any) -> list[Any]:
-    """The members of a list: a list, an object whose keys are numbers, or one member alone."""
+    """Return the members of a list, of an object whose keys are numbers, or a single member."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(value, dict) and value and all(re.fullmatch(r"\d{1,4}", key) for key in value):
@@ -144,8 +144,8 @@ def as_list(value: Any) -> list[Any]:
 
 
 def ancestors(path: Optional[str]) -> list[Optional[str]]:
-    """*path* of nested documents and all that holds them, inside out; the last is None, the
-    document itself."""
+    """Return *path* of nested documents and those of all that embed them, inside out; the last is
+    None, the document itself."""
     paths: list[Optional[str]] = []
     while path:
         paths.append(path)
@@ -154,6 +154,6 @@ def ancestors(path: Optional[str]) -> list[Optional[str]]:
 
 
 def common(one: Optional[str], other: Optional[str]) -> Optional[str]:
-    """The innermost documents that hold (or are) both paths."""
+    """Return the path of the innermost documents that embed (or are) both."""
     others = ancestors(other)
     return next(path for path in ancestors(one) if path in others)

@@ -1,4 +1,4 @@
-"""Answers a request for aggregations from a mirror."""
+"""Answer aggregation requests from a mirror."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 HTTP_BAD_REQUEST = 400
 STUBS: clauses.Query = {"term": {INEXACT: EVERYTHING}}
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
-# What an aggregation is not concerned with; nefertari ignores it, too.
+# Parameters that do not affect an aggregation; nefertari ignores them, too.
 OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
 
 
 class AggregationResult(dict):
-    """Results by name, as the search server shapes them.
+    """Results by name, in the search server's format.
 
-    :param root: the parameter that asked for them.
+    :param root: the parameter that requested them.
     """
 
     def __init__(self, results: dict[str, Any], root: str) -> None:
@@ -55,8 +55,8 @@ class AggregationResult(dict):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        # A view that goes on with its collection (a database query, a list) must not fail for
-        # a reason that nobody understands.
+        # A view that uses its collection as a database query or a list must fail with a message
+        # that explains why.
         raise BadQuery(
             self._root,
             f"the view of this collection goes on with what it found ({name}), which "
@@ -65,13 +65,9 @@ class AggregationResult(dict):
 
 
 class PreparedAggregation:
-    """One request for aggregations, read and checked; see :func:`prepared`."""
+    """One aggregation request, translated and checked; see :func:`prepared`."""
 
-    def __init__(
-        self,
-        aggregation: AggregationRequest,
-        context: AggregationContext,
-    ) -> None:
+    def __init__(self, aggregation: AggregationRequest, context: AggregationContext) -> None:
         self.aggregation = aggregation
         self.context = context
         self.body: dict[str, Any]
@@ -79,14 +75,14 @@ class PreparedAggregation:
         self.body, self.parts = Builder(context).build(aggregation.tree, aggregation.root)
 
     def result(self, aggregations: dict[str, Any]) -> AggregationResult:
-        """What the caller sees of the backend's *aggregations*."""
+        """Return what the caller may see of the backend's *aggregations*."""
         context = self.context
         results = unwrap(aggregations, self.parts, context.visible, context.hides)
         return AggregationResult(results, self.aggregation.root)
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """What the backend refuses of a caller's aggregations is the caller's to mend."""
+        """Report a request that the backend rejects as the caller's error."""
         try:
             yield
         except BackendRejected as error:
@@ -96,7 +92,7 @@ class PreparedAggregation:
             unknown = _UNKNOWN.search(problem)
             if unknown is None:
                 raise BadQuery(
-                    self.aggregation.root, f"the search server refused it: {problem[:500]}"
+                    self.aggregation.root, f"the search server rejected it: {problem[:500]}"
                 ) from error
             kind = unknown[1] or unknown[2]
             if unknown[1]:
@@ -113,13 +109,13 @@ def prepared(
     exact_filters: list[clauses.Query],
     only: Any = None,
 ) -> PreparedAggregation:
-    """Read and check *asked*.
+    """Translate and check *aggregation*.
 
-    :param names: the fields that it may name: a model's, or those common to several.
-    :param visible: the fields that documents may show to *caller*.
-    :param exact_filters: what holds for every object that the caller may see here, whatever the
-        request says.
-    :param only: see :class:`Inquiry`.
+    :param names: the fields that it may name: those of one model, or common to several.
+    :param visible: the fields of documents that *caller* may see.
+    :param exact_filters: conditions on every object that the caller may see here, whatever the
+        request.
+    :param only: see :class:`AggregationContext`.
     :raises BadQuery: it can't be understood; the message names the parameter.
     :raises JHTTPForbidden: it names fields that the caller may not see.
     """
@@ -147,18 +143,18 @@ def aggregate(
     exact_filters: Any = (),
     current: bool = False,
 ) -> tuple[AggregationResult, int]:
-    """Aggregate what a search finds.
+    """Aggregate the matches of a search.
 
-    :param params: nefertari's parameters, texts in Lucene syntax; pages, sorts and fields of
-        documents do not matter.
-    :param request: whose caller's rights count; None: no restriction (scripts).
+    :param params: nefertari's parameters, texts in Lucene syntax; paging, sorting and fields of
+        documents are ignored.
+    :param request: its caller's permissions apply; None: no restriction (scripts).
     :returns: the results by name, and the milliseconds that the backend took.
     :raises BadQuery: parameters that can't be understood.
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises SearchUnavailable: the mirror can't answer now.
     """
     caller, settings = Caller.of(request), searcher.settings
-    # Nested documents with ACLs of their own are counted for nobody: an aggregation counts all.
+    # Nested documents with their own ACLs are never aggregated: an aggregation counts all.
     visible = FieldScope(mirror.document_cls, caller).unguarded()
     all_fields = FieldScope(mirror.document_cls, caller.unrestricted).unguarded()
     names = all_fields if settings.hidden_fields == "allow" else visible
@@ -180,9 +176,9 @@ def aggregate(
 def asked_of(
     read: ReadContext, params: dict[str, Any]
 ) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
-    """What the request of *read* asks to be aggregated, and its other parameters.
+    """Return the aggregations that the request of *read* contains, and its other parameters.
 
-    :raises BadQuery: it asks, but its view has no aggregations.
+    :raises BadQuery: it contains some, but its view has no aggregations.
     """
     if read.aggregation is not None:
         return read.aggregation, params
@@ -190,9 +186,9 @@ def asked_of(
     if root is None:
         return None, params
     if read.request.method != "HEAD":
-        # nefertari's aggregator stands before every view, unless the application took it away.
+        # nefertari's aggregator wraps every view, unless the application removed it.
         raise BadQuery(root, "the view of this collection has no aggregations")
-    # It has no part in HEAD; what the renderer does with a list of objects is none for results.
+    # It does not wrap HEAD; the renderer's filters for a list of objects do not fit results.
     getattr(read.request, "filters", {}).pop(getattr(read.request, "action", ""), None)
     return split_params(params, read.aggregation_keys)
 
@@ -204,7 +200,7 @@ def answer_aggregation(
     aggregation: AggregationRequest,
     exact_filters: Any = (),
 ) -> AggregationResult:
-    """A request for aggregations, whose view asks for its collection now.
+    """Answer an aggregation request, whose view reads its collection now.
 
     :raises SearchError: the mirror can't answer.
     """
@@ -218,7 +214,7 @@ def answer_aggregation(
 
 
 def _cause_of(details: Any) -> str:
-    """The words of an error object that say what is wrong: those of its cause."""
+    """Return the reason in an error object: that of its root cause."""
     error = innermost_error(details)
     if not isinstance(error, dict):
         return str(error)

@@ -1,7 +1,7 @@
-"""Queries inside of aggregations (``filter``, ``filters``): read, checked and written anew.
+"""Queries inside of aggregations (``filter``, ``filters``): parsed, checked and rewritten.
 
-A subset of the query DSL, in objects as nefertari makes them of a query string
-(``filter.term.year=1972``). Nothing of it reaches the backend as it came.
+They are a subset of the query DSL, in objects as nefertari makes them of a query string
+(``filter.term.year=1972``). Nothing of the input reaches the backend unchecked.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BOUNDS = frozenset({"gt", "gte", "lt", "lte", "from", "to"})
 
 
 def query(param: OptionPath, value: Any, depth: int = 0) -> Query:
-    """The query that *value* says.
+    """Translate the query *value*.
 
-    Conditions on nested documents are written as conditions on the document that holds them
-    all; :func:`relative` turns them.
+    Conditions on nested documents are written as conditions on the document that embeds them;
+    :func:`relative` turns them.
 
-    :raises BadQuery: it can't be read, or names what there is not.
+    :raises BadQuery: it can't be understood, or names what does not exist.
     """
     if depth > MAX_DEPTH:
         raise param.error(f"queries nested deeper than {MAX_DEPTH}")
@@ -39,7 +39,7 @@ def query(param: OptionPath, value: Any, depth: int = 0) -> Query:
 
 
 def named_queries(param: OptionPath, value: Any) -> Any:
-    """Queries by name, or a list of them."""
+    """Translate queries by name, or a list of them."""
     if not isinstance(value, (dict, list)) or not value:
         raise param.error("queries are expected, each with a name")
     if isinstance(value, list) or all(name.isdigit() for name in value):
@@ -48,7 +48,7 @@ def named_queries(param: OptionPath, value: Any) -> Any:
 
 
 def relative(condition: Query, path: Any) -> Query:
-    """*found*, as a query on the nested documents *path* (None: on the document itself)."""
+    """Return *condition* as a query on the nested documents *path* (None: the document)."""
     if path is None:
         return condition
     if "nested" in condition and condition["nested"]["path"] == path:
@@ -68,7 +68,7 @@ def _relative(body: Any, path: Any) -> Any:
 
 
 def _one_field(param: OptionPath, body: Any, options: frozenset[str]) -> tuple[SearchField, Any]:
-    """The field that an object names, and what it says of it.
+    """Return the field that an object names, and its value.
 
     The dots of a nested field's name may have become objects (``term.director.name=x``).
     """
@@ -85,7 +85,7 @@ def _one_field(param: OptionPath, body: Any, options: frozenset[str]) -> tuple[S
 
 
 def _value(target: SearchField, param: OptionPath, value: Any) -> Query:
-    """The documents whose *target* is *value*."""
+    """Return the query for the documents whose *target* is *value*."""
     if isinstance(value, (dict, list)) or value is None:
         raise param.error("one value is expected")
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -94,7 +94,7 @@ def _value(target: SearchField, param: OptionPath, value: Any) -> Query:
     param.context.budget.charge(param.where, text)
     try:
         if target.kind == "text":
-            # The whole value; `match` is for words.
+            # The whole value; `match` is for terms.
             return {"term": {target.sort_key: {"value": text}}}
         return clauses.term(target, text)
     except ValueMismatch as error:
@@ -182,20 +182,20 @@ def _exists(param: OptionPath, body: Any, depth: int) -> Query:
 
 
 def present(target: SearchField) -> Query:
-    """The documents that have a value in *target*, of whatever kind."""
+    """Return the query for the documents that have any value in *target*."""
     if target.kind == FORBIDDEN:
-        # The request is refused when all of its fields are known.
+        # The request is rejected once all of its fields are known.
         return clauses.MATCH_NONE
     condition: Query = {"exists": {"field": target.name}}
     if target.kind == "text":
-        # A text without words is a value, one that is too long for a keyword, too.
+        # A text without terms is a value, and so is one that is too long for a keyword.
         whole = {"exists": {"field": target.sort_key}}
         condition = {"bool": {"should": [condition, whole], "minimum_should_match": 1}}
     return clauses.nested(target, condition)
 
 
 def _query_string(param: OptionPath, body: Any, depth: int) -> Query:
-    """Lucene syntax, as in ``q``."""
+    """Translate Lucene syntax, as in ``q``."""
     options = {"query", "default_field", "fields"}
     if not isinstance(body, dict) or "query" not in body or set(body) - options:
         raise param.error("options are expected: query, default_field or fields")
@@ -220,12 +220,12 @@ def _query_string(param: OptionPath, body: Any, depth: int) -> Query:
 
 
 def _own(target: SearchField) -> bool:
-    """True for a searchable field of the documents that are aggregated, or nested in them."""
+    """Return True for a searchable field of the aggregated documents, or nested in them."""
     return target.kind in SEARCHABLE and not target.joins
 
 
 class _Recorder:
-    """The names of a request, such that it is known which of them a text used."""
+    """The fields of a request; it records which of them a text uses."""
 
     def __init__(self, param: OptionPath) -> None:
         self._param = param
@@ -269,8 +269,8 @@ def _bool(param: OptionPath, body: Any, depth: int) -> Query:
 
 
 def _queries(value: Any) -> list[Any]:
-    """A list of queries; several of a query string are told apart by numbers or by their names
-    (``must.term.year=1972&must.exists.field=rating``)."""
+    """Return a list of queries; those of a query string are distinguished by numbers or by their
+    names (``must.term.year=1972&must.exists.field=rating``)."""
     queries = []
     for each in as_list(value):
         if isinstance(each, dict) and len(each) > 1:
@@ -281,7 +281,7 @@ def _queries(value: Any) -> list[Any]:
 
 
 def _nested(param: OptionPath, body: Any, depth: int) -> Query:
-    """Conditions that one and the same nested document has to meet."""
+    """Translate conditions that one and the same nested document must meet."""
     if not isinstance(body, dict) or set(body) != {"path", "query"}:
         raise param.error("options are expected: path, query")
     where = path(param.at("path"), body["path"])

@@ -1,7 +1,7 @@
-"""Options of aggregations: checked, and turned from texts into what they are.
+"""Options of aggregations: checked, and converted from texts.
 
-Every function here takes the place of the option (for messages) and its value as given: text,
-list or object from a query string, anything from Python.
+Every option takes its path (for messages) and its value: text, list or object from a query
+string, anything from Python.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nefertari_search_tween.search.query.clauses import SEARCHABLE, ValueMismatc
 Option = Callable[[OptionPath, Any], Any]
 
 MAX_TEXT = 255
-# As many values as one option may list.
+# The maximum number of values in one option.
 MAX_LISTED = 1000
 NUMBERS = frozenset({"integer", "float", "boolean", "date", "time"})
 DATES = frozenset({"date", "time"})
@@ -37,7 +37,7 @@ def text(param: OptionPath, value: Any) -> str:
 
 
 def matching(pattern: str, expected: str) -> Option:
-    """A text that the regular expression *pattern* matches."""
+    """Return an option for texts that the regular expression *pattern* matches."""
     compiled = re.compile(pattern, re.ASCII)
 
     def convert(param: OptionPath, value: Any) -> str:
@@ -106,7 +106,7 @@ def whole(low: int, high: int = 2**31 - 1) -> Option:
 
 
 def size(param: OptionPath, value: Any) -> int:
-    """How many buckets; what all of them come to is bounded where they are known."""
+    """Convert a number of buckets; their total is limited where all sizes are known."""
     count: int = whole(0)(param, value)
     maximum = param.context.settings.max_buckets
     if not 1 <= count <= maximum:
@@ -115,8 +115,8 @@ def size(param: OptionPath, value: Any) -> int:
 
 
 def min_doc_count(param: OptionPath, value: Any) -> int:
-    """``min_doc_count`` of terms: with 0 a server lists terms of documents that the request does
-    not find, of other people's and of deleted ones, too."""
+    """Convert ``min_doc_count`` of terms: with 0 a server also lists terms of documents that the
+    request does not match, that the caller may not see, or that were deleted."""
     count = whole(0)(param, value)
     if count < 1:
         raise param.error(
@@ -127,7 +127,8 @@ def min_doc_count(param: OptionPath, value: Any) -> int:
 
 
 def many(option: Option, commas: bool = False) -> Option:
-    """A list: given as one, by numbered keys, as one member alone, or joined by commas."""
+    """Return an option for a list: as such, by numbered keys, as a single member, or joined by
+    commas."""
 
     def convert(param: OptionPath, value: Any) -> list[Any]:
         if commas and isinstance(value, str):
@@ -143,7 +144,7 @@ def many(option: Option, commas: bool = False) -> Option:
 
 
 def shape(options: Mapping[str, Option], required: Iterable[str] = ()) -> Option:
-    """An object with these options."""
+    """Return an option for an object with *options*."""
 
     def convert(param: OptionPath, value: Any) -> dict[str, Any]:
         return read(param, value, options, required)
@@ -154,9 +155,9 @@ def shape(options: Mapping[str, Option], required: Iterable[str] = ()) -> Option
 def read(
     param: OptionPath, value: Any, options: Mapping[str, Option], required: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """An object of *options*, each converted.
+    """Convert an object of *options*.
 
-    :raises BadQuery: one is unknown, missing or bad; the message names it.
+    :raises BadQuery: an option is unknown, missing or bad; the message names it.
     """
     if value in ("", None):
         value = {}
@@ -169,7 +170,7 @@ def read(
     for name in required:
         if name not in value:
             raise param.at(name).error("it is missing")
-    # In the table's order: the field first, which other options are values of.
+    # In the table's order: the field first, because other options are values of it.
     return {
         name: option(param.at(name), value[name])
         for name, option in options.items()
@@ -188,7 +189,7 @@ def _unknown(name: str, options: Mapping[str, Option]) -> str:
 
 
 def field(kinds: frozenset[str] = SEARCHABLE) -> Option:
-    """The name of a field; texts are aggregated as whole values."""
+    """Return an option for the name of a field; texts are aggregated as whole values."""
 
     def convert(param: OptionPath, value: Any) -> str:
         return param.resolve_field(value, kinds).sort_key
@@ -197,12 +198,12 @@ def field(kinds: frozenset[str] = SEARCHABLE) -> Option:
 
 
 def words_field(param: OptionPath, value: Any) -> str:
-    """The name of a text field, aggregated word by word."""
+    """Convert the name of a text field that is aggregated by term."""
     return param.resolve_field(value, frozenset({"text"})).name
 
 
 def path(param: OptionPath, value: Any) -> str:
-    """Nested documents, by the name of their relationship."""
+    """Convert the name of a relationship to the path of its nested documents."""
     name = text(param, value)
     target = param.resolve_name(f"{name}._pk")
     if target.kind == FORBIDDEN:
@@ -213,12 +214,12 @@ def path(param: OptionPath, value: Any) -> str:
 
 
 def field_value(param: OptionPath, value: Any) -> Any:
-    """A value of the aggregation's own field, in the field's type."""
+    """Convert a value to the type of the aggregation's own field."""
     target = param.targets[0] if param.targets else None
     if target is None or target.kind in (FORBIDDEN, "text", "keyword"):
         return text(param, value)
     if target.kind == "date":
-        # Dates are read by the server, which knows the format.
+        # The server parses dates, because it knows the format.
         return text(param, value)
     if isinstance(value, (list, dict)) or value is None:
         raise param.error("one value is expected")
@@ -230,7 +231,7 @@ def field_value(param: OptionPath, value: Any) -> Any:
 
 
 def chosen_terms(param: OptionPath, value: Any) -> Any:
-    """``include`` and ``exclude``: a list of values, or one regular expression."""
+    """Convert ``include`` and ``exclude``: a list of values, or one regular expression."""
     target = param.targets[0] if param.targets else None
     if isinstance(value, dict) and ("partition" in value or "num_partitions" in value):
         numbers = {"partition": whole(0), "num_partitions": whole(1)}
@@ -250,7 +251,7 @@ def chosen_terms(param: OptionPath, value: Any) -> Any:
 
 
 def order(param: OptionPath, value: Any) -> list[dict[str, str]]:
-    """The order of buckets: by ``_count``, ``_key`` or an aggregation inside."""
+    """Convert the order of buckets: by ``_count``, ``_key`` or a sub-aggregation."""
     orders = []
     for each in as_list(value):
         if isinstance(each, str):
@@ -265,7 +266,7 @@ def order(param: OptionPath, value: Any) -> list[dict[str, str]]:
 
 
 def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """An object of objects, as one whose names are joined by dots."""
+    """Return an object of objects as one whose names are joined by dots."""
     result: dict[str, Any] = {}
     for name, each in value.items():
         if isinstance(each, dict) and each:
@@ -276,7 +277,7 @@ def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def sort(param: OptionPath, value: Any) -> list[dict[str, Any]]:
-    """The order of documents: ``-year,title``, or objects of field and order."""
+    """Convert the order of documents: ``-year,title``, or objects of field and order."""
     sorts = []
     fields: list[Any] = []
     for each in as_list(value):
@@ -300,7 +301,7 @@ def sort(param: OptionPath, value: Any) -> list[dict[str, Any]]:
 
 
 def source(param: OptionPath, value: Any) -> Any:
-    """Which fields of the documents of a ``top_hits`` are shown."""
+    """Convert the fields that the documents of a ``top_hits`` contain."""
     if isinstance(value, bool) or str(value).lower() in ("true", "false"):
         return flag(param, value)
     if not isinstance(value, dict):
@@ -316,13 +317,14 @@ def source(param: OptionPath, value: Any) -> Any:
 def _source_field(param: OptionPath, value: Any) -> str:
     count = len(param.targets)
     param.resolve_name(value)
-    # To be shown, a field need not be of the documents that are aggregated.
+    # It need not be a field of the aggregated documents.
     del param.targets[count:]
     return str(value)
 
 
 def sources(types: dict[str, Option]) -> Option:
-    """The sources of a ``composite``: each has a name, and one of *types* with its options."""
+    """Return an option for the sources of a ``composite``: each has a name, and one of *types*
+    with its options."""
 
     def convert(param: OptionPath, value: Any) -> list[dict[str, Any]]:
         result = []

@@ -1,4 +1,4 @@
-"""Aggregations among the parameters of a request, as nefertari spells them.
+"""Aggregations among the parameters of a request, in nefertari's notation.
 
 ``_aggs.years.terms.field=year`` is ``{"years": {"terms": {"field": "year"}}}`` under ``_aggs``.
 """
@@ -11,13 +11,13 @@ from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
 
-# Levels of names in one parameter; a request of the deepest aggregations has fewer.
+# Levels of names in one parameter; the deepest allowed aggregations have fewer.
 MAX_NAMES = 60
 
 
 @dataclass(frozen=True)
 class AggregationRequest:
-    """What a request asks to be aggregated.
+    """The aggregations that a request contains.
 
     :param root: the parameter that all names begin with.
     :param tree: aggregations by name.
@@ -28,7 +28,7 @@ class AggregationRequest:
 
 
 def root_of(names: Iterable[str], roots: Iterable[str]) -> Optional[str]:
-    """The first of *roots* that one of the parameters *names* begins with."""
+    """Return the first of *roots* that any of the parameters *names* begins with."""
     begin = {name.partition(".")[0] for name in names}
     return next((root for root in roots if root in begin), None)
 
@@ -36,10 +36,9 @@ def root_of(names: Iterable[str], roots: Iterable[str]) -> Optional[str]:
 def split_params(
     params: dict[str, Any], roots: Iterable[str]
 ) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
-    """Split *params* into what is to be aggregated (by the first of *roots* that there is), and
-    the other parameters.
+    """Split *params* into aggregations (below the first of *roots* that occurs) and others.
 
-    Parameters may be spelt with dots, or be objects already, as nefertari's views make them.
+    Names may contain dots, or values may be objects already, as nefertari's views make them.
 
     :raises BadQuery: names that contradict each other.
     """
@@ -80,7 +79,7 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
 
 
 def flatten(params: dict[str, Any]) -> dict[str, Any]:
-    """*params* with the names of nested fields in one piece again: nefertari's views make
+    """Return *params* with the full names of nested fields: nefertari's views make
     ``{"director": {"name": "x"}}`` of ``director.name=x``."""
     result: dict[str, Any] = {}
     for name, value in params.items():

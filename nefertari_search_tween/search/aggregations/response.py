@@ -1,4 +1,4 @@
-"""What the backend answers -> what callers see: their own names, and no more than they may see."""
+"""The backend's response -> the caller's: under the names of the request, without hidden fields."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nefertari_search_tween.search.aggregations.context import FieldLookup
 def unwrap(
     results: dict[str, Any], parts: dict[str, Part], visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
-    """Results by name, without what they were wrapped in.
+    """Return results by name, without their wrappers.
 
-    :param found: results, or a bucket with results in it.
-    :param visible: the fields that documents may show, where *restricted*.
+    :param results: of a request, or a bucket that contains results.
+    :param visible: the fields that documents may contain if *restricted*.
     """
     unwrapped = {}
     for name, value in results.items():
@@ -50,7 +50,7 @@ def _one(value: dict[str, Any], part: Part, visible: FieldLookup, restricted: bo
 def _hit(
     hit: dict[str, Any], sorts: int, prefix: str, visible: FieldLookup, restricted: bool
 ) -> dict[str, Any]:
-    """A document of a ``top_hits``, as a hit of nefertari's search servers was."""
+    """Return a document of a ``top_hits`` in the format of nefertari's search servers."""
     fields = {"_score": hit["_score"]}
     if sorts:
         fields["sort"] = hit["sort"][:sorts]
@@ -58,7 +58,7 @@ def _hit(
     if source is None:
         return {"_id": hit["_id"], **fields}
     if restricted:
-        # Of several models, each by its own rules.
+        # With several models, each has its own rules.
         visible = getattr(visible, "of_index", lambda index: visible)(hit["_index"])
     document = _source(source, prefix, visible if restricted else None)
     return {
@@ -70,7 +70,7 @@ def _hit(
 
 
 def _source(source: dict[str, Any], prefix: str, visible: Optional[FieldLookup]) -> dict[str, Any]:
-    """*source* without what is internal, or not for the caller; *visible* None: all is."""
+    """Return *source* without internal fields and those that are not *visible* (None: all are)."""
     result: dict[str, Any] = {}
     for name, value in source.items():
         if name in INTERNAL:
@@ -81,7 +81,7 @@ def _source(source: dict[str, Any], prefix: str, visible: Optional[FieldLookup])
             is_nested = isinstance(documents, list) and documents and isinstance(documents[0], dict)
             if is_nested:
                 inner = [_source(each, f"{full}.", visible) for each in documents]
-                # Of a relationship that the caller may not see, nothing is left.
+                # Nothing remains of a relationship that the caller may not see.
                 if visible is None or any(inner):
                     result[name] = inner[0] if isinstance(value, dict) else inner
                 continue

@@ -1,7 +1,6 @@
-"""Every type of aggregation: its options, what may be inside of it, or why it is refused.
+"""Every type of aggregation: its options, and whether it may have sub-aggregations.
 
-Names and meanings are Elasticsearch's. Not every server has every type: what is here and not
-there is refused by the server, by name.
+Names and meanings are Elasticsearch's. A server that does not have a type rejects it by name.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from nefertari_search_tween.search.aggregations import options as o
 from nefertari_search_tween.search.aggregations.filters import named_queries, query
 from nefertari_search_tween.search.aggregations.options import Option
 
-#: an option that is read when the aggregations beside or inside of it are known
+#: an option that is converted once sibling or sub-aggregations are known
 LATER: Option = lambda param, value: value  # noqa: E731 - one of the table's entries
 
 METRIC = "metric"
@@ -23,7 +22,7 @@ BUCKETS = "buckets"
 PIPELINE = "pipeline"
 
 DEFAULT_SIZE = 10
-# What Elasticsearch shows of the documents of one bucket at most (index.max_inner_result_window).
+# Elasticsearch's maximum of documents from one bucket (index.max_inner_result_window).
 MAX_HITS = 100
 
 
@@ -31,15 +30,14 @@ MAX_HITS = 100
 class AggregationType:
     """One type of aggregation.
 
-    :param gives: METRIC (numbers), BUCKET or BUCKETS (may hold others), PIPELINE (works on the
+    :param category: METRIC (numbers), BUCKET or BUCKETS (may hold others), PIPELINE (works on the
         results of others).
-    :param options: by name, in the order in which they are read.
-    :param whole: the option that is the whole body, None when the body is an object of options.
-    :param size: the option that says how many buckets there are, and how many without it.
-    :param order: ``order`` names aggregations inside.
-    :param hollow: without others inside it gives nothing, which servers refuse.
+    :param options: by name, in the order in which they are converted.
+    :param whole: the option that is the whole body, None if the body is an object of options.
+    :param size: the option that limits the number of buckets, and its default.
+    :param needs_inner: servers reject it without sub-aggregations.
     :param one_level: works on the documents themselves only.
-    :param closed: why it has none inside although it gives buckets.
+    :param closed: why it can have no sub-aggregations although it has buckets.
     """
 
     category: str

@@ -1,4 +1,4 @@
-"""Types of aggregations that there are not, and why."""
+"""Types of aggregations that are not supported, and why."""
 
 from __future__ import annotations
 
