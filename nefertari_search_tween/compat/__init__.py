@@ -1,4 +1,4 @@
-"""The drop-ins for modules of nefertari, and how they take those modules' places."""
+"""The drop-ins for modules of nefertari, and how they replace them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ REPLACED = ("elasticsearch", "polymorphic")
 
 
 def install(on_engine_included: Callable[[Any], None]) -> None:
-    """Put the drop-ins where applications and nefertari import the modules of nefertari.
+    """Replace modules of nefertari by the drop-ins.
 
-    Both in ``sys.modules`` and as an attribute of the package: ``config.include`` resolves
+    Both in ``sys.modules`` and as attributes of the package, because ``config.include`` resolves
     by attribute.
 
     :param on_engine_included: called with the registry after each include of nefertari's engine.

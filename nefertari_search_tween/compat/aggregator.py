@@ -1,8 +1,7 @@
 """nefertari's aggregations: its views' aggregator, and ``ES.aggregate``.
 
-nefertari's aggregator takes the place of a view's ``index``: what the view does to narrow its
-collection is then left out. Here the view runs, and the collection that it asks for is
-aggregated.
+nefertari's aggregator replaces a view's ``index``, so the view can't narrow its collection. Here
+the view runs, and the collection that it reads is aggregated.
 """
 
 from __future__ import annotations
@@ -42,24 +41,24 @@ from nefertari_search_tween.search.routing import (
     current_read,
 )
 
-#: the parameter that stands in messages where Python code asks
+#: the parameter that messages name when Python code aggregates
 PARAMETER = "_aggregations"
-# Aggregators that do no more than pass on what the view was asked for.
+# Modules of aggregators that only pass on the request.
 _PLAIN = frozenset({"nefertari.view_helpers", "nefertari_guards.view"})
 
 
 def install() -> None:
-    """Mend nefertari's aggregator."""
+    """Fix nefertari's aggregator."""
     from nefertari.view_helpers import ESAggregator
 
     ESAggregator.wrap = _wrap
 
 
 def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
-    """The view's ``index``, or aggregations if it is asked for them.
+    """Wrap the view's ``index`` *func* to aggregate if the request contains aggregations.
 
-    An aggregator of the application's own, with an ``aggregate`` of its own, is left to do
-    what it does; only a request that asks for no aggregation comes to ``index`` then.
+    An application's aggregator with its own ``aggregate`` runs unchanged; then ``index`` only gets
+    requests without aggregations.
     """
 
     @functools.wraps(func)
@@ -78,7 +77,7 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _reads_collection_of(read: ReadContext, view: Any) -> bool:
-    """True when *read* is that of the collection of *view*, of several models maybe."""
+    """Return True if *read* is that of the collection of *view*, of one or several models."""
     return read.model is view.Model or (
         read.model is None and getattr(view, MULTI_COLLECTION, False)
     )
@@ -89,7 +88,7 @@ def _is_plain(aggregator: Any) -> bool:
 
 
 def _aggregate_as_nefertari(aggregator: Any, index: Callable[[], Any]) -> Any:
-    """As nefertari does it, except that an error inside is an error."""
+    """Aggregate as nefertari does, except that a KeyError inside is an error."""
     calls: list[Any] = []
     pop = aggregator.pop_aggregations_params
 
@@ -109,7 +108,7 @@ def _aggregate_as_nefertari(aggregator: Any, index: Callable[[], Any]) -> Any:
 
 
 def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
-    """What the view's own *index* asks for, aggregated."""
+    """Aggregate the collection that the view's own *index* reads."""
     view = aggregator.view
     aggregation, rest = split_params(view._query_params, aggregator._aggregations_keys)
     if aggregation is None:
@@ -117,7 +116,7 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
     if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
         raise _primary_error(aggregation)
     if read.kind != SEARCH:
-        # By a key that only this aggregator knows: it was not known to be a search.
+        # The router did not know this aggregator's key, so it saw no search.
         read.kind = SEARCH
         rest = {name: _mark_query_text(read.request, name, value) for name, value in rest.items()}
     read.aggregation = aggregation
@@ -130,14 +129,14 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
                 "the view of this collection changes what it found, which aggregations can't "
                 "follow",
             )
-        # It knows that there is nothing, without a look (a parent without children, say).
+        # The view knows without a search that there is nothing (a parent without children, say).
         result = answer_aggregation(CURRENT.require().searcher, read, {}, aggregation, [MATCH_NONE])
     aggregator.stub_wrappers()
     return dict(result)
 
 
 def _mark_query_text(request: Any, name: str, value: Any) -> Any:
-    """Texts of the query string, marked as such."""
+    """Return *value* with texts from the query string marked as such."""
     typed = request.GET.getall(name)
     if isinstance(value, list):
         return [QueryText(each) if each in typed else each for each in value]
@@ -153,11 +152,11 @@ def _primary_error(aggregation: AggregationRequest) -> BadQuery:
 def of_collection(
     es: Any, read: ReadContext, params: dict[str, Any]
 ) -> tuple[Optional[AggregationResult], dict[str, Any]]:
-    """What ``es.get_collection`` gives in a request for aggregations.
+    """Return the result of ``es.get_collection`` in an aggregation request.
 
-    What a subclass adds to its searches holds for all that is aggregated, ``global`` too.
+    What a subclass adds to its searches applies to all aggregations, ``global`` too.
 
-    :returns: the results, None where none are asked for; and the parameters that are left.
+    :returns: the results, None if no aggregation is requested; and the remaining parameters.
     """
     try:
         aggregation, params = asked_of(read, params)
@@ -179,15 +178,15 @@ def of_collection(
 def aggregate_mirror(
     mirror: Any, params: dict[str, Any], exact_filters: Any = ()
 ) -> dict[str, Any]:
-    """``ES.aggregate`` for one mirror.
+    """Run ``ES.aggregate`` for one mirror.
 
     :param params: ``_aggregations_params`` (aggregations by name), ``_raise_on_empty``, and the
         parameters of a search.
-    :param exact_filters: what holds besides, in the backend's terms.
+    :param exact_filters: additional conditions, as the backend's queries.
     :returns: the results by name.
-    :raises BadQuery: there are none, or they can't be understood.
+    :raises BadQuery: aggregations are missing, or can't be understood.
     :raises JHTTPForbidden: fields that the caller may not see.
-    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
+    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty`` is set.
     """
     aggregation, params, raise_on_empty = unpack(params)
     searcher = CURRENT.require().searcher
@@ -205,9 +204,10 @@ def aggregate_mirror(
 
 
 def unpack(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], bool]:
-    """What *params* of ``ES.aggregate`` ask for, those of the search, and ``_raise_on_empty``.
+    """Return the aggregations in *params* of ``ES.aggregate``, the parameters of the search, and
+    ``_raise_on_empty``.
 
-    :raises BadQuery: they ask for no aggregations.
+    :raises BadQuery: there are no aggregations.
     """
     params = dict(params)
     raise_on_empty = params.pop("_raise_on_empty", False) is True
@@ -219,8 +219,9 @@ def unpack(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], 
 
 @contextmanager
 def if_built(raise_on_empty: bool) -> Iterator[None]:
-    """
-    :raises JHTTPNotFound: there is no index to aggregate, and *raise_on_empty*.
+    """Report a missing index as nefertari did.
+
+    :raises JHTTPNotFound: there is no index to aggregate, and *raise_on_empty* is set.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Stands in for ``nefertari.elasticsearch``: the same names, on the mirrors of this package.
+"""Replacement of ``nefertari.elasticsearch``: the same names, on the mirrors of this package.
 
-Indexing calls of applications become keys in the outbox; reads become search reads. What differs
-from the old module is in docs/migrating.rst, row by row.
+Indexing calls of applications become keys in the outbox; reads become search reads.
+docs/migrating.rst lists the differences from the old module, row by row.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ ESHttpConnection = elasticsearch.Elasticsearch
 
 
 def includeme(config: Any) -> None:
-    """What applications include; the server is not asked for anything here."""
+    """Set up ``ES`` when applications include the module, without a request to the server."""
     ES.setup(dictset(config.registry.settings))
     if ES.settings.asbool("enable_polymorphic_query"):
         config.include("nefertari.polymorphic")
 
 
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
-    """Index what *documents_actions* name, from the primary's current state."""
+    """Index the documents that *documents_actions* name, in the primary's current state."""
     if CURRENT.runtime is None and CURRENT.startup_recorder is not None:
         CURRENT.startup_recorder.enqueue(
             Key(each["_type"], each["_id"]) for each in documents_actions
@@ -78,7 +78,7 @@ def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
 
 
 class NoClient:
-    """Stands for the client of a backend that has none: false, and says why."""
+    """Replaces the client of a backend without one: it is false, and its errors say why."""
 
     def __bool__(self) -> bool:
         return False
@@ -112,17 +112,17 @@ class ES:
         self, source: str = "", index_name: Optional[str] = None, chunk_size: Optional[int] = None
     ) -> None:
         self.doc_type = self.src2type(source)
-        # A subclass that was set up by itself has what the ini file says, which may be nothing.
+        # A subclass with its own set-up has the ini file's settings, maybe without a name.
         self.index_name = index_name or self.settings.get("index_name") or ES.settings.index_name
         self.chunk_size = self.settings.asint("chunk_size") if chunk_size is None else chunk_size
 
-    # Indices: one for each model, made and mapped at start and by the commands of this package
+    # Indices: one for each model, created at start-up and by the commands of this package
 
     @classmethod
     def create_index(cls, index_name: Optional[str] = None) -> None:
-        """Make the indices of empty tables, if there is a server and an application.
+        """Create the indices of empty tables, if there is a server and an application.
 
-        :raises ValueError: *index_name* is not what they are named after.
+        :raises ValueError: *index_name* is not the prefix of their names.
         """
         if CURRENT.runtime is not None:
             index_calls.own_index(CURRENT.runtime, index_name)
@@ -130,7 +130,7 @@ class ES:
 
     @classmethod
     def delete_index(cls, index_name: Optional[str] = None) -> None:
-        """Delete the indices of all mirrors; of another name there are none.
+        """Delete the indices of all mirrors, and none of another name.
 
         :raises SearchUnavailable: the server does not answer.
         """
@@ -150,11 +150,11 @@ class ES:
 
     @classmethod
     def setup_mappings(cls, force: bool = False) -> None:
-        """Mappings come with the indices; idempotent."""
+        """Create the indices with their mappings; idempotent."""
         cls.create_index()
 
     def put_mapping(self, body: Any, **kwargs: Any) -> None:
-        """Mappings come with the indices; idempotent."""
+        """Create the indices with their mappings; idempotent."""
         self.create_index(self.index_name)
 
     # Writing
@@ -165,9 +165,9 @@ class ES:
             operation(documents_actions=documents[start : start + self.chunk_size])
 
     def prep_bulk_documents(self, action: str, documents: Any) -> list[dict[str, Any]]:
-        """One action per document.
+        """Return one action per document.
 
-        :raises ValueError: a document that is no dict.
+        :raises ValueError: a document is not a dict.
         """
         prepared = []
         for document in documents if isinstance(documents, list) else [documents]:
@@ -191,11 +191,11 @@ class ES:
             self.process_chunks(actions, partial(_bulk_body, request=request))
 
     def index(self, documents: Any, request: Any = None, **kwargs: Any) -> None:
-        """Bring *documents* up to date in the index: the primary's state is what counts."""
+        """Update *documents* in the index to match the primary."""
         self._bulk("index", documents, request)
 
     def index_missing_documents(self, documents: list[Any], request: Any = None) -> None:
-        """Index those of *documents* that the index does not hold; all, if it can't be asked."""
+        """Index those of *documents* that the index lacks; all, if the backend does not answer."""
         if not documents:
             return
         mirror = self._mirror()
@@ -203,13 +203,13 @@ class ES:
         try:
             present = mirror.backend.multi_get(mirror.alias, ids.values())
         except BackendError as error:
-            log.info("what %s lacks is not known: %s", mirror.alias, error)
+            log.info("can't determine what %s lacks, indexing all: %s", mirror.alias, error)
             present = {}
         missing = [each for each in documents if present.get(ids[str(each["_pk"])]) is None]
         self._bulk("index", missing, request)
 
     def delete(self, ids: Any, request: Any = None) -> None:
-        """Bring the documents *ids* up to date: those that the primary has not are removed."""
+        """Update the documents *ids* to match the primary, which removes those that it lacks."""
         pks = ids if isinstance(ids, list) else [ids]
         self._bulk("delete", [{"_pk": each, "_type": self.doc_type} for each in pks], request)
 
@@ -236,9 +236,9 @@ class ES:
     # Reading
 
     def get_collection(self, **params: Any) -> Any:
-        """Search; see docs/searching. ``_count`` gives a number.
+        """Search; see docs/searching. With ``_count``, return a number.
 
-        A request with ``_search=false`` is answered by the primary.
+        The primary answers a request with ``_search=false``.
         """
         mirrors = multi.mirrors_of(self)
         if mirrors is not None:
@@ -268,19 +268,19 @@ class ES:
         return result
 
     def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Keyword arguments of a search; subclasses change them, and what they give is run.
+        """Return keyword arguments of a search, as subclasses change them before it runs.
 
         :param params: of :meth:`get_collection`. ``body``, a dict, is a query in the server's own
-            language, which stands in the place of filters and ``q``.
+            language that replaces filters and ``q``.
         :returns: ``index``, ``body``, ``from_``, ``size`` (None: all matches); ``sort`` and
-            ``fields`` where they were asked for.
+            ``fields`` if requested.
         :raises BadQuery: a parameter that can't be understood.
         """
         mirror = self._mirror()
         return search_params.build(CURRENT.require(), mirror, self._index(mirror), params)
 
     def aggregate(self, **params: Any) -> Any:
-        """Results of ``_aggregations_params``, by name; see docs/aggregations."""
+        """Return the results of ``_aggregations_params`` by name; see docs/aggregations."""
         mirrors = multi.mirrors_of(self)
         if mirrors is not None:
             return multi.aggregate(self, mirrors, params)
@@ -293,11 +293,11 @@ class ES:
 
     @classmethod
     def overrides_search_params(cls) -> bool:
-        """True for a subclass that makes something of its own of a search's parameters."""
+        """Return True for a subclass that changes the parameters of searches."""
         return cls.build_search_params is not ES.build_search_params
 
     def get_by_ids(self, ids: Any, **params: Any) -> Any:
-        """Documents by ``[{"_type": ..., "_id": ...}]``, in that order.
+        """Return documents by ``[{"_type": ..., "_id": ...}]``, in that order.
 
         :raises JHTTPNotFound: one is missing and ``_raise_on_empty`` is set.
         """
@@ -329,9 +329,9 @@ class ES:
         return documents
 
     def get_item(self, **kw: Any) -> Any:
-        """One document by ``id``.
+        """Return one document by ``id``.
 
-        :raises JHTTPNotFound: there is none, unless ``_raise_on_empty=False``.
+        :raises JHTTPNotFound: it does not exist, unless ``_raise_on_empty=False``.
         """
         raise_on_empty = kw.pop("_raise_on_empty", True)
         params = {"index": self.index_name, "doc_type": self.doc_type, **kw}
@@ -343,9 +343,9 @@ class ES:
         return data_object(data)
 
     def do_count(self, params: dict[str, Any]) -> int:
-        """Number of documents that match.
+        """Return the number of matching documents.
 
-        :param params: what :meth:`build_search_params` gave; of several models, a search's.
+        :param params: from :meth:`build_search_params`; for several models, those of a search.
         """
         mirrors = multi.mirrors_of(self)
         if mirrors is not None:
@@ -353,7 +353,7 @@ class ES:
         return int(search_params.run(CURRENT.require(), self._mirror(), params, count=True))
 
     def _index(self, mirror: Mirror) -> str:
-        """The name that *mirror* is searched by, of the application whose name was given."""
+        """Return the alias of *mirror* in the application that ``index_name`` names."""
         return CURRENT.require().mirrors.alias_of(mirror.name, self.index_name)
 
     def _mirror(self, name: Optional[str] = None) -> Mirror:

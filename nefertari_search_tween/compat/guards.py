@@ -1,8 +1,8 @@
-"""nefertari-guards on a modern server: its field in the mapping, its queries, its look-ups.
+"""nefertari-guards on a current server: its field in the mapping, its queries, its look-ups.
 
-Nothing here is active unless the application includes ``nefertari_guards``. What its own views
-and scripts do stays theirs; the queries that they write for Elasticsearch 1 are written anew. That
-every other read of a guarded collection is filtered, too, is the work of ``search/item_acl.py``.
+Nothing here is active unless the application includes ``nefertari_guards``. Its own views and
+scripts run unchanged; their queries for Elasticsearch 1 are replaced. ``search/item_acl.py``
+filters every other read of a guarded collection.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class ACLField(BaseField):
     kind = "opaque"
 
     def mapping(self) -> dict[str, Any]:
-        # No part is left out of the index for its length: a denial must not be forgotten.
+        # No ignore_above: a long denial must not be missing from the index.
         return {"type": "nested", "properties": {name: {"type": "keyword"} for name in ACE_PARTS}}
 
 
 def install() -> None:
-    """Mend nefertari-guards, if the application has it; before mirrors are made of its models."""
+    """Fix nefertari-guards, if the application has it, before its models are mirrored."""
     if "nefertari_guards.elasticsearch" not in sys.modules:
         return
     import nefertari_guards
@@ -50,12 +50,12 @@ def install() -> None:
 
 
 def know_engines(settings: Any) -> None:
-    """Let nefertari-guards, where it is installed, know two engines side by side.
+    """Let nefertari-guards, if installed, work with two engines side by side.
 
-    It looks for a module of its own that is named after ``nefertari.engine``, all of it: the one
-    for the first engine, which models are defined with, is put there.
+    It imports a module of its own that is named after the whole setting ``nefertari.engine``. That
+    name gets the module for the first engine, which defines the models.
 
-    :param settings: of the application; its engines have not been included yet.
+    :param settings: of the application, before its engines are included.
     """
     setting = settings.get("nefertari.engine", "")
     engines = aslist(setting)
@@ -71,31 +71,31 @@ def know_engines(settings: Any) -> None:
 
 
 def build_acl_query(principals: Any, req_permission: str) -> dict[str, Any]:
-    """What ``ACLFilterES`` puts around a query: clauses of a ``bool``.
+    """Return the ``bool`` clauses that ``ACLFilterES`` adds to a query.
 
-    :param principals: of Pyramid.
+    :param principals: Pyramid's.
     """
     stored = sorted({STORED.get(each, each) for each in principals})
     return {"must": [AclFilter(tuple(stored), req_permission).query()]}
 
 
 def ace_body(ace: dict[str, str]) -> dict[str, Any]:
-    """A search for the objects whose ACL has the entry *ace*."""
+    """Return the body of a search for the objects whose ACL has the entry *ace*."""
     terms = [{"term": {f"{ACL}.{name}": ace[name]}} for name in ACE_PARTS]
     query = {
         "path": ACL,
         "query": {"bool": {"filter": terms}},
         "score_mode": "none",
-        # Models without ACLs of their own have no such entry.
+        # Models without their own ACLs have no such field.
         "ignore_unmapped": True,
     }
     return {"query": {"nested": query}}
 
 
 def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
-    """The documents of *models* whose ACL has the entry *ace*, or their number.
+    """Return the documents of *models* whose ACL has the entry *ace*, or their number.
 
-    :param ace: as it is stored: ``{"action": "allow", "principal": "ann", "permission": "view"}``.
+    :param ace: as stored: ``{"action": "allow", "principal": "ann", "permission": "view"}``.
     :raises ValueError: none of *models* has a search index.
     """
     from nefertari_guards.acl_utils import _get_es_types
@@ -111,9 +111,9 @@ def find_by_ace(ace: dict[str, str], models: Any, count: bool = False) -> Any:
 
 
 def may_view(request: Any, document: dict[str, Any]) -> bool:
-    """True when the caller of *request* may view the nested *document*, by its own ACL.
+    """Return True if the nested *document*'s own ACL permits the caller of *request* to view it.
 
-    As Pyramid decides who may read the object itself: the first entry that fits counts.
+    As with Pyramid and the object itself, the first matching entry decides.
     """
     entries: Optional[Any] = document.get(ACL)
     if entries is None or request is None:

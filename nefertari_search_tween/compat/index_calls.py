@@ -1,7 +1,7 @@
-"""Indexing calls of applications: keys for the outbox, whatever document they give.
+"""Indexing calls of applications: keys for the outbox, whatever document they pass.
 
-What a document is to hold is what the primary has when it is indexed, so a late call can't bring
-back what has changed since.
+Documents are made of the primary's state when they are indexed, so a late call can't restore an
+older state.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ DELETE = "delete"
 
 
 def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> None:
-    """Bring the documents of *actions* to the primary's current state.
+    """Update the documents of *actions* to match the primary.
 
-    :param actions: what ``ES.prep_bulk_documents`` gave.
-    :raises ValueError: a model without a mirror, a key that the model can't have, an index that
-        is none of this application's.
+    :param actions: from ``ES.prep_bulk_documents``.
+    :raises ValueError: a model without a mirror, a key that the model can't have, or an index of
+        another application.
     """
     keys = set()
     for action in actions:
@@ -43,7 +43,7 @@ def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> N
 
 
 def own_index(runtime: Runtime, index_name: Optional[str]) -> None:
-    """Return when *index_name* is what this application's indices are named after.
+    """Check that *index_name* is the prefix of this application's indices.
 
     :raises ValueError: it is another name.
     """
@@ -56,7 +56,7 @@ def own_index(runtime: Runtime, index_name: Optional[str]) -> None:
 
 
 def key_of(runtime: Runtime, model_name: str, pk: Any) -> Optional[Key]:
-    """The key *pk* of a model, in the type that its keys have; None when it can't have that key.
+    """Return the key *pk* of a model in the type of its keys, None if no object can have it.
 
     :raises ValueError: the model has no mirror.
     """
@@ -73,13 +73,13 @@ def key_of(runtime: Runtime, model_name: str, pk: Any) -> Optional[Key]:
 
 
 def refresh_asked(settings: Any, request: Any) -> bool:
-    """True when *request* wants what it writes to be searchable at once (``_refresh_index``) and
-    may say so (``elasticsearch.enable_refresh_query``)."""
+    """Return True if *request* requires its writes to be searchable at once (``_refresh_index``)
+    and may do so (``elasticsearch.enable_refresh_query``)."""
     if request is None or not settings.enable_refresh_query:
         return False
     return bool(asbool(request.params.get(REFRESH, "false")))
 
 
 def refresh_asked_now(settings: Any) -> Callable[[], bool]:
-    """The same of the request that this thread works on."""
+    """Return :func:`refresh_asked` for the request of the current thread."""
     return lambda: refresh_asked(settings, get_current_request())

@@ -25,9 +25,9 @@ from nefertari_search_tween.search.routing import ReadContext, current_read
 
 
 def mirrors_of(es: Any) -> Optional[list[Mirror]]:
-    """The mirrors that *es* stands for; None when it is one, and the request is not for more.
+    """Return the mirrors that *es* represents, None if it is one and so is the request's.
 
-    :raises JHTTPNotFound: a name is that of no mirrored model.
+    :raises JHTTPNotFound: a named model has no mirror.
     """
     if "," not in es.doc_type and _multi_read() is None:
         return None
@@ -36,7 +36,7 @@ def mirrors_of(es: Any) -> Optional[list[Mirror]]:
 
 
 def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> Any:
-    """What ``ES.get_collection`` gives: documents of all *mirrors*, or their number.
+    """Return the documents of all *mirrors*, or their number, for ``ES.get_collection``.
 
     :raises JHTTPNotFound: there are none, and ``_raise_on_empty`` is set.
     """
@@ -61,11 +61,11 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
 
 
 def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dict[str, Any]:
-    """What ``ES.aggregate`` gives: results by name, over the documents of all *mirrors*.
+    """Return results by name, over the documents of all *mirrors*, for ``ES.aggregate``.
 
-    :raises BadQuery: there is nothing to aggregate, or it can't be understood.
+    :raises BadQuery: aggregations are missing, or can't be understood.
     :raises JHTTPForbidden: fields that the caller may not see.
-    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty``.
+    :raises JHTTPNotFound: there is no index, and ``_raise_on_empty`` is set.
     """
     aggregation, params, raise_on_empty = unpack(params)
     params, filters = _subclass_filters(es, mirrors, {**params, "_limit": 0})
@@ -84,9 +84,9 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
 def _subclass_filters(
     es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
 ) -> tuple[dict[str, Any], Filters]:
-    """What is left of *params*, and exact filters by model.
+    """Return the remaining *params*, and exact filters by model.
 
-    What a subclass makes of the parameters is known by what it searches each model by.
+    The filters are what a subclass makes of the parameters for each model.
     """
     if not es.overrides_search_params():
         return params, unfiltered
@@ -96,13 +96,13 @@ def _subclass_filters(
 
 
 def _of_one(es: Any, mirror: Mirror) -> Any:
-    """*es* for one of its models."""
+    """Return *es* for one of its models."""
     one = copy(es)
     one.doc_type = mirror.name
     return one
 
 
 def _multi_read() -> Optional[ReadContext]:
-    """The read of the running request, if it is one of several collections."""
+    """Return the read of the current request if it is for several collections."""
     read = current_read()
     return read if read is not None and read.model is None else None

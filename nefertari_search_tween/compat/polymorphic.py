@@ -1,9 +1,9 @@
-"""Stands in for ``nefertari.polymorphic``: ``GET /users,stories``, on the mirrors.
+"""Replacement of ``nefertari.polymorphic``: ``GET /users,stories``, on the mirrors.
 
-The same names and methods, so that applications may subclass them. What differs is who gets an
-answer: a name that is no collection is a 404 (it was passed over, or searched everything), the
-names are one segment of the path (an item whose id has a comma is an item), and whoever may not
-read one of the collections reads none, whether or not this resource itself asks for a permission.
+It has the same names and methods, so that applications may subclass them. The differences: an
+unknown collection is a 404 (it was ignored, or searched everything), the names are one segment of
+the path (an item whose id has a comma is an item), and a caller who may not read one of the
+collections reads none, whether or not this resource itself requires a permission.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def includeme(config: Any) -> None:
 
 
 class PolymorphicHelperMixin:
-    """What the ACL and the view of several collections have in common."""
+    """Finds the resources of a request, for the ACL and the view of several collections."""
 
     request: Any
 
     def get_collections(self) -> set[str]:
-        """Names of the collections that the request names."""
+        """Return the names of the requested collections."""
         return {name.strip() for name in self.request.matchdict["collections"].split(",")}
 
     def get_resources(self, collections: Collection[str]) -> set[Any]:
-        """The resources of *collections*: the top-level ones that nefertari links objects to.
+        """Return the resources of *collections*: the top-level ones that nefertari links to.
 
-        One below an object (``/users/1/stories``) shows the objects of that one only, and can't
-        be asked for without it.
+        A resource below an object (``/users/1/stories``) contains that object's items only, and
+        can't be requested without it.
 
-        :raises JHTTPNotFound: a name is that of no such collection.
+        :raises JHTTPNotFound: there is no collection of a name.
         """
         resources: dict[str, Any] = {
             resource.collection_name: resource
@@ -65,25 +65,25 @@ class PolymorphicHelperMixin:
 
 
 class PolymorphicACL(PolymorphicHelperMixin, CollectionACL):
-    """Lets read who may read each of the collections."""
+    """Permits reads to callers who may read each of the collections."""
 
     def __init__(self, request: Any) -> None:
         super().__init__(request)
         if "id" in request.matchdict:
-            # The path goes on behind the names: nefertari's resources have items, this has none.
+            # The path continues after the names: nefertari's resources have items, this has none.
             raise JHTTPNotFound("There are no single objects of several collections")
         self.set_collections_acl()
 
     def _get_least_permissions_aces(self, resources: Iterable[Any]) -> Optional[Sequence[Any]]:
-        """Entries that let the caller view; None when the caller may not view all *resources*."""
+        """Return entries that permit viewing, None if the caller may not view all *resources*."""
         if not all(may_view(self.request, resource) for resource in resources):
             return None
         return [(Allow, principal, "view") for principal in self.request.effective_principals]
 
     def set_collections_acl(self) -> None:
-        """Set the ACL for the collections that the request names; nothing is inherited.
+        """Set the ACL for the requested collections; nothing is inherited.
 
-        :raises JHTTPNotFound: one of them is none.
+        :raises JHTTPNotFound: one of them does not exist.
         """
         resources = self.get_resources(self.get_collections())
         allowed = self._get_least_permissions_aces(resources)
@@ -93,12 +93,12 @@ class PolymorphicACL(PolymorphicHelperMixin, CollectionACL):
 class PolymorphicESView(PolymorphicHelperMixin, BaseView):
     """The collection of all objects of several collections, searched."""
 
-    #: tells the tween what these requests are
+    #: tells the router that these requests are for several collections
     is_multi_collection = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # As nefertari has it: the names of the models are that of the view's model.
+        # As in nefertari, the name of the view's model is that of all models.
         self.Model = class_named(",".join(self.determine_types()))
 
     def _run_init_actions(self) -> None:
@@ -106,13 +106,13 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
         self.set_public_limits()
 
     def determine_types(self) -> list[str]:
-        """Names of the mirrored models of the collections that the request names.
+        """Return the names of the mirrored models of the requested collections.
 
-        :raises JHTTPNotFound: one of them is none, or no model of them has a mirror.
+        :raises JHTTPNotFound: one of them does not exist, or no model has a mirror.
         :raises JHTTPForbidden: the caller may not view all of them.
         """
         resources = self.get_resources(self.get_collections())
-        # Where no permission is asked for here, one may be for a collection: it decides.
+        # Even if this resource requires no permission, one of the collections may.
         if ADMINS not in self.request.effective_principals and not all(
             may_view(self.request, resource) for resource in resources
         ):
@@ -125,19 +125,19 @@ class PolymorphicESView(PolymorphicHelperMixin, BaseView):
         return types
 
     def index(self, collections: str) -> Any:
-        """The objects of all collections that the query string asks for."""
+        """Return the objects of all requested collections that match the query string."""
         self._query_params.process_int_param("_limit", DEFAULT_LIMIT)
         return self.get_collection_es()
 
 
 @lru_cache(maxsize=128)
 def class_named(names: str) -> type:
-    """A class of this name: event subscribers of a model ask whether it is one of theirs."""
+    """Return a class of this name, because a model's event subscribers check for their class."""
     return type(names, (), {})
 
 
 def may_view(request: Any, resource: Any) -> bool:
-    """True when the caller of *request* may read the collection of *resource* by itself."""
+    """Return True if the caller of *request* may read the collection of *resource*."""
     permitted = _permitted(request.registry).get(resource.action_route_map["index"])
     if permitted is None:
         return True
@@ -146,7 +146,7 @@ def may_view(request: Any, resource: Any) -> bool:
 
 
 def _permitted(registry: Any) -> dict[str, Any]:
-    """What decides who may read a collection, by the name of its route; found once."""
+    """Return the permission checks of collections, by name of route; collected once."""
     permitted: Optional[dict[str, Any]] = getattr(registry, PERMITTED, None)
     if permitted is None:
         permitted = {}

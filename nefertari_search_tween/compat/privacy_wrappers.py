@@ -1,8 +1,8 @@
-"""What nefertari's ``apply_privacy`` lets through, and must not.
+"""Fixes of nefertari's ``apply_privacy``, which lets too much through.
 
-An object whose ``_type`` names no model was shown as it is; there are no rules for it, so it is
-shown to admins only. In a list of nested documents each is looked at, not only the first; and those
-that the caller may not view by an ACL of their own are left out.
+An object whose ``_type`` names no model was returned unchanged; it has no privacy rules, so only
+admins see it. In a list of nested documents the rules apply to each, not only to the first; those
+that the caller may not view by their own ACLs are omitted.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from nefertari.utils import dictset, is_document
 
 log = logging.getLogger(__name__)
 
-#: what everybody sees of every object
+#: fields of every object that every caller sees
 ALWAYS = ("_type", "_pk", "_self")
 
 
 def may_view(request: Any, document: dict[str, Any]) -> bool:
-    """True when the caller may view the nested *document*; ``guards`` knows better."""
+    """Return True if the caller may view the nested *document*; ``guards`` replaces this."""
     return True
 
 
 def install() -> None:
-    """Put the mended methods into ``nefertari.wrappers.apply_privacy``; once is enough."""
+    """Replace methods of ``nefertari.wrappers.apply_privacy``; idempotent."""
     wrappers.apply_privacy._filter_fields = _filter_fields
     wrappers.apply_privacy._apply_nested_privacy = _apply_nested_privacy
 

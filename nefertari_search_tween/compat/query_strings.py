@@ -1,4 +1,4 @@
-"""Parameters as texts: the small functions of ``nefertari.elasticsearch``."""
+"""Parameters as texts: the helper functions of ``nefertari.elasticsearch``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SPACE = re.compile(r"\s")
 
 
 def process_fields_param(fields: Any) -> Any:
-    """``_fields`` -> what to include of a document, ``_type`` always, or what to leave out.
+    """Return what to include of a document, ``_type`` always, or what to exclude, by ``_fields``.
 
-    :returns: keyword arguments of a search; *fields* itself when it is empty.
+    :returns: keyword arguments of a search; *fields* itself if it is empty.
     """
     if not fields:
         return fields
@@ -34,7 +34,7 @@ def process_fields_param(fields: Any) -> Any:
 
 
 def apply_sort(_sort: str) -> str:
-    """``-year,title`` -> ``year:desc,title:asc``."""
+    """Translate ``-year,title`` to ``year:desc,title:asc``."""
     clauses = []
     for each in (_sort or "").split(","):
         name = each.strip()
@@ -45,15 +45,15 @@ def apply_sort(_sort: str) -> str:
 
 
 def build_terms(name: str, values: Any, operator: str = "OR") -> str:
-    """``name:a OR name:b``."""
+    """Return ``name:a OR name:b``."""
     return f" {operator} ".join(_term(name, value) for value in values)
 
 
 def build_qs(params: Any, _raw_terms: str = "", operator: str = "AND") -> str:
-    """Parameters -> one Lucene query string, each grouped as it is meant.
+    """Return *params* as one Lucene query string, each parameter in a group.
 
-    :param params: a dictset; values that are ``_all`` are taken out of it.
-    :param _raw_terms: a query of its own (``q``).
+    :param params: a dictset; parameters whose value is ``_all`` are removed from it.
+    :param _raw_terms: a separate query (``q``).
     """
     params.pop_by_values("_all")
     terms = []
@@ -72,8 +72,8 @@ def build_qs(params: Any, _raw_terms: str = "", operator: str = "AND") -> str:
 
 
 def _term(name: str, value: Any) -> str:
-    """``name:value``; a value of several words in parentheses, or all but the first would be
-    looked for elsewhere."""
+    """Return ``name:value``, a value of several words in parentheses: otherwise all but the first
+    would be searched in other fields."""
     term = f"{name}:{value}"
     if not _SPACE.search(str(value)):
         return term

@@ -1,7 +1,7 @@
-"""What ``ES.build_search_params`` gives, and how what a subclass made of it is run.
+"""The results of ``ES.build_search_params``, and how they run after subclasses changed them.
 
-A subclass may change every part: nefertari-guards puts a condition of its own around
-``body["query"]``. What runs is what it gave back, never the parameters that it was made from.
+A subclass may change every part: nefertari-guards adds its own condition to ``body["query"]``. What
+runs is what the subclass returns, never the original parameters.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ HTTP_INTERNAL = 500
 
 class SearchParams(dict):
     """Keyword arguments of a search, as nefertari names them: ``index``, ``body``, ``from_``,
-    ``size`` (None: all matches), and ``sort`` and ``fields`` where they were asked for.
+    ``size`` (None: all matches), and ``sort`` and ``fields`` if requested.
 
-    :ivar query: what the parameters ask for.
-    :ivar asked: the ``sort`` of it, as text.
+    :ivar query: the query of the original parameters.
+    :ivar sort_text: its ``sort``, as text.
     """
 
     query: SearchQuery
@@ -44,16 +44,16 @@ class SearchParams(dict):
 
 
 def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
-    """The search that *params* of ``get_collection`` ask for.
+    """Return the search of *params* of ``get_collection``.
 
-    :param index: where to search.
+    :param index: the alias to search.
     :raises BadQuery: a parameter that can't be understood.
     """
     request = get_current_request()
     params = dict(params)
     raw = params.pop("body") if _is_raw(params.get("body"), request) else None
     if raw is not None:
-        # As ever: a query of one's own stands in the place of filters and q.
+        # As in nefertari, an application's own query replaces filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
     query = runtime.searcher.query(mirror, flatten(params), request)
     result = SearchParams(
@@ -72,18 +72,18 @@ def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) 
 
 
 def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
-    """What to run for *given*: the search parameters after all subclasses had their say.
+    """Return the query to run for *params*, as all subclasses changed them.
 
     :raises BadQuery: a sort or fields that the caller can't have.
     """
     query: Optional[SearchQuery] = getattr(params, "query", None)
     if query is None:
-        # A subclass made a new mapping of it: nothing is known but what it holds.
+        # A subclass returned a new mapping: only its contents are known.
         query = runtime.searcher.query(mirror, {}, get_current_request())
     own_body = dict(params["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own_body}
     if own_body.get("query") != query.body["query"]:
-        # What holds for every search of the caller's holds for one that was written by hand.
+        # The restrictions of all searches also apply to one that an application wrote.
         bool_query = {
             "filter": runtime.searcher.restrictions(mirror),
             "must_not": [NOT_IN_A_SEARCH],
@@ -95,7 +95,7 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
         mirror.document_cls, Caller.of(get_current_request()), runtime.settings
     )
     if params.get("sort") is not None and params["sort"] == getattr(params, "sort_text", None):
-        # It was checked when it was known who asked for it.
+        # It was checked for the caller when it was built.
         body["sort"] = query.body["sort"]
     else:
         body.update(_sorted(scope, params))
@@ -124,13 +124,13 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
 
 
 def run(runtime: Runtime, mirror: Mirror, params: dict[str, Any], count: bool = False) -> Any:
-    """Run *given*.
+    """Run the search *params*.
 
-    :param count: give the number of matches alone.
+    :param count: return the number of matches only.
     :returns: a number, or the documents (``_ESDocs``).
     :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
-    :raises JHTTPException: the search server refused it: of the same status, its ``extra.data``
-        says why.
+    :raises JHTTPException: the search server rejected it: of the same status, with the reason in
+        ``extra.data``.
     """
     query = replace(compile_params(runtime, mirror, params), count_only=count)
     try:
@@ -144,15 +144,15 @@ def run(runtime: Runtime, mirror: Mirror, params: dict[str, Any], count: bool = 
 
 
 def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """What *es*, an ES of one model, searches by, as conditions that must hold."""
+    """Return the conditions of a search of *es*, an ES of one model."""
     query = es.build_search_params(dict(params))["body"].get("query")
     return [query] if query else []
 
 
 def sources(runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
-    """The documents *pks* of one model, by key as text; those that are there.
+    """Return those documents *pks* of one model that exist, by key as text.
 
-    :param index: where to look.
+    :param index: the alias to read.
     :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
     """
     ids = [document_id(pk) for pk in pks]
@@ -167,7 +167,7 @@ def sources(runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]) ->
 
 
 def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:
-    """What ``_fields`` shows of *source*; ``-x`` leaves x out."""
+    """Return the *fields* of *source*; ``-x`` excludes x."""
     only, exclude = process_fields(fields) if fields else ([], [])
     names = {*only, "_type"}
     return {
@@ -178,14 +178,14 @@ def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:
 
 
 def must_be_current() -> bool:
-    """True in requests that write: update-many and delete-many select by a search what they
-    change, so it must see every committed change, whatever the consistency setting."""
+    """Return True in requests that write: update-many and delete-many select what they change by
+    a search, which must see every committed change, whatever the consistency setting."""
     request = get_current_request()
     return request is not None and request.method not in READS
 
 
 def as_http_error(error: SearchRejected) -> Exception:
-    """What applications have always caught: the error of the server's own status."""
+    """Return the HTTP error of the server's own status, which applications catch."""
     cause = error.__cause__
     if not isinstance(cause, BackendRejected):
         return error
@@ -197,13 +197,13 @@ def as_http_error(error: SearchRejected) -> Exception:
 
 
 def read_of(mirror: Mirror) -> Optional[ReadContext]:
-    """The read of the running request, if it reads the collection of *mirror*."""
+    """Return the read of the current request if it reads the collection of *mirror*."""
     read = current_read()
     return read if read is not None and read.model is mirror.model else None
 
 
 def _is_raw(body: Any, request: Any) -> bool:
-    """True for a query of the application's own; what came in over HTTP never is one.
+    """Return True for a query of the application itself, never for one that came over HTTP.
 
     (``?body.query...=`` becomes a dict in requests that write.)
     """
@@ -217,9 +217,9 @@ def _sort_text(sort: Any) -> str:
 
 
 def _sorted(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:
-    """The ``sort`` of a body: what was asked for, or what a subclass made of it.
+    """Return the ``sort`` of a body: as requested, or as a subclass changed it.
 
-    Ties go by primary key, unless somebody wrote clauses.
+    The primary key breaks ties, unless the sort consists of clauses.
     """
     sort = params.get("sort")
     if sort is None and "sort" in params["body"]:
