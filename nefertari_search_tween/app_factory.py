@@ -1,13 +1,13 @@
-"""For applications whose own package imports ``nefertari.elasticsearch`` when it is imported.
+"""For applications whose own package imports ``nefertari.elasticsearch`` at module level.
 
-An ini file names the application, and Pyramid reads ``pyramid.includes`` only when that has been
-imported: too late for the drop-in. With ::
+An ini file names the application, and Pyramid reads ``pyramid.includes`` only after importing it:
+too late for the drop-in. With ::
 
     [app:main]
     use = egg:nefertari-search-tween
     nefertari_search.application = egg:stories
 
-this package is imported first, and makes the application with the settings of the section.
+this package is imported first, and loads the application with the settings of the section.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PROTOCOL = "paste.app_factory"
 
 
 def main(global_config: dict[str, str], **settings: Any) -> Any:
-    """A ``paste.app_factory``: the WSGI application that ``nefertari_search.application`` names.
+    """Return the WSGI application that ``nefertari_search.application`` names.
 
     :param settings: of the section; the application gets all others.
-    :raises ConfigurationError: it is not set, or names none.
+    :raises ConfigurationError: the setting is missing, or names no application.
     """
     uri = settings.pop(APPLICATION, "").strip()
     if ":" not in uri:
         raise ConfigurationError(
-            f"{APPLICATION} = {uri}: it names the application, as `use` has done "
+            f"{APPLICATION} = {uri}: it names the application, as `use` did "
             "(egg:stories, call:stories:main)"
         )
     context = loadcontext(
         APP, uri, relative_to=global_config.get("here"), global_conf=dict(global_config)
     )
     if context.protocol is None:
-        # Of a `call:`, which says nothing of what it makes.
+        # A `call:` does not state the protocol.
         context.protocol = PROTOCOL
     context.local_conf.update(settings)
     return context.create()

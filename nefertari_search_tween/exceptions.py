@@ -1,18 +1,18 @@
-"""One root for every error of this package, and what each becomes over HTTP.
+"""All errors of this package, under one root, and their HTTP statuses.
 
 =====================  ======  =========================================
 exception              status  when
 =====================  ======  =========================================
-ConfigurationError     (none)  at start: a bad setting, a missing extra
+ConfigurationError     (none)  start-up: a bad setting, a missing extra
 BadQuery               400     a request that can't be understood
 SearchUnavailable      503     the mirror is down, not built or stale
 SearchTimeout          504     the search took longer than allowed
-SearchRejected         500     the backend rejected a query that we made
+SearchRejected         500     the backend rejected our own query
 =====================  ======  =========================================
 
-The HTTP ones are nefertari's own HTTP exceptions of that status, which applications catch; and
-so Pyramid's, which nefertari's catch-all exception views (they turn every other exception into a
-400) never see.
+The HTTP errors are nefertari's own HTTP exceptions of that status, which applications catch. So
+they are Pyramid's, too, and nefertari's catch-all exception views, which turn every other exception
+into a 400, never get them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from nefertari.json_httpexceptions import (
     JHTTPGatewayTimeout,
     JHTTPInternalServerError,
     JHTTPServiceUnavailable,
+    create_json_response,
 )
 from pyramid.httpexceptions import (
     HTTPBadRequest,
@@ -38,9 +39,9 @@ RETRY_AFTER_SECONDS = 5
 
 
 class Reason(str, Enum):
-    """Why the primary answered, or no engine did: the word in the ``X-Search-Engine`` header."""
+    """Why the primary answered, or neither did, as in the ``X-Search-Engine`` header."""
 
-    # The decision, before anything was read.
+    # Decided before any read.
     SEARCH_FALSE = "search-false"
     READ_FROM_PRIMARY = "read-from-primary"
     NOT_MIRRORED = "not-mirrored"
@@ -56,7 +57,7 @@ class Reason(str, Enum):
     OPEN_TRANSACTION = "open-transaction"
     USED_AS_QUERY = "used-as-query"
     VIEW_FILTER = "view-filter"
-    # The mirror or its backend at this moment.
+    # The current state of the mirror or its backend.
     STALE = "stale"
     UNAVAILABLE = "unavailable"
     NO_INDEX = "no-index"
@@ -122,7 +123,7 @@ class SearchTimeout(SearchError, JHTTPGatewayTimeout):
 
 
 class SearchRejected(SearchError, JHTTPInternalServerError):
-    """The backend refused a query that this package wrote: a defect of ours."""
+    """The backend rejected a query that this package built: a defect of the package."""
 
     def __init__(self, message: str) -> None:
         HTTPInternalServerError.__init__(self, message)
@@ -133,9 +134,9 @@ NOTHING = object()
 
 
 class Unanswerable(SearchError):
-    """A transparent read that the mirror can't answer exactly: the primary will.
+    """The mirror can't answer a transparent read exactly, so the primary does.
 
-    Never leaves the package.
+    It never leaves the package.
 
     :param reason: for the ``X-Search-Engine`` header.
     """
@@ -150,15 +151,15 @@ class BackendError(SearchError):
 
 
 class BackendUnavailable(BackendError):
-    """No answer: connection refused or lost, node closed, server overloaded."""
+    """No response: connection refused or lost, node closed, server overloaded."""
 
 
 class BackendUntrusted(BackendUnavailable):
-    """No safe connection: the certificate is not to be trusted, or the server speaks no TLS."""
+    """No secure connection: the certificate is not trusted, or the server does not use TLS."""
 
 
 class BackendTimeout(BackendError):
-    """No answer in time."""
+    """No response in time."""
 
 
 class IndexMissing(BackendError):
@@ -173,9 +174,9 @@ def innermost_error(details: Any) -> Any:
 
 
 class BackendRejected(BackendError):
-    """The backend understood the request and refused it.
+    """The backend understood the request and rejected it.
 
-    :param status: the HTTP status that the backend gave.
+    :param status: the HTTP status of the response.
     :param details: its error object, never dropped.
     """
 
@@ -186,23 +187,23 @@ class BackendRejected(BackendError):
 
     @property
     def reason(self) -> str:
-        """What the error object says in words, all of it when it has none."""
+        """The reason in the error object, all of the object if it has none."""
         error = innermost_error(self.details)
         return str(error.get("reason", error)) if isinstance(error, dict) else str(error)
 
     @property
     def kind(self) -> str:
-        """The type of the error object, empty when it has none."""
+        """The type in the error object, empty if it has none."""
         error = innermost_error(self.details)
         return str(error.get("type", "")) if isinstance(error, dict) else ""
 
 
 class BackendDenied(BackendError):
-    """The backend does not know these credentials (401), or they may not do this (403).
+    """The backend does not accept these credentials (401), or does not permit the request (403).
 
-    :param status: the HTTP status that the backend gave.
+    :param status: the HTTP status of the response.
     :param details: its error object, never dropped.
-    :param advice: which setting to look at.
+    :param advice: names the setting to check.
     """
 
     def __init__(self, status: int, details: Any, advice: str) -> None:
@@ -213,12 +214,10 @@ class BackendDenied(BackendError):
 
 
 class TooManyClauses(BackendRejected):
-    """The query has more words, values and ranges than the backend takes."""
+    """The query has more terms, values and ranges than the backend accepts."""
 
 
 def http_error_view(context: HTTPException, request: Any) -> HTTPException:
-    """Exception view: give our errors nefertari's JSON body."""
-    from nefertari.json_httpexceptions import create_json_response
-
+    """Return this package's errors with nefertari's JSON body; an exception view."""
     create_json_response(context, request=request)
     return context

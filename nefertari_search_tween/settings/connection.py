@@ -1,4 +1,4 @@
-"""Converters of the settings that say how a server is reached: addresses, secrets, files."""
+"""Converters of the settings for connecting to a server: addresses, secrets, files."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _REDIS = ("redis", "rediss", "unix")
 
 
 class Withheld(ValueError):
-    """A bad value that no message may show."""
+    """A bad value that messages must not contain."""
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """``a:9200, https://b:9200/path`` -> URLs.
+    """Convert ``a:9200, https://b:9200/path`` to URLs.
 
-    :raises ValueError: an address without a port, with credentials in it, or of another scheme.
+    :raises ValueError: an address without a port, with credentials, or with another scheme.
     """
     urls = []
     for part in aslist(text):
@@ -37,7 +37,7 @@ def hosts(text: str) -> tuple[str, ...]:
 def _host(each: str) -> str:
     url = each if "://" in each else f"http://{each}"
     if "@" in url:
-        # Addresses are written to logs and messages.
+        # Logs and messages contain addresses.
         raise Withheld("no credentials in an address, they belong in elasticsearch.basic_auth")
     wrong = f"'{each}' must be host:port or a URL with a port"
     try:
@@ -53,9 +53,9 @@ def _host(each: str) -> str:
 
 
 def secret(text: str) -> Optional[str]:
-    """A secret, or where it is: ``env:NAME`` a variable of the environment, ``file:PATH``.
+    """Return a secret: *text* itself, or from ``env:NAME`` (environment variable) or ``file:PATH``.
 
-    :raises Withheld: it is not there.
+    :raises Withheld: it does not exist.
     """
     kind, _, name = text.partition(":")
     if kind == "env":
@@ -68,7 +68,7 @@ def secret(text: str) -> Optional[str]:
             with open(name, encoding="utf-8") as handle:
                 value = handle.read().strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
+            reason = getattr(error, "strerror", None) or "it is not text"
             raise Withheld(f"can't read the file '{name}': {reason}") from error
         if not value:
             raise Withheld(f"the file '{name}' is empty")
@@ -77,15 +77,15 @@ def secret(text: str) -> Optional[str]:
 
 
 def api_key(text: str) -> Optional[str]:
-    """An API key as the server gave it out, in its encoded form."""
+    """Return an API key in the encoded form that the server issued."""
     key = secret(text)
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        raise Withheld("must be one word, the 'encoded' form that the server gave out")
+        raise Withheld("must be one word, the 'encoded' form that the server issued")
     return key
 
 
 def basic_auth(text: str) -> Optional[tuple[str, str]]:
-    """``user:password``, or where to find it (see :func:`secret`)."""
+    """Convert ``user:password``, or a reference to it (see :func:`secret`)."""
     value = secret(text)
     if value is None:
         return None
@@ -96,16 +96,16 @@ def basic_auth(text: str) -> Optional[tuple[str, str]]:
 
 
 def cache_url(text: str) -> str:
-    """``memory``, the URL of a Redis (or where to find it, see :func:`secret`), or nothing.
+    """Return ``memory``, a Redis URL (or a reference to it, see :func:`secret`), or an empty text.
 
-    :raises Withheld: something else.
+    :raises Withheld: any other value.
     """
     value = secret(text) or ""
     if value in ("", "memory"):
         return value
     try:
         parts = urlsplit(value)
-        # A port that is none raises when it is looked at.
+        # Reading an invalid port raises.
         server = parts.path if parts.scheme == "unix" else parts.hostname
         valid = parts.scheme in _REDIS and bool(server) and parts.port != 0
     except ValueError:
@@ -116,30 +116,30 @@ def cache_url(text: str) -> str:
 
 
 def certificates(text: str) -> Optional[str]:
-    """The path of a file of certificates in PEM form, the empty text for the system's."""
+    """Return the path of a file of PEM certificates, None for the system's."""
     if not text:
         return None
     try:
         ssl.create_default_context(cafile=text)
     except ssl.SSLError as error:
-        raise ValueError("the file holds no certificate in PEM form") from error
+        raise ValueError("the file contains no PEM certificate") from error
     except OSError as error:
         raise ValueError(f"can't read the certificates: {error.strerror}") from error
     return text
 
 
 def connection(settings: Any) -> Connection:
-    """How the server of the application is reached.
+    """Return the connection that the settings describe.
 
-    :param settings: the converted settings; the names of their attributes are those here.
-    :raises ConfigurationError: some of them rule each other out.
+    :param settings: converted; their attributes have the names of the connection's.
+    :raises ConfigurationError: settings contradict each other.
     """
     result = Connection(
         **{each.name: getattr(settings, each.name) for each in dataclasses.fields(Connection)}
     )
     if result.api_key is not None and result.basic_auth is not None:
         raise ConfigurationError(
-            "elasticsearch.api_key and elasticsearch.basic_auth are both set: one is enough"
+            "elasticsearch.api_key and elasticsearch.basic_auth are both set: set only one"
         )
     if result.api_key is not None and settings.backend[0] == "opensearch":
         raise ConfigurationError(
@@ -147,11 +147,11 @@ def connection(settings: Any) -> Connection:
         )
     if result.hosts and result.ca_certs is not None and not result.secure:
         raise ConfigurationError(
-            "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs"
+            "elasticsearch.ca_certs is set, but elasticsearch.hosts are not https:// URLs"
         )
     if result.sniff and any(urlsplit(url).path for url in result.hosts):
         raise ConfigurationError(
-            "elasticsearch.sniff = true: nodes behind a path are not reached by what the "
-            "cluster says of them"
+            "elasticsearch.sniff = true: nodes behind a path can't be reached at the "
+            "addresses that the cluster reports"
         )
     return result

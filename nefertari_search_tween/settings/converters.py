@@ -1,4 +1,4 @@
-"""Texts of an ini file -> values. Each raises ValueError with what is allowed."""
+"""Converters of texts in an ini file. Each raises ValueError with the allowed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyramid.settings import asbool, aslist
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
-    """A converter of words that takes *allowed* only."""
+    """Return a converter that accepts *allowed* words only."""
 
     def convert(text: str) -> str:
         if text not in allowed:
@@ -19,14 +19,14 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def flag(text: str) -> bool:
-    """True or false, in the words that Pyramid takes."""
+    """Convert true or false, in the words that Pyramid accepts."""
     if text.strip().lower() not in {"true", "false", "yes", "no", "on", "off", "1", "0", ""}:
         raise ValueError("must be true or false")
     return bool(asbool(text))
 
 
 def number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
-    """A converter of numbers between *low* and *high*.
+    """Return a converter of numbers between *low* and *high*.
 
     :param kind: int or float.
     """
@@ -41,5 +41,5 @@ def number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Words, separated by white space or commas."""
+    """Convert words that are separated by white space or commas."""
     return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())

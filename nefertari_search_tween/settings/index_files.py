@@ -1,4 +1,4 @@
-"""Files of index settings: read, checked, and put into one form."""
+"""Files of index settings: read, checked, and normalized."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 
 from nefertari_search_tween.backends.analysis import flat_settings
 
-# What servers set by themselves. This package reads whole indices in chunks that are larger than
-# the pages that an application may want to allow.
-SMALLEST_WINDOW = 10_000
+# The servers' default. This package reads whole indices in chunks, which may be larger than the
+# pages that an application allows.
+MIN_RESULT_WINDOW = 10_000
 _ANALYZER = re.compile(r"[\w.-]+\Z")
 
 
 def window_settings(max_result_window: int) -> dict[str, Any]:
-    """The index settings for requests whose ``_start`` + ``_limit`` is at most that."""
-    return {"index.max_result_window": max(max_result_window, SMALLEST_WINDOW)}
+    """Return the index settings for requests up to that ``_start`` + ``_limit``."""
+    return {"index.max_result_window": max(max_result_window, MIN_RESULT_WINDOW)}
 
 
 class IndexFile(dict[str, Any]):
     """Index settings under their full names (``index.number_of_shards``).
 
-    :ivar path: the file that they come from, empty for no file.
+    :ivar path: of the file that contains them, empty for no file.
     """
 
     path = ""
 
 
 def index_file(text: str) -> IndexFile:
-    """Read the file *text*: a JSON object of index settings, as an index is created with them.
+    """Read the file *text*: a JSON object of index settings, as in a request to create an index.
 
-    They may stand under ``settings``, as in that request, with or without ``index.`` before
-    each name.
+    They may be below ``settings``, as in that request, with or without ``index.`` before each
+    name.
 
-    :raises ValueError: says which key of the file is wrong.
+    :raises ValueError: the message names the wrong key.
     """
     result = IndexFile()
     if not text:
@@ -45,12 +45,12 @@ def index_file(text: str) -> IndexFile:
     except (OSError, ValueError) as error:
         raise ValueError(f"can't read the index settings: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{text} must hold one JSON object of index settings")
+        raise ValueError(f"{text} must contain one JSON object of index settings")
     if "settings" in content:
         others = sorted(set(content) - {"settings"})
         if others:
             raise ValueError(
-                f"'{others[0]}' stands beside 'settings': the file holds index settings alone, "
+                f"'{others[0]}' is beside 'settings': the file may contain index settings only, "
                 "mappings and aliases come from the models"
             )
         content = content["settings"]
@@ -58,7 +58,7 @@ def index_file(text: str) -> IndexFile:
             raise ValueError("'settings' must be a JSON object")
     for key, value in content.items():
         if key in ("mappings", "aliases"):
-            raise ValueError(f"'{key}' is no index setting: it comes from the models")
+            raise ValueError(f"'{key}' is not an index setting: it comes from the models")
         flat = flat_settings({key: value})
         twice = sorted(set(flat) & set(result))
         if twice:
@@ -69,24 +69,24 @@ def index_file(text: str) -> IndexFile:
 
 
 def analyzer(text: str) -> str:
-    """The name of an analyzer; empty for the index's own default."""
+    """Return the name of an analyzer, empty for the index's own default."""
     if text and not _ANALYZER.match(text):
         raise ValueError("must be the name of an analyzer")
     return text
 
 
 def required_analyzer(text: str) -> str:
-    """The same where a name is needed."""
+    """Return the name of an analyzer, which must not be empty."""
     if not text:
         raise ValueError("must be the name of an analyzer")
     return analyzer(text)
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a JSON file; of a key that stands twice one value would be lost."""
+    """Return an object of a JSON file; json would ignore the first value of a repeated key."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"'{key}' stands twice in one object")
+            raise ValueError(f"'{key}' is repeated in one object")
         result[key] = value
     return result

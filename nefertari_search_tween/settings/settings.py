@@ -1,4 +1,4 @@
-"""The settings of an application: texts of its ini file, converted as the table of rows says."""
+"""The settings of an application: texts of its ini file, converted by the table of settings."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Settings:
         """Convert *raw* (an application's ``registry.settings``).
 
         :param package: name of the application's package.
-        :raises ConfigurationError: an unknown key under our prefix or a bad value.
+        :raises ConfigurationError: an unknown key with this package's prefix, or a bad value.
         """
         keys = {setting.key for setting in SETTINGS}
         unknown = sorted(
@@ -104,7 +104,7 @@ class Settings:
                 "nefertari_search.backend = embedded:%(here)s/search)"
             )
         if kind == "embedded":
-            # What the setting means must not change when a process changes its directory.
+            # The meaning must not change when a process changes its working directory.
             directory = os.path.abspath(directory or f"{self.index_name}-search")
         self.backend = kind, directory
         self.connection = reach.connection(self)
@@ -121,14 +121,14 @@ class Settings:
 
     @property
     def where(self) -> str:
-        """Where mirrors live, for people: kind of the backend, and its place (no secrets)."""
+        """Where the search indices are, for messages: kind and location of the backend."""
         kind, directory = self.backend
         hosts = (urlsplit(host).netloc for host in self.hosts)
         return f"{kind} {directory or ', '.join(hosts)}"
 
 
 def _family(key: str) -> Optional[Setting]:
-    """The row of FAMILIES that *key* is one of."""
+    """Return the row of FAMILIES that *key* belongs to."""
     parts = key.split(".")
     for family in FAMILIES:
         pattern = family.key.split(".")
@@ -140,14 +140,14 @@ def _family(key: str) -> Optional[Setting]:
 
 
 def _converted(setting: Setting, key: str, text: Any) -> Any:
-    """The value of *text*, which is set as *key*.
+    """Return the value of *text*, which is set as *key*.
 
-    :raises ConfigurationError: a bad value, shown unless it is a secret.
+    :raises ConfigurationError: a bad value; the message contains it unless it is secret.
     """
     try:
         return setting.convert(str(text).strip())
     except reach.Withheld as error:
-        # Without the value, and without the error that may hold it, in the traceback, too.
+        # Neither message nor traceback may contain the value, or an error that contains it.
         raise ConfigurationError(f"{key}: {error}") from None
     except ValueError as error:
         if setting.secret:

@@ -1,7 +1,7 @@
 """Every setting in one table: key, converter, default, one line of documentation.
 
-Settings that start with ``nefertari_search.`` are ours; an unknown one stops the
-application. Those that start with ``elasticsearch.`` keep nefertari's names.
+Settings that start with ``nefertari_search.`` are this package's; an unknown one aborts start-up.
+Those that start with ``elasticsearch.`` keep nefertari's names.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Setting:
     """One row of the table.
 
     :param key: full name in the ini file.
-    :param convert: string to value; raises ValueError with what is allowed.
-    :param default: the ini text that stands when the key is absent.
+    :param convert: text to value; raises ValueError with the allowed values.
+    :param default: the text if the key is absent.
     :param doc: one line for the documentation.
-    :param secret: messages never show the value.
+    :param secret: messages never contain the value.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Setting:
 
 
 def _backend(text: str) -> tuple[str, Optional[str]]:
-    """Kind (empty: not said) and, of an embedded one, directory."""
+    """Return the kind of the backend (empty if not set) and the directory of an embedded one."""
     kind, colon, directory = text.partition(":")
     if kind == "embedded" and directory:
         return kind, directory

@@ -172,7 +172,7 @@ def test_secrets_come_from_the_environment_and_from_files(tmp_path, monkeypatch)
         ),
         (
             {"elasticsearch.ca_certs": certifi.where()},
-            "elasticsearch.ca_certs is set, but elasticsearch.hosts are no https:// URLs",
+            "elasticsearch.ca_certs is set, but elasticsearch.hosts are not https:// URLs",
         ),
         (
             {"elasticsearch.hosts": "http://a:9200/path", "elasticsearch.sniff": "true"},
@@ -319,9 +319,9 @@ def test_index_settings_are_read(tmp_path, content):
     ("content", "says"),
     [
         ('{"number_of_shards": 1, "index.number_of_shards": 2}', "'index.number_of_shards' is set"),
-        ('{"number_of_shards": 1, "number_of_shards": 2}', "'number_of_shards' stands twice"),
-        ('{"settings": {}, "aliases": {}}', "'aliases' stands beside 'settings'"),
-        ('{"mappings": {}}', "'mappings' is no index setting"),
+        ('{"number_of_shards": 1, "number_of_shards": 2}', "'number_of_shards' is repeated"),
+        ('{"settings": {}, "aliases": {}}', "'aliases' is beside 'settings'"),
+        ('{"mappings": {}}', "'mappings' is not an index setting"),
         ('{"settings": 1}', "'settings' must be a JSON object"),
     ],
 )
