@@ -1,4 +1,4 @@
-"""What every command needs: the application, the chosen mirrors, exit codes."""
+"""What every command needs: the application, the selected mirrors, exit codes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nefertari_search_tween.runtime import SearchRuntime, validates
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
-# They warn of every attempt that fails; a worker tells once, unless the ini file sets their levels.
+# They warn of every failed attempt; a worker reports once, unless the ini file sets their levels.
 _CLIENTS = ("elastic_transport", "opensearch")
 
 
 class CommandError(click.ClickException):
-    """Ends the program with one line."""
+    """Ends the program with a one-line message."""
 
     exit_code = EXIT_FAILURE
 
 
 def common(function: Callable[..., None]) -> Callable[..., None]:
-    """Arguments and options that every command has."""
+    """Add the arguments and options of every command to *function*."""
     for decorate in (
         click.argument("variables", nargs=-1, metavar="[key=value ...]"),
         click.argument("ini"),
@@ -41,9 +41,9 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_variables(variables: Iterable[str]) -> dict[str, str]:
-    """``key=value`` words as a dict.
+    """Return ``key=value`` words as a dict.
 
-    :raises click.UsageError: one is no such word.
+    :raises click.UsageError: a word has another form.
     """
     options = {}
     for each in variables:
@@ -55,8 +55,7 @@ def parse_variables(variables: Iterable[str]) -> dict[str, str]:
 
 
 def configure_logging(ini: str, variables: Iterable[str]) -> None:
-    """Log as the ini file says, for programs that run for long; others print what they have to
-    say."""
+    """Log as the ini file configures, for long-running programs; others print their results."""
     try:
         setup_logging(ini, global_conf=parse_variables(variables))
     except (OSError, LookupError) as error:
@@ -69,16 +68,16 @@ def configure_logging(ini: str, variables: Iterable[str]) -> None:
 
 @contextmanager
 def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iterator[SearchRuntime]:
-    """The search of the application that *ini* describes.
+    """Provide the runtime of the application that *ini* describes.
 
-    A failure ends the program with one line that says what.
+    A failure ends the program with a one-line message.
 
-    :param alone: the command has something to do for an application whose database is this
-        package's engine: it has indices, but no mirrors.
+    :param alone: the command also works for an application whose database is this package's
+        engine, which has indices but no mirrors.
     """
     options = parse_variables(variables)
     environment: dict[str, Any] = {}
-    # What an index must be like is this command's to say, or to mend.
+    # The command itself reports or repairs indices that differ.
     token = validates.set(False)
     try:
         environment = bootstrap(ini, options=options)
@@ -86,7 +85,7 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
         runtime = getattr(registry, "nefertari_search", None)
         if runtime is None:
             raise CommandError(
-                f"{ini} does not switch nefertari_search_tween on "
+                f"{ini} does not enable nefertari_search_tween "
                 "(pyramid.includes = nefertari_search_tween)"
             )
         if isinstance(runtime, EngineRuntime) and not alone:
@@ -105,14 +104,14 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
 
 
 def first_line(error: Exception) -> str:
-    """What *error* says; those of databases have the statement in further lines."""
+    """Return the message of *error* without further lines, in which databases add statements."""
     return (str(error) or repr(error)).splitlines()[0]
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What is told in one line, a database that is down included."""
+    """Return the errors that are reported in one line, including those of a database."""
     types: list[type[Exception]] = [SearchError, OSError, LookupError]
-    # Only of the primary that there is; the other one's driver need not be installed.
+    # Only those of the primary in use; the other driver need not be installed.
     for module, name in (("sqlalchemy.exc", "DBAPIError"), ("pymongo.errors", "PyMongoError")):
         if module in sys.modules:
             types.append(getattr(sys.modules[module], name))
@@ -120,9 +119,9 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 def mirrors_named(runtime: SearchRuntime, models: str) -> list[Mirror]:
-    """The mirrors that *models* (names joined by commas) names; all when it is empty.
+    """Return the mirrors of *models* (names joined by commas), all if it is empty.
 
-    :raises click.UsageError: there is no such mirror.
+    :raises click.UsageError: a mirror does not exist.
     """
     names = [name.strip() for name in models.split(",") if name.strip()]
     unknown = [name for name in names if name not in runtime.mirrors]

@@ -24,7 +24,7 @@ def dead_letters() -> None:
 
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
-    """Which letters."""
+    """Add the options that select letters to *function*."""
     keys = click.option(
         "--keys", default="", help="Only these: primary keys joined by commas, quoted as in CSV."
     )
@@ -36,7 +36,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 def list_letters(
     ini: str, variables: tuple[str, ...], models: str, keys: str, as_json: bool
 ) -> None:
-    """Show model, key, time and error of each, the oldest first."""
+    """Show model, key, time and error of each, oldest first."""
     with application(ini, variables) as search:
         letters = _letters(search, models, keys)
     if as_json:
@@ -61,8 +61,8 @@ def list_letters(
 def retry_letters(
     ini: str, variables: tuple[str, ...], models: str, keys: str, all_letters: bool, as_json: bool
 ) -> None:
-    """Index them again, here or by a worker. A letter is removed once its document is in the
-    index."""
+    """Index them again, here or by a worker. A letter is removed once its document is
+    indexed."""
     _require_selection(models, keys, all_letters)
     with application(ini, variables) as search:
         count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
@@ -92,9 +92,9 @@ def _require_selection(models: str, keys: str, all_letters: bool) -> None:
 
 
 def _letters(search: SearchRuntime, models: str, keys: str) -> list[DeadLetter]:
-    """The letters that are meant, a document's last one only.
+    """Return the selected letters, only the last one of each document.
 
-    :raises CommandError: a key has none.
+    :raises CommandError: a key has no letter.
     """
     names = {mirror.name for mirror in mirrors_named(search, models)} if models else None
     pks = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}

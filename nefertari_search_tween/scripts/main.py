@@ -1,7 +1,7 @@
 """``nefertari-search COMMAND INI [key=value ...] [options]``.
 
-Exit codes: 0 all is well; 1 something is not (rejected documents, mappings that differ, indices
-not built, changes pending for too long); 2 wrong usage, a bad setting, a server that is down.
+Exit codes: 0 success; 1 problems (rejected documents, differing mappings, missing indices, changes
+pending for too long); 2 wrong usage, a bad setting, a server that is down.
 """
 
 from __future__ import annotations

@@ -103,9 +103,9 @@ class WorkerMetrics:
 
 
 def serve(metrics: WorkerMetrics, address: str, port: int) -> None:
-    """Answer GET /metrics on *address* and *port*, in a thread.
+    """Serve GET /metrics on *address* and *port*, in a thread.
 
-    :raises CommandError: the package for it is missing, or the port is taken.
+    :raises CommandError: prometheus-client is not installed, or the port is in use.
     """
     try:
         import prometheus_client

@@ -1,8 +1,8 @@
 """``nefertari.index``: nefertari's own command, on the mirrors.
 
-It takes the place of nefertari's, which reads no more than 10,000 objects of a model and can't be
-started where today's clients of search servers are installed. ``nefertari-search index`` and
-``nefertari-search rebuild`` do the same, and more.
+It replaces nefertari's, which reads at most 10,000 objects of a model and does not start with
+current clients of search servers. ``nefertari-search index`` and ``nefertari-search rebuild`` do
+the same, and more.
 
 Exit codes are those of :mod:`~nefertari_search_tween.scripts.main`.
 """
@@ -37,11 +37,11 @@ from nefertari_search_tween.scripts.output import print_build_results, progress_
 @click.option(
     "--params",
     default="",
-    help="With --models: which objects to look at, as in a query string (a=1&_limit=5).",
+    help="With --models: which objects to check, as in a query string (a=1&_limit=5).",
 )
-@click.option("--index", "index_name", help="elasticsearch.index_name: there is no other.")
+@click.option("--index", "index_name", help="elasticsearch.index_name; no other name is accepted.")
 @click.option("--chunk", type=click.IntRange(min=1), help="Documents in one bulk request.")
-@click.option("--quiet", is_flag=True, help="Say nothing, unless something is wrong.")
+@click.option("--quiet", is_flag=True, help="Print problems only.")
 def command(
     ini: str,
     models: str,
@@ -53,9 +53,9 @@ def command(
 ) -> None:
     """Index the objects of a nefertari application."""
     if bool(models) == recreate:
-        raise click.UsageError("one of --models and --recreate is needed")
+        raise click.UsageError("either --models or --recreate is required")
     if recreate and params:
-        raise click.UsageError("--recreate is about all objects: --params goes with --models")
+        raise click.UsageError("--recreate indexes all objects: --params requires --models")
     with application(ini, ()) as search, progress_bars(quiet) as progress:
         try:
             own_index(search, index_name)
@@ -76,9 +76,9 @@ def command(
 
 
 def _keys(mirror: Mirror, params: str) -> list[Any]:
-    """Keys of the objects that *params* ask the primary for.
+    """Return the keys of the objects that *params* select in the primary.
 
-    :raises Failure: it does not understand them.
+    :raises CommandError: the primary does not accept them.
     """
     pk = mirror.document_cls.pk_field()
     filters: dict[str, Any] = {}

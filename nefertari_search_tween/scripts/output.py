@@ -1,4 +1,4 @@
-"""What commands print: progress while they run, and their results."""
+"""The output of commands: progress while they run, and their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int], None]]]]:
-    """Progress bars on a terminal, a plain line per model elsewhere, nothing if *quiet*."""
+    """Show progress bars on a terminal, a line per model elsewhere, nothing if *quiet*."""
     console = Console(stderr=True)
     if quiet:
         yield None

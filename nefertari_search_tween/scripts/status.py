@@ -17,7 +17,7 @@ from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 
-#: Changes that have been pending for longer are a problem.
+#: Changes that are pending for longer are a problem.
 MAX_LAG_SECONDS = 60.0
 EMPTY = Backlog(0, 0.0)
 #: heading -> key of a row, in the order of the table
@@ -76,7 +76,7 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
 @click.command("mapping")
 @common
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
-    """Show the mappings that the models give, and where the indices differ from them."""
+    """Show the mappings of the models, and where the indices differ from them."""
     with application(ini, variables, alone=True) as search:
         mappings: dict[str, Any] = {}
         for mirror in mirrors_named(search, models):

@@ -28,15 +28,15 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 def triggers() -> None:
     """Mirror what raw SQL and other programs change: triggers in the database.
 
-    Exit codes: 0 all is as asked for; 1 triggers are missing, outdated or obsolete, or rows
-    of unmirrored models are pending; 2 wrong usage, or the database refused.
+    Exit codes: 0 success; 1 triggers are missing, outdated or obsolete, or rows of unmirrored
+    models are pending; 2 wrong usage, or the database refused.
     """
 
 
 @triggers.command()
 @_common
 def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
-    """Create what is missing, replace what is outdated, drop what no mirror needs any more."""
+    """Create what is missing, replace what is outdated, drop what no mirror needs."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
@@ -60,7 +60,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 @triggers.command()
 @_common
 def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
-    """Show for each table whether its triggers are what the mirrors need."""
+    """Show for each table whether its triggers match what the mirrors need."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
     with _on_sql(ini, variables) as search:
@@ -71,9 +71,9 @@ def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 
 @contextmanager
 def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[SearchRuntime]:
-    """The search of an application.
+    """Provide the runtime of an application.
 
-    :raises click.UsageError: its primary is no SQL database.
+    :raises click.UsageError: its primary is not an SQL database.
     """
     with application(ini, variables) as search:
         if not hasattr(search.outbox, "triggers"):
@@ -84,7 +84,7 @@ def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[SearchRuntime]:
 
 
 def _unclaimed(search: SearchRuntime) -> dict[str, int]:
-    """Rows of models that this application has no mirrors for: number by model."""
+    """Return the number of pending rows by model, of models without mirrors here."""
     tracked = {model.__name__ for model in search.dependencies.tracked_models}
     return {
         name: backlog.rows

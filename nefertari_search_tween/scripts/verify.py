@@ -140,7 +140,5 @@ def _lines(differences: Differences, show_keys: int) -> list[str]:
             "run `nefertari-search status`"
         )
     if differences.changing:
-        lines.append(
-            f"{len(differences.changing)} were changing all the time; their documents will follow"
-        )
+        lines.append(f"{len(differences.changing)} kept changing; their documents will follow")
     return lines

@@ -1,4 +1,4 @@
-"""``nefertari-search drain``: index what is pending; ``nefertari-search worker``: go on with it."""
+"""``nefertari-search drain`` and ``nefertari-search worker``."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def worker_command(
 
 
 def drain(worker: Worker, as_json: bool) -> None:
-    """Index the pending changes and print what was done; exit with 1 unless all is well.
+    """Index the pending changes and print the result; exit with 1 if there are problems.
 
     :raises CommandError: the search backend or the database does not answer.
     """
@@ -108,7 +108,7 @@ def drain(worker: Worker, as_json: bool) -> None:
 
 
 class Report:
-    """Lines about the work of a worker, at intervals.
+    """Prints lines about the work of a worker, at intervals.
 
     :param interval: seconds between two lines.
     """
@@ -169,7 +169,7 @@ class Report:
 
 @contextmanager
 def _wakeup(listener: Optional[NotificationListener]) -> Iterator[Wakeup]:
-    """A wake-up that SIGTERM and SIGINT stop; a second signal ends the program at once."""
+    """Provide a wake-up that SIGTERM and SIGINT stop; a second signal ends the program."""
     with closing(Wakeup(listener)) as wakeup:
 
         def stop(number: int, frame: Optional[FrameType]) -> None:

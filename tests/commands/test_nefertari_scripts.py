@@ -185,8 +185,8 @@ def test_params_say_which_objects_are_looked_at(index, scripts, place):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "one of --models and --recreate"),
-        (("--models", "Flight", "--recreate"), "one of --models and --recreate"),
+        ((), "either --models or --recreate"),
+        (("--models", "Flight", "--recreate"), "either --models or --recreate"),
         (("--recreate", "--params", "a=1"), "--params"),
         (("--models", "Nothing"), "no mirror of Nothing"),
         (("--models", "Flight", "--chunk", "0"), "--chunk"),
