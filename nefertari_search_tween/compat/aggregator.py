@@ -149,7 +149,7 @@ def _primary_error(aggregation: AggregationRequest) -> BadQuery:
     )
 
 
-def of_collection(
+def aggregate_collection(
     es: Any, read: ReadContext, params: dict[str, Any]
 ) -> tuple[Optional[AggregationResult], dict[str, Any]]:
     """Return the result of ``es.get_collection`` in an aggregation request.
@@ -191,7 +191,7 @@ def aggregate_mirror(
     aggregation, params, raise_on_empty = unpack(params)
     searcher = CURRENT.require().searcher
     read: Optional[ReadContext] = current_read()
-    with if_built(raise_on_empty):
+    with missing_index_as_404(raise_on_empty):
         if read is not None and read.model is mirror.model:
             if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
                 raise _primary_error(aggregation)
@@ -218,7 +218,7 @@ def unpack(params: dict[str, Any]) -> tuple[AggregationRequest, dict[str, Any], 
 
 
 @contextmanager
-def if_built(raise_on_empty: bool) -> Iterator[None]:
+def missing_index_as_404(raise_on_empty: bool) -> Iterator[None]:
     """Report a missing index as nefertari did.
 
     :raises JHTTPNotFound: there is no index to aggregate, and *raise_on_empty* is set.

@@ -125,7 +125,7 @@ class ES:
         :raises ValueError: *index_name* is not the prefix of their names.
         """
         if CURRENT.runtime is not None:
-            index_calls.own_index(CURRENT.runtime, index_name)
+            index_calls.check_index_name(CURRENT.runtime, index_name)
             CURRENT.runtime.prepare()
 
     @classmethod
@@ -255,7 +255,7 @@ class ES:
                 )
             return mirror.model.get_collection(**params)
         if read is not None:
-            results, params = aggregator.of_collection(self, read, params)
+            results, params = aggregator.aggregate_collection(self, read, params)
             if results is not None:
                 return results
         with answering(read) if read is not None else nullcontext():
@@ -364,4 +364,4 @@ class ES:
         return mirror
 
     def _sources(self, mirror: Mirror, pks: list[Any]) -> dict[str, Any]:
-        return search_params.sources(CURRENT.require(), mirror, self._index(mirror), pks)
+        return search_params.read_sources(CURRENT.require(), mirror, self._index(mirror), pks)

@@ -31,7 +31,7 @@ def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> N
     """
     keys = set()
     for action in actions:
-        own_index(runtime, action["_index"])
+        check_index_name(runtime, action["_index"])
         key = key_of(runtime, action["_type"], action["_id"])
         if key is not None:
             keys.add(key)
@@ -42,7 +42,7 @@ def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> N
         runtime.indexer.refresh_indices({key.model for key in keys})
 
 
-def own_index(runtime: Runtime, index_name: Optional[str]) -> None:
+def check_index_name(runtime: Runtime, index_name: Optional[str]) -> None:
     """Check that *index_name* is the prefix of this application's indices.
 
     :raises ValueError: it is another name.

@@ -10,7 +10,7 @@ from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPNotFound
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.aggregator import if_built, unpack
+from nefertari_search_tween.compat.aggregator import missing_index_as_404, unpack
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.registry import Mirror
@@ -70,7 +70,7 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     aggregation, params, raise_on_empty = unpack(params)
     params, filters = _subclass_filters(es, mirrors, {**params, "_limit": 0})
     searcher, read = CURRENT.require().searcher, _multi_read()
-    with if_built(raise_on_empty):
+    with missing_index_as_404(raise_on_empty):
         if read is not None:
             return dict(
                 answer_multi_aggregation(searcher, read, mirrors, params, aggregation, filters)

@@ -51,7 +51,7 @@ def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) 
     """
     request = get_current_request()
     params = dict(params)
-    raw = params.pop("body") if _is_raw(params.get("body"), request) else None
+    raw = params.pop("body") if _is_application_query(params.get("body"), request) else None
     if raw is not None:
         # As in nefertari, an application's own query replaces filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
@@ -98,7 +98,7 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
         # It was checked for the caller when it was built.
         body["sort"] = query.body["sort"]
     else:
-        body.update(_sorted(scope, params))
+        body.update(_sort_clauses(scope, params))
     fields = params.get("fields") or ""
     if fields == query.fields:
         if fields or "_source" not in own_body:
@@ -149,7 +149,9 @@ def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [query] if query else []
 
 
-def sources(runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
+def read_sources(
+    runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]
+) -> dict[str, Any]:
     """Return those documents *pks* of one model that exist, by key as text.
 
     :param index: the alias to read.
@@ -202,7 +204,7 @@ def read_of(mirror: Mirror) -> Optional[ReadContext]:
     return read if read is not None and read.model is mirror.model else None
 
 
-def _is_raw(body: Any, request: Any) -> bool:
+def _is_application_query(body: Any, request: Any) -> bool:
     """Return True for a query of the application itself, never for one that came over HTTP.
 
     (``?body.query...=`` becomes a dict in requests that write.)
@@ -216,7 +218,7 @@ def _sort_text(sort: Any) -> str:
     return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 
-def _sorted(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:
+def _sort_clauses(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:
     """Return the ``sort`` of a body: as requested, or as a subclass changed it.
 
     The primary key breaks ties, unless the sort consists of clauses.

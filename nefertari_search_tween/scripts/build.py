@@ -5,31 +5,31 @@ from __future__ import annotations
 import click
 
 from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
-from nefertari_search_tween.scripts.common import application, common, mirrors_named
+from nefertari_search_tween.scripts.common import application, common_of_models, mirrors_named
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
 
 @click.command("index")
-@common
+@common_of_models
 def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the objects that are missing from the indices; build indices that are not there."""
-    with application(ini, variables) as search, progress_bars(as_json) as progress:
+    with application(ini, variables) as runtime, progress_bars(as_json) as progress:
         results = {
             mirror.name: index_missing(
-                search.mirrors,
+                runtime.mirrors,
                 mirror,
-                search.settings.chunk_size,
-                search.outbox,
-                search.rebuild_locks,
+                runtime.settings.chunk_size,
+                runtime.outbox,
+                runtime.rebuild_locks,
                 progress,
             )
-            for mirror in mirrors_named(search, models)
+            for mirror in mirrors_named(runtime, models)
         }
     print_build_results(results, as_json)
 
 
 @click.command("rebuild")
-@common
+@common_of_models
 @click.option(
     "--restart", is_flag=True, help="Start over instead of resuming an interrupted rebuild."
 )
@@ -40,9 +40,9 @@ def rebuild_command(
 
     An interrupted rebuild resumes. One process at a time rebuilds a model.
     """
-    with application(ini, variables) as search, progress_bars(as_json) as progress:
-        mirrors = mirrors_named(search, models)
-        size = search.settings.chunk_size
-        outbox, locks = search.outbox, search.rebuild_locks
-        results = rebuild(search.mirrors, locks, outbox, mirrors, size, progress, restart)
+    with application(ini, variables) as runtime, progress_bars(as_json) as progress:
+        mirrors = mirrors_named(runtime, models)
+        size = runtime.settings.chunk_size
+        outbox, locks = runtime.outbox, runtime.rebuild_locks
+        results = rebuild(runtime.mirrors, locks, outbox, mirrors, size, progress, restart)
     print_build_results(results, as_json)

@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import click
 from pyramid.paster import bootstrap, setup_logging
 
 from nefertari_search_tween.engine.search.runtime import EngineRuntime
-from nefertari_search_tween.exceptions import SearchError
+from nefertari_search_tween.exceptions import BackendError, SearchError
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime, validates
 
@@ -33,11 +33,25 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     for decorate in (
         click.argument("variables", nargs=-1, metavar="[key=value ...]"),
         click.argument("ini"),
-        click.option("--models", default="", help="Only these models: names joined by commas."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
     ):
         function = decorate(function)
     return function
+
+
+def common_of_models(function: Callable[..., None]) -> Callable[..., None]:
+    """Add those of commands that work on selected models, too."""
+    models = click.option("--models", default="", help="Only these models: names joined by commas.")
+    return common(models(function))
+
+
+def run_command(command: click.Command, arguments: Optional[list[str]]) -> None:
+    """Run *command*; report a backend's error in one line."""
+    try:
+        command(arguments)
+    except BackendError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_FAILURE)
 
 
 def parse_variables(variables: Iterable[str]) -> dict[str, str]:

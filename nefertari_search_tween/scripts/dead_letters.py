@@ -14,7 +14,12 @@ from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import Worker
 from nefertari_search_tween.interfaces.outbox import DeadLetter
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import CommandError, application, common, mirrors_named
+from nefertari_search_tween.scripts.common import (
+    CommandError,
+    application,
+    common_of_models,
+    mirrors_named,
+)
 from nefertari_search_tween.scripts.worker import drain
 
 
@@ -28,7 +33,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     keys = click.option(
         "--keys", default="", help="Only these: primary keys joined by commas, quoted as in CSV."
     )
-    return common(keys(function))
+    return common_of_models(keys(function))
 
 
 @dead_letters.command("list")
@@ -37,8 +42,8 @@ def list_letters(
     ini: str, variables: tuple[str, ...], models: str, keys: str, as_json: bool
 ) -> None:
     """Show model, key, time and error of each, oldest first."""
-    with application(ini, variables) as search:
-        letters = _letters(search, models, keys)
+    with application(ini, variables) as runtime:
+        letters = _letters(runtime, models, keys)
     if as_json:
         rows = (
             {
@@ -64,11 +69,11 @@ def retry_letters(
     """Index them again, here or by a worker. A letter is removed once its document is
     indexed."""
     _require_selection(models, keys, all_letters)
-    with application(ini, variables) as search:
-        count = search.outbox.retry([each.key for each in _letters(search, models, keys)])
-        if search.outbox.inline:
+    with application(ini, variables) as runtime:
+        count = runtime.outbox.retry([each.key for each in _letters(runtime, models, keys)])
+        if runtime.outbox.inline:
             with closing(Wakeup()) as wakeup:
-                drain(Worker(search.indexer, wakeup), as_json)
+                drain(Worker(runtime.indexer, wakeup), as_json)
             return
     click.echo(json.dumps({"queued": count}) if as_json else f"{count} queued for the workers")
 
@@ -81,8 +86,8 @@ def drop_letters(
 ) -> None:
     """Remove them. Their documents stay out of the index."""
     _require_selection(models, keys, all_letters)
-    with application(ini, variables) as search:
-        count = search.outbox.drop([each.key for each in _letters(search, models, keys)])
+    with application(ini, variables) as runtime:
+        count = runtime.outbox.drop([each.key for each in _letters(runtime, models, keys)])
     click.echo(json.dumps({"dropped": count}) if as_json else f"{count} dropped")
 
 
@@ -91,17 +96,17 @@ def _require_selection(models: str, keys: str, all_letters: bool) -> None:
         raise click.UsageError("say which: --models, --keys, or --all")
 
 
-def _letters(search: SearchRuntime, models: str, keys: str) -> list[DeadLetter]:
+def _letters(runtime: SearchRuntime, models: str, keys: str) -> list[DeadLetter]:
     """Return the selected letters, only the last one of each document.
 
     :raises CommandError: a key has no letter.
     """
-    names = {mirror.name for mirror in mirrors_named(search, models)} if models else None
+    names = {mirror.name for mirror in mirrors_named(runtime, models)} if models else None
     pks = {each.strip() for row in csv.reader([keys], skipinitialspace=True) for each in row}
     pks.discard("")
     letters = {
         each.key: each
-        for each in search.outbox.dead_letters()
+        for each in runtime.outbox.dead_letters()
         if (names is None or each.key.model in names) and (not pks or str(each.key.pk) in pks)
     }
     missing = pks - {str(key.pk) for key in letters}

@@ -6,14 +6,12 @@ pending for too long); 2 wrong usage, a bad setting, a server that is down.
 
 from __future__ import annotations
 
-import sys
 from typing import Optional
 
 import click
 
-from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.scripts.build import index_command, rebuild_command
-from nefertari_search_tween.scripts.common import EXIT_FAILURE
+from nefertari_search_tween.scripts.common import run_command
 from nefertari_search_tween.scripts.dead_letters import dead_letters
 from nefertari_search_tween.scripts.status import mapping_command, status_command
 from nefertari_search_tween.scripts.triggers import triggers
@@ -48,11 +46,7 @@ for command in (
 
 def main(arguments: Optional[list[str]] = None) -> None:
     """Entry point of the console script."""
-    try:
-        cli(arguments)
-    except BackendError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_FAILURE)
+    run_command(cli, arguments)
 
 
 if __name__ == "__main__":

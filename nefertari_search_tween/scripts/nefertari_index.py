@@ -9,23 +9,21 @@ Exit codes are those of :mod:`~nefertari_search_tween.scripts.main`.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Optional
 from urllib.parse import parse_qsl
 
 import click
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
-from nefertari_search_tween.compat.index_calls import own_index
-from nefertari_search_tween.exceptions import BackendError
+from nefertari_search_tween.compat.index_calls import check_index_name
 from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.scripts.common import (
-    EXIT_FAILURE,
     CommandError,
     application,
     first_line,
     mirrors_named,
+    run_command,
 )
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
@@ -56,18 +54,18 @@ def command(
         raise click.UsageError("either --models or --recreate is required")
     if recreate and params:
         raise click.UsageError("--recreate indexes all objects: --params requires --models")
-    with application(ini, ()) as search, progress_bars(quiet) as progress:
+    with application(ini, ()) as runtime, progress_bars(quiet) as progress:
         try:
-            own_index(search, index_name)
+            check_index_name(runtime, index_name)
         except ValueError as error:
             raise click.UsageError(f"--index: {error}") from error
-        size = chunk or search.settings.chunk_size
-        mirrors, outbox, locks = search.mirrors, search.outbox, search.rebuild_locks
+        size = chunk or runtime.settings.chunk_size
+        mirrors, outbox, locks = runtime.mirrors, runtime.outbox, runtime.rebuild_locks
         if recreate:
             results = rebuild(mirrors, locks, outbox, list(mirrors), size, progress)
         else:
             results = {}
-            for mirror in mirrors_named(search, models):
+            for mirror in mirrors_named(runtime, models):
                 only = _keys(mirror, params) if params else None
                 results[mirror.name] = index_missing(
                     mirrors, mirror, size, outbox, locks, progress, only
@@ -94,11 +92,7 @@ def _keys(mirror: Mirror, params: str) -> list[Any]:
 
 def main(arguments: Optional[list[str]] = None) -> None:
     """Entry point of the console script."""
-    try:
-        command(arguments)
-    except BackendError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_FAILURE)
+    run_command(command, arguments)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,12 @@ from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
+from nefertari_search_tween.scripts.common import (
+    EXIT_PROBLEM,
+    application,
+    common_of_models,
+    mirrors_named,
+)
 
 #: Changes that are pending for longer are a problem.
 MAX_LAG_SECONDS = 60.0
@@ -36,25 +41,25 @@ CACHE_COLUMN = {"cached %": "cache_hit_percent"}
 
 
 @click.command("status")
-@common
+@common_of_models
 def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show each mirror: its index, document and row counts, pending changes, dead letters.
 
     The lag is the age of the oldest pending change, in seconds.
     """
-    with application(ini, variables) as search:
-        where = search.settings.where
-        backlog = search.outbox.backlog()
-        letters = search.outbox.dead_letter_counts()
-        cache_stats = search.cache_stats
+    with application(ini, variables) as runtime:
+        where = runtime.settings.where
+        backlog = runtime.outbox.backlog()
+        letters = runtime.outbox.dead_letter_counts()
+        cache_stats = runtime.cache_stats
         rates = {} if cache_stats is None else hit_rates(cache_stats.read_all())
         rows = [
             {
-                **_status(mirror, search, backlog.get(mirror.name, EMPTY)),
+                **_status(mirror, runtime, backlog.get(mirror.name, EMPTY)),
                 "dead_letters": letters.get(mirror.name, 0),
                 "cache_hit_percent": _percent(rates.get(mirror.name)),
             }
-            for mirror in mirrors_named(search, models)
+            for mirror in mirrors_named(runtime, models)
         ]
     if as_json:
         by_model = {row["model"]: {**row, "backend": where} for row in rows}
@@ -74,13 +79,13 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
 
 
 @click.command("mapping")
-@common
+@common_of_models
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show the mappings of the models, and where the indices differ from them."""
-    with application(ini, variables, alone=True) as search:
+    with application(ini, variables, alone=True) as runtime:
         mappings: dict[str, Any] = {}
-        for mirror in mirrors_named(search, models):
-            current = search.mirrors.backend.get_mapping(mirror.alias)
+        for mirror in mirrors_named(runtime, models):
+            current = runtime.mirrors.backend.get_mapping(mirror.alias)
             lines = ["not built"] if current is None else mapping_diff(mirror.mapping, current)
             mappings[mirror.name] = {"mapping": mirror.mapping, "difference": lines}
     if as_json:
@@ -103,10 +108,10 @@ def _is_healthy(row: dict[str, Any]) -> bool:
     return row["state"] == "ready" and not late and not row["dead_letters"]
 
 
-def _status(mirror: Mirror, search: SearchRuntime, backlog: Backlog) -> dict[str, Any]:
+def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[str, Any]:
     live = [
         name
-        for name, aliases in search.mirrors.indices_of(mirror).items()
+        for name, aliases in runtime.mirrors.indices_of(mirror).items()
         if mirror.alias in aliases
     ]
     documents = rejected = None

@@ -6,22 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Any
 
 import click
 
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application
-
-
-def _common(function: Callable[..., None]) -> Callable[..., None]:
-    for decorate in (
-        click.argument("variables", nargs=-1, metavar="[key=value ...]"),
-        click.argument("ini"),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object for machines."),
-    ):
-        function = decorate(function)
-    return function
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common
 
 
 @click.group()
@@ -34,38 +24,38 @@ def triggers() -> None:
 
 
 @triggers.command()
-@_common
+@common
 def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Create what is missing, replace what is outdated, drop what no mirror needs."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as search:
-        tables = database.install(search.outbox.engine(), search.dependencies)
-        unclaimed = _unclaimed(search)
+    with _on_sql(ini, variables) as runtime:
+        tables = database.install(runtime.outbox.engine(), runtime.dependencies)
+        unclaimed = _unclaimed(runtime)
     _report(tables, unclaimed, as_json, database.INSTALLED)
 
 
 @triggers.command()
-@_common
+@common
 def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Drop all triggers of this package, and nothing else."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as search:
-        tables = database.remove(search.outbox.engine(), search.dependencies)
-        unclaimed = _unclaimed(search)
+    with _on_sql(ini, variables) as runtime:
+        tables = database.remove(runtime.outbox.engine(), runtime.dependencies)
+        unclaimed = _unclaimed(runtime)
     _report(tables, unclaimed, as_json, database.MISSING)
 
 
 @triggers.command()
-@_common
+@common
 def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Show for each table whether its triggers match what the mirrors need."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as search:
-        tables = database.status(search.outbox.engine(), search.dependencies)
-        unclaimed = _unclaimed(search)
+    with _on_sql(ini, variables) as runtime:
+        tables = database.status(runtime.outbox.engine(), runtime.dependencies)
+        unclaimed = _unclaimed(runtime)
     _report(tables, unclaimed, as_json, database.INSTALLED)
 
 
@@ -75,20 +65,20 @@ def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[SearchRuntime]:
 
     :raises click.UsageError: its primary is not an SQL database.
     """
-    with application(ini, variables) as search:
-        if not hasattr(search.outbox, "triggers"):
+    with application(ini, variables) as runtime:
+        if not hasattr(runtime.outbox, "triggers"):
             raise click.UsageError(
                 "the primary is nefertari_mongodb: MongoDB has no triggers (docs/mongodb.rst)"
             )
-        yield search
+        yield runtime
 
 
-def _unclaimed(search: SearchRuntime) -> dict[str, int]:
+def _unclaimed(runtime: SearchRuntime) -> dict[str, int]:
     """Return the number of pending rows by model, of models without mirrors here."""
-    tracked = {model.__name__ for model in search.dependencies.tracked_models}
+    tracked = {model.__name__ for model in runtime.dependencies.tracked_models}
     return {
         name: backlog.rows
-        for name, backlog in sorted(search.outbox.backlog().items())
+        for name, backlog in sorted(runtime.outbox.backlog().items())
         if name not in tracked
     }
 

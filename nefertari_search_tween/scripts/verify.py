@@ -13,7 +13,12 @@ from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
+from nefertari_search_tween.scripts.common import (
+    EXIT_PROBLEM,
+    application,
+    common_of_models,
+    mirrors_named,
+)
 from nefertari_search_tween.scripts.output import progress_bars
 
 MAX_KEYS = 10
@@ -24,54 +29,56 @@ PROBLEMS = {
 
 
 @click.command("verify")
-@common
+@common_of_models
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 def verify_command(
     ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int
 ) -> None:
     """Compare the indices with the database; changes in flight are not differences."""
-    with application(ini, variables) as search:
-        differences = _verified(search, mirrors_named(search, models), as_json)
+    with application(ini, variables) as runtime:
+        differences = _verified(runtime, mirrors_named(runtime, models), as_json)
     _report(differences, as_json, show_keys)
     if not all(each.clean for each in differences.values()):
         sys.exit(EXIT_PROBLEM)
 
 
 @click.command("repair")
-@common
+@common_of_models
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 @click.option("--inline", is_flag=True, help="Index here instead of leaving it to workers.")
 def repair_command(
     ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int, inline: bool
 ) -> None:
     """Verify, and index again what differs from the database."""
-    with application(ini, variables) as search:
-        mirrors = mirrors_named(search, models)
-        before = _verified(search, mirrors, as_json)
+    with application(ini, variables) as runtime:
+        mirrors = mirrors_named(runtime, models)
+        before = _verified(runtime, mirrors, as_json)
         remaining: dict[str, Differences] = {}
         for mirror in mirrors:
             differences = before[mirror.name]
             if differences.problem is not None:
                 remaining[mirror.name] = differences
-            elif inline or search.settings.sync == "inline":
-                remaining[mirror.name] = repair(search.indexer, search.outbox, mirror, differences)
+            elif inline or runtime.settings.sync == "inline":
+                remaining[mirror.name] = repair(
+                    runtime.indexer, runtime.outbox, mirror, differences
+                )
             else:
-                record(search.outbox, mirror, differences)
+                record(runtime.outbox, mirror, differences)
     _report(before, as_json, show_keys, remaining)
     if not all(each.clean for each in remaining.values()):
         sys.exit(EXIT_PROBLEM)
 
 
 def _verified(
-    search: SearchRuntime, mirrors: list[Mirror], as_json: bool
+    runtime: SearchRuntime, mirrors: list[Mirror], as_json: bool
 ) -> dict[str, Differences]:
     with progress_bars(as_json) as progress:
         return {
             mirror.name: verify(
-                search.mirrors,
-                search.outbox,
+                runtime.mirrors,
+                runtime.outbox,
                 mirror,
-                search.settings.chunk_size,
+                runtime.settings.chunk_size,
                 None if progress is None else progress(mirror),
             )
             for mirror in mirrors

@@ -19,7 +19,7 @@ from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
     CommandError,
     application,
-    common,
+    common_of_models,
     configure_logging,
     first_line,
 )
@@ -27,17 +27,17 @@ from nefertari_search_tween.scripts.metrics import WorkerMetrics, serve
 
 
 @click.command("drain")
-@common
+@common_of_models
 def drain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the pending changes, then exit."""
     if models:
         raise click.UsageError("drain works on all models")
-    with application(ini, variables) as search, _wakeup(None) as wakeup:
-        drain(Worker(search.indexer, wakeup), as_json)
+    with application(ini, variables) as runtime, _wakeup(None) as wakeup:
+        drain(Worker(runtime.indexer, wakeup), as_json)
 
 
 @click.command("worker")
-@common
+@common_of_models
 @click.option(
     "--report-interval",
     type=click.FloatRange(min=0.1),
@@ -70,11 +70,11 @@ def worker_command(
     if models:
         raise click.UsageError("a worker works on all models")
     configure_logging(ini, variables)
-    with application(ini, variables) as search, _wakeup(search.notifications()) as wakeup:
-        worker = Worker(search.indexer, wakeup, poll_interval)
+    with application(ini, variables) as runtime, _wakeup(runtime.notifications()) as wakeup:
+        worker = Worker(runtime.indexer, wakeup, poll_interval)
         if metrics_port is not None:
-            names = [mirror.name for mirror in search.mirrors]
-            metrics = WorkerMetrics(worker.stats, search.outbox, names, search.cache_stats)
+            names = [mirror.name for mirror in runtime.mirrors]
+            metrics = WorkerMetrics(worker.stats, runtime.outbox, names, runtime.cache_stats)
             serve(metrics, metrics_address, metrics_port)
         report = Report(worker, as_json, report_interval)
         worker.run(report)
