@@ -65,7 +65,8 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         read = current_read()
         index = functools.partial(func, *args, **kwargs)
-        if read is None or not _reads_collection_of(read, self.view) or not _is_plain(self):
+        passes_on = type(self).aggregate.__module__ in _PLAIN
+        if read is None or not _reads_collection_of(read, self.view) or not passes_on:
             return _aggregate_as_nefertari(self, index)
         try:
             return _aggregate_index(self, read, index)
@@ -81,10 +82,6 @@ def _reads_collection_of(read: ReadContext, view: Any) -> bool:
     return read.model is view.Model or (
         read.model is None and getattr(view, MULTI_COLLECTION, False)
     )
-
-
-def _is_plain(aggregator: Any) -> bool:
-    return type(aggregator).aggregate.__module__ in _PLAIN
 
 
 def _aggregate_as_nefertari(aggregator: Any, index: Callable[[], Any]) -> Any:

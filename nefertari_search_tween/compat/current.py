@@ -5,7 +5,6 @@ Models and sessions are global in nefertari, so the application that was made la
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Optional, Protocol
 
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
@@ -38,12 +37,6 @@ class Runtime(Protocol):
     def stop(self) -> None: ...
 
 
-class StartupRecorder(Protocol):
-    """Takes the keys of documents that are to be indexed once the application is complete."""
-
-    def enqueue(self, keys: Iterable[Key]) -> None: ...
-
-
 class Current:
     """The runtime of the application that was made last.
 
@@ -53,7 +46,7 @@ class Current:
     """
 
     runtime: Optional[Runtime] = None
-    startup_recorder: Optional[StartupRecorder] = None
+    startup_recorder: Any = None
 
     def require(self) -> Runtime:
         """Return the runtime.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Callable
 
 import click
 
@@ -29,10 +27,7 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Create what is missing, replace what is outdated, drop what no mirror needs."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as runtime:
-        tables = database.install(runtime.outbox.engine(), runtime.dependencies)
-        unclaimed = _unclaimed(runtime)
-    _report(tables, unclaimed, as_json, database.INSTALLED)
+    _run(ini, variables, as_json, database.install, database.INSTALLED)
 
 
 @triggers.command()
@@ -41,10 +36,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Drop all triggers of this package, and nothing else."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as runtime:
-        tables = database.remove(runtime.outbox.engine(), runtime.dependencies)
-        unclaimed = _unclaimed(runtime)
-    _report(tables, unclaimed, as_json, database.MISSING)
+    _run(ini, variables, as_json, database.remove, database.MISSING)
 
 
 @triggers.command()
@@ -53,37 +45,28 @@ def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Show for each table whether its triggers match what the mirrors need."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
 
-    with _on_sql(ini, variables) as runtime:
-        tables = database.status(runtime.outbox.engine(), runtime.dependencies)
-        unclaimed = _unclaimed(runtime)
-    _report(tables, unclaimed, as_json, database.INSTALLED)
+    _run(ini, variables, as_json, database.status, database.INSTALLED)
 
 
-@contextmanager
-def _on_sql(ini: str, variables: tuple[str, ...]) -> Iterator[SearchRuntime]:
-    """Provide the runtime of an application.
+def _run(
+    ini: str,
+    variables: tuple[str, ...],
+    as_json: bool,
+    action: Callable[[Any, Any], list[Any]],
+    expected: str,
+) -> None:
+    """Run *action* on the database and print the state of each table.
 
-    :raises click.UsageError: its primary is not an SQL database.
+    :param expected: the state that all tables should have; exit with 1 if one has another.
+    :raises click.UsageError: the primary is not an SQL database.
     """
     with application(ini, variables) as runtime:
         if not hasattr(runtime.outbox, "triggers"):
             raise click.UsageError(
                 "the primary is nefertari_mongodb: MongoDB has no triggers (docs/mongodb.rst)"
             )
-        yield runtime
-
-
-def _unclaimed(runtime: SearchRuntime) -> dict[str, int]:
-    """Return the number of pending rows by model, of models without mirrors here."""
-    tracked = {model.__name__ for model in runtime.dependencies.tracked_models}
-    return {
-        name: backlog.rows
-        for name, backlog in sorted(runtime.outbox.backlog().items())
-        if name not in tracked
-    }
-
-
-def _report(tables: list[Any], unclaimed: dict[str, int], as_json: bool, expected: str) -> None:
+        tables = action(runtime.outbox.engine(), runtime.dependencies)
+        unclaimed = _unclaimed(runtime)
     if as_json:
         states = {each.table: each.state for each in tables}
         click.echo(json.dumps({"tables": states, "unclaimed": unclaimed}, indent=2))
@@ -95,3 +78,13 @@ def _report(tables: list[Any], unclaimed: dict[str, int], as_json: bool, expecte
             click.echo(f"{rows} rows pending of {name}, which this application does not mirror")
     if unclaimed or any(each.state != expected for each in tables):
         sys.exit(EXIT_PROBLEM)
+
+
+def _unclaimed(runtime: SearchRuntime) -> dict[str, int]:
+    """Return the number of pending rows by model, of models without mirrors here."""
+    tracked = {model.__name__ for model in runtime.dependencies.tracked_models}
+    return {
+        name: backlog.rows
+        for name, backlog in sorted(runtime.outbox.backlog().items())
+        if name not in tracked
+    }

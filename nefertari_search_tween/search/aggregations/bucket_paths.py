@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from nefertari_search_tween.search.aggregations import options as o
-from nefertari_search_tween.search.aggregations.context import OptionPath, as_list
+from nefertari_search_tween.search.aggregations.context import OptionPath, split_list
 
 # Up to the key of a bucket (years['1972']) or a number of several (stats.avg).
 _STEP = re.compile(r"(?P<name>[^.\[\]>]+)(?P<rest>(?:\['?[^\]]*'?\])?(?:\.[^>]*)?)")
@@ -67,14 +67,12 @@ def orders(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[s
 
 def sorts(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[str, Any]]:
     """Return the ``sort`` of a ``bucket_sort``."""
-    clauses: list[Any] = []
-    for each in as_list(value):
-        clauses += each.split(",") if isinstance(each, str) else [each]
-    result = []
-    for clause in o.order(param, [_plain(each) for each in clauses]):
-        for name, direction in clause.items():
-            result.append({resolve_bucket_path(param, name, parts): {"order": direction}})
-    return result
+    clauses = o.order(param, [_plain(each) for each in split_list(value)])
+    return [
+        {resolve_bucket_path(param, name, parts): {"order": direction}}
+        for clause in clauses
+        for name, direction in clause.items()
+    ]
 
 
 def _plain(clause: Any) -> Any:

@@ -129,7 +129,10 @@ class Builder:
             else:
                 request[spec.name], parts[spec.name] = self._aggregation(spec, param, kind, nesting)
             if spec.meta is not None:
-                _innermost(request[spec.name], spec.name, parts[spec.name])["meta"] = spec.meta
+                innermost = request[spec.name]
+                for _ in range(parts[spec.name].wraps):
+                    innermost = innermost["aggs"][spec.name]
+                innermost["meta"] = spec.meta
         return request, parts
 
     def _spec(self, name: str, body: Any, where: str, depth: int) -> Spec:
@@ -367,12 +370,6 @@ def _renamed(spec: Spec, param: OptionPath) -> Any:
     if interval in _CALENDAR:
         return {**body, "calendar_interval": interval}
     return {**body, "fixed_interval": "1s" if interval == "second" else interval}
-
-
-def _innermost(request: dict[str, Any], name: str, part: Part) -> dict[str, Any]:
-    for _ in range(part.wraps):
-        request = request["aggs"][name]
-    return request
 
 
 def base_query(exact_filters: list[clauses.Query], stubs: clauses.Query) -> clauses.Query:

@@ -143,6 +143,15 @@ def as_list(value: Any) -> list[Any]:
     return [value]
 
 
+def split_list(value: Any) -> list[Any]:
+    """Return the members of a list, with texts split at commas."""
+    return [
+        part
+        for each in as_list(value)
+        for part in (each.split(",") if isinstance(each, str) else [each])
+    ]
+
+
 def ancestors(path: Optional[str]) -> list[Optional[str]]:
     """Return *path* of nested documents and those of all that embed them, inside out; the last is
     None, the document itself."""

@@ -6,9 +6,15 @@ They are a subset of the query DSL, in objects as nefertari makes them of a quer
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable
 
-from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, as_list
+from nefertari_search_tween.search.aggregations.context import (
+    FORBIDDEN,
+    OptionPath,
+    as_list,
+    split_list,
+)
 from nefertari_search_tween.search.aggregations.options import path
 from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query import clauses
@@ -141,15 +147,7 @@ def _range(param: OptionPath, body: Any, depth: int) -> Query:
     return clauses.nested(target, {"bool": {"filter": parts}})
 
 
-def _match(param: OptionPath, body: Any, depth: int) -> Query:
-    return _words(param, body, phrase=False)
-
-
-def _match_phrase(param: OptionPath, body: Any, depth: int) -> Query:
-    return _words(param, body, phrase=True)
-
-
-def _words(param: OptionPath, body: Any, phrase: bool) -> Query:
+def _match(param: OptionPath, body: Any, depth: int, phrase: bool = False) -> Query:
     target, value = _one_field(param, body, frozenset({"query"}))
     inside = param.at(target.name)
     operator = "or"
@@ -203,9 +201,7 @@ def _query_string(param: OptionPath, body: Any, depth: int) -> Query:
     if not isinstance(text, str):
         raise param.at("query").error("one text is expected")
     option = "fields" if "fields" in body else "default_field"
-    names: list[Any] = []
-    for each in as_list(body.get(option, [])) if option in body else []:
-        names += each.split(",") if isinstance(each, str) else [each]
+    names = split_list(body.get(option, []))
     fields = [(param.at(option).resolve_field(each), 1.0) for each in names]
     if param.context.forbidden:
         return clauses.MATCH_NONE
@@ -300,7 +296,7 @@ _QUERIES: dict[str, Callable[[OptionPath, Any, int], Query]] = {
     "range": _range,
     "exists": _exists,
     "match": _match,
-    "match_phrase": _match_phrase,
+    "match_phrase": partial(_match, phrase=True),
     "query_string": _query_string,
     "match_all": _match_all,
     "bool": _bool,

@@ -11,7 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from nefertari_search_tween.search.aggregations.context import FORBIDDEN, OptionPath, as_list
+from nefertari_search_tween.search.aggregations.context import (
+    FORBIDDEN,
+    OptionPath,
+    as_list,
+    split_list,
+)
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, ValueMismatch
 
@@ -279,10 +284,7 @@ def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
 def sort(param: OptionPath, value: Any) -> list[dict[str, Any]]:
     """Convert the order of documents: ``-year,title``, or objects of field and order."""
     sorts = []
-    fields: list[Any] = []
-    for each in as_list(value):
-        fields += each.split(",") if isinstance(each, str) else [each]
-    for each in fields:
+    for each in split_list(value):
         if isinstance(each, str):
             name = each.strip()
             each = {name.lstrip("+-"): "desc" if name.startswith("-") else "asc"}
