@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
-from nefertari_search_tween.scripts.common import application, common_of_models, mirrors_named
+from nefertari_search_tween.scripts.common import application, common, mirrors_named
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
 
 @click.command("index")
-@common_of_models
+@common
 def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the objects that are missing from the indices; build indices that are not there."""
     with application(ini, variables) as runtime, progress_bars(as_json) as progress:
@@ -29,7 +29,7 @@ def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
 
 
 @click.command("rebuild")
-@common_of_models
+@common
 @click.option(
     "--restart", is_flag=True, help="Start over instead of resuming an interrupted rebuild."
 )

@@ -28,8 +28,8 @@ class CommandError(click.ClickException):
     exit_code = EXIT_FAILURE
 
 
-def common(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the arguments and options of every command to *function*."""
+def basic(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments and options of all commands to *function*."""
     for decorate in (
         click.argument("variables", nargs=-1, metavar="[key=value ...]"),
         click.argument("ini"),
@@ -39,10 +39,10 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def common_of_models(function: Callable[..., None]) -> Callable[..., None]:
-    """Add those of commands that work on selected models, too."""
+def common(function: Callable[..., None]) -> Callable[..., None]:
+    """Add those of commands that work on selected models to *function*."""
     models = click.option("--models", default="", help="Only these models: names joined by commas.")
-    return common(models(function))
+    return basic(models(function))
 
 
 def run_command(command: click.Command, arguments: Optional[list[str]]) -> None:

@@ -14,12 +14,7 @@ from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import Worker
 from nefertari_search_tween.interfaces.outbox import DeadLetter
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import (
-    CommandError,
-    application,
-    common_of_models,
-    mirrors_named,
-)
+from nefertari_search_tween.scripts.common import CommandError, application, common, mirrors_named
 from nefertari_search_tween.scripts.worker import drain
 
 
@@ -33,7 +28,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     keys = click.option(
         "--keys", default="", help="Only these: primary keys joined by commas, quoted as in CSV."
     )
-    return common_of_models(keys(function))
+    return common(keys(function))
 
 
 @dead_letters.command("list")

@@ -15,12 +15,7 @@ from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import (
-    EXIT_PROBLEM,
-    application,
-    common_of_models,
-    mirrors_named,
-)
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 
 #: Changes that are pending for longer are a problem.
 MAX_LAG_SECONDS = 60.0
@@ -41,7 +36,7 @@ CACHE_COLUMN = {"cached %": "cache_hit_percent"}
 
 
 @click.command("status")
-@common_of_models
+@common
 def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show each mirror: its index, document and row counts, pending changes, dead letters.
 
@@ -79,7 +74,7 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
 
 
 @click.command("mapping")
-@common_of_models
+@common
 def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show the mappings of the models, and where the indices differ from them."""
     with application(ini, variables, alone=True) as runtime:

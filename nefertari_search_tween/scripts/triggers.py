@@ -9,7 +9,7 @@ from typing import Any, Callable
 import click
 
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, basic
 
 
 @click.group()
@@ -22,7 +22,7 @@ def triggers() -> None:
 
 
 @triggers.command()
-@common
+@basic
 def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Create what is missing, replace what is outdated, drop what no mirror needs."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
@@ -31,7 +31,7 @@ def install(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 
 
 @triggers.command()
-@common
+@basic
 def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Drop all triggers of this package, and nothing else."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database
@@ -40,7 +40,7 @@ def remove(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
 
 
 @triggers.command()
-@common
+@basic
 def status(ini: str, variables: tuple[str, ...], as_json: bool) -> None:
     """Show for each table whether its triggers match what the mirrors need."""
     from nefertari_search_tween.primary.sqla.capture.triggers import install as database

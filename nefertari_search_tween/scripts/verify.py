@@ -13,12 +13,7 @@ from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import (
-    EXIT_PROBLEM,
-    application,
-    common_of_models,
-    mirrors_named,
-)
+from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 from nefertari_search_tween.scripts.output import progress_bars
 
 MAX_KEYS = 10
@@ -29,7 +24,7 @@ PROBLEMS = {
 
 
 @click.command("verify")
-@common_of_models
+@common
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 def verify_command(
     ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int
@@ -43,7 +38,7 @@ def verify_command(
 
 
 @click.command("repair")
-@common_of_models
+@common
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 @click.option("--inline", is_flag=True, help="Index here instead of leaving it to workers.")
 def repair_command(

@@ -19,7 +19,7 @@ from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
     CommandError,
     application,
-    common_of_models,
+    common,
     configure_logging,
     first_line,
 )
@@ -27,7 +27,7 @@ from nefertari_search_tween.scripts.metrics import WorkerMetrics, serve
 
 
 @click.command("drain")
-@common_of_models
+@common
 def drain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Index the pending changes, then exit."""
     if models:
@@ -37,7 +37,7 @@ def drain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
 
 
 @click.command("worker")
-@common_of_models
+@common
 @click.option(
     "--report-interval",
     type=click.FloatRange(min=0.1),
