@@ -1,4 +1,4 @@
-"""Which runtime serves this process.
+"""The runtime that serves this process.
 
 Models and sessions are global in nefertari, so the application that was made last has them.
 """

@@ -45,7 +45,7 @@ for command in (
 
 
 def main(arguments: Optional[list[str]] = None) -> None:
-    """Entry point of the console script."""
+    """Run the console script."""
     run_command(cli, arguments)
 
 

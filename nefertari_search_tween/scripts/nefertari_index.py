@@ -91,7 +91,7 @@ def _keys(mirror: Mirror, params: str) -> list[Any]:
 
 
 def main(arguments: Optional[list[str]] = None) -> None:
-    """Entry point of the console script."""
+    """Run the console script."""
     run_command(command, arguments)
 
 

@@ -76,7 +76,7 @@ def sorts(param: OptionPath, value: Any, parts: dict[str, Part]) -> list[dict[st
 
 
 def _plain(clause: Any) -> Any:
-    """``{"sales": {"order": "desc"}}`` -> ``{"sales": "desc"}``."""
+    """Return ``{"sales": "desc"}`` for ``{"sales": {"order": "desc"}}``."""
     if not isinstance(clause, dict):
         return clause
     return {

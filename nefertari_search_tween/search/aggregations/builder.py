@@ -145,7 +145,7 @@ class Builder:
         if not name or len(name) > o.MAX_TEXT or _FORBIDDEN_CHARACTERS & set(name):
             raise param.error("an aggregation needs a name, without [ ] > and dots")
         if depth and name in _RESERVED:
-            raise param.error(f"'{name}' is a name of what a bucket has of its own")
+            raise param.error(f"'{name}' is a reserved name in buckets")
         if not isinstance(body, dict):
             raise param.error(f"a type is expected: {where}.{name}.terms.field=FIELD, say")
         body = dict(body)
@@ -198,7 +198,7 @@ class Builder:
             wrappers.insert(0, {"filter": only})
         if spec.kind == "global":
             if nesting.depth:
-                raise param.error("it stands outside of all others")
+                raise param.error("it must be at the top level")
             # All objects, except those that the view hides from the caller.
             wrappers, kind_name, options = [{"global": {}}], "filter", self.context.base
         buckets = self._bucket_count(kind, param, options, nesting.buckets)
@@ -300,7 +300,7 @@ class Builder:
         param: OptionPath, options: dict[str, Any], at: Optional[str]
     ) -> Optional[str]:
         if at is None:
-            raise param.error("it stands inside of nested documents")
+            raise param.error("it must be inside of nested documents")
         path: Optional[str] = options.get("path")
         if path is not None and path not in ancestors(at)[1:]:
             raise param.at("path").error(f"'{path}' does not hold '{at}'")

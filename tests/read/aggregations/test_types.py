@@ -889,7 +889,7 @@ def test_any_aggregations(
         ({"x": {"terms": {"field": "rating", "missing": {"a": 1}}}}, "one text is expected"),
         ({"x": {"nested": {"path": "nope"}}}, "there is no field 'nope._pk'"),
         ({"x": {"nested": {"path": "countries"}}}, "there is no field 'countries._pk'"),
-        ({"x": {"reverse_nested": {}}}, "it stands inside of nested documents"),
+        ({"x": {"reverse_nested": {}}}, "it must be inside of nested documents"),
         ({"x": {"sampler": {}}}, "it needs aggregations inside"),
         (
             {"x": {"avg": {"field": "year"}, "aggs": {"y": {"avg": {"field": "year"}}}}},
@@ -906,11 +906,11 @@ def test_any_aggregations(
         ),
         (
             {"x": {"terms": {"field": "year"}, "aggs": {"g": {"global": {}}}}},
-            "it stands outside of all others",
+            "it must be at the top level",
         ),
         (
             {"x": {"terms": {"field": "year"}, "aggs": {"key": {"avg": {"field": "year"}}}}},
-            "'key' is a name of what a bucket has of its own",
+            "'key' is a reserved name in buckets",
         ),
         ({"x": {"avg": {"field": "year"}, "max": {"field": "year"}}}, "one type is expected"),
         ({"x": {"aggs": {"y": {"avg": {"field": "year"}}}}}, "one type is expected"),
