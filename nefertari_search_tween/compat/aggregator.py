@@ -168,7 +168,7 @@ def of_collection(
     if asked is None:
         return None, params
     filters: list[dict[str, Any]] = []
-    if es.overrides():
+    if es.overrides_search_params():
         with answering(read):
             filters = subclass_filters(es, params)
         params = {}

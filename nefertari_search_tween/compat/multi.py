@@ -83,7 +83,7 @@ def _narrowed(
 
     What a subclass makes of the parameters is known by what it searches each model by.
     """
-    if not es.overrides():
+    if not es.overrides_search_params():
         return params, unfiltered
     by_model = {mirror.name: subclass_filters(_of_one(es, mirror), params) for mirror in mirrors}
     kept = {name: params[name] for name in RESERVED_PARAMS if name in params}
