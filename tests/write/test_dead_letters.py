@@ -183,7 +183,7 @@ def test_an_index_that_refuses_everything_holds_up_its_own_model_only(place):
 
         left = place.run("drain")
         assert left.returncode == 1
-        assert "Tag: 1 rows are left: " in left.stdout
+        assert "Tag: 1 rows still pending: " in left.stdout
 
         place.ask("PUT", "tag-000001/_settings", {"index.blocks.write": False})
         assert wait_until(lambda: place.waiting() == 0, SOON)

@@ -1212,7 +1212,7 @@ def test_an_application_sees_what_is_created_updated_and_deleted(app, models, ev
     for each in events:
         assert each.model is models.Keeper
         assert each.pk == "k1"
-        assert Key("Keeper", "k1") in each.keys
+        assert Key("Keeper", "k1") in each.document_keys
         assert each.registry is app.app.registry
 
 
