@@ -130,13 +130,13 @@ def test_status_shows_each_mirror_in_a_table(run, index_prefix):
 
     assert done.returncode == 1
     assert " ".join(lines["model"]) == (
-        "model index documents rows refused waiting oldest dead state"
+        "model index documents rows rejected pending lag s dead state"
     )
-    _, index, documents, rows, refused, waiting, oldest, dead, state = lines["Genre"]
+    _, index, documents, rows, rejected, pending, lag, dead, state = lines["Genre"]
     assert index == f"{index_prefix}-genre-000001"
     assert int(documents) == int(rows) > 10
-    assert (refused, state) == ("0", "ready")
-    assert (waiting, oldest, dead) == ("0", "0.0", "0")
+    assert (rejected, state) == ("0", "ready")
+    assert (pending, lag, dead) == ("0", "0.0", "0")
     assert lines["Film"][-1] == "no-index"
     assert run("status", "--models", "Genre").returncode == 0
 
