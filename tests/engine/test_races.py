@@ -111,8 +111,11 @@ def test_one_of_twenty_creators_wins(settings: dict[str, str], record_property: 
     assert sorted(statuses) == [201] + [409] * (RACERS - 1)
     cards = sources(settings, "card")
     assert list(cards) == ["race"]
-    # The values that losers had reserved are free again.
-    assert alone("create", settings) == 409
+    # The values that losers had reserved are free again, the winner's is not.
+    (winner,) = cards.values()
+    freed = alone("reuse", settings)
+    assert [racer for racer, status in enumerate(freed) if status != 201] == [winner["visits"]]
+    assert freed[winner["visits"]] == 409
     record_property("compared", f"races: {RACERS} creators of a key: {statuses.count(201)} won")
 
 

@@ -151,6 +151,8 @@ def test_sorting_by_the_field(zoo: Any, name: str) -> None:
     for sort in (f"{name},id", f"-{name},id"):
         mirrored, primary = both(zoo, f"/items?_sort={sort}&_limit=1000&_fields=id,{name}")
         assert mirrored.body == primary.body, sort
+        # Or the primary would be compared with itself.
+        assert mirrored.headers["X-Search-Engine"] == "mirror", sort
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))

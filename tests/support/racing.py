@@ -36,6 +36,15 @@ def create(app, number):
     return TestApp(app).post_json("/cards", body, status="*").status_int
 
 
+def reuse(app, number):
+    """Create a document with each value that the creators of one document wanted."""
+    statuses = []
+    for racer in range(100):
+        body = {"code": f"r{racer}", "email": f"{racer}@x.org"}
+        statuses.append(TestApp(app).post_json("/cards", body, status="*").status_int)
+    return statuses
+
+
 def take(app, number):
     """Create a document with a value that all others want, too."""
     body = {"code": f"c{number}", "email": "race@x.org"}

@@ -333,6 +333,32 @@ class Interleaving(Changes):
             "rebuild", lambda: rebuilding.rebuild(search.mirrors, rebuilds, outbox, [mirror], 3)
         )
 
+    # Scans that are no claims: a document that is missing, an index that is made again.
+
+    @rule(name=st.sampled_from(MODELS), steps=st.integers(0, 3))
+    def index_missing(self, name, steps):
+        """Its version is older than what changes between its read and its write."""
+        search = self.search
+        mirror = search.mirrors.get(name)
+        self.begin(
+            f"index_missing of {name}",
+            lambda: rebuilding.index_missing(
+                search.mirrors, mirror, 3, search.outbox, search.rebuild_locks
+            ),
+        )
+        self.advance(len(self.processes) - 1, steps)
+
+    @precondition(lambda self: all(each.name != "rebuild" for each in self.processes))
+    @rule(name=st.sampled_from(REBUILT))
+    def make_the_index_again(self, name):
+        """It is empty then, all objects are enqueued, and indexers still write what they read."""
+        search = self.search
+        mirror = search.mirrors.get(name)
+        for index in search.mirrors.indices_of(mirror):
+            search.backend.delete_index(index)
+        search.mirrors._create_empty(mirror)
+        search.outbox.enqueue_model(name)
+
     # Any of them
 
     @precondition(lambda self: self.processes)

@@ -357,14 +357,15 @@ class AggregationCases(Cases):
         found = empty.aggregate(years={"percentiles": {"field": "year"}})["years"]["values"]
         assert list(found) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
         for name, value in found.items():
-            assert value == pytest.approx(float(name), abs=1.0)
+            # Servers estimate, by at most half a value here; the next value would be a mistake.
+            assert value == pytest.approx(float(name), abs=0.6)
 
     def test_chosen_percentiles(self, empty: Index) -> None:
         empty.write({str(number): {"year": number} for number in range(101)})
         options = {"field": "year", "percents": [0, 50, 100], "keyed": False}
         found = empty.aggregate(years={"percentiles": options})["years"]["values"]
         assert [each["key"] for each in found] == [0.0, 50.0, 100.0]
-        assert [each["value"] for each in found] == pytest.approx([0, 50, 100], abs=1.0)
+        assert [each["value"] for each in found] == pytest.approx([0, 50, 100], abs=0.6)
 
     # Filters and what is inside
 

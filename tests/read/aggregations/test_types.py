@@ -176,7 +176,8 @@ def _percentiles(found: Any, films: list[Film]) -> None:
     for percent, value in found["x"]["values"].items():
         below = sum(number < value for number in numbers) / len(numbers) * 100
         above = sum(number > value for number in numbers) / len(numbers) * 100
-        assert below - 1 <= float(percent) <= 100 - above + 1
+        # Servers estimate; a tenth of a percent is some fifteen films.
+        assert below - 0.1 <= float(percent) <= 100 - above + 0.1
 
 
 @case("percentile_ranks", {"field": "runtime", "values": "80,120"})
@@ -185,7 +186,7 @@ def _ranks(found: Any, films: list[Film]) -> None:
     for value, rank in found["x"]["values"].items():
         below = sum(number < float(value) for number in numbers) / len(numbers) * 100
         upto = sum(number <= float(value) for number in numbers) / len(numbers) * 100
-        assert below - 1 <= rank <= upto + 1
+        assert below - 0.1 <= rank <= upto + 0.1
 
 
 @case("median_absolute_deviation", {"field": "runtime"})
