@@ -1,13 +1,4 @@
-"""The 22 field classes of a nefertari engine, for documents in a search backend.
-
-A field knows three forms of a value:
-
-* the **value** that the primary's model gives (``datetime.date(1972, 3, 15)``);
-* its **document** form, the JSON value that nefertari renders (``"1972-03-15T00:00:00Z"``);
-* its **exact** form, only for types whose document form loses something (microseconds,
-  days of an interval, digits of a decimal): a number that sorts and compares as the value
-  does. It lives under ``_exact`` in the indexed document and never leaves the package.
-"""
+"""The 22 field classes of a nefertari engine, for documents in a search backend."""
 
 from __future__ import annotations
 
@@ -15,8 +6,9 @@ import ast
 import datetime
 import decimal
 import math
-from collections.abc import Callable
 from typing import Any, Optional
+
+from nefertari_search_tween.documents.base_field import BaseField
 
 # Keyword terms end at 32,766 bytes in Lucene; one UTF-16 unit is at most 3 bytes of UTF-8,
 # so values of up to this many units always fit.
@@ -26,7 +18,6 @@ EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
-STORED_ONLY = {"type": "object", "enabled": False}
 
 
 def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
@@ -45,63 +36,6 @@ def keyword_fits(text: str) -> bool:
     if len(text) > KEYWORD_UNITS:
         return False
     return len(text) * 2 <= KEYWORD_UNITS or len(text.encode("utf-16-le")) // 2 <= KEYWORD_UNITS
-
-
-class BaseField:
-    """A field of a document class.
-
-    :param kwargs: the arguments that a field of this name takes in the primary's engine.
-    """
-
-    #: how search treats it: text, number, boolean, date, time, opaque
-    kind = "opaque"
-    #: mapping type of the exact form, None when the document form is exact
-    exact_type: Optional[str] = None
-    #: True when a Python value can be made of the document and exact forms
-    restorable = True
-    #: True for text in a language, that an analyzer can be chosen for
-    analyzable = False
-    #: name of the analyzer that was chosen; set when all models are known
-    analyzer: Optional[str] = None
-    #: False where the analyzer is known to be ``standard``, which leaves no word out
-    analyzed = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        self._init_kwargs = kwargs
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        return instance.field_value(self.name)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.set_field_value(self.name, value)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    def mapping(self) -> dict[str, Any]:
-        """The mapping of the document form."""
-        return dict(STORED_ONLY)
-
-    def to_exact(self, value: Any) -> Any:
-        """The exact form of *value* (not None); only for fields with an ``exact_type``."""
-        raise TypeError(f"{self!r} has no exact form")
-
-    def fits(self, value: Any) -> bool:
-        """True when the index holds *value* (not None) so that it sorts and matches exactly."""
-        return True
-
-    #: document and exact form to value; None: the document form is the value
-    restore: Optional[Callable[[Any, Any], Any]] = None
-
-    @property
-    def primary_key(self) -> bool:
-        return bool(self._init_kwargs.get("primary_key"))
 
 
 class _TextField(BaseField):

@@ -6,7 +6,8 @@ from typing import Any, Optional
 
 from nefertari.utils import dictset
 
-from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import Relationship
 from nefertari_search_tween.mirror.mapping import EXACT, INTERNAL
 
 # What SQLAlchemy knows an object by; only instances have it.
@@ -23,6 +24,37 @@ class BaseMixin:
     _hidden_fields: Any = None
     _nested_relationships: Any = ()
     _nesting_depth = 1
+
+    @property
+    def _type(self) -> str:
+        return type(self).__name__
+
+    @classmethod
+    def fields(cls) -> dict[str, BaseField]:
+        """Return the fields by name, in the order in which they are rendered."""
+        return declared_fields(cls)
+
+    @classmethod
+    def native_fields(cls) -> list[str]:
+        return list(cls.fields())
+
+    @classmethod
+    def has_field(cls, field: str) -> bool:
+        return field in cls.fields()
+
+    @classmethod
+    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
+        """Return the init arguments of the field *field_name*, None if it does not exist."""
+        field = cls.fields().get(field_name)
+        return None if field is None else field._init_kwargs
+
+    @classmethod
+    def pk_field(cls) -> str:
+        """Return the name of the primary key field."""
+        for name, field in cls.fields().items():
+            if field.primary_key:
+                return name
+        raise TypeError(f"{cls.__name__} has no primary key field")
 
 
 class BaseDocument(BaseMixin):
@@ -53,37 +85,10 @@ class BaseDocument(BaseMixin):
 
     @classmethod
     def fields(cls) -> dict[str, BaseField]:
-        """Fields by name, in the order in which the primary renders them."""
+        """Return the fields by name, in the order in which the primary renders them."""
         if cls._fields is None:
-            found = {}
-            for base in reversed(cls.__mro__):
-                for name, member in base.__dict__.items():
-                    if isinstance(member, BaseField):
-                        found[name] = member
-            cls._fields = found
+            cls._fields = declared_fields(cls)
         return cls._fields
-
-    @classmethod
-    def native_fields(cls) -> list[str]:
-        return list(cls.fields())
-
-    @classmethod
-    def has_field(cls, field: str) -> bool:
-        return field in cls.fields()
-
-    @classmethod
-    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
-        """Init arguments of the field *field_name*, None when there is no such field."""
-        field = cls.fields().get(field_name)
-        return None if field is None else field._init_kwargs
-
-    @classmethod
-    def pk_field(cls) -> str:
-        """Name of the primary key field."""
-        for name, field in cls.fields().items():
-            if field.primary_key:
-                return name
-        raise TypeError(f"{cls.__name__} has no primary key field")
 
     @classmethod
     def related(cls, field_name: str) -> type[BaseDocument]:
@@ -130,10 +135,6 @@ class BaseDocument(BaseMixin):
         return cls.primary.get_by_ids(ids, _query_secondary=True, **params)
 
     # The document
-
-    @property
-    def _type(self) -> str:
-        return type(self).__name__
 
     @property
     def _pk(self) -> str:

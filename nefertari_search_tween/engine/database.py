@@ -49,6 +49,7 @@ KEYS = "engine-keys"
 # Others are served in between: so often a counter is tried before the caller is told to wait.
 COUNTER_TRIES = 200
 SCAN_CHUNK = 500
+MAX_PAUSE_SECONDS = 0.05
 
 
 class Database:
@@ -243,8 +244,7 @@ class Database:
             body = b'{"last": %d}' % number
             if self.write_key(identity, body, None if found is None else found.version):
                 return number
-            # Whoever lost goes on at a moment of its own.
-            time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 6), 0.05)))
+            pause(tries)
         raise SearchUnavailable(Reason.BUSY, f"Too many documents of {model.__name__} are created.")
 
     # Faults
@@ -277,6 +277,11 @@ class Database:
             raise
         except BackendError as error:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
+
+
+def pause(tries: int) -> None:
+    """Sleep for a random time, so that one of those that compete for a document comes first."""
+    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), MAX_PAUSE_SECONDS)))
 
 
 _current: list[Database] = []

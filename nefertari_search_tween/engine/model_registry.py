@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from nefertari_search_tween.documents.fields import BaseField, ForeignKeyField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import ForeignKeyField, Relationship
 from nefertari_search_tween.exceptions import ConfigurationError
 
 #: models by name; nefertari's engines are global, too
@@ -69,6 +70,14 @@ class Link:
     def owning_side(self) -> Any:
         return self.model if self.is_owning else self.target
 
+    def forbids(self, rule: str) -> bool:
+        """Return True if no document that is referred to may be deleted or get another key.
+
+        :param rule: ``ondelete`` or ``onupdate`` of this link.
+        """
+        required = bool(self.model.fields()[self.field]._init_kwargs.get("required"))
+        return rule == RESTRICT or (required and rule != CASCADE)
+
     @property
     def one_to_one(self) -> bool:
         """True when no two holders refer to the same document."""
@@ -109,7 +118,7 @@ def backreferences(model: Any) -> dict[str, Relationship]:
     """The fields that relationships of other models give to *model*."""
     found = {}
     for other in _models.values():
-        for name, field in declared(other).items():
+        for name, field in declared_fields(other).items():
             if not isinstance(field, Relationship) or field.document != model.__name__:
                 continue
             back = field._init_kwargs.get("backref_name")
@@ -125,19 +134,6 @@ def backreferences(model: Any) -> dict[str, Relationship]:
             made = Relationship(**params)
             made.name = back
             found[back] = made
-    return found
-
-
-def declared(model: Any) -> dict[str, BaseField]:
-    """Fields that *model* and its bases declare."""
-    found: dict[str, BaseField] = {}
-    for base in reversed(model.__mro__):
-        for name, member in vars(base).items():
-            if isinstance(member, BaseField):
-                found[name] = member
-            elif name in found:
-                # A subclass may take a field away.
-                del found[name]
     return found
 
 
@@ -213,7 +209,7 @@ def keys_alone(model: Any) -> list[Link]:
             rules = [
                 RESTRICT if given is None else _known(f"{model.__name__}.{name}", kind, given)
                 for kind in ("ondelete", "onupdate")
-                for given in [declared(model)[name]._init_kwargs.get(f"ref_{kind}")]
+                for given in [declared_fields(model)[name]._init_kwargs.get(f"ref_{kind}")]
             ]
             found.append(
                 Link(model, "", False, True, name, False, target, None, rules[0], rules[1], NULLIFY)
@@ -289,7 +285,7 @@ def _foreign_keys(model: Any, target: Any, params: dict[str, Any]) -> list[str]:
     """Names of the fields of *model* that refer to *target*."""
     table = getattr(target, "__tablename__", None)
     found = []
-    for name, field in declared(model).items():
+    for name, field in declared_fields(model).items():
         if isinstance(field, ForeignKeyField):
             column = str(field._init_kwargs.get("ref_column") or "")
             named = field._init_kwargs.get("ref_document") == target.__name__

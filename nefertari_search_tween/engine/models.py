@@ -19,7 +19,7 @@ from nefertari.utils import (
 )
 
 from nefertari_search_tween.backends.base import StoredDocument, stamp_of
-from nefertari_search_tween.documents.mirror_document import BaseMixin
+from nefertari_search_tween.documents.base_field import declared_fields
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.engine.document_state import State, id_of, loaded
@@ -31,7 +31,6 @@ from nefertari_search_tween.engine.queries import (
     condition,
 )
 from nefertari_search_tween.engine.relationships import Related
-from nefertari_search_tween.engine.schema import Schema
 from nefertari_search_tween.engine.writes import delete as deleting
 from nefertari_search_tween.engine.writes import save as saving
 
@@ -49,7 +48,7 @@ class DocumentMetaclass(type):
         )
         cls._fields_of: Any = None
         cls._links_of: Any = None
-        keys = [name for name, field in model_registry.declared(cls).items() if field.primary_key]
+        keys = [name for name, field in declared_fields(cls).items() if field.primary_key]
         if abstract or (not keys and "__tablename__" not in namespace):
             return
         if len(keys) != 1:
@@ -65,7 +64,7 @@ class ESMetaclass(DocumentMetaclass):
         super().__init__(name, bases, namespace)
 
 
-class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
+class BaseDocument(Related, metaclass=DocumentMetaclass):
     """A document that this engine stores.
 
     :param values: of fields, by name.

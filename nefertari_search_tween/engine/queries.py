@@ -266,7 +266,7 @@ def key_of(model: Any, name: str) -> str:
 def _has_key(model: Any, name: str) -> bool:
     """True when documents of *model* themselves hold *name*."""
     field = model.fields()[name]
-    return not isinstance(field, Relationship) or model.links()[name].held
+    return not isinstance(field, Relationship) or model.links()[name].is_owning
 
 
 def keys_condition(model: Any, pks: list[Any]) -> dict[str, Any]:

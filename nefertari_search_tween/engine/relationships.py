@@ -13,9 +13,10 @@ from nefertari_search_tween.documents.fields import DictField, ListField
 from nefertari_search_tween.engine.document_state import State
 from nefertari_search_tween.engine.model_registry import Link
 from nefertari_search_tween.engine.queries import Query, field_condition
+from nefertari_search_tween.engine.schema import Schema
 
 
-class Related:
+class Related(Schema):
     """The part of a document that reads and assigns values."""
 
     _state: State
@@ -24,7 +25,7 @@ class Related:
 
     def field_value(self, name: str) -> Any:
         """The value of the field *name*; of a relationship, documents."""
-        link = type(self).links().get(name)  # type: ignore[attr-defined]
+        link = type(self).links().get(name)
         if link is None:
             return self._state.values.get(name)
         if name not in self._state.related:
@@ -32,34 +33,29 @@ class Related:
         return self._state.related[name]
 
     def set_field_value(self, name: str, value: Any) -> None:
-        link: Optional[Link] = type(self).links().get(name)  # type: ignore[attr-defined]
+        link: Optional[Link] = type(self).links().get(name)
         state = self._state
         state.given.add(name)
         if link is None:
             state.values[name] = value
-            for each in type(self).links().values():  # type: ignore[attr-defined]
+            for each in type(self).links().values():
                 if each.is_owning and each.field == name:
                     state.related.pop(each.name, None)
             return
         if link.many:
             value = [_document(link, each) for each in value or [] if each is not None]
-            if not link.is_owning and name not in state.keys:
-                state.keys[name] = (
-                    [] if state.stamp is None else [_key(each) for each in related_to(link, self)]
-                )
         elif value is not None:
             value = _document(link, value)
-        if not link.is_owning and not link.many and name not in state.keys:
+        if not link.is_owning and name not in state.keys:
             before = None if state.stamp is None else related_to(link, self)
-            state.keys[name] = [] if before is None else [_key(before)]
+            state.keys[name] = [_key(each) for each in as_list(before)]
         state.related[name] = value
         self._hold(link)
 
     def _keep(self, link: Link, value: Any) -> None:
         """Remember what was read of a relationship."""
         self._state.related[link.name] = value
-        found = value if link.many else [value] if value is not None else []
-        self._state.keys[link.name] = [_key(each) for each in found]
+        self._state.keys[link.name] = [_key(each) for each in as_list(value)]
 
     def _hold(self, link: Link) -> None:
         """Bring the keys that this document holds up to date with the documents assigned."""
@@ -74,19 +70,16 @@ class Related:
 
     def _held_keys(self, link: Link) -> list[Any]:
         """Keys of the documents that this one, a holder of *link*, refers to."""
-        value = self._state.values.get(link.field)
-        if value is None:
-            return []
-        return list(value) if isinstance(value, list) else [value]
+        return as_list(self._state.values.get(link.field))
 
     def stored_key(self) -> Any:
         """The primary key that others know this document by: as of the last read or write."""
         values = self._state.values if self._state.stamp is None else self._state.read
-        return values.get(type(self).pk_field())  # type: ignore[attr-defined]
+        return values.get(type(self).pk_field())
 
     def pk_value(self) -> Any:
         """The primary key's value."""
-        return self._state.values.get(type(self).pk_field())  # type: ignore[attr-defined]
+        return self._state.values.get(type(self).pk_field())
 
     def _is_created(self) -> bool:
         return self._state.stamp is None
@@ -99,13 +92,13 @@ class Related:
 
         :param nested_only: only those that show this document in whole.
         """
-        for name, link in type(self).links().items():  # type: ignore[attr-defined]
+        for name, link in type(self).links().items():
             value = getattr(self, name)
             if not value:
                 continue
             if nested_only and link.back and link.back not in link.target._nested_relationships:
                 continue
-            yield link.target, list(value) if link.many else [value]
+            yield link.target, as_list(value)
 
     # Rendering
 
@@ -113,14 +106,14 @@ class Related:
         """Values by name, ``_type`` and ``_pk``; related documents as keys, or whole where the
         model nests them, ``_nesting_depth`` levels deep."""
         depth = kwargs.get("_depth")
-        depth = self._nesting_depth if depth is None else depth  # type: ignore[attr-defined]
+        depth = self._nesting_depth if depth is None else depth
         shown = dictset()
-        links = type(self).links()  # type: ignore[attr-defined]
-        for name in type(self).fields():  # type: ignore[attr-defined]
+        links = type(self).links()
+        for name in type(self).fields():
             link = links.get(name)
             if link is None:
                 shown[name] = getattr(self, name)
-            elif name in self._nested_relationships and depth > 0:  # type: ignore[attr-defined]
+            elif name in self._nested_relationships and depth > 0:
                 value = getattr(self, name)
                 if link.many:
                     shown[name] = [each.to_dict(_depth=depth - 1) for each in value]
@@ -137,9 +130,7 @@ class Related:
             self._hold(link)
             keys = self._held_keys(link)
         else:
-            value = getattr(self, link.name)
-            found = value if link.many else [value] if value is not None else []
-            keys = [_key(each) for each in found]
+            keys = [_key(each) for each in as_list(getattr(self, link.name))]
         if link.many:
             return keys
         return keys[0] if keys else None
@@ -161,7 +152,7 @@ class Related:
         :param unique: add what is not in the list only.
         :raises JHTTPBadRequest: nothing to add or take out.
         """
-        field = type(self).fields().get(attr)  # type: ignore[attr-defined]
+        field = type(self).fields().get(attr)
         if isinstance(field, DictField):
             made: Any = _merged_dict(getattr(self, attr) or {}, params)
         elif isinstance(field, ListField):
@@ -247,6 +238,13 @@ def _chosen(link: Link, document: Any, found: dict[Any, list[Any]]) -> Any:
     if link.many:
         return others
     return others[0] if others else None
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return the values of a field or relationship, which may be one or None, as a new list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _key(document: Any) -> Any:

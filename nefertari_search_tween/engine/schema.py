@@ -8,28 +8,26 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 from nefertari.utils import dictset
 
-from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import Relationship
+from nefertari_search_tween.documents.mirror_document import BaseMixin
 from nefertari_search_tween.engine import database, model_registry
 
 _QUERY_FIELDS = ["id", "_limit", "_page", "_sort", "_fields", "_count", "_start"]
 
 
-class Schema:
+class Schema(BaseMixin):
     """The class methods of a model that nefertari and its views ask for its schema."""
 
     _fields_of: Any = None
     _links_of: Any = None
-
-    @property
-    def _type(self) -> str:
-        return type(self).__name__
 
     @classmethod
     def fields(cls) -> dict[str, BaseField]:
         """Fields by name: columns first, then relationships, backreferences last."""
         made = cls._fields_of
         if made is None or made[0] != model_registry.generation():
-            own = model_registry.declared(cls)
+            own = declared_fields(cls)
             back = {
                 name: field
                 for name, field in model_registry.backreferences(cls).items()
@@ -51,28 +49,6 @@ class Schema:
             made = cls._links_of = (model_registry.generation(), model_registry.links(cls))
         found: dict[str, model_registry.Link] = made[1]
         return found
-
-    @classmethod
-    def native_fields(cls) -> list[str]:
-        return list(cls.fields())
-
-    @classmethod
-    def has_field(cls, field: str) -> bool:
-        return field in cls.fields()
-
-    @classmethod
-    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
-        """Init arguments of the field *field_name*, None when there is no such field."""
-        field = cls.fields().get(field_name)
-        return None if field is None else field._init_kwargs
-
-    @classmethod
-    def pk_field(cls) -> str:
-        """Name of the primary key field."""
-        for name, field in model_registry.declared(cls).items():
-            if field.primary_key:
-                return name
-        raise TypeError(f"{cls.__name__} has no primary key field")
 
     @classmethod
     def pk_field_type(cls) -> type[BaseField]:

@@ -26,7 +26,7 @@ from nefertari_search_tween.backends.base import SequenceVersion
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.engine.document_state import body_of, id_of
-from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT, Link
+from nefertari_search_tween.engine.model_registry import CASCADE, Link
 from nefertari_search_tween.engine.relationships import holders_of
 from nefertari_search_tween.engine.writes import delete as deleting
 from nefertari_search_tween.engine.writes.optimistic import (
@@ -118,18 +118,13 @@ def _take_back(document: Any, claims: UniqueReservations, kept: list[Group]) -> 
 
 def _check_rules(model: Any, key: Any) -> None:
     for link in model_registry.inbound_links(model):
-        if _forbids(link):
+        if link.forbids(link.onupdate):
             for other in _others(link, model, key):
                 message = (
                     f"Could not change the key of {model.__name__} {key}: {link.model.__name__} "
                     f"{other.pk_value()} refers to it"
                 )
                 raise JHTTPConflict(message, detail=message)
-
-
-def _forbids(link: Link) -> bool:
-    required = bool(link.model.fields()[link.field]._init_kwargs.get("required"))
-    return link.onupdate == RESTRICT or (required and link.onupdate != CASCADE)
 
 
 def _others(link: Link, model: Any, key: Any) -> Iterator[Any]:
@@ -145,7 +140,7 @@ def _follow(model: Any, old: Any, new: Any, letting_go: bool) -> None:
     :param letting_go: also those by which they refer to nothing then, which can't be undone.
     """
     for link in model_registry.inbound_links(model):
-        if link.onupdate == CASCADE or _forbids(link):
+        if link.onupdate == CASCADE or link.forbids(link.onupdate):
             # A rule that forbids it was met before: who came since follows.
             change: Any = partial(_refer, link=link, old=old, new=new)
         elif letting_go:

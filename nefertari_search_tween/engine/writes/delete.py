@@ -13,16 +13,16 @@ from typing import Any
 
 from nefertari.json_httpexceptions import JHTTPConflict
 
-from nefertari_search_tween.engine import database, model_registry
+from nefertari_search_tween.engine import model_registry
+from nefertari_search_tween.engine.database import current, pause
 from nefertari_search_tween.engine.document_state import body_of, id_of
-from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT, Link
-from nefertari_search_tween.engine.relationships import holders_of, related_to
+from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT
+from nefertari_search_tween.engine.relationships import as_list, holders_of, related_to
 from nefertari_search_tween.engine.writes.optimistic import (
     ATTEMPTS,
     chunked,
     conflict_error,
     detach,
-    pause,
     rejected_error,
     update_each,
 )
@@ -35,9 +35,9 @@ def delete_many(model: Any, items: Any) -> int:
     :raises JHTTPConflict: a rule does.
     """
     documents = _as_stored(model, items)
-    for chunk in chunked(model, documents):
+    for chunk in chunked(documents):
         _check_rules(model, chunk, set())
-    for chunk in chunked(model, documents):
+    for chunk in chunked(documents):
         delete(model, chunk)
     return len(documents)
 
@@ -77,21 +77,17 @@ def _check_rules(model: Any, documents: list[Any], going: set[tuple[str, Any]]) 
         return
     for link in model_registry.inbound_links(model):
         others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
-        if others and _forbids(link):
+        if others and link.forbids(link.ondelete):
             raise _forbidden(model, others[0])
         if link.ondelete == CASCADE:
             _check_rules(link.model, others, going)
     for link in model.links().values():
         if link.is_owning and link.of_parent in (RESTRICT, CASCADE):
             for document in documents:
-                others = _listed(related_to(link, document))
+                others = as_list(related_to(link, document))
                 if link.of_parent == RESTRICT and any(_id(each) not in going for each in others):
                     raise _forbidden(model, others[0])
                 _check_rules(link.target, [e for e in others if _id(e) not in going], going)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _forbidden(model: Any, other: Any) -> JHTTPConflict:
@@ -112,7 +108,7 @@ def _delete(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> No
         for link in model.links().values()
         if link.is_owning and link.of_parent == CASCADE
         for document in documents
-        for each in _listed(related_to(link, document))
+        for each in as_list(related_to(link, document))
     ]
     blocking = _settle(model, keys, going)
     if blocking is None:
@@ -129,18 +125,12 @@ def _delete(model: Any, documents: list[Any], going: set[tuple[str, Any]]) -> No
         _delete(link.target, [parent], going)
 
 
-def _forbids(link: Link) -> bool:
-    """True when no document may be deleted that others refer to by *link*."""
-    required = bool(link.model.fields()[link.field]._init_kwargs.get("required"))
-    return link.ondelete == RESTRICT or (required and link.ondelete != CASCADE)
-
-
 def _settle(model: Any, keys: list[Any], going: set[tuple[str, Any]]) -> Any:
     """Apply the rules to the documents that refer to those with *keys*; gives one for which
     they forbid the delete."""
     for link in model_registry.inbound_links(model):
         others = [each for each in holders_of(link, keys).stream() if _id(each) not in going]
-        if others and _forbids(link):
+        if others and link.forbids(link.ondelete):
             return others[0]
         if link.ondelete == CASCADE:
             _delete(link.model, others, going)
@@ -151,7 +141,7 @@ def _settle(model: Any, keys: list[Any], going: set[tuple[str, Any]]) -> Any:
 
 def _restore(model: Any, documents: list[Any]) -> None:
     """Bring back what was deleted a moment too early."""
-    database.current().write(
+    current().write(
         model, [(id_of(each.pk_value()), body_of(model, each._state), None) for each in documents]
     )
 
@@ -162,7 +152,7 @@ def _remove(model: Any, documents: list[Any]) -> None:
     for tries in range(ATTEMPTS):
         writes = [(id_of(each.pk_value()), None, each._state.stamp) for each in waiting]
         lost = []
-        for each, result in zip(waiting, database.current().write(model, writes)):
+        for each, result in zip(waiting, current().write(model, writes)):
             if result.conflict:
                 lost.append(each.pk_value())
             elif result.version is None:

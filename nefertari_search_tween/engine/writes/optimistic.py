@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import time
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
 from nefertari_search_tween.backends.base import WriteResult
-from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine.database import current, pause
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
 from nefertari_search_tween.engine.queries import Query
@@ -18,7 +17,6 @@ from nefertari_search_tween.exceptions import BackendRejected
 
 # So often a change of a document that others change at the same time is made anew.
 ATTEMPTS = 50
-LONGEST_PAUSE_SECONDS = 0.05
 
 
 def conflict_error(model: Any, pk: Any) -> JHTTPConflict:
@@ -36,18 +34,13 @@ def rejected_error(model: Any, written: WriteResult) -> Exception:
     return JHTTPBadRequest(f"Resource `{model.__name__}`: the database refused it: {problem}")
 
 
-def pause(tries: int) -> None:
-    """Let others be done first."""
-    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), LONGEST_PAUSE_SECONDS)))
-
-
 def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) -> int:
     """Apply *change* to each of *documents* and write them; those that others have changed since
     they were read are read again, and changed as they are then. Gives the number written.
 
     :raises JHTTPConflict: one is changed by others all the time.
     """
-    database, count, waiting = engine_database.current(), 0, documents
+    database, count, waiting = current(), 0, documents
     for tries in range(ATTEMPTS):
         batch = []
         for each in waiting:
@@ -80,16 +73,11 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
     raise conflict_error(model, lost[0])
 
 
-def chunked(model: Any, items: Iterable[Any]) -> Iterator[list[Any]]:
+def chunked(items: Iterable[Any]) -> Iterator[list[Any]]:
     """*items* in lists of the engine's chunk size; a query is read as it goes."""
-    size = engine_database.current().chunk_size
-    chunk: list[Any] = []
-    for each in items.stream() if isinstance(items, Query) else items:
-        chunk.append(each)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    size = current().chunk_size
+    documents = iter(items.stream() if isinstance(items, Query) else items)
+    while chunk := list(itertools.islice(documents, size)):
         yield chunk
 
 

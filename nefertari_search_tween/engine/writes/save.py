@@ -18,11 +18,11 @@ from typing import Any, Callable, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
-from nefertari_search_tween.engine import database
+from nefertari_search_tween.engine.database import current, pause
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link, keys_alone
 from nefertari_search_tween.engine.queries import Query
-from nefertari_search_tween.engine.relationships import holders_of
+from nefertari_search_tween.engine.relationships import as_list, holders_of
 from nefertari_search_tween.engine.values import has_onupdate
 from nefertari_search_tween.engine.writes.change_key import change_primary_key
 from nefertari_search_tween.engine.writes.optimistic import (
@@ -30,7 +30,6 @@ from nefertari_search_tween.engine.writes.optimistic import (
     chunked,
     conflict_error,
     detach,
-    pause,
     rejected_error,
     update_each,
 )
@@ -92,7 +91,7 @@ def _save_unsaved(document: Any) -> None:
     for name, link in type(document).links().items():
         if link.is_owning and name in document._state.related:
             value = document._state.related[name]
-            for other in value if link.many else [value] if value is not None else []:
+            for other in as_list(value):
                 if other._state.stamp is None and other is not document:
                     other.save()
             document._hold(link)
@@ -106,7 +105,7 @@ def _pending(document: Any) -> list[tuple[Link, list[Any], list[Any]]]:
         if link.is_owning or name not in state.related:
             continue
         value = state.related[name]
-        others = list(value) if link.many else [value] if value is not None else []
+        others = as_list(value)
         before = state.keys.get(name, [])
         now = [each.pk_value() for each in others if each._state.stamp is not None]
         come = [
@@ -159,14 +158,12 @@ def _write(document: Any, changed: list[str]) -> None:
     groups = unique_groups(model) if created else changed_groups(model, changed)
     while True:
         if automatic:
-            state.values[pk_field] = database.current().next_number(model)
+            state.values[pk_field] = current().next_number(model)
         pk = state.values[pk_field]
         claims = UniqueReservations(model, pk)
         claims.reserve(state.values, groups)
         try:
-            (written,) = database.current().write(
-                model, [(id_of(pk), body_of(model, state), state.stamp)]
-            )
+            (written,) = current().write(model, [(id_of(pk), body_of(model, state), state.stamp)])
         except JHTTPBadRequest:
             claims.release()
             raise
@@ -201,7 +198,7 @@ def _take_back(document: Any, before: dict[str, Any], created: bool) -> None:
         state.values = dict(before)
     for tries in range(ATTEMPTS):
         body = None if created else body_of(model, state)
-        (written,) = database.current().write(model, [(id_of(pk), body, state.stamp)])
+        (written,) = current().write(model, [(id_of(pk), body, state.stamp)])
         now = model.by_pk(pk) if created and written.conflict else None
         if now is None or not _same_but_for_references(now, document):
             break
@@ -265,8 +262,7 @@ def _bind(document: Any, link: Link, come: list[Any], gone: list[Any]) -> None:
 
 def _forget(document: Any, link: Link) -> None:
     """Documents in memory on the other side have to look again who relates to them."""
-    value = document._state.related.get(link.name)
-    for other in value if isinstance(value, list) else [value] if value is not None else []:
+    for other in as_list(document._state.related.get(link.name)):
         if link.back is not None:
             other._state.related.pop(link.back, None)
             other._state.keys.pop(link.back, None)
@@ -295,7 +291,7 @@ def update_many(model: Any, items: Any, params: dict[str, Any]) -> int:
     alone = {*model.links(), *(each.field for each in model.links().values())}
     alone |= {name for group in unique_groups(model) for name in group}
     count = 0
-    for chunk in chunked(model, items):
+    for chunk in chunked(items):
         if alone & set(given):
             for each in chunk:
                 count += _changed_alone(model, each, change)

@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPConflict
@@ -113,10 +113,8 @@ class UniqueReservations:
         :raises JHTTPConflict: one is taken; then none is reserved.
         """
         try:
-            for group in groups:
-                form = _form(self.model, group, values)
-                if form is not None:
-                    self._take(group, form)
+            for group, form, identity in _identities(self.model, values, groups):
+                self._reserve_one(group, form, identity)
         except BaseException:
             self.release()
             raise
@@ -128,21 +126,16 @@ class UniqueReservations:
         Meanwhile nobody else can have them: whoever looks finds a document that has the value.
         """
         database = engine_database.current()
-        for group in groups:
-            form = _form(self.model, group, values)
-            if form is None:
-                continue
-            identity = _identity(self.model, group, form)
-            found = database.key(identity)
-            if found is None or found.source["id"] == id_of(pk):
-                stamp = None if found is None else found.version
-                written = database.write_key(identity, self._body(group), stamp)
-                if written is not None:
-                    self.fresh[identity] = (group, written)
+        for group, _, identity in _identities(self.model, values, groups):
+            reservation = database.key(identity)
+            if reservation is None or reservation.source["id"] == id_of(pk):
+                expected = None if reservation is None else reservation.version
+                version = database.write_key(identity, self._body(group), expected)
+                if version is not None:
+                    self.fresh[identity] = (group, version)
 
-    def _take(self, group: Group, form: str) -> None:
+    def _reserve_one(self, group: Group, form: str, identity: str) -> None:
         database = engine_database.current()
-        identity = _identity(self.model, group, form)
         for _ in range(TRIES):
             stamp = database.write_key(identity, self._body(group), None)
             if stamp is None:
@@ -205,14 +198,24 @@ class UniqueReservations:
 def release(model: Any, pk: Any, values: dict[str, Any], groups: Iterable[Group]) -> None:
     """The document *pk* does not have these values any more: others may."""
     database = engine_database.current()
+    for _, _, identity in _identities(model, values, groups):
+        reservation = database.key(identity)
+        if reservation is not None and reservation.source["id"] == id_of(pk):
+            database.write_key(identity, None, reservation.version)
+
+
+def _identities(
+    model: Any, values: dict[str, Any], groups: Iterable[Group]
+) -> Iterator[tuple[Group, str, str]]:
+    """Yield each of *groups* without missing values, with its value as text and the id of the
+    reservation."""
     for group in groups:
         form = _form(model, group, values)
-        if form is None:
-            continue
-        identity = _identity(model, group, form)
-        found = database.key(identity)
-        if found is not None and found.source["id"] == id_of(pk):
-            database.write_key(identity, None, found.version)
+        if form is not None:
+            name = group[0] if len(group) == 1 else list(group)
+            text = json.dumps([model.__name__, name, form])
+            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            yield group, form, f"unique:{digest}"
 
 
 def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
@@ -226,9 +229,3 @@ def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
         forms.append(value if packed is None else packed)
     shown = forms[0] if len(forms) == 1 else forms
     return json.dumps(shown, sort_keys=True, default=json_default)
-
-
-def _identity(model: Any, group: Group, form: str) -> str:
-    name = group[0] if len(group) == 1 else list(group)
-    text = json.dumps([model.__name__, name, form])
-    return "unique:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
