@@ -20,20 +20,20 @@ STORED_ONLY = {"type": "object", "enabled": False}
 class BaseField:
     """A field of a document class.
 
-    :param kwargs: the arguments that a field of this name takes in the primary's engine.
+    :param kwargs: the arguments of a field of this name in the primary's engine.
     """
 
-    #: how search treats it: text, number, boolean, date, time, opaque
+    #: how searches treat it: text, integer, float, boolean, date, time, list, opaque ...
     kind = "opaque"
-    #: mapping type of the exact form, None when the document form is exact
+    #: mapping type of the exact form, None if the document form is exact
     exact_type: Optional[str] = None
-    #: True when a Python value can be made of the document and exact forms
+    #: True if the Python value can be restored from the document and exact forms
     restorable = True
-    #: True for text in a language, that an analyzer can be chosen for
+    #: True for text in a language, which may have its own analyzer
     analyzable = False
-    #: name of the analyzer that was chosen; set when all models are known
+    #: name of the configured analyzer; set once all models are known
     analyzer: Optional[str] = None
-    #: False where the analyzer is known to be ``standard``, which leaves no word out
+    #: False if the analyzer is ``standard``, which drops no terms
     analyzed = False
 
     def __init__(self, **kwargs: Any) -> None:
@@ -55,18 +55,18 @@ class BaseField:
         return f"<{type(self).__name__} {self.name}>"
 
     def mapping(self) -> dict[str, Any]:
-        """The mapping of the document form."""
+        """Return the mapping of the document form."""
         return dict(STORED_ONLY)
 
     def to_exact(self, value: Any) -> Any:
-        """The exact form of *value* (not None); only for fields with an ``exact_type``."""
+        """Return the exact form of *value* (not None); only for fields with an ``exact_type``."""
         raise TypeError(f"{self!r} has no exact form")
 
     def fits(self, value: Any) -> bool:
-        """True when the index holds *value* (not None) so that it sorts and matches exactly."""
+        """Return True if *value* (not None) sorts and matches exactly in the index."""
         return True
 
-    #: document and exact form to value; None: the document form is the value
+    #: restores the value from document and exact form; None if the document form is the value
     restore: Optional[Callable[[Any, Any], Any]] = None
 
     @property

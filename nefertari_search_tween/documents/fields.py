@@ -21,9 +21,9 @@ KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
 
 
 def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
-    """Full text, with a keyword subfield for exact matches and sorting.
+    """Return the mapping of full text with a keyword subfield for exact matches and sorting.
 
-    :param analyzer: None for the index's default; then the mapping says nothing of it.
+    :param analyzer: None for the index's default; then the mapping does not mention it.
     """
     mapping: dict[str, Any] = {"type": "text", "fields": {"keyword": dict(KEYWORD)}}
     if analyzer is not None:
@@ -32,7 +32,7 @@ def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
 
 
 def keyword_fits(text: str) -> bool:
-    """True when a keyword field holds *text* whole."""
+    """Return True if a keyword field can store the whole *text*."""
     if len(text) > KEYWORD_UNITS:
         return False
     return len(text) * 2 <= KEYWORD_UNITS or len(text.encode("utf-16-le")) // 2 <= KEYWORD_UNITS
@@ -78,12 +78,12 @@ class IntegerField(BaseField):
         return {"type": "long", "ignore_malformed": True}
 
     def fits(self, value: Any) -> bool:
-        # The two ends are what the index sorts missing values by.
+        # The index sorts missing values as the smallest and largest number.
         return type(value) in (int, bool) and -INT64_MAX <= value < INT64_MAX
 
 
 class IdField(IntegerField):
-    """A number that identifies."""
+    """A number as identifier."""
 
 
 class BigIntegerField(IntegerField):
@@ -141,7 +141,7 @@ class BooleanField(BaseField):
 
 
 class DateTimeField(BaseField):
-    """A moment; rendered to the second, kept exactly in microseconds since 1970."""
+    """A datetime; rendered to the second, indexed exactly in microseconds since 1970."""
 
     kind = "date"
     exact_type = "long"
@@ -165,14 +165,14 @@ class DateTimeField(BaseField):
         moment = EPOCH + datetime.timedelta(microseconds=exact)
         if not self._init_kwargs.get("timezone"):
             return moment
-        # The document holds the wall clock of the value's own zone, exact holds UTC.
+        # The document has the wall clock time of the value's own zone, exact has UTC.
         wall = datetime.datetime.strptime(document.zfill(20), "%Y-%m-%dT%H:%M:%SZ")
         offset = wall - moment.replace(microsecond=0)
         return moment.replace(tzinfo=datetime.timezone.utc).astimezone(datetime.timezone(offset))
 
 
 class DateField(BaseField):
-    """A day; rendered as its midnight, kept exactly in days since 1970."""
+    """A day; rendered as its midnight, indexed exactly in days since 1970."""
 
     kind = "date"
     exact_type = "long"
@@ -192,7 +192,7 @@ class DateField(BaseField):
 
 
 class TimeField(BaseField):
-    """A time of day; rendered to the second, kept exactly in microseconds."""
+    """A time of day; rendered to the second, indexed exactly in microseconds."""
 
     kind = "time"
     exact_type = "long"
@@ -213,7 +213,7 @@ class TimeField(BaseField):
 
 
 class IntervalField(BaseField):
-    """A span of time; rendered as nefertari does (its seconds without whole days)."""
+    """A time span; rendered as by nefertari (its seconds without whole days)."""
 
     kind = "integer"
     exact_type = "long"
@@ -241,9 +241,9 @@ class BinaryField(BaseField):
 
 
 class PickleField(BaseField):
-    """Any Python object; rendered as JSON where it can be, not searchable.
+    """Any Python object; rendered as JSON if possible, not searchable.
 
-    Its exact form is True where the JSON is the value; other values are the primary's to give.
+    Its exact form is True if the JSON equals the value; other values are read from the primary.
     """
 
     restorable = False
@@ -281,7 +281,7 @@ class ListField(BaseField):
 
 
 class ForeignKeyField(BaseField):
-    """The primary key of another document; behaves as a field of that key's type."""
+    """The primary key of another document; behaves like a field of that key's type."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -301,7 +301,7 @@ class ForeignKeyField(BaseField):
 
 
 class Relationship(BaseField):
-    """Other documents: their primary keys, or whole documents where nested.
+    """Other documents: their primary keys, or whole documents if nested.
 
     :param document: name of the other document class.
     :param uselist: True for many, False for one.

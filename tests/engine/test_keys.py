@@ -165,7 +165,7 @@ def test_what_happens_between_the_new_document_and_the_end_of_the_old_one(
 ) -> None:
     Member(name="old", email="a@x.org", posts=[Post(title="p")]).save()
     member = Member.get_item(name="old")
-    follow, done = change_key._follow, []
+    follow, done = change_key._update_references, []
 
     def interrupted(*args: Any, **kwargs: Any) -> None:
         follow(*args, **kwargs)
