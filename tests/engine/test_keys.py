@@ -177,7 +177,7 @@ def test_what_happens_between_the_new_document_and_the_end_of_the_old_one(
             else:
                 other.delete()
 
-    monkeypatch.setattr(change_key, "_follow", interrupted)
+    monkeypatch.setattr(change_key, "_update_references", interrupted)
     member.name, member.email = "new", "b@x.org"
     with pytest.raises(JHTTPConflict):
         member.save()
