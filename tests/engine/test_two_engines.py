@@ -63,8 +63,8 @@ def facts(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return results
 
 
 def test_both_are_loaded_and_the_first_gives_the_names(facts: dict[str, Any], first: str) -> None:

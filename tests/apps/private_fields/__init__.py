@@ -119,10 +119,10 @@ def _once(groups):
     then reads member and token each time, which is most of what thousands of probes would take."""
 
     def check(name, credentials, request):
-        found = request.__dict__.setdefault("members.groups", {})
-        if (name, credentials) not in found:
-            found[name, credentials] = groups(name, credentials, request)
-        return found[name, credentials]
+        cached = request.__dict__.setdefault("members.groups", {})
+        if (name, credentials) not in cached:
+            cached[name, credentials] = groups(name, credentials, request)
+        return cached[name, credentials]
 
     return check
 

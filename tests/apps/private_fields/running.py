@@ -74,8 +74,8 @@ class Club:
 
     def start(self, **variables: str) -> None:
         self.stop()
-        given = {**self.variables, **variables}
-        self.server = Pserve(self.ini, variables=given, env=self.environment)
+        options = {**self.variables, **variables}
+        self.server = Pserve(self.ini, variables=options, env=self.environment)
         self.server.start()
 
     def stop(self) -> None:
@@ -163,7 +163,7 @@ class Rules(NamedTuple):
 def rules_of_models() -> dict[str, Rules]:
     """The rules as they stand in models.py, which only the application's process can import."""
     tree = ast.parse((Path(__file__).parent / "models.py").read_text(encoding="utf-8"))
-    found = {}
+    rules = {}
     for cls in tree.body:
         if not isinstance(cls, ast.ClassDef):
             continue
@@ -177,9 +177,9 @@ def rules_of_models() -> dict[str, Rules]:
             else:
                 fields.append(name)
         hidden = frozenset(lists.get("_hidden_fields") or ())
-        found[cls.name] = Rules(
+        rules[cls.name] = Rules(
             tuple(fields),
             frozenset(lists.get("_public_fields") or ()) - hidden,
             frozenset(lists.get("_auth_fields") or ()) - hidden,
         )
-    return found
+    return rules

@@ -42,8 +42,8 @@ def write(name: str, key: Any, values: dict[str, Any]) -> None:
         item.update(values)
     if token is not None:
         # Made with the member.
-        found = cls.get_item(**{pk: key}).api_key
-        (found[0] if isinstance(found, list) else found).update({"token": token})
+        api_key = cls.get_item(**{pk: key}).api_key
+        (api_key[0] if isinstance(api_key, list) else api_key).update({"token": token})
 
 
 def _key(cls: Any, key: Any) -> Any:

@@ -168,8 +168,8 @@ def unique_together(w):
     def seats():
         return w.do(lambda: sorted(each.code for each in w.Seat.get_collection()))
 
-    found = [seat("a", "x", 1), seat("b", "x", 2), seat("c", "y", 1)]
-    return [*found, seat("d", "x", 1) is None, seats()]
+    results = [seat("a", "x", 1), seat("b", "x", 2), seat("c", "y", 1)]
+    return [*results, seat("d", "x", 1) is None, seats()]
 
 
 @case

@@ -113,7 +113,7 @@ class World:
                 ("ulysses", "Ulysses", "novel", 700, 20.0, True, "joyce"),
                 ("music", "Chamber Music", "poetry", None, 1e3, None, "joyce"),
             )
-            for place, (code, title, genre, pages, price, lent, author) in enumerate(rows):
+            for position, (code, title, genre, pages, price, lent, author) in enumerate(rows):
                 self.Book(
                     code=code,
                     title=title,
@@ -121,8 +121,8 @@ class World:
                     pages=pages,
                     price=price,
                     lent=lent,
-                    cost=decimal.Decimal(place),
-                    printed=moment + datetime.timedelta(days=place),
+                    cost=decimal.Decimal(position),
+                    printed=moment + datetime.timedelta(days=position),
                     words=[code, "all"],
                     author=self.Author.get_item(code=author),
                 ).save()
@@ -137,9 +137,9 @@ def plain(value: Any) -> Any:
     """*value* as JSON that can be compared."""
     if isinstance(value, dict):
         untold = UNTOLD | (WORDS if "status_code" in value else set())
-        shown = {str(k): plain(v) for k, v in value.items() if k not in untold}
+        rendered = {str(k): plain(v) for k, v in value.items() if k not in untold}
         # The order of these is that of the database.
-        return {k: sorted(v) if k in ("books", "chapters") else v for k, v in shown.items()}
+        return {k: sorted(v) if k in ("books", "chapters") else v for k, v in rendered.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
