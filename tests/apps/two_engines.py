@@ -1,6 +1,6 @@
-"""An application on two engines, looked at in a process of its own; see test_two_engines.py.
+"""An application on two engines, inspected in its own process; see test_two_engines.py.
 
-``python -m tests.apps.two_engines key=value ...`` prints what there is to see, as JSON.
+``python -m tests.apps.two_engines key=value ...`` prints its observations as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import warnings
 
 
 class Sql:
-    """nefertari_sqla, and whether it is asked.
+    """nefertari_sqla, and whether it was queried.
 
     Made when the application is there, and before its first connection: what one listens to is
     decided when it is made.
@@ -27,7 +27,7 @@ class Sql:
         transaction.abort()
         Session.remove()
         self.statements = []
-        # All engines: nefertari's setup_database makes another one than the session's.
+        # All engines: nefertari's setup_database creates another one than the session's.
         event.listen(Engine, "before_cursor_execute", lambda *args: self.note(args[2]))
         self.tables = sorted(name for name in metadata.tables if name.startswith("library_"))
 
@@ -52,7 +52,7 @@ class Sql:
 
 
 class Mongo:
-    """nefertari_mongodb, and whether it is asked. There is nothing to commit."""
+    """nefertari_mongodb, and whether it was queried. It has no transactions to commit."""
 
     def __init__(self, commands):
         from nefertari_mongodb import get_document_classes
@@ -84,7 +84,7 @@ def main(*pairs):
 
     from tests.apps.any_engine import main as library
 
-    # They listen to the connections that are made from here on.
+    # They listen to connections that are opened from here on.
     from tests.support.mongodb import COMMANDS
 
     settings = dict(pair.split("=", 1) for pair in pairs)
@@ -100,11 +100,11 @@ def main(*pairs):
     world.books()
 
     def with_source(work):
-        """What *work* gives, and whether the application's tables were asked for it."""
+        """Return the result of *work*, and whether it queried the application's tables."""
         database.start()
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001 - the caller looks at it
+        except Exception as error:  # noqa: BLE001 - the caller checks it
             result = f"{type(error).__name__} {getattr(error, 'status_int', '')}".strip()
         queried = database.was_queried()
         database.abort()

@@ -1,4 +1,4 @@
-"""docs/migrating.rst: each row of its table has its tests, and its examples do what they say."""
+"""docs/migrating.rst: each row of its table has its tests, and its examples work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILMS = {1: ("The Godfather", 1972), 2: ("Vertigo", 1958), 3: ("Rashomon", 1950)
 
 
 def claimed() -> dict[str, list[str]]:
-    """Rows that tests say they are for, each with the names of the tests."""
+    """Return the rows that tests refer to, each with the names of the tests."""
     sections: dict[str, list[str]] = {}
     for path in FILES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -1,4 +1,4 @@
-"""What docs/privacy.rst says is so: each of its examples is sent, its rules are the models'."""
+"""docs/privacy.rst: each of its examples is sent, its rules are those of the models."""
 
 from __future__ import annotations
 

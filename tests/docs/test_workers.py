@@ -1,4 +1,4 @@
-"""What docs/workers.rst says is so: its commands run, its words are the program's."""
+"""docs/workers.rst: its commands run, its output is the program's."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def variables(request: pytest.FixtureRequest, backend_url: str, module_prefix: s
 
 
 class Caller:
-    """Somebody who talks to the application; requests are counted over all of them."""
+    """A caller of the application; requests of all callers are counted."""
 
     requests = 0
 

@@ -19,12 +19,12 @@ from tests.support.paths import TOP
 
 MAIN = "nefertari_search_tween.scripts.main"
 INDEX = "nefertari_search_tween.scripts.nefertari_index"
-#: the commands that have something to show
+#: the commands with output
 USEFUL = {"mapping"}
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """All commands with the words that they are called by."""
+    """Return all commands with the arguments of their call."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *before, name)

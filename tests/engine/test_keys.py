@@ -34,7 +34,7 @@ def race(*works: Callable[[], Any]) -> list[Any]:
         start.wait()
         try:
             results[position] = work()
-        except Exception as error:  # noqa: BLE001 - told by its status
+        except Exception as error:  # noqa: BLE001 - reported by its status
             results[position] = getattr(error, "status_int", repr(error))
 
     threads = [threading.Thread(target=run, args=each) for each in enumerate(works)]

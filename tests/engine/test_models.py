@@ -191,7 +191,7 @@ def test_every_value_can_be_looked_for(name: str) -> None:
     value = VALUES[name]
     assert [each.id for each in EveryField.get_collection(**{name: value})] == [item.id]
     if name != "numbers":
-        # A list that nobody gave is empty, not missing.
+        # A list without a value is empty, not missing.
         assert [each.id for each in EveryField.get_collection(**{name: None})] == [item.id + 1]
     if name == "numbers":
         assert EveryField.get_collection(numbers__in=[1, 9]).count() == 1

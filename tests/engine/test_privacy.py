@@ -1,4 +1,4 @@
-"""Nobody learns anything about a hidden field where the index is the database, either.
+"""Hidden fields stay private if the index is the database, too.
 
 The application and the questions are those of
 read/privacy/test_hidden_fields.py. Documents of relationships are in

@@ -156,7 +156,7 @@ def test_no_reference_to_a_deleted_document(settings: dict[str, str]) -> None:
 
 
 def test_a_value_reserved_by_a_process_that_died(settings: dict[str, str]) -> None:
-    # All are up before the reservation is made: it lasts five seconds.
+    # All are running before the reservation is made: it lasts five seconds.
     process = started("die", 1, 1, settings)
     early, late = (started("take", 1, number, settings) for number in (100, 101))
     go(process)

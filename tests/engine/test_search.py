@@ -75,7 +75,7 @@ class Shelves:
         return [self.publishers[name] for name in names if name is not None]
 
     def expect(self, path: str, keys: Any, pk: str = "id", **params: Any) -> None:
-        """A search finds *keys*, and says how many they are."""
+        """Expect a search to find *keys* and their number."""
         body = self.talk.read(path, _sort=pk, _limit=WINDOW, **params)
         assert [each[pk] for each in body["data"]] == sorted(keys)[:WINDOW], params
         assert body["total"] == len(keys), params
@@ -201,7 +201,7 @@ def test_random_searches(shelves: Shelves, record_property: Any) -> None:
 def test_keys_of_related_documents(shelves: Shelves) -> None:
     shelves.expect("/books", shelves.where(lambda book: book["writer"] == 3), writer="3")
     shelves.expect("/books", shelves.where(lambda book: "sea" in book["tags"]), tags="sea")
-    # The books have the key of their writer; all of them are more than one search shows.
+    # The books store the key of their writer; there are more of them than one search returns.
     shelves.expect("/writers", [shelves.books[9]["writer"]], books="9")
     writers = {book["writer"] for book in shelves.books.values()} - {None}
     shelves.expect("/writers", writers, books=f"[1 TO {BOOKS}]")

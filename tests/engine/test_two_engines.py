@@ -86,7 +86,7 @@ def test_models_and_mirrors_know_each_other(facts: dict[str, Any], first: str) -
     ours = "nefertari_search_tween.documents.fields"
     assert facts["field classes"] == {
         "code": ["StringField", ours],
-        # In nefertari_mongodb a choice stands for a field of the type of its choices.
+        # In nefertari_mongodb a choice field has the type of its choices.
         "genre": ["ChoiceField" if first == SQL else "UnicodeField", ours],
         "author": ["Relationship", ours],
         "printed": ["DateTimeField", ours],

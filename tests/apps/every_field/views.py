@@ -86,7 +86,7 @@ class FoundView(SearchWriteView):
 
 
 class TouchView(SearchWriteView):
-    """Writes through what a collection gives."""
+    """Writes to the results of a collection."""
 
     Model = Item
 
@@ -98,14 +98,14 @@ class TouchView(SearchWriteView):
 
 
 class FacetsView(SearchWriteView):
-    """Aggregations under a name of its own."""
+    """Aggregations under its own parameter name."""
 
     Model = Item
     _aggregations_keys = ("facets",)
 
 
 class RatherView(SearchWriteView):
-    """The same, said by each view for itself."""
+    """The same, set by each view instance."""
 
     Model = Item
 
@@ -115,7 +115,7 @@ class RatherView(SearchWriteView):
 
 
 class SiftedView(SearchWriteView):
-    """Leaves out some of what it found, in Python."""
+    """Filters its results in Python."""
 
     Model = Item
 
@@ -125,7 +125,7 @@ class SiftedView(SearchWriteView):
 
 
 class BarrenView(SearchWriteView):
-    """Knows that there is nothing, and does not look."""
+    """Returns nothing without a query."""
 
     Model = Item
 
@@ -134,7 +134,7 @@ class BarrenView(SearchWriteView):
 
 
 class BareView(SearchWriteView):
-    """Has no aggregations, whatever the settings say."""
+    """Has no aggregations, whatever the settings."""
 
     Model = Item
 

@@ -48,7 +48,7 @@ INI += LOGGING
 
 
 class HeaderPolicy(CallbackAuthenticationPolicy):
-    """Believes what the header says."""
+    """Trust the principals in the header."""
 
     def __init__(self):
         self.callback = lambda userid, request: _principals(request)[1:]

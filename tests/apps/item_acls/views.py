@@ -73,7 +73,7 @@ class PlainView(BaseView):
 
 
 class GuardedView(ACLFilterViewMixin, PlainView):
-    """Reads it as nefertari-guards' documentation says."""
+    """Reads the collection as in the documentation of nefertari-guards."""
 
     def index(self, **kwargs):
         return self.get_collection_es()
@@ -88,7 +88,7 @@ class GuardedView(ACLFilterViewMixin, PlainView):
 
 
 class QueryView(PlainView):
-    """Goes on with its collection as a database query."""
+    """Uses its collection as a database query."""
 
     def index(self, **kwargs):
         objects = self.Model.get_collection(**self._query_params)

@@ -90,7 +90,7 @@ def _python_type(kind):
 
 
 def load(url: str, rows: int = TOTAL) -> None:
-    """Fill the empty tables that the application has made; the first *rows* flights only."""
+    """Fill the empty tables of the application, with the first *rows* flights only."""
     from pyramid_sqlalchemy import BaseObject
 
     engine = create_engine(url)

@@ -20,7 +20,7 @@ class Painter(ESBaseDocument):
 
 
 class Painting(ESBaseDocument):
-    """What it is worth is nobody's business."""
+    """Its worth is hidden."""
 
     __tablename__ = "museum_paintings"
     _public_fields = ["id", "title", "year", "style", "height", "painter", "exhibited"]

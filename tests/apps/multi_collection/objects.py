@@ -1,4 +1,4 @@
-"""What is in the museum: made up, the same each time, with ties, gaps and odd values."""
+"""The objects of the museum: generated, always the same, with ties, gaps and odd values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views: plain ones, ones that narrow by a field that is hidden, and those that log in."""
+"""Views: plain ones, ones that filter by a hidden field, and those that log in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.apps.views import PlainView
 
 
 class OpenACL(CollectionACL):
-    """Everybody reads, admins write."""
+    """Everyone reads, admins write."""
 
     __acl__ = (
         (Allow, "g:admin", ALL_PERMISSIONS),
@@ -80,7 +80,7 @@ class DraftsView(MemberItemsView):
 
 
 class ShelvedView(MemberItemsView):
-    """Narrowed by a field that nobody but admins sees."""
+    """Filtered by a field that only admins see."""
 
     Model = Story
 
@@ -90,7 +90,7 @@ class ShelvedView(MemberItemsView):
 
 
 class FoundView(MemberItemsView):
-    """A search view that is narrowed by such a field, and sorted by another."""
+    """A search view that is filtered by such a field, and sorted by another."""
 
     Model = Story
 
@@ -117,7 +117,7 @@ class AuthoredView(MemberItemsView):
 
 
 class StrangeView(BaseView):
-    """Shows objects that are of no model, as a view may that makes them up."""
+    """Returns objects of no model, as a view may that makes them up."""
 
     Model = Story
 

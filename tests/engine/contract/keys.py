@@ -10,7 +10,7 @@ from tests.engine.contract.world import case
 
 
 def change(w, model, key, new, **values):
-    """Give the document another key, and other values; tells whether that was refused."""
+    """Give the document another key and other values; return whether that was rejected."""
 
     def work():
         document = model.get_item(code=key)

@@ -1,4 +1,4 @@
-"""What models and the engine module tell of themselves."""
+"""The schema of models and the names of the engine module."""
 
 from __future__ import annotations
 

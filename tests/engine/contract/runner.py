@@ -35,7 +35,7 @@ def main(engine: str, *pairs: str) -> None:
         world.clear()
         try:
             results[name] = case(world)
-        except Exception:  # noqa: BLE001 - the table tells
+        except Exception:  # noqa: BLE001 - the table reports it
             results[name] = {"failed": traceback.format_exc(limit=-3)}
             world.abort()
     print(json.dumps(results))

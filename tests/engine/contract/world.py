@@ -9,7 +9,7 @@ from typing import Any, Callable
 CASES: dict[str, Callable[[World], Any]] = {}
 #: of the SQL engine alone, or of the moment
 UNTOLD = {"_self", "author_code", "book_code", "changed"}
-#: the words of an answer that is a status
+#: the keys of a response that is a status
 WORDS = {"timestamp", "request_url", "message", "explanation", "title"}
 
 
@@ -40,7 +40,7 @@ class World:
     # Over HTTP
 
     def http(self, method: str, path: str, body: Any = None) -> Any:
-        """Status and body of a request, without what no two engines tell alike."""
+        """Return status and body of a request, without the parts that differ between engines."""
         call = getattr(self.app, method if body is None else f"{method}_json")
         args = (path,) if body is None else (path, body)
         answer = call(*args, status="*")
@@ -69,7 +69,7 @@ class World:
     # In Python
 
     def do(self, work: Callable[[], Any]) -> Any:
-        """What *work* gives, committed; of an exception, the status that views make of it."""
+        """Return the result of *work*, committed; for an exception the status that views return."""
         try:
             result = plain(work())
             self.commit()
