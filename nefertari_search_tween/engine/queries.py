@@ -345,8 +345,8 @@ def _equals_condition(model: Any, field: BaseField, value: Any) -> dict[str, Any
     key = key_of(model, field.name)
     term_value = compared(model, field, value)
     if isinstance(term_value, str) and not keyword_fits(term_value):
-        # Whole texts of this length are not in the index; their first words are compared.
-        raise JHTTPBadRequest(f"Bad parameter '{field.name}': too long a text to look for")
+        # Texts of this length are not indexed as a whole, only by their terms.
+        raise JHTTPBadRequest(f"Bad parameter '{field.name}': the text is too long")
     if isinstance(term_value, float) and term_value == 0:
         return {"range": {key: {"gte": -0.0, "lte": 0.0}}}
     term: dict[str, Any] = {"term": {key: term_value}}

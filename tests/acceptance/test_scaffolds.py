@@ -85,7 +85,7 @@ class Session:
         self.bulk = bulk
 
     def same(self, item, body, score=()):
-        """*body* is how the application shows *item*.
+        """Expect *body* to be *item* as the application renders it.
 
         :param score: the type of its `_score`: a search has one, and a sorted search has none.
         """
@@ -101,7 +101,7 @@ class Session:
         assert body == expected
 
     def expect(self, ids, order=None, **params):
-        """A search finds *ids*, all of them shown as they were written.
+        """Expect a search to find *ids*, all of them rendered as written.
 
         :param order: they must come in this order; None: in any.
         """
@@ -265,7 +265,7 @@ class Session:
     def flag(self):
         talk, shelf = self.talk, self.shelf
         self.expect(shelf.with_words("name", "apple"), name="apple", _search="true")
-        # The database compares whole values, and knows no syntax.
+        # The database compares whole values, without query syntax.
         body = talk.read("/items", "primary; reason=search-false", _search="false", name="apple")
         assert body["data"] == []
         body = talk.read(
@@ -338,7 +338,7 @@ class Session:
         self.talk.refuse("/items", "nope", **refused)
 
     def added(self, ids):
-        """An aggregation that says what the ids of items add up to, and its result for *ids*."""
+        """Return an aggregation that sums the ids of items, and its result for *ids*."""
         return {"_aggs.sum.sum.field": "id"}, {"sum": {"value": float(sum(ids))}}
 
     def search_multiple_collections(self):

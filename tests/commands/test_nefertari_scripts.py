@@ -61,7 +61,7 @@ def scripts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, backend_url, module_prefix):
-    """A folder with an ini file, and a database that nobody has indexed."""
+    """A folder with an ini file, and a database that is not indexed."""
     folder = tmp_path_factory.mktemp("flights")
     backend, hosts = backend_and_hosts(backend_url)
     values = {

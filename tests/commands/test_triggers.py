@@ -1,4 +1,4 @@
-"""``nefertari-search triggers`` on the example application, as docs/triggers.rst shows it."""
+"""``nefertari-search triggers`` on the example application, as in docs/triggers.rst."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOCUMENTED = (TOP / "docs" / "triggers.rst").read_text(encoding="utf-8")
 INSTALL, STATUS, STATUS_JSON, REMOVE = re.findall(
     r"^    \$ nefertari-search (.*)$", DOCUMENTED, re.MULTILINE
 )
-#: What the docs show below the first command.
+#: the documented output of the first command
 SHOWN = re.findall(r"^    (\w+) +(installed)$", DOCUMENTED, re.MULTILINE)
 
 

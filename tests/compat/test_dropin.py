@@ -86,7 +86,7 @@ def test_build_search_params(es, app):
     match_all = es.build_search_params({})
     assert set(match_all) == {"index", "body", "from_", "size"}
     assert match_all["size"] is None
-    # A view that was left without a value must not be shown everything.
+    # A view without a value must not return all documents.
     assert len(es.get_collection()) > 0
     assert ids(es.get_collection(name={})) == []
 
@@ -129,7 +129,7 @@ def test_aggregations_are_of_what_a_subclass_finds(app):
     assert kinds(narrowed) == {"red": 2, "green": 1, "blue": 2}
     assert kinds(narrowed, _kind="red") == {"red": 2}
     assert kinds(narrowed, _kind="blue", name="owl OR lion") == {"blue": 1}
-    # Not even one that looks at everything sees more.
+    # Not even a global aggregation counts more.
     global_kinds = {"all": {"global": {}, "aggs": KINDS}}
     buckets = narrowed.aggregate(_aggregations_params=global_kinds, _kind="red")
     assert [each["key"] for each in buckets["all"]["kinds"]["buckets"]] == ["red"]
@@ -208,7 +208,7 @@ def test_body_comes_from_python_only(es, app):
     assert es.get_collection(body=body, _count=True) == 2
     assert ids(es.get_collection(body={**body, "sort": [{"count": "desc"}], "size": 1})) == [4]
     assert body == {"query": {"range": {"count": {"gte": 4}}}}
-    # What it says of filters beside it is as ever: it stands in their place.
+    # It still replaces the filters beside it.
     assert sorted(ids(es.get_collection(body=body, name="lion"))) == [4, 5]
     assert "'body'" in app.get("/founds?body=x", status=400).json["message"]
     for name in ("body.query.match_all.boost", "body.query"):
@@ -389,7 +389,7 @@ def build_all(app):
 
 
 def document(app, pk, model="Item"):
-    """As the index has it now, whatever waits."""
+    """Return it as indexed now, whatever is pending."""
     mirror = search_of(app).mirrors.get(model)
     return mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
 
@@ -453,7 +453,7 @@ def test_documents_go_in_chunks():
 def test_index_brings_a_document_to_the_primarys_state(app, es):
     """writing"""
     spoil(app, 1)
-    # What the caller says of it does not count, nor do arguments that nobody knows.
+    # The caller's own values do not count, nor do unknown arguments.
     es.index({"_pk": "1", "name": "wrong"}, request=None, refresh=True, anything="goes")
     assert document(app, 1)["name"] == "Lion"
     for pk in (1, 2, 3):
@@ -480,7 +480,7 @@ def test_delete_of_a_missing_document_is_no_error(app, es):
     # What the primary has, is: the document of an object that is there stays.
     es.delete(1)
     assert document(app, 1)["name"] == "Lion"
-    # An orphan goes.
+    # An orphan is deleted.
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     (target,) = search.indexer.write_targets(mirror)
@@ -514,7 +514,7 @@ def test_indexing_inside_a_transaction_waits_for_its_end(app, es):
 
     item = Item(id=50, name="Heron")
     item.save()
-    # On SQLite this transaction has the lock that any other writer would wait for.
+    # On SQLite this transaction has the lock that any other writer needs.
     es.index(item.to_dict())
     assert document(app, 50) is None
     transaction.commit()
@@ -556,7 +556,7 @@ def test_documents_by_key(es):
         "_type",
     }
     assert es.get_by_ids([]) == []
-    # As ever, all that were asked for, whatever the page.
+    # All requested documents, whatever the page.
     assert len(es.get_by_ids(documents, _limit=1, _page=1)) == 2
     assert es.get_by_ids(documents, _limit=1, _page=1)._nefertari_meta["start"] == 1
     missing = {"_type": "Item", "_id": "99"}
@@ -665,7 +665,7 @@ def test_sort(es):
     assert ids(es.get_collection(_sort="-count")) == [4, 5, 1, 3, 2]
     assert ids(es.get_collection(_sort="kind,-name")) == [5, 4, 2, 3, 1]
     assert ids(es.get_collection(_sort="+name")) == [4, 1, 5, 3, 2]
-    # A text of several words is sorted as a whole: by its keyword.
+    # A text of several terms is sorted as a whole, by its keyword.
     assert [each.name for each in es.get_collection(_sort="name", name="lion")] == [
         "Lion",
         "Sea Lion",

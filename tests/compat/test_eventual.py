@@ -1,5 +1,5 @@
-"""What waits for the mirror although ``nefertari_search.consistency`` is ``eventual``, and what
-``_refresh_index`` is good for there.
+"""Requests that wait for the mirror although ``nefertari_search.consistency`` is ``eventual``,
+and the use of ``_refresh_index`` there.
 
 The first line of a test's docstring is the row of the table in docs/migrating.rst.
 """
@@ -37,7 +37,7 @@ def app(primary_url, backend_url, module_prefix):
 
 @pytest.fixture
 def mirror(app):
-    """The mirror of the items; its index shows nothing before somebody asks for it."""
+    """Return the mirror of the items, whose index is only refreshed on request."""
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     (index,) = search.mirrors.indices_of(mirror)
@@ -47,7 +47,7 @@ def mirror(app):
 
 
 def make_stale(app, mirror, pk, name):
-    """The document *pk* as it may have been; somebody has claimed a change of it, and is not done.
+    """Store an older state of the document *pk*; its change is claimed, but not indexed yet.
 
     :returns: that claim.
     """
@@ -146,7 +146,7 @@ def test_look_ups_of_requests_that_read_may_be_stale(app, mirror):
 
 
 def name_of(app, name):
-    """As the index shows it without waiting for anything."""
+    """Return it as indexed now, without waiting."""
     return app.get(f"/founds?name={name}&_count").json["data"]
 
 

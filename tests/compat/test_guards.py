@@ -74,7 +74,7 @@ class Library(Club):
 
     @property
     def alone(self) -> bool:
-        """True when the index is the database, too."""
+        """Return True if the index is the database, too."""
         return self.variables.get("engine") == ALONE
 
     def stored(self, number: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Library(Club):
             assert self.get("/notes", ADMIN, "POST", note).status == 201
 
     def allow(self, stories: list[list[Entry]], authors: list[list[Entry]]) -> None:
-        """Give the objects their ACLs, as an administrator does."""
+        """Set the ACLs of the objects as an administrator."""
         self.stories, self.authors = stories, authors
         for collection, acls in (("stories", stories), ("authors", authors)):
             for number, acl in enumerate(acls, 1):
@@ -192,10 +192,8 @@ def _counts_what_is_visible(library: Library, expected: list[int], caller: str) 
         response = library.get(f"{path}?{tree}", caller).json
         titles = {bucket["key"]: bucket["doc_count"] for bucket in response["t"]["buckets"]}
         assert titles == {TITLES[number - 1]: 1 for number in expected}, (path, caller)
-        assert response["n"]["value"] == response["g"]["n"]["value"] == len(expected), (
-            path,
-            caller,
-        )
+        totals = (response["n"]["value"], response["g"]["n"]["value"])
+        assert totals == (len(expected), len(expected)), (path, caller)
     authors = [number for number, acl in enumerate(library.authors, 1) if visible(acl, caller)]
     both = library.get("/stories,authors?_sort=_type,id&_limit=100", caller)
     listed = [(each["_type"], each["id"]) for each in both.json["data"]]
@@ -285,14 +283,16 @@ def trees() -> dict[str, Any]:
 
 
 def _comparable(answer: Answer) -> str:
-    """All that *answer* says. Significant terms of equal scores have no order: a server gives them
-    as its segments hold the documents, which it merges when it likes."""
+    """Return the body of *answer* for comparisons.
+
+    Significant terms of equal scores have no order: a server returns them in the order of its
+    segments, which it merges at any time.
+    """
     body = json.loads(answer.lasting[2])
     for aggregation in body.values():
-        if isinstance(aggregation, dict) and any(
-            "bg_count" in each for each in aggregation.get("buckets", ())
-        ):
-            aggregation["buckets"].sort(key=lambda each: (-each["score"], each["key"]))
+        buckets = aggregation.get("buckets", ()) if isinstance(aggregation, dict) else ()
+        if any("bg_count" in each for each in buckets):
+            buckets.sort(key=lambda each: (-each["score"], each["key"]))
     return json.dumps(body)
 
 
@@ -394,7 +394,7 @@ def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
 
 
 def script(library: Library, name: str, *arguments: str) -> str:
-    """Run a script of nefertari-guards on the application; gives what it prints."""
+    """Run a script of nefertari-guards on the application and return its output."""
     ini = library.ini.with_name("script.ini")
     text = library.ini.read_text()
     for key, value in library.variables.items():

@@ -51,7 +51,7 @@ SLUGS = {"The Sea, the Sea": "the-sea-the-sea", "A Room of One's Own": "a-room-o
 
 
 class Caller:
-    """Somebody who talks to the library.
+    """A caller of the library.
 
     :param role: "anybody", "user" or "admin".
     """
@@ -62,7 +62,7 @@ class Caller:
         self.name = name
 
     def sees(self, model, document):
-        """*document* as this caller is shown it, nested ones included."""
+        """Return *document* as this caller may see it, nested documents included."""
         if self.role != "admin":
             fields = (PUBLIC if self.role == "anybody" else USERS)[model]
             document = {key: value for key, value in document.items() if key in fields}
@@ -98,7 +98,7 @@ class Session:
     def caller(self, url):
         return Talk(url)
 
-    # What must be shown
+    # The expected documents
 
     def author(self, key):
         return {**self.authors[key], "books": self.ids(self.books, author_id=key)}
@@ -151,7 +151,7 @@ class Session:
         assert sorted_lists(got) == sorted_lists(expected), (caller.role, key)
 
     def expect(self, caller, path, model, keys, order=None, total=None, **params):
-        """A collection read by *caller* finds *keys*, and shows each as it must be shown.
+        """Expect *caller* to read *keys* from a collection, each rendered as the caller may see it.
 
         :param total: what it must say that there are; None: as many as *keys*.
         """
@@ -206,7 +206,7 @@ class Session:
             "email": "root@library.example",
             "groups": ["admin"],
         }
-        # The system user was made at the start, before there was an application.
+        # The system user was created at start-up, before the application existed.
         self.expect(self.root, "/users", "User", ["root"])
         for caller, mail in ((self.ann, "Ann@Library.Example "), (self.bob, "bob@library.example")):
             name = caller.name
@@ -220,7 +220,7 @@ class Session:
             else:
                 body = caller.talk.call("POST", "/auth/register", json=data)
                 assert body["message"] == "Registered"
-            # Processors made them lower case.
+            # Processors changed them to lower case.
             self.users[name] = {
                 "username": name,
                 "email": f"{name}@library.example",
@@ -230,7 +230,7 @@ class Session:
         if not self.database_acls:
             self.anybody.talk.call("POST", "/auth/register", json=data, status=409)
         self.expect(self.root, "/users", "User", ["root", "ann", "bob"])
-        # Ramses gives its system user an ACL that lets administrators alone see them.
+        # By the ACL that Ramses sets, only administrators see its system user.
         root = [] if self.database_acls else ["root"]
         self.expect(self.ann, "/users", "User", [*root, "ann", "bob"])
         self.expect(self.ann, "/users", "User", ["ann"], username="ann")
@@ -292,7 +292,7 @@ class Session:
         body = ann.talk.read("/books", _sort="title", _limit=5, _page=2)
         assert [each["title"] for each in body["data"]] == titles[10:]
         body = ann.talk.read("/books", _sort="id", _limit=1, _fields="title,year")
-        # A caller without all rights is not shown what is not listed for them.
+        # A caller without all rights sees only the fields that are listed for them.
         assert body["data"] == [{"title": TITLES[0][0], "year": 1978, "_type": "Book"}]
         assert ann.talk.read("/books", _count="") == {"data": 12}
         ann.talk.call("HEAD", "/books", engine="mirror")
@@ -318,7 +318,7 @@ class Session:
                 "/books", "primary; reason=search-false", _search="false", title="Dawn"
             )
             self.same(ann, "Book", 6, body["data"][0])
-        # Nobody in particular sees ten (public_max_limit), and is told of ten.
+        # An anonymous caller gets ten (public_max_limit), and a total of ten.
         body = anybody.talk.read("/books", _sort="id", _limit=30)
         assert [each["id"] for each in body["data"]] == keys[:10] and body["total"] == 10
         for each in body["data"]:
@@ -408,7 +408,7 @@ class Session:
         self.expect(ann, "/users", "User", ["bob"], groups="staff")
 
     def of_user(self, name):
-        """What a profile shows of whose it is."""
+        """Return how a profile renders its owner."""
         return {"user_id": name}
 
     def what_is_shown_elsewhere(self):
@@ -503,7 +503,7 @@ class Session:
         self.expect(root, "/books", "Book", fiction, price="1.25")
         update("/books", [1, 2, 3], {"price": 3.0}, **{"author.name": "murdoch"})
         self.expect(root, "/books", "Book", [1, 2, 3], price="3")
-        # Of an author: nobody else's.
+        # Of one author only.
         update("/authors/3/books", [8, 9, 10], {"price": 8.0})
         update("/authors/3/books", [9], {"year": 1900}, title="orlando")
         update("/authors/3/books", [], {"year": 1}, title="sea")
@@ -532,7 +532,7 @@ class Session:
         self.expect(ann, "/books", "Book", [], title="seafarer")
 
     def acls(self):
-        """An object's own ACL says who finds it, wherever it would be shown or counted."""
+        """An object's own ACL decides who finds it, wherever it would be rendered or counted."""
         root, ann, bob, anybody = self.root, self.ann, self.bob, self.anybody
         entries = [("g:admin", "all"), ("ann", "view")]
         acl = [

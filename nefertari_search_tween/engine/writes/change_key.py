@@ -150,11 +150,11 @@ def _update_references(model: Any, old: Any, new: Any, detaching: bool) -> None:
         update_each(link.model, list(_others(link, model, old)), change)
 
 
-def _repoint(holder: Any, link: Link, old: Any, new: Any) -> None:
-    """Make *holder* refer to *new* where it refers to *old*."""
-    keys = [new if key == old else key for key in holder._referenced_keys(link)]
+def _repoint(owner: Any, link: Link, old: Any, new: Any) -> None:
+    """Make *owner* refer to *new* where it refers to *old*."""
+    keys = [new if key == old else key for key in owner._referenced_keys(link)]
     if keys:
-        holder._state.values[link.field] = keys if link.is_list else keys[0]
+        owner._state.values[link.field] = keys if link.is_list else keys[0]
 
 
 @contextmanager

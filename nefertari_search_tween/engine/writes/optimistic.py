@@ -83,10 +83,10 @@ def chunked(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def detach(holder: Any, link: Link, keys: list[Any]) -> None:
-    """Remove *keys* from what *holder* refers to by *link*."""
-    references = holder._referenced_keys(link)
+def detach(owner: Any, link: Link, keys: list[Any]) -> None:
+    """Remove *keys* from what *owner* refers to by *link*."""
+    references = owner._referenced_keys(link)
     if link.is_list:
-        holder._state.values[link.field] = [key for key in references if key not in keys]
+        owner._state.values[link.field] = [key for key in references if key not in keys]
     elif references and references[0] in keys:
-        holder._state.values[link.field] = None
+        owner._state.values[link.field] = None

@@ -240,19 +240,19 @@ def _detach_others(document: Any, references: list[tuple[Link, list[Any]]]) -> N
 
 
 def _attach(document: Any, link: Link, added: list[Any], removed: list[Any]) -> None:
-    """Make the holders *added* refer to *document*, and those with the keys *gone* not."""
+    """Make *added* refer to *document*, and detach the documents with the keys *removed*."""
     key = document.pk_value()
 
-    def refer(holder: Any) -> None:
-        references = holder._referenced_keys(link)
+    def refer(owner: Any) -> None:
+        references = owner._referenced_keys(link)
         value = (
             ([*references, key] if key not in references else references) if link.is_list else key
         )
-        holder._state.values[link.field] = value
+        owner._state.values[link.field] = value
 
     if removed:
-        holders = link.target.by_pks(removed)
-        update_each(link.target, holders, lambda each: detach(each, link, [key]))
+        owners = link.target.by_pks(removed)
+        update_each(link.target, owners, lambda each: detach(each, link, [key]))
     new = [each for each in added if each._state.version is None]
     for each in new:
         refer(each)
