@@ -1,1 +1,1 @@
-"""What a document is: the model behind a mirror, its fields, its format."""
+"""Documents: the classes of mirror documents, their fields and their format."""

@@ -1,13 +1,4 @@
-"""The 22 field classes of a nefertari engine, for documents in a search backend.
-
-A field knows three forms of a value:
-
-* the **value** that the primary's model gives (``datetime.date(1972, 3, 15)``);
-* its **document** form, the JSON value that nefertari renders (``"1972-03-15T00:00:00Z"``);
-* its **exact** form, only for types whose document form loses something (microseconds,
-  days of an interval, digits of a decimal): a number that sorts and compares as the value
-  does. It lives under ``_exact`` in the indexed document and never leaves the package.
-"""
+"""The 22 field classes of a nefertari engine, for documents in a search backend."""
 
 from __future__ import annotations
 
@@ -15,8 +6,9 @@ import ast
 import datetime
 import decimal
 import math
-from collections.abc import Callable
 from typing import Any, Optional
+
+from nefertari_search_tween.documents.base_field import BaseField
 
 # Keyword terms end at 32,766 bytes in Lucene; one UTF-16 unit is at most 3 bytes of UTF-8,
 # so values of up to this many units always fit.
@@ -26,13 +18,12 @@ EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
-STORED_ONLY = {"type": "object", "enabled": False}
 
 
 def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
-    """Full text, with a keyword subfield for exact matches and sorting.
+    """Return the mapping of full text with a keyword subfield for exact matches and sorting.
 
-    :param analyzer: None for the index's default; then the mapping says nothing of it.
+    :param analyzer: None for the index's default; then the mapping does not mention it.
     """
     mapping: dict[str, Any] = {"type": "text", "fields": {"keyword": dict(KEYWORD)}}
     if analyzer is not None:
@@ -41,67 +32,10 @@ def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
 
 
 def keyword_fits(text: str) -> bool:
-    """True when a keyword field holds *text* whole."""
+    """Return True if a keyword field can store the whole *text*."""
     if len(text) > KEYWORD_UNITS:
         return False
     return len(text) * 2 <= KEYWORD_UNITS or len(text.encode("utf-16-le")) // 2 <= KEYWORD_UNITS
-
-
-class BaseField:
-    """A field of a document class.
-
-    :param kwargs: the arguments that a field of this name takes in the primary's engine.
-    """
-
-    #: how search treats it: text, number, boolean, date, time, opaque
-    kind = "opaque"
-    #: mapping type of the exact form, None when the document form is exact
-    exact_type: Optional[str] = None
-    #: True when a Python value can be made of the document and exact forms
-    restorable = True
-    #: True for text in a language, that an analyzer can be chosen for
-    analyzable = False
-    #: name of the analyzer that was chosen; set when all models are known
-    analyzer: Optional[str] = None
-    #: False where the analyzer is known to be ``standard``, which leaves no word out
-    analyzed = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        self._init_kwargs = kwargs
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        return instance.field_value(self.name)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.set_field_value(self.name, value)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    def mapping(self) -> dict[str, Any]:
-        """The mapping of the document form."""
-        return dict(STORED_ONLY)
-
-    def to_exact(self, value: Any) -> Any:
-        """The exact form of *value* (not None); only for fields with an ``exact_type``."""
-        raise TypeError(f"{self!r} has no exact form")
-
-    def fits(self, value: Any) -> bool:
-        """True when the index holds *value* (not None) so that it sorts and matches exactly."""
-        return True
-
-    #: document and exact form to value; None: the document form is the value
-    restore: Optional[Callable[[Any, Any], Any]] = None
-
-    @property
-    def primary_key(self) -> bool:
-        return bool(self._init_kwargs.get("primary_key"))
 
 
 class _TextField(BaseField):
@@ -144,12 +78,12 @@ class IntegerField(BaseField):
         return {"type": "long", "ignore_malformed": True}
 
     def fits(self, value: Any) -> bool:
-        # The two ends are what the index sorts missing values by.
+        # The index sorts missing values as the smallest and largest number.
         return type(value) in (int, bool) and -INT64_MAX <= value < INT64_MAX
 
 
 class IdField(IntegerField):
-    """A number that identifies."""
+    """A number as identifier."""
 
 
 class BigIntegerField(IntegerField):
@@ -207,7 +141,7 @@ class BooleanField(BaseField):
 
 
 class DateTimeField(BaseField):
-    """A moment; rendered to the second, kept exactly in microseconds since 1970."""
+    """A datetime; rendered to the second, indexed exactly in microseconds since 1970."""
 
     kind = "date"
     exact_type = "long"
@@ -231,14 +165,14 @@ class DateTimeField(BaseField):
         moment = EPOCH + datetime.timedelta(microseconds=exact)
         if not self._init_kwargs.get("timezone"):
             return moment
-        # The document holds the wall clock of the value's own zone, exact holds UTC.
+        # The document has the wall clock time of the value's own zone, exact has UTC.
         wall = datetime.datetime.strptime(document.zfill(20), "%Y-%m-%dT%H:%M:%SZ")
         offset = wall - moment.replace(microsecond=0)
         return moment.replace(tzinfo=datetime.timezone.utc).astimezone(datetime.timezone(offset))
 
 
 class DateField(BaseField):
-    """A day; rendered as its midnight, kept exactly in days since 1970."""
+    """A day; rendered as its midnight, indexed exactly in days since 1970."""
 
     kind = "date"
     exact_type = "long"
@@ -258,7 +192,7 @@ class DateField(BaseField):
 
 
 class TimeField(BaseField):
-    """A time of day; rendered to the second, kept exactly in microseconds."""
+    """A time of day; rendered to the second, indexed exactly in microseconds."""
 
     kind = "time"
     exact_type = "long"
@@ -279,7 +213,7 @@ class TimeField(BaseField):
 
 
 class IntervalField(BaseField):
-    """A span of time; rendered as nefertari does (its seconds without whole days)."""
+    """A time span; rendered as by nefertari (its seconds without whole days)."""
 
     kind = "integer"
     exact_type = "long"
@@ -307,9 +241,9 @@ class BinaryField(BaseField):
 
 
 class PickleField(BaseField):
-    """Any Python object; rendered as JSON where it can be, not searchable.
+    """Any Python object; rendered as JSON if possible, not searchable.
 
-    Its exact form is True where the JSON is the value; other values are the primary's to give.
+    Its exact form is True if the JSON equals the value; other values are read from the primary.
     """
 
     restorable = False
@@ -347,7 +281,7 @@ class ListField(BaseField):
 
 
 class ForeignKeyField(BaseField):
-    """The primary key of another document; behaves as a field of that key's type."""
+    """The primary key of another document; behaves like a field of that key's type."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -367,7 +301,7 @@ class ForeignKeyField(BaseField):
 
 
 class Relationship(BaseField):
-    """Other documents: their primary keys, or whole documents where nested.
+    """Other documents: their primary keys, or whole documents if nested.
 
     :param document: name of the other document class.
     :param uselist: True for many, False for one.

@@ -1,4 +1,4 @@
-"""Document classes: what a mirror's results are made of."""
+"""Document classes: the objects in results of a mirror."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any, Optional
 
 from nefertari.utils import dictset
 
-from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import Relationship
 from nefertari_search_tween.mirror.mapping import EXACT, INTERNAL
 
-# What SQLAlchemy knows an object by; only instances have it.
+# The attribute by which SQLAlchemy recognizes its instances.
 STATE = "_sa_instance_state"
 
 _classes: dict[str, type[BaseDocument]] = {}
@@ -24,13 +25,44 @@ class BaseMixin:
     _nested_relationships: Any = ()
     _nesting_depth = 1
 
+    @property
+    def _type(self) -> str:
+        return type(self).__name__
+
+    @classmethod
+    def fields(cls) -> dict[str, BaseField]:
+        """Return the fields by name, in the order in which they are rendered."""
+        return declared_fields(cls)
+
+    @classmethod
+    def native_fields(cls) -> list[str]:
+        return list(cls.fields())
+
+    @classmethod
+    def has_field(cls, field: str) -> bool:
+        return field in cls.fields()
+
+    @classmethod
+    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
+        """Return the init arguments of the field *field_name*, None if it does not exist."""
+        field = cls.fields().get(field_name)
+        return None if field is None else field._init_kwargs
+
+    @classmethod
+    def pk_field(cls) -> str:
+        """Return the name of the primary key field."""
+        for name, field in cls.fields().items():
+            if field.primary_key:
+                return name
+        raise TypeError(f"{cls.__name__} has no primary key field")
+
 
 class BaseDocument(BaseMixin):
-    """A document of a mirror: reads as the primary's object, writes through it.
+    """A document of a mirror: reads like the primary's object, and writes through to it.
 
-    Made of what the backend stored; an attribute that the document does not hold (a related
-    object, a pickled value) and every write go to the primary's own object, which is loaded
-    then, once.
+    It is made from the stored document. Attributes that the document does not have (related
+    objects, pickled values) and all writes go to the primary's own object, which is then loaded
+    once.
     """
 
     primary: Any = None
@@ -53,41 +85,14 @@ class BaseDocument(BaseMixin):
 
     @classmethod
     def fields(cls) -> dict[str, BaseField]:
-        """Fields by name, in the order in which the primary renders them."""
+        """Return the fields by name, in the order in which the primary renders them."""
         if cls._fields is None:
-            found = {}
-            for base in reversed(cls.__mro__):
-                for name, member in base.__dict__.items():
-                    if isinstance(member, BaseField):
-                        found[name] = member
-            cls._fields = found
+            cls._fields = declared_fields(cls)
         return cls._fields
 
     @classmethod
-    def native_fields(cls) -> list[str]:
-        return list(cls.fields())
-
-    @classmethod
-    def has_field(cls, field: str) -> bool:
-        return field in cls.fields()
-
-    @classmethod
-    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
-        """Init arguments of the field *field_name*, None when there is no such field."""
-        field = cls.fields().get(field_name)
-        return None if field is None else field._init_kwargs
-
-    @classmethod
-    def pk_field(cls) -> str:
-        """Name of the primary key field."""
-        for name, field in cls.fields().items():
-            if field.primary_key:
-                return name
-        raise TypeError(f"{cls.__name__} has no primary key field")
-
-    @classmethod
     def related(cls, field_name: str) -> type[BaseDocument]:
-        """The document class that the relationship *field_name* points to."""
+        """Return the document class that the relationship *field_name* points to."""
         field = cls.fields()[field_name]
         if not isinstance(field, Relationship):
             raise TypeError(f"{cls.__name__}.{field_name} is no relationship")
@@ -95,67 +100,63 @@ class BaseDocument(BaseMixin):
 
     @classmethod
     def nests(cls, field_name: str) -> bool:
-        """True when the relationship *field_name* is rendered as whole documents."""
+        """Return True if the relationship *field_name* is rendered as whole documents."""
         return field_name in cls._nested_relationships
 
     @classmethod
     def joins(cls, field_name: str) -> bool:
-        """False: a mirror's documents hold what they relate to, or its keys."""
+        """Return False: a mirror's documents contain their related documents or those keys."""
         return False
 
     @classmethod
     def custom_to_dict(cls) -> bool:
-        """True when the primary's model renders itself by a ``to_dict`` of its own."""
+        """Return True if the primary's model has its own ``to_dict``."""
         return False
 
     @classmethod
     def get_collection(cls, **params: Any) -> Any:
-        """What the primary's ``get_collection`` gives for *params*, read from the mirror.
+        """Return the result of the primary's ``get_collection``, read from the mirror.
 
-        :raises SearchUnavailable: the mirror can't answer now.
+        :raises SearchUnavailable: the mirror can't be read now.
         """
         return cls.primary.get_collection(_query_secondary=True, **params)
 
     @classmethod
     def get_item(cls, **params: Any) -> Any:
-        """What the primary's ``get_item`` gives, read from the mirror.
+        """Return the result of the primary's ``get_item``, read from the mirror.
 
-        :raises JHTTPNotFound: there is none, unless ``_raise_on_empty=False``.
+        :raises JHTTPNotFound: nothing matches, unless ``_raise_on_empty=False``.
         """
         return cls.primary.get_item(_query_secondary=True, **params)
 
     @classmethod
     def get_by_ids(cls, ids: Any, **params: Any) -> Any:
-        """What the primary's ``get_by_ids`` gives, read from the mirror."""
+        """Return the result of the primary's ``get_by_ids``, read from the mirror."""
         return cls.primary.get_by_ids(ids, _query_secondary=True, **params)
 
     # The document
-
-    @property
-    def _type(self) -> str:
-        return type(self).__name__
 
     @property
     def _pk(self) -> str:
         return str(self._source["_pk"])
 
     def field_value(self, name: str) -> Any:
-        """The value of the field *name*, as the primary's object has it."""
+        """Return the value of the field *name*, as the primary's object has it."""
         loaded = self._loaded
         if loaded is not None:
             return getattr(loaded, name)
         field = self.fields()[name]
         if isinstance(field, Relationship) or name not in self._source or self._opaque(name):
             return getattr(self.primary_object(), name)
-        return restored(field, self._source, name)
+        return restore_value(field, self._source, name)
 
     def set_field_value(self, name: str, value: Any) -> None:
         setattr(self.primary_object(), name, value)
 
     def primary_object(self) -> Any:
-        """The primary's own object of this document, loaded at the first call.
+        """Return the primary's own object of this document, loaded at the first call.
 
-        :raises nefertari.json_httpexceptions.JHTTPNotFound: it is gone.
+        :raises nefertari.json_httpexceptions.JHTTPNotFound: it was deleted.
         """
         if self._loaded is None:
             primary = self.primary
@@ -164,11 +165,11 @@ class BaseDocument(BaseMixin):
         return self._loaded
 
     def pk_value(self) -> Any:
-        """The primary key's value, in the type that the primary has."""
+        """Return the value of the primary key, in the primary's type."""
         return self._source[self.pk_field()]
 
     def to_dict(self, **kwargs: Any) -> Any:
-        """What the primary's ``to_dict`` gives: values by name, ``_type`` and ``_pk``."""
+        """Return the same as the primary's ``to_dict``: values by name, ``_type`` and ``_pk``."""
         if self._loaded is not None:
             return self._loaded.to_dict(**kwargs)
         result = self.rendered(self._source)
@@ -178,7 +179,7 @@ class BaseDocument(BaseMixin):
         return result
 
     def _opaque(self, name: str) -> bool:
-        """True for a value that can't be made of what was stored (a pickled object)."""
+        """Return True if the value can't be restored from the document (a pickled object)."""
         field = self.fields().get(name)
         if field is None or field.restorable or self._source[name] is None:
             return False
@@ -186,7 +187,7 @@ class BaseDocument(BaseMixin):
 
     @classmethod
     def rendered(cls, source: dict[str, Any], depth: Optional[int] = None) -> Any:
-        """*source* as a dictset with the values that the primary's ``to_dict`` has."""
+        """Return *source* as a dictset with the values of the primary's ``to_dict``."""
         if depth is None:
             depth = cls._nesting_depth
         result = dictset()
@@ -206,13 +207,13 @@ class BaseDocument(BaseMixin):
                             else related.rendered(stored, depth - 1)
                         )
                 elif field.restore is not None:
-                    value = restored(field, source, name)
+                    value = restore_value(field, source, name)
             result[name] = value
         return result
 
     def __getattr__(self, name: str) -> Any:
         # nefertari probes documents for attributes that no object has (`_nefertari_meta`,
-        # `__html__`): these must not load the primary's object.
+        # `__html__`): that must not load the primary's object.
         if name != STATE and (name.startswith("__") or not hasattr(self.primary, name)):
             raise AttributeError(name)
         return getattr(self.primary_object(), name)
@@ -234,8 +235,8 @@ class BaseDocument(BaseMixin):
         return f"<{self._type} document: {self._pk}>"
 
 
-def restored(field: BaseField, source: dict[str, Any], name: str) -> Any:
-    """The Python value of the field *name* of the stored document *source*."""
+def restore_value(field: BaseField, source: dict[str, Any], name: str) -> Any:
+    """Return the Python value of the field *name* of the stored document *source*."""
     stored = source[name]
     if stored is None or field.restore is None:
         return stored
@@ -243,16 +244,16 @@ def restored(field: BaseField, source: dict[str, Any], name: str) -> Any:
 
 
 class ESBaseDocument(BaseDocument):
-    """The same: here every document is in a search backend."""
+    """The same as BaseDocument: every mirror document is in a search backend."""
 
     _abstract = True
     _index_enabled = True
 
 
 def get_document_cls(name: str) -> type[BaseDocument]:
-    """The document class called *name*.
+    """Return the document class called *name*.
 
-    :raises ValueError: there is none.
+    :raises ValueError: it does not exist.
     """
     try:
         return _classes[name]
@@ -261,5 +262,5 @@ def get_document_cls(name: str) -> type[BaseDocument]:
 
 
 def get_document_classes() -> dict[str, type[BaseDocument]]:
-    """All document classes by name."""
+    """Return all document classes by name."""
     return dict(_classes)

@@ -1,4 +1,4 @@
-"""MongoDB's own kind of key, in documents."""
+"""The field of MongoDB's ObjectIds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A nefertari engine whose documents live in a search backend.
 
-It exports the names that ``nefertari_sqla`` and ``nefertari_mongodb`` export. Named beside
-one of them (``nefertari.engine = nefertari_sqla nefertari_search_tween.engine``) it holds
-the mirrors of its models; the mirrors themselves are generated at start.
+It exports the same names as ``nefertari_sqla`` and ``nefertari_mongodb``. Configured beside one
+of them (``nefertari.engine = nefertari_sqla nefertari_search_tween.engine``) it has the mirrors
+of its models, which are generated at start-up.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ relationship_fields = (Relationship,)
 
 
 def get_document_cls(name: str) -> Any:
-    """The model called *name*, or the mirror of the primary's model of that name.
+    """Return the model called *name*, or the mirror of the primary's model of that name.
 
-    :raises ValueError: there is neither.
+    :raises ValueError: neither exists.
     """
     try:
         return model_registry.get(name)
@@ -59,40 +59,40 @@ def get_document_cls(name: str) -> Any:
 
 
 def get_document_classes() -> dict[str, Any]:
-    """All models and mirrors by name."""
+    """Return all models and mirrors by name."""
     return {**mirror_document.get_document_classes(), **model_registry.models()}
 
 
 def is_relationship_field(field: str, model_cls: Any) -> bool:
-    """True when *field* of *model_cls* is a relationship."""
+    """Return True if *field* of *model_cls* is a relationship."""
     return isinstance(model_cls.fields().get(field), relationship_fields)
 
 
 def get_relationship_cls(field: str, model_cls: Any) -> Any:
-    """The document class that the relationship *field* of *model_cls* points to."""
+    """Return the document class that the relationship *field* of *model_cls* points to."""
     return model_cls.related(field)
 
 
 def is_only_engine(settings: Any) -> bool:
-    """True when the documents of the application with these settings are stored by this engine."""
+    """Return True if this engine stores the documents of the application with these settings."""
     engines = aslist(settings.get("nefertari.engine", ""))
     return bool(engines) and engines[0] == __name__
 
 
 def includeme(config: Any) -> None:
-    """Include the whole package: the tween, and what keeps mirrors in sync where there are any."""
+    """Include the whole package: the tween, and the indexing of mirrors if there are any."""
     config.include("nefertari_search_tween")
     if is_only_engine(config.registry.settings):
         guards.install()
 
 
 def setup_database(config: Any) -> None:
-    """Connect to the backend, and make the indices of all models that it has not yet.
+    """Connect to the backend, and create the missing indices of all models.
 
-    Beside another engine there is nothing to do: its mirrors' indices are prepared when the
-    application has been made.
+    Beside another engine nothing is done: the indices of its mirrors are created once the
+    application was made.
 
-    :raises ConfigurationError: a bad setting; an index that does not fit its model.
+    :raises ConfigurationError: an invalid setting, or an index that does not fit its model.
     """
     if not is_only_engine(config.registry.settings):
         return

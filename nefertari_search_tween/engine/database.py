@@ -1,9 +1,9 @@
-"""Where this engine's documents are: indices of the backend, read and written as a database.
+"""The indices of the backend that store this engine's documents, used as a database.
 
-* A write is applied if the document is as it was read, and not at all otherwise (see
-  ``Conditional`` in backends/base.py). When it returns, the backend has it on disk.
+* A write is applied only if the document is unchanged since it was read (see
+  ``ConditionalWrite`` in backends/base.py). When it returns, the backend has it on disk.
 * A read by key sees the last write. A search refreshes the index first, so that it sees every
-  write that was answered before it began, by any process.
+  write that any process acknowledged before it began.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ from nefertari_search_tween.settings.settings import Settings
 log = logging.getLogger(__name__)
 
 ALREADY_EXISTS = "resource_already_exists_exception"
-#: of the index of counters and reservations; no model's name becomes one with a hyphen in it
+#: name of the index of counters and reservations; no model's name has a hyphen in it
 KEYS = "engine-keys"
-# Others are served in between: so often a counter is tried before the caller is told to wait.
-COUNTER_TRIES = 200
+# How often a counter is tried, while other callers get numbers, before the caller has to wait.
+MAX_COUNTER_ATTEMPTS = 200
 SCAN_CHUNK = 500
+MAX_PAUSE_SECONDS = 0.05
 
 
 class Database:
@@ -78,19 +79,19 @@ class Database:
     # Indices
 
     def prepare(self) -> None:
-        """Make the indices of all models.
+        """Create the missing indices of all models.
 
-        :raises ConfigurationError: an index is there, and does not fit its model.
+        :raises ConfigurationError: an index exists and does not fit its model.
         """
         try:
             for model in model_registry.models().values():
-                self._place(model)
-            self._keys_alias()
+                self._aliases(model)
+            self._prepare_keys()
         except (SearchUnavailable, SearchTimeout) as error:
-            log.warning("the database could not be looked at: %s", error)
+            log.warning("the database could not be checked: %s", error)
 
     def mirror(self, model: Any) -> Mirror:
-        """What is known of the index of *model*; without asking the backend."""
+        """Return the mirror of *model* without a request to the backend."""
         with self._lock:
             mirror = self.mirrors.get(model.__name__)
             if mirror is None or mirror.document_cls is not model:
@@ -101,17 +102,17 @@ class Database:
                 mirror.fingerprint = meta["fingerprint"]
             return mirror
 
-    def _place(self, model: Any) -> tuple[str, str]:
-        """Names to read and to write *model* by; its index is made if there is none."""
-        held = self._indices.get(model.__name__)
-        if held is None or held[0] is not model:
+    def _aliases(self, model: Any) -> tuple[str, str]:
+        """Return the aliases to read and to write *model*; create its index if it is missing."""
+        cached = self._indices.get(model.__name__)
+        if cached is None or cached[0] is not model:
             with self._lock, self.available():
                 mirror = self.mirror(model)
                 name = f"{mirror.alias}-000001"
                 self._make(mirror, name)
-                held = (model, mirror, write_alias(name))
-                self._indices[model.__name__] = held
-        return held[1].alias, held[2]
+                cached = (model, mirror, write_alias(name))
+                self._indices[model.__name__] = cached
+        return cached[1].alias, cached[2]
 
     def _make(self, mirror: Mirror, name: str) -> None:
         mapping = self.backend.get_mapping(mirror.alias)
@@ -119,13 +120,13 @@ class Database:
             try:
                 self.mirrors.create(mirror, name, live=True)
             except BackendRejected as error:
-                # Another process that starts at the same time was faster.
+                # Another process created it at the same time.
                 if error.kind != ALREADY_EXISTS:
                     raise
             mapping = self.backend.get_mapping(mirror.alias)
         if mapping is None:
             raise ConfigurationError(
-                f"the index {name} is there, but is not reached as {mirror.alias}"
+                f"the index {name} exists, but is not reached as {mirror.alias}"
             )
         if mapping.get("_meta", {}).get("fingerprint") != mirror.fingerprint:
             try:
@@ -138,7 +139,7 @@ class Database:
             log.warning("fields were added to the index of %s", mirror.name)
         mirror.check()
 
-    def _keys_alias(self) -> str:
+    def _prepare_keys(self) -> str:
         if self._keys is None:
             with self._lock, self.available():
                 alias = f"{self.mirrors.prefix}-{KEYS}"
@@ -160,50 +161,50 @@ class Database:
     # Documents
 
     def stored(self, model: Any, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
-        """The documents of *model* with these ids, as of the last write."""
-        alias, _ = self._place(model)
+        """Return the documents of *model* with these ids, as of the last write."""
+        alias, _ = self._aliases(model)
         with self.available(model):
             return self.backend.get_realtime(alias, ids)
 
     def write(
         self, model: Any, writes: Iterable[tuple[str, Optional[bytes], Optional[SequenceVersion]]]
     ) -> list[WriteResult]:
-        """Apply writes of *model*: id, body (None: a delete) and the state that is expected."""
-        _, alias = self._place(model)
-        given = [ConditionalWrite(alias, *each) for each in writes]
+        """Apply writes of *model*: id, body (None deletes) and the version that is expected."""
+        _, alias = self._aliases(model)
+        conditional = [ConditionalWrite(alias, *each) for each in writes]
         with self.available(model):
-            written = list(self.backend.write(given, self.chunk_size))
+            written = list(self.backend.write(conditional, self.chunk_size))
         if any(each.target_missing for each in written):
             self._indices.pop(model.__name__, None)
-            raise SearchUnavailable(Reason.NO_INDEX, f"The index of {model.__name__} is gone.")
+            raise SearchUnavailable(Reason.NO_INDEX, f"The index of {model.__name__} is missing.")
         return written
 
     def refresh(self, model: Any) -> None:
-        """Make every write that was answered visible to searches."""
-        alias, _ = self._place(model)
+        """Make every acknowledged write visible to searches."""
+        alias, _ = self._aliases(model)
         with self.available(model):
             self.backend.refresh(alias)
 
     def search(self, model: Any, body: dict[str, Any]) -> dict[str, Any]:
-        """One search of *model* that sees every write that was answered before."""
-        alias, _ = self._place(model)
+        """Search *model*; the search sees every write that was acknowledged before."""
+        alias, _ = self._aliases(model)
         with self.available(model):
             self.backend.refresh(alias)
             return self.backend.search(alias, body)
 
-    def searches(self, asked: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The same of several models, in one request."""
-        if len(asked) == 1:
-            return [self.search(*asked[0])]
-        for model in dict.fromkeys(model for model, _ in asked):
+    def searches(self, searches: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Run searches of models, given with their bodies, in one request."""
+        if len(searches) == 1:
+            return [self.search(*searches[0])]
+        for model in dict.fromkeys(model for model, _ in searches):
             self.refresh(model)
-        places = [(self._place(model)[0], body) for model, body in asked]
+        places = [(self._aliases(model)[0], body) for model, body in searches]
         with self.available():
             return self.backend.multi_search(places)
 
     def scan(self, model: Any, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """All hits of *body*, at one point in time, however many."""
-        alias, _ = self._place(model)
+        """Yield all hits of *body* as of one point in time."""
+        alias, _ = self._aliases(model)
         with self.available(model):
             self.backend.refresh(alias)
             for chunk in self.backend.scan(alias, body, SCAN_CHUNK):
@@ -212,46 +213,48 @@ class Database:
     # Counters and reservations
 
     def key(self, identity: str) -> Optional[StoredDocument]:
-        """One document of the index of keys."""
-        alias = self._keys_alias()
+        """Return one document of the index of keys, None if it does not exist."""
+        alias = self._prepare_keys()
         with self.available():
             return self.backend.get_realtime(alias, [identity])[identity]
 
     def write_key(
         self, identity: str, body: Optional[bytes], expected: Optional[SequenceVersion]
     ) -> Optional[SequenceVersion]:
-        """Write it; None: it is not as expected."""
-        alias = write_alias(f"{self._keys_alias()}-000001")
+        """Write one document of the index of keys.
+
+        :returns: its new version; None if its version is not the expected one.
+        """
+        alias = write_alias(f"{self._prepare_keys()}-000001")
         with self.available():
             (written,) = self.backend.write([ConditionalWrite(alias, identity, body, expected)], 1)
         if written.version is None and not written.conflict:
             if written.target_missing:
                 self._keys = None
-                raise SearchUnavailable(Reason.NO_INDEX, "The index of keys is gone.")
+                raise SearchUnavailable(Reason.NO_INDEX, "The index of keys is missing.")
             raise BackendRejected(written.status, written.error)
         return written.version
 
-    def next_number(self, model: Any) -> int:
-        """A number that no other caller is given for *model*, larger than those before.
+    def next_id(self, model: Any) -> int:
+        """Return a number that no other caller gets for *model*, larger than those before.
 
-        :raises SearchUnavailable: too many ask at the same time.
+        :raises SearchUnavailable: too many callers ask at the same time.
         """
         identity = f"counter:{model.__name__}"
-        for tries in range(COUNTER_TRIES):
-            found = self.key(identity)
-            number = 1 if found is None else int(found.source["last"]) + 1
+        for tries in range(MAX_COUNTER_ATTEMPTS):
+            counter = self.key(identity)
+            number = 1 if counter is None else int(counter.source["last"]) + 1
             body = b'{"last": %d}' % number
-            if self.write_key(identity, body, None if found is None else found.version):
+            if self.write_key(identity, body, None if counter is None else counter.version):
                 return number
-            # Whoever lost goes on at a moment of its own.
-            time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 6), 0.05)))
+            pause(tries)
         raise SearchUnavailable(Reason.BUSY, f"Too many documents of {model.__name__} are created.")
 
     # Faults
 
     @contextmanager
     def available(self, model: Any = None) -> Iterator[None]:
-        """The backend's failures become errors over HTTP."""
+        """Translate failures of the backend into HTTP errors."""
         breaker = self.mirrors.breaker
         breaker.check()
         try:
@@ -260,8 +263,8 @@ class Database:
             if model is not None:
                 self._indices.pop(model.__name__, None)
             raise SearchUnavailable(
-                Reason.NO_INDEX, f"An index of the database is gone: {error}"
-            ) from (error)
+                Reason.NO_INDEX, f"An index of the database is missing: {error}"
+            ) from error
         except BackendTimeout as error:
             if not self.backend.ping():
                 breaker.record_failure()
@@ -279,18 +282,23 @@ class Database:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
 
 
+def pause(tries: int) -> None:
+    """Sleep for a random time, so that one of those that compete for a document comes first."""
+    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), MAX_PAUSE_SECONDS)))
+
+
 _current: list[Database] = []
 
 
 def bind(database: Database) -> None:
-    """Make *database* the one that all models are in; nefertari's engines are global."""
+    """Make *database* the one that stores all models; nefertari's engines are global."""
     _current[:] = [database]
 
 
 def current() -> Database:
-    """The database of the application that was set up last.
+    """Return the database of the application that was set up last.
 
-    :raises ConfigurationError: none was.
+    :raises ConfigurationError: no database was set up.
     """
     if not _current:
         raise ConfigurationError("the engine has no database yet: call engine.setup_database")

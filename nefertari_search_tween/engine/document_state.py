@@ -1,4 +1,4 @@
-"""What one document of a model holds in memory, and what it was when it was read."""
+"""The values of one document in memory, and those that it had when it was read."""
 
 from __future__ import annotations
 
@@ -11,34 +11,39 @@ from nefertari.json_httpexceptions import JHTTPBadRequest
 from nefertari_search_tween.backends.base import SequenceVersion, StoredDocument
 from nefertari_search_tween.documents.fields import PickleField, Relationship
 from nefertari_search_tween.engine.serializers import JSONEncoder
-from nefertari_search_tween.engine.values import clean, default_of, has_onupdate, onupdate_of
-from nefertari_search_tween.engine.values import pack as packed
-from nefertari_search_tween.engine.values import unpack as unpacked
+from nefertari_search_tween.engine.values import (
+    clean,
+    default_of,
+    has_onupdate,
+    onupdate_of,
+    pack,
+    unpack,
+)
 from nefertari_search_tween.mirror.mapping import INEXACT, PACKED
 from nefertari_search_tween.mirror.serializer import Serializer, document_id
 
 
 class State:
-    """Values of a document.
+    """The values of a document.
 
-    :ivar values: of fields that the document itself holds, keys of other documents included.
-    :ivar read: the same as of the last read or write; what differs is to be written.
-    :ivar given: names that were assigned since.
-    :ivar related: other documents, by relationship, where they were read or assigned.
-    :ivar keys: their keys as of the read; a list that differs is to be written.
-    :ivar stamp: of the state that was read or written last; None for a new document.
+    :ivar values: values by name of stored field, including the keys of other documents.
+    :ivar read: the same as of the last read or write; differing values are written.
+    :ivar assigned: names that were assigned since.
+    :ivar related: other documents by relationship, if they were read or assigned.
+    :ivar keys: their keys as of the read; differing keys are written.
+    :ivar version: version that was read or written last; None for a new document.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.read: dict[str, Any] = {}
-        self.given: set[str] = set()
+        self.assigned: set[str] = set()
         self.related: dict[str, Any] = {}
         self.keys: dict[str, list[Any]] = {}
-        self.stamp: Optional[SequenceVersion] = None
+        self.version: Optional[SequenceVersion] = None
 
-    def changed(self) -> list[str]:
-        """Names of the values that differ from what was read."""
+    def changed_names(self) -> list[str]:
+        """Return the names of the values that differ from those that were read."""
         missing = object()
         return [
             name
@@ -46,25 +51,25 @@ class State:
             if type(value) is not type(self.read.get(name, missing)) or value != self.read[name]
         ]
 
-    def written(self, stamp: SequenceVersion) -> None:
-        """The values are those of the database now."""
-        self.stamp = stamp
-        self.settle()
+    def mark_written(self, version: SequenceVersion) -> None:
+        """Record that the database has these values at *version*."""
+        self.version = version
+        self.reset()
 
-    def settle(self) -> None:
-        self.read = {name: _kept(value) for name, value in self.values.items()}
-        self.given = set()
+    def reset(self) -> None:
+        self.read = {name: _snapshot(value) for name, value in self.values.items()}
+        self.assigned = set()
 
 
-def _kept(value: Any) -> Any:
-    """A copy of what can be changed in place."""
+def _snapshot(value: Any) -> Any:
+    """Return *value*, or a copy of it if it can be changed in place."""
     if value is None or isinstance(value, (str, int, float, bytes)):
         return value
     return copy.deepcopy(value)
 
 
-def held_names(model: Any) -> list[str]:
-    """Names of the fields that documents of *model* hold themselves."""
+def stored_names(model: Any) -> list[str]:
+    """Return the names of the fields that documents of *model* store themselves."""
     links = model.links()
     return [
         name
@@ -74,44 +79,44 @@ def held_names(model: Any) -> list[str]:
     ]
 
 
-def loaded(model: Any, stored: StoredDocument) -> State:
-    """The state of a stored document."""
+def load_state(model: Any, stored: StoredDocument) -> State:
+    """Return the state of a stored document."""
     state = State()
     source, exact = stored.source, stored.source.get(PACKED) or {}
     fields = model.fields()
-    for name in held_names(model):
+    for name in stored_names(model):
         if name in exact:
-            state.values[name] = unpacked(fields[name], exact[name])
+            state.values[name] = unpack(fields[name], exact[name])
         else:
             value = source.get(name)
-            several = isinstance(fields[name], Relationship) and fields[name].uselist
-            state.values[name] = [] if several and value is None else value
-    state.written(stored.version)
+            is_list = isinstance(fields[name], Relationship) and fields[name].uselist
+            state.values[name] = [] if is_list and value is None else value
+    state.mark_written(stored.version)
     return state
 
 
 def fill(model: Any, state: State) -> None:
-    """Give values to the fields that were given none.
+    """Set defaults and ``onupdate`` values, and clean all new values.
 
-    :raises JHTTPBadRequest: a value that a field does not take, or none where it needs one.
+    :raises JHTTPBadRequest: an invalid value, or none for a required field.
     """
-    created = state.stamp is None
-    changed = state.changed()
+    created = state.version is None
+    changed = state.changed_names()
     for name, field in model.fields().items():
         if isinstance(field, Relationship):
             continue
         if created and state.values.get(name) is None:
-            # Also for None: so do nefertari's engines.
+            # None gets the default too, as in nefertari's engines.
             state.values[name] = default_of(field)
-        elif not created and changed and has_onupdate(field) and name not in state.given:
+        elif not created and changed and has_onupdate(field) and name not in state.assigned:
             state.values[name] = onupdate_of(field)
         else:
             state.values.setdefault(name, None)
-    for name in held_names(model):
+    for name in stored_names(model):
         state.values.setdefault(
             name, [] if getattr(model.fields()[name], "uselist", False) else None
         )
-    for name in list(state.values) if created else state.changed():
+    for name in list(state.values) if created else state.changed_names():
         _clean(model, state, name)
 
 
@@ -132,10 +137,9 @@ def _clean(model: Any, state: State, name: str) -> None:
 
 
 def body_of(model: Any, state: State) -> bytes:
-    """The document as JSON text: rendered and exact forms to be searched, and what was lost
-    in them.
+    """Return the document as JSON: rendered and exact forms for searches, and lossless values.
 
-    :raises JHTTPBadRequest: a value that no JSON can show.
+    :raises JHTTPBadRequest: a value without a JSON form.
     """
     fields = model.fields()
     values = dict(state.values)
@@ -149,12 +153,12 @@ def body_of(model: Any, state: State) -> bytes:
         document, inexact = serializer.document(
             {**rendered, "_type": model.__name__, "_pk": str(pk)}
         )
-        kept = {
-            name: packed(fields[name], value)
+        lossless = {
+            name: pack(fields[name], value)
             for name, value in values.items()
             if value is not None and not isinstance(fields[name], Relationship)
         }
-        document[PACKED] = {name: value for name, value in kept.items() if value is not None}
+        document[PACKED] = {name: value for name, value in lossless.items() if value is not None}
         if inexact:
             document[INEXACT] = inexact
         return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
@@ -163,7 +167,7 @@ def body_of(model: Any, state: State) -> bytes:
 
 
 def _rendered(value: Any) -> Any:
-    """A pickled object as what a document shows of it."""
+    """Return the JSON form of a pickled object, its ``str`` if it has none."""
     try:
         return json.loads(json.dumps(value, cls=JSONEncoder, allow_nan=False))
     except (TypeError, ValueError):
@@ -171,5 +175,5 @@ def _rendered(value: Any) -> Any:
 
 
 def id_of(pk: Any) -> str:
-    """The id of the document with the primary key *pk*."""
+    """Return the id of the document with the primary key *pk*."""
     return document_id(pk)

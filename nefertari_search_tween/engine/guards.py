@@ -1,7 +1,7 @@
-"""The field that nefertari-guards keeps access lists in, for models of this engine.
+"""The field for access control lists of nefertari-guards, for models of this engine.
 
-nefertari-guards looks for a module of its own that is named after the engine; it has none for
-this one, so :func:`install` gives it one.
+nefertari-guards imports a submodule that is named after the engine; it has none for this one,
+so :func:`install` adds it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GUARDS = "nefertari_guards"
 
 
 def install() -> None:
-    """Make nefertari-guards, where it is installed, know this engine."""
+    """Add this engine to nefertari-guards if that is installed."""
     if importlib.util.find_spec(GUARDS) is None:
         return
     import nefertari_guards
@@ -27,7 +27,7 @@ def install() -> None:
     from nefertari_guards.base import ACL_TYPE_MAPPING, ACLEncoderMixin
 
     class ACLField(ACLEncoderMixin, BaseField):
-        """An access list: entries of action, principal and permission."""
+        """An access control list: entries of action, principal and permission."""
 
         def __init__(self, **kwargs: Any) -> None:
             BaseField.__init__(self, **{**kwargs, "default": kwargs.get("default") or []})
@@ -37,9 +37,9 @@ def install() -> None:
             return {"type": "nested", "properties": {name: dict(KEYWORD) for name in names}}
 
         def clean_value(self, value: Any) -> Any:
-            """*value* as it is kept; Pyramid's own form becomes texts.
+            """Return *value* as it is stored; Pyramid's own form becomes text.
 
-            :raises ValueError: an action or a permission that there is not.
+            :raises ValueError: an unknown action or permission.
             """
             entries = self.stringify_acl(value)
             self.validate_acl(entries)

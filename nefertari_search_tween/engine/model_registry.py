@@ -1,11 +1,11 @@
-"""The models of this engine by name, and how their relationships are kept.
+"""The models of this engine by name, and how their relationships are stored.
 
-A relationship is kept once, by the side called its *holder*: the key of the other document in a
-field, or a list of keys for many to many. The other side is read from there. So the two sides
-can't disagree, whatever is written when, and wherever a process dies between two writes.
+A relationship is stored once, by its *owning side*: the key of the other document in a field, or
+a list of keys for many to many. The other side is read from there. So the two sides can't
+disagree, whatever the order of writes, and wherever a process dies between two writes.
 
-Who holds, in this order: the side with a ``ForeignKeyField`` to the other (in that field, as in
-SQL); of one to many, the many; else the side that declares the relationship.
+The owning side is, in this order: the side with a ``ForeignKeyField`` to the other (in that
+field, as in SQL); of one to many, the many; else the side that declares the relationship.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
-from nefertari_search_tween.documents.fields import BaseField, ForeignKeyField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import ForeignKeyField, Relationship
 from nefertari_search_tween.exceptions import ConfigurationError
 
-#: models by name; nefertari's engines are global, too
+#: models by name; nefertari's engines are global as well
 _models: dict[str, Any] = {}
+#: grows with each model that is added
 _generation = [0]
+Result = TypeVar("Result")
 
-#: What becomes of a document when the one that it refers to is deleted, or gets another key.
+#: What happens to a document when the one that it refers to is deleted or gets another key.
 CASCADE, RESTRICT, NULLIFY = "CASCADE", "RESTRICT", "NULLIFY"
 _RULES = {
     "CASCADE": CASCADE,
@@ -43,14 +46,15 @@ class Link:
     :param model: this side.
     :param name: of the relationship field here.
     :param many: this side has a list.
-    :param held: this side keeps the keys.
-    :param field: name of the holder's field that the keys are in.
-    :param several: that field is a list.
+    :param is_owning: this side stores the keys.
+    :param field: name of the owning side's field with the keys.
+    :param is_list: that field is a list.
     :param target: the other side's model.
-    :param back: name of the relationship field there, None for a one-sided one.
-    :param ondelete: what becomes of the holder when the other document is deleted.
-    :param onupdate: what becomes of it when the other's key changes.
-    :param of_parent: what becomes of *the other* when the holder is deleted (nefertari_mongodb).
+    :param back: name of the relationship field there, None if it is one-sided.
+    :param ondelete: what happens to the owning document when the other one is deleted.
+    :param onupdate: what happens to it when the other's key changes.
+    :param parent_rule: what happens to *the other* when the owning document is deleted, a rule
+        that only nefertari_mongodb has.
     """
 
     model: Any
@@ -58,41 +62,58 @@ class Link:
     many: bool
     is_owning: bool
     field: str
-    several: bool
+    is_list: bool
     target: Any
     back: Optional[str]
     ondelete: str
     onupdate: str
-    of_parent: str
+    parent_rule: str
 
     @property
     def owning_side(self) -> Any:
         return self.model if self.is_owning else self.target
 
+    def forbids(self, rule: str) -> bool:
+        """Return True if no document that is referred to may be deleted or get another key.
+
+        :param rule: ``ondelete`` or ``onupdate`` of this link.
+        """
+        required = bool(self.model.fields()[self.field]._init_kwargs.get("required"))
+        return rule == RESTRICT or (required and rule != CASCADE)
+
     @property
     def one_to_one(self) -> bool:
-        """True when no two holders refer to the same document."""
-        if self.several or self.back is None:
+        """Return True if no two owning documents refer to the same document."""
+        if self.is_list or self.back is None:
             return False
         other = self.target.fields()[self.back]
         return not self.many and not other.uselist
 
 
-def generation() -> int:
-    """Grows whenever a model is added: what was made of all models is out of date then."""
-    return _generation[0]
+def cached(function: Callable[[Any], Result]) -> Callable[[Any], Result]:
+    """Compute *function* of a model once, and again after another model was added."""
+    cache: dict[Any, tuple[int, Result]] = {}
+
+    @functools.wraps(function)
+    def from_cache(model: Any) -> Result:
+        entry = cache.get(model)
+        if entry is None or entry[0] != _generation[0]:
+            entry = cache[model] = (_generation[0], function(model))
+        return entry[1]
+
+    return from_cache
 
 
 def add(model: Any) -> None:
-    """Make *model* known by its name; one of the same name before it is forgotten."""
+    """Register *model* by its name, in place of an earlier one of that name."""
     _models[model.__name__] = model
     _generation[0] += 1
 
 
 def get(name: str) -> Any:
-    """The model called *name*.
+    """Return the model called *name*.
 
-    :raises ValueError: there is none.
+    :raises ValueError: it does not exist.
     """
     try:
         return _models[name]
@@ -101,15 +122,15 @@ def get(name: str) -> Any:
 
 
 def models() -> dict[str, Any]:
-    """All models by name."""
+    """Return all models by name."""
     return dict(_models)
 
 
 def backreferences(model: Any) -> dict[str, Relationship]:
-    """The fields that relationships of other models give to *model*."""
-    found = {}
+    """Return the fields that relationships of other models add to *model*."""
+    fields = {}
     for other in _models.values():
-        for name, field in declared(other).items():
+        for name, field in declared_fields(other).items():
             if not isinstance(field, Relationship) or field.document != model.__name__:
                 continue
             back = field._init_kwargs.get("backref_name")
@@ -122,27 +143,15 @@ def backreferences(model: Any) -> dict[str, Relationship]:
             }
             params.setdefault("uselist", False)
             params.update(document=other.__name__, back_populates=name, name=back)
-            made = Relationship(**params)
-            made.name = back
-            found[back] = made
-    return found
+            relationship = Relationship(**params)
+            relationship.name = back
+            fields[back] = relationship
+    return fields
 
 
-def declared(model: Any) -> dict[str, BaseField]:
-    """Fields that *model* and its bases declare."""
-    found: dict[str, BaseField] = {}
-    for base in reversed(model.__mro__):
-        for name, member in vars(base).items():
-            if isinstance(member, BaseField):
-                found[name] = member
-            elif name in found:
-                # A subclass may take a field away.
-                del found[name]
-    return found
-
-
+@cached
 def links(model: Any) -> dict[str, Link]:
-    """The relationships of *model* by field name."""
+    """Return the relationships of *model* by field name."""
     return {
         name: _link(model, name, field)
         for name, field in model.fields().items()
@@ -150,31 +159,17 @@ def links(model: Any) -> dict[str, Link]:
     }
 
 
-def _remembered(function: Callable[[Any], list[Link]]) -> Callable[[Any], list[Link]]:
-    """What *function* gives for a model, worked out once for all models that there are."""
-    made: dict[Any, tuple[int, list[Link]]] = {}
-
-    @functools.wraps(function)
-    def remembering(model: Any) -> list[Link]:
-        held = made.get(model)
-        if held is None or held[0] != generation():
-            held = made[model] = (generation(), function(model))
-        return held[1]
-
-    return remembering
-
-
-@_remembered
+@cached
 def inbound_links(model: Any) -> list[Link]:
-    """The held sides of all relationships whose keys are those of *model*."""
-    found = []
+    """Return the owning sides of all relationships that store keys of *model*."""
+    inbound = []
     for other in list(_models.values()):
-        found += [
+        inbound += [
             link for link in other.links().values() if link.is_owning and link.target is model
         ]
-        found += [link for link in keys_alone(other) if link.target is model]
-    # A one-sided list whose keys the other side holds has no field there.
-    found += [
+        inbound += [link for link in bare_foreign_keys(other) if link.target is model]
+    # A one-sided list whose keys the other side stores has no relationship field there.
+    inbound += [
         Link(
             link.target,
             "",
@@ -186,21 +181,21 @@ def inbound_links(model: Any) -> list[Link]:
             link.name,
             link.ondelete,
             link.onupdate,
-            link.of_parent,
+            link.parent_rule,
         )
         for link in model.links().values()
         if not link.is_owning and link.back is None
     ]
-    return found
+    return inbound
 
 
-@_remembered
-def keys_alone(model: Any) -> list[Link]:
-    """The foreign keys of *model* that no relationship goes by, as relationships without a name.
+@cached
+def bare_foreign_keys(model: Any) -> list[Link]:
+    """Return the foreign keys of *model* that no relationship uses, as links without a name.
 
-    As in SQL: what is referred to stays, unless a rule says otherwise.
+    As in SQL a document that is referred to stays, unless a rule says otherwise.
     """
-    found = []
+    bare = []
     for target in _models.values():
         for name in _foreign_keys(model, target, {}):
             ours = any(link.is_owning and link.field == name for link in model.links().values())
@@ -211,14 +206,14 @@ def keys_alone(model: Any) -> list[Link]:
             if ours or theirs:
                 continue
             rules = [
-                RESTRICT if given is None else _known(f"{model.__name__}.{name}", kind, given)
+                RESTRICT if rule is None else _rule_name(f"{model.__name__}.{name}", kind, rule)
                 for kind in ("ondelete", "onupdate")
-                for given in [declared(model)[name]._init_kwargs.get(f"ref_{kind}")]
+                for rule in [declared_fields(model)[name]._init_kwargs.get(f"ref_{kind}")]
             ]
-            found.append(
+            bare.append(
                 Link(model, "", False, True, name, False, target, None, rules[0], rules[1], NULLIFY)
             )
-    return found
+    return bare
 
 
 def _link(model: Any, name: str, field: Relationship) -> Link:
@@ -230,116 +225,119 @@ def _link(model: Any, name: str, field: Relationship) -> Link:
         raise ConfigurationError(
             f"{model.__name__}.{name}: {target.__name__} has no relationship '{back}'"
         )
-    # The declaring side decides; a backreference has the name of no backreference.
+    # The declaring side decides; a generated backreference has no ``backref_name``.
     first = "backref_name" in params or other is None or "backref_name" not in other._init_kwargs
     if first and other is not None and "back_populates" in params:
-        # Both are declared: the same answer from both sides.
+        # Both sides are declared and must come to the same result.
         first = (model.__name__, name) <= (target.__name__, str(back))
     other_many = bool(other.uselist) if other is not None else False
     if first:
-        held, keys = _holder(model, name, field, target, back, other_many)
+        is_owning, keys = _find_owning_side(model, name, field, target, back, other_many)
     else:
         assert other is not None
         assert back is not None
-        held, keys = _holder(target, back, other, model, name, field.uselist)
-        held = not held
-    holder = model if held else target
-    key_field = holder.fields().get(keys)
-    several = isinstance(key_field, Relationship) and key_field.uselist
-    own, others = (field, other) if held else (other, field)
+        is_owning, keys = _find_owning_side(target, back, other, model, name, field.uselist)
+        is_owning = not is_owning
+    owning_side = model if is_owning else target
+    key_field = owning_side.fields().get(keys)
+    is_list = isinstance(key_field, Relationship) and key_field.uselist
+    own, others = (field, other) if is_owning else (other, field)
     return Link(
         model,
         name,
         field.uselist,
-        held,
+        is_owning,
         keys,
-        several,
+        is_list,
         target,
         back,
-        _rule(holder, keys, "ondelete", own, others),
-        _rule(holder, keys, "onupdate", own, others),
+        _rule(owning_side, keys, "ondelete", own, others),
+        _rule(owning_side, keys, "onupdate", own, others),
         _parent_rule(key_field, others),
     )
 
 
-def _holder(
+def _find_owning_side(
     model: Any, name: str, field: Relationship, target: Any, back: Optional[str], other_many: bool
 ) -> tuple[bool, str]:
-    """Whether the declaring side holds, and in which field the holder does."""
+    """Return whether the declaring side is the owning one, and the owning side's field."""
     params = field._init_kwargs
     if not params.get("secondary"):
         theirs, ours = _foreign_keys(target, model, params), _foreign_keys(model, target, params)
         if theirs and ours and (params.get("remote_side") or not field.uselist):
-            # Many to one of a model to itself, or of two that refer to each other.
+            # Many to one of a model to itself, or of two models that refer to each other.
             theirs = [] if params.get("remote_side") or model is not target else theirs
-        for held, found in ((False, theirs), (True, ours)):
-            if len(found) > 1:
+        for is_owning, candidates in ((False, theirs), (True, ours)):
+            if len(candidates) > 1:
                 raise ConfigurationError(
-                    f"{model.__name__}.{name}: which of {', '.join(found)} is it? Say so by "
+                    f"{model.__name__}.{name}: which of {', '.join(candidates)} is it? Name it in "
                     "foreign_keys"
                 )
-            if found:
-                return held, found[0]
+            if candidates:
+                return is_owning, candidates[0]
     if field.uselist and not other_many and back is not None:
         return False, back
     return True, name
 
 
 def _foreign_keys(model: Any, target: Any, params: dict[str, Any]) -> list[str]:
-    """Names of the fields of *model* that refer to *target*."""
+    """Return the names of the fields of *model* that refer to *target*."""
     table = getattr(target, "__tablename__", None)
-    found = []
-    for name, field in declared(model).items():
+    names = []
+    for name, field in declared_fields(model).items():
         if isinstance(field, ForeignKeyField):
             column = str(field._init_kwargs.get("ref_column") or "")
-            named = field._init_kwargs.get("ref_document") == target.__name__
-            if named or (table is not None and column.rpartition(".")[0] == table):
-                found.append(name)
-    chosen = params.get("foreign_keys")
-    if chosen is not None and len(found) > 1:
-        names = chosen if isinstance(chosen, (list, tuple)) else str(chosen).strip("[]").split(",")
-        wanted = {
+            by_document = field._init_kwargs.get("ref_document") == target.__name__
+            if by_document or (table is not None and column.rpartition(".")[0] == table):
+                names.append(name)
+    foreign_keys = params.get("foreign_keys")
+    if foreign_keys is not None and len(names) > 1:
+        if not isinstance(foreign_keys, (list, tuple)):
+            foreign_keys = str(foreign_keys).strip("[]").split(",")
+        columns = {
             each.name if isinstance(each, BaseField) else str(each).strip().rpartition(".")[2]
-            for each in names
+            for each in foreign_keys
         }
-        found = [name for name in found if name in wanted]
-    return found
+        names = [name for name in names if name in columns]
+    return names
 
 
 def _rule(
-    holder: Any, keys: str, kind: str, own: Optional[Relationship], other: Optional[Relationship]
+    owner: Any, keys: str, kind: str, own: Optional[Relationship], other: Optional[Relationship]
 ) -> str:
-    """The rule for the holder: its foreign key's, else its relationship's own; what SQLAlchemy
-    does without one, else (NULLIFY, unless the other side's cascade says delete)."""
-    key_field = holder.fields().get(keys)
+    """Return the rule for the owning side: that of its foreign key, else of its relationship.
+
+    Without one it is what SQLAlchemy does: NULLIFY, unless the other side's cascade says delete.
+    """
+    key_field = owner.fields().get(keys)
     if isinstance(key_field, ForeignKeyField):
-        given = key_field._init_kwargs.get(f"ref_{kind}")
+        rule = key_field._init_kwargs.get(f"ref_{kind}")
     else:
-        given = own._init_kwargs.get(kind) if own is not None else None
-    if given is None and kind == "ondelete" and other is not None:
+        rule = own._init_kwargs.get(kind) if own is not None else None
+    if rule is None and kind == "ondelete" and other is not None:
         cascade = str(other._init_kwargs.get("cascade") or "")
         if {each.strip() for each in cascade.split(",")} & {"all", "delete", "delete-orphan"}:
-            given = CASCADE
-    if given is None and kind == "onupdate":
-        # As in SQL: a key that is referred to stays, unless a rule says otherwise.
+            rule = CASCADE
+    if rule is None and kind == "onupdate":
+        # As in SQL a key that is referred to can't change, unless a rule says otherwise.
         return RESTRICT if isinstance(key_field, ForeignKeyField) else CASCADE
-    if given is None:
+    if rule is None:
         return NULLIFY
-    return _known(f"{holder.__name__}.{keys}", kind, given)
+    return _rule_name(f"{owner.__name__}.{keys}", kind, rule)
 
 
 def _parent_rule(key_field: Optional[BaseField], other: Optional[Relationship]) -> str:
-    """nefertari_mongodb's rule on the side that does not hold; a foreign key goes before it."""
+    """Return nefertari_mongodb's rule of the inverse side; a foreign key takes precedence."""
     if other is None or isinstance(key_field, ForeignKeyField):
         return NULLIFY
-    given = other._init_kwargs.get("ondelete")
-    return NULLIFY if given is None else _known(other.name, "ondelete", given)
+    rule = other._init_kwargs.get("ondelete")
+    return NULLIFY if rule is None else _rule_name(other.name, "ondelete", rule)
 
 
-def _known(where: str, kind: str, given: Any) -> str:
+def _rule_name(where: str, kind: str, rule: Any) -> str:
     try:
-        return _RULES[str(given).upper()]
+        return _RULES[str(rule).upper()]
     except KeyError:
         raise ConfigurationError(
-            f"{where}: {kind} = {given}: must be one of {', '.join(sorted(_RULES))}"
+            f"{where}: {kind} = {rule}: must be one of {', '.join(sorted(_RULES))}"
         ) from None

@@ -1,7 +1,7 @@
 """The models of an application whose database is a search backend.
 
-Both of nefertari's engines are the reference: the same names, parameters and results, and where
-the two differ, docs/engine.rst says which one is followed.
+Both of nefertari's engines are the reference for names, parameters and results; where the two
+differ, docs/engine.rst says which one is followed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from nefertari.utils import (
 )
 
 from nefertari_search_tween.backends.base import StoredDocument, stamp_of
-from nefertari_search_tween.documents.mirror_document import BaseMixin
+from nefertari_search_tween.documents.base_field import declared_fields
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
-from nefertari_search_tween.engine.document_state import State, id_of, loaded
+from nefertari_search_tween.engine.document_state import State, id_of, load_state
 from nefertari_search_tween.engine.queries import (
     NotFoundByType,
     Query,
@@ -31,13 +31,12 @@ from nefertari_search_tween.engine.queries import (
     condition,
 )
 from nefertari_search_tween.engine.relationships import Related
-from nefertari_search_tween.engine.schema import Schema
 from nefertari_search_tween.engine.writes import delete as deleting
 from nefertari_search_tween.engine.writes import save as saving
 
 
 class DocumentMetaclass(type):
-    """Makes models known by name, those with a primary key that are not abstract."""
+    """Register models by name, unless they are abstract or without a primary key."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
@@ -47,9 +46,7 @@ class DocumentMetaclass(type):
             or namespace.get("__abstract__")
             or (isinstance(meta, dict) and meta.get("abstract"))
         )
-        cls._fields_of: Any = None
-        cls._links_of: Any = None
-        keys = [name for name, field in model_registry.declared(cls).items() if field.primary_key]
+        keys = [name for name, field in declared_fields(cls).items() if field.primary_key]
         if abstract or (not keys and "__tablename__" not in namespace):
             return
         if len(keys) != 1:
@@ -58,18 +55,18 @@ class DocumentMetaclass(type):
 
 
 class ESMetaclass(DocumentMetaclass):
-    """Makes models that are searched. With this engine all can be: what is stored is indexed."""
+    """Make searched models. With this engine every model can be searched: storing is indexing."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         cls._index_enabled = True
         super().__init__(name, bases, namespace)
 
 
-class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
+class BaseDocument(Related, metaclass=DocumentMetaclass):
     """A document that this engine stores.
 
-    :param values: of fields, by name.
-    :raises TypeError: a name that is no field.
+    :param values: values by field name.
+    :raises TypeError: a name is not a field.
     """
 
     _abstract = True
@@ -85,25 +82,24 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
 
     @classmethod
     def autogenerate_for(cls, model: Any, set_to: str) -> None:
-        """Make a document of this model, whose *set_to* is the new one, whenever one of
-        *model* is created."""
+        """Create a document of this model for each new document of *model*, set as *set_to*."""
         saving.after_create(model, lambda created: cls(**{set_to: created}).save())
 
     # Reading
 
     @classmethod
-    def _of_stored(cls, stored: StoredDocument) -> Any:
-        made = cls.__new__(cls)
-        made._state = loaded(cls, stored)
-        return made
+    def _from_stored(cls, stored: StoredDocument) -> Any:
+        document = cls.__new__(cls)
+        document._state = load_state(cls, stored)
+        return document
 
     @classmethod
-    def _of_hit(cls, hit: dict[str, Any]) -> Any:
-        return cls._of_stored(StoredDocument(hit["_source"], stamp_of(hit)))
+    def _from_hit(cls, hit: dict[str, Any]) -> Any:
+        return cls._from_stored(StoredDocument(hit["_source"], stamp_of(hit)))
 
     @classmethod
     def by_pks(cls, pks: Iterable[Any]) -> list[Any]:
-        """The documents with these primary keys that there are, in that order, as of now."""
+        """Return the existing documents with these primary keys, in that order, as of now."""
         field = cls.fields()[cls.pk_field()]
         ids = []
         for pk in pks:
@@ -111,23 +107,23 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
                 ids.append(id_of(clean_for_query(field, pk)))
             except ValueError:
                 continue
-        found = engine_database.current().stored(cls, dict.fromkeys(ids))
-        return [cls._of_stored(each) for each in found.values() if each is not None]
+        documents = engine_database.current().stored(cls, dict.fromkeys(ids))
+        return [cls._from_stored(each) for each in documents.values() if each is not None]
 
     @classmethod
     def by_pk(cls, pk: Any) -> Any:
-        """The document with this primary key, None without one."""
-        found = cls.by_pks([pk])
-        return found[0] if found else None
+        """Return the document with this primary key, None if it does not exist."""
+        documents = cls.by_pks([pk])
+        return documents[0] if documents else None
 
     @classmethod
     def get_collection(cls, **params: Any) -> Any:
-        """Documents that fit; see docs/engine.rst for the parameters.
+        """Return the matching documents; see docs/engine.rst for the parameters.
 
         :returns: a :class:`Query`; dicts with ``_fields``; a number with ``_count``; the search
             as text with ``_explain``.
         :raises JHTTPBadRequest: a bad parameter.
-        :raises JHTTPNotFound: nothing fits, and ``_raise_on_empty`` is set.
+        :raises JHTTPNotFound: nothing matches and ``_raise_on_empty`` is set.
         """
         params.pop("_query_secondary", None)
         strict = params.pop("_strict", True)
@@ -189,8 +185,8 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
         pk = cls.pk_field()
         rows = Rows()
         for each in query:
-            shown = each.to_dict(_depth=0)
-            row = {name: shown[name] for name in names}
+            rendered = each.to_dict(_depth=0)
+            row = {name: rendered[name] for name in names}
             rows.append({**row, "_type": cls.__name__, "_pk": each.pk_value()})
             if pk not in fields:
                 rows[-1].pop(pk, None)
@@ -198,39 +194,39 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
 
     @classmethod
     def get_item(cls, **params: Any) -> Any:
-        """One document that fits; by its primary key alone as of the last write.
+        """Return one matching document; by its primary key alone, as of the last write.
 
-        :raises JHTTPNotFound: none does, unless ``_raise_on_empty=False``.
+        :raises JHTTPNotFound: none matches, unless ``_raise_on_empty=False``.
         """
         pk = cls.pk_field()
         if {name for name in params if not name.startswith("__")} <= {pk, "_raise_on_empty"} and (
             params.get(pk) is not None
         ):
-            found = cls.by_pk(params[pk])
-            if found is None and params.get("_raise_on_empty", True):
+            result = cls.by_pk(params[pk])
+            if result is None and params.get("_raise_on_empty", True):
                 raise JHTTPNotFound(
                     f"'{cls.__name__}({{'{pk}': {params[pk]!r}}})' resource not found"
                 )
-            return found
+            return result
         params.setdefault("_raise_on_empty", True)
         params.update(_limit=1, _item_request=True)
-        found = cls.get_collection(**params)
-        return found.first() if isinstance(found, Query) else (found[0] if found else None)
+        result = cls.get_collection(**params)
+        return result.first() if isinstance(result, Query) else (result[0] if result else None)
 
     @classmethod
     def get_by_ids(cls, ids: Iterable[Any], **params: Any) -> Any:
-        """Those of ``get_collection(**params)`` with these primary keys."""
-        wanted = cls.get_collection(**params).unpaged()
-        wanted.filters.append(condition(cls, cls.pk_field(), "in", list(ids)))
-        wanted._nefertari_meta = {"total": wanted.read(), "start": None, "fields": []}
-        return wanted
+        """Return the documents of ``get_collection(**params)`` with these primary keys."""
+        query = cls.get_collection(**params).unpaged()
+        query.filters.append(condition(cls, cls.pk_field(), "in", list(ids)))
+        query._nefertari_meta = {"total": query.read(), "start": None, "fields": []}
+        return query
 
     @classmethod
     def filter_objects(cls, objects: Iterable[Any], first: bool = False, **params: Any) -> Any:
-        """Those of *objects* (documents, or what a search gave) that fit, as a :class:`Query`.
+        """Return a :class:`Query` for the matching ones of *objects* (documents or hits).
 
-        :param first: give the first of them.
-        :raises JHTTPNotFound: *first*, and there is none.
+        :param first: return the first document instead.
+        :raises JHTTPNotFound: *first* is set and none matches.
         """
         pk = cls.pk_field()
         keys = [getattr(each, pk, None) for each in objects]
@@ -240,26 +236,26 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
             query = cls.get_collection(query_set=query, **params)
         if not first:
             return query
-        found = query.first()
-        if found is None:
+        document = query.first()
+        if document is None:
             raise JHTTPNotFound(f"'{cls.__name__}({params})' resource not found")
-        return found
+        return document
 
     @classmethod
     def get_or_create(cls, **params: Any) -> tuple[Any, bool]:
-        """The document that fits, or a new one; and whether it is new.
+        """Return the matching document, or a new one, and whether it is new.
 
-        :param defaults: more values of a new one.
-        :raises JHTTPBadRequest: several fit.
-        :raises JHTTPConflict: another process created it in the meantime, and it does not fit.
+        :param defaults: more values of a new document.
+        :raises JHTTPBadRequest: more than one matches.
+        :raises JHTTPConflict: another process created it in the meantime, and it does not match.
         """
         defaults = params.pop("defaults", {})
         params.pop("_limit", None)
-        found = cls.get_collection(**params).page(0, 2).all()
-        if len(found) > 1:
+        documents = cls.get_collection(**params).page(0, 2).all()
+        if len(documents) > 1:
             raise JHTTPBadRequest("Bad or Insufficient Params")
-        if found:
-            return found[0], False
+        if documents:
+            return documents[0], False
         return cls(**{**defaults, **params}).save(), True
 
     @classmethod
@@ -269,9 +265,9 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
     # Writing
 
     def save(self, request: Any = None) -> Any:
-        """Write the document, if anything of it changed; see save.py.
+        """Write the document if any of its values changed; see save.py.
 
-        :raises JHTTPBadRequest: a value that a field does not take.
+        :raises JHTTPBadRequest: an invalid value.
         :raises JHTTPConflict: the primary key or a unique value is taken, or the document was
             changed since it was read.
         """
@@ -280,13 +276,13 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
         return self
 
     def update(self, params: dict[str, Any], request: Any = None) -> Any:
-        """Set values and save; lists and dicts are added to, see :meth:`update_iterables`."""
+        """Set values and save; lists and dicts are extended, see :meth:`update_iterables`."""
         self._request = request
         self._update(params)
         return self.save(request)
 
     def delete(self, request: Any = None) -> None:
-        """Delete the document; what refers to it goes by the ``ondelete`` rules.
+        """Delete the document, and apply the ``ondelete`` rules to those that refer to it.
 
         :raises JHTTPConflict: such a rule forbids it.
         """
@@ -295,25 +291,27 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
 
     @classmethod
     def _update_many(cls, items: Any, params: dict[str, Any], request: Any = None) -> int:
-        """Update *items*, chunk by chunk; gives their number."""
+        """Update *items* chunk by chunk and return their number."""
         return saving.update_many(cls, items, params)
 
     @classmethod
     def _delete_many(cls, items: Any, request: Any = None) -> int:
-        """Delete *items*, chunk by chunk; gives their number."""
+        """Delete *items* chunk by chunk and return their number."""
         return deleting.delete_many(cls, items)
 
     def __eq__(self, other: Any) -> bool:
-        """Documents of one model and key are the same, as in nefertari_mongodb (and, within a
-        session, in nefertari_sqla), whatever their other values were when they were read."""
+        """Return True for a document of the same model and key, whatever its other values.
+
+        So do nefertari_mongodb and, within a session, nefertari_sqla.
+        """
         if not isinstance(other, BaseDocument):
             return NotImplemented
-        if self._state.stamp is None or other._state.stamp is None:
+        if self._state.version is None or other._state.version is None:
             return self is other
         return type(self) is type(other) and self.pk_value() == other.pk_value()
 
     def __hash__(self) -> int:
-        if self._state.stamp is None:
+        if self._state.version is None:
             return id(self)
         return hash((type(self), id_of(self.pk_value())))
 
@@ -323,6 +321,6 @@ class BaseDocument(Related, Schema, BaseMixin, metaclass=DocumentMetaclass):
 
 
 class ESBaseDocument(BaseDocument, metaclass=ESMetaclass):
-    """The same: here every document is in a search backend."""
+    """The same as BaseDocument: every document of this engine is in a search backend."""
 
     _abstract = True

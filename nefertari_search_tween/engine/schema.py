@@ -1,4 +1,4 @@
-"""What a model tells of itself: its fields, relationships and mapping."""
+"""The schema of a model: its fields, relationships and mapping."""
 
 from __future__ import annotations
 
@@ -8,71 +8,26 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest
 from nefertari.utils import dictset
 
-from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.base_field import BaseField, declared_fields
+from nefertari_search_tween.documents.fields import Relationship
+from nefertari_search_tween.documents.mirror_document import BaseMixin
 from nefertari_search_tween.engine import database, model_registry
 
 _QUERY_FIELDS = ["id", "_limit", "_page", "_sort", "_fields", "_count", "_start"]
 
 
-class Schema:
-    """The class methods of a model that nefertari and its views ask for its schema."""
-
-    _fields_of: Any = None
-    _links_of: Any = None
-
-    @property
-    def _type(self) -> str:
-        return type(self).__name__
+class Schema(BaseMixin):
+    """The class methods by which nefertari and its views query the schema of a model."""
 
     @classmethod
     def fields(cls) -> dict[str, BaseField]:
-        """Fields by name: columns first, then relationships, backreferences last."""
-        made = cls._fields_of
-        if made is None or made[0] != model_registry.generation():
-            own = model_registry.declared(cls)
-            back = {
-                name: field
-                for name, field in model_registry.backreferences(cls).items()
-                if name not in own
-            }
-            for name, field in back.items():
-                setattr(cls, name, field)
-            both = {**own, **back}
-            found = {name: each for name, each in both.items() if not _relates(each)}
-            found.update((name, each) for name, each in both.items() if _relates(each))
-            made = cls._fields_of = (model_registry.generation(), found)
-        return dict(made[1])
+        """Return the fields by name: columns first, then relationships, backreferences last."""
+        return dict(_fields(cls))
 
     @classmethod
     def links(cls) -> dict[str, model_registry.Link]:
-        """Relationships by name."""
-        made = cls._links_of
-        if made is None or made[0] != model_registry.generation():
-            made = cls._links_of = (model_registry.generation(), model_registry.links(cls))
-        found: dict[str, model_registry.Link] = made[1]
-        return found
-
-    @classmethod
-    def native_fields(cls) -> list[str]:
-        return list(cls.fields())
-
-    @classmethod
-    def has_field(cls, field: str) -> bool:
-        return field in cls.fields()
-
-    @classmethod
-    def get_field_params(cls, field_name: str) -> Optional[dict[str, Any]]:
-        """Init arguments of the field *field_name*, None when there is no such field."""
-        field = cls.fields().get(field_name)
-        return None if field is None else field._init_kwargs
-
-    @classmethod
-    def pk_field(cls) -> str:
-        """Name of the primary key field."""
-        for name, field in model_registry.declared(cls).items():
-            if field.primary_key:
-                return name
-        raise TypeError(f"{cls.__name__} has no primary key field")
+        """Return the relationships by name."""
+        return model_registry.links(cls)
 
     @classmethod
     def pk_field_type(cls) -> type[BaseField]:
@@ -80,29 +35,31 @@ class Schema:
 
     @classmethod
     def related(cls, field_name: str) -> Any:
-        """The model that the relationship *field_name* points to."""
+        """Return the model that the relationship *field_name* points to."""
         return cls.links()[field_name].target
 
     @classmethod
     def nests(cls, field_name: str) -> bool:
-        """False: stored documents hold keys, whole documents are put in when they are read."""
+        """Return False: documents store keys, related documents are nested when they are read."""
         return False
 
     @classmethod
     def joins(cls, field_name: str) -> bool:
-        """True: whatever is searched of related documents is in an index of its own."""
+        """Return True: related documents are searched in their own index."""
         return True
 
     @classmethod
-    def held_in(cls, field_name: str) -> Optional[str]:
-        """Name of the field that has the keys of the relationship *field_name*; None when the
-        documents of the other side have them."""
+    def owning_field(cls, field_name: str) -> Optional[str]:
+        """Return the name of the field with the keys of the relationship *field_name*.
+
+        None if the documents of the other side store them.
+        """
         link = cls.links()[field_name]
         return link.field if link.is_owning else None
 
     @classmethod
     def custom_to_dict(cls) -> bool:
-        """False: what is stored are the fields, whatever ``to_dict`` makes of them."""
+        """Return False: the fields are stored, whatever ``to_dict`` returns."""
         return False
 
     @classmethod
@@ -119,8 +76,9 @@ class Schema:
 
     @classmethod
     def check_fields_allowed(cls, fields: Iterable[str]) -> None:
-        """
-        :raises JHTTPBadRequest: a name that is no field, nor a parameter of collections.
+        """Check the names of *fields*.
+
+        :raises JHTTPBadRequest: a name is neither a field nor a parameter of collections.
         """
         unknown = {each.split("__")[0] for each in fields} - set(cls.fields_to_query())
         if unknown:
@@ -130,13 +88,13 @@ class Schema:
 
     @classmethod
     def filter_fields(cls, params: dict[str, Any]) -> Any:
-        """*params* without names that are no fields."""
-        known = cls.fields_to_query()
-        return dictset({key: each for key, each in params.items() if key.split("__")[0] in known})
+        """Return *params* without the names that are no fields."""
+        allowed = cls.fields_to_query()
+        return dictset({key: each for key, each in params.items() if key.split("__")[0] in allowed})
 
     @classmethod
     def get_null_values(cls) -> dict[str, Any]:
-        """What a field is without a value, by name: what PUT gives to fields that it leaves out."""
+        """Return the empty value of each field, which PUT sets for fields that are missing."""
         return {
             name: [] if isinstance(field, Relationship) and field.uselist else None
             for name, field in cls.fields().items()
@@ -145,10 +103,16 @@ class Schema:
 
     @classmethod
     def get_es_mapping(cls, _depth: Optional[int] = None, types_map: Any = None) -> dict[str, Any]:
-        """The mapping of the model's index under its name."""
+        """Return the mapping of the model's index under its name."""
         mapping = database.current().mirror(cls).mapping
         return {cls.__name__: {"properties": dict(mapping["properties"])}}
 
 
-def _relates(field: BaseField) -> bool:
-    return isinstance(field, Relationship)
+@model_registry.cached
+def _fields(model: Any) -> dict[str, BaseField]:
+    declared = declared_fields(model)
+    for name, field in model_registry.backreferences(model).items():
+        if name not in declared:
+            declared[name] = field
+            setattr(model, name, field)
+    return dict(sorted(declared.items(), key=lambda item: isinstance(item[1], Relationship)))

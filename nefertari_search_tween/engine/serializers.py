@@ -1,4 +1,4 @@
-"""JSON of values as nefertari's engines write it."""
+"""JSON of values as nefertari's engines render it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nefertari.renderers import _JSONEncoder
 
 
 def json_default(value: Any) -> Any:
-    """The JSON value of a Python value that JSON does not have.
+    """Return the JSON value of a Python value that JSON does not have, by nefertari's rules.
 
-    Dates and moments to the second, times of day, the seconds of an interval without its
-    whole days, decimals as floats: nefertari's own rules.
+    Dates, datetimes and times are rendered to the second, intervals as their seconds without
+    whole days, decimals as floats.
 
-    :raises TypeError: none of these.
+    :raises TypeError: another type.
     """
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -30,7 +30,7 @@ def json_default(value: Any) -> Any:
 
 
 class JSONEncoder(_JSONEncoder):
-    """For responses: what :func:`json_default` can't render becomes its ``str``."""
+    """Encoder of responses: values that :func:`json_default` can't render become their ``str``."""
 
     def default(self, obj: Any) -> Any:
         if hasattr(obj, "to_dict"):
@@ -42,7 +42,7 @@ class JSONEncoder(_JSONEncoder):
 
 
 class ESJSONSerializer(JsonSerializer):
-    """For an Elasticsearch client."""
+    """Serializer for an Elasticsearch client."""
 
     def default(self, data: Any) -> Any:
         try:

@@ -9,7 +9,7 @@ from nefertari_search_tween.documents.fields import FIELDS, BaseField
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Names that the document class brings itself; the primary's must not replace them.
-_OWN = frozenset(vars(BaseDocument)) | {"__dict__", "__weakref__", "__module__", "__doc__"}
+_OWN = frozenset(dir(BaseDocument))
 
 
 FieldClass = Union[str, type[BaseField]]

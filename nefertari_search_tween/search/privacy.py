@@ -275,7 +275,7 @@ def _joined_targets(
         if caller.access is not None and has_item_acl(related):
             condition = caller.access.query()
         yield from _targets(related, caller, (*levels, (full, condition)), further, depth - 1)
-    own_field = document_cls.held_in(name)
+    own_field = document_cls.owning_field(name)
     if own_field is not None:
         # That there is such a document is for those who may see it.
         if condition is None:

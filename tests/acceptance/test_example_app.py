@@ -1,4 +1,4 @@
-"""The example application: it knows nothing of the package, and each switch suffices.
+"""The example application: it does not mention the package, and each switch suffices.
 
 Every start is a process of its own: an engine, its models and the drop-in are global
 to a process.

@@ -26,8 +26,8 @@ PLACES = ("north shelf", "cold room", "north window", None, "shelf of the cold c
 def fruit(number):
     """The *number*-th thing that is put on the shelf, as it is posted."""
     colour, kind = COLOURS[number % 5], FRUITS[number // 5 % 5]
-    place = PLACES[number * 3 % 5]
-    return {"id": number + 1, "name": f"{colour} {kind}", "description": place}
+    location = PLACES[number * 3 % 5]
+    return {"id": number + 1, "name": f"{colour} {kind}", "description": location}
 
 
 class Shelf:
@@ -52,13 +52,13 @@ class Shelf:
 
     def sorted(self, *keys, ids=None):
         """Ids (all, or *ids*) by fields, ``-`` for falling; nulls last; ties by id."""
-        found = sorted(self.items if ids is None else ids)
+        ordered = sorted(self.items if ids is None else ids)
         for key in reversed(keys):
             name = key.lstrip("-")
-            there = [each for each in found if self.items[each][name] is not None]
+            there = [each for each in ordered if self.items[each][name] is not None]
             there.sort(key=lambda each: self.items[each][name], reverse=key.startswith("-"))
-            found = there + [each for each in found if self.items[each][name] is None]
-        return found
+            ordered = there + [each for each in ordered if self.items[each][name] is None]
+        return ordered
 
 
 def words_of(text):
@@ -85,7 +85,7 @@ class Session:
         self.bulk = bulk
 
     def same(self, item, body, score=()):
-        """*body* is how the application shows *item*.
+        """Expect *body* to be *item* as the application renders it.
 
         :param score: the type of its `_score`: a search has one, and a sorted search has none.
         """
@@ -100,8 +100,8 @@ class Session:
             assert isinstance(body.pop("_score"), score)
         assert body == expected
 
-    def found(self, ids, order=None, **params):
-        """A search finds *ids*, all of them shown as they were written.
+    def expect(self, ids, order=None, **params):
+        """Expect a search to find *ids*, all of them rendered as written.
 
         :param order: they must come in this order; None: in any.
         """
@@ -126,7 +126,7 @@ class Session:
         self.flag()
         self.errors()
         self.aggregations()
-        self.several_collections()
+        self.search_multiple_collections()
         self.tunnels()
         if self.bulk:
             self.update_many()
@@ -155,17 +155,17 @@ class Session:
         shelf.items[4]["description"] = "top drawer"
         self.same(shelf.items[4], changed)
         self.same(shelf.items[4], talk.call("GET", "/items/4"))
-        self.found([4], description="drawer")
+        self.expect([4], description="drawer")
         talk.call("PATCH", "/items/4", json={"description": None})
         shelf.items[4]["description"] = None
-        self.found([], description="drawer")
+        self.expect([], description="drawer")
         assert talk.call("DELETE", "/items/25")["message"] == "Deleted"
-        gone = shelf.items.pop(25)
+        deleted = shelf.items.pop(25)
         talk.call("GET", "/items/25", status=404)
         assert 25 not in ids_of(talk.read("/items", _limit=100))
-        self.same(gone, talk.call("POST", "/items", json=gone, status=201))
-        shelf.put(gone)
-        self.found(shelf.with_words("name", "cherry"), name="cherry")
+        self.same(deleted, talk.call("POST", "/items", json=deleted, status=201))
+        shelf.put(deleted)
+        self.expect(shelf.with_words("name", "cherry"), name="cherry")
 
     def collection(self):
         talk, shelf = self.talk, self.shelf
@@ -174,15 +174,15 @@ class Session:
         assert talk.read("/items", _count="") == {"data": 25}
         headers = talk.call("HEAD", "/items", engine="mirror")
         assert headers["Content-Type"].startswith("application/json")
-        everything = shelf.ids()
-        self.found(everything, everything, _sort="id", _limit=100)
-        self.found(everything, everything[::-1], _sort="-id", _limit=100)
+        all_ids = shelf.ids()
+        self.expect(all_ids, all_ids, _sort="id", _limit=100)
+        self.expect(all_ids, all_ids[::-1], _sort="-id", _limit=100)
         by_name = shelf.sorted("name")
-        self.found(everything, by_name, _sort="name", _limit=100)
+        self.expect(all_ids, by_name, _sort="name", _limit=100)
         order = shelf.sorted("-description", "name")
-        self.found(everything, order, _sort="-description,name", _limit=100)
+        self.expect(all_ids, order, _sort="-description,name", _limit=100)
         order = shelf.sorted("description", "-id")
-        self.found(everything, order, _sort="+description,-id", _limit=100)
+        self.expect(all_ids, order, _sort="+description,-id", _limit=100)
         for params, slice_ in (
             ({"_limit": 7}, slice(0, 7)),
             ({"_limit": 7, "_start": 3}, slice(3, 10)),
@@ -204,65 +204,68 @@ class Session:
 
     def filters(self):
         shelf = self.shelf
-        self.found(shelf.with_words("name", "apple"), name="apple")
-        self.found(shelf.with_words("name", "red", "apple"), name="apple RED")
-        self.found(shelf.with_words("description", "shelf", "cold"), description="cold shelf")
+        self.expect(shelf.with_words("name", "apple"), name="apple")
+        self.expect(shelf.with_words("name", "red", "apple"), name="apple RED")
+        self.expect(shelf.with_words("description", "shelf", "cold"), description="cold shelf")
         both = set(shelf.with_words("name", "plum")) & set(shelf.with_words("description", "north"))
         assert both
-        self.found(both, name="plum", description="north")
+        self.expect(both, name="plum", description="north")
         either = {*shelf.with_words("name", "plum"), *shelf.with_words("name", "pear")}
-        self.found(either, name=["plum", "pear"])
+        self.expect(either, name=["plum", "pear"])
         # Every alternative of one parameter, and the other parameter, too.
         north = set(shelf.with_words("description", "north"))
-        self.found(either & north, name=["plum", "pear"], description="north")
-        self.found([7], id="7")
-        self.found(shelf.ids(), name="_all", _limit=100)
+        self.expect(either & north, name=["plum", "pear"], description="north")
+        self.expect([7], id="7")
+        self.expect(shelf.ids(), name="_all", _limit=100)
         body = self.talk.read("/items", name="apple", _count="")
         assert body == {"data": len(shelf.with_words("name", "apple"))}
 
     def syntax(self):
         shelf = self.shelf
-        named = lambda word: set(shelf.with_words("name", word))  # noqa: E731
-        self.found(named("plum") | named("pear"), name="plum OR pear")
-        self.found(named("plum") - named("red"), name="plum -red")
-        self.found(named("plum") - named("red"), name="plum AND (!red)")
-        self.found((named("plum") | named("pear")) & named("red"), name="(plum OR pear) AND red")
+        ids_named = lambda word: set(shelf.with_words("name", word))  # noqa: E731
+        self.expect(ids_named("plum") | ids_named("pear"), name="plum OR pear")
+        self.expect(ids_named("plum") - ids_named("red"), name="plum -red")
+        self.expect(ids_named("plum") - ids_named("red"), name="plum AND (!red)")
+        self.expect(
+            (ids_named("plum") | ids_named("pear")) & ids_named("red"),
+            name="(plum OR pear) AND red",
+        )
         phrase = shelf.ids(lambda item: "north shelf" in (item["description"] or ""))
         assert 0 < len(phrase) < len(shelf.with_words("description", "shelf"))
-        self.found(phrase, description='"north shelf"')
+        self.expect(phrase, description='"north shelf"')
         near = shelf.ids(lambda item: item["description"] == "shelf of the cold cellar")
-        self.found(near, description='"shelf cellar"~3')
-        self.found([3, 4, 5], id="[3 TO 5]")
-        self.found(range(3, 6), [5, 4, 3], id="{2 TO 6}", _sort="-id")
-        self.found(shelf.ids(lambda item: item["id"] >= 20), id=">=20")
-        self.found(shelf.ids(lambda item: item["description"] is None), description="NOT *")
-        self.found(named("cherry"), name="ch*ry")
-        self.found(named("grape"), name="gr?pe")
-        self.found(named("grape"), name="grpae~2")
-        self.found(named("white") & named("plum"), id="*", name="plum AND white")
+        self.expect(near, description='"shelf cellar"~3')
+        self.expect([3, 4, 5], id="[3 TO 5]")
+        self.expect(range(3, 6), [5, 4, 3], id="{2 TO 6}", _sort="-id")
+        self.expect(shelf.ids(lambda item: item["id"] >= 20), id=">=20")
+        self.expect(shelf.ids(lambda item: item["description"] is None), description="NOT *")
+        self.expect(ids_named("cherry"), name="ch*ry")
+        self.expect(ids_named("grape"), name="gr?pe")
+        self.expect(ids_named("grape"), name="grpae~2")
+        self.expect(ids_named("white") & ids_named("plum"), id="*", name="plum AND white")
 
     def every_field(self):
         shelf = self.shelf
-        self.found(shelf.with_any("shelf", "plum"), q="shelf plum", _limit=100)
-        self.found(shelf.with_any("plum", fields=["name"]), q="name:plum")
-        self.found(
+        self.expect(shelf.with_any("shelf", "plum"), q="shelf plum", _limit=100)
+        self.expect(shelf.with_any("plum", fields=["name"]), q="name:plum")
+        self.expect(
             shelf.with_any("cold", fields=["description"]), q="cold", _search_fields="description"
         )
-        self.found([], q="cold", _search_fields="name")
+        self.expect([], q="cold", _search_fields="name")
         # The first field counts most: a name comes before a description.
         self.talk.call("PATCH", "/items/1", json={"description": "beside the plum"})
         shelf.items[1]["description"] = "beside the plum"
         plums = shelf.with_words("name", "plum")
-        body = self.found([*plums, 1], q="plum", _search_fields="name,description")
+        body = self.expect([*plums, 1], q="plum", _search_fields="name,description")
         assert ids_of(body)[-1] == 1
-        body = self.found([*plums, 1], q="plum", _search_fields="description,name")
+        body = self.expect([*plums, 1], q="plum", _search_fields="description,name")
         assert ids_of(body)[0] == 1
-        self.found(set(plums) & {11, 12}, q="plum", id="[11 TO 12]")
+        self.expect(set(plums) & {11, 12}, q="plum", id="[11 TO 12]")
 
     def flag(self):
         talk, shelf = self.talk, self.shelf
-        self.found(shelf.with_words("name", "apple"), name="apple", _search="true")
-        # The database compares whole values, and knows no syntax.
+        self.expect(shelf.with_words("name", "apple"), name="apple", _search="true")
+        # The database compares whole values, without query syntax.
         body = talk.read("/items", "primary; reason=search-false", _search="false", name="apple")
         assert body["data"] == []
         body = talk.read(
@@ -295,8 +298,8 @@ class Session:
     def aggregations(self):
         talk, shelf = self.talk, self.shelf
         ids = shelf.ids()
-        asked = {"_aggs.most.max.field": "id", "_aggs.least.min.field": "id"}
-        assert talk.read("/items", **asked) == {"most": {"value": 25.0}, "least": {"value": 1.0}}
+        metrics = {"_aggs.most.max.field": "id", "_aggs.least.min.field": "id"}
+        assert talk.read("/items", **metrics) == {"most": {"value": 25.0}, "least": {"value": 1.0}}
         body = talk.read("/items", **{"_aggregations.all.stats.field": "id"})
         assert body["all"] == {
             "count": 25,
@@ -335,10 +338,10 @@ class Session:
         self.talk.refuse("/items", "nope", **refused)
 
     def added(self, ids):
-        """An aggregation that says what the ids of items add up to, and its result for *ids*."""
+        """Return an aggregation that sums the ids of items, and its result for *ids*."""
         return {"_aggs.sum.sum.field": "id"}, {"sum": {"value": float(sum(ids))}}
 
-    def several_collections(self):
+    def search_multiple_collections(self):
         talk, shelf = self.talk, self.shelf
         body = talk.read("/items,items", _sort="id", _limit=3)
         assert ids_of(body) == [1, 2, 3] and body["total"] == 25
@@ -348,8 +351,8 @@ class Session:
         body = talk.read("/items,items", name="plum")
         assert sorted(ids_of(body)) == plums
         assert talk.read("/items,items", name="plum", _count="") == {"data": len(plums)}
-        asked, added = self.added(plums)
-        assert talk.read("/items,items", name="plum", **asked) == added
+        request, added = self.added(plums)
+        assert talk.read("/items,items", name="plum", **request) == added
         talk.call("GET", "/items,nope", status=404, engine="none; reason=not-searched")
 
     def tunnels(self):
@@ -359,13 +362,13 @@ class Session:
         params = {"_m": "POST", "name": item["name"], "id": 100}
         self.same(item, talk.call("GET", "/items", params, status=201))
         shelf.put(item)
-        self.found([100], name="fig")
+        self.expect([100], name="fig")
         talk.call("GET", "/items/100", {"_m": "PATCH", "description": "deep cellar"})
         shelf.items[100]["description"] = "deep cellar"
-        self.found([100], description="deep")
+        self.expect([100], description="deep")
         talk.call("GET", "/items/100", {"_m": "DELETE"})
         del shelf.items[100]
-        self.found([], name="fig")
+        self.expect([], name="fig")
 
     def update_many(self):
         talk, shelf = self.talk, self.shelf
@@ -377,31 +380,31 @@ class Session:
                 shelf.items[each].update(changes)
 
         update("PATCH", shelf.with_words("name", "pear"), {"description": "soft"}, name="pear")
-        self.found(shelf.with_words("name", "pear"), description="soft")
+        self.expect(shelf.with_words("name", "pear"), description="soft")
         # By a phrase, a range and q; what has just been changed is what the next one selects.
         update("PATCH", shelf.with_words("description", "soft"), {"name": "quince"}, q="soft")
-        self.found(shelf.with_words("description", "soft"), name="quince")
-        self.found([], name="pear")
+        self.expect(shelf.with_words("description", "soft"), name="quince")
+        self.expect([], name="pear")
         update("PATCH", [1, 2], {"description": "pair"}, id="[1 TO 2]")
-        self.found([1, 2], description="pair")
+        self.expect([1, 2], description="pair")
         # Some of what is found.
         first = shelf.with_words("name", "quince")[:2]
         update("PATCH", first, {"description": "first two"}, name="quince", _sort="id", _limit=2)
-        self.found(first, description='"first two"')
+        self.expect(first, description='"first two"')
         update("PATCH", [], {"description": "none"}, name="nowhere")
-        self.found([], description="none")
+        self.expect([], description="none")
         # PUT sets what it does not name to null.
         body = talk.call("PUT", "/items", {"id": "3"}, json={"id": 3, "name": "replaced"})
         assert body["message"] == "Updated 1 Item(s) objects"
         shelf.items[3].update(name="replaced", description=None)
-        self.found([3], name="replaced")
+        self.expect([3], name="replaced")
         self.same(shelf.items[3], talk.call("PUT", "/items/3", json=shelf.items[3]))
         # A tunnelled one has no query of its own, and so changes them all.
         body = talk.call("GET", "/items", {"_m": "PATCH", "description": "all alike"})
         assert body["message"] == f"Updated {len(shelf.items)} Item(s) objects"
         for item in shelf.items.values():
             item["description"] = "all alike"
-        self.found(shelf.ids(), description="alike", _limit=100)
+        self.expect(shelf.ids(), description="alike", _limit=100)
 
     def delete_many(self):
         talk, shelf = self.talk, self.shelf
@@ -411,7 +414,7 @@ class Session:
             assert body["message"] == f"Deleted {len(ids)} Item(s) objects"
             for each in ids:
                 del shelf.items[each]
-            self.found(shelf.ids(), _limit=100)
+            self.expect(shelf.ids(), _limit=100)
 
         delete(shelf.with_words("name", "quince"), name="quince")
         delete([], name="quince")
@@ -426,7 +429,7 @@ class Session:
         """The RAML of ramses_starter has no update or delete of a collection."""
         for method in ("PATCH", "PUT", "DELETE"):
             self.talk.call(method, "/items", {"name": "apple"}, json={"name": "x"}, status=405)
-        self.found(self.shelf.with_words("name", "apple"), name="apple")
+        self.expect(self.shelf.with_words("name", "apple"), name="apple")
 
 
 def as_documented(talk, raml):
@@ -449,8 +452,8 @@ def as_documented(talk, raml):
         if node.method == "post":
             talk.send("DELETE", "/items/7")
         elif talk.send("GET", "/items/7").status_code == 404:
-            given = {"id": 7, "name": "Banana", "description": "Tasty"}
-            talk.call("POST", "/items", json=given, status=201)
+            fields = {"id": 7, "name": "Banana", "description": "Tasty"}
+            talk.call("POST", "/items", json=fields, status=201)
         if node.method in ("post", "put"):
             body["id"] = 7
         if node.method in ("get", "head") and path == "/items":
@@ -460,8 +463,8 @@ def as_documented(talk, raml):
         if node.method == "get" and path == "/items":
             assert "Banana" in [each["name"] for each in got["data"]]
         elif path != "/items" or node.method == "post":
-            shown = {name: value for name, value in (got or {}).items() if name in (body or ())}
-            assert shown == (body or {})
+            common = {name: value for name, value in (got or {}).items() if name in (body or ())}
+            assert common == (body or {})
 
 
 @pytest.fixture(params=["embedded", "elasticsearch"])
@@ -495,10 +498,10 @@ def test_a_scaffolded_application_needs_two_lines(
         elasticsearch__enable_polymorphic_query="true",
     )
     before = deployment.sources()
-    added, gone = deployment.add_search(backend)
+    added, removed = deployment.add_search(backend)
     # Two lines: one is new, the other is new, too, or names another server.
-    assert added[0] == INCLUDES and len(added) == 2 and len(gone) <= 1
-    assert all(line.startswith("elasticsearch.hosts") for line in gone)
+    assert added[0] == INCLUDES and len(added) == 2 and len(removed) <= 1
+    assert all(line.startswith("elasticsearch.hosts") for line in removed)
 
     with deployment.serve() as server:
         talk = Talk(f"{server.url}/api")

@@ -1,6 +1,6 @@
-"""An application on two engines, looked at in a process of its own; see test_two_engines.py.
+"""An application on two engines, inspected in its own process; see test_two_engines.py.
 
-``python -m tests.apps.two_engines key=value ...`` prints what there is to see, as JSON.
+``python -m tests.apps.two_engines key=value ...`` prints its observations as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import warnings
 
 
 class Sql:
-    """nefertari_sqla, and whether it is asked.
+    """nefertari_sqla, and whether it was queried.
 
     Made when the application is there, and before its first connection: what one listens to is
     decided when it is made.
@@ -27,7 +27,7 @@ class Sql:
         transaction.abort()
         Session.remove()
         self.statements = []
-        # All engines: nefertari's setup_database makes another one than the session's.
+        # All engines: nefertari's setup_database creates another one than the session's.
         event.listen(Engine, "before_cursor_execute", lambda *args: self.note(args[2]))
         self.tables = sorted(name for name in metadata.tables if name.startswith("library_"))
 
@@ -37,7 +37,7 @@ class Sql:
     def start(self):
         del self.statements[:]
 
-    def asked(self):
+    def was_queried(self):
         return any("library_" in each for each in self.statements)
 
     def commit(self):
@@ -52,7 +52,7 @@ class Sql:
 
 
 class Mongo:
-    """nefertari_mongodb, and whether it is asked. There is nothing to commit."""
+    """nefertari_mongodb, and whether it was queried. It has no transactions to commit."""
 
     def __init__(self, commands):
         from nefertari_mongodb import get_document_classes
@@ -68,7 +68,7 @@ class Mongo:
     def start(self):
         self.before = self.commands.count
 
-    def asked(self):
+    def was_queried(self):
         return self.commands.count > self.before
 
     def commit(self):
@@ -84,7 +84,7 @@ def main(*pairs):
 
     from tests.apps.any_engine import main as library
 
-    # They listen to the connections that are made from here on.
+    # They listen to connections that are opened from here on.
     from tests.support.mongodb import COMMANDS
 
     settings = dict(pair.split("=", 1) for pair in pairs)
@@ -99,19 +99,19 @@ def main(*pairs):
     world = World(TestApp(app), sql)
     world.books()
 
-    def seen(work):
-        """What *work* gives, and whether the application's tables were asked for it."""
+    def with_source(work):
+        """Return the result of *work*, and whether it queried the application's tables."""
         database.start()
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001 - the caller looks at it
+        except Exception as error:  # noqa: BLE001 - the caller checks it
             result = f"{type(error).__name__} {getattr(error, 'status_int', '')}".strip()
-        asked = database.asked()
+        queried = database.was_queried()
         database.abort()
-        return [result, "primary" if asked else "mirror"]
+        return [result, "primary" if queried else "mirror"]
 
-    def codes(found):
-        return sorted(each.code for each in found)
+    def codes(items):
+        return sorted(each.code for each in items)
 
     first, second = engine.engines
     mirror = second.get_document_cls("Book")
@@ -130,28 +130,28 @@ def main(*pairs):
             if name in ("code", "genre", "author", "printed")
         },
         "collection": [
-            seen(lambda: codes(Book.get_collection(genre="novel"))),
-            seen(lambda: codes(Book.get_collection(genre="novel", _query_secondary=True))),
-            seen(lambda: codes(Book.get_collection(genre="novel", _query_secondary=False))),
-            seen(lambda: codes(Book.secondary.get_collection(genre="novel"))),
-            seen(lambda: Book.get_collection(_count=True, _query_secondary=True)),
+            with_source(lambda: codes(Book.get_collection(genre="novel"))),
+            with_source(lambda: codes(Book.get_collection(genre="novel", _query_secondary=True))),
+            with_source(lambda: codes(Book.get_collection(genre="novel", _query_secondary=False))),
+            with_source(lambda: codes(Book.secondary.get_collection(genre="novel"))),
+            with_source(lambda: Book.get_collection(_count=True, _query_secondary=True)),
         ],
         "item": [
-            seen(lambda: Book.get_item(code="waves").title),
-            seen(lambda: Book.get_item(code="waves", _query_secondary=True).title),
-            seen(lambda: Book.get_item(code="waves", _query_secondary=False).title),
-            seen(lambda: Book.secondary.get_item(title="Orlando").code),
-            seen(lambda: Book.get_item(code="nothing", _query_secondary=True)),
-            seen(
+            with_source(lambda: Book.get_item(code="waves").title),
+            with_source(lambda: Book.get_item(code="waves", _query_secondary=True).title),
+            with_source(lambda: Book.get_item(code="waves", _query_secondary=False).title),
+            with_source(lambda: Book.secondary.get_item(title="Orlando").code),
+            with_source(lambda: Book.get_item(code="nothing", _query_secondary=True)),
+            with_source(
                 lambda: Book.get_item(code="nothing", _query_secondary=True, _raise_on_empty=False)
             ),
         ],
         "by ids": [
-            seen(lambda: codes(Book.get_by_ids(["waves", "room", "nothing"]))),
-            seen(lambda: codes(Book.get_by_ids(["waves", "room"], _query_secondary=True))),
-            seen(lambda: codes(Book.get_by_ids(["waves", "room"], _query_secondary=False))),
-            seen(lambda: codes(Book.secondary.get_by_ids(["waves", "nothing"]))),
-            seen(
+            with_source(lambda: codes(Book.get_by_ids(["waves", "room", "nothing"]))),
+            with_source(lambda: codes(Book.get_by_ids(["waves", "room"], _query_secondary=True))),
+            with_source(lambda: codes(Book.get_by_ids(["waves", "room"], _query_secondary=False))),
+            with_source(lambda: codes(Book.secondary.get_by_ids(["waves", "nothing"]))),
+            with_source(
                 lambda: codes(
                     Book.get_by_ids(["waves", "room"], genre="essay", _query_secondary=True)
                 )
@@ -176,7 +176,7 @@ def main(*pairs):
         ]
 
     facts["a write through the mirror"] = write_through()
-    facts["author"] = seen(lambda: Author.get_item(code="joyce", _query_secondary=True).name)
+    facts["author"] = with_source(lambda: Author.get_item(code="joyce", _query_secondary=True).name)
     print(json.dumps(facts))
 
 

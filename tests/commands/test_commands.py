@@ -30,11 +30,11 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with the films in its database."""
-    made = tmp_path_factory.mktemp("commands")
-    variables = film_options(made, "http://127.0.0.1:1", "unused")
+    folder = tmp_path_factory.mktemp("commands")
+    variables = film_options(folder, "http://127.0.0.1:1", "unused")
     done = python("-m", "films.load", str(INI), *assignments(variables))
     assert done.returncode == 0, done.stderr
-    return made
+    return folder
 
 
 def python(*arguments):
@@ -237,10 +237,10 @@ def test_what_a_broken_build_left_is_removed(run, server, index_prefix):
 
     assert run("rebuild", "--models", "Genre").returncode == 0
 
-    left = set(server("GET", f"{index_prefix}-*"))
-    assert f"{index_prefix}-genre-old" in left
-    assert f"{index_prefix}-genre-000007" not in left
-    assert len(left) == 2
+    remaining = set(server("GET", f"{index_prefix}-*"))
+    assert f"{index_prefix}-genre-old" in remaining
+    assert f"{index_prefix}-genre-000007" not in remaining
+    assert len(remaining) == 2
     assert run("status", "--models", "Genre").returncode == 0
 
 
@@ -260,22 +260,22 @@ def test_searches_go_on_while_the_index_is_rebuilt(run, process, server, index_p
         "transparent": f"{process.url}/films?_limit=1&_sort=id",
     }
     with (
-        Client(urls["all"]) as everything,
+        Client(urls["all"]) as all_client,
         Client(urls["some"]) as some,
         Client(urls["transparent"]) as transparent,
     ):
         assert run("rebuild", "--models", "Film").returncode == 0
-        done = len(everything.answers)
-        assert wait_until(lambda: len(everything.answers) > done + 20, 30)
+        done = len(all_client.answers)
+        assert wait_until(lambda: len(all_client.answers) > done + 20, 30)
 
     assert list(server("GET", f"{index_prefix}-film-*")) == [f"{index_prefix}-film-000002"]
-    for client in (everything, some, transparent):
+    for client in (all_client, some, transparent):
         assert len(client.answers) > 20
         assert {status for status, _, _ in client.answers} == {200}
         totals = {json.loads(body)["total"] for _, _, body in client.answers}
         assert len(totals) == 1
-    assert everything.engines() == some.engines() == {"mirror"}
-    assert json.loads(everything.answers[0][2])["total"] == total > 17000
+    assert all_client.engines() == some.engines() == {"mirror"}
+    assert json.loads(all_client.answers[0][2])["total"] == total > 17000
 
 
 def test_what_is_written_while_the_index_is_rebuilt_is_in_the_new_one(run, process):
@@ -290,16 +290,16 @@ def test_what_is_written_while_the_index_is_rebuilt_is_in_the_new_one(run, proce
             if status == 201:
                 written.append(json.loads(body))
             if len(written) % 3 == 2:
-                gone = written[-2]
-                assert fetch(gone["_self"], method="DELETE")[0] == 200
-                gone["deleted"] = True
+                deleted = written[-2]
+                assert fetch(deleted["_self"], method="DELETE")[0] == 200
+                deleted["deleted"] = True
         assert rebuild.returncode == 0
         assert len(written) > 3
 
-        kept = {each["id"] for each in written if "deleted" not in each}
+        expected = {each["id"] for each in written if "deleted" not in each}
         url = f"{process.url}/genres?q=meanwhile&_limit=1000"
-        found = {each["id"] for each in json.loads(fetch(url)[2])["data"]}
-        assert found == kept
+        ids = {each["id"] for each in json.loads(fetch(url)[2])["data"]}
+        assert ids == expected
         assert run("status", "--models", "Genre").returncode == 0
     finally:
         rebuild.wait(60)
@@ -313,11 +313,11 @@ def test_what_is_written_while_the_index_is_rebuilt_is_in_the_new_one(run, proce
 
 def test_mapping_shows_what_the_models_give(run):
     done = run("mapping", "--models", "Genre", "--json")
-    shown = json.loads(done.stdout)["Genre"]
+    mapping = json.loads(done.stdout)["Genre"]
 
     assert done.returncode == 1
-    assert shown["difference"] == ["not built"]
-    assert shown["mapping"]["properties"]["name"]["type"] == "text"
+    assert mapping["difference"] == ["not built"]
+    assert mapping["mapping"]["properties"]["name"]["type"] == "text"
 
 
 def test_mapping_tells_where_an_index_differs(run, server, index_prefix):

@@ -60,8 +60,8 @@ def scripts(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, backend_url, module_prefix):
-    """A folder with an ini file, and a database that nobody has indexed."""
+def site(tmp_path_factory, backend_url, module_prefix):
+    """A folder with an ini file, and a database that is not indexed."""
     folder = tmp_path_factory.mktemp("flights")
     backend, hosts = backend_and_hosts(backend_url)
     values = {
@@ -85,22 +85,22 @@ def place(tmp_path_factory, backend_url, module_prefix):
 
 
 @pytest.fixture(scope="module")
-def index(scripts, place):
+def index(scripts, site):
     """Runs ``nefertari.index -c INI ...``."""
     return lambda *arguments: run(
-        scripts / "nefertari.index", "-c", place / "flights.ini", *arguments
+        scripts / "nefertari.index", "-c", site / "flights.ini", *arguments
     )
 
 
-def documents(scripts, place):
+def documents(scripts, site):
     """How many documents each index holds."""
-    done = run(scripts / "nefertari-search", "status", place / "flights.ini", "--json")
+    done = run(scripts / "nefertari-search", "status", site / "flights.ini", "--json")
     return {name: row["documents"] for name, row in json.loads(done.stdout).items()}
 
 
-def add(place, count, **values):
+def add(site, count, **values):
     """New flights that no session has seen."""
-    connection = sqlite3.connect(place / "flights.sqlite")
+    connection = sqlite3.connect(site / "flights.sqlite")
     with connection:
         (last,) = connection.execute("SELECT max(id) FROM flights").fetchone()
         connection.executemany(
@@ -114,8 +114,8 @@ def add(place, count, **values):
 def test_an_ini_file_can_name_the_package_as_its_application(scripts):
     (points,) = scripts.parent.rglob("entry_points.txt")
     # tests/compat/test_installed.py runs what it names.
-    said = "[paste.app_factory]\nmain = nefertari_search_tween.app_factory:main"
-    assert said in points.read_text()
+    section = "[paste.app_factory]\nmain = nefertari_search_tween.app_factory:main"
+    assert section in points.read_text()
 
 
 def test_nefertaris_own_command_can_not_be_started_with_the_clients_of_today():
@@ -124,56 +124,56 @@ def test_nefertaris_own_command_can_not_be_started_with_the_clients_of_today():
     assert "Urllib3HttpConnection" in done.stderr
 
 
-def test_recreate_builds_everything(index, scripts, place):
+def test_recreate_builds_everything(index, scripts, site):
     """``nefertari.index``"""
     done = index("--recreate", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    found = documents(scripts, place)
-    assert found["Flight"] == ROWS
-    assert min(found.values()) > 0
+    indexed = documents(scripts, site)
+    assert indexed["Flight"] == ROWS
+    assert min(indexed.values()) > 0
 
     # Again, without a moment in which nothing is there: new indices are swapped in.
     done = index("--recreate", "--chunk", "2000")
     assert done.returncode == 0, done.stderr
     assert f"Flight: {ROWS} documents indexed" in done.stdout
-    assert documents(scripts, place)["Flight"] == ROWS
+    assert documents(scripts, site)["Flight"] == ROWS
 
 
-def test_models_gets_what_is_missing(index, scripts, place):
+def test_models_gets_what_is_missing(index, scripts, site):
     """``nefertari.index``"""
-    before = documents(scripts, place)["Flight"]
-    add(place, 70, carrier="ZZ", dest="BQN")
+    before = documents(scripts, site)["Flight"]
+    add(site, 70, carrier="ZZ", dest="BQN")
 
     done = index("--models", "Flight,Airline", "--index", "flights-elsewhere")
     assert done.returncode == 2
     assert "--index" in done.stderr.splitlines()[-1]
-    assert documents(scripts, place)["Flight"] == before
+    assert documents(scripts, site)["Flight"] == before
 
     name = next(
         line.partition(" = ")[2]
-        for line in (place / "flights.ini").read_text().splitlines()
+        for line in (site / "flights.ini").read_text().splitlines()
         if line.startswith("index_name")
     )
     done = index("--models", "Flight, Airline", "--chunk", "16", "--index", name)
     assert done.returncode == 0, done.stderr
     assert "Flight: 70 documents indexed" in done.stdout
     assert "Airline: 0 documents indexed" in done.stdout
-    assert documents(scripts, place)["Flight"] == before + 70
+    assert documents(scripts, site)["Flight"] == before + 70
 
 
-def test_params_say_which_objects_are_looked_at(index, scripts, place):
+def test_params_say_which_objects_are_looked_at(index, scripts, site):
     """``nefertari.index``"""
-    before = documents(scripts, place)["Flight"]
-    add(place, 30, carrier="QQ", dest="BQN")
-    add(place, 10, carrier="QQ", dest="IAH")
+    before = documents(scripts, site)["Flight"]
+    add(site, 30, carrier="QQ", dest="BQN")
+    add(site, 10, carrier="QQ", dest="IAH")
 
     done = index("--models", "Flight", "--params", "carrier=QQ&dest=IAH&_limit=4&_sort=id")
     assert "Flight: 4 documents indexed" in done.stdout, done.stderr
-    assert documents(scripts, place)["Flight"] == before + 4
+    assert documents(scripts, site)["Flight"] == before + 4
     # Without a limit: all of them.
     done = index("--models", "Flight", "--params", "carrier=QQ")
     assert "Flight: 36 documents indexed" in done.stdout, done.stderr
-    assert documents(scripts, place)["Flight"] == before + 40
+    assert documents(scripts, site)["Flight"] == before + 40
     assert "Flight: 0 documents" in index("--models", "Flight", "--params", "year=2013").stdout
 
     done = index("--models", "Flight", "--params", "nope=1")
@@ -202,13 +202,13 @@ def test_wrong_usage_is_told_in_one_line(index, arguments, says):
     assert "Traceback" not in done.stderr
 
 
-def test_some_objects_do_not_make_an_index(index, scripts, place):
+def test_some_objects_do_not_make_an_index(index, scripts, site):
     """``nefertari.index``
 
     Of an index that is not there, a part would answer for the whole.
     """
-    ini = place / "anew.ini"
-    text = (place / "flights.ini").read_text()
+    ini = site / "anew.ini"
+    text = (site / "flights.ini").read_text()
     ini.write_text(text.replace("index_name = test-", "index_name = test-anew-"))
     done = run(scripts / "nefertari.index", "-c", ini, "--models", "Flight", "--params", "year=1")
     assert done.returncode == 2
@@ -224,18 +224,18 @@ def test_an_ini_file_is_needed(scripts):
     assert "Traceback" not in done.stderr
 
 
-def test_post2api(place, scripts, tmp_path):
+def test_post2api(site, scripts, tmp_path):
     """``nefertari.post2api``"""
     file = tmp_path / "airports.json"
     posted = [{"faa": f"{number:03d}", "name": f"Field {number}"} for number in range(3)]
     file.write_text(json.dumps(posted))
     own = Path(sysconfig.get_path("scripts")) / "nefertari.post2api"
-    with Pserve(place / "flights.ini", env=ENVIRONMENT) as process:
+    with Pserve(site / "flights.ini", env=ENVIRONMENT) as process:
         done = run(own, "-f", file, "-u", f"{process.url}/airports")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("201") == 3
         answer = run("curl", "-sf", f"{process.url}/airports?q=field&_limit=2000&_count")
-        found = json.loads(answer.stdout)["data"]
-        assert found >= 3
+        items = json.loads(answer.stdout)["data"]
+        assert items >= 3
         answer = run("curl", "-sf", f"{process.url}/airports?_search=true&faa=002")
         assert [each["name"] for each in json.loads(answer.stdout)["data"]] == ["Field 2"]

@@ -1,4 +1,4 @@
-"""``nefertari-search triggers`` on the example application, as docs/triggers.rst shows it."""
+"""``nefertari-search triggers`` on the example application, as in docs/triggers.rst."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DOCUMENTED = (TOP / "docs" / "triggers.rst").read_text(encoding="utf-8")
 INSTALL, STATUS, STATUS_JSON, REMOVE = re.findall(
     r"^    \$ nefertari-search (.*)$", DOCUMENTED, re.MULTILINE
 )
-#: What the docs show below the first command.
+#: the documented output of the first command
 SHOWN = re.findall(r"^    (\w+) +(installed)$", DOCUMENTED, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("triggers")
     return folder, film_options(folder, f"embedded:{folder / 'mirrors'}", "triggers")
 
 
 @pytest.fixture
-def run(place):
+def run(site):
     """Runs a command line of the docs, on a database of the test's own."""
-    _, variables = place
+    _, variables = site
 
     def run(line, **more):
         words = [str(INI) if word == "development.ini" else word for word in line.split()]
@@ -58,25 +58,25 @@ def test_the_documented_commands_do_what_the_docs_say(run):
     assert tables(installed.stdout) == SHOWN
     assert run(STATUS).stdout == installed.stdout
 
-    told = run(STATUS_JSON)
-    assert told.returncode == 0
-    assert json.loads(told.stdout) == {"tables": dict(SHOWN), "unclaimed": {}}
+    status = run(STATUS_JSON)
+    assert status.returncode == 0
+    assert json.loads(status.stdout) == {"tables": dict(SHOWN), "unclaimed": {}}
 
     removed = run(REMOVE)
     assert removed.returncode == 0
     assert {state for _, state in tables(removed.stdout)} == {"missing"}
 
 
-def test_rows_that_no_mirror_is_for_are_told(run, place):
+def test_rows_that_no_mirror_is_for_are_told(run, site):
     run(INSTALL)
-    with sqlite3.connect(Path(place[1]["database"])) as connection:
+    with sqlite3.connect(Path(site[1]["database"])) as connection:
         connection.execute(
             "INSERT INTO nefertari_search_outbox (model, pk, recorded_at) VALUES ('Gone', '1', 0)"
         )
-    told = run(STATUS)
-    assert told.returncode == 1
-    assert "1 rows pending of Gone" in told.stdout
-    with sqlite3.connect(Path(place[1]["database"])) as connection:
+    output = run(STATUS)
+    assert output.returncode == 1
+    assert "1 rows pending of Gone" in output.stdout
+    with sqlite3.connect(Path(site[1]["database"])) as connection:
         connection.execute("DELETE FROM nefertari_search_outbox")
     assert run(STATUS).returncode == 0
 

@@ -39,17 +39,17 @@ ITEMS = [
 
 @pytest.fixture(scope="module")
 def app(primary_url, backend_url, module_prefix):
-    made = zoo(
+    app = zoo(
         primary_url,
         backend_url,
         module_prefix,
         **{"elasticsearch.enable_refresh_query": "true"},
     )
     for keeper in ("ann", "bob"):
-        made.post_json("/keepers", {"code": keeper, "name": keeper.title()})
+        app.post_json("/keepers", {"code": keeper, "name": keeper.title()})
     for item in ITEMS:
-        made.post_json("/items", {**item, "keeper_code": "ann" if item["id"] < 3 else "bob"})
-    yield made
+        app.post_json("/items", {**item, "keeper_code": "ann" if item["id"] < 3 else "bob"})
+    yield app
     transaction.abort()
 
 
@@ -62,7 +62,7 @@ def ids(documents) -> list[int]:
     return [document.id for document in documents]
 
 
-def asked(app: TestApp, request: str, **options) -> list[int]:
+def ids_of(app: TestApp, request: str, **options) -> list[int]:
     return [each["id"] for each in app.get(request, **options).json["data"]]
 
 
@@ -72,21 +72,21 @@ def asked(app: TestApp, request: str, **options) -> list[int]:
 def test_build_search_params(es, app):
     """``build_search_params``"""
     mirror = search_of(app).mirrors.get("Item")
-    given = es.build_search_params(
+    params = es.build_search_params(
         {"name": "lion", "_limit": 2, "_page": 1, "_sort": "-count,name", "_fields": "name"}
     )
-    assert given.pop("body")["query"]
-    assert given == {
+    assert params.pop("body")["query"]
+    assert params == {
         "index": mirror.alias,
         "from_": 2,
         "size": 2,
         "sort": "count:desc,name:asc",
         "fields": "name",
     }
-    everything = es.build_search_params({})
-    assert set(everything) == {"index", "body", "from_", "size"}
-    assert everything["size"] is None
-    # A view that was left without a value must not be shown everything.
+    match_all = es.build_search_params({})
+    assert set(match_all) == {"index", "body", "from_", "size"}
+    assert match_all["size"] is None
+    # A view without a value must not return all documents.
     assert len(es.get_collection()) > 0
     assert ids(es.get_collection(name={})) == []
 
@@ -96,11 +96,11 @@ class Narrowed(drop_in.ES):
 
     def build_search_params(self, params):
         kind = params.pop("_kind", None)
-        given = super().build_search_params(params)
+        body = super().build_search_params(params)
         if kind is not None:
-            must = [{"term": {"kind.keyword": kind}}, given["body"]["query"]]
-            given["body"] = {"query": {"bool": {"must": must}}}
-        return given
+            must = [{"term": {"kind.keyword": kind}}, body["body"]["query"]]
+            body["body"] = {"query": {"bool": {"must": must}}}
+        return body
 
 
 def test_a_subclass_that_changes_the_body_has_its_way(app):
@@ -109,8 +109,8 @@ def test_a_subclass_that_changes_the_body_has_its_way(app):
     assert sorted(ids(narrowed.get_collection())) == [1, 2, 3, 4, 5]
     assert sorted(ids(narrowed.get_collection(_kind="red"))) == [1, 3]
     assert ids(narrowed.get_collection(_kind="blue", name="bear OR lion")) == [4]
-    found = narrowed.get_collection(_kind="red", _limit=1, _sort="-name")
-    assert (ids(found), found._nefertari_meta["total"]) == ([3], 2)
+    documents = narrowed.get_collection(_kind="red", _limit=1, _sort="-name")
+    assert (ids(documents), documents._nefertari_meta["total"]) == ([3], 2)
     assert narrowed.get_collection(_kind="red", _count=True) == 2
     assert narrowed.do_count(narrowed.build_search_params({"_kind": "blue"})) == 2
 
@@ -119,8 +119,8 @@ KINDS = {"kinds": {"terms": {"field": "kind"}}}
 
 
 def kinds(es, **params):
-    found = es.aggregate(_aggregations_params=KINDS, **params)
-    return {each["key"]: each["doc_count"] for each in found["kinds"]["buckets"]}
+    buckets = es.aggregate(_aggregations_params=KINDS, **params)
+    return {each["key"]: each["doc_count"] for each in buckets["kinds"]["buckets"]}
 
 
 def test_aggregations_are_of_what_a_subclass_finds(app):
@@ -129,10 +129,10 @@ def test_aggregations_are_of_what_a_subclass_finds(app):
     assert kinds(narrowed) == {"red": 2, "green": 1, "blue": 2}
     assert kinds(narrowed, _kind="red") == {"red": 2}
     assert kinds(narrowed, _kind="blue", name="owl OR lion") == {"blue": 1}
-    # Not even one that looks at everything sees more.
-    everything = {"all": {"global": {}, "aggs": KINDS}}
-    found = narrowed.aggregate(_aggregations_params=everything, _kind="red")
-    assert [each["key"] for each in found["all"]["kinds"]["buckets"]] == ["red"]
+    # Not even a global aggregation counts more.
+    global_kinds = {"all": {"global": {}, "aggs": KINDS}}
+    buckets = narrowed.aggregate(_aggregations_params=global_kinds, _kind="red")
+    assert [each["key"] for each in buckets["all"]["kinds"]["buckets"]] == ["red"]
 
 
 def test_several_models_at_once_are_narrowed_by_a_subclass(app):
@@ -160,13 +160,13 @@ class Changed(drop_in.ES):
     change: dict = {}
 
     def build_search_params(self, params):
-        given = super().build_search_params(params)
-        given.update(self.change)
-        return dict(given)
+        body = super().build_search_params(params)
+        body.update(self.change)
+        return dict(body)
 
 
 @pytest.mark.parametrize(
-    ("change", "params", "found"),
+    ("change", "params", "expected"),
     [
         ({"sort": "count:desc"}, {"_sort": "name"}, [4, 5, 1, 3, 2]),
         ({"sort": "name:asc"}, {}, [4, 1, 5, 3, 2]),
@@ -181,17 +181,17 @@ class Changed(drop_in.ES):
     ],
     ids=str,
 )
-def test_every_part_that_a_subclass_changes_counts(app, monkeypatch, change, params, found):
+def test_every_part_that_a_subclass_changes_counts(app, monkeypatch, change, params, expected):
     """``build_search_params``"""
     monkeypatch.setattr(Changed, "change", change)
-    assert ids(Changed("Item").get_collection(**params)) == found
+    assert ids(Changed("Item").get_collection(**params)) == expected
 
 
 def test_fields_that_a_subclass_changes_are_those_that_are_shown(app, monkeypatch):
     """``build_search_params``"""
     monkeypatch.setattr(Changed, "change", {"fields": "name"})
-    (found,) = Changed("Item").get_collection(name="owl", _fields="count")
-    assert set(found.to_dict()) == {"name", "_type", "_score"}
+    (document,) = Changed("Item").get_collection(name="owl", _fields="count")
+    assert set(document.to_dict()) == {"name", "_type", "_score"}
     monkeypatch.setattr(Changed, "change", {"fields": "nope"})
     with pytest.raises(BadQuery, match="_fields"):
         Changed("Item").get_collection()
@@ -208,7 +208,7 @@ def test_body_comes_from_python_only(es, app):
     assert es.get_collection(body=body, _count=True) == 2
     assert ids(es.get_collection(body={**body, "sort": [{"count": "desc"}], "size": 1})) == [4]
     assert body == {"query": {"range": {"count": {"gte": 4}}}}
-    # What it says of filters beside it is as ever: it stands in their place.
+    # It still replaces the filters beside it.
     assert sorted(ids(es.get_collection(body=body, name="lion"))) == [4, 5]
     assert "'body'" in app.get("/founds?body=x", status=400).json["message"]
     for name in ("body.query.match_all.boost", "body.query"):
@@ -217,7 +217,7 @@ def test_body_comes_from_python_only(es, app):
     # Requests that write turn dotted names into dicts.
     message = app.patch_json("/items?body.query.match_all.boost=1", {"count": 9}, status=400)
     assert "'body.query.match_all.boost'" in message.json["message"]
-    assert asked(app, "/items?count=9") == []
+    assert ids_of(app, "/items?count=9") == []
 
 
 # Errors
@@ -227,10 +227,10 @@ def test_engine_errors_become_json_errors_of_the_same_status(es):
     """engine errors"""
     with pytest.raises(JHTTPBadRequest) as caught:
         es.get_collection(body={"query": {"lightning": {}}})
-    told = caught.value.json
-    assert told["status_code"] == 400
-    assert "lightning" in told["extra"]["data"]
-    assert told["explanation"]
+    error = caught.value.json
+    assert error["status_code"] == 400
+    assert "lightning" in error["extra"]["data"]
+    assert error["explanation"]
     with pytest.raises(JHTTPBadRequest):
         es.get_collection(body={"query": {"lightning": {}}}, _count=True)
 
@@ -304,8 +304,8 @@ def test_the_class_and_its_settings(app, backend_url):
         with pytest.raises(AttributeError, match="embedded backend has no client"):
             _ = ES.api.indices
     else:
-        given = ES("Item").build_search_params({"name": "owl", "_limit": 1})
-        answer = ES.api.search(**given)
+        params = ES("Item").build_search_params({"name": "owl", "_limit": 1})
+        answer = ES.api.search(**params)
         assert answer["hits"]["hits"][0]["_source"]["id"] == 5
 
 
@@ -389,7 +389,7 @@ def build_all(app):
 
 
 def document(app, pk, model="Item"):
-    """As the index has it now, whatever waits."""
+    """Return it as indexed now, whatever is pending."""
     mirror = search_of(app).mirrors.get(model)
     return mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
 
@@ -453,7 +453,7 @@ def test_documents_go_in_chunks():
 def test_index_brings_a_document_to_the_primarys_state(app, es):
     """writing"""
     spoil(app, 1)
-    # What the caller says of it does not count, nor do arguments that nobody knows.
+    # The caller's own values do not count, nor do unknown arguments.
     es.index({"_pk": "1", "name": "wrong"}, request=None, refresh=True, anything="goes")
     assert document(app, 1)["name"] == "Lion"
     for pk in (1, 2, 3):
@@ -480,7 +480,7 @@ def test_delete_of_a_missing_document_is_no_error(app, es):
     # What the primary has, is: the document of an object that is there stays.
     es.delete(1)
     assert document(app, 1)["name"] == "Lion"
-    # An orphan goes.
+    # An orphan is deleted.
     search = search_of(app)
     mirror = search.mirrors.get("Item")
     (target,) = search.indexer.write_targets(mirror)
@@ -514,7 +514,7 @@ def test_indexing_inside_a_transaction_waits_for_its_end(app, es):
 
     item = Item(id=50, name="Heron")
     item.save()
-    # On SQLite this transaction has the lock that any other writer would wait for.
+    # On SQLite this transaction has the lock that any other writer needs.
     es.index(item.to_dict())
     assert document(app, 50) is None
     transaction.commit()
@@ -544,27 +544,27 @@ def test_bulk_body(app):
 
 def test_documents_by_key(es):
     """``get_by_ids``, ``get_item``, ``do_count``"""
-    wanted = [{"_type": "Item", "_id": "3"}, {"_type": "Keeper", "_id": "bob"}]
-    found = es.get_by_ids([*wanted, {"_type": "Item", "_id": 1}])
-    assert [each._type for each in found] == ["Item", "Keeper", "Item"]
-    assert [each.name for each in found] == ["Sea Lion", "Bob", "Lion"]
-    assert found._nefertari_meta == {"start": 0, "fields": [], "total": 3}
-    assert set(es.get_by_ids(wanted[:1], _fields=["name"])[0].to_dict()) == {"name", "_type"}
-    assert set(es.get_by_ids(wanted[:1], _fields="name,id")[0].to_dict()) == {
+    documents = [{"_type": "Item", "_id": "3"}, {"_type": "Keeper", "_id": "bob"}]
+    results = es.get_by_ids([*documents, {"_type": "Item", "_id": 1}])
+    assert [each._type for each in results] == ["Item", "Keeper", "Item"]
+    assert [each.name for each in results] == ["Sea Lion", "Bob", "Lion"]
+    assert results._nefertari_meta == {"start": 0, "fields": [], "total": 3}
+    assert set(es.get_by_ids(documents[:1], _fields=["name"])[0].to_dict()) == {"name", "_type"}
+    assert set(es.get_by_ids(documents[:1], _fields="name,id")[0].to_dict()) == {
         "name",
         "id",
         "_type",
     }
     assert es.get_by_ids([]) == []
-    # As ever, all that were asked for, whatever the page.
-    assert len(es.get_by_ids(wanted, _limit=1, _page=1)) == 2
-    assert es.get_by_ids(wanted, _limit=1, _page=1)._nefertari_meta["start"] == 1
+    # All requested documents, whatever the page.
+    assert len(es.get_by_ids(documents, _limit=1, _page=1)) == 2
+    assert es.get_by_ids(documents, _limit=1, _page=1)._nefertari_meta["start"] == 1
     missing = {"_type": "Item", "_id": "99"}
-    assert ids(es.get_by_ids([missing, wanted[0]])) == [3]
+    assert ids(es.get_by_ids([missing, documents[0]])) == [3]
     with pytest.raises(JHTTPNotFound, match=r"^ES: 'Item\(99\)' resource not found$"):
-        es.get_by_ids([missing, wanted[0]], _raise_on_empty=True)
+        es.get_by_ids([missing, documents[0]], _raise_on_empty=True)
     with pytest.raises(ValueError, match="same time"):
-        es.get_by_ids(wanted, _start=1, _page=1)
+        es.get_by_ids(documents, _start=1, _page=1)
 
 
 def test_one_document(es):
@@ -585,8 +585,8 @@ def test_one_document(es):
 
 def test_counts(es):
     """``get_by_ids``, ``get_item``, ``do_count``"""
-    given = es.build_search_params({"kind": "red", "_limit": 1, "_start": 1, "_sort": "name"})
-    assert es.do_count(given) == 2
+    params = es.build_search_params({"kind": "red", "_limit": 1, "_start": 1, "_sort": "name"})
+    assert es.do_count(params) == 2
 
 
 def test_documents_by_key_are_as_the_last_commit_left_them(app, es):
@@ -607,12 +607,12 @@ def test_documents_by_key_are_as_the_last_commit_left_them(app, es):
 
 def test_a_collection(es):
     """``get_collection``"""
-    found = es.get_collection(name="lion", _limit=1, _start=1, _sort="id")
-    assert isinstance(found, drop_in._ESDocs)
-    assert isinstance(found[0], DataProxy)
-    assert (found[0].id, found[0]._type) == (3, "Item")
-    assert found[0]._score is None or isinstance(found[0]._score, float)
-    meta = found._nefertari_meta
+    documents = es.get_collection(name="lion", _limit=1, _start=1, _sort="id")
+    assert isinstance(documents, drop_in._ESDocs)
+    assert isinstance(documents[0], DataProxy)
+    assert (documents[0].id, documents[0]._type) == (3, "Item")
+    assert documents[0]._score is None or isinstance(documents[0]._score, float)
+    meta = documents._nefertari_meta
     assert (meta["start"], meta["fields"], meta["total"]) == (1, "", 2)
     assert type(meta["total"]) is int
     assert type(meta["took"]) is int
@@ -665,7 +665,7 @@ def test_sort(es):
     assert ids(es.get_collection(_sort="-count")) == [4, 5, 1, 3, 2]
     assert ids(es.get_collection(_sort="kind,-name")) == [5, 4, 2, 3, 1]
     assert ids(es.get_collection(_sort="+name")) == [4, 1, 5, 3, 2]
-    # A text of several words is sorted as a whole: by its keyword.
+    # A text of several terms is sorted as a whole, by its keyword.
     assert [each.name for each in es.get_collection(_sort="name", name="lion")] == [
         "Lion",
         "Sea Lion",
@@ -693,7 +693,7 @@ def test_lists_filters_and_q_are_grouped_as_meant(app, es):
     assert sorted(ids(es.get_collection(kind=["red", "green"], name="lion"))) == [1, 3]
     assert sorted(ids(es.get_collection(kind="red OR green", count="[2 TO *]"))) == [1, 3]
     assert sorted(ids(es.get_collection(kind=["green", "blue"], q="king OR owl"))) == [2, 5]
-    assert sorted(asked(app, "/founds?kind=red&kind=green&count=1&count=2")) == [2, 3]
+    assert sorted(ids_of(app, "/founds?kind=red&kind=green&count=1&count=2")) == [2, 3]
 
 
 def test_all_is_no_filter(app, es):
@@ -703,16 +703,16 @@ def test_all_is_no_filter(app, es):
     assert "a" not in params
     assert es.get_collection(kind="_all", name="owl", _count=True) == 1
     assert es.get_collection(__anything="x", _count=True) == 5
-    assert len(asked(app, "/founds?kind=_all&__x=1")) == 5
+    assert len(ids_of(app, "/founds?kind=_all&__x=1")) == 5
 
 
 @pytest.mark.parametrize("request_", ["/founds", "/items?_search=true"])
 def test_pages(app, es, request_):
     """``_page`` and ``_start``"""
     start = request_ + ("&" if "?" in request_ else "?")
-    assert asked(app, f"{start}_sort=id&_limit=2&_page=0") == [1, 2]
-    assert asked(app, f"{start}_sort=id&_limit=2&_page=1") == [3, 4]
-    assert asked(app, f"{start}_sort=id&_limit=2&_start=3") == [4, 5]
+    assert ids_of(app, f"{start}_sort=id&_limit=2&_page=0") == [1, 2]
+    assert ids_of(app, f"{start}_sort=id&_limit=2&_page=1") == [3, 4]
+    assert ids_of(app, f"{start}_sort=id&_limit=2&_start=3") == [4, 5]
     for wrong in ("_start=1&_page=1", "_start=-1", "_page=-1", "_limit=-1", "_start=x"):
         app.get(f"{start}{wrong}", status=400)
     for wrong in ({"_start": 1, "_page": 1}, {"_page": -1, "_limit": 2}, {"_limit": -1}):
@@ -733,7 +733,7 @@ def test_search_fields(app, es):
     assert last[4] == pytest.approx(2 * first[4])
     assert sorted(ids(es.get_collection(q="lion", _search_fields="name"))) == [1, 3]
     assert es.get_collection(_search_fields="name", _count=True) == 5
-    assert len(asked(app, "/items?_search_fields=name")) == 5
+    assert len(ids_of(app, "/items?_search_fields=name")) == 5
 
 
 def test_fields(app, es):
@@ -750,7 +750,7 @@ def test_fields(app, es):
     assert {"kind", "prose", "_type"} <= set(owl.to_dict())
     item = {"_type": "Item", "_id": 5}
     assert "name" not in es.get_by_ids([item], _fields="-name")[0].to_dict()
-    shown = app.get("/founds?name=owl&_fields=-name").json["data"][0]
-    assert "name" not in shown
-    assert shown["count"] == 4
+    owl = app.get("/founds?name=owl&_fields=-name").json["data"][0]
+    assert "name" not in owl
+    assert owl["count"] == 4
     assert set(app.get("/founds?name=owl&_fields=name").json["data"][0]) >= {"name", "_type"}

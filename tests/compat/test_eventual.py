@@ -1,5 +1,5 @@
-"""What waits for the mirror although ``nefertari_search.consistency`` is ``eventual``, and what
-``_refresh_index`` is good for there.
+"""Requests that wait for the mirror although ``nefertari_search.consistency`` is ``eventual``,
+and the use of ``_refresh_index`` there.
 
 The first line of a test's docstring is the row of the table in docs/migrating.rst.
 """
@@ -20,7 +20,7 @@ from tests.support.apps import search_of, zoo
 
 @pytest.fixture(scope="module")
 def app(primary_url, backend_url, module_prefix):
-    made = zoo(
+    app = zoo(
         primary_url,
         backend_url,
         module_prefix,
@@ -30,31 +30,31 @@ def app(primary_url, backend_url, module_prefix):
         },
     )
     for pk, name in ((1, "Lion"), (2, "Tiger"), (3, "Bear")):
-        made.post_json("/items", {"id": pk, "name": name, "count": pk})
-    yield made
+        app.post_json("/items", {"id": pk, "name": name, "count": pk})
+    yield app
     transaction.abort()
 
 
 @pytest.fixture
 def mirror(app):
-    """The mirror of the items; its index shows nothing before somebody asks for it."""
+    """Return the mirror of the items, whose index is only refreshed on request."""
     search = search_of(app)
-    found = search.mirrors.get("Item")
-    (index,) = search.mirrors.indices_of(found)
-    found.backend.put_settings(index, {"index.refresh_interval": "-1"})
-    found.backend.refresh(found.alias)
-    return found
+    mirror = search.mirrors.get("Item")
+    (index,) = search.mirrors.indices_of(mirror)
+    mirror.backend.put_settings(index, {"index.refresh_interval": "-1"})
+    mirror.backend.refresh(mirror.alias)
+    return mirror
 
 
 def make_stale(app, mirror, pk, name):
-    """The document *pk* as it may have been; somebody has claimed a change of it, and is not done.
+    """Store an older state of the document *pk*; its change is claimed, but not indexed yet.
 
     :returns: that claim.
     """
     search = search_of(app)
-    found = mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
+    document = mirror.backend.multi_get(mirror.alias, [str(pk)])[str(pk)]
     (target,) = search.indexer.write_targets(mirror)
-    body = json.dumps({**found, "name": name}).encode()
+    body = json.dumps({**document, "name": name}).encode()
     action = BulkAction(target, str(pk), search.outbox.next_version("Item"), body)
     (outcome,) = mirror.backend.bulk([action], 1)
     assert outcome.indexed
@@ -145,8 +145,8 @@ def test_look_ups_of_requests_that_read_may_be_stale(app, mirror):
     assert ES("Item").get_item(id=1).name == "Lion"
 
 
-def shown(app, name):
-    """As the index shows it without waiting for anything."""
+def name_of(app, name):
+    """Return it as indexed now, without waiting."""
     return app.get(f"/founds?name={name}&_count").json["data"]
 
 
@@ -155,13 +155,13 @@ def test_refresh_index(app, mirror, backend_url):
     app.post_json("/items", {"id": 10, "name": "Quiet"})
     app.post_json("/items?_refresh_index=false", {"id": 11, "name": "Quiet"})
     if not backend_url.startswith("embedded:"):
-        assert shown(app, "quiet") == 0
+        assert name_of(app, "quiet") == 0
     app.post_json("/items?_refresh_index=true", {"id": 12, "name": "Quiet"})
-    assert shown(app, "quiet") == 3
+    assert name_of(app, "quiet") == 3
     app.patch_json("/items/12?_refresh_index=true", {"name": "Loud"})
-    assert (shown(app, "quiet"), shown(app, "loud")) == (2, 1)
+    assert (name_of(app, "quiet"), name_of(app, "loud")) == (2, 1)
     app.delete("/items?name=quiet OR loud&_refresh_index=true")
-    assert (shown(app, "quiet"), shown(app, "loud")) == (0, 0)
+    assert (name_of(app, "quiet"), name_of(app, "loud")) == (0, 0)
 
 
 def test_refresh_index_only_where_it_is_enabled(app, mirror, backend_url):
@@ -172,7 +172,7 @@ def test_refresh_index_only_where_it_is_enabled(app, mirror, backend_url):
     settings.enable_refresh_query = False
     try:
         app.post_json("/items?_refresh_index=true", {"id": 20, "name": "Silent"})
-        assert shown(app, "silent") == 0
+        assert name_of(app, "silent") == 0
     finally:
         settings.enable_refresh_query = True
     app.delete("/items/20?_refresh_index=true")
@@ -184,12 +184,12 @@ def test_refresh_index_of_python_calls(app, mirror, backend_url):
     from pyramid.request import Request
 
     claims = [make_stale(app, mirror, 3, "Old")]
-    assert shown(app, "bear") == 0
+    assert name_of(app, "bear") == 0
     ES("Item").index({"_pk": "3"}, request=Request.blank("/"))
     if not backend_url.startswith("embedded:"):
-        assert shown(app, "bear") == 0
+        assert name_of(app, "bear") == 0
     claims.append(make_stale(app, mirror, 3, "Old"))
     ES("Item").index({"_pk": "3"}, request=Request.blank("/?_refresh_index=true"))
-    assert shown(app, "bear") == 1
+    assert name_of(app, "bear") == 1
     for claim in claims:
         search_of(app).indexer.process_claim(claim)

@@ -43,8 +43,8 @@ callers = st.sampled_from(
 
 
 def principals_of(caller: str) -> set[str]:
-    given = {each for each in caller.split(",") if each}
-    return given | {"everyone"} | ({"authenticated"} if given else set())
+    identities = {each for each in caller.split(",") if each}
+    return identities | {"everyone"} | ({"authenticated"} if identities else set())
 
 
 def visible(acl: list[Entry], caller: str, permission: str = "view") -> bool:
@@ -74,7 +74,7 @@ class Library(Club):
 
     @property
     def alone(self) -> bool:
-        """True when the index is the database, too."""
+        """Return True if the index is the database, too."""
         return self.variables.get("engine") == ALONE
 
     def stored(self, number: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Library(Club):
             assert self.get("/notes", ADMIN, "POST", note).status == 201
 
     def allow(self, stories: list[list[Entry]], authors: list[list[Entry]]) -> None:
-        """Give the objects their ACLs, as an administrator does."""
+        """Set the ACLs of the objects as an administrator."""
         self.stories, self.authors = stories, authors
         for collection, acls in (("stories", stories), ("authors", authors)):
             for number, acl in enumerate(acls, 1):
@@ -116,13 +116,13 @@ class Library(Club):
 @pytest.fixture(scope="module", params=["nefertari_sqla", ALONE])
 def library(request, tmp_path_factory, backend_url, module_prefix):
     folder, prefix = tmp_path_factory.mktemp("guarded"), f"{module_prefix}-{len(request.param)}"
-    made = Library(folder, backend_url, prefix, INI, engine=request.param)
+    library = Library(folder, backend_url, prefix, INI, engine=request.param)
     try:
-        made.start()
-        made.fill()
-        yield made
+        library.start()
+        library.fill()
+        yield library
     finally:
-        made.stop()
+        library.stop()
 
 
 def ids(answer: Answer) -> list[int]:
@@ -153,8 +153,8 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
             answer = library.get(path, caller)
             assert ids(answer) == expected, (path, caller)
             assert answer.json["total"] == answer.json["count"] == len(expected), (path, caller)
-            for shown in answer.json["data"]:
-                _shows_what_may_be_read(library, shown, caller)
+            for document in answer.json["data"]:
+                _shows_what_may_be_read(library, document, caller)
         assert ids(library.get("/query_stories", caller)) == expected[::-1]
         red = [number for number in expected if TITLES[number - 1].startswith("red")]
         assert ids(library.get("/stories?title=red&_sort=id", caller)) == red
@@ -168,18 +168,18 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
             assert library.get(path, caller).json["data"] == len(expected), (path, caller)
         same = "/plain_stories?_sort=-pages,id&_start=1&_limit=3"
         mirror, primary = library.get(same, caller), library.get(f"{same}&_search=false", caller)
-        told = "primary; reason=read-from-primary" if library.alone else "mirror"
-        assert mirror.headers["X-Search-Engine"] == told
+        engine = "primary; reason=read-from-primary" if library.alone else "mirror"
+        assert mirror.headers["X-Search-Engine"] == engine
         assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
         assert mirror.text == primary.text
         _counts_what_is_visible(library, expected, caller)
         for number, name in enumerate(NAMES):
             by = [each for each in expected if (each - 1) % 2 == number]
-            found = by if visible(authors[number], caller) else []
+            visible_ids = by if visible(authors[number], caller) else []
             for path in ("/plain_stories?_search=true&", "/stories?"):
-                for asked in (f"author.name={name}", f"author={number + 1}"):
-                    answer = library.get(f"{path}{asked}&_sort=id", caller)
-                    assert ids(answer) == found, (path, asked, caller)
+                for query in (f"author.name={name}", f"author={number + 1}"):
+                    answer = library.get(f"{path}{query}&_sort=id", caller)
+                    assert ids(answer) == visible_ids, (path, query, caller)
 
 
 def _counts_what_is_visible(library: Library, expected: list[int], caller: str) -> None:
@@ -189,35 +189,36 @@ def _counts_what_is_visible(library: Library, expected: list[int], caller: str) 
         "&_aggs.g.global=&_aggs.g.aggs.n.value_count.field=id"
     )
     for path in ("/stories", "/plain_stories"):
-        found = library.get(f"{path}?{tree}", caller).json
-        titles = {bucket["key"]: bucket["doc_count"] for bucket in found["t"]["buckets"]}
+        response = library.get(f"{path}?{tree}", caller).json
+        titles = {bucket["key"]: bucket["doc_count"] for bucket in response["t"]["buckets"]}
         assert titles == {TITLES[number - 1]: 1 for number in expected}, (path, caller)
-        assert found["n"]["value"] == found["g"]["n"]["value"] == len(expected), (path, caller)
+        totals = (response["n"]["value"], response["g"]["n"]["value"])
+        assert totals == (len(expected), len(expected)), (path, caller)
     authors = [number for number, acl in enumerate(library.authors, 1) if visible(acl, caller)]
     both = library.get("/stories,authors?_sort=_type,id&_limit=100", caller)
-    shown = [(each["_type"], each["id"]) for each in both.json["data"]]
-    wanted = [("Author", each) for each in authors] + [("Story", each) for each in expected]
-    assert shown == wanted
-    assert both.json["total"] == len(wanted)
-    assert library.get("/stories,authors?_count", caller).json["data"] == len(wanted)
-    found = library.get(
+    listed = [(each["_type"], each["id"]) for each in both.json["data"]]
+    expected_items = [("Author", each) for each in authors] + [("Story", each) for each in expected]
+    assert listed == expected_items
+    assert both.json["total"] == len(expected_items)
+    assert library.get("/stories,authors?_count", caller).json["data"] == len(expected_items)
+    response = library.get(
         "/stories,authors?_aggs.t.terms.field=_type&_aggs.g.global=&_aggs.g.aggs.n.terms.field=_type",
         caller,
     ).json
     counts = {"Author": len(authors), "Story": len(expected)}
-    for each in (found["t"], found["g"]["n"]):
+    for each in (response["t"], response["g"]["n"]):
         assert {bucket["key"]: bucket["doc_count"] for bucket in each["buckets"]} == {
             model: count for model, count in counts.items() if count
         }
 
 
-def _shows_what_may_be_read(library: Library, shown: dict[str, Any], caller: str) -> None:
-    author = (shown["id"] - 1) % 2
+def _shows_what_may_be_read(library: Library, document: dict[str, Any], caller: str) -> None:
+    author = (document["id"] - 1) % 2
     if not readable(library.authors[author], caller):
-        assert shown["author"] is None
-    elif shown["author"] is not None:
-        assert shown["author"]["name"] == NAMES[author]
-    assert "_acl" not in shown or caller == ADMIN
+        assert document["author"] is None
+    elif document["author"] is not None:
+        assert document["author"]["name"] == NAMES[author]
+    assert "_acl" not in document or caller == ADMIN
 
 
 ALL: list[Entry] = [{"action": "allow", "principal": "everyone", "permission": "all"}]
@@ -262,7 +263,7 @@ INSIDE = {"n": {"value_count": {"field": "id"}}, "p": {"sum": {"field": "pages"}
 
 def trees() -> dict[str, Any]:
     """A request for each type of aggregation; pipelines work on numbers of each title."""
-    found = {}
+    counts = {}
     for name, kind in KINDS.items():
         # The one that needs nested documents around it is below.
         if name in LACKING or name == "reverse_nested" or kind.category == PIPELINE:
@@ -274,24 +275,28 @@ def trees() -> dict[str, Any]:
             and name not in ("significant_text", "nested")
         ):
             spec["aggs"] = INSIDE
-        found[name] = {"x": spec}
+        counts[name] = {"x": spec}
     if "avg_bucket" not in LACKING:
-        found["sum_bucket"] = {**found["terms"], "y": {"sum_bucket": {"buckets_path": "x>p"}}}
+        counts["sum_bucket"] = {**counts["terms"], "y": {"sum_bucket": {"buckets_path": "x>p"}}}
     # Around all others, and inside of them.
-    found["global terms"] = {"x": {"global": {}, "aggs": found["terms"]}}
-    found["reverse_nested"] = {
+    counts["global terms"] = {"x": {"global": {}, "aggs": counts["terms"]}}
+    counts["reverse_nested"] = {
         "x": {"nested": {"path": "notes"}, "aggs": {"y": {"reverse_nested": {}, "aggs": INSIDE}}}
     }
-    return found
+    return counts
 
 
-def _told(answer: Answer) -> str:
-    """All that *answer* says. Significant terms of equal scores have no order: a server gives them
-    as its segments hold the documents, which it merges when it likes."""
+def _comparable(answer: Answer) -> str:
+    """Return the body of *answer* for comparisons.
+
+    Significant terms of equal scores have no order: a server returns them in the order of its
+    segments, which it merges at any time.
+    """
     body = json.loads(answer.lasting[2])
-    for found in body.values():
-        if isinstance(found, dict) and any("bg_count" in each for each in found.get("buckets", ())):
-            found["buckets"].sort(key=lambda each: (-each["score"], each["key"]))
+    for aggregation in body.values():
+        buckets = aggregation.get("buckets", ()) if isinstance(aggregation, dict) else ()
+        if any("bg_count" in each for each in buckets):
+            buckets.sort(key=lambda each: (-each["score"], each["key"]))
     return json.dumps(body)
 
 
@@ -306,7 +311,7 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(
     # With the engine alone, documents hold no nested ones: these are refused (test_engine_search).
     nothing = {"nested", "reverse_nested"} if library.alone else set()
     on_opensearch = backend_url.startswith("opensearch")
-    asked = {
+    requests = {
         (path, kind): request(path, tree, **narrowed)
         for path in ("/stories", "/plain_stories", "/stories,authors")
         for kind, tree in trees().items()
@@ -316,11 +321,11 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(
         for narrowed in [{"title": "red OR green"} if kind.startswith(("sig", "glob")) else {}]
     }
 
-    def told(caller: str) -> dict[tuple[str, str], str]:
-        answers = {key: library.get(path, caller) for key, path in asked.items()}
+    def responses(caller: str) -> dict[tuple[str, str], str]:
+        answers = {key: library.get(path, caller) for key, path in requests.items()}
         refused = [(key, each.text) for key, each in answers.items() if each.status != 200]
         assert not refused, refused[0]
-        return {key: _told(each) for key, each in answers.items()}
+        return {key: _comparable(each) for key, each in answers.items()}
 
     def change(title: str, pages: int, printed: str) -> None:
         for number in (2, 4):
@@ -328,7 +333,7 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(
             done = library.get(f"/admin_stories/{number}", ADMIN, "PATCH", body)
             assert done.status == 200, done.text
 
-    before, all_before = told("ann"), told(ADMIN)
+    before, all_before = responses("ann"), responses(ADMIN)
     change("red bear", -77, "1950")
     more = {"title": "red crow", "author_id": 2, "printed": "2060-01-01T00:00:00", "_acl": others}
     for path, body in (
@@ -337,18 +342,20 @@ def test_aggregations_tell_nothing_of_objects_that_may_not_be_seen(
         ("/admin_stories", {**more, "pages": 99}),
         ("/notes", {"text": "another", "story_id": 2}),
     ):
-        made = library.get(path, ADMIN, "POST", body)
-        assert made.status == 201, made.text
+        created = library.get(path, ADMIN, "POST", body)
+        assert created.status == 201, created.text
     try:
-        after, all_after = told("ann"), told(ADMIN)
+        after, all_after = responses("ann"), responses(ADMIN)
     finally:
         change("blue tiger", 1, "2014")
-        gone = library.get("/stories?title=crow", ADMIN, "DELETE")
-    assert gone.json["message"] == "Deleted 3 Story(s) objects", gone.text
-    assert [key for key in asked if before[key] != after[key]] == []
-    # Who sees them is told, by each: the test could fail.
-    assert [key for key in asked if all_before[key] == all_after[key]] == []
-    record_property("compared", f"guards: {len(asked)} aggregations told nothing of hidden objects")
+        deleted = library.get("/stories?title=crow", ADMIN, "DELETE")
+    assert deleted.json["message"] == "Deleted 3 Story(s) objects", deleted.text
+    assert [key for key in requests if before[key] != after[key]] == []
+    # Whoever sees them gets other responses each time: the test could fail.
+    assert [key for key in requests if all_before[key] == all_after[key]] == []
+    record_property(
+        "compared", f"guards: {len(requests)} aggregations told nothing of hidden objects"
+    )
 
 
 def test_only_what_may_be_changed_is_changed(library):
@@ -365,10 +372,15 @@ def test_only_what_may_be_changed_is_changed(library):
 def test_a_change_of_an_acl_is_seen_at_once(library):
     library.allow([ALL] * 6, [ALL, ALL])
     assert len(ids(library.get("/stories", "ann"))) == 6
-    for acl, seen in (([entry("bob")], False), ([entry("ann")], True), ([], False), (ALL, True)):
+    for acl, is_visible in (
+        ([entry("bob")], False),
+        ([entry("ann")], True),
+        ([], False),
+        (ALL, True),
+    ):
         library.get("/admin_stories/2", ADMIN, "PATCH", {"_acl": acl})
         for path in ("/stories", "/plain_stories", "/plain_stories?_search=false"):
-            assert (2 in ids(library.get(path, "ann"))) is seen, (acl, path)
+            assert (2 in ids(library.get(path, "ann"))) is is_visible, (acl, path)
 
 
 def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
@@ -386,7 +398,7 @@ def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
 
 
 def script(library: Library, name: str, *arguments: str) -> str:
-    """Run a script of nefertari-guards on the application; gives what it prints."""
+    """Run a script of nefertari-guards on the application and return its output."""
     ini = library.ini.with_name("script.ini")
     text = library.ini.read_text()
     for key, value in library.variables.items():
@@ -419,8 +431,8 @@ def test_with_the_engine_of_this_package_beside_the_database_it_is_the_same(libr
         library.start(engine=f"{engine} {ALONE}")
         for caller in ("", "ann", "bob"):
             for path in ("/stories?", "/plain_stories?", "/plain_stories?_search=false&"):
-                found = ids(library.get(f"{path}_sort=id", caller))
-                assert found == library.visible_stories(caller), (path, caller)
+                keys = ids(library.get(f"{path}_sort=id", caller))
+                assert keys == library.visible_stories(caller), (path, caller)
         assert library.get("/plain_stories", "").headers["X-Search-Engine"] == "mirror"
         library.get("/admin_stories/4", ADMIN, "PATCH", {"_acl": ALL})
         assert 4 in ids(library.get("/stories", "ann"))

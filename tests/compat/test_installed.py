@@ -100,7 +100,7 @@ FORCED = "import elasticsearch\nelasticsearch.Urllib3HttpConnection = object\n" 
 
 @pytest.fixture
 def application(tmp_path):
-    """Writes the application, and gives a pserve of it."""
+    """Write the application, and return a pserve of it."""
 
     def make(lines, first="", use=""):
         package = tmp_path / "stories"
@@ -152,7 +152,7 @@ def test_an_application_that_imports_it_at_its_top(application, lines):
 
 
 def failed(process):
-    """The last line that a start says."""
+    """Return the last line that a start-up prints."""
     done = subprocess.run(
         [sys.executable, "-m", "pyramid.scripts.pserve", str(process.ini_path)],
         env=process.env,

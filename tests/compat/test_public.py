@@ -15,7 +15,7 @@ PUBLIC = 2
 
 @pytest.fixture(scope="module")
 def app(primary_url, backend_url, module_prefix):
-    made = zoo(
+    app = zoo(
         primary_url,
         backend_url,
         module_prefix,
@@ -23,8 +23,8 @@ def app(primary_url, backend_url, module_prefix):
         **{"public_max_limit": str(PUBLIC), "database_acls": "false"},
     )
     for number in range(5):
-        made.post_json("/items", {"id": number + 1, "name": "Lion"})
-    yield made
+        app.post_json("/items", {"id": number + 1, "name": "Lion"})
+    yield app
     transaction.abort()
 
 

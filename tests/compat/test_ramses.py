@@ -51,7 +51,7 @@ SLUGS = {"The Sea, the Sea": "the-sea-the-sea", "A Room of One's Own": "a-room-o
 
 
 class Caller:
-    """Somebody who talks to the library.
+    """A caller of the library.
 
     :param role: "anybody", "user" or "admin".
     """
@@ -62,17 +62,17 @@ class Caller:
         self.name = name
 
     def sees(self, model, document):
-        """*document* as this caller is shown it, nested ones included."""
+        """Return *document* as this caller may see it, nested documents included."""
         if self.role != "admin":
             fields = (PUBLIC if self.role == "anybody" else USERS)[model]
             document = {key: value for key, value in document.items() if key in fields}
-        shown = {}
+        rendered = {}
         for key, value in document.items():
             if isinstance(value, tuple):
                 value = self.sees(*value)
-            shown[key] = value
+            rendered[key] = value
         key = KEYS.get(model, "id")
-        return {**shown, "_type": model, "_pk": str(document[key])}
+        return {**rendered, "_type": model, "_pk": str(document[key])}
 
 
 class Session:
@@ -98,7 +98,7 @@ class Session:
     def caller(self, url):
         return Talk(url)
 
-    # What must be shown
+    # The expected documents
 
     def author(self, key):
         return {**self.authors[key], "books": self.ids(self.books, author_id=key)}
@@ -150,8 +150,8 @@ class Session:
             forget_acls(got)
         assert sorted_lists(got) == sorted_lists(expected), (caller.role, key)
 
-    def found(self, caller, path, model, keys, order=None, total=None, **params):
-        """A collection read by *caller* finds *keys*, and shows each as it must be shown.
+    def expect(self, caller, path, model, keys, order=None, total=None, **params):
+        """Expect *caller* to read *keys* from a collection, each rendered as the caller may see it.
 
         :param total: what it must say that there are; None: as many as *keys*.
         """
@@ -171,7 +171,7 @@ class Session:
     # The session
 
     def run(self):
-        self.nobody()
+        self.as_anonymous()
         self.register()
         self.write()
         self.collections()
@@ -181,14 +181,14 @@ class Session:
         self.what_is_shown_elsewhere()
         self.privacy()
         self.aggregations()
-        self.several_collections()
+        self.search_multiple_collections()
         self.update_many()
         self.delete_many()
         if self.database_acls:
             self.acls()
         self.errors()
 
-    def nobody(self):
+    def as_anonymous(self):
         talk = self.anybody.talk
         body = talk.read("/books")
         assert (body["data"], body["total"], body["count"]) == ([], 0, 0)
@@ -206,35 +206,35 @@ class Session:
             "email": "root@library.example",
             "groups": ["admin"],
         }
-        # The system user was made at the start, before there was an application.
-        self.found(self.root, "/users", "User", ["root"])
+        # The system user was created at start-up, before the application existed.
+        self.expect(self.root, "/users", "User", ["root"])
         for caller, mail in ((self.ann, "Ann@Library.Example "), (self.bob, "bob@library.example")):
             name = caller.name
-            given = {"username": name.upper(), "email": mail, "password": f"{name}'s"}
+            data = {"username": name.upper(), "email": mail, "password": f"{name}'s"}
             if self.database_acls:
                 # ramses 0.5.3 with nefertari-guards lets one user register per process: the
                 # default ACL of the next one is a method, which guards takes for a list.
-                body = self.root.talk.call("POST", "/users", json=given, status=201)
-                login = {"login": name, "password": given["password"]}
+                body = self.root.talk.call("POST", "/users", json=data, status=201)
+                login = {"login": name, "password": data["password"]}
                 caller.talk.call("POST", "/auth/login", json=login)
             else:
-                body = caller.talk.call("POST", "/auth/register", json=given)
+                body = caller.talk.call("POST", "/auth/register", json=data)
                 assert body["message"] == "Registered"
-            # Processors made them lower case.
+            # Processors changed them to lower case.
             self.users[name] = {
                 "username": name,
                 "email": f"{name}@library.example",
                 "groups": ["user"],
             }
-        given = {"username": "zoe", "email": "ann@library.example", "password": "z"}
+        data = {"username": "zoe", "email": "ann@library.example", "password": "z"}
         if not self.database_acls:
-            self.anybody.talk.call("POST", "/auth/register", json=given, status=409)
-        self.found(self.root, "/users", "User", ["root", "ann", "bob"])
-        # Ramses gives its system user an ACL that lets administrators alone see them.
+            self.anybody.talk.call("POST", "/auth/register", json=data, status=409)
+        self.expect(self.root, "/users", "User", ["root", "ann", "bob"])
+        # By the ACL that Ramses sets, only administrators see its system user.
         root = [] if self.database_acls else ["root"]
-        self.found(self.ann, "/users", "User", [*root, "ann", "bob"])
-        self.found(self.ann, "/users", "User", ["ann"], username="ann")
-        self.found(self.ann, "/users", "User", root, groups="admin")
+        self.expect(self.ann, "/users", "User", [*root, "ann", "bob"])
+        self.expect(self.ann, "/users", "User", ["ann"], username="ann")
+        self.expect(self.ann, "/users", "User", root, groups="admin")
         self.same(self.ann, "User", "bob", self.ann.talk.call("GET", "/users/bob"))
         self.same(self.root, "User", "bob", self.root.talk.call("GET", "/users/bob"))
         talk = self.ann.talk
@@ -245,29 +245,29 @@ class Session:
         wrong = {"login": "zoe", "password": "z"}
         talk.call("POST", "/auth/login", json=wrong, status=404)
         talk.call("POST", "/auth/login", json={"login": "ann", "password": "ann's"})
-        self.found(self.ann, "/users", "User", ["ann"], email='"ann@library.example"')
+        self.expect(self.ann, "/users", "User", ["ann"], email='"ann@library.example"')
 
     def write(self):
         root = self.root
         people = (("Iris Murdoch", "Ireland", "Ed"), ("Octavia Butler", "United States", "Flo"))
         people += (("Virginia Woolf", "England", None), ("Nobody Yet", None, None))
         for key, (name, country, agent) in enumerate(people, 1):
-            given = {"name": name, "country": country, "agent": agent}
-            body = root.talk.call("POST", "/authors", json=given, status=201)
-            self.authors[key] = {"id": key, **given}
+            data = {"name": name, "country": country, "agent": agent}
+            body = root.talk.call("POST", "/authors", json=data, status=201)
+            self.authors[key] = {"id": key, **data}
             self.same(root, "Author", key, body)
         for key, (title, year, genres, author) in enumerate(TITLES, 1):
-            given = {"title": title, "year": year, "genres": genres, "price": key + 0.5}
+            data = {"title": title, "year": year, "genres": genres, "price": key + 0.5}
             if author is not None:
-                given["author_id"] = author
+                data["author_id"] = author
             if year is not None:
-                given["published"] = f"{year}-03-01T12:00:00Z"
-            body = root.talk.call("POST", "/books", json=given, status=201)
+                data["published"] = f"{year}-03-01T12:00:00Z"
+            body = root.talk.call("POST", "/books", json=data, status=201)
             slug = SLUGS.get(title, title.lower().replace(":", "").replace(" ", "-"))
             self.books[key] = {
                 "published": None,
                 "author_id": None,
-                **given,
+                **data,
                 "id": key,
                 "slug": slug,
                 "review_count": 0,
@@ -279,12 +279,12 @@ class Session:
 
     def collections(self):
         root, ann, anybody = self.root, self.ann, self.anybody
-        everything = sorted(self.books)
-        self.found(root, "/books", "Book", everything, everything, _sort="id")
+        keys = sorted(self.books)
+        self.expect(root, "/books", "Book", keys, keys, _sort="id")
         falling = self.where(lambda book: book["year"])
         falling.sort(key=lambda key: -self.books[key]["year"])
         order = [*falling, *self.where(lambda book: book["year"] is None)]
-        self.found(ann, "/books", "Book", everything, order, _sort="-year")
+        self.expect(ann, "/books", "Book", keys, order, _sort="-year")
         body = ann.talk.read("/books", _sort="title", _limit=3, _start=2)
         titles = sorted(book["title"] for book in self.books.values())
         assert [each["title"] for each in body["data"]] == titles[2:5]
@@ -292,121 +292,123 @@ class Session:
         body = ann.talk.read("/books", _sort="title", _limit=5, _page=2)
         assert [each["title"] for each in body["data"]] == titles[10:]
         body = ann.talk.read("/books", _sort="id", _limit=1, _fields="title,year")
-        # A caller without all rights is not shown what is not listed for them.
+        # A caller without all rights sees only the fields that are listed for them.
         assert body["data"] == [{"title": TITLES[0][0], "year": 1978, "_type": "Book"}]
         assert ann.talk.read("/books", _count="") == {"data": 12}
         ann.talk.call("HEAD", "/books", engine="mirror")
         seas = self.where(lambda book: "Sea" in book["title"].replace("Seafarer", ""))
-        self.found(ann, "/books", "Book", seas, title="sea")
-        self.found(ann, "/books", "Book", [9], title="orlando biography")
-        self.found(ann, "/books", "Book", [1], title='"sea the sea"')
-        self.found(ann, "/books", "Book", [1, 12], title="sea*")
+        self.expect(ann, "/books", "Book", seas, title="sea")
+        self.expect(ann, "/books", "Book", [9], title="orlando biography")
+        self.expect(ann, "/books", "Book", [1], title='"sea the sea"')
+        self.expect(ann, "/books", "Book", [1, 12], title="sea*")
         seventies = self.where(lambda book: 1970 <= (book["year"] or 0) < 1980)
-        self.found(ann, "/books", "Book", seventies, year="[1970 TO 1979]")
-        self.found(ann, "/books", "Book", seventies, published="[1970 TO 1979]")
+        self.expect(ann, "/books", "Book", seventies, year="[1970 TO 1979]")
+        self.expect(ann, "/books", "Book", seventies, published="[1970 TO 1979]")
         fiction = self.where(lambda book: "science fiction" in book["genres"])
-        self.found(ann, "/books", "Book", fiction, genres='"science fiction"')
+        self.expect(ann, "/books", "Book", fiction, genres='"science fiction"')
         novels = set(self.where(lambda book: "novel" in book["genres"]))
-        self.found(ann, "/books", "Book", novels & set(fiction), genres=["science AND novel"])
-        self.found(ann, "/books", "Book", [1, 2, 3], **{"author.name": "murdoch"})
-        self.found(ann, "/books", "Book", [8, 9, 10], author="3")
-        self.found(ann, "/books", "Book", [1, 2, 3], q="iris")
-        self.found(ann, "/books", "Book", [11, 12], author_id="NOT *")
-        self.found(ann, "/books", "Book", [11], slug="beowulf", _search="true")
+        self.expect(ann, "/books", "Book", novels & set(fiction), genres=["science AND novel"])
+        self.expect(ann, "/books", "Book", [1, 2, 3], **{"author.name": "murdoch"})
+        self.expect(ann, "/books", "Book", [8, 9, 10], author="3")
+        self.expect(ann, "/books", "Book", [1, 2, 3], q="iris")
+        self.expect(ann, "/books", "Book", [11, 12], author_id="NOT *")
+        self.expect(ann, "/books", "Book", [11], slug="beowulf", _search="true")
         if not self.database_acls:
             body = ann.talk.read(
                 "/books", "primary; reason=search-false", _search="false", title="Dawn"
             )
             self.same(ann, "Book", 6, body["data"][0])
-        # Nobody in particular sees ten (public_max_limit), and is told of ten.
+        # An anonymous caller gets ten (public_max_limit), and a total of ten.
         body = anybody.talk.read("/books", _sort="id", _limit=30)
-        assert [each["id"] for each in body["data"]] == everything[:10] and body["total"] == 10
+        assert [each["id"] for each in body["data"]] == keys[:10] and body["total"] == 10
         for each in body["data"]:
             self.same(anybody, "Book", each["id"], each)
         assert anybody.talk.read("/books", _count="") == {"data": 10}
         assert anybody.talk.read("/books", _sort="id", _limit=30, _start=10)["data"] == []
-        self.found(anybody, "/authors", "Author", [2], country="states")
+        self.expect(anybody, "/authors", "Author", [2], country="states")
 
     def nested(self):
         root, ann = self.root, self.ann
         for key in (1, 2, 3):
-            self.found(ann, f"/authors/{key}/books", "Book", self.ids(self.books, author_id=key))
+            self.expect(ann, f"/authors/{key}/books", "Book", self.ids(self.books, author_id=key))
         empty = ann.talk.call("GET", "/authors/4/books", engine=self.unsearched)
         assert empty == {"data": [], "count": 0}
         ann.talk.call("GET", "/authors/99/books", status=404, engine=self.unsearched)
-        self.found(ann, "/authors/2/books", "Book", [5], title="seed")
-        self.found(ann, "/authors/2/books", "Book", [], title="sea")
-        self.found(ann, "/authors/2/books", "Book", [7, 6, 5], [7, 6, 5], _sort="-id", year=">1979")
+        self.expect(ann, "/authors/2/books", "Book", [5], title="seed")
+        self.expect(ann, "/authors/2/books", "Book", [], title="sea")
+        self.expect(
+            ann, "/authors/2/books", "Book", [7, 6, 5], [7, 6, 5], _sort="-id", year=">1979"
+        )
         # Whatever keys the caller asks for, it is the author's books that are looked through.
         body = ann.talk.read("/authors/2/books", id="1")
         assert {each["id"] for each in body["data"]} <= {4, 5, 6, 7}
         assert ann.talk.read("/authors/2/books", _count="") == {"data": 4}
-        self.found(ann, "/authors/3/books", "Book", [10], q="essay")
+        self.expect(ann, "/authors/3/books", "Book", [10], q="essay")
         body = ann.talk.call("GET", "/authors/2/books/5")
         self.same(ann, "Book", 5, body)
         ann.talk.call("GET", "/authors/2/books/1", status=404)
         root.talk.call("PATCH", "/authors/2/books/5", json={"price": 99.0})
         self.books[5]["price"] = 99.0
-        self.found(root, "/books", "Book", [5], price="99")
+        self.expect(root, "/books", "Book", [5], price="99")
 
     def review_books(self):
         ann, bob = self.ann, self.bob
-        said = (
+        reviews = (
             (ann, 1, "cold and deep", 5),
             (bob, 1, "too wet", 2),
             (bob, 4, "could not put it down", 5),
             (ann, 8, "like tides", 4),
         )
-        for key, (caller, book, text, stars) in enumerate(said, 1):
-            given = {"text": text, "stars": stars, "book_id": book, "reviewer": "root"}
-            body = caller.talk.call("POST", "/reviews", json=given, status=201)
+        for key, (caller, book, text, stars) in enumerate(reviews, 1):
+            data = {"text": text, "stars": stars, "book_id": book, "reviewer": "root"}
+            body = caller.talk.call("POST", "/reviews", json=data, status=201)
             # Signed by the event handler; counted by another one.
-            self.reviews[key] = {"id": key, **given, "reviewer": caller.name}
+            self.reviews[key] = {"id": key, **data, "reviewer": caller.name}
             self.same(caller, "Review", key, body)
             self.books[book]["review_count"] += 1
-        given = {"text": "me too", "book_id": 1}
-        self.anybody.talk.call("POST", "/reviews", json=given, status=403)
-        self.found(ann, "/books", "Book", [1, 4, 8], review_count=">0")
-        self.found(ann, "/books", "Book", [1], [1], review_count="2", _sort="-review_count")
-        self.found(ann, "/books/1/reviews", "Review", [1, 2])
-        self.found(ann, "/books/1/reviews", "Review", [2], text="wet")
+        data = {"text": "me too", "book_id": 1}
+        self.anybody.talk.call("POST", "/reviews", json=data, status=403)
+        self.expect(ann, "/books", "Book", [1, 4, 8], review_count=">0")
+        self.expect(ann, "/books", "Book", [1], [1], review_count="2", _sort="-review_count")
+        self.expect(ann, "/books/1/reviews", "Review", [1, 2])
+        self.expect(ann, "/books/1/reviews", "Review", [2], text="wet")
         empty = ann.talk.call("GET", "/books/2/reviews", engine=self.unsearched)
         assert empty == {"data": [], "count": 0}
-        self.found(self.anybody, "/reviews", "Review", [1, 3], stars="5")
-        self.found(ann, "/reviews", "Review", [2, 3], reviewer="bob")
+        self.expect(self.anybody, "/reviews", "Review", [1, 3], stars="5")
+        self.expect(ann, "/reviews", "Review", [2, 3], reviewer="bob")
         # Theirs alone.
         ann.talk.call("PATCH", "/reviews/2", json={"text": "mine"}, status=403)
         ann.talk.call("DELETE", "/reviews/2", status=403)
         body = bob.talk.call("PATCH", "/reviews/2", json={"text": "very wet indeed"})
         self.reviews[2]["text"] = "very wet indeed"
         self.same(bob, "Review", 2, body)
-        self.found(bob, "/reviews", "Review", [2], text="indeed")
-        self.found(ann, "/users", "User", ["bob"], reviews="3")
+        self.expect(bob, "/reviews", "Review", [2], text="indeed")
+        self.expect(ann, "/users", "User", ["bob"], reviews="3")
 
     def profiles_and_groups(self):
         ann, root = self.ann, self.root
-        given = {"motto": "slow and steady"}
-        body = root.talk.call("POST", "/users/ann/profile", json=given, status=201)
-        self.profiles["ann"] = profile = {"id": body["id"], **self.of_user("ann"), **given}
+        data = {"motto": "slow and steady"}
+        body = root.talk.call("POST", "/users/ann/profile", json=data, status=201)
+        self.profiles["ann"] = profile = {"id": body["id"], **self.of_user("ann"), **data}
         assert profile.items() <= body.items()
         if self.root.role == "admin":
             # The other side of the relationship, that no list of fields names.
             self.profiles["ann"]["user"] = "ann"
-        self.found(ann, "/users", "User", ["ann"], **{"profile.motto": "steady"})
+        self.expect(ann, "/users", "User", ["ann"], **{"profile.motto": "steady"})
         root.talk.call("PATCH", "/users/ann/profile", json={"motto": "fast"})
         self.profiles["ann"]["motto"] = "fast"
-        self.found(ann, "/users", "User", ["ann"], q="fast")
-        self.found(ann, "/users", "User", [], **{"profile.motto": "steady"})
+        self.expect(ann, "/users", "User", ["ann"], q="fast")
+        self.expect(ann, "/users", "User", [], **{"profile.motto": "steady"})
         self.same(ann, "User", "ann", ann.talk.call("GET", "/users/ann"))
         self.same(root, "User", "ann", root.talk.call("GET", "/users/ann"))
         answer = root.talk.send("GET", "/users/bob/groups")
         assert answer.status_code == 200 and answer.json()["data"] == ["user"]
         root.talk.call("POST", "/users/bob/groups", json={"staff": ""}, status=201)
         self.users["bob"]["groups"] = ["user", "staff"]
-        self.found(ann, "/users", "User", ["bob"], groups="staff")
+        self.expect(ann, "/users", "User", ["bob"], groups="staff")
 
     def of_user(self, name):
-        """What a profile shows of whose it is."""
+        """Return how a profile renders its owner."""
         return {"user_id": name}
 
     def what_is_shown_elsewhere(self):
@@ -414,16 +416,16 @@ class Session:
         root, ann = self.root, self.ann
         root.talk.call("PATCH", "/authors/1", json={"name": "Dame Iris Murdoch"})
         self.authors[1]["name"] = "Dame Iris Murdoch"
-        self.found(ann, "/books", "Book", [1, 2, 3], **{"author.name": "dame"})
+        self.expect(ann, "/books", "Book", [1, 2, 3], **{"author.name": "dame"})
         root.talk.call("PATCH", "/books/11", json={"author_id": 4})
         self.books[11]["author_id"] = 4
-        self.found(ann, "/authors/4/books", "Book", [11])
-        self.found(ann, "/authors", "Author", [4], books="11")
+        self.expect(ann, "/authors/4/books", "Book", [11])
+        self.expect(ann, "/authors", "Author", [4], books="11")
         self.same(ann, "Author", 4, ann.talk.call("GET", "/authors/4"))
         root.talk.call("PATCH", "/books/3", json={"title": "The Red and the Green"})
         self.books[3].update(title="The Red and the Green", slug="the-red-and-the-green")
-        self.found(ann, "/books", "Book", [3], slug="green")
-        self.found(ann, "/books", "Book", [], title="bell")
+        self.expect(ann, "/books", "Book", [3], slug="green")
+        self.expect(ann, "/books", "Book", [], title="bell")
 
     def privacy(self):
         anybody, ann, root = self.anybody, self.ann, self.root
@@ -435,9 +437,9 @@ class Session:
             {"_search_fields": "price", "q": "x"},
         ):
             anybody.talk.refuse("/books", f"'{next(iter(params))}'", **params)
-        self.found(anybody, "/authors", "Author", [], q="flo")
-        self.found(ann, "/authors", "Author", [2], q="flo")
-        self.found(ann, "/books", "Book", [5], price="99")
+        self.expect(anybody, "/authors", "Author", [], q="flo")
+        self.expect(ann, "/authors", "Author", [2], q="flo")
+        self.expect(ann, "/books", "Book", [5], price="99")
         ann.talk.refuse("/users", "no field", password="x")
         ann.talk.refuse("/users", "no field", q="password:x")
         root.talk.read("/users", password="x")
@@ -466,7 +468,7 @@ class Session:
         body = self.ann.talk.read("/books", **{"_aggs.by.terms.field": "author_id"})
         return {(each["key"], each["doc_count"]) for each in body["by"]["buckets"]}
 
-    def several_collections(self):
+    def search_multiple_collections(self):
         ann, anybody = self.ann, self.anybody
         body = ann.talk.read("/books,authors", _limit=50)
         types = [each["_type"] for each in body["data"]]
@@ -498,16 +500,16 @@ class Session:
         ann.talk.call("PATCH", "/books", {"year": "1978"}, json={"price": 0}, status=403)
         fiction = self.where(lambda book: "science fiction" in book["genres"])
         update("/books", fiction, {"price": 1.25}, genres="fiction")
-        self.found(root, "/books", "Book", fiction, price="1.25")
+        self.expect(root, "/books", "Book", fiction, price="1.25")
         update("/books", [1, 2, 3], {"price": 3.0}, **{"author.name": "murdoch"})
-        self.found(root, "/books", "Book", [1, 2, 3], price="3")
-        # Of an author: nobody else's.
+        self.expect(root, "/books", "Book", [1, 2, 3], price="3")
+        # Of one author only.
         update("/authors/3/books", [8, 9, 10], {"price": 8.0})
         update("/authors/3/books", [9], {"year": 1900}, title="orlando")
         update("/authors/3/books", [], {"year": 1}, title="sea")
-        self.found(root, "/books", "Book", [8, 9, 10], price="8")
-        self.found(root, "/books", "Book", [9], year="1900")
-        self.found(root, "/books", "Book", [], year="1")
+        self.expect(root, "/books", "Book", [8, 9, 10], price="8")
+        self.expect(root, "/books", "Book", [9], year="1900")
+        self.expect(root, "/books", "Book", [], year="1")
 
     def delete_many(self):
         root, ann = self.root, self.ann
@@ -515,22 +517,22 @@ class Session:
         body = root.talk.call("DELETE", "/reviews", {"stars": "2"})
         assert body["message"] == "Deleted 1 Review(s) objects"
         del self.reviews[2]
-        self.found(ann, "/reviews", "Review", [1, 3, 4])
-        self.found(ann, "/books/1/reviews", "Review", [1])
+        self.expect(ann, "/reviews", "Review", [1, 3, 4])
+        self.expect(ann, "/books/1/reviews", "Review", [1])
         body = root.talk.call("DELETE", "/authors/2/books", {"year": ">=1987"})
         assert body["message"] == "Deleted 2 Book(s) objects"
         del self.books[6], self.books[7]
-        self.found(ann, "/authors/2/books", "Book", [4, 5])
-        self.found(ann, "/books", "Book", self.books)
+        self.expect(ann, "/authors/2/books", "Book", [4, 5])
+        self.expect(ann, "/books", "Book", self.books)
         body = root.talk.call("DELETE", "/books/12")
         assert body["message"] == "Deleted"
         del self.books[12]
         root.talk.call("GET", "/books/12", status=404)
-        self.found(ann, "/books", "Book", self.books)
-        self.found(ann, "/books", "Book", [], title="seafarer")
+        self.expect(ann, "/books", "Book", self.books)
+        self.expect(ann, "/books", "Book", [], title="seafarer")
 
     def acls(self):
-        """An object's own ACL says who finds it, wherever it would be shown or counted."""
+        """An object's own ACL decides who finds it, wherever it would be rendered or counted."""
         root, ann, bob, anybody = self.root, self.ann, self.bob, self.anybody
         entries = [("g:admin", "all"), ("ann", "view")]
         acl = [
@@ -540,16 +542,16 @@ class Session:
         root.talk.call("PATCH", "/books/1", json={"_acl": acl})
         others = sorted(key for key in self.books if key != 1)
         for caller in (root, ann):
-            self.found(caller, "/books", "Book", self.books)
+            self.expect(caller, "/books", "Book", self.books)
             self.same(caller, "Book", 1, caller.talk.call("GET", "/books/1"))
-            self.found(caller, "/books", "Book", [1], title="sea")
+            self.expect(caller, "/books", "Book", [1], title="sea")
         for caller in (bob, anybody):
-            self.found(caller, "/books", "Book", others, _limit=10)
+            self.expect(caller, "/books", "Book", others, _limit=10)
             caller.talk.call("GET", "/books/1", status=403)
-            self.found(caller, "/books", "Book", [], title="sea")
-            self.found(caller, "/books", "Book", [], q="sea")
+            self.expect(caller, "/books", "Book", [], title="sea")
+            self.expect(caller, "/books", "Book", [], q="sea")
             assert caller.talk.read("/books", title="sea", _count="") == {"data": 0}
-            self.found(caller, "/authors/1/books", "Book", [2, 3])
+            self.expect(caller, "/authors/1/books", "Book", [2, 3])
             body = caller.talk.read("/books", **{"_aggs.n.value_count.field": "id"})
             assert body == {"n": {"value": len(others)}}
             body = caller.talk.read("/books,authors", id="1", _sort="id")
@@ -558,10 +560,10 @@ class Session:
         assert sorted(each["_type"] for each in body["data"]) == ["Author", "Book"]
         denied = {"action": "deny", "principal": "ann", "permission": "view"}
         root.talk.call("PATCH", "/books/1", json={"_acl": [*acl, denied]})
-        self.found(ann, "/books", "Book", others)
-        self.found(root, "/books", "Book", self.books)
+        self.expect(ann, "/books", "Book", others)
+        self.expect(root, "/books", "Book", self.books)
         root.talk.call("PATCH", "/books/1", json={"_acl": [*acl[:1], *everyone()]})
-        self.found(bob, "/books", "Book", self.books)
+        self.expect(bob, "/books", "Book", self.books)
 
     def errors(self):
         ann = self.ann
@@ -663,8 +665,8 @@ def test_a_parent_may_have_more_children_than_a_caller_may_write_words(deployed)
         talk.call("POST", "/auth/login", json={"login": "root", "password": "letmein"})
         talk.call("POST", "/authors", json={"name": "Georges Simenon"}, status=201)
         for number in range(many):
-            given = {"title": f"Maigret {number}", "author_id": 1}
-            talk.call("POST", "/books", json=given, status=201)
+            data = {"title": f"Maigret {number}", "author_id": 1}
+            talk.call("POST", "/books", json=data, status=201)
         others = talk.call("POST", "/books", json={"title": "Maigret et moi"}, status=201)
 
         body = talk.read("/authors/1/books", _sort="-id", _limit=50)
@@ -691,20 +693,20 @@ def talk_with_tokens(deployment):
     with deployment.serve() as server:
         talk = Talk(f"{server.url}/api")
 
-        def token(path, **given):
-            answer = talk.call("POST", path, json=given)
+        def token(path, **data):
+            answer = talk.call("POST", path, json=data)
             return {"Authorization": dict(answer["headers"])["WWW-Authenticate"]}
 
-        given = {"username": "ann", "email": "ann@library.example", "password": "ann's"}
-        ann = token("/auth/register", **given)
+        data = {"username": "ann", "email": "ann@library.example", "password": "ann's"}
+        ann = token("/auth/register", **data)
         assert token("/auth/token", login="ann", password="ann's") == ann
         root = token("/auth/token", login="root", password="letmein")
         body = talk.call("GET", "/users", {"_sort": "username"}, headers=ann, engine="mirror")
         assert [each["username"] for each in body["data"]] == ["ann", "root"]
         assert "api_key" not in body["data"][0]
         body = talk.call("GET", "/users", {"username": "ann"}, headers=root, engine="mirror")
-        shown = talk.call("GET", "/users/ann", headers=root)
-        assert body["data"][0]["api_key"] == shown["api_key"] is not None
+        user = talk.call("GET", "/users/ann", headers=root)
+        assert body["data"][0]["api_key"] == user["api_key"] is not None
         # What it is, no search finds.
         words = {"q": ann["Authorization"].rpartition(":")[2]}
         assert talk.call("GET", "/users", words, headers=root, engine="mirror")["data"] == []

@@ -37,7 +37,7 @@ def app(primary_url, backend_url, module_prefix, tmp_path_factory):
     analysis = {"analysis": {"analyzer": {"default": analyzer}}}
     own = {} if backend_url.startswith("embedded:") else analysis
     settings_file.write_text(json.dumps({"number_of_replicas": 0, **own}))
-    given = zoo(
+    app = zoo(
         primary_url,
         backend_url,
         module_prefix,
@@ -53,14 +53,14 @@ def app(primary_url, backend_url, module_prefix, tmp_path_factory):
         },
     )
     for keeper in ("ann", "bob"):
-        given.post_json("/keepers", {"code": keeper, "name": keeper.title()})
+        app.post_json("/keepers", {"code": keeper, "name": keeper.title()})
     for item in ITEMS:
-        given.post_json("/items", {**item, "keeper_code": "ann" if item["id"] < 3 else "bob"})
-    yield given
+        app.post_json("/items", {**item, "keeper_code": "ann" if item["id"] < 3 else "bob"})
+    yield app
     transaction.abort()
 
 
-def asked(app: TestApp, request: str) -> list[int]:
+def ids_of(app: TestApp, request: str) -> list[int]:
     return sorted(each["id"] for each in app.get(request).json["data"])
 
 
@@ -107,9 +107,9 @@ def test_settings_file(app, backend_url):
     assert search_of(app).mirrors.get("Item").settings["index.number_of_replicas"] == 0
     app.post_json("/items", {"id": 20, "name": "Silence Fox"})
     try:
-        assert asked(app, "/founds?name=fox") == [20]
+        assert ids_of(app, "/founds?name=fox") == [20]
         own_analyzer = not backend_url.startswith("embedded:")
-        assert asked(app, "/founds?name=silence") == ([] if own_analyzer else [20])
+        assert ids_of(app, "/founds?name=silence") == ([] if own_analyzer else [20])
     finally:
         app.delete("/items/20")
 
@@ -117,12 +117,12 @@ def test_settings_file(app, backend_url):
 def test_tunneled_requests(app):
     """``enable_get_tunneling``"""
     app.get("/items?_m=POST&name=Tunnel", status=201)
-    (pk,) = asked(app, "/founds?name=tunnel")
+    (pk,) = ids_of(app, "/founds?name=tunnel")
     app.get(f"/items/{pk}?_m=PATCH&name=Burrow")
-    assert asked(app, "/founds?name=burrow") == [pk]
+    assert ids_of(app, "/founds?name=burrow") == [pk]
     app.get("/items?_m=DELETE&name=burrow")
-    assert asked(app, "/founds?name=burrow") == []
-    assert len(asked(app, "/items")) == len(ITEMS)
+    assert ids_of(app, "/founds?name=burrow") == []
+    assert len(ids_of(app, "/items")) == len(ITEMS)
 
 
 # Requests
@@ -184,9 +184,9 @@ def test_values_are_as_the_primary_shows_them(app):
     ).save()
     transaction.commit()
     try:
-        (found,) = app.get("/founds?name=clockwork").json["data"]
-        shown = {name: found[name] for name in ("day", "moment", "clock", "span", "price")}
-        assert shown == {
+        (item,) = app.get("/founds?name=clockwork").json["data"]
+        values = {name: item[name] for name in ("day", "moment", "clock", "span", "price")}
+        assert values == {
             "day": "2015-03-01T00:00:00Z",
             "moment": "2015-03-01T12:30:05Z",
             "clock": "23:05:09",
@@ -194,7 +194,7 @@ def test_values_are_as_the_primary_shows_them(app):
             "price": 12.5,
         }
         plain = app.get("/items?id=40&_search=false").json["data"][0]
-        assert {name: found[name] for name in plain} == {**plain, "_self": found["_self"]}
+        assert {name: item[name] for name in plain} == {**plain, "_self": item["_self"]}
     finally:
         app.delete("/items/40")
 
@@ -216,7 +216,7 @@ def test_errors(app):
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ("name=lion AND king", [1]),
         ("name=lion OR tiger", [1, 2, 3]),
@@ -238,10 +238,10 @@ def test_errors(app):
         ("name=_all&kind=red", [1, 3]),
     ],
 )
-def test_values_are_lucene_syntax(app, query, found):
+def test_values_are_lucene_syntax(app, query, expected):
     """Lucene syntax"""
-    assert asked(app, f"/founds?{query}") == found
-    assert asked(app, f"/items?_search=true&{query}") == found
+    assert ids_of(app, f"/founds?{query}") == expected
+    assert ids_of(app, f"/items?_search=true&{query}") == expected
 
 
 def test_nested_filters_of_requests_that_write(app):
@@ -249,7 +249,7 @@ def test_nested_filters_of_requests_that_write(app):
     # nefertari makes {"keeper": {"name": "bob"}} of it there.
     app.patch_json("/items?keeper.name=bob", {"count": 77})
     try:
-        assert asked(app, "/items?count=77") == [3]
+        assert ids_of(app, "/items?count=77") == [3]
     finally:
         app.patch_json("/items/3", {"count": 2})
 

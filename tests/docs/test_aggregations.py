@@ -43,10 +43,10 @@ def test_example(request_: str, status: str, message: str, app: TestApp):
         return
     assert response.headers["X-Search-Engine"] == "mirror"
     for result in response.json.values():
-        assert found(result), "an example should find something"
+        assert has_hits(result), "an example should find something"
 
 
-def found(result: dict) -> bool:
+def has_hits(result: dict) -> bool:
     """An aggregation found something."""
     if "buckets" in result:
         buckets = result["buckets"]
@@ -58,15 +58,15 @@ def found(result: dict) -> bool:
 
 
 def test_the_documented_answer(app: TestApp):
-    shown = re.search(r'^ +(\{"longest".*\})$', TEXT, re.MULTILINE)
+    example = re.search(r'^ +(\{"longest".*\})$', TEXT, re.MULTILINE)
     response = app.get("/films?_aggs.longest.max.field=runtime&_aggs.won.sum.field=oscars")
-    assert response.text == shown[1]
+    assert response.text == example[1]
 
 
 def test_every_type_is_in_the_table():
     table = TEXT[TEXT.index("   * - numbers") : TEXT.index("   * - not supported")]
-    named = set(re.findall(r"``(\w+)``", table))
-    assert named == set(KINDS)
+    types = set(re.findall(r"``(\w+)``", table))
+    assert types == set(KINDS)
     embedded = set()
     for row in table.split("   * - "):
         marked = re.match(r".*\(all E\)", row, re.DOTALL)

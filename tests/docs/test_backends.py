@@ -23,8 +23,8 @@ SECTION = TEXT.partition("\nIn production\n")[2].partition("\nWhat all backends 
 
 def blocks(language: str) -> list[str]:
     """The code blocks of the section in *language*, without their indent."""
-    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", SECTION)
-    return [re.sub(r"(?m)^   ", "", block) for block in found]
+    blocks = re.findall(rf"\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", SECTION)
+    return [re.sub(r"(?m)^   ", "", block) for block in blocks]
 
 
 def settings_of(folder: Path, ini: str) -> Settings:

@@ -17,8 +17,8 @@ TEXT = "\n" + (TOP / "docs" / "engine.rst").read_text(encoding="utf-8")
 def blocks(start: str, end: str) -> list[str]:
     """The literal blocks between two headings."""
     part = TEXT[TEXT.index(f"\n{start}\n") : TEXT.index(f"\n{end}\n")]
-    found = re.findall(r"::\n\n((?:    .*\n|\n)+)", part)
-    return [textwrap.dedent(each).strip("\n") for each in found]
+    blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", part)
+    return [textwrap.dedent(each).strip("\n") for each in blocks]
 
 
 def test_the_first_examples_run_on_settings_of_the_documentation(tmp_path: Path) -> None:

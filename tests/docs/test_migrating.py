@@ -1,4 +1,4 @@
-"""docs/migrating.rst: each row of its table has its tests, and its examples do what they say."""
+"""docs/migrating.rst: each row of its table has its tests, and its examples work."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ FILMS = {1: ("The Godfather", 1972), 2: ("Vertigo", 1958), 3: ("Rashomon", 1950)
 
 
 def claimed() -> dict[str, list[str]]:
-    """Rows that tests say they are for, each with the names of the tests."""
-    found: dict[str, list[str]] = {}
+    """Return the rows that tests refer to, each with the names of the tests."""
+    sections: dict[str, list[str]] = {}
     for path in FILES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 row = (ast.get_docstring(node) or "").partition("\n")[0]
                 if row or path.parent.name == "compat":
-                    found.setdefault(row, []).append(f"{path.name}::{node.name}")
-    return found
+                    sections.setdefault(row, []).append(f"{path.name}::{node.name}")
+    return sections
 
 
 def blocks(language: str) -> list[str]:
     """The code blocks in *language*, without their indent."""
-    found = re.findall(
+    rows = re.findall(
         rf"^( *)\.\. code-block:: {language}\n\n((?:\1   .*\n|\n)+)", TEXT, re.MULTILINE
     )
-    return [re.sub(rf"(?m)^{indent}   ", "", block) for indent, block in found]
+    return [re.sub(rf"(?m)^{indent}   ", "", block) for indent, block in rows]
 
 
 def test_the_table_is_read_whole():

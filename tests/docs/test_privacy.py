@@ -1,4 +1,4 @@
-"""What docs/privacy.rst says is so: each of its examples is sent, its rules are the models'."""
+"""docs/privacy.rst: each of its examples is sent, its rules are those of the models."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ EXAMPLES = re.findall(r"^ +(anonymous|ann|eve) GET (\S.*)\n +-> (\d+) ?(.*)$", P
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application of the examples."""
-    made = Club(tmp_path_factory.mktemp("page"), backend_url, module_prefix)
-    yield from filled(made)
+    club = Club(tmp_path_factory.mktemp("page"), backend_url, module_prefix)
+    yield from filled(club)
 
 
-@pytest.mark.parametrize(("caller", "path", "status", "told"), EXAMPLES)
-def test_an_example(club, caller, path, status, told):
+@pytest.mark.parametrize(("caller", "path", "status", "expected"), EXAMPLES)
+def test_an_example(club, caller, path, status, expected):
     answer = club.ask(quote(path, safe="/?&=,"), "" if caller == "anonymous" else caller)
     assert str(answer.status) == status, answer.text
     if status != "200":
-        assert answer.json["message"] == told
-    elif told:
-        name, number = told.split()
+        assert answer.json["message"] == expected
+    elif expected:
+        name, number = expected.split()
         assert answer.json[name] == int(number)
 
 
@@ -43,9 +43,9 @@ def test_the_page_has_examples_of_the_numbered_rules():
 
 def test_the_rules_on_the_page_are_those_of_the_models():
     block = re.search(r"code-block:: python\n\n((?:   .*\n|\n)+)", PAGE)[1]
-    found = rules_of_models()
+    rules = rules_of_models()
     for cls in ast.parse(textwrap.dedent(block)).body:
         lists = {each.targets[0].id: ast.literal_eval(each.value) for each in cls.body}
         hidden = set(lists["_hidden_fields"])
-        assert found[cls.name].public == set(lists["_public_fields"]) - hidden
-        assert found[cls.name].auth == set(lists["_auth_fields"]) - hidden
+        assert rules[cls.name].public == set(lists["_public_fields"]) - hidden
+        assert rules[cls.name].auth == set(lists["_auth_fields"]) - hidden

@@ -1,4 +1,4 @@
-"""What README.rst says there is, is there; and what is there, it says."""
+"""README.rst lists exactly the commands and pages that exist."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ README = (TOP / "README.rst").read_text(encoding="utf-8")
 
 def test_every_command_is_in_its_table():
     (table,) = re.findall(r"\n=+  =+\n(.*?)\n=+  =+\n", README, re.DOTALL)
-    named = re.findall(r"^``([\w-]+)", table, re.MULTILINE)
-    assert sorted(named) == sorted(cli.commands)
+    commands = re.findall(r"^``([\w-]+)", table, re.MULTILINE)
+    assert sorted(commands) == sorted(cli.commands)
 
 
 def test_every_page_is_linked():

@@ -1,4 +1,4 @@
-"""What docs/workers.rst says is so: its commands run, its words are the program's."""
+"""docs/workers.rst: its commands run, its output is the program's."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ METRICS = re.findall(r"^``(nefertari_search_\w+)", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, elasticsearch_url):
+def site(tmp_path_factory, elasticsearch_url):
     folder = tmp_path_factory.mktemp("page")
-    made = Place(folder, f"sqlite:///{folder / 'zoo.sqlite'}", elasticsearch_url, sync="inline")
-    yield made
-    for index in made.ask("GET", "*"):
-        made.ask("DELETE", index[len(made.prefix) + 1 :])
+    site = Place(folder, f"sqlite:///{folder / 'zoo.sqlite'}", elasticsearch_url, sync="inline")
+    yield site
+    for index in site.ask("GET", "*"):
+        site.ask("DELETE", index[len(site.prefix) + 1 :])
 
 
-def line_of(place, command):
+def line_of(site, command):
     """The command as it is written, with the ini file and the port of the test."""
     words = command.split()
-    ini = next(place_ for place_, word in enumerate(words) if word.endswith(".ini"))
-    variables = [f"{key}={value}" for key, value in place.variables.items()]
+    ini = next(position for position, word in enumerate(words) if word.endswith(".ini"))
+    variables = [f"{key}={value}" for key, value in site.variables.items()]
     port = str(free_port())
     after = [port if word == "9464" else word for word in words[ini + 1 :]]
-    return [sys.executable, *PROGRAM, *words[:ini], str(place.ini), *variables, *after], port
+    return [sys.executable, *PROGRAM, *words[:ini], str(site.ini), *variables, *after], port
 
 
-def first_line(place, command):
+def first_line(site, command):
     """What it prints first; a worker is stopped then."""
-    line, port = line_of(place, command)
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=place.environment)
+    line, port = line_of(site, command)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=site.environment)
     try:
         printed = process.stdout.readline()
         if "--metrics-port" in command:
@@ -65,24 +65,24 @@ def test_there_are_commands():
 
 
 @pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=[each[0] for each in COMMANDS])
-def test_a_command_of_the_page_runs_and_prints_what_it_says(place, command, printed):
-    found = first_line(place, command)
+def test_a_command_of_the_page_runs_and_prints_what_it_says(site, command, printed):
+    line = first_line(site, command)
     if printed:
-        assert found == printed + "\n"
+        assert line == printed + "\n"
     if "--json" in command:
-        assert set(json.loads(found)) == set(json.loads(printed))
+        assert set(json.loads(line)) == set(json.loads(printed))
     if "--metrics-port" in command:
-        told = set(re.findall(r"^(nefertari_search_\w+)", found, re.MULTILINE))
-        assert told == set(METRICS)
+        metrics = set(re.findall(r"^(nefertari_search_\w+)", line, re.MULTILINE))
+        assert metrics == set(METRICS)
 
 
-def test_the_unit_starts_a_worker(place):
+def test_the_unit_starts_a_worker(site):
     unit = configparser.ConfigParser()
     unit.optionxform = str
     unit.read_string(re.sub(r"(?m)^   ", "", UNIT))
     program, command = unit["Service"]["ExecStart"].split(" ", 1)
     assert program.endswith("/nefertari-search")
-    assert first_line(place, command).startswith("0 rows pending")
+    assert first_line(site, command).startswith("0 rows pending")
     # Longer than a claim, or it would be killed in the middle of one.
     assert int(unit["Service"]["TimeoutStopSec"]) > 20
 

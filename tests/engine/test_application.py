@@ -37,7 +37,7 @@ def variables(request: pytest.FixtureRequest, backend_url: str, module_prefix: s
 
 
 class Caller:
-    """Somebody who talks to the application; requests are counted over all of them."""
+    """A caller of the application; requests of all callers are counted."""
 
     requests = 0
 
@@ -88,11 +88,11 @@ def club(variables: dict[str, str], tmp_path: Path) -> Iterator[Any]:
 
 def test_a_session(club: Any, variables: dict[str, str], record_property: Any) -> None:
     Caller.requests = 0
-    nobody, ada, bob, admin = club(), club(), club(), club()
+    anonymous, ada, bob, admin = club(), club(), club(), club()
 
     # Users
-    assert nobody("GET", "/stories")[1]["data"] == []
-    assert nobody("POST", "/stories", name="No")[0] in (401, 403)
+    assert anonymous("GET", "/stories")[1]["data"] == []
+    assert anonymous("POST", "/stories", name="No")[0] in (401, 403)
     assert (
         ada("POST", "/register", username="Ada ", email="Ada@x.org", password="lovelace")[0] == 200
     )
@@ -108,7 +108,7 @@ def test_a_session(club: Any, variables: dict[str, str], record_property: Any) -
     assert [each["username"] for each in users["data"]] == ["ada", "admin", "bob"]
     assert users["data"][0]["email"] == "ada@x.org"
     assert "password" not in ada("GET", "/users/bob")[1]
-    assert nobody("GET", "/users")[0] in (401, 403)
+    assert anonymous("GET", "/users")[0] in (401, 403)
 
     # Stories
     status, story = ada(
@@ -150,15 +150,15 @@ def test_a_session(club: Any, variables: dict[str, str], record_property: Any) -
         "name": "Story 03",
         "likes": 3,
     }
-    assert set(nobody("GET", first)[1]) == {"id", "name", "_type", "_pk", "_self"}
-    assert nobody("GET", "/stories/999")[0] == 404
+    assert set(anonymous("GET", first)[1]) == {"id", "name", "_type", "_pk", "_self"}
+    assert anonymous("GET", "/stories/999")[0] == 404
 
     # Search in the same index
     assert names(ada("GET", "/founds?q=upon")) == ["First"]
     assert names(ada("GET", "/stories?_search=true&text=once+AND+time")) == ["First"]
     assert ada("GET", "/founds?q=upon")[1]["data"][0]["owner"]["username"] == "ada"
     assert ada("GET", "/founds?q=likes:[10+TO+*]")[1]["total"] == 2
-    assert nobody("GET", "/founds?q=upon")[1]["total"] == 0
+    assert anonymous("GET", "/founds?q=upon")[1]["total"] == 0
     assert ada("GET", "/founds?q=(")[0] == 400
 
     # Changes
@@ -189,8 +189,8 @@ def test_a_session(club: Any, variables: dict[str, str], record_property: Any) -
     assert admin("DELETE", "/stories?tags=t0")[0] == 200
     assert ada("GET", "/stories")[1]["total"] == 9
     assert admin("DELETE", "/users/bob")[0] == 200
-    left = admin("GET", "/stories?_limit=50")[1]["data"]
-    assert {each["owner"] and each["owner"]["username"] for each in left} == {"ada", None}
+    remaining = admin("GET", "/stories?_limit=50")[1]["data"]
+    assert {each["owner"] and each["owner"]["username"] for each in remaining} == {"ada", None}
     # nefertari looks a token's user up for each request, and passes on that there is none.
     assert bob("POST", "/stories", name="Gone")[0] in (400, 401, 403, 404)
     assert ada("HEAD", "/stories")[0] == 200
@@ -217,11 +217,11 @@ def test_what_was_stored_is_there_after_a_restart(
     with served(tmp_path, **variables) as server:
         caller = Caller(server.url, variables["policy"])
         assert caller.login("admin", "secret") == 200
-        kept = caller("POST", "/stories", name="Kept", owner="admin")[1]["id"]
+        story = caller("POST", "/stories", name="Kept", owner="admin")[1]["id"]
     with served(tmp_path, **variables) as server:
         caller = Caller(server.url, variables["policy"])
         assert caller.login("admin", "secret") == 200
-        assert caller("GET", f"/stories/{kept}")[1]["owner"]["username"] == "admin"
+        assert caller("GET", f"/stories/{story}")[1]["owner"]["username"] == "admin"
 
 
 def test_a_database_that_is_away_is_a_503(tmp_path: Path) -> None:

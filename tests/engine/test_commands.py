@@ -19,12 +19,12 @@ from tests.support.paths import TOP
 
 MAIN = "nefertari_search_tween.scripts.main"
 INDEX = "nefertari_search_tween.scripts.nefertari_index"
-#: the commands that have something to show
+#: the commands with output
 USEFUL = {"mapping"}
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """All commands with the words that they are called by."""
+    """Return all commands with the arguments of their call."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *before, name)
@@ -58,8 +58,8 @@ def shelves(tmp_path: Path) -> list[str]:
 def test_a_command_that_has_nothing_to_do_says_so(
     name: str, shelves: list[str], tmp_path: Path
 ) -> None:
-    everything = ["--all"] if "--all" in [o for p in ALL[name].params for o in p.opts] else []
-    done = run(tmp_path, MAIN, *name.split(), *shelves, *everything)
+    all_option = ["--all"] if "--all" in [o for p in ALL[name].params for o in p.opts] else []
+    done = run(tmp_path, MAIN, *name.split(), *shelves, *all_option)
     _refused(done, name.rsplit(maxsplit=1)[-1], shelves[0])
 
 
@@ -83,7 +83,7 @@ def _refused(done: subprocess.CompletedProcess[str], name: str, ini: str) -> Non
 def test_mappings_are_shown(shelves: list[str], tmp_path: Path) -> None:
     done = run(tmp_path, MAIN, "mapping", *shelves, "--json")
     assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert set(shown) == {"Tag", "Publisher", "Writer", "Book"}
-    assert shown["Book"]["mapping"]["properties"]["writer"]["type"] == "long"
-    assert not any(each["difference"] for each in shown.values())
+    output = json.loads(done.stdout)
+    assert set(output) == {"Tag", "Publisher", "Writer", "Book"}
+    assert output["Book"]["mapping"]["properties"]["writer"]["type"] == "long"
+    assert not any(each["difference"] for each in output.values())

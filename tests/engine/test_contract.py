@@ -35,8 +35,8 @@ def run(engine: str, **settings: str) -> dict[str, Any]:
         timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    seen: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return seen
+    results: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -104,23 +104,23 @@ def listed() -> dict[str, set[str]]:
     """The table of docs/engine.rst: names of cases -> names of the engines that differ."""
     text = (TOP / "docs" / "engine.rst").read_text(encoding="utf-8")
     rows = re.findall(r"^   \* - ``(\w+)``\n     - ([\w, ]+)\n", text, re.MULTILINE)
-    found = {name: set(engines.split(", ")) for name, engines in rows}
-    assert len(found) == len(rows), "a case is listed twice"
-    return found
+    differences = {name: set(engines.split(", ")) for name, engines in rows}
+    assert len(differences) == len(rows), "a case is listed twice"
+    return differences
 
 
-def differing(seen: dict[str, Any], reference: dict[str, Any]) -> set[str]:
-    return {name for name, value in seen.items() if value != reference[name]}
+def differing(results: dict[str, Any], reference: dict[str, Any]) -> set[str]:
+    return {name for name, value in results.items() if value != reference[name]}
 
 
-def check(seen: dict[str, Any], reference: dict[str, Any], engine: str) -> None:
-    failed = {name: each["failed"] for name, each in seen.items() if _failed(each)}
+def check(results: dict[str, Any], reference: dict[str, Any], engine: str) -> None:
+    failed = {name: each["failed"] for name, each in results.items() if _failed(each)}
     assert not failed
     expected = {name for name, engines in listed().items() if engine in engines}
-    found = differing(seen, reference)
-    shown = {name: (reference[name], seen[name]) for name in found - expected}
-    assert not shown, "not in docs/engine.rst"
-    assert not expected - found, "in docs/engine.rst, and the same"
+    names = differing(results, reference)
+    pairs = {name: (reference[name], results[name]) for name in names - expected}
+    assert not pairs, "not in docs/engine.rst"
+    assert not expected - names, "in docs/engine.rst, and the same"
 
 
 def _failed(value: Any) -> bool:
@@ -162,11 +162,11 @@ def test_table_of_results(
         "engine, embedded": on_embedded,
         "engine, Elasticsearch": on_elasticsearch,
     }
-    for name, seen in rows.items():
-        different = differing(seen, reference)
+    for name, results in rows.items():
+        different = differing(results, reference)
         record_property(
             "compared",
-            f"contract: {name}: {len(seen)} cases, {len(seen) - len(different)} as "
+            f"contract: {name}: {len(results)} cases, {len(results) - len(different)} as "
             f"nefertari_sqla, {len(different)} listed in docs/engine.rst",
         )
-        assert set(seen) == set(reference)
+        assert set(results) == set(reference)

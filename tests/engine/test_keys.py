@@ -30,12 +30,12 @@ def race(*works: Callable[[], Any]) -> list[Any]:
     """What each of *works* gave, or the status of its error; all of them begin together."""
     start, results = threading.Barrier(len(works)), [None] * len(works)
 
-    def run(place: int, work: Callable[[], Any]) -> None:
+    def run(position: int, work: Callable[[], Any]) -> None:
         start.wait()
         try:
-            results[place] = work()
-        except Exception as error:  # noqa: BLE001 - told by its status
-            results[place] = getattr(error, "status_int", repr(error))
+            results[position] = work()
+        except Exception as error:  # noqa: BLE001 - reported by its status
+            results[position] = getattr(error, "status_int", repr(error))
 
     threads = [threading.Thread(target=run, args=each) for each in enumerate(works)]
     for each in threads:
@@ -80,12 +80,12 @@ def test_a_document_that_refers_to_itself_follows_itself(monkeypatch: pytest.Mon
     try:
         ring.name = "circle"
         ring.save()
-        found = Folder.get_item(name="circle")
-        assert (found.parent_name, found.parent.name) == ("circle", "circle")
+        folder = Folder.get_item(name="circle")
+        assert (folder.parent_name, folder.parent.name) == ("circle", "circle")
         assert names(Folder) == ["circle"]
     finally:
-        found.parent_name = None
-        found.save()
+        folder.parent_name = None
+        folder.save()
         model_registry._generation[0] += 1
 
 
@@ -96,8 +96,8 @@ def test_a_list_that_is_set_with_the_key() -> None:
     member.name = "anna"
     member.posts = [second]
     member.save()
-    shown = {each.title: each.member and each.member.name for each in Post.get_collection()}
-    assert shown == {"1": None, "2": "anna"}
+    members = {each.title: each.member and each.member.name for each in Post.get_collection()}
+    assert members == {"1": None, "2": "anna"}
 
 
 def test_of_several_new_keys_one_wins() -> None:
@@ -110,7 +110,7 @@ def test_of_several_new_keys_one_wins() -> None:
             member.save()
             return new
 
-        results = race(*(lambda new=f"m{place}": change(new) for place in range(RACERS)))
+        results = race(*(lambda new=f"m{number}": change(new) for number in range(RACERS)))
         won = [each for each in results if isinstance(each, str)]
         assert len(won) == 1, results
         # The rest met the lock, or found nothing under the old key any more.
@@ -124,7 +124,7 @@ def test_of_several_new_keys_one_wins() -> None:
 
 
 def test_no_update_is_lost_to_a_new_key() -> None:
-    kept = moved = 0
+    updates = moved = 0
     for number in range(25):
         Member(name="old", email=f"{number}@x.org", club="", posts=[Post(title="p")]).save()
         barrier = threading.Barrier(2)
@@ -144,19 +144,19 @@ def test_no_update_is_lost_to_a_new_key() -> None:
             return "changed"
 
         updated, changed = race(update, change)
-        (found,) = Member.get_collection()
-        assert found.club == ("chess" if updated == "updated" else "")
-        assert found.name == ("new" if changed == "changed" else "old")
+        (member,) = Member.get_collection()
+        assert member.club == ("chess" if updated == "updated" else "")
+        assert member.name == ("new" if changed == "changed" else "old")
         # Of the same state, one was first.
         assert sorted([str(updated), str(changed)])[0] == "409", (updated, changed)
         (post,) = Post.get_collection()
-        assert post.member.name == found.name
-        assert Member.get_item(email=f"{number}@x.org").name == found.name
+        assert post.member.name == member.name
+        assert Member.get_item(email=f"{number}@x.org").name == member.name
         with pytest.raises(JHTTPConflict):
             Member(name="other", email=f"{number}@x.org").save()
-        kept, moved = kept + (updated == "updated"), moved + (changed == "changed")
+        updates, moved = updates + (updated == "updated"), moved + (changed == "changed")
         Member._delete_many(Member.get_collection())
-    assert kept + moved == 25
+    assert updates + moved == 25
 
 
 @pytest.mark.parametrize("meanwhile", ["updated", "deleted"])
@@ -165,7 +165,7 @@ def test_what_happens_between_the_new_document_and_the_end_of_the_old_one(
 ) -> None:
     Member(name="old", email="a@x.org", posts=[Post(title="p")]).save()
     member = Member.get_item(name="old")
-    follow, done = change_key._follow, []
+    follow, done = change_key._update_references, []
 
     def interrupted(*args: Any, **kwargs: Any) -> None:
         follow(*args, **kwargs)
@@ -177,7 +177,7 @@ def test_what_happens_between_the_new_document_and_the_end_of_the_old_one(
             else:
                 other.delete()
 
-    monkeypatch.setattr(change_key, "_follow", interrupted)
+    monkeypatch.setattr(change_key, "_update_references", interrupted)
     member.name, member.email = "new", "b@x.org"
     with pytest.raises(JHTTPConflict):
         member.save()
@@ -186,8 +186,8 @@ def test_what_happens_between_the_new_document_and_the_end_of_the_old_one(
         assert not Post.get_collection()
         Member(name="x", email="a@x.org").save()
     else:
-        (found,) = Member.get_collection()
-        assert (found.name, found.email, found.club) == ("old", "a@x.org", "chess")
+        (remaining,) = Member.get_collection()
+        assert (remaining.name, remaining.email, remaining.club) == ("old", "a@x.org", "chess")
         assert Post.get_collection()[0].member.name == "old"
         with pytest.raises(JHTTPConflict):
             Member(name="x", email="a@x.org").save()

@@ -26,7 +26,7 @@ from nefertari_search_tween.settings.settings import Settings
 from tests.support.apps import backend_and_hosts
 
 
-class Everything(eng.BaseDocument):
+class EveryField(eng.BaseDocument):
     """A field of each class."""
 
     id = eng.IdField(primary_key=True)
@@ -103,7 +103,7 @@ class Seat(eng.BaseDocument):
     ticket = eng.StringField(unique_with=["day", "row"])
 
 
-MODELS = (Post, Member, Folder, Tag, Note, Everything, Seat)
+MODELS = (Post, Member, Folder, Tag, Note, EveryField, Seat)
 
 
 @pytest.fixture(scope="module")
@@ -166,18 +166,18 @@ VALUES = {
 
 
 def test_every_value_comes_back_as_it_was() -> None:
-    made = Everything(**VALUES).save()
-    for found in (Everything.get_item(id=made.id), Everything.get_collection().first()):
+    item = EveryField(**VALUES).save()
+    for document in (EveryField.get_item(id=item.id), EveryField.get_collection().first()):
         for name, value in VALUES.items():
-            assert getattr(found, name) == value, name
-            assert type(getattr(found, name)) is type(value), name
+            assert getattr(document, name) == value, name
+            assert type(getattr(document, name)) is type(value), name
 
 
 def test_every_value_may_be_missing() -> None:
-    made = Everything().save()
-    found = Everything.get_item(id=made.id)
+    item = EveryField().save()
+    document = EveryField.get_item(id=item.id)
     defaults = {"options": {}, "days": [], "numbers": []}
-    assert {name: getattr(found, name) for name in VALUES} == {
+    assert {name: getattr(document, name) for name in VALUES} == {
         name: defaults.get(name) for name in VALUES
     }
 
@@ -186,29 +186,29 @@ def test_every_value_may_be_missing() -> None:
     "name", [name for name in VALUES if name not in ("blob", "thing", "options", "prose", "days")]
 )
 def test_every_value_can_be_looked_for(name: str) -> None:
-    made = Everything(**VALUES).save()
-    Everything().save()
+    item = EveryField(**VALUES).save()
+    EveryField().save()
     value = VALUES[name]
-    assert [each.id for each in Everything.get_collection(**{name: value})] == [made.id]
+    assert [each.id for each in EveryField.get_collection(**{name: value})] == [item.id]
     if name != "numbers":
-        # A list that nobody gave is empty, not missing.
-        assert [each.id for each in Everything.get_collection(**{name: None})] == [made.id + 1]
+        # A list without a value is empty, not missing.
+        assert [each.id for each in EveryField.get_collection(**{name: None})] == [item.id + 1]
     if name == "numbers":
-        assert Everything.get_collection(numbers__in=[1, 9]).count() == 1
+        assert EveryField.get_collection(numbers__in=[1, 9]).count() == 1
     else:
-        assert Everything.get_collection(**{f"{name}__in": [value]}).count() == 1
-        order = [each.id for each in Everything.get_collection(_sort=f"-{name}")]
-        assert order == [made.id, made.id + 1]
+        assert EveryField.get_collection(**{f"{name}__in": [value]}).count() == 1
+        order = [each.id for each in EveryField.get_collection(_sort=f"-{name}")]
+        assert order == [item.id, item.id + 1]
 
 
 def test_values_that_a_binary_number_can_not_tell_apart() -> None:
     one, two = (decimal.Decimal(f"0.1000000000000000000{digit}") for digit in "12")
-    Everything(price=one).save()
-    Everything(price=decimal.Decimal("0.1")).save()
-    found = Everything.get_collection(price=decimal.Decimal("0.1")).all()
-    assert [each.price for each in found] == [decimal.Decimal("0.1").quantize(one)]
+    EveryField(price=one).save()
+    EveryField(price=decimal.Decimal("0.1")).save()
+    documents = EveryField.get_collection(price=decimal.Decimal("0.1")).all()
+    assert [each.price for each in documents] == [decimal.Decimal("0.1").quantize(one)]
     # docs/engine.rst: beyond 17 digits the nearest ones are found.
-    assert [each.price for each in Everything.get_collection(price=two)] == [one]
+    assert [each.price for each in EveryField.get_collection(price=two)] == [one]
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_values_that_a_binary_number_can_not_tell_apart() -> None:
 )
 def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(JHTTPBadRequest, match=f"`{name}`"):
-        Everything(**{name: value}).save()
-    assert Everything.get_collection().count() == 0
+        EveryField(**{name: value}).save()
+    assert EveryField.get_collection().count() == 0
 
 
 @pytest.mark.parametrize(
@@ -259,26 +259,26 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: Any) -> 
     ],
 )
 def test_texts_become_values(name: str, text: Any, value: Any) -> None:
-    made = Everything(**{name: text}).save()
-    assert getattr(made, name) == value
-    assert getattr(Everything.get_item(id=made.id), name) == value
+    item = EveryField(**{name: text}).save()
+    assert getattr(item, name) == value
+    assert getattr(EveryField.get_item(id=item.id), name) == value
 
 
 def test_a_change_inside_a_value_is_written() -> None:
-    made = Everything(options={"a": 1}, numbers=[1], thing={"b": 2}).save()
-    found = Everything.get_item(id=made.id)
-    found.options["a"] = 2
-    found.numbers.append(2)
-    found.thing["b"] = 3
-    assert found._is_modified()
-    found.save()
-    again = Everything.get_item(id=made.id)
+    item = EveryField(options={"a": 1}, numbers=[1], thing={"b": 2}).save()
+    document = EveryField.get_item(id=item.id)
+    document.options["a"] = 2
+    document.numbers.append(2)
+    document.thing["b"] = 3
+    assert document._is_modified()
+    document.save()
+    again = EveryField.get_item(id=item.id)
     assert (again.options, again.numbers, again.thing) == ({"a": 2}, [1, 2], {"b": 3})
 
 
 def test_pickles_are_of_the_running_python() -> None:
-    made = Everything(thing=decimal.Decimal("1.10")).save()
-    assert pickle.loads(pickle.dumps(Everything.get_item(id=made.id).thing)) == decimal.Decimal(
+    item = EveryField(thing=decimal.Decimal("1.10")).save()
+    assert pickle.loads(pickle.dumps(EveryField.get_item(id=item.id).thing)) == decimal.Decimal(
         "1.10"
     )
 
@@ -287,14 +287,14 @@ def test_pickles_are_of_the_running_python() -> None:
 
 
 def test_a_lost_race_is_a_conflict() -> None:
-    made = Note(text="a").save()
-    one, two = Note.get_item(id=made.id), Note.get_item(id=made.id)
+    note = Note(text="a").save()
+    one, two = Note.get_item(id=note.id), Note.get_item(id=note.id)
     one.update({"text": "b"})
     with pytest.raises(JHTTPConflict, match="changed by another request"):
         two.update({"text": "c"})
-    assert Note.get_item(id=made.id).text == "b"
+    assert Note.get_item(id=note.id).text == "b"
     one.update({"text": "d"})
-    assert Note.get_item(id=made.id).text == "d"
+    assert Note.get_item(id=note.id).text == "d"
 
 
 def test_what_a_collection_gave_is_as_old_as_it_is() -> None:
@@ -370,10 +370,10 @@ def test_a_model_that_refers_to_itself() -> None:
     Folder(name="a", parent=root).save()
     Folder(name="b", parent="a").save()
     assert [each.name for each in Folder.get_item(name="root").children] == ["a"]
-    shown = Folder.get_item(name="b").to_dict()
-    assert shown["parent"]["name"] == "a"
-    assert shown["parent"]["parent"]["name"] == "root"
-    assert shown["parent"]["parent"]["children"] == ["a"]
+    rendered = Folder.get_item(name="b").to_dict()
+    assert rendered["parent"]["name"] == "a"
+    assert rendered["parent"]["parent"]["name"] == "root"
+    assert rendered["parent"]["parent"]["children"] == ["a"]
     Folder.get_item(name="root").delete()
     assert Folder.get_collection().count() == 0
 
@@ -479,10 +479,10 @@ def test_one_value_for_many_is_a_conflict() -> None:
 
 def test_numbers_are_not_given_twice_and_make_way() -> None:
     first = Note(text="a").save()
-    taken = Note(id=first.id + 1, text="b").save()
-    assert Note(text="c").save().id == taken.id + 1
-    taken.delete()
-    assert Note(text="d").save().id == taken.id + 2
+    second = Note(id=first.id + 1, text="b").save()
+    assert Note(text="c").save().id == second.id + 1
+    second.delete()
+    assert Note(text="d").save().id == second.id + 2
 
 
 def test_a_database_that_is_away() -> None:
@@ -522,8 +522,8 @@ def test_an_index_that_does_not_fit_its_model(database: Database) -> None:
                 "more": eng.UnicodeField(),
             },
         )
-        made = wider(value=2, more="new").save()
-        assert [each.id for each in wider.get_collection(more="new")] == [made.id]
+        item = wider(value=2, more="new").save()
+        assert [each.id for each in wider.get_collection(more="new")] == [item.id]
         assert wider.get_item(id=1).more is None
     finally:
         model_registry._models.pop(name, None)

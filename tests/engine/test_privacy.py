@@ -1,4 +1,4 @@
-"""Nobody learns anything about a hidden field where the index is the database, either.
+"""Hidden fields stay private if the index is the database, too.
 
 The application and the questions are those of
 read/privacy/test_hidden_fields.py. Documents of relationships are in
@@ -26,5 +26,5 @@ from tests.read.privacy.test_hidden_fields import (  # noqa: F401 - run here, to
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application without a database of its own, filled."""
     folder = tmp_path_factory.mktemp("members")
-    made = Club(folder, backend_url, module_prefix, engine="nefertari_search_tween.engine")
-    yield from filled(made)
+    club = Club(folder, backend_url, module_prefix, engine="nefertari_search_tween.engine")
+    yield from filled(club)

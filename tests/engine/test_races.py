@@ -71,8 +71,8 @@ def go(process: Any) -> None:
 def results(process: Any) -> list[Any]:
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
-    found: list[Any] = json.loads(output.strip().splitlines()[-1])
-    return found
+    results_: list[Any] = json.loads(output.strip().splitlines()[-1])
+    return results_
 
 
 def race(work: str, settings: dict[str, str]) -> list[Any]:
@@ -87,8 +87,8 @@ def alone(work: str, settings: dict[str, str]) -> Any:
     """What one sees."""
     process = started(work, 1, 100, settings)
     go(process)
-    (found,) = results(process)
-    return found
+    (result,) = results(process)
+    return result
 
 
 def sources(settings: dict[str, str], model: str) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def sources(settings: dict[str, str], model: str) -> dict[str, Any]:
     from nefertari_search_tween.backends import make_backend
     from nefertari_search_tween.settings.settings import Settings
 
-    made = Settings(settings)
-    backend = make_backend(*made.backend, made.connection)
+    settings_ = Settings(settings)
+    backend = make_backend(*settings_.backend, settings_.connection)
     alias = f"{settings['elasticsearch.index_name']}-{model}"
     if backend.get_mapping(alias) is None:
         return {}
@@ -131,12 +131,12 @@ def test_no_update_of_twenty_is_lost(settings: dict[str, str], record_property: 
     before = sources(settings, "card")["race"]["visits"]
     tries = race("count", settings)
     assert len(tries) == RACERS
-    left = sources(settings, "card")["race"]["visits"] - before
-    assert left == RACERS * ROUNDS
+    difference = sources(settings, "card")["race"]["visits"] - before
+    assert difference == RACERS * ROUNDS
     record_property(
         "compared",
-        f"races: {RACERS} updaters of a document: {left} of {RACERS * ROUNDS} updates kept, "
-        f"{sum(tries) - left} were refused and made again",
+        f"races: {RACERS} updaters of a document: {difference} of {RACERS * ROUNDS} updates kept, "
+        f"{sum(tries) - difference} were refused and made again",
     )
 
 
@@ -148,18 +148,18 @@ def test_numbers_are_given_out_once(settings: dict[str, str]) -> None:
 
 def test_no_reference_to_a_deleted_document(settings: dict[str, str]) -> None:
     assert alone("author", settings) == 201
-    seen = race("append", settings)
-    statuses = {status for some in seen if isinstance(some, list) for status in some}
+    pages = race("append", settings)
+    statuses = {status for some in pages if isinstance(some, list) for status in some}
     assert statuses <= {201, 400}
-    assert "deleted" in seen
+    assert "deleted" in pages
     assert sources(settings, "author") == {}
     books = sources(settings, "book")
     assert {each["author_code"] for each in books.values()} <= {None}
-    assert len(books) == sum(some.count(201) for some in seen if isinstance(some, list))
+    assert len(books) == sum(some.count(201) for some in pages if isinstance(some, list))
 
 
 def test_a_value_reserved_by_a_process_that_died(settings: dict[str, str]) -> None:
-    # All are up before the reservation is made: it lasts five seconds.
+    # All are running before the reservation is made: it lasts five seconds.
     process = started("die", 1, 1, settings)
     early, late = (started("take", 1, number, settings) for number in (100, 101))
     go(process)

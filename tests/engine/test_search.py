@@ -46,26 +46,26 @@ class Shelves:
         for name, kind in TAGS:
             post("POST", "/tags", json={"name": name, "kind": kind}, status=201)
         for name, city, founded in CITIES:
-            made = {"name": name, "city": city, "founded": founded}
-            post("POST", "/publishers", json=made, status=201)
-            self.publishers[name] = made
+            writer = {"name": name, "city": city, "founded": founded}
+            post("POST", "/publishers", json=writer, status=201)
+            self.publishers[name] = writer
         for key, name in enumerate(NAMES, 1):
             publisher = CITIES[key % 4][0] if key % 4 < 3 else None
-            made = {"name": name, "born": 1880 + 7 * key, "publisher": publisher}
-            post("POST", "/writers", json=made, status=201)
-            self.writers[key] = made
+            writer = {"name": name, "born": 1880 + 7 * key, "publisher": publisher}
+            post("POST", "/writers", json=writer, status=201)
+            self.writers[key] = writer
         for key in range(1, BOOKS + 1):
             self.write(key)
 
     def write(self, key: int) -> None:
-        made = {
+        book = {
             "title": f"{WORDS[key % 8]} {WORDS[key * 3 % 7]}",
             "pages": key * 10,
             "writer": key % 7 if 0 < key % 7 < 6 else None,
-            "tags": [name for place, name in enumerate(self.tags) if key >> place & 1],
+            "tags": [name for position, name in enumerate(self.tags) if key >> position & 1],
         }
-        self.talk.call("POST", "/books", json=made, status=201)
-        self.books[key] = made
+        self.talk.call("POST", "/books", json=book, status=201)
+        self.books[key] = book
 
     def writer(self, book: dict[str, Any]) -> list[dict[str, Any]]:
         return [] if book["writer"] is None else [self.writers[book["writer"]]]
@@ -74,8 +74,8 @@ class Shelves:
         names = [each["publisher"] for each in self.writer(book)]
         return [self.publishers[name] for name in names if name is not None]
 
-    def found(self, path: str, keys: Any, pk: str = "id", **params: Any) -> None:
-        """A search finds *keys*, and says how many they are."""
+    def expect(self, path: str, keys: Any, pk: str = "id", **params: Any) -> None:
+        """Expect a search to find *keys* and their number."""
         body = self.talk.read(path, _sort=pk, _limit=WINDOW, **params)
         assert [each[pk] for each in body["data"]] == sorted(keys)[:WINDOW], params
         assert body["total"] == len(keys), params
@@ -98,9 +98,9 @@ def shelves(
     backend, hosts = backend_and_hosts(backend_url)
     variables = {"backend": backend, "elasticsearch_hosts": hosts, "index_name": module_prefix}
     with Pserve(ini, variables=variables) as server:
-        made = Shelves(server.url)
-        made.fill()
-        yield made
+        shelves = Shelves(server.url)
+        shelves.fill()
+        yield shelves
 
 
 def of_a_writer(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], Condition]:
@@ -131,7 +131,7 @@ def of_a_tag(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], C
     )
 
 
-def of_several_tags(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], Condition]:
+def of_multiple_tags(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], Condition]:
     one, other = choice.sample(sorted(shelves.tags), 2)
     return {"tags.name": f"{one} AND {other}"}, lambda book: {one, other} <= set(book["tags"])
 
@@ -156,13 +156,13 @@ def anywhere(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], C
     word = choice.choice(["iris", "london", "theme", "sea", "hogarth", "orlando"])
 
     def says(book: Book) -> bool:
-        said = words(book["title"]) | set(book["tags"])
-        said |= {shelves.tags[name] for name in book["tags"]}
+        terms = words(book["title"]) | set(book["tags"])
+        terms |= {shelves.tags[name] for name in book["tags"]}
         for each in shelves.writer(book):
-            said |= words(each["name"]) | words(each["publisher"])
+            terms |= words(each["name"]) | words(each["publisher"])
         for each in shelves.publisher(book):
-            said |= words(each["city"])
-        return word in said
+            terms |= words(each["city"])
+        return word in terms
 
     return {"q": word}, says
 
@@ -172,7 +172,7 @@ CONDITIONS = (
     of_a_birth,
     of_a_publisher,
     of_a_tag,
-    of_several_tags,
+    of_multiple_tags,
     without_a_name,
     of_nobody,
     of_a_title,
@@ -187,28 +187,28 @@ def test_random_searches(shelves: Shelves, record_property: Any) -> None:
         params: dict[str, str] = {}
         conditions: list[Condition] = []
         for make in choice.sample(CONDITIONS, choice.randint(1, 2)):
-            asked, condition = make(shelves, choice)
-            if not set(asked) & set(params):
-                params.update(asked)
+            query, condition = make(shelves, choice)
+            if not set(query) & set(params):
+                params.update(query)
                 conditions.append(condition)
         keys = shelves.where(lambda book, all_of=conditions: all(each(book) for each in all_of))
-        shelves.found("/books", keys, **params)
+        shelves.expect("/books", keys, **params)
         hits += bool(keys)
     assert hits > SEARCHES / 3
     record_property("compared", f"engine: {SEARCHES} searches in related documents, {hits} found")
 
 
 def test_keys_of_related_documents(shelves: Shelves) -> None:
-    shelves.found("/books", shelves.where(lambda book: book["writer"] == 3), writer="3")
-    shelves.found("/books", shelves.where(lambda book: "sea" in book["tags"]), tags="sea")
-    # The books have the key of their writer; all of them are more than one search shows.
-    shelves.found("/writers", [shelves.books[9]["writer"]], books="9")
-    known = {book["writer"] for book in shelves.books.values()} - {None}
-    shelves.found("/writers", known, books=f"[1 TO {BOOKS}]")
-    shelves.found("/writers", set(shelves.writers) - known, books="NOT *")
+    shelves.expect("/books", shelves.where(lambda book: book["writer"] == 3), writer="3")
+    shelves.expect("/books", shelves.where(lambda book: "sea" in book["tags"]), tags="sea")
+    # The books store the key of their writer; there are more of them than one search returns.
+    shelves.expect("/writers", [shelves.books[9]["writer"]], books="9")
+    writers = {book["writer"] for book in shelves.books.values()} - {None}
+    shelves.expect("/writers", writers, books=f"[1 TO {BOOKS}]")
+    shelves.expect("/writers", set(shelves.writers) - writers, books="NOT *")
     late = {book["writer"] for key, book in shelves.books.items() if key > BOOKS - 3} - {None}
-    shelves.found("/writers", late, books=f">{BOOKS - 3}")
-    shelves.found("/tags", {"sea"}, pk="name", name="sea", books="1")
+    shelves.expect("/writers", late, books=f">{BOOKS - 3}")
+    shelves.expect("/tags", {"sea"}, pk="name", name="sea", books="1")
 
 
 def test_the_other_side(shelves: Shelves) -> None:
@@ -216,7 +216,7 @@ def test_the_other_side(shelves: Shelves) -> None:
         names = {
             each["publisher"] for each in shelves.writers.values() if word in words(each["name"])
         }
-        shelves.found("/publishers", names - {None}, pk="name", **{"writers.name": word})
+        shelves.expect("/publishers", names - {None}, pk="name", **{"writers.name": word})
 
 
 def test_what_was_just_written_is_found(shelves: Shelves) -> None:
@@ -225,15 +225,15 @@ def test_what_was_just_written_is_found(shelves: Shelves) -> None:
     shelves.writers[2]["name"] = "Octavia Estelle Butler"
     hers = shelves.where(lambda book: book["writer"] == 2)
     assert hers
-    shelves.found("/books", hers, **{"writer.name": "estelle"})
+    shelves.expect("/books", hers, **{"writer.name": "estelle"})
     talk.call("PATCH", f"/books/{hers[0]}", json={"writer": 1})
     shelves.books[hers[0]]["writer"] = 1
-    shelves.found("/books", hers[1:], **{"writer.name": "estelle"})
+    shelves.expect("/books", hers[1:], **{"writer.name": "estelle"})
     talk.call("PATCH", "/publishers/Beacon", json={"city": "Utrecht"})
     shelves.publishers["Beacon"]["city"] = "Utrecht"
     there = [each["publisher"] == "Beacon" for each in shelves.writers.values()]
     assert any(there)
-    shelves.found(
+    shelves.expect(
         "/books",
         shelves.where(lambda book: any(e["city"] == "Utrecht" for e in shelves.publisher(book))),
         **{"writer.publisher.city": "utrecht"},

@@ -63,8 +63,8 @@ def facts(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return results
 
 
 def test_both_are_loaded_and_the_first_gives_the_names(facts: dict[str, Any], first: str) -> None:
@@ -86,7 +86,7 @@ def test_models_and_mirrors_know_each_other(facts: dict[str, Any], first: str) -
     ours = "nefertari_search_tween.documents.fields"
     assert facts["field classes"] == {
         "code": ["StringField", ours],
-        # In nefertari_mongodb a choice stands for a field of the type of its choices.
+        # In nefertari_mongodb a choice field has the type of its choices.
         "genre": ["ChoiceField" if first == SQL else "UnicodeField", ours],
         "author": ["Relationship", ours],
         "printed": ["DateTimeField", ours],

@@ -35,14 +35,14 @@ ALL = "paintings,painters,vases"
 OBJECTS = """
 CREATE TEMP VIEW objects AS
 SELECT 'Painter' AS type, id AS pk, name, NULL AS title, year, style, worth, NULL AS height,
-       NULL AS shown, NULL AS found, NULL AS by, NULL AS code, NULL AS insurer
+       NULL AS exhibited, NULL AS excavated, NULL AS by, NULL AS code, NULL AS insurer
   FROM museum_painters
 UNION ALL
-SELECT 'Painting', p.id, NULL, title, p.year, p.style, p.worth, height, shown, NULL, a.name,
+SELECT 'Painting', p.id, NULL, title, p.year, p.style, p.worth, height, exhibited, NULL, a.name,
        NULL, insurer
   FROM museum_paintings p LEFT JOIN museum_painters a ON a.id = painter_id
 UNION ALL
-SELECT 'Vase', code, name, NULL, year, NULL, worth, height, shown, found, NULL, code, NULL
+SELECT 'Vase', code, name, NULL, year, NULL, worth, height, exhibited, excavated, NULL, code, NULL
   FROM museum_vases
 """
 
@@ -85,7 +85,7 @@ READS = [
     ),
     Asked("a word that is no number elsewhere", f"/{ALL}?year=unknown", "year = 'unknown'"),
     Asked("alternatives", f"/{ALL}?worth=1&worth=7", "worth IN (1, 7)"),
-    Asked("filters all hold", f"/{ALL}?worth=1&shown=true", "worth = 1 AND shown"),
+    Asked("filters all hold", f"/{ALL}?worth=1&exhibited=true", "worth = 1 AND exhibited"),
     Asked(
         "a filter on nested documents",
         f'/{ALL}?painter.name="night 10"',
@@ -151,8 +151,8 @@ READS = [
     ),
     Asked(
         "sorted by several keys",
-        f"/{ALL}?_sort=-shown,worth,-height",
-        "1 ORDER BY shown IS NULL, shown DESC, worth IS NULL, worth, height IS NULL, "
+        f"/{ALL}?_sort=-exhibited,worth,-height",
+        "1 ORDER BY exhibited IS NULL, exhibited DESC, worth IS NULL, worth, height IS NULL, "
         "height DESC, type, pk",
     ),
     Asked(
@@ -162,8 +162,8 @@ READS = [
     ),
     Asked(
         "sorted by a date that one model has",
-        f"/{ALL}?_sort=found,-worth",
-        "1 ORDER BY found IS NULL, found, worth IS NULL, worth DESC, type, pk",
+        f"/{ALL}?_sort=excavated,-worth",
+        "1 ORDER BY excavated IS NULL, excavated, worth IS NULL, worth DESC, type, pk",
     ),
     Asked(
         "sorted by the models' names",
@@ -197,10 +197,10 @@ REFUSED = [
     (f"/{ALL}?notes=NOT *", 400, "Bad parameter 'notes'"),
     (f"/{ALL}?_sort=year", 400, "'year' is a number in Painter and text in Vase"),
     ("/painters,paintings?year=abc", 400, "Bad parameter 'year': 'abc' is not a whole number"),
-    ("/painters,vases?shown=perhaps", 400, "'perhaps' is neither true nor false"),
+    ("/painters,vases?exhibited=perhaps", 400, "'perhaps' is neither true nor false"),
     ("/paintings,vases?height=10.5", 400, "'10.5' is not a whole number"),
     ("/paintings,vases?q=height:[1 TO 10.5]", 400, "'10.5' is not a whole number"),
-    (f"/{ALL}?found=yesterday", 400, "'yesterday' is not a date"),
+    (f"/{ALL}?excavated=yesterday", 400, "'yesterday' is not a date"),
     (f"/{ALL}?q=a AND", 400, "Bad parameter 'q': Syntax error"),
     (f"/{ALL}?title=", 400, "Bad parameter 'title': it is empty"),
     (f"/{ALL}?_limit=-1", 400, "_limit"),
@@ -398,7 +398,7 @@ def test_fields_out(app: TestApp) -> None:
         "q=amphora night",
         "_sort=-height",
         "_sort=worth",
-        "_sort=shown,name",
+        "_sort=exhibited,name",
         "worth=[0 TO 3]&_sort=-name",
         "_sort=painter.name",
     ],
@@ -438,7 +438,7 @@ VALUES = st.sampled_from(
 )
 NAMES = st.sampled_from(
     [
-        *("name", "title", "year", "style", "worth", "height", "shown", "found", "code"),
+        *("name", "title", "year", "style", "worth", "height", "exhibited", "excavated", "code"),
         *("insurer", "painter.name", "painter", "paintings", "id", "nope", "notes", "_pk"),
     ]
 )
@@ -622,7 +622,7 @@ def test_what_each_may_see_is_shown(closed: TestApp) -> None:
     always = {"_type", "_pk", "_self"}
     assert shown["visitor"]["Painter"] == {"id", "name", "year", "style"} | always
     assert shown["user"]["Painter"] == {"id", "name", "year", "style", "worth"} | always
-    painting = {"id", "title", "year", "style", "height", "painter", "shown"}
+    painting = {"id", "title", "year", "style", "height", "painter", "exhibited"}
     assert shown["visitor"]["Painting"] == shown["user"]["Painting"] == painting | always
     assert {"worth", "insurer", "painter_id"} < shown["admin"]["Painting"]
     assert "worth" not in shown["visitor"]["nested"]
@@ -1013,9 +1013,9 @@ def test_aggregations_of_several_models_in_python(
 
     search_of(app).install()
     found = ES("Painting,Vase").aggregate(
-        _aggregations_params={"worth": {"sum": {"field": "worth"}}}, shown=True
+        _aggregations_params={"worth": {"sum": {"field": "worth"}}}, exhibited=True
     )
-    (expected,) = database.execute("SELECT sum(worth) FROM objects WHERE shown").fetchone()
+    (expected,) = database.execute("SELECT sum(worth) FROM objects WHERE exhibited").fetchone()
     assert found["worth"]["value"] == expected
     with pytest.raises(BadQuery):
         ES("Painting,Vase").aggregate(shown=True)

@@ -1,1 +1,1 @@
-"""How documents of the engine are saved, changed and deleted."""
+"""Save, change and delete documents of the engine."""

@@ -1,28 +1,26 @@
-"""Changing many documents, each under its condition, whatever others do at the same time."""
+"""Change many documents with optimistic concurrency: each write expects the version it read."""
 
 from __future__ import annotations
 
-import random
-import time
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
 from nefertari_search_tween.backends.base import WriteResult
-from nefertari_search_tween.engine import database as engine_database
+from nefertari_search_tween.engine.database import current, pause
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
 from nefertari_search_tween.engine.queries import Query
 from nefertari_search_tween.exceptions import BackendRejected
 
-# So often a change of a document that others change at the same time is made anew.
+# How often a change is repeated while other writers keep changing the same document.
 ATTEMPTS = 50
-LONGEST_PAUSE_SECONDS = 0.05
 
 
 def conflict_error(model: Any, pk: Any) -> JHTTPConflict:
-    """The error of a write of a document that was changed since it was read."""
+    """Return the error for a document that was changed since it was read."""
     message = (
         f"Resource `{model.__name__}` {pk} was changed by another request in the meantime: "
         "read it again."
@@ -31,72 +29,64 @@ def conflict_error(model: Any, pk: Any) -> JHTTPConflict:
 
 
 def rejected_error(model: Any, written: WriteResult) -> Exception:
-    """The error of a write that the backend would not take, whatever the document was."""
+    """Return the error for a write that the backend rejects for another reason than a conflict."""
     problem = BackendRejected(written.status, written.error).reason
-    return JHTTPBadRequest(f"Resource `{model.__name__}`: the database refused it: {problem}")
-
-
-def pause(tries: int) -> None:
-    """Let others be done first."""
-    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), LONGEST_PAUSE_SECONDS)))
+    return JHTTPBadRequest(f"Resource `{model.__name__}`: the database rejected it: {problem}")
 
 
 def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) -> int:
-    """Apply *change* to each of *documents* and write them; those that others have changed since
-    they were read are read again, and changed as they are then. Gives the number written.
+    """Apply *change* to each of *documents*, write them and return the number written.
 
-    :raises JHTTPConflict: one is changed by others all the time.
+    Documents that were changed since they were read are read again, and *change* is applied to
+    their new state.
+
+    :raises JHTTPConflict: one of them is changed by other writers all the time.
     """
-    database, count, waiting = engine_database.current(), 0, documents
+    database, count, remaining = current(), 0, documents
     for tries in range(ATTEMPTS):
         batch = []
-        for each in waiting:
+        for each in remaining:
             change(each)
             fill(model, each._state)
-            if each._state.changed():
+            if each._state.changed_names():
                 batch.append(each)
         if not batch:
             return count
         written = database.write(
             model,
             [
-                (id_of(each.pk_value()), body_of(model, each._state), each._state.stamp)
+                (id_of(each.pk_value()), body_of(model, each._state), each._state.version)
                 for each in batch
             ],
         )
-        lost = []
+        conflicts = []
         for each, result in zip(batch, written):
             if result.version is not None:
-                each._state.written(result.version)
+                each._state.mark_written(result.version)
                 count += 1
             elif result.conflict:
-                lost.append(each.pk_value())
+                conflicts.append(each.pk_value())
             else:
                 raise rejected_error(model, result)
-        if not lost:
+        if not conflicts:
             return count
         pause(tries)
-        waiting = model.by_pks(lost)
-    raise conflict_error(model, lost[0])
+        remaining = model.by_pks(conflicts)
+    raise conflict_error(model, conflicts[0])
 
 
-def chunked(model: Any, items: Iterable[Any]) -> Iterator[list[Any]]:
-    """*items* in lists of the engine's chunk size; a query is read as it goes."""
-    size = engine_database.current().chunk_size
-    chunk: list[Any] = []
-    for each in items.stream() if isinstance(items, Query) else items:
-        chunk.append(each)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+def chunked(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield *items* in lists of the engine's chunk size; a query is streamed."""
+    size = current().chunk_size
+    documents = iter(items.stream() if isinstance(items, Query) else items)
+    while chunk := list(itertools.islice(documents, size)):
         yield chunk
 
 
-def detach(holder: Any, link: Link, keys: list[Any]) -> None:
-    """Take *keys* out of what *holder* refers to."""
-    held = holder._held_keys(link)
-    if link.several:
-        holder._state.values[link.field] = [key for key in held if key not in keys]
-    elif held and held[0] in keys:
-        holder._state.values[link.field] = None
+def detach(owner: Any, link: Link, keys: list[Any]) -> None:
+    """Remove *keys* from what *owner* refers to by *link*."""
+    references = owner._referenced_keys(link)
+    if link.is_list:
+        owner._state.values[link.field] = [key for key in references if key not in keys]
+    elif references and references[0] in keys:
+        owner._state.values[link.field] = None

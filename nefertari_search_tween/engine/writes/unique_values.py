@@ -1,30 +1,30 @@
-"""Fields that are ``unique``, alone or together with others (``unique_with``): reservations.
+"""Reserve the values of fields that are ``unique``, alone or with others (``unique_with``).
 
-An index keeps ids apart and nothing else, so a value of a unique field is reserved by a document
-of its own, whose id is made of model, field and value, before the document that has the value
-is written. Several fields together are one value here. The backend lets only one be created.
+An index keeps only ids unique, so a value of a unique field is reserved by a separate document,
+whose id is made of model, field and value, before the document with the value is written. A
+group of fields counts as one value. The backend lets only one reservation be created.
 
 Why no two documents get the same value, and what happens when a process dies:
 
-1. A writer creates the reservation (with its document's id and an end, LEASE_SECONDS from now),
-   writes its document, and reads the reservation again. Only then its caller is answered.
-2. A writer that finds a reservation looks at the document that it names. If that one has the
-   value, it is taken. If not, and the end is not over, somebody is between the steps of 1:
-   it is taken, too. If the end is over, that process died, or left the value and died before it
-   released it (4): the reservation is replaced, on condition that it still is the one that was
-   read, so by one of many who try.
+1. A writer creates the reservation (with its document's id and a lease of LEASE_SECONDS), writes
+   its document, and reads the reservation again. Only then does its caller get a response.
+2. A writer that finds a reservation reads the document that it names. If that one has the value,
+   the value is taken. If not, and the lease has not expired, another writer is between the steps
+   of 1: the value is taken, too. If the lease expired, that process died, or it gave up the value
+   and died before it released it (4): the reservation is replaced if it still has the version
+   that was read, so only one of many competing writers replaces it.
 3. A process that was frozen between the steps for longer than the lease, and whose reservation
-   was replaced meanwhile, finds that out when it reads it again: it takes its document back (by
-   the stamp of its own write) and answers 409. So no two callers are ever told that they have
-   the value. Readers may see both documents until then; should the process also die in that very
+   was replaced in the meantime, notices that when it reads it again: it undoes its write (by the
+   version of that write) and responds with 409. So no two callers are ever told that they have
+   the value. Readers may see both documents until then; if the process also dies at that very
    moment, both stay. That takes a pause of more than LEASE_SECONDS and a crash within
    milliseconds of its end.
 4. A value that is given up is released after the document is written without it. A process that
-   dies before leaves a reservation whose document has another value: see 2. Until its end is
-   over the value is refused, nothing else.
+   dies before that leaves a reservation whose document has another value: see 2. Until its lease
+   expires the value is rejected; nothing else happens.
 
 Clocks of machines may differ by less than LEASE_SECONDS. Missing values are not reserved, nor are
-several of which one is missing: as in SQL, any number of documents have none.
+groups with a missing value: as in SQL, any number of documents may have none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPConflict
@@ -45,19 +45,19 @@ from nefertari_search_tween.engine.serializers import json_default
 from nefertari_search_tween.engine.values import pack
 from nefertari_search_tween.exceptions import ConfigurationError
 
-#: names of the fields that are unique together; mostly one
+#: names of the fields that are unique together; usually one
 Group = tuple[str, ...]
-#: far above the longest that a write takes
+#: far longer than any write takes
 LEASE_SECONDS = 30.0
 TRIES = 10
 
 
 def unique_groups(model: Any) -> list[Group]:
-    """What is unique in *model*; its primary key is the document's id and needs no more.
+    """Return the unique groups of *model* without its primary key, which is the document's id.
 
-    :raises ConfigurationError: ``unique_with`` names what can't be part of it.
+    :raises ConfigurationError: ``unique_with`` names a field that can't be part of a group.
     """
-    found: list[Group] = []
+    groups: list[Group] = []
     fields = model.fields()
     for name, field in fields.items():
         params = field._init_kwargs
@@ -75,20 +75,20 @@ def unique_groups(model: Any) -> list[Group]:
                     raise ConfigurationError(
                         f"{model.__name__}.{name}: unique_with names '{each}', which is no field"
                     )
-            found.append(group)
+            groups.append(group)
         elif params.get("unique"):
-            found.append((name,))
-    return found
+            groups.append((name,))
+    return groups
 
 
 def changed_groups(model: Any, changed: Iterable[str]) -> list[Group]:
-    """Those of which one of the fields *changed* is part."""
+    """Return the unique groups that contain one of the fields *changed*."""
     changed = set(changed)
     return [group for group in unique_groups(model) if changed & set(group)]
 
 
 def conflict(model: Any, group: Group = ()) -> JHTTPConflict:
-    """The error of a document that is there already."""
+    """Return the error for a document or unique value that already exists."""
     message = f"Resource `{model.__name__}` already exists."
     if group:
         names = ", ".join(f"`{name}`" for name in group)
@@ -97,9 +97,9 @@ def conflict(model: Any, group: Group = ()) -> JHTTPConflict:
 
 
 class UniqueReservations:
-    """The reservations of one write of one document.
+    """The reservations for one write of one document.
 
-    :param pk: of the document.
+    :param pk: primary key of the document.
     """
 
     def __init__(self, model: Any, pk: Any) -> None:
@@ -113,71 +113,64 @@ class UniqueReservations:
         :raises JHTTPConflict: one is taken; then none is reserved.
         """
         try:
-            for group in groups:
-                form = _form(self.model, group, values)
-                if form is not None:
-                    self._take(group, form)
+            for group, form, identity in _identities(self.model, values, groups):
+                self._reserve_one(group, form, identity)
         except BaseException:
             self.release()
             raise
 
     def transfer(self, values: dict[str, Any], groups: Iterable[Group], pk: Any) -> None:
-        """Take over the reservations of these values from the document with the key *pk*: it has
-        become this one.
+        """Take over the reservations of these values from the document *pk*, which became this one.
 
-        Meanwhile nobody else can have them: whoever looks finds a document that has the value.
+        No other document can get them in the meantime, because there is always a document that
+        has the value.
         """
         database = engine_database.current()
-        for group in groups:
-            form = _form(self.model, group, values)
-            if form is None:
-                continue
-            identity = _identity(self.model, group, form)
-            found = database.key(identity)
-            if found is None or found.source["id"] == id_of(pk):
-                stamp = None if found is None else found.version
-                written = database.write_key(identity, self._body(group), stamp)
-                if written is not None:
-                    self.fresh[identity] = (group, written)
+        for group, _, identity in _identities(self.model, values, groups):
+            reservation = database.key(identity)
+            if reservation is None or reservation.source["id"] == id_of(pk):
+                expected = None if reservation is None else reservation.version
+                version = database.write_key(identity, self._body(group), expected)
+                if version is not None:
+                    self.fresh[identity] = (group, version)
 
-    def _take(self, group: Group, form: str) -> None:
+    def _reserve_one(self, group: Group, form: str, identity: str) -> None:
         database = engine_database.current()
-        identity = _identity(self.model, group, form)
         for _ in range(TRIES):
-            stamp = database.write_key(identity, self._body(group), None)
-            if stamp is None:
-                found = database.key(identity)
-                if found is None:
-                    # It was given back just now.
+            version = database.write_key(identity, self._body(group), None)
+            if version is None:
+                reservation = database.key(identity)
+                if reservation is None:
+                    # It was released just now.
                     continue
-                if self._holds(found.source, group, form):
-                    if found.source["id"] == id_of(self.pk):
+                if self._holds(reservation.source, group, form):
+                    if reservation.source["id"] == id_of(self.pk):
                         return
                     raise conflict(self.model, group)
-                if time.time() < found.source["until"]:
+                if time.time() < reservation.source["until"]:
                     raise conflict(self.model, group)
-                stamp = database.write_key(identity, self._body(group), found.version)
-            if stamp is not None:
-                self.fresh[identity] = (group, stamp)
+                version = database.write_key(identity, self._body(group), reservation.version)
+            if version is not None:
+                self.fresh[identity] = (group, version)
                 return
         raise conflict(self.model, group)
 
     def _holds(self, reservation: dict[str, Any], group: Group, form: str) -> bool:
-        """True when the document that has the reservation has the value."""
+        """Return True if the document of the reservation has the value."""
         identity = reservation["id"]
         stored = engine_database.current().stored(self.model, [identity])[identity]
         if stored is None:
             return False
-        return _form(self.model, group, self.model._of_stored(stored)._state.values) == form
+        return _form(self.model, group, self.model._from_stored(stored)._state.values) == form
 
     def confirm(self) -> Optional[Group]:
-        """After the write: the fields whose value went to another meanwhile."""
+        """After the write, return the fields whose value another document got in the meantime."""
         database = engine_database.current()
         for identity, (group, _) in self.fresh.items():
             for _ in range(TRIES):
-                found = database.key(identity)
-                if found is not None:
-                    if found.source["id"] != id_of(self.pk):
+                reservation = database.key(identity)
+                if reservation is not None:
+                    if reservation.source["id"] != id_of(self.pk):
                         return group
                     break
                 if database.write_key(identity, self._body(group), None) is not None:
@@ -187,9 +180,9 @@ class UniqueReservations:
         return None
 
     def release(self) -> None:
-        """The write was not made: free what was reserved for it."""
-        for identity, (_, stamp) in self.fresh.items():
-            engine_database.current().write_key(identity, None, stamp)
+        """Release the reservations, because the write was not made."""
+        for identity, (_, version) in self.fresh.items():
+            engine_database.current().write_key(identity, None, version)
         self.fresh = {}
 
     def _body(self, group: Group) -> bytes:
@@ -203,20 +196,30 @@ class UniqueReservations:
 
 
 def release(model: Any, pk: Any, values: dict[str, Any], groups: Iterable[Group]) -> None:
-    """The document *pk* does not have these values any more: others may."""
+    """Release values that the document *pk* no longer has."""
     database = engine_database.current()
+    for _, _, identity in _identities(model, values, groups):
+        reservation = database.key(identity)
+        if reservation is not None and reservation.source["id"] == id_of(pk):
+            database.write_key(identity, None, reservation.version)
+
+
+def _identities(
+    model: Any, values: dict[str, Any], groups: Iterable[Group]
+) -> Iterator[tuple[Group, str, str]]:
+    """Yield each of *groups* without missing values, with its value as text and the id of the
+    reservation."""
     for group in groups:
         form = _form(model, group, values)
-        if form is None:
-            continue
-        identity = _identity(model, group, form)
-        found = database.key(identity)
-        if found is not None and found.source["id"] == id_of(pk):
-            database.write_key(identity, None, found.version)
+        if form is not None:
+            name = group[0] if len(group) == 1 else list(group)
+            text = json.dumps([model.__name__, name, form])
+            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            yield group, form, f"unique:{digest}"
 
 
 def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
-    """What *group* has in *values*, as text; None when one of them is missing."""
+    """Return the value of *group* in *values* as text, None if one of them is missing."""
     forms = []
     for name in group:
         value = values.get(name)
@@ -224,11 +227,5 @@ def _form(model: Any, group: Group, values: dict[str, Any]) -> Optional[str]:
             return None
         packed = pack(model.fields()[name], value)
         forms.append(value if packed is None else packed)
-    shown = forms[0] if len(forms) == 1 else forms
-    return json.dumps(shown, sort_keys=True, default=json_default)
-
-
-def _identity(model: Any, group: Group, form: str) -> str:
-    name = group[0] if len(group) == 1 else list(group)
-    text = json.dumps([model.__name__, name, form])
-    return "unique:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    form = forms[0] if len(forms) == 1 else forms
+    return json.dumps(form, sort_keys=True, default=json_default)

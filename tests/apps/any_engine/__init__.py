@@ -1,6 +1,6 @@
 """An application of authors, books and readers for every engine: the same models and views.
 
-Which engine it is, and where its database is, its settings say.
+Its settings name the engine and the database.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Models that every engine takes: foreign keys for the one, ondelete rules twice.
+"""Models for every engine: with foreign keys for SQL, and ondelete rules for both.
 
-A model that others list comes before them: nefertari_mongodb looks it up at once.
+A model comes before those that list it: nefertari_mongodb looks it up at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model whose keys the engine gives out; MongoDB has no such numbers."""
+"""A model whose keys the engine generates; MongoDB has no such numbers."""
 
 from __future__ import annotations
 

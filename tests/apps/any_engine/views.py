@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from nefertari.view import BaseView
-
 from tests.apps.any_engine.models import Author, Book, Card, Chapter, Profile
+from tests.apps.views import PlainView
 
 
-class PlainView(BaseView):
-    """Collections and items of one model, as nefertari's own example has them."""
-
-    def index(self, **kwargs):
-        return self.Model.get_collection(**self._query_params)
-
-    def show(self, **kwargs):
-        return self.Model.get_item(**{self.Model.pk_field(): kwargs["id"]})
-
-    def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
-
-    def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
+class LibraryView(PlainView):
+    """Collections and items of one model, as in nefertari's own example."""
 
     def replace(self, **kwargs):
         return self.update(**kwargs)
-
-    def delete(self, **kwargs):
-        self.show(**kwargs).delete(self.request)
 
     def update_many(self, **kwargs):
         items = self.Model.get_collection(**self._query_params)
@@ -37,27 +21,27 @@ class PlainView(BaseView):
         return self.Model._delete_many(items, self.request)
 
 
-class AuthorsView(PlainView):
+class AuthorsView(LibraryView):
     Model = Author
 
 
-class ProfilesView(PlainView):
+class ProfilesView(LibraryView):
     Model = Profile
 
 
-class BooksView(PlainView):
+class BooksView(LibraryView):
     Model = Book
 
 
-class ChaptersView(PlainView):
+class ChaptersView(LibraryView):
     Model = Chapter
 
 
-class CardsView(PlainView):
+class CardsView(LibraryView):
     Model = Card
 
 
-class FoundView(PlainView):
+class FoundView(LibraryView):
     """Books by search."""
 
     Model = Book

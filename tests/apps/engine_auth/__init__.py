@@ -11,7 +11,7 @@ from pyramid.config import Configurator
 
 from tests.apps.every_field import LOGGING
 
-#: for pserve; what is unset is given as key=value words
+#: for pserve; unset variables are passed as key=value arguments
 INI = """
 [DEFAULT]
 http_port = 6543

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
-from nefertari.view import BaseView
+
+from tests.apps.views import PlainView
 
 
 class Tag(ESBaseDocument):
@@ -44,20 +45,11 @@ class Book(ESBaseDocument):
     )
 
 
-class SearchedView(BaseView):
+class SearchedView(PlainView):
     """Its collection is read by search."""
 
     def index(self, **kwargs):
         return self.get_collection_es()
-
-    def show(self, **kwargs):
-        return self.Model.get_item(**{self.Model.pk_field(): kwargs["id"]})
-
-    def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
-
-    def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
 
 
 def includeme(config):

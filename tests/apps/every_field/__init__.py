@@ -25,7 +25,7 @@ formatter = generic
 [formatter_generic]
 format = %(levelname)s [%(name)s] %(message)s
 """
-#: for pserve and the command line; what is unset is given as key=value words
+#: for pserve and the command line; unset variables are passed as key=value arguments
 INI = """
 [DEFAULT]
 http_port = 6543

@@ -34,7 +34,7 @@ class Keeper(ESBaseDocument):
 
 
 class Tag(ESBaseDocument):
-    """Many to many, shown on both sides."""
+    """Many to many, a relationship on both sides."""
 
     __tablename__ = "zoo_tags"
 
@@ -82,7 +82,7 @@ class Item(ESBaseDocument):
     label = eng.Relationship(document="Label", uselist=False, backref_name="item")
 
     def shout(self):
-        """A method that views call on what a collection gives."""
+        """A method that views call on the results of a collection."""
         return f"{self.name}!"
 
 
@@ -117,7 +117,7 @@ class Visit(ESBaseDocument):
         ref_ondelete="CASCADE",
         ref_onupdate="CASCADE",
     )
-    # One-sided: Item knows nothing of its visits.
+    # One-sided: Item has no relationship to its visits.
     item = eng.Relationship(document="Item", uselist=False)
 
 

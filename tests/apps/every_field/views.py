@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nefertari.acl import CollectionACL
-from nefertari.view import BaseView
 from nefertari.view_helpers import ESAggregator
 from pyramid.security import Allow, Authenticated
 
@@ -18,72 +17,46 @@ from tests.apps.every_field.models import (
     Tag,
     Visit,
 )
+from tests.apps.views import SearchWriteView
 
 
-class PlainView(BaseView):
-    """Collections and items of one model."""
-
-    def index(self, **kwargs):
-        return self.Model.get_collection(**self._query_params)
-
-    def show(self, **kwargs):
-        return self.Model.get_item(**{self.Model.pk_field(): kwargs["id"]})
-
-    def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
-
-    def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
-
-    def delete(self, **kwargs):
-        self.show(**kwargs).delete(self.request)
-
-    def update_many(self, **kwargs):
-        items = self.Model.filter_objects(self.get_collection_es())
-        return self.Model._update_many(items, self._json_params, self.request)
-
-    def delete_many(self, **kwargs):
-        items = self.Model.filter_objects(self.get_collection_es())
-        return self.Model._delete_many(items, self.request)
-
-
-class ItemsView(PlainView):
+class ItemsView(SearchWriteView):
     Model = Item
 
 
-class KeepersView(PlainView):
+class KeepersView(SearchWriteView):
     Model = Keeper
 
 
-class TagsView(PlainView):
+class TagsView(SearchWriteView):
     Model = Tag
 
 
-class LabelsView(PlainView):
+class LabelsView(SearchWriteView):
     Model = Label
 
 
-class VisitsView(PlainView):
+class VisitsView(SearchWriteView):
     Model = Visit
 
 
-class NodesView(PlainView):
+class NodesView(SearchWriteView):
     Model = Node
 
 
-class CustomsView(PlainView):
+class CustomsView(SearchWriteView):
     Model = Custom
 
 
-class MarkedView(PlainView):
+class MarkedView(SearchWriteView):
     Model = Marked
 
 
-class PlainsView(PlainView):
+class PlainsView(SearchWriteView):
     Model = Plain
 
 
-class MineView(PlainView):
+class MineView(SearchWriteView):
     """Only the caller's own items: an argument narrows the collection."""
 
     Model = Item
@@ -93,7 +66,7 @@ class MineView(PlainView):
         return self.Model.get_collection(**self._query_params)
 
 
-class NarrowView(PlainView):
+class NarrowView(SearchWriteView):
     """Only the caller's own items: the result is used as a database query."""
 
     Model = Item
@@ -103,7 +76,7 @@ class NarrowView(PlainView):
         return query.from_self().filter(Item.owner == (self.request.remote_user or "nobody"))
 
 
-class FoundView(PlainView):
+class FoundView(SearchWriteView):
     """A search view, narrowed by an argument."""
 
     Model = Item
@@ -112,8 +85,8 @@ class FoundView(PlainView):
         return self.get_collection_es()
 
 
-class TouchView(PlainView):
-    """Writes through what a collection gives."""
+class TouchView(SearchWriteView):
+    """Writes to the results of a collection."""
 
     Model = Item
 
@@ -124,15 +97,15 @@ class TouchView(PlainView):
         return items
 
 
-class FacetsView(PlainView):
-    """Aggregations under a name of its own."""
+class FacetsView(SearchWriteView):
+    """Aggregations under its own parameter name."""
 
     Model = Item
     _aggregations_keys = ("facets",)
 
 
-class RatherView(PlainView):
-    """The same, said by each view for itself."""
+class RatherView(SearchWriteView):
+    """The same, set by each view instance."""
 
     Model = Item
 
@@ -141,8 +114,8 @@ class RatherView(PlainView):
         super().__init__(*args, **kwargs)
 
 
-class SiftedView(PlainView):
-    """Leaves out some of what it found, in Python."""
+class SiftedView(SearchWriteView):
+    """Filters its results in Python."""
 
     Model = Item
 
@@ -151,8 +124,8 @@ class SiftedView(PlainView):
         return [item for item in items if item != "x"]
 
 
-class BarrenView(PlainView):
-    """Knows that there is nothing, and does not look."""
+class BarrenView(SearchWriteView):
+    """Returns nothing without a query."""
 
     Model = Item
 
@@ -160,8 +133,8 @@ class BarrenView(PlainView):
         return []
 
 
-class BareView(PlainView):
-    """Has no aggregations, whatever the settings say."""
+class BareView(SearchWriteView):
+    """Has no aggregations, whatever the settings."""
 
     Model = Item
 
@@ -184,14 +157,14 @@ class Broken(ESAggregator):
         raise KeyError("mistake")
 
 
-class RenamedView(PlainView):
+class RenamedView(SearchWriteView):
     Model = Item
 
     def _setup_aggregation(self, aggregator=None):
         super()._setup_aggregation(Renaming)
 
 
-class BrokenView(PlainView):
+class BrokenView(SearchWriteView):
     Model = Item
 
     def _setup_aggregation(self, aggregator=None):

@@ -20,7 +20,7 @@ class Label(BaseDocument):
 
 
 class Tag(ESBaseDocument):
-    """Listed by items, and knows nothing of it."""
+    """Listed by items, without a relationship to them."""
 
     meta = {"collection": "zoo_tags"}
 
@@ -63,12 +63,12 @@ class Item(ESBaseDocument):
     tags = eng.Relationship(document="Tag", ondelete="PULL")
 
     def shout(self):
-        """A method that views call on what a collection gives."""
+        """A method that views call on the results of a collection."""
         return f"{self.name}!"
 
 
 class Keeper(ESBaseDocument):
-    """Its primary key is a text; it lists its items, and each item knows its keeper."""
+    """Its primary key is a text; it lists its items, and each item refers to its keeper."""
 
     meta = {"collection": "zoo_keepers"}
 
@@ -88,7 +88,7 @@ class Visit(ESBaseDocument):
 
     id = eng.IdField(primary_key=True)
     guest = eng.UnicodeField()
-    # One-sided: Item knows nothing of its visits.
+    # One-sided: Item has no relationship to its visits.
     item = eng.Relationship(document="Item", uselist=False, ondelete="CASCADE")
 
 

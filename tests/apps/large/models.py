@@ -1,4 +1,4 @@
-"""Flights, and what they refer to. A flight may have a plane that nobody knows."""
+"""Flights, and what they refer to. A flight may have an unknown plane."""
 
 from __future__ import annotations
 
@@ -66,4 +66,4 @@ class Flight(ESBaseDocument):
 
 
 def includeme(config):
-    """The classes above are made when this module is imported, after the engine was chosen."""
+    """The classes above are created by the import of this module, after the engine was set."""

@@ -50,8 +50,8 @@ def main(ini: str, rate: float, number: int, variables: list[str]) -> None:
                     Session.add(Flight(id=key, carrier="ZZ", flight=key))
                     done = "created"
                 else:
-                    place = draw.randrange(highest + len(own))
-                    key = place + 1 if place < highest else own[place - highest]
+                    position = draw.randrange(highest + len(own))
+                    key = position + 1 if position < highest else own[position - highest]
                     flight = Session.query(Flight).get(key)
                     if flight is None:
                         continue

@@ -1,6 +1,6 @@
-"""A nefertari application whose models have little in common: for requests that name several.
+"""A nefertari application whose models have little in common: for requests of multiple collections.
 
-The same names are of other kinds, are visible here and hidden there, or are not there at all.
+A field name may have another type, be visible in one model and hidden in another, or be missing.
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ class Painter(ESBaseDocument):
 
 
 class Painting(ESBaseDocument):
-    """What it is worth is nobody's business."""
+    """Its worth is hidden."""
 
     __tablename__ = "museum_paintings"
-    _public_fields = ["id", "title", "year", "style", "height", "painter", "shown"]
-    _auth_fields = ["id", "title", "year", "style", "height", "painter", "shown", "worth"]
+    _public_fields = ["id", "title", "year", "style", "height", "painter", "exhibited"]
+    _auth_fields = ["id", "title", "year", "style", "height", "painter", "exhibited", "worth"]
     _hidden_fields = ["worth", "insurer"]
     _nested_relationships = ("painter",)
 
@@ -35,7 +35,7 @@ class Painting(ESBaseDocument):
     height = eng.IntegerField(help_text="centimetres")
     worth = eng.IntegerField()
     insurer = eng.UnicodeField()
-    shown = eng.BooleanField()
+    exhibited = eng.BooleanField()
     painter_id = eng.ForeignKeyField(
         ref_document="Painter", ref_column="museum_painters.id", ref_column_type=eng.IdField
     )
@@ -45,16 +45,16 @@ class Vase(ESBaseDocument):
     """Its key is a text, and so is its year."""
 
     __tablename__ = "museum_vases"
-    _public_fields = ["code", "name", "year", "height", "worth", "found", "shown"]
-    _auth_fields = ["code", "name", "year", "height", "worth", "found", "shown"]
+    _public_fields = ["code", "name", "year", "height", "worth", "excavated", "exhibited"]
+    _auth_fields = ["code", "name", "year", "height", "worth", "excavated", "exhibited"]
 
     code = eng.StringField(primary_key=True, max_length=600)
     name = eng.UnicodeField()
     year = eng.UnicodeField(help_text="c. 510")
     height = eng.FloatField(help_text="centimetres")
     worth = eng.IntegerField()
-    found = eng.DateField()
-    shown = eng.BooleanField()
+    excavated = eng.DateField()
+    exhibited = eng.BooleanField()
     notes = eng.DictField()
 
 
@@ -62,11 +62,11 @@ class Guard(ESBaseDocument):
     """For staff only."""
 
     __tablename__ = "museum_guards"
-    _auth_fields = ["id", "name", "shown"]
+    _auth_fields = ["id", "name", "exhibited"]
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
-    shown = eng.BooleanField(help_text="on duty")
+    exhibited = eng.BooleanField(help_text="on duty")
 
 
 class Ticket(BaseDocument):

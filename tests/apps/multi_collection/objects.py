@@ -1,4 +1,4 @@
-"""What is in the museum: made up, the same each time, with ties, gaps and odd values."""
+"""The objects of the museum: generated, always the same, with ties, gaps and odd values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fill():
                 height=some([-1, 0, 10, 11, 12, 2**62, 40]),
                 worth=some(range(-3, 9)),
                 insurer=some(WORDS),
-                shown=some([True, False]),
+                exhibited=some([True, False]),
                 painter_id=None if painter is None else painter.id,
             )
         )
@@ -56,10 +56,10 @@ def fill():
                 year=some(["c. 510", "1820", "1415", "unknown"]),
                 height=some([-1.0, 0.0, 10.5, 11.0, 11.5, 40.0, 1e20]),
                 worth=some(range(-3, 9)),
-                found=some([datetime.date(1900 + n, 1 + n, 3) for n in range(12)]),
-                shown=some([True, False]),
+                excavated=some([datetime.date(1900 + n, 1 + n, 3) for n in range(12)]),
+                exhibited=some([True, False]),
             )
         )
     for number in range(12):
-        Session.add(Guard(name=f"guard {words()}", shown=number % 3 == 0))
+        Session.add(Guard(name=f"guard {words()}", exhibited=number % 3 == 0))
     Session.add(Ticket(name="day"))

@@ -44,18 +44,18 @@ class StaffACL(CollectionACL):
     item_model = Guard
 
 
-class Everything:
+class TwoCollections:
     """An application's own name for two collections."""
 
     def get_collections(self):
         return {"painters", "vases"}
 
 
-class EverythingACL(Everything, PolymorphicACL):
+class TwoCollectionsACL(TwoCollections, PolymorphicACL):
     pass
 
 
-class EverythingView(Everything, PolymorphicESView):
+class TwoCollectionsView(TwoCollections, PolymorphicESView):
     def index(self):
         self._query_params.setdefault("_sort", "name")
         return super().index("painters,vases")
@@ -63,7 +63,7 @@ class EverythingView(Everything, PolymorphicESView):
 
 def includeme(config):
     root = config.get_root_resource()
-    root.add("all", "everything", view=EverythingView, factory=EverythingACL)
+    root.add("all", "everything", view=TwoCollectionsView, factory=TwoCollectionsACL)
     painters = root.add(
         "painter", "painters", view=view_of(Painter), factory=VisitorACL, id_name="id"
     )

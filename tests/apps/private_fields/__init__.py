@@ -1,9 +1,9 @@
 """A nefertari application with authentication: members, their profiles, stories and badges.
 
 What anonymous callers, members and admins may see differs from model to model, and documents are
-nested both ways. ``members.login`` chooses how callers say who they are: by a ticket in a cookie
-or by a token. Every response names the application's tables that were read or written, for tests
-that ask who answered.
+nested both ways. ``members.login`` chooses how callers authenticate: by a ticket in a cookie or by
+a token. Every response names the application's tables that were read or written, for tests
+that check where a response came from.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main(global_config, **settings):
 
 
 def includeme(config):
-    """All in one include: the package that includes nefertari has the resources' settings."""
+    """Include all at once: the package that includes nefertari has the resources' settings."""
     config.include("tests.apps.private_fields.models")
     config.include("nefertari")
     config.include("nefertari.authentication")
@@ -115,20 +115,20 @@ def _authenticate(config, login):
 
 
 def _once(groups):
-    """*groups*, looked up once in a request: Pyramid asks for them at every turn, and nefertari
-    then reads member and token each time, which is most of what thousands of probes would take."""
+    """Cache *groups* for a request: Pyramid calls it repeatedly, and nefertari reads member and
+    token each time, which would take most of the time of thousands of probes."""
 
     def check(name, credentials, request):
-        found = request.__dict__.setdefault("members.groups", {})
-        if (name, credentials) not in found:
-            found[name, credentials] = groups(name, credentials, request)
-        return found[name, credentials]
+        cached = request.__dict__.setdefault("members.groups", {})
+        if (name, credentials) not in cached:
+            cached[name, credentials] = groups(name, credentials, request)
+        return cached[name, credentials]
 
     return check
 
 
 def note_tables(handler, registry):
-    """Tween: tell by a header which tables the request touched. One request at a time."""
+    """Tween that lists the tables that a request touched in a header. One request at a time."""
 
     @event.listens_for(Engine, "before_cursor_execute")
     def note(connection, cursor, statement, *_):

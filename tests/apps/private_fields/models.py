@@ -1,6 +1,6 @@
-"""Models with rules of who sees what, nested in each other.
+"""Models with visibility rules, nested in each other.
 
-Members come behind what they have: nefertari_mongodb looks at it when a relationship is made.
+Members come after their related models, which nefertari_mongodb needs to create a relationship.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Badge(ESBaseDocument):
 
 
 class Story(ESBaseDocument):
-    """Holds its author, who holds a profile."""
+    """Nests its author, who nests a profile."""
 
     __tablename__ = "members_stories"
     _public_fields = ["id", "title", "author"]

@@ -1,4 +1,4 @@
-"""The application in a process of its own: filled, varied, asked."""
+"""Run the application in its own process, fill its database and send requests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.servers.pserve import Pserve
 from tests.support.apps import backend_and_hosts
 from tests.support.paths import TOP
 
-# Nothing is written while mirrors are built here: there are no older claims to be waited for.
+# Nothing is written while mirrors are built here, so there are no older claims to wait for.
 PROGRAM = (
     "-c",
     "from nefertari_search_tween.indexing import rebuild; rebuild.SETTLE_SECONDS = 0; "
     "from nefertari_search_tween.scripts.main import main; main()",
 )
-#: what two answers to the same question may differ in
+#: headers in which two responses to the same request may differ
 OF_THE_MOMENT = {"Date", "Expires", "Last-Modified", "Server-Timing", "Content-Length", TABLES}
 _MOMENT = re.compile(r'"(timestamp|took)": ("[^"]*"|[0-9]+)')
 
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
     @property
     def lasting(self) -> tuple[Any, ...]:
-        """The whole answer but what is of the moment."""
+        """The whole response without its time-dependent parts."""
         headers = {name: each for name, each in self.headers.items() if name not in OF_THE_MOMENT}
         return self.status, headers, _MOMENT.sub(r'"\1": 0', self.text)
 
@@ -74,13 +74,13 @@ class Club:
 
     def start(self, **variables: str) -> None:
         self.stop()
-        given = {**self.variables, **variables}
-        self.server = Pserve(self.ini, variables=given, env=self.environment)
+        options = {**self.variables, **variables}
+        self.server = Pserve(self.ini, variables=options, env=self.environment)
         self.server.start()
 
     def stop(self) -> None:
         if self.writer is not None:
-            # It ends with its input.
+            # It exits at the end of its input.
             self.writer.communicate(timeout=60)
             self.writer = None
         if self.connection is not None:
@@ -103,7 +103,7 @@ class Club:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def write(self, changes: list[tuple[str, Any, dict[str, Any]]]) -> None:
-        """Make or change objects; see `tests.apps.private_fields.writing`."""
+        """Create or change objects; see `tests.apps.private_fields.writing`."""
         if self.writer is None:
             words = [f"{name}={value}" for name, value in self.variables.items()]
             self.writer = subprocess.Popen(
@@ -128,7 +128,7 @@ class Club:
 
         :param caller: name of the member, whose token is `token-NAME`.
         """
-        # The URL that an answer shows must not depend on the port.
+        # URLs in a response must not depend on the port.
         headers.setdefault("Host", "members.example")
         if caller:
             headers["Authorization"] = f"ApiKey {caller}:token-{caller}"
@@ -142,7 +142,7 @@ class Club:
             response = self.connection.getresponse()
             text = response.read().decode()
         except (OSError, http.client.HTTPException):
-            # What is left of it is of no use to the next request.
+            # The broken connection is of no use to the next request.
             self.connection.close()
             self.connection = None
             raise
@@ -150,7 +150,7 @@ class Club:
 
 
 class Rules(NamedTuple):
-    """What a model says of its fields."""
+    """The visible fields of a model."""
 
     fields: tuple[str, ...]
     public: frozenset[str]
@@ -161,9 +161,9 @@ class Rules(NamedTuple):
 
 
 def rules_of_models() -> dict[str, Rules]:
-    """The rules as they stand in models.py, which only the application's process can import."""
+    """Return the rules of models.py, which only the application's process can import."""
     tree = ast.parse((Path(__file__).parent / "models.py").read_text(encoding="utf-8"))
-    found = {}
+    rules = {}
     for cls in tree.body:
         if not isinstance(cls, ast.ClassDef):
             continue
@@ -177,9 +177,9 @@ def rules_of_models() -> dict[str, Rules]:
             else:
                 fields.append(name)
         hidden = frozenset(lists.get("_hidden_fields") or ())
-        found[cls.name] = Rules(
+        rules[cls.name] = Rules(
             tuple(fields),
             frozenset(lists.get("_public_fields") or ()) - hidden,
             frozenset(lists.get("_auth_fields") or ()) - hidden,
         )
-    return found
+    return rules

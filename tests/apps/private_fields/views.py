@@ -1,4 +1,4 @@
-"""Views: plain ones, ones that narrow by a field that is hidden, and those that log in."""
+"""Views: plain ones, ones that filter by a hidden field, and those that log in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from nefertari.view import BaseView
 from pyramid.security import ALL_PERMISSIONS, Allow, Authenticated, Everyone
 
 from tests.apps.private_fields.models import Badge, Draft, Member, Profile, Story
+from tests.apps.views import PlainView
 
 
 class OpenACL(CollectionACL):
-    """Everybody reads, admins write."""
+    """Everyone reads, admins write."""
 
     __acl__ = (
         (Allow, "g:admin", ALL_PERMISSIONS),
@@ -50,51 +51,36 @@ class ClosedACL(CollectionACL):
     item_model = Story
 
 
-class PlainView(BaseView):
-    """Collections and items of one model."""
-
-    def index(self, **kwargs):
-        return self.Model.get_collection(**self._query_params)
-
-    def show(self, **kwargs):
-        return self.Model.get_item(**{self.Model.pk_field(): kwargs["id"]})
-
-    def create(self, **kwargs):
-        return self.Model(**self._json_params).save(self.request)
-
-    def update(self, **kwargs):
-        return self.show(**kwargs).update(self._json_params, self.request)
-
-    def delete(self, **kwargs):
-        self.show(**kwargs).delete(self.request)
+class MemberItemsView(PlainView):
+    """Collections and items of one model, whose items can be updated together."""
 
     def update_many(self, **kwargs):
         items = self.Model.get_collection(**self._query_params)
         return self.Model._update_many(items, self._json_params, self.request)
 
 
-class MembersView(PlainView):
+class MembersView(MemberItemsView):
     Model = Member
 
 
-class ProfilesView(PlainView):
+class ProfilesView(MemberItemsView):
     Model = Profile
 
 
-class BadgesView(PlainView):
+class BadgesView(MemberItemsView):
     Model = Badge
 
 
-class StoriesView(PlainView):
+class StoriesView(MemberItemsView):
     Model = Story
 
 
-class DraftsView(PlainView):
+class DraftsView(MemberItemsView):
     Model = Draft
 
 
-class ShelvedView(PlainView):
-    """Narrowed by a field that nobody but admins sees."""
+class ShelvedView(MemberItemsView):
+    """Filtered by a field that only admins see."""
 
     Model = Story
 
@@ -103,8 +89,8 @@ class ShelvedView(PlainView):
         return self.Model.get_collection(**self._query_params)
 
 
-class FoundView(PlainView):
-    """A search view that is narrowed by such a field, and sorted by another."""
+class FoundView(MemberItemsView):
+    """A search view that is filtered by such a field, and sorted by another."""
 
     Model = Story
 
@@ -118,7 +104,7 @@ class FoundView(PlainView):
         return self.Model._update_many(items, self._json_params, self.request)
 
 
-class AuthoredView(PlainView):
+class AuthoredView(MemberItemsView):
     """The stories of one member."""
 
     Model = Story
@@ -131,7 +117,7 @@ class AuthoredView(PlainView):
 
 
 class StrangeView(BaseView):
-    """Shows objects that are of no model, as a view may that makes them up."""
+    """Returns objects of no model, as a view may that makes them up."""
 
     Model = Story
 

@@ -1,9 +1,9 @@
-"""Writes objects by the application's own models, whatever engine they are kept by.
+"""Write objects by the application's own models, whatever engine stores them.
 
     python -m tests.apps.private_fields.writing INI key=value... < changes
 
-Each line of the input is a list of changes, ``[model, key, values]``: the object is made, or
-changed where it is there. Each line is one transaction, and is answered by a line when it is over.
+Each line of the input is a list of changes, ``[model, key, values]``: the object is created, or
+changed if it exists. Each line is one transaction, acknowledged by a line when it is committed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pyramid.paster import bootstrap
 
 from tests.support.object_ids import object_id
 
-#: relationships that are written, and whose keys they take
+#: relationships that are written, and the model whose keys they take
 REFERENCES = {"author": "Member", "member": "Member"}
 
 
 def write(name: str, key: Any, values: dict[str, Any]) -> None:
-    """Make or change one object.
+    """Create or change one object.
 
     :param values: of fields; of a relationship the key of the other object, of a moment its text;
         ``token`` is that of the member's API key.
@@ -41,9 +41,9 @@ def write(name: str, key: Any, values: dict[str, Any]) -> None:
     else:
         item.update(values)
     if token is not None:
-        # Made with the member.
-        found = cls.get_item(**{pk: key}).api_key
-        (found[0] if isinstance(found, list) else found).update({"token": token})
+        # It was created with the member.
+        api_key = cls.get_item(**{pk: key}).api_key
+        (api_key[0] if isinstance(api_key, list) else api_key).update({"token": token})
 
 
 def _key(cls: Any, key: Any) -> Any:

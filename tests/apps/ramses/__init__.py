@@ -35,7 +35,7 @@ def lower_strip(**kwargs):
 
 @registry.add
 def encrypt(**kwargs):
-    """Passwords are kept as hashes; a hash stays what it is."""
+    """Hash passwords; leave a hash unchanged."""
     password = kwargs["new_value"]
     if crypt.match(password):
         return password
@@ -54,7 +54,7 @@ def as_moment(**kwargs):
 
 @registry.add
 def set_slug(event):
-    """A book's slug is made of its title, whenever that is set."""
+    """Set the slug of a book from its title."""
     title = event.fields.get("title")
     if title is not None and title.new_value:
         event.set_field_value("slug", re.sub(r"\W+", "-", title.new_value.lower()).strip("-"))
@@ -62,7 +62,7 @@ def set_slug(event):
 
 @registry.add
 def sign(event):
-    """A review is by the user who sends it, whatever it says."""
+    """Set the author of a review to the user who sends it."""
     user = event.view.request.user
     event.set_field_value("reviewer", user.username)
     event.set_field_value("user", user)
@@ -81,7 +81,7 @@ def count_reviews(event):
 
 @registry.add
 def whisper(event):
-    """What a response shows may be changed; the document stays."""
+    """Change a response; the document is unchanged."""
     if event.response is not None:
         for author in event.response.get("data", [event.response]):
             if author.get("name"):

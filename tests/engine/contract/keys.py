@@ -10,7 +10,7 @@ from tests.engine.contract.world import case
 
 
 def change(w, model, key, new, **values):
-    """Give the document another key, and other values; tells whether that was refused."""
+    """Give the document another key and other values; return whether that was rejected."""
 
     def work():
         document = model.get_item(code=key)
@@ -168,8 +168,8 @@ def unique_together(w):
     def seats():
         return w.do(lambda: sorted(each.code for each in w.Seat.get_collection()))
 
-    found = [seat("a", "x", 1), seat("b", "x", 2), seat("c", "y", 1)]
-    return [*found, seat("d", "x", 1) is None, seats()]
+    results = [seat("a", "x", 1), seat("b", "x", 2), seat("c", "y", 1)]
+    return [*results, seat("d", "x", 1) is None, seats()]
 
 
 @case

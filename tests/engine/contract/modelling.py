@@ -1,4 +1,4 @@
-"""What models and the engine module tell of themselves."""
+"""The schema of models and the names of the engine module."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ def exported_names(w):
 
 @case
 def document_classes(w):
-    found = engine.get_document_classes()
+    classes = engine.get_document_classes()
     library = {
-        name for name, model in found.items() if model.__module__ == "tests.apps.any_engine.models"
+        name
+        for name, model in classes.items()
+        if model.__module__ == "tests.apps.any_engine.models"
     }
     return [sorted(library), engine.get_document_cls("Book") is w.Book]
 

@@ -28,7 +28,7 @@ def an_item(w):
 def one_document_read_twice(w):
     w.books()
 
-    def look():
+    def results():
         woolf, waves = w.Author.get_item(code="woolf"), w.Book.get_item(code="waves")
         return [
             waves == w.Book.get_collection(title="The Waves")[0],
@@ -38,18 +38,18 @@ def one_document_read_twice(w):
             len({waves, *woolf.books}),
         ]
 
-    return w.do(look)
+    return w.do(results)
 
 
 @case
 def totals_and_pages(w):
     w.books()
-    found = []
+    results = []
     for query in ("_limit=2", "_limit=2&_start=1", "_limit=2&_page=1", "_limit=2&_page=9"):
         status, body = w.get(f"/books?_sort=code&{query}")
         codes = [each["code"] for each in body["data"]]
-        found.append([status, codes, body["total"], body["count"], body["start"]])
-    return found
+        results.append([status, codes, body["total"], body["count"], body["start"]])
+    return results
 
 
 @case
@@ -163,7 +163,7 @@ def filters_by_a_document(w):
 
 
 @case
-def several_values(w):
+def multiple_values(w):
     w.books()
     return [
         w.do(lambda: [e.code for e in w.Book.get_collection(code__in="waves,room", _sort="code")]),
@@ -220,20 +220,20 @@ def nothing_found_raises(w):
 def results_of_get_collection(w):
     w.books()
 
-    def look():
-        found = w.Book.get_collection(_sort="code", _limit=2, genre="novel")
+    def results():
+        books = w.Book.get_collection(_sort="code", _limit=2, genre="novel")
         return [
-            found.first().code,
-            [each.code for each in found],
-            found[1].code,
-            [each.code for each in found.all()],
-            found.count(),
-            found._nefertari_meta["total"],
-            found._nefertari_meta["start"],
-            found._nefertari_meta["fields"],
+            books.first().code,
+            [each.code for each in books],
+            books[1].code,
+            [each.code for each in books.all()],
+            books.count(),
+            books._nefertari_meta["total"],
+            books._nefertari_meta["start"],
+            books._nefertari_meta["fields"],
         ]
 
-    return w.do(look)
+    return w.do(results)
 
 
 @case

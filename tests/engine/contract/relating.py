@@ -85,7 +85,7 @@ def new_documents_by_a_list(w):
 def documents_of_a_relationship(w):
     w.books()
 
-    def look():
+    def state():
         book = w.Book.get_item(code="waves")
         return [
             book.author.name,
@@ -94,7 +94,7 @@ def documents_of_a_relationship(w):
             w.Profile(code="p").author,
         ]
 
-    return w.do(look)
+    return w.do(state)
 
 
 @case
@@ -107,13 +107,13 @@ def one_to_one(w):
 
         return w.do(make)
 
-    def seen():
+    def profiles():
         authors = {each["code"]: each["profile"] for each in w.get("/authors")[1]["data"]}
         return [authors, {e["code"]: e["author"] for e in w.get("/profiles")[1]["data"]}]
 
-    found = [profile("p", "woolf"), seen()]
+    results = [profile("p", "woolf"), profiles()]
     w.patch("/authors/joyce", profile="p")
-    return [*found, seen()]
+    return [*results, profiles()]
 
 
 @case
@@ -176,18 +176,18 @@ def delete_the_many_side(w):
 def related_documents(w):
     w.books()
 
-    def look():
+    def state():
         book = w.Book.get_item(code="waves")
-        found = {
+        related = {
             model.__name__: sorted(each.code for each in documents)
             for model, documents in book.get_related_documents()
         }
         nested = [model.__name__ for model, _ in book.get_related_documents(nested_only=True)]
         author = w.Author.get_item(code="joyce")
-        shown = [model.__name__ for model, _ in author.get_related_documents(nested_only=True)]
-        return [found, sorted(nested), sorted(shown)]
+        models = [model.__name__ for model, _ in author.get_related_documents(nested_only=True)]
+        return [related, sorted(nested), sorted(models)]
 
-    return w.do(look)
+    return w.do(state)
 
 
 @case

@@ -30,15 +30,15 @@ def main(engine: str, *pairs: str) -> None:
     from tests.engine.contract.world import CASES, World
 
     world = World(world_app, engine == "nefertari_sqla")
-    seen = {}
+    results = {}
     for name, case in CASES.items():
         world.clear()
         try:
-            seen[name] = case(world)
-        except Exception:  # noqa: BLE001 - the table tells
-            seen[name] = {"failed": traceback.format_exc(limit=-3)}
+            results[name] = case(world)
+        except Exception:  # noqa: BLE001 - the table reports it
+            results[name] = {"failed": traceback.format_exc(limit=-3)}
             world.abort()
-    print(json.dumps(seen))
+    print(json.dumps(results))
 
 
 def _enforce_foreign_keys() -> None:

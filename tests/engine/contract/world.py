@@ -9,7 +9,7 @@ from typing import Any, Callable
 CASES: dict[str, Callable[[World], Any]] = {}
 #: of the SQL engine alone, or of the moment
 UNTOLD = {"_self", "author_code", "book_code", "changed"}
-#: the words of an answer that is a status
+#: the keys of a response that is a status
 WORDS = {"timestamp", "request_url", "message", "explanation", "title"}
 
 
@@ -40,7 +40,7 @@ class World:
     # Over HTTP
 
     def http(self, method: str, path: str, body: Any = None) -> Any:
-        """Status and body of a request, without what no two engines tell alike."""
+        """Return status and body of a request, without the parts that differ between engines."""
         call = getattr(self.app, method if body is None else f"{method}_json")
         args = (path,) if body is None else (path, body)
         answer = call(*args, status="*")
@@ -69,7 +69,7 @@ class World:
     # In Python
 
     def do(self, work: Callable[[], Any]) -> Any:
-        """What *work* gives, committed; of an exception, the status that views make of it."""
+        """Return the result of *work*, committed; for an exception the status that views return."""
         try:
             result = plain(work())
             self.commit()
@@ -113,7 +113,7 @@ class World:
                 ("ulysses", "Ulysses", "novel", 700, 20.0, True, "joyce"),
                 ("music", "Chamber Music", "poetry", None, 1e3, None, "joyce"),
             )
-            for place, (code, title, genre, pages, price, lent, author) in enumerate(rows):
+            for position, (code, title, genre, pages, price, lent, author) in enumerate(rows):
                 self.Book(
                     code=code,
                     title=title,
@@ -121,8 +121,8 @@ class World:
                     pages=pages,
                     price=price,
                     lent=lent,
-                    cost=decimal.Decimal(place),
-                    printed=moment + datetime.timedelta(days=place),
+                    cost=decimal.Decimal(position),
+                    printed=moment + datetime.timedelta(days=position),
                     words=[code, "all"],
                     author=self.Author.get_item(code=author),
                 ).save()
@@ -137,9 +137,9 @@ def plain(value: Any) -> Any:
     """*value* as JSON that can be compared."""
     if isinstance(value, dict):
         untold = UNTOLD | (WORDS if "status_code" in value else set())
-        shown = {str(k): plain(v) for k, v in value.items() if k not in untold}
+        rendered = {str(k): plain(v) for k, v in value.items() if k not in untold}
         # The order of these is that of the database.
-        return {k: sorted(v) if k in ("books", "chapters") else v for k, v in shown.items()}
+        return {k: sorted(v) if k in ("books", "chapters") else v for k, v in rendered.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):

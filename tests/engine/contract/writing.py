@@ -69,15 +69,15 @@ def a_required_value_is_taken_away(w):
 @case
 def defaults(w):
     w.do(lambda: w.Book(code="a", title="A").save() and None)
-    found = w.get("/books/a")[1]
-    return {name: found[name] for name in ("genre", "lent", "serial", "marks", "words", "options")}
+    book = w.get("/books/a")[1]
+    return {name: book[name] for name in ("genre", "lent", "serial", "marks", "words", "options")}
 
 
 @case
 def a_given_value_is_no_default(w):
     w.post("/books", code="a", title="A", genre="essay", lent=True, serial="x", marks=["old"])
-    found = w.get("/books/a")[1]
-    return {name: found[name] for name in ("genre", "lent", "serial", "marks")}
+    book = w.get("/books/a")[1]
+    return {name: book[name] for name in ("genre", "lent", "serial", "marks")}
 
 
 @case
@@ -92,10 +92,10 @@ def limits(w):
         {"marks": ["new", "bad"]},
         {"marks": []},
     )
-    found = []
+    results = []
     for number, value in enumerate(values):
-        found.append(w.post("/books", **{"code": f"b{number}", "title": "T", **value})[0])
-    return [found, w.codes("/books?_sort=code"), w.post("/authors", code="x", name="short")[0]]
+        results.append(w.post("/books", **{"code": f"b{number}", "title": "T", **value})[0])
+    return [results, w.codes("/books?_sort=code"), w.post("/authors", code="x", name="short")[0]]
 
 
 @case
@@ -173,11 +173,11 @@ def values_of_every_type(w):
 
     w.do(make)
 
-    def look():
+    def state():
         book = w.Book.get_item(code="a")
         return [getattr(book, name) for name in VALUES]
 
-    return [w.do(look), w.get("/books/a")]
+    return [w.do(state), w.get("/books/a")]
 
 
 VALUES = ("title", "pages", "price", "cost", "lent", "printed", "words", "options", "author")
@@ -208,21 +208,21 @@ def onupdate(w):
 @case
 def lists_are_added_to(w):
     w.post("/books", code="a", title="A", words=["x", "y"])
-    found = []
+    results = []
     for words in (["z"], ["x"], ["-y"], ["-x", "w"], "", ["a"], None):
         status = w.patch("/books/a", words=words)[0]
-        found.append([status, sorted(w.get("/books/a")[1]["words"])])
-    return found
+        results.append([status, sorted(w.get("/books/a")[1]["words"])])
+    return results
 
 
 @case
 def dicts_are_added_to(w):
     w.post("/books", code="a", title="A", options={"x": 1})
-    found = []
+    results = []
     for options in ({"y": 2}, {"x": 3}, {"-y": ""}, "", {"z": {"a": 1}}, None):
         status = w.patch("/books/a", options=options)[0]
-        found.append([status, w.get("/books/a")[1]["options"]])
-    return found
+        results.append([status, w.get("/books/a")[1]["options"]])
+    return results
 
 
 @case
@@ -241,8 +241,8 @@ def update_iterables_in_python(w):
 @case
 def get_or_create(w):
     def get(**params):
-        found, created = w.Card.get_or_create(**params)
-        return [found.code, found.visits, created]
+        card, created = w.Card.get_or_create(**params)
+        return [card.code, card.visits, created]
 
     return [
         w.do(lambda: get(code="a", defaults={"email": "a@x.org", "visits": 2})),
@@ -254,7 +254,7 @@ def get_or_create(w):
 
 
 @case
-def get_or_create_of_several(w):
+def get_or_create_of_multiple(w):
     w.books()
     return w.do(lambda: w.Book.get_or_create(genre="novel"))
 
@@ -326,12 +326,12 @@ def save_without_a_change(w):
 
 @case
 def states(w):
-    def look():
+    def state():
         card = w.Card(code="a", email="a@x.org")
-        found = [card._is_created(), bool(card._is_modified())]
+        results = [card._is_created(), bool(card._is_modified())]
         card.save()
-        found += [card._is_created()]
+        results += [card._is_created()]
         card.visits = 5
-        return [*found, bool(card._is_modified())]
+        return [*results, bool(card._is_modified())]
 
-    return w.do(look)
+    return w.do(state)

@@ -19,7 +19,7 @@ class Session(test_scaffolds.Session):
     """Items have no number in them that could be added up: their keys are texts."""
 
     def no_such_key(self):
-        self.found([], id="abc")
+        self.expect([], id="abc")
 
     def aggregations(self):
         talk, shelf = self.talk, self.shelf
