@@ -25,7 +25,9 @@ from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.decorator import marked
 from nefertari_search_tween.mirror.generator import generate
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.primary import startup
 from nefertari_search_tween.primary.selection import prepare_primary, primary_for
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
@@ -212,7 +214,7 @@ class SearchRuntime:
         schema = self.settings.schema
         if schema == "validate" and not validates.get():
             schema = "none"
-        self.mirrors.prepare(schema, self._all_recorded, self._index_all)
+        prepare_indices(self.mirrors, schema, self._all_recorded, self._index_all)
         if self._early:
             self.indexer.index_pending()
 

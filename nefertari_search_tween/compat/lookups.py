@@ -8,8 +8,8 @@ from typing import Any
 from nefertari.utils import process_fields
 
 from nefertari_search_tween.compat import search_params
-from nefertari_search_tween.mirror.mapping import REJECTED
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.documents.format import REJECTED
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.results import stripped
 

@@ -13,12 +13,13 @@ from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import STATUS_MAP, exception_response
 from pyramid.threadlocal import get_current_request
 
+from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import flattened
 from nefertari_search_tween.search.privacy import Caller, FieldScope
 from nefertari_search_tween.search.query import search_read as search_params
-from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
+from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.routing import READS, ReadContext, current_read
 
 HTTP_INTERNAL = 500
@@ -77,7 +78,7 @@ def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> Search
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own}
     if own.get("query") != query.body["query"]:
         # What holds for every search of the caller's holds for one that was written by hand.
-        found = {"filter": search.searcher.restrictions(mirror), "must_not": [NOT_IN_A_SEARCH]}
+        found = {"filter": search.searcher.restrictions(mirror), "must_not": [STUBS]}
         if own.get("query"):
             found["must"] = [own["query"]]
         body["query"] = {"bool": found}

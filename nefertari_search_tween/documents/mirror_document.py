@@ -7,7 +7,7 @@ from typing import Any, Optional
 from nefertari.utils import dictset
 
 from nefertari_search_tween.documents.fields import BaseField, Relationship
-from nefertari_search_tween.mirror.mapping import EXACT, INTERNAL
+from nefertari_search_tween.documents.format import EXACT, INTERNAL
 
 # What SQLAlchemy knows an object by; only instances have it.
 STATE = "_sa_instance_state"

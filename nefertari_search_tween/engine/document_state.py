@@ -10,11 +10,11 @@ from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.backends.base import SequenceVersion, StoredDocument
 from nefertari_search_tween.documents.fields import PickleField, Relationship
+from nefertari_search_tween.documents.format import INEXACT, PACKED
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.engine.values import clean, default_of, has_onupdate, onupdate_of
 from nefertari_search_tween.engine.values import pack as packed
 from nefertari_search_tween.engine.values import unpack as unpacked
-from nefertari_search_tween.mirror.mapping import INEXACT, PACKED
 from nefertari_search_tween.mirror.serializer import Serializer, document_id
 
 

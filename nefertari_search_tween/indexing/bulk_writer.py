@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, BulkAction, BulkItemResult
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import Serializer, document_id
 
 log = logging.getLogger(__name__)

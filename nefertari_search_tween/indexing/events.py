@@ -16,9 +16,9 @@ class ChangeEvent:
     """Root of the events, fired inside the transaction of the change.
 
     :param model: model class of what changed.
-    :param keys: documents that show the change: of the object itself (if it is mirrored),
-        and of those that embed or reference it. What one flush changes around several
-        objects is in the event of the first one.
+    :param document_keys: documents that the change affects: of the object itself (if it is
+        mirrored), and those that embed or reference it. Those that one flush affects through
+        several objects are in the event of the first object.
     :param session: the primary's session, in whose transaction the change is.
     :param registry: the application's registry.
     """

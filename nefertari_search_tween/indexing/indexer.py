@@ -13,7 +13,8 @@ from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.model_expansion import expand_whole_model
 from nefertari_search_tween.indexing.recovery import RecoveryThread
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
+from nefertari_search_tween.mirror.mirror import Mirror, write_alias
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from nefertari_search_tween.exceptions import IndexMissing
 from nefertari_search_tween.indexing.index_scan import IndexedDocument, key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 
 log = logging.getLogger(__name__)
 

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
-from nefertari_search_tween.documents.fields import KEYWORD, BaseField, Relationship
-
-if TYPE_CHECKING:
-    from nefertari_search_tween.documents.mirror_document import BaseDocument
-
-#: exact forms of values whose rendered form loses something (see documents/fields.py)
-EXACT = "_exact"
-#: names of the fields of this document that the index can't sort or match exactly
-INEXACT = "_inexact"
-#: why the backend refused the document; only in the stub that stands for it
-REJECTED = "_rejected"
-#: the value of INEXACT in such a stub: nothing can be said of any field
-EVERYTHING = "*"
-#: values of a stored document whose rendered form loses something (see engine/values.py)
-PACKED = "_packed"
-INTERNAL = (EXACT, INEXACT, REJECTED, PACKED)
+from nefertari_search_tween.documents.fields import KEYWORD, Relationship
+from nefertari_search_tween.documents.format import EXACT, INEXACT, REJECTED
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Raised when documents of an older release of this package can't be read by this one.
 FORMAT = 1
@@ -72,13 +59,6 @@ def index_mapping(
         "fingerprint": fingerprint(mapping, used(settings or {}, analyzers(mapping, settings))),
     }
     return mapping
-
-
-def exact_field(field: BaseField) -> str:
-    """Name of the index field that holds the exact form of *field*."""
-    if field.exact_type is not None:
-        return f"{EXACT}.{field.name}"
-    return f"{field.name}.keyword" if field.kind in ("text", "list") else field.name
 
 
 def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> set[str]:

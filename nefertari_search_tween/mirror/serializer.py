@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from nefertari_search_tween.documents.fields import KEYWORD_UNITS, BaseField, Relationship
+from nefertari_search_tween.documents.format import ANY_FIELD, EXACT, INEXACT, REJECTED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
 
 # Elasticsearch takes ids of up to 512 bytes.
 MAX_ID_BYTES = 512
@@ -151,5 +151,5 @@ class Serializer:
         primary while there is one, search reads leave it out.
         """
         return json.dumps(
-            {"_pk": pk, INEXACT: [EVERYTHING], REJECTED: {"error": error}}, default=str
+            {"_pk": pk, INEXACT: [ANY_FIELD], REJECTED: {"error": error}}, default=str
         ).encode()

@@ -28,7 +28,7 @@ from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.mirror import write_alias
 from tests.apps.large.load import INI
 from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer

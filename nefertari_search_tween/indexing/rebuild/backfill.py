@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 
 # Bulks on their way at a time; memory holds one chunk more than that.
 MAX_IN_FLIGHT = 4

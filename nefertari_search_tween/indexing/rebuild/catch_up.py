@@ -14,7 +14,7 @@ from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
-from nefertari_search_tween.mirror.registry import Mirror, write_alias
+from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 
 POLL_SECONDS = 0.05
 

@@ -66,7 +66,8 @@ from nefertari_search_tween.indexing.rebuild.catch_up import (
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.interfaces.rebuild_lock import BEAT_SECONDS, RebuildLock, RebuildLocks
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
+from nefertari_search_tween.mirror.mirror import Mirror, write_alias
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.verify.verify import Differences, verify_keys
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any, Callable, Optional
 from pymongo.errors import CursorNotFound
 
 from nefertari_search_tween.documents.fields import BaseField, Relationship
+from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.mapping import INEXACT
 from nefertari_search_tween.mirror.serializer import Serializer
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter

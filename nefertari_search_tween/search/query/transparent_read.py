@@ -21,9 +21,9 @@ from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields, process_limit, split_strip
 
 from nefertari_search_tween.documents.fields import BaseField
+from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, exact_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_field
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -189,7 +189,7 @@ class _Builder:
             self.sorts.append({exact_field(self._field(pk)): {"order": "asc"}})
 
     def body(self, start: Any, size: Optional[int]) -> dict[str, Any]:
-        watched = [EVERYTHING, *sorted(self.filtered | self.sorted)]
+        watched = [ANY_FIELD, *sorted(self.filtered | self.sorted)]
         body: dict[str, Any] = {
             "sort": self.sorts,
             "track_total_hits": True,
@@ -197,7 +197,7 @@ class _Builder:
         }
         if self.filters:
             # Documents about which the filters can't be trusted are looked at, too.
-            doubtful = {"terms": {INEXACT: [EVERYTHING, *sorted(self.filtered)]}}
+            doubtful = {"terms": {INEXACT: [ANY_FIELD, *sorted(self.filtered)]}}
             body["query"] = {
                 "bool": {
                     "should": [{"bool": {"filter": self.filters}}, doubtful],
