@@ -147,7 +147,7 @@ class SearchRuntime:
         name = f"{settings.index_name} in {settings.where}"
         answers = ResponseCache(place, name)
         self.reporter = StatsReporter(answers.figures, self.cache_stats.store)
-        answers.counted = self.reporter.changed
+        answers.counted = self.reporter.mark_changed
         return answers
 
     def on_request(self) -> None:

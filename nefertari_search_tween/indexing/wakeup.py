@@ -29,8 +29,8 @@ class Wakeup:
     :param news: ends a :meth:`wait` as well.
     """
 
-    def __init__(self, news: Optional[NotificationListener] = None) -> None:
-        self.news = news
+    def __init__(self, listener: Optional[NotificationListener] = None) -> None:
+        self.listener = listener
         self.stopped = False
         # A signal handler can't end a select by anything but a file that becomes readable.
         self._read, self._write = os.pipe()
@@ -43,17 +43,17 @@ class Wakeup:
 
     def wait(self, seconds: float) -> bool:
         """Until there are news (True), at most *seconds* (False)."""
-        if self.news is None:
+        if self.listener is None:
             self.pause(seconds)
             return False
-        if self.news.connect():
+        if self.listener.connect():
             return True
-        number = self.news.fileno()
+        number = self.listener.fileno()
         files = [self._read] if number is None else [self._read, number]
         ready, _, _ = select.select(files, [], [], seconds)
         if number not in ready:
             return False
-        self.news.consume()
+        self.listener.consume()
         return True
 
     def pause(self, seconds: float) -> None:
@@ -62,7 +62,7 @@ class Wakeup:
 
     def close(self) -> None:
         """Let go of files and connections."""
-        if self.news is not None:
-            self.news.close()
+        if self.listener is not None:
+            self.listener.close()
         os.close(self._read)
         os.close(self._write)

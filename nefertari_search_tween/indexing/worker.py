@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import Callable
 
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.exceptions import (
     BackendError,
     BackendTimeout,
@@ -22,7 +23,7 @@ from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.wakeup import Wakeup
 
 FIRST_IDLE_SECONDS = 0.1
-LONGEST_IDLE_SECONDS = 1.0
+MAX_IDLE_SECONDS = 1.0
 # What all models share: the search server and the database.
 ALL = "the search server or the database"
 # A drain gives a model up after so many failures in a row.
@@ -49,11 +50,13 @@ class Worker:
     :param idle: the most seconds between two looks into the outbox.
     """
 
-    def __init__(self, indexer: Indexer, alarm: Wakeup, idle: float = LONGEST_IDLE_SECONDS) -> None:
+    def __init__(
+        self, indexer: Indexer, wakeup: Wakeup, max_idle_seconds: float = MAX_IDLE_SECONDS
+    ) -> None:
         self.indexer = indexer
         self.outbox = indexer.outbox
-        self.wakeup = alarm
-        self.max_idle_seconds = idle
+        self.wakeup = wakeup
+        self.max_idle_seconds = max_idle_seconds
         self.stats = WorkerStats()
         self.failures = FailureTracker()
 
@@ -64,22 +67,21 @@ class Worker:
         :param report: called between claims; gives the seconds until it wants to be called again.
         """
         # Who hears news need not look often; all others begin with short waits.
-        shortest = FIRST_IDLE_SECONDS if self.wakeup.news is None else self.max_idle_seconds
-        idle = shortest = min(shortest, self.max_idle_seconds)
-        look = time.monotonic()
+        first = FIRST_IDLE_SECONDS if self.wakeup.listener is None else self.max_idle_seconds
+        backoff = Backoff(first, self.max_idle_seconds)
+        poll_at = time.monotonic()
         while not self.wakeup.stopped:
             due = report()
-            left = look - time.monotonic()
-            if left > 0:
-                if self._wait(min(due, left)):
-                    look = time.monotonic()
+            remaining = poll_at - time.monotonic()
+            if remaining > 0:
+                if self._wait(min(due, remaining)):
+                    poll_at = time.monotonic()
             elif self.run_once():
-                idle = shortest
+                backoff.reset()
                 # Or the database would have to keep what it tells a worker that is busy for long.
                 self.wakeup.wait(0)
             else:
-                look = time.monotonic() + min([idle, *self._pauses()])
-                idle = min(idle * 2, self.max_idle_seconds)
+                poll_at = time.monotonic() + min([backoff.next_seconds(), *self._pauses()])
 
     def _wait(self, seconds: float) -> bool:
         """True when there are news, which do not matter while nothing works."""
@@ -97,21 +99,21 @@ class Worker:
         :raises Exception: what the search server or the database failed with.
         """
         began = progress = time.monotonic()
-        pause = FIRST_IDLE_SECONDS
+        backoff = Backoff(FIRST_IDLE_SECONDS, MAX_IDLE_SECONDS)
         while True:
             worked = self.run_once()
-            trouble = self.failures.of(ALL)
-            if trouble is not None:
-                raise trouble.error
+            failure = self.failures.of(ALL)
+            if failure is not None:
+                raise failure.error
             if worked:
-                progress, pause = time.monotonic(), FIRST_IDLE_SECONDS
+                progress = time.monotonic()
+                backoff.reset()
                 continue
-            left = self._older(time.monotonic() - began)
-            late = time.monotonic() - progress > self.outbox.lease_seconds + LONGEST_IDLE_SECONDS
-            if self.wakeup.stopped or late or all(map(self._given_up, left)):
-                return left
-            self.wakeup.pause(pause)
-            pause = min(pause * 2, LONGEST_IDLE_SECONDS)
+            remaining = self._older(time.monotonic() - began)
+            late = time.monotonic() - progress > self.outbox.lease_seconds + MAX_IDLE_SECONDS
+            if self.wakeup.stopped or late or all(map(self._given_up, remaining)):
+                return remaining
+            self.wakeup.pause(backoff.next_seconds())
 
     def run_once(self) -> bool:
         """One claim of each model that has rows; True when there was any."""
@@ -179,7 +181,7 @@ class Worker:
 
     def _given_up(self, name: str) -> bool:
         """Nobody here will settle rows of this model."""
-        trouble = self.failures.of(name)
+        failure = self.failures.of(name)
         return name not in self.indexer.mirrors or (
-            trouble is not None and trouble.attempts >= ATTEMPTS
+            failure is not None and failure.attempts >= ATTEMPTS
         )

@@ -7,7 +7,6 @@ later. The newer state is in the other index alone, and what the scan brings is 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from nefertari_search_tween.exceptions import BackendError
@@ -15,8 +14,7 @@ from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
-
-POLL_SECONDS = 0.05
+from nefertari_search_tween.threads import wait_until
 
 
 def wait_for_older_claims(outbox: Outbox, mirrors: Iterable[Mirror]) -> None:
@@ -25,12 +23,14 @@ def wait_for_older_claims(outbox: Outbox, mirrors: Iterable[Mirror]) -> None:
     At most as long as a lease: after that its owner writes nothing any more.
     """
     older = {mirror.name: outbox.claim_tokens(mirror.name) for mirror in mirrors}
-    deadline = time.monotonic() + outbox.lease_seconds + 1.0
-    while any(older.values()) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+
+    def all_ended() -> bool:
         for name, tokens in older.items():
             if tokens:
                 tokens &= outbox.claim_tokens(name)
+        return not any(older.values())
+
+    wait_until(all_ended, outbox.lease_seconds + 1.0)
 
 
 def reindex_documents(outbox: Outbox, mirror: Mirror, index: str, chunk_size: int) -> None:

@@ -48,7 +48,6 @@ What could break this, and what keeps it from doing so:
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -69,6 +68,7 @@ from nefertari_search_tween.interfaces.rebuild_lock import BEAT_SECONDS, Rebuild
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.threads import ProcessThread
 
 log = logging.getLogger(__name__)
 
@@ -168,10 +168,9 @@ def _held(rebuilds: RebuildLocks, mirror: Mirror) -> Iterator[RebuildLock]:
 @contextmanager
 def _beating(rebuilds: RebuildLocks, builds: list[RebuildLock]) -> Iterator[None]:
     """Gives signs of life, whatever the caller waits for."""
-    ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(BEAT_SECONDS):
+        while not thread.stopping.wait(BEAT_SECONDS):
             try:
                 for build in builds:
                     rebuilds.heartbeat(build)
@@ -179,13 +178,12 @@ def _beating(rebuilds: RebuildLocks, builds: list[RebuildLock]) -> Iterator[None
                 # The one that builds finds out for itself, when it writes down how far it is.
                 log.info("no sign of life could be given: %s", error)
 
-    thread = threading.Thread(target=beat, name="nefertari-search-rebuild", daemon=True)
+    thread = ProcessThread(beat, "nefertari-search-rebuild")
     thread.start()
     try:
         yield
     finally:
-        ended.set()
-        thread.join()
+        thread.stop(None)
 
 
 def _begun(

@@ -22,6 +22,7 @@ from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.threads import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ BATCH = 500
 # How long it is waited for what was on its way at the beginning of a look: longer than the
 # lease of a claim whose process has died.
 PATIENCE_SECONDS = 30.0
-POLL_SECONDS = 0.05
 # A scan of an index that a rebuild takes away begins again.
 SCANS = 3
 
@@ -210,13 +210,11 @@ class _Examiner:
 
     def _drained(self) -> bool:
         """Wait until nothing waits any more of what waits now; False: patience ran out."""
-        mark = self.outbox.watermark()
-        while not self.outbox.has_passed(mark):
-            if self.patience <= 0:
-                return False
-            time.sleep(POLL_SECONDS)
-            self.patience -= POLL_SECONDS
-        return True
+        watermark = self.outbox.watermark()
+        began = time.monotonic()
+        drained = wait_until(lambda: self.outbox.has_passed(watermark), self.patience)
+        self.patience -= time.monotonic() - began
+        return drained
 
 
 def _as_read(body: Optional[Body]) -> Any:

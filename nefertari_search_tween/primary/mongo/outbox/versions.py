@@ -12,16 +12,18 @@ Only smaller numbers than a valid one are ever deleted, so the greatest one stay
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from nefertari_search_tween.backoff import Backoff
+
 # How many may lie about before the smaller ones are deleted.
 _MOST = 20
-_PAUSE_SECONDS = 0.005
+_FIRST_PAUSE_SECONDS = 0.005
+_MAX_PAUSE_SECONDS = 0.1
 
 
 def advance(numbers: Any, name: str) -> int:
@@ -33,7 +35,7 @@ def advance(numbers: Any, name: str) -> int:
     :param numbers: the collection.
     """
     candidate = time.time_ns() // 1000
-    attempt = 0
+    backoff = Backoff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, jitter=1.0)
     while True:
         try:
             numbers.insert_one({"_id": _key(name, candidate), "model": name, "version": candidate})
@@ -45,8 +47,7 @@ def advance(numbers: Any, name: str) -> int:
             if len(found) >= _MOST:
                 numbers.delete_many({"model": name, "version": {"$lt": candidate}})
             return candidate
-        attempt += 1
-        time.sleep(random.uniform(0, min(attempt, 20) * _PAUSE_SECONDS))
+        time.sleep(backoff.next_seconds())
         candidate = max(time.time_ns() // 1000, _greatest(numbers, name)[0] + 1)
 
 
