@@ -99,7 +99,7 @@ class SearchRuntime:
                 "them: %s (docs/limits.rst)",
                 "; ".join(unfollowed),
             )
-        self.outbox = self.primary.outbox(self.dependencies, owned=self.settings.sync == "inline")
+        self.outbox = self.primary.outbox(self.dependencies, inline=self.settings.sync == "inline")
         self.rebuild_locks = self.primary.rebuild_locks(self.dependencies)
         self.indexer = Indexer(
             self.mirrors,

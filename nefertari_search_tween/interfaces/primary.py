@@ -16,6 +16,11 @@ class Key(NamedTuple):
     model: str
     pk: Any
 
+    @classmethod
+    def whole_model(cls, model: str) -> Key:
+        """Return the key that represents all documents of a model."""
+        return cls(model, None)
+
 
 #: a document's JSON text, or the error that says why there is none
 Body = Union[bytes, Exception]
@@ -92,7 +97,7 @@ class ChangeCapture(Protocol):
 class Primary(Protocol):
     """A database engine of nefertari as the primary of one application.
 
-    Made when all models are known. What one method gives and another takes (relations, the
+    Made when all models are known. What one method gives and another takes (dependencies, the
     outbox) is the primary's own kind of it.
 
     :ivar models: all models by name.
@@ -130,25 +135,27 @@ class Primary(Protocol):
         It has ``watched`` (models whose changes documents show) and ``unfollowed()``.
         """
 
-    def outbox(self, relations: Any, owned: bool) -> Any:
+    def outbox(self, dependencies: Any, inline: bool) -> Any:
         """The outbox; what it needs in the database is made when it is missing.
 
-        :param owned: see :class:`~nefertari_search_tween.interfaces.outbox.Outbox`.
+        :param inline: see :class:`~nefertari_search_tween.interfaces.outbox.Outbox`.
         :raises ConfigurationError: it can't be made.
         """
 
-    def rebuild_locks(self, relations: Any) -> Any:
+    def rebuild_locks(self, dependencies: Any) -> Any:
         """Where builds are written down; asked after :meth:`outbox`."""
 
     def cache_stats(self) -> CacheStatsStore:
         """Where caches write down what they found; made when it is missing. Asked after
         :meth:`outbox`."""
 
-    def embedding(self, relations: Any) -> Callable[[Any, Iterable[Key]], set[Key]]:
+    def embedding(self, dependencies: Any) -> Callable[[Any, Iterable[Key]], set[Key]]:
         """(session, keys) -> documents that hold the contents of these, where the hooks do not
         report them."""
 
-    def capture(self, relations: Any, listener: ChangeListener, outbox: Any) -> ChangeCapture: ...
+    def capture(
+        self, dependencies: Any, listener: ChangeListener, outbox: Any
+    ) -> ChangeCapture: ...
 
     def disable_engine_indexing(self) -> Any:
         """Take off the engine's own indexing; gives the class whose ``get_collection`` all models

@@ -68,38 +68,38 @@ class MongoPrimary:
     def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
         return Dependencies(chosen)
 
-    def outbox(self, relations: Dependencies, owned: bool) -> MongoOutbox:
+    def outbox(self, dependencies: Dependencies, inline: bool) -> MongoOutbox:
         """:raises ConfigurationError: the database can't be reached, or its user may not."""
         from mongoengine.connection import ConnectionFailure, get_db
         from pymongo.errors import PyMongoError
 
         try:
-            self._stores = Collections(get_db())
-            self._stores.create_indexes()
+            self._collections = Collections(get_db())
+            self._collections.create_indexes()
         except ConnectionFailure as error:
             raise ConfigurationError(f"nefertari_mongodb is not connected: {error}") from error
         except PyMongoError as error:
             raise ConfigurationError(
                 f"the collections of the outbox can't be made (docs/mongodb.rst): {error}"
             ) from error
-        return MongoOutbox(self._stores, relations, owned)
+        return MongoOutbox(self._collections, dependencies, inline)
 
-    def rebuild_locks(self, relations: Dependencies) -> MongoRebuildLocks:
+    def rebuild_locks(self, dependencies: Dependencies) -> MongoRebuildLocks:
         return MongoRebuildLocks(
-            self._stores, {model.__name__: model for model in relations.mirrored}
+            self._collections, {model.__name__: model for model in dependencies.mirrored}
         )
 
     def cache_stats(self) -> MongoCacheStats:
-        return MongoCacheStats(self._stores.cache_stats)
+        return MongoCacheStats(self._collections.cache_stats)
 
-    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
+    def embedding(self, dependencies: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
         # The hooks have found the documents that show a change, after the write.
         return lambda unit, keys: set()
 
     def capture(
-        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
     ) -> WriteWrappers:
-        self._hooks = WriteWrappers(relations, listener, outbox)
+        self._hooks = WriteWrappers(dependencies, listener, outbox)
         return self._hooks
 
     def disable_engine_indexing(self) -> Any:

@@ -64,31 +64,31 @@ class SqlaPrimary:
     def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
         return Dependencies(chosen)
 
-    def outbox(self, relations: Dependencies, owned: bool) -> SqlaOutbox:
+    def outbox(self, dependencies: Dependencies, inline: bool) -> SqlaOutbox:
         # This application's own, also when another one is made later in this process.
         engine = self._engine = _engine()
         tables.create_missing(engine)
         outbox = SqlaOutbox(
-            _mirrored(relations), FanOutPlan(relations), lambda: engine, owned=owned
+            _mirrored(dependencies), FanOutPlan(dependencies), lambda: engine, inline=inline
         )
         outbox.triggers = triggers.present(engine)
         return outbox
 
-    def rebuild_locks(self, relations: Dependencies) -> SqlaRebuildLocks:
+    def rebuild_locks(self, dependencies: Dependencies) -> SqlaRebuildLocks:
         engine = self._engine
-        return SqlaRebuildLocks(_mirrored(relations), lambda: engine)
+        return SqlaRebuildLocks(_mirrored(dependencies), lambda: engine)
 
     def cache_stats(self) -> SqlaCacheStats:
         tables.create_missing(self._engine, [tables.CACHE_STATS])
         return SqlaCacheStats(self._engine)
 
-    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
-        return lambda session, keys: relations.embedding(session, keys, self.models)
+    def embedding(self, dependencies: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
+        return lambda session, keys: dependencies.embedding(session, keys, self.models)
 
     def capture(
-        self, relations: Dependencies, listener: ChangeListener, outbox: SqlaOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: SqlaOutbox
     ) -> SessionEvents:
-        return SessionEvents(relations, listener)
+        return SessionEvents(dependencies, listener)
 
     def disable_engine_indexing(self) -> Any:
         """Take off what nefertari_sqla hooks to indexed models; gives the class whose
@@ -117,8 +117,8 @@ class SqlaPrimary:
         return listener_of(outbox.engine)
 
 
-def _mirrored(relations: Dependencies) -> dict[str, Any]:
-    return {model.__name__: model for model in relations.mirrored_models}
+def _mirrored(dependencies: Dependencies) -> dict[str, Any]:
+    return {model.__name__: model for model in dependencies.mirrored_models}
 
 
 def _engine() -> Any:

@@ -41,7 +41,7 @@ def database(ferretdb_server: FerretdbServer) -> Iterator[Any]:
         yield client[f"outbox_{uuid.uuid4().hex[:12]}"]
 
 
-def outbox_of(database: Any, owned: bool = False) -> Any:
+def outbox_of(database: Any, inline: bool = False) -> Any:
     from nefertari_search_tween.primary.mongo.dependencies import Dependencies
     from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
     from nefertari_search_tween.primary.mongo.outbox.tables import Collections
@@ -49,7 +49,7 @@ def outbox_of(database: Any, owned: bool = False) -> Any:
 
     stores = Collections(database)
     stores.create_indexes()
-    return MongoOutbox(stores, Dependencies([models.Tag, models.Keeper, models.Item]), owned)
+    return MongoOutbox(stores, Dependencies([models.Tag, models.Keeper, models.Item]), inline)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_numbers_only_grow(outbox: Any) -> None:
     outbox.raise_version("Tag", ahead)
     assert outbox.next_version("Tag") == ahead + 1
     # A database that was restored from a backup of long ago.
-    outbox.stores.versions.delete_many({})
+    outbox.collections.versions.delete_many({})
     assert second.versions["Tag"] < outbox.next_version("Tag") < ahead
 
 
@@ -175,7 +175,7 @@ def test_what_is_released_is_free(outbox: Any) -> None:
 
 
 def test_intents_of_inline_sync_stay_their_writers(database: Any) -> None:
-    outbox = outbox_of(database, owned=True)
+    outbox = outbox_of(database, inline=True)
     running = unit()
     outbox.intend(running, {*tags(1), Key("Keeper", "a")})
     token = outbox.publish(running)
@@ -187,15 +187,15 @@ def test_intents_of_inline_sync_stay_their_writers(database: Any) -> None:
     outbox.settle(claim, "Tag", {}, [1])
     assert outbox.state("Keeper").waiting and not outbox.state("Tag").waiting
     outbox.settle(claim, "Keeper", {}, ["a"])
-    assert outbox.pending_count() == 0 and outbox._begun == {}
+    assert outbox.pending_count() == 0 and outbox._claimed == {}
 
 
-@pytest.mark.parametrize("owned", [True, False])
+@pytest.mark.parametrize("inline", [True, False])
 def test_an_intent_that_was_processed_before_the_write_is_written_again(
-    database: Any, owned: bool
+    database: Any, inline: bool
 ) -> None:
     """The writer was held up for longer than the grace period, and somebody read the old state."""
-    outbox, other = outbox_of(database, owned), outbox_of(database)
+    outbox, other = outbox_of(database, inline), outbox_of(database)
     running = unit()
     outbox.intend(running, tags(1))
     running.recorded.began -= LEASE_SECONDS + 1
@@ -205,7 +205,7 @@ def test_an_intent_that_was_processed_before_the_write_is_written_again(
     assert other.waiting() == 0
     # Here the write is made.
     token = outbox.publish(running)
-    if owned:
+    if inline:
         claim = outbox.begin(token)
         assert not claim.expired
         assert claim.versions["Tag"] > early.versions["Tag"]
@@ -216,7 +216,7 @@ def test_an_intent_that_was_processed_before_the_write_is_written_again(
 
 
 def test_what_is_written_late_in_a_long_unit_has_a_row_of_its_own(database: Any) -> None:
-    outbox = outbox_of(database, owned=True)
+    outbox = outbox_of(database, inline=True)
     running = unit()
     outbox.intend(running, tags(1))
     running.recorded.began -= LEASE_SECONDS + 1
@@ -227,7 +227,7 @@ def test_what_is_written_late_in_a_long_unit_has_a_row_of_its_own(database: Any)
 
 
 def test_what_could_not_be_indexed_is_free_and_whole(database: Any) -> None:
-    outbox, other = outbox_of(database, owned=True), outbox_of(database)
+    outbox, other = outbox_of(database, inline=True), outbox_of(database)
     running = unit()
     outbox.intend(running, tags(1))
     token = outbox.publish(running)
@@ -308,7 +308,7 @@ def test_a_mark_is_passed_when_what_waited_is_gone_with_all_that_came_of_it(outb
     assert not outbox.has_passed(outbox.watermark())
     # A row that was made of another one, when that was claimed.
     (row,) = outbox.rows.find({})
-    outbox._insert(outbox._made([Key("Keeper", "a")], None, 0, [row["_id"]]))
+    outbox._insert(outbox._rows([Key("Keeper", "a")], None, 0, [row["_id"]]))
     mark = [row["_id"]]
     outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [2])
     assert not outbox.has_passed(mark)

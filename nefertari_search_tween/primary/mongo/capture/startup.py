@@ -28,7 +28,7 @@ class StartupCapture(WriteWrappers):
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
         self._seen: dict[str, Any] = {}
-        self._stores: Optional[Collections] = None
+        self._collections: Optional[Collections] = None
         self._outbox: Optional[MongoOutbox] = None
         self.recorded = False
         super().__init__(Dependencies(()), self, None)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ class StartupCapture(WriteWrappers):
     # Models may still come: what is known is looked up at each write.
 
     @property
-    def relations(self) -> Dependencies:
+    def dependencies(self) -> Dependencies:
         models = schema.models()
         if models != self._seen:
             self._seen = models
@@ -44,21 +44,21 @@ class StartupCapture(WriteWrappers):
             self._outbox = None
         return self._relations
 
-    @relations.setter
-    def relations(self, relations: Dependencies) -> None:
-        self._relations = relations
+    @dependencies.setter
+    def dependencies(self, dependencies: Dependencies) -> None:
+        self._relations = dependencies
 
     @property
     def outbox(self) -> MongoOutbox:
         """Asked when something is written, so the application has connected by then."""
-        relations = self.relations
+        dependencies = self.dependencies
         if self._outbox is None:
             from mongoengine.connection import get_db
 
-            if self._stores is None:
-                self._stores = Collections(get_db())
-                self._stores.create_indexes()
-            self._outbox = MongoOutbox(self._stores, relations, owned=False)
+            if self._collections is None:
+                self._collections = Collections(get_db())
+                self._collections.create_indexes()
+            self._outbox = MongoOutbox(self._collections, dependencies, inline=False)
         return self._outbox
 
     @outbox.setter
@@ -77,7 +77,7 @@ class StartupCapture(WriteWrappers):
         """It does not happen."""
 
     def transaction_ended(self, session: UnitOfWork, committed: bool) -> None:
-        if session.recorded is not None:
+        if session.record is not None:
             self.recorded = True
             # Nobody owns the rows: they are free at once.
             self.outbox.committed(session)

@@ -38,13 +38,13 @@ MOST_KEYS = 10_000
 class WriteWrappers:
     """Reports the writes of every model to a listener.
 
-    :param relations: of the mirrored models.
+    :param dependencies: of the mirrored models.
     """
 
     def __init__(
-        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
     ) -> None:
-        self.relations = relations
+        self.dependencies = dependencies
         self.listener = listener
         self.outbox = outbox
         self._local = threading.local()
@@ -125,7 +125,7 @@ class WriteWrappers:
     # Single objects
 
     def _saving(self, original: Any, document: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(document) not in self.relations.tracked_models:
+        if type(document) not in self.dependencies.tracked_models:
             return original(document, *args, **kwargs)
         with self._running() as unit:
             saving = _Saving(document)
@@ -170,7 +170,7 @@ class WriteWrappers:
     def _shown(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
         """The documents that show *keys*, as stored now."""
         try:
-            return self.relations.dependents(keys, self.outbox.models, nested_only)
+            return self.dependencies.dependents(keys, self.outbox.models, nested_only)
         except PyMongoError as error:
             _left(error)
             return set()
@@ -187,7 +187,7 @@ class WriteWrappers:
         self, original: Any, queryset: Any, doc_or_docs: Any, *args: Any, **kwargs: Any
     ) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return original(queryset, doc_or_docs, *args, **kwargs)
         documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
         with self._running() as unit:
@@ -203,7 +203,7 @@ class WriteWrappers:
 
     def _updating(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         upsert = bool(kwargs.get("upsert") or (args and args[0]))
         with self._running() as unit:
@@ -228,7 +228,7 @@ class WriteWrappers:
 
     def _modifying(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         with self._running() as unit:
             # Which one it takes is known when it has.
@@ -255,7 +255,7 @@ class WriteWrappers:
     ) -> Any:
         model = queryset._document
         rest = (write_concern, _from_doc_delete, cascade_refs)
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *rest)
         with self._running() as unit:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
@@ -275,7 +275,7 @@ class WriteWrappers:
             return result
 
     def _dropping(self, original: Any, model: Any) -> Any:
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return original(model)
         with self._running() as unit:
             self._intend(unit, model, None, FanOut.REFERENCING)
@@ -326,7 +326,7 @@ class WriteWrappers:
 
     def _report_everything(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
         """The rows of *intended* stand for every object of *model*; so for those that show one."""
-        all_of = {Key(each.__name__, None) for each in self.relations.referencing_models(model)}
+        all_of = {Key(each.__name__, None) for each in self.dependencies.referencing_models(model)}
         change = BulkChange(model, intended, all_of, False)
         self._report(unit, self.listener.bulk_changed, change)
 

@@ -34,11 +34,11 @@ MOST_KEYS = 10_000
 class SessionEvents:
     """Reports the changes of every SQLAlchemy session to a listener.
 
-    :param relations: the edges between the mirrored models.
+    :param dependencies: the edges between the mirrored models.
     """
 
-    def __init__(self, relations: Dependencies, listener: ChangeListener) -> None:
-        self.relations = relations
+    def __init__(self, dependencies: Dependencies, listener: ChangeListener) -> None:
+        self.dependencies = dependencies
         self.listener = listener
         self._listeners = [
             (Session, "before_flush", self._before_flush),
@@ -67,8 +67,8 @@ class SessionEvents:
         unknown: dict[Any, list[Any]] = {}
         for item in session.dirty:
             model = type(item)
-            names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.tracked_models:
+            names = self.dependencies.foreign_keys(model)
+            if not names or model not in self.dependencies.tracked_models:
                 continue
             state = attributes.instance_state(item)
             values = {}
@@ -86,17 +86,17 @@ class SessionEvents:
         # Whoever mentions a key that changes: the database may move their foreign keys.
         for model, pks in self._changed_keys(session).items():
             lock(session, model, pks)
-            shown |= self.relations.dependents(session, model, pks)
+            shown |= self.dependencies.dependents(session, model, pks)
         deleted: dict[Any, list[Any]] = {}
         for item in session.deleted:
             model = type(item)
-            if model in self.relations.tracked_models:
+            if model in self.dependencies.tracked_models:
                 state = attributes.instance_state(item)
                 deleted.setdefault(model, []).append(_pk(model, state))
         for model, pks in deleted.items():
-            if self.relations.is_referenced(model):
+            if self.dependencies.is_referenced(model):
                 lock(session, model, pks)
-            shown |= self.relations.dependents_of_deleted(session, model, pks)
+            shown |= self.dependencies.dependents_of_deleted(session, model, pks)
         before = session.info.setdefault(_BEFORE, ({}, set()))
         before[0].update(old)
         before[1].update(shown)
@@ -109,8 +109,8 @@ class SessionEvents:
         moving: dict[Any, list[Any]] = {}
         for item in session.dirty:
             model = type(item)
-            names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.tracked_models:
+            names = self.dependencies.foreign_keys(model)
+            if not names or model not in self.dependencies.tracked_models:
                 continue
             state = attributes.instance_state(item)
             owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
@@ -119,7 +119,7 @@ class SessionEvents:
         found: set[Key] = set()
         for model, states in moving.items():
             lock(session, model, [_pk(model, state) for state in states])
-            edges = self.relations.foreign_keys(model)
+            edges = self.dependencies.foreign_keys(model)
             for values in self._stored_foreign_keys(session, model, states).values():
                 found.update(
                     Key(edges[name].owner.__name__, pk)
@@ -134,14 +134,17 @@ class SessionEvents:
         for item in session.dirty:
             state = attributes.instance_state(item)
             model = type(item)
-            if model in self.relations.tracked_models and model.pk_field() in state.committed_state:
+            if (
+                model in self.dependencies.tracked_models
+                and model.pk_field() in state.committed_state
+            ):
                 found.setdefault(model, []).append(state.key[1][0])
         return found
 
     def _stored_foreign_keys(
         self, session: Any, model: Any, states: list[Any]
     ) -> dict[Any, dict[str, Any]]:
-        names = list(self.relations.foreign_keys(model))
+        names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
         by_pk = {_pk(model, state): state for state in states}
         with session.no_autoflush:
@@ -155,7 +158,7 @@ class SessionEvents:
         created, updated, deleted = [], [], []
         for state, (is_delete, list_only) in list(flush_context.states.items()):
             model = state.mapper.class_
-            if list_only or model not in self.relations.tracked_models:
+            if list_only or model not in self.dependencies.tracked_models:
                 continue
             key = Key(model.__name__, _pk(model, state))
             if is_delete:
@@ -167,8 +170,8 @@ class SessionEvents:
                 previous = _typed(model, state.key[1][0])
                 if previous != key.pk:
                     deleted.append(Key(key.model, previous))
-                    related |= self.relations.dependents(session, model, [key.pk])
-            for name, edge in self.relations.foreign_keys(model).items():
+                    related |= self.dependencies.dependents(session, model, [key.pk])
+            for name, edge in self.dependencies.foreign_keys(model).items():
                 before = old.get(state, {}).get(name)
                 after = state.dict.get(name)
                 if is_delete or state.key is None or before != after:
@@ -189,7 +192,7 @@ class SessionEvents:
             if prop.key not in state.committed_state:
                 continue
             target = prop.mapper.class_
-            if not self.relations.mirrored(target):
+            if not self.dependencies.mirrored(target):
                 continue
             history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
             for item in (*(history.added or ()), *(history.deleted or ())):
@@ -210,9 +213,9 @@ class SessionEvents:
     def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
         """Remember what the statement will change; gives the query that it will be made of."""
         model = _bulk_model(context)
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return query
-        names = list(self.relations.foreign_keys(model))
+        names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
         chosen = query.with_entities(pk, *(getattr(model, name) for name in names))
         alone = begun_on_sqlite(query.session, model)
@@ -220,13 +223,13 @@ class SessionEvents:
         pks = [row[0] for row in rows]
         related = self._owners(model, names, rows)
         if deleting:
-            related |= self.relations.dependents_of_deleted(query.session, model, pks)
+            related |= self.dependencies.dependents_of_deleted(query.session, model, pks)
         every = None
         if not deleting and _changes_key(model, context):
             # Which new key an old one became is the statement's secret: what is new in the
             # table is what it made.
             every = {row[0] for row in query.session.query(pk)}
-            related |= self.relations.dependents(query.session, model, pks)
+            related |= self.dependencies.dependents(query.session, model, pks)
         context.nefertari_search_before = (pks, related, every)
         if alone or isinstance(context, BulkEvaluate) or len(pks) > MOST_KEYS:
             return query
@@ -235,7 +238,7 @@ class SessionEvents:
         return query.filter(pk.in_(pks) if pks else false())
 
     def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
-        edges = self.relations.foreign_keys(model)
+        edges = self.dependencies.foreign_keys(model)
         return {
             Key(edges[name].owner.__name__, value)
             for row in rows
@@ -252,7 +255,7 @@ class SessionEvents:
     def _after_bulk(self, context: Any, deleted: bool) -> None:
         model = _bulk_model(context)
         before = getattr(context, "nefertari_search_before", None)
-        if model not in self.relations.tracked_models or before is None:
+        if model not in self.dependencies.tracked_models or before is None:
             return
         pks, related, every = before
         session = context.session
@@ -260,8 +263,8 @@ class SessionEvents:
             with session.no_autoflush:
                 now = {row[0] for row in session.query(schema.pk_attribute(model))}
             pks = [*pks, *(now - every)]
-            related |= self.relations.dependents(session, model, now - every)
-        names = list(self.relations.foreign_keys(model))
+            related |= self.dependencies.dependents(session, model, now - every)
+        names = list(self.dependencies.foreign_keys(model))
         if not deleted and names:
             pk = schema.pk_attribute(model)
             with session.no_autoflush:

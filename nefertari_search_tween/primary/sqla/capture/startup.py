@@ -56,9 +56,9 @@ class StartupCapture(SessionEvents):
         models = schema.models()
         if models != self._seen:
             self._seen = models
-            self.relations = Dependencies(self._choose(models))
-            self._spreader = FanOutPlan(self.relations)
-        if not self._tables_are_there and self.relations.tracked_models:
+            self.dependencies = Dependencies(self._choose(models))
+            self._spreader = FanOutPlan(self.dependencies)
+        if not self._tables_are_there and self.dependencies.tracked_models:
             # Tables are created by setup_database, or else by a migration that knows ours or not.
             connection = session.connection()
             if connection.dialect.name != "sqlite":
@@ -73,12 +73,12 @@ class StartupCapture(SessionEvents):
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
         contents = {*changes.updated, *changes.related}
-        shown = self.relations.embedding(session, contents, self._seen)
+        shown = self.dependencies.embedding(session, contents, self._seen)
         self._record(session, {*changes.created, *changes.deleted, *contents, *shown}, contents)
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         contents = change.related if change.deleted else {*change.related, *change.keys}
-        shown = self.relations.embedding(session, contents, self._seen)
+        shown = self.dependencies.embedding(session, contents, self._seen)
         self._record(session, {*change.keys, *contents, *shown}, contents)
 
     def savepoint_rolled_back(self, session: Any) -> None:
@@ -99,7 +99,7 @@ class StartupCapture(SessionEvents):
 
     def _record(self, session: Any, keys: set[Key], contents: set[Key]) -> None:
         mirrored = {
-            model.__name__ for model in self._seen.values() if self.relations.mirrored(model)
+            model.__name__ for model in self._seen.values() if self.dependencies.mirrored(model)
         }
         now = milliseconds()
         rows = [

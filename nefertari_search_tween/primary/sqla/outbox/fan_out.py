@@ -32,16 +32,16 @@ Path = tuple[Dependency, ...]
 class FanOutPlan:
     """Knows, for each watched model, the documents that a change of its objects shows in.
 
-    :param relations: the edges between the mirrored models.
+    :param dependencies: the edges between the mirrored models.
     """
 
-    def __init__(self, relations: Dependencies) -> None:
-        self.relations = relations
+    def __init__(self, dependencies: Dependencies) -> None:
+        self.dependencies = dependencies
         self.models: Mapping[str, Any] = {
-            model.__name__: model for model in relations.tracked_models
+            model.__name__: model for model in dependencies.tracked_models
         }
         self._mirrored = sorted(
-            name for name, model in self.models.items() if relations.mirrored(model)
+            name for name, model in self.models.items() if dependencies.mirrored(model)
         )
         self._paths = {
             (name, appeared): self._find_paths(model, appeared)
@@ -57,7 +57,7 @@ class FanOutPlan:
         deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
         found = []
         frontier: list[Path] = [
-            (edge,) for edge in self.relations.edges_to.get(model, ()) if appeared or edge.nested
+            (edge,) for edge in self.dependencies.edges_to.get(model, ()) if appeared or edge.nested
         ]
         for levels in range(0 if appeared else 1, deepest + 1):
             # A key is listed by a document that is nested one level less deep than its object.
@@ -65,7 +65,7 @@ class FanOutPlan:
             frontier = [
                 (*path, edge)
                 for path in frontier
-                for edge in self.relations.edges_to.get(path[-1].owner, ())
+                for edge in self.dependencies.edges_to.get(path[-1].owner, ())
                 if edge.nested
             ]
         return found
@@ -73,7 +73,7 @@ class FanOutPlan:
     def _depth(self, model: Any) -> int:
         if schema.custom_to_dict(model):
             # It may nest as it likes; like the hooks, we follow as far as any model does.
-            return max(each._nesting_depth for each in self.relations.tracked_models)
+            return max(each._nesting_depth for each in self.dependencies.tracked_models)
         return int(model._nesting_depth)
 
     def source_models(self, name: str) -> set[str]:

@@ -61,16 +61,16 @@ class Dialect(Protocol):
         """Drop triggers of a table."""
 
 
-def status(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
+def status(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
     """The triggers of every table that has or should have some.
 
     :raises ConfigurationError: the database has no triggers that we know of.
     """
     with _dialect(engine, changing=False) as dialect:
-        return _status(dialect, trigger_plan(relations))
+        return _status(dialect, trigger_plan(dependencies))
 
 
-def install(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
+def install(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
     """Create what is missing, replace what is outdated, drop what is left over; all or nothing.
 
     What was changed before is not captured: see ``nefertari-search verify``.
@@ -80,7 +80,7 @@ def install(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
         change.
     """
     with _dialect(engine, changing=True) as dialect:
-        wanted = trigger_plan(relations)
+        wanted = trigger_plan(dependencies)
         found = dialect.installed()
         for capture in wanted:
             address = dialect.address(capture.table)
@@ -95,7 +95,7 @@ def install(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
         return _status(dialect, wanted)
 
 
-def remove(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
+def remove(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
     """Drop all triggers of ours, and nothing else.
 
     What they have written until then is still indexed.
@@ -106,7 +106,7 @@ def remove(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
     with _dialect(engine, changing=True) as dialect:
         for address, names in dialect.installed().items():
             dialect.drop(address, sorted(names))
-        return _status(dialect, trigger_plan(relations))
+        return _status(dialect, trigger_plan(dependencies))
 
 
 def present(engine: Any) -> bool:

@@ -61,15 +61,15 @@ class TableCapture:
         return sorted({name for lookup in self.lookups for name in lookup.columns})
 
 
-def trigger_plan(relations: Dependencies) -> list[TableCapture]:
-    """Everything to capture for the mirrors of *relations*, by name of the table."""
+def trigger_plan(dependencies: Dependencies) -> list[TableCapture]:
+    """Everything to capture for the mirrors of *dependencies*, by name of the table."""
     found: dict[Any, TableCapture] = {}
-    for model in sorted(relations.tracked_models, key=lambda each: str(each.__name__)):
+    for model in sorted(dependencies.tracked_models, key=lambda each: str(each.__name__)):
         mapper = schema.mapper_of(model)
         for table in mapper.tables:
             key = _key_in(mapper, table)
             _of(found, table).models.append((model.__name__, key))
-        for edge in relations.edges_to.get(model, ()):
+        for edge in dependencies.edges_to.get(model, ()):
             if edge.prop.secondary is None:
                 _add_plain(found, mapper, edge)
             elif isinstance(edge.prop.secondary, Table):
