@@ -49,7 +49,7 @@ def write(
     result = BulkResult()
     actions = iter(batch)
     while chunk := list(islice(actions, chunk_size)):
-        refused: list[BulkAction] = []
+        rejected: list[BulkAction] = []
         for outcome in _outcomes(mirror.backend, chunk, chunk_size, timeout):
             action = outcome.action
             if outcome.indexed:
@@ -60,9 +60,9 @@ def write(
                 raise BackendError(f"the backend is overloaded: {outcome.error}")
             else:
                 stub = Serializer.stub(_pk_of(action), outcome.error)
-                refused.append(BulkAction(action.index, action.id, action.version, stub))
+                rejected.append(BulkAction(action.index, action.id, action.version, stub))
                 result.errors[action.id] = json.dumps(outcome.error, default=str)
-        for outcome in mirror.backend.bulk(refused, chunk_size, timeout):
+        for outcome in mirror.backend.bulk(rejected, chunk_size, timeout):
             if not outcome.indexed:
                 # An index that takes not even stubs takes nothing: no fault of the documents.
                 raise BackendError(f"{mirror.name} {outcome.action.id}: {outcome.error}")
@@ -97,7 +97,7 @@ def _outcomes(
 
 
 def build_actions(
-    mirror: Mirror, target: str, number: int, pks: Iterable[Any], bodies: dict[Any, Any]
+    mirror: Mirror, target: str, version: int, pks: Iterable[Any], bodies: dict[Any, Any]
 ) -> Iterator[BulkAction]:
     """The writes that bring *pks* to the state *bodies*: an index of each, or a delete.
 
@@ -108,4 +108,4 @@ def build_actions(
         if isinstance(body, Exception):
             log.error("%s %s can't be rendered: %r", mirror.name, pk, body)
             body = Serializer.stub(str(pk), repr(body))
-        yield BulkAction(target, document_id(pk), number, body)
+        yield BulkAction(target, document_id(pk), version, body)

@@ -39,14 +39,14 @@ class Indexer:
         mirrors: MirrorRegistry,
         outbox: Outbox,
         chunk_size: int,
-        patience: float,
-        at_once: Callable[[], bool] = bool,
+        commit_timeout: float,
+        refresh_requested: Callable[[], bool] = bool,
     ) -> None:
         self.mirrors = mirrors
         self.outbox = outbox
         self.chunk_size = chunk_size
-        self.commit_timeout = patience
-        self.refresh_requested = at_once
+        self.commit_timeout = commit_timeout
+        self.refresh_requested = refresh_requested
         self.rejected: Counter[str] = Counter()
         self.recovery = RecoveryThread(
             self.drain,
@@ -176,9 +176,9 @@ class Indexer:
                     # Still claimed: it comes back when the claim runs out.
                     continue
                 pks = []
-            refused = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
-            self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
-            self.rejected[name] += len(refused)
+            rejected = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
+            self.outbox.settle(claim, name, rejected, [pk for pk in pks if pk not in rejected])
+            self.rejected[name] += len(rejected)
             done += len(pks)
         return done
 
@@ -187,7 +187,7 @@ class Indexer:
     ) -> dict[Any, str]:
         """Write to every index of the mirror; gives what was refused, with the errors."""
         bodies = mirror.reader.read(pks)
-        refused = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
+        rejected = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
         by_id = {document_id(pk): pk for pk in pks}
         written: set[str] = set()
         for _ in range(2):
@@ -203,23 +203,23 @@ class Indexer:
                     raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
                 batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
-                refused.update({by_id[each]: text for each, text in result.errors.items()})
+                rejected.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
                 if not result.target_missing:
                     written.add(target)
             if not missing:
-                return refused
+                return rejected
             # An index went away between look-up and write.
             self._targets.pop(mirror.name, None)
         raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
 
     def write_targets(self, mirror: Mirror) -> list[str]:
         """Names to write to: of the live index and of one that is being built."""
-        known = self._targets.get(mirror.name)
+        cached = self._targets.get(mirror.name)
         # Taken before the look-up: what it tells was true then at the earliest.
         now = time.monotonic()
-        if known is not None and now - known[0] < TARGETS_SECONDS:
-            return known[1]
+        if cached is not None and now - cached[0] < TARGETS_SECONDS:
+            return cached[1]
         names = [
             write_alias(index)
             for index, aliases in self.mirrors.indices_of(mirror).items()

@@ -49,8 +49,8 @@ class ChangeRecorder:
         # Documents that show a changed object's contents, and those that show the contents
         # of an object whose list of keys changed. A new object is shown by nothing that is
         # not in `related` already.
-        shown = self.embedding(session, {*changes.updated, *changes.related})
-        others = {*changes.related, *shown}
+        embedding = self.embedding(session, {*changes.updated, *changes.related})
+        dependents = {*changes.related, *embedding}
         self.outbox.record_content_changes(session, {*changes.updated, *changes.related})
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
@@ -59,17 +59,17 @@ class ChangeRecorder:
         )
         for kind, keys in kinds:
             for key in keys:
-                affected = self._mirrored({key, *others})
-                others = set()
+                affected = self._mirrored({key, *dependents})
+                dependents = set()
                 self.registry.notify(
                     kind(self.models[key.model], affected, session, self.registry, key.pk)
                 )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         changed = change.related if change.deleted else {*change.related, *change.keys}
-        shown = self.embedding(session, changed)
+        embedding = self.embedding(session, changed)
         self.outbox.record_content_changes(session, changed)
-        keys = self._mirrored({*change.keys, *change.related, *shown})
+        keys = self._mirrored({*change.keys, *change.related, *embedding})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)
         self.registry.notify(kind(change.model, keys, session, self.registry, pks))

@@ -35,11 +35,11 @@ class CacheStatsStore(Protocol):
         """What was told in the last day, by process and model."""
 
 
-def hit_rates(found: Iterable[CacheStats]) -> dict[str, float]:
+def hit_rates(stats: Iterable[CacheStats]) -> dict[str, float]:
     """Model name -> the part of its answers that were kept, of all processes."""
     hits: dict[str, int] = {}
     total: dict[str, int] = {}
-    for each in found:
+    for each in stats:
         hits[each.model] = hits.get(each.model, 0) + each.hits
         total[each.model] = total.get(each.model, 0) + each.hits + each.misses
     return {name: hits[name] / count for name, count in total.items() if count}

@@ -129,8 +129,8 @@ class Primary(Protocol):
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Any:
         """How the database compares values of *model*: ``search.exact.Semantics``."""
 
-    def dependencies(self, chosen: Iterable[Any]) -> Any:
-        """The relationships between the mirrored models *chosen*.
+    def dependencies(self, models: Iterable[Any]) -> Any:
+        """The relationships between the mirrored models *models*.
 
         It has ``watched`` (models whose changes documents show) and ``unfollowed()``.
         """

@@ -19,7 +19,7 @@ from nefertari_search_tween.exceptions import SearchError
 # indexing/rebuild.py), until the first one finds that its build is not its own any more.
 ALIVE_SECONDS = 15.0
 # How often it gives one, whatever it waits for.
-BEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0
 
 
 def this_process() -> str:

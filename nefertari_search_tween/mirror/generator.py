@@ -40,7 +40,7 @@ def generate(
         for name, member in vars(cls).items():
             if name in fields or name in _OWN or name in left_out or name.startswith("__"):
                 continue
-            if not _kept(name, member):
+            if not _is_application_member(name, member):
                 continue
             namespace[name] = member
     for name, (field_class, params) in fields.items():
@@ -71,7 +71,7 @@ def make_field(field_class: FieldClass, params: Optional[dict[str, Any]]) -> Bas
     return cls(**(params or {}))
 
 
-def _kept(name: str, member: Any) -> bool:
+def _is_application_member(name: str, member: Any) -> bool:
     """Methods, properties and constants of the application stay; engine machinery does not."""
     if name.startswith("_sa_") or name in ("metadata", "registry", "query"):
         return False

@@ -86,29 +86,30 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def mapping_diff(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
-    """Lines that say where the mapping *found* in an index differs from the one *wanted*."""
+def mapping_diff(expected: dict[str, Any], actual: dict[str, Any], path: str = "") -> list[str]:
+    """Lines that say where the mapping *actual* in an index differs from the one *expected*."""
     lines = []
-    want, have = wanted.get("properties", {}), found.get("properties", {})
-    for name in sorted(set(want) | set(have)):
+    expected_fields, actual_fields = expected.get("properties", {}), actual.get("properties", {})
+    for name in sorted(set(expected_fields) | set(actual_fields)):
         where = f"{path}{name}"
-        if name not in have:
-            lines.append(f"+ {where}: {want[name].get('type', 'object')}")
-        elif name not in want:
-            lines.append(f"- {where}: {have[name].get('type', 'object')}")
+        if name not in actual_fields:
+            lines.append(f"+ {where}: {expected_fields[name].get('type', 'object')}")
+        elif name not in expected_fields:
+            lines.append(f"- {where}: {actual_fields[name].get('type', 'object')}")
         else:
-            wanted_type = want[name].get("type", "object")
-            found_type = have[name].get("type", "object")
-            if wanted_type != found_type:
-                lines.append(f"! {where}: {found_type} in the index, {wanted_type} by the model")
-            wanted_by = want[name].get("analyzer", "the default")
-            found_by = have[name].get("analyzer", "the default")
-            if wanted_by != found_by:
+            expected_type = expected_fields[name].get("type", "object")
+            actual_type = actual_fields[name].get("type", "object")
+            if expected_type != actual_type:
+                lines.append(f"! {where}: {actual_type} in the index, {expected_type} by the model")
+            expected_analyzer = expected_fields[name].get("analyzer", "the default")
+            actual_analyzer = actual_fields[name].get("analyzer", "the default")
+            if expected_analyzer != actual_analyzer:
                 lines.append(
-                    f"! {where}: analyzer {found_by} in the index, {wanted_by} by the settings"
+                    f"! {where}: analyzer {actual_analyzer} in the index, "
+                    f"{expected_analyzer} by the settings"
                 )
-            lines.extend(mapping_diff(want[name], have[name], where + "."))
-    if not lines and _fingerprint(wanted) != _fingerprint(found):
+            lines.extend(mapping_diff(expected_fields[name], actual_fields[name], where + "."))
+    if not lines and _fingerprint(expected) != _fingerprint(actual):
         lines.append("! built with other definitions of analyzers, or by another release")
     return lines
 

@@ -119,19 +119,19 @@ class Mirror:
 
     # Visibility of writes
 
-    def ensure_visible(self, number: int) -> None:
-        """Refresh the index unless it was since the claim *number* was settled.
+    def ensure_visible(self, version: int) -> None:
+        """Refresh the index unless it was since the claim *version* was settled.
 
         Any number of writes is made visible by one refresh, and concurrent readers share it.
 
-        :param number: of the last claim of the model, read when nothing waited.
+        :param version: of the last claim of the model, read when nothing waited.
         """
-        if self._visible >= number:
+        if self._visible >= version:
             return
         with self._lock:
-            if self._visible < number:
+            if self._visible < version:
                 self.backend.refresh(self.alias)
-                self._visible = number
+                self._visible = version
 
     # What its index needs of the backend
 

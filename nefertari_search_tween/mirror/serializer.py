@@ -74,8 +74,8 @@ class Serializer:
             for name, field in document_cls.fields().items()
             if not isinstance(field, Relationship)
         ]
-        self._known = frozenset(document_cls.fields())
-        self._usual = self._known | {"_type", "_pk"}
+        self._names = frozenset(document_cls.fields())
+        self._usual_names = self._names | {"_type", "_pk"}
 
     def body(
         self,
@@ -91,9 +91,12 @@ class Serializer:
         :param inexact: names of fields whose values are not what the database compares.
         :raises ValueError: a value that JSON can't hold (NaN, infinity).
         """
-        document, unfit = self.document(data, exact)
-        if unfit or inexact:
-            document[INEXACT] = [*unfit, *(name for name in inexact if name not in unfit)]
+        document, inexact_names = self.document(data, exact)
+        if inexact_names or inexact:
+            document[INEXACT] = [
+                *inexact_names,
+                *(name for name in inexact if name not in inexact_names),
+            ]
         return _encoded(document).encode("utf-8", "strict")
 
     def document(
@@ -114,9 +117,9 @@ class Serializer:
             ):
                 continue
             if exact is not None and name in exact:
-                known = exact[name]
-                if known is not None:
-                    exacts[name] = known
+                exact_value = exact[name]
+                if exact_value is not None:
+                    exacts[name] = exact_value
             elif not field.fits(value):
                 inexact.append(name)
             elif has_exact:
@@ -127,8 +130,8 @@ class Serializer:
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)
-        if not data.keys() <= self._usual:
-            for name in data.keys() - self._known:
+        if not data.keys() <= self._usual_names:
+            for name in data.keys() - self._names:
                 if not isinstance(data[name], PLAIN):
                     document[name] = self._plain(data[name])
         if exacts:

@@ -18,7 +18,8 @@ from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.compat.index_calls import own_index
 from nefertari_search_tween.exceptions import BackendError
-from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
+from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.scripts.common import (
     EXIT_FAILURE,

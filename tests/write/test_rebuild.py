@@ -302,7 +302,7 @@ def tags(search):
 
 
 def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
-    monkeypatch.setattr(rebuilding, "ADVANCE_SECONDS", 0.0)
+    monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
     told = []
 
     def failing(mirror):

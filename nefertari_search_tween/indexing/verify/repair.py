@@ -25,12 +25,14 @@ class VersionTooHigh(SearchError):
     """Documents have versions that no claim can reach."""
 
 
-def record(outbox: Outbox, mirror: Mirror, found: Differences) -> None:
+def record(outbox: Outbox, mirror: Mirror, differences: Differences) -> None:
     """Put all that differs into the outbox: whoever indexes it next brings it up to date."""
-    outbox.enqueue(Key(mirror.name, pk) for pk in found.keys)
+    outbox.enqueue(Key(mirror.name, pk) for pk in differences.keys)
 
 
-def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences) -> Differences:
+def repair(
+    indexer: Indexer, outbox: Outbox, mirror: Mirror, differences: Differences
+) -> Differences:
     """Bring what differs up to date now.
 
     A document whose version is above the numbers of today's claims (the clock was set back, the
@@ -42,10 +44,10 @@ def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences)
     :raises BackendError: the backend does not answer; what was not repaired is in the outbox.
     :raises Unbeatable: a version is so high that nothing can be above it: rebuild.
     """
-    record(outbox, mirror, found)
+    record(outbox, mirror, differences)
     indexer.drain()
-    left = verify_keys(outbox, mirror, found.keys)
-    highest = _conflict(indexer, outbox, mirror, left.keys, found.foreign)
+    remaining = verify_keys(outbox, mirror, differences.keys)
+    highest = _conflict(indexer, outbox, mirror, remaining.keys, differences.foreign)
     if highest is not None:
         if highest > HIGHEST_VERSION:
             raise VersionTooHigh(
@@ -58,14 +60,14 @@ def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences)
             highest,
         )
         outbox.raise_version(mirror.name, highest)
-        record(outbox, mirror, left)
+        record(outbox, mirror, remaining)
         indexer.drain()
-        _conflict(indexer, outbox, mirror, [], found.foreign)
-    if left.keys:
-        left = verify_keys(outbox, mirror, left.keys)
-    kept = mirror.backend.multi_get(mirror.alias, found.foreign)
-    left.foreign.extend(each for each in found.foreign if kept[each] is not None)
-    return left
+        _conflict(indexer, outbox, mirror, [], differences.foreign)
+    if remaining.keys:
+        remaining = verify_keys(outbox, mirror, remaining.keys)
+    documents = mirror.backend.multi_get(mirror.alias, differences.foreign)
+    remaining.foreign.extend(each for each in differences.foreign if documents[each] is not None)
+    return remaining
 
 
 def _conflict(
@@ -79,13 +81,13 @@ def _conflict(
     if not pks and not foreign:
         return None
     # Numbered before it is read, as every claim.
-    number = outbox.next_version(mirror.name)
+    version = outbox.next_version(mirror.name)
     bodies = mirror.reader.read(pks)
     conflicts = []
     for target in indexer.write_targets(mirror):
         batch = [
-            *build_actions(mirror, target, number, pks, bodies),
-            *(BulkAction(target, each, number, None) for each in foreign),
+            *build_actions(mirror, target, version, pks, bodies),
+            *(BulkAction(target, each, version, None) for each in foreign),
         ]
         # What is refused is a stub already, and stays one.
         for outcome in mirror.backend.bulk(batch, indexer.chunk_size):

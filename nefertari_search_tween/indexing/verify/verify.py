@@ -91,32 +91,32 @@ def verify(
     :param tell: called with the number of objects compared since the last call.
     :raises BackendError: the backend does not answer.
     """
-    found = Differences()
+    differences = Differences()
     if not mirror.check():
-        found.problem = mirror.problem
-        return found
-    examiner = _Examiner(outbox, mirror, found)
+        differences.problem = mirror.problem
+        return differences
+    examiner = _Examiner(outbox, mirror, differences)
     for rows in mirror.reader.scan(chunk_size):
         documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         examiner.add(
             pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
         )
-        found.compared += len(rows)
+        differences.compared += len(rows)
         if tell is not None:
             tell(len(rows))
     examiner.finish()
     _find_orphans(mirrors, mirror, chunk_size, examiner)
     examiner.finish()
-    return found
+    return differences
 
 
 def verify_keys(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differences:
     """Look at the objects and documents of *keys* alone; see :func:`verify`."""
-    found = Differences()
-    examiner = _Examiner(outbox, mirror, found)
+    differences = Differences()
+    examiner = _Examiner(outbox, mirror, differences)
     examiner.add(keys)
     examiner.finish()
-    return found
+    return differences
 
 
 def compare(body: Optional[Body], document: Document) -> Optional[str]:
@@ -163,10 +163,10 @@ class _Examiner:
     row. Also rows that were written for others when a row was settled are waited for then.
     """
 
-    def __init__(self, outbox: Outbox, mirror: Mirror, found: Differences) -> None:
+    def __init__(self, outbox: Outbox, mirror: Mirror, differences: Differences) -> None:
         self.outbox = outbox
         self.mirror = mirror
-        self.found = found
+        self.differences = differences
         self.patience = PATIENCE_SECONDS
         self._suspects: list[Any] = []
 
@@ -198,15 +198,15 @@ class _Examiner:
                 if kind is None:
                     del confirmed[pk]
                 elif confirmed[pk] >= CONFIRMATIONS:
-                    getattr(self.found, kind).append(pk)
+                    getattr(self.differences, kind).append(pk)
                     del confirmed[pk]
-        getattr(self.found, CHANGING if drained else PENDING).extend(confirmed)
+        getattr(self.differences, CHANGING if drained else PENDING).extend(confirmed)
 
     def documents(self, keys: Iterable[Any]) -> dict[Any, Document]:
         """What the index holds of *keys* now, whatever searches see."""
         ids = {pk: document_id(pk) for pk in keys}
-        found = self.mirror.backend.multi_get(self.mirror.alias, ids.values())
-        return {pk: found[each] for pk, each in ids.items()}
+        documents = self.mirror.backend.multi_get(self.mirror.alias, ids.values())
+        return {pk: documents[each] for pk, each in ids.items()}
 
     def _drained(self) -> bool:
         """Wait until nothing waits any more of what waits now; False: patience ran out."""
@@ -227,13 +227,13 @@ def _as_read(body: Optional[Body]) -> Any:
 def _find_orphans(
     mirrors: MirrorRegistry, mirror: Mirror, chunk_size: int, examiner: _Examiner
 ) -> None:
-    for left in reversed(range(SCANS)):
+    for remaining in reversed(range(SCANS)):
         before = set(mirrors.indices_of(mirror))
         try:
             _scan_for_orphans(mirror, chunk_size, examiner)
         except BackendError:
             # The index that was scanned is gone: a rebuild has swapped in another one.
-            if not left or before <= set(mirrors.indices_of(mirror)):
+            if not remaining or before <= set(mirrors.indices_of(mirror)):
                 raise
         else:
             return
@@ -254,4 +254,4 @@ def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> N
     # Only now: a scan that failed in between is done again.
     examiner.add(keys)
     still = mirror.backend.multi_get(mirror.alias, foreign)
-    examiner.found.foreign.extend(each for each in foreign if still[each] is not None)
+    examiner.differences.foreign.extend(each for each in foreign if still[each] is not None)

@@ -27,8 +27,8 @@ class MongoCacheStats:
             {"model": name, "hits": hits, "misses": misses}
             for name, (hits, misses) in sorted(figures.items())
         ]
-        told = {"_id": process, "models": models, "reported_at": now}
-        self.rows.replace_one({"_id": process}, told, upsert=True)
+        row = {"_id": process, "models": models, "reported_at": now}
+        self.rows.replace_one({"_id": process}, row, upsert=True)
 
     def read_all(self) -> list[CacheStats]:
         recent = {"reported_at": {"$gte": milliseconds() - KEPT_MILLISECONDS}}

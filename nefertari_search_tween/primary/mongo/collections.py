@@ -23,9 +23,9 @@ def collection_of(model: Any) -> Any:
 
 def keys_filter(pks: Iterable[Any]) -> dict[str, Any]:
     """The filter for the objects *pks*."""
-    wanted = list(pks)
+    keys = list(pks)
     # A single key is looked up as such: also by servers whose `$in` knows no index.
-    return {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
+    return {"_id": keys[0]} if len(keys) == 1 else {"_id": {"$in": keys}}
 
 
 def narrowed(queryset: Any, pks: Iterable[Any]) -> Any:

@@ -34,15 +34,15 @@ class Dependency:
         from bson import DBRef
 
         name = self.reference.target._get_collection_name()
-        found: set[Key] = set()
+        keys: set[Key] = set()
         for start in range(0, len(pks), KEYS_PER_QUERY):
             part = pks[start : start + KEYS_PER_QUERY]
             # With `ref_dbref` a reference is stored as one.
             values = [*part, *(DBRef(name, pk) for pk in part)] if self._by_dbref else part
-            narrow = {self.reference.stored: {"$in": values}}
-            cursor = collection_of(self.owner).find(narrow, {"_id": 1})
-            found.update(Key(self.owner.__name__, row["_id"]) for row in cursor)
-        return found
+            condition = {self.reference.stored: {"$in": values}}
+            cursor = collection_of(self.owner).find(condition, {"_id": 1})
+            keys.update(Key(self.owner.__name__, row["_id"]) for row in cursor)
+        return keys
 
     @property
     def _by_dbref(self) -> bool:
@@ -78,21 +78,23 @@ class Dependencies:
 
     def source_models(self, model: Any) -> set[Any]:
         """Models whose objects documents of *model* may show, itself included."""
-        found = {model}
+        sources = {model}
         frontier = {model}
         for _ in range(self._deepest + 1):
-            frontier = {each.target for one in frontier for each in schema.references(one)} - found
-            found |= frontier
-        return found
+            frontier = {
+                each.target for one in frontier for each in schema.references(one)
+            } - sources
+            sources |= frontier
+        return sources
 
     def referencing_models(self, model: Any) -> list[Any]:
         """Mirrored models whose documents may show objects of *model*, besides itself."""
-        shown = [
+        owners = [
             each
             for each in self.mirrored
             if each is not model and model in self.source_models(each)
         ]
-        return sorted(shown, key=lambda each: str(each.__name__))
+        return sorted(owners, key=lambda each: str(each.__name__))
 
     def untracked(self) -> list[str]:
         """What documents show that may change without a sign of it: nothing."""
@@ -108,15 +110,15 @@ class Dependencies:
         :param nested_only: only those that hold contents; the keys are there as before.
         """
         names = {model.__name__ for model in self.mirrored}
-        found: set[Key] = set()
+        reached: set[Key] = set()
         frontier = set(keys)
         # A key is listed by a document that is nested one level less deep than its object.
         for level in range(self._deepest + 1):
-            frontier = self._step(frontier, models, nested_only or level > 0) - found
-            found |= frontier
+            frontier = self._step(frontier, models, nested_only or level > 0) - reached
+            reached |= frontier
             if not frontier:
                 break
-        return {key for key in found if key.model in names}
+        return {key for key in reached if key.model in names}
 
     def _step(self, keys: Iterable[Key], models: Mapping[str, Any], nested_only: bool) -> set[Key]:
         by_model: dict[str, list[Any]] = defaultdict(list)

@@ -38,7 +38,7 @@ class MongoPrimary:
 
         self.query_class: type = QuerySet
         self.models = schema.models()
-        self._hooks: Optional[WriteWrappers] = None
+        self._capture: Optional[WriteWrappers] = None
 
     def unmirrorable(self, model: Any) -> Optional[str]:
         return schema.unmirrorable(model)
@@ -65,8 +65,8 @@ class MongoPrimary:
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> MongoSemantics:
         return MongoSemantics(model, document_cls)
 
-    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
-        return Dependencies(chosen)
+    def dependencies(self, models: Iterable[Any]) -> Dependencies:
+        return Dependencies(models)
 
     def outbox(self, dependencies: Dependencies, inline: bool) -> MongoOutbox:
         """:raises ConfigurationError: the database can't be reached, or its user may not."""
@@ -99,8 +99,8 @@ class MongoPrimary:
     def capture(
         self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
     ) -> WriteWrappers:
-        self._hooks = WriteWrappers(dependencies, listener, outbox)
-        return self._hooks
+        self._capture = WriteWrappers(dependencies, listener, outbox)
+        return self._capture
 
     def disable_engine_indexing(self) -> Any:
         """Take off what nefertari_mongodb hooks to indexed models; gives the class whose
@@ -111,7 +111,7 @@ class MongoPrimary:
         return BaseMixin
 
     def uncommitted_session(self, outbox: MongoOutbox) -> Any:
-        unit = None if self._hooks is None else self._hooks.unit
+        unit = None if self._capture is None else self._capture.unit
         return unit if unit is not None and outbox.has_recorded(unit) else None
 
     def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:

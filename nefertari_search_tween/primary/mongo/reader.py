@@ -64,13 +64,13 @@ class MongoReader:
         self._references = {each.name: each for each in schema.references(model)}
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        wanted = list(pks)
-        found: dict[Any, Body] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        keys = list(pks)
+        bodies: dict[Any, Body] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             cursor = collection_of(self.model).find(keys_filter(part))
-            found.update(self._bodies(list(cursor)))
-        return found
+            bodies.update(self._bodies(list(cursor)))
+        return bodies
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         while True:
@@ -85,18 +85,18 @@ class MongoReader:
 
     def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
         """All objects behind the key *after* by one cursor: one sort, whatever their number."""
-        narrow = {} if after is None else {"_id": {"$gt": after}}
-        with collection_of(self.model).find(narrow).sort("_id", 1).batch_size(chunk) as cursor:
+        condition = {} if after is None else {"_id": {"$gt": after}}
+        with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
             while rows := list(islice(cursor, chunk)):
                 yield rows
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        wanted = list(pks)
-        found: set[Any] = set()
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = keys_filter(wanted[start : start + KEYS_PER_QUERY])
-            found.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
-        return found
+        keys = list(pks)
+        existing: set[Any] = set()
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys_filter(keys[start : start + KEYS_PER_QUERY])
+            existing.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
+        return existing
 
     def key(self, text: str) -> Any:
         if "\0" in text:
@@ -180,7 +180,7 @@ class Records:
         for name, field in schema.rendered_fields(model).items():
             reference = references.get(name)
             if reference is not None:
-                record[name] = _shown(reference, row.get(reference.stored), related[name])
+                record[name] = _related_values(reference, row.get(reference.stored), related[name])
                 continue
             value = record[name] = plain(getattr(item, name, None))
             if not _as_stored(fields[name], field, row.get(field.db_field), value):
@@ -196,47 +196,47 @@ class Records:
     ) -> dict[Any, Any]:
         """What *rows* show of the objects that they refer to, by key."""
         target = reference.target
-        keys = {
+        referenced = {
             key
             for row in rows
             for key in referred(row.get(reference.stored), reference.many)
             if key is not None
         }
-        wanted = list(keys)
+        keys = list(referenced)
         nested = reference.name in model._nested_relationships and depth > 0
-        found: dict[Any, Any] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            narrow = keys_filter(wanted[start : start + KEYS_PER_QUERY])
+        related: dict[Any, Any] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            condition = keys_filter(keys[start : start + KEYS_PER_QUERY])
             if not nested:
-                cursor = collection_of(target).find(narrow, {"_id": 1})
-                found.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
+                cursor = collection_of(target).find(condition, {"_id": 1})
+                related.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
                 continue
             serializer = self.sources.serializer(target)
-            targets = list(collection_of(target).find(narrow))
+            targets = list(collection_of(target).find(condition))
             for pk, record in self.of(target, targets, depth - 1).items():
                 if isinstance(record, dict):
                     record.pop(INEXACT, None)
                     record = serializer.document(record)[0]
-                found[pk] = record
-        return found
+                related[pk] = record
+        return related
 
 
-def _shown(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
+def _related_values(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
     """What a document shows of the objects that it refers to.
 
     :raises Dangling: one of them is not there.
     """
-    shown = []
+    values = []
     for key in referred(stored, reference.many):
         if key not in related:
             raise Dangling(f"{reference.name} refers to {key!r}, which is not there")
         value = related[key]
         if isinstance(value, Exception):
             raise value
-        shown.append(value)
+        values.append(value)
     if reference.many:
-        return shown
-    return shown[0] if shown else None
+        return values
+    return values[0] if values else None
 
 
 def referred(stored: Any, many: bool) -> list[Any]:

@@ -116,48 +116,48 @@ class Dependencies:
 
         :param nested_only: only those that hold the objects' contents.
         """
-        wanted = list(pks)
-        found: set[Key] = set()
-        if not wanted:
-            return found
+        keys = list(pks)
+        documents: set[Key] = set()
+        if not keys:
+            return documents
         for edge in self.edges_to.get(model, ()):
             if nested_only and not edge.nested:
                 continue
             with session.no_autoflush:
-                pairs = related_keys(session, edge.owner, edge.prop, wanted, of_targets=True)
-            found.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
-        return found
+                pairs = related_keys(session, edge.owner, edge.prop, keys, of_targets=True)
+            documents.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
+        return documents
 
     def dependents_of_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
         """Documents that change when the objects *pks* of *model* are deleted.
 
         Follows the database's own ON DELETE CASCADE. Ask before the delete.
         """
-        found: set[Key] = set()
-        waiting = [(model, set(pks))]
+        documents: set[Key] = set()
+        pending = [(model, set(pks))]
         done: set[tuple[Any, Any]] = set()
-        while waiting:
-            current, keys = waiting.pop()
+        while pending:
+            current, keys = pending.pop()
             keys = {key for key in keys if (current, key) not in done}
             done.update((current, key) for key in keys)
             if not keys:
                 continue
-            found |= self.dependents(session, current, keys)
+            documents |= self.dependents(session, current, keys)
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
                     with session.no_autoflush:
                         pairs = related_keys(
                             session, edge.owner, edge.prop, sorted(keys), of_targets=True
                         )
-                    waiting.append((edge.owner, {owner for owner, _ in pairs}))
-        return found
+                    pending.append((edge.owner, {owner for owner, _ in pairs}))
+        return documents
 
     def embedding(self, session: Any, keys: Iterable[Key], models: dict[str, Any]) -> set[Key]:
         """Documents that hold the contents of *keys*, directly or through each other.
 
         :param models: models by name.
         """
-        found: set[Key] = set()
+        documents: set[Key] = set()
         frontier = set(keys)
         # A document nests at most _nesting_depth levels, so that many steps reach them all.
         for _ in range(max((model._nesting_depth for model in self._mirrored), default=0)):
@@ -167,8 +167,8 @@ class Dependencies:
             reached: set[Key] = set()
             for name, pks in by_model.items():
                 reached |= self.dependents(session, models[name], pks, nested_only=True)
-            frontier = reached - found
-            found |= reached
+            frontier = reached - documents
+            documents |= reached
             if not frontier:
                 break
-        return found
+        return documents

@@ -61,8 +61,8 @@ class SqlaPrimary:
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))
 
-    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
-        return Dependencies(chosen)
+    def dependencies(self, models: Iterable[Any]) -> Dependencies:
+        return Dependencies(models)
 
     def outbox(self, dependencies: Dependencies, inline: bool) -> SqlaOutbox:
         # This application's own, also when another one is made later in this process.

@@ -65,11 +65,11 @@ class SqlaReader:
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        wanted = list(pks)
-        found: dict[Any, Body] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            found.update(self._readable(wanted[start : start + KEYS_PER_QUERY]))
-        return found
+        keys = list(pks)
+        bodies: dict[Any, Body] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            bodies.update(self._readable(keys[start : start + KEYS_PER_QUERY]))
+        return bodies
 
     def _readable(self, pks: list[Any]) -> dict[Any, Body]:
         """Bodies of *pks*. An object that can't be read (a pickle that is broken, a text that is
@@ -110,14 +110,14 @@ class SqlaReader:
             after = next(reversed(rows))
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        wanted = list(pks)
+        keys = list(pks)
         pk = schema.pk_attribute(self.model)
-        found: set[Any] = set()
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        existing: set[Any] = set()
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             with self._session() as session:
-                found.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
-        return found
+                existing.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
+        return existing
 
     def key(self, text: str) -> Any:
         if not schema.has_integer_pk(self.model):
@@ -180,7 +180,7 @@ class SqlaReader:
         exact: dict[Any, Record] = {}
         # The statement, not the query: an ORM row costs more than the rest of its document.
         if isinstance(narrow, _Among):
-            found = _selected(
+            rows = _selected(
                 session,
                 model,
                 tuple(floats),
@@ -188,8 +188,8 @@ class SqlaReader:
                 narrow.keys,
             )
         else:
-            found = session.execute(narrow(session.query(*attributes)).statement).fetchall()
-        for row in found:
+            rows = session.execute(narrow(session.query(*attributes)).statement).fetchall()
+        for row in rows:
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
             if floats:
@@ -232,9 +232,9 @@ class SqlaReader:
         serializer = self.sources.serializer(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
-        wanted = sorted(pks)
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        keys = sorted(pks)
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             records, exact = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]

@@ -59,13 +59,13 @@ class SqlaSemantics:
         return descending == (self.dialect.name == "postgresql")
 
     def sortable(self, name: str) -> bool:
-        if not self._known() or not schema.plain_attribute(self.model, name):
+        if not self._is_supported() or not schema.plain_attribute(self.model, name):
             return False
         field = self.document_cls.fields()[name]
         return field.kind != "text" or self._binary_text(name)
 
     def filter_value(self, name: str, value: Any) -> Any:
-        if not self._known() or not schema.plain_attribute(self.model, name):
+        if not self._is_supported() or not schema.plain_attribute(self.model, name):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         field = self.document_cls.fields()[name]
         column = self._columns[name]
@@ -83,10 +83,10 @@ class SqlaSemantics:
         names = self.document_cls.fields()
         if not {each.strip("-+") for each in (*only, *exclude)} <= names.keys():
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        chosen = [name for name in (only or names) if name not in exclude]
-        if not chosen:
+        selected = [name for name in (only or names) if name not in exclude]
+        if not selected:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        picked = sorted({*chosen, self.document_cls.pk_field()})
+        picked = sorted({*selected, self.document_cls.pk_field()})
         # The primary selects a relationship's join condition here, not its documents.
         if any(name not in names or names[name].kind == "relationship" for name in picked):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
@@ -96,7 +96,7 @@ class SqlaSemantics:
         """Never asked: this primary gives rows."""
         raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
-    def _known(self) -> bool:
+    def _is_supported(self) -> bool:
         return self.dialect.name in ("sqlite", "postgresql")
 
     @property

@@ -27,7 +27,7 @@ class StartupCapture(WriteWrappers):
 
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
-        self._seen: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
         self._collections: Optional[Collections] = None
         self._outbox: Optional[MongoOutbox] = None
         self.recorded = False
@@ -38,8 +38,8 @@ class StartupCapture(WriteWrappers):
     @property
     def dependencies(self) -> Dependencies:
         models = schema.models()
-        if models != self._seen:
-            self._seen = models
+        if models != self._models:
+            self._models = models
             self._relations = Dependencies(self._choose(models))
             self._outbox = None
         return self._relations
@@ -85,14 +85,14 @@ class StartupCapture(WriteWrappers):
     def enqueue(self, keys: Iterable[Key]) -> None:
         """Record *keys*: calls of ``ES.index`` and the like."""
         mirrored = self.outbox.mirrored
-        known = [
+        parsed = [
             Key(each.model, schema.parse_key(mirrored[each.model], str(each.pk)))
             for each in keys
             if each.model in mirrored
         ]
-        if known:
+        if parsed:
             self.recorded = True
-            self.outbox.enqueue(known)
+            self.outbox.enqueue(parsed)
 
 
 def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
@@ -100,5 +100,5 @@ def all_recorded(outbox: MongoOutbox, model_name: str, reader: Reader) -> bool:
 
     :param reader: of the model.
     """
-    waiting = outbox.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
-    return all_pending(reader, (row["pk"] for row in waiting.limit(MOST_ROWS)))
+    rows = outbox.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
+    return all_pending(reader, (row["pk"] for row in rows.limit(MOST_ROWS)))

@@ -55,7 +55,7 @@ class WriteWrappers:
         from mongoengine.queryset.base import BaseQuerySet
         from nefertari_mongodb import BaseDocument, BaseMixin
 
-        for cls, name, around in (
+        for cls, name, wrapper in (
             (Document, "save", self._saving),
             (BaseQuerySet, "insert", self._inserting),
             (BaseQuerySet, "update", self._updating),
@@ -67,10 +67,10 @@ class WriteWrappers:
             (BaseMixin, "_delete_many", self._together),
             (Document, "drop_collection", self._dropping),
         ):
-            self._replace(cls, name, around)
+            self._replace(cls, name, wrapper)
         signals.pre_save_post_validation.connect(self._about_to_save)
 
-    def _replace(self, cls: Any, name: str, around: Callable[..., Any]) -> None:
+    def _replace(self, cls: Any, name: str, wrapper: Callable[..., Any]) -> None:
         member = vars(cls)[name]
         self._replaced.append((cls, name, member))
         is_class_method = isinstance(member, classmethod)
@@ -78,7 +78,7 @@ class WriteWrappers:
 
         @wraps(original)
         def replacement(subject: Any, *args: Any, **kwargs: Any) -> Any:
-            return around(original, subject, *args, **kwargs)
+            return wrapper(original, subject, *args, **kwargs)
 
         setattr(cls, name, classmethod(replacement) if is_class_method else replacement)
 
@@ -116,7 +116,7 @@ class WriteWrappers:
         try:
             self.listener.transaction_ended(unit, True)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     def _together(self, original: Any, subject: Any, *args: Any, **kwargs: Any) -> Any:
         with self._running():
@@ -135,7 +135,7 @@ class WriteWrappers:
             finally:
                 self._stack.pop()
             if saving.key is not None:
-                self._changed(unit, saving.key, saving.created, saving.spread)
+                self._changed(unit, saving.key, saving.created, saving.fan_out)
             return result
 
     @property
@@ -152,34 +152,36 @@ class WriteWrappers:
         if unit is None or saving is None or saving.document is not document:
             return
         model = type(document)
-        made = _give_key(document)
-        rekeyed = model.pk_field() in document._get_changed_fields()
-        saving.created = created or rekeyed
+        generated = _give_key(document)
+        key_changed = model.pk_field() in document._get_changed_fields()
+        saving.created = created or key_changed
         # A key that was given by the caller may be mentioned before its object is there.
-        saving.spread = FanOut.REFERENCING if saving.created and not made else FanOut.EMBEDDING
+        saving.fan_out = (
+            FanOut.REFERENCING if saving.created and not generated else FanOut.EMBEDDING
+        )
         saving.key = Key(model.__name__, document.pk)
-        self.outbox.record_intent(unit, [saving.key], saving.spread)
+        self.outbox.record_intent(unit, [saving.key], saving.fan_out)
 
-    def _changed(self, unit: UnitOfWork, key: Key, created: bool, spread: int) -> None:
-        shown = self._shown([key], spread == FanOut.EMBEDDING)
+    def _changed(self, unit: UnitOfWork, key: Key, created: bool, fan_out: int) -> None:
+        dependents = self._dependents([key], fan_out == FanOut.EMBEDDING)
         changes = FlushedChanges(
-            [key] if created else [], [] if created else [key], [], shown or set()
+            [key] if created else [], [] if created else [key], [], dependents or set()
         )
         self._report(unit, self.listener.flushed, changes)
 
-    def _shown(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
+    def _dependents(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
         """The documents that show *keys*, as stored now."""
         try:
             return self.dependencies.dependents(keys, self.outbox.models, nested_only)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
             return set()
 
     def _report(self, unit: UnitOfWork, to: Callable[[Any, Any], None], change: Any) -> None:
         try:
             to(unit, change)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     # Query sets
 
@@ -191,14 +193,14 @@ class WriteWrappers:
             return original(queryset, doc_or_docs, *args, **kwargs)
         documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
         with self._running() as unit:
-            made = [_give_key(each) for each in documents]
+            generated = [_give_key(each) for each in documents]
             keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
             self.outbox.record_intent(
-                unit, keys, FanOut.EMBEDDING if all(made) else FanOut.REFERENCING
+                unit, keys, FanOut.EMBEDDING if all(generated) else FanOut.REFERENCING
             )
             result = original(queryset, doc_or_docs, *args, **kwargs)
-            shown = set() if all(made) else self._shown(keys)
-            self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], shown))
+            dependents = set() if all(generated) else self._dependents(keys)
+            self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], dependents))
             return result
 
     def _updating(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -208,22 +210,22 @@ class WriteWrappers:
         upsert = bool(kwargs.get("upsert") or (args and args[0]))
         with self._running() as unit:
             keys = self._matching(queryset)
-            known = keys if keys is not None and (keys or not upsert) else None
-            intended = self._intend(unit, model, known, FanOut.EMBEDDING)
-            chosen = queryset
-            if known is not None and not upsert and not _single(queryset._query):
+            changed = keys if keys is not None and (keys or not upsert) else None
+            intended = self._intend(unit, model, changed, FanOut.EMBEDDING)
+            narrowed_set = queryset
+            if changed is not None and not upsert and not _single(queryset._query):
                 # What others have made since is not for this write: nobody would know.
-                chosen = narrowed(queryset, (key.pk for key in known))
+                narrowed_set = narrowed(queryset, (key.pk for key in changed))
             full = kwargs.pop("full_result", False)
-            result = original(chosen, *args, full_result=True, **kwargs)
+            result = original(narrowed_set, *args, full_result=True, **kwargs)
             if result == 0:
                 # Nothing can match: MongoEngine did not ask.
                 return result
-            if known is None and upsert and keys is not None:
+            if changed is None and upsert and keys is not None:
                 created = result.upserted_id
-                known = [] if created is None else [Key(model.__name__, created)]
-                self._narrow_intents(unit, intended, known)
-            self._bulk(unit, model, known, intended, deleted=False)
+                changed = [] if created is None else [Key(model.__name__, created)]
+                self._narrow_intents(unit, intended, changed)
+            self._bulk(unit, model, changed, intended, deleted=False)
             return result if full else result.raw_result["n"]
 
     def _modifying(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -233,16 +235,16 @@ class WriteWrappers:
         with self._running() as unit:
             # Which one it takes is known when it has.
             single = _single(queryset._query)
-            known = None if single is None else [Key(model.__name__, single)]
+            changed = None if single is None else [Key(model.__name__, single)]
             removes = bool(kwargs.get("remove"))
             intended = self._intend(
-                unit, model, known, FanOut.REFERENCING if removes else FanOut.EMBEDDING
+                unit, model, changed, FanOut.REFERENCING if removes else FanOut.EMBEDDING
             )
             result = original(queryset, *args, **kwargs)
-            if known is None and (result is not None or not kwargs.get("upsert")):
-                known = [] if result is None else [Key(model.__name__, result.pk)]
-                self._narrow_intents(unit, intended, known)
-            self._bulk(unit, model, known, intended, deleted=removes)
+            if changed is None and (result is not None or not kwargs.get("upsert")):
+                changed = [] if result is None else [Key(model.__name__, result.pk)]
+                self._narrow_intents(unit, intended, changed)
+            self._bulk(unit, model, changed, intended, deleted=removes)
             return result
 
     def _deleting(
@@ -261,17 +263,17 @@ class WriteWrappers:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
                 # MongoEngine deletes them one by one, and comes here again with each.
                 return original(queryset, *rest)
-            known = self._matching(queryset)
-            intended = self._intend(unit, model, known, FanOut.REFERENCING)
-            chosen = queryset
-            if known is not None and _single(queryset._query) is None:
-                chosen = narrowed(queryset, (key.pk for key in known))
-            result = original(chosen, *rest)
-            if _from_doc_delete and known is not None:
-                changes = FlushedChanges([], [], known, self._shown(known))
+            deleted_keys = self._matching(queryset)
+            intended = self._intend(unit, model, deleted_keys, FanOut.REFERENCING)
+            narrowed_set = queryset
+            if deleted_keys is not None and _single(queryset._query) is None:
+                narrowed_set = narrowed(queryset, (key.pk for key in deleted_keys))
+            result = original(narrowed_set, *rest)
+            if _from_doc_delete and deleted_keys is not None:
+                changes = FlushedChanges([], [], deleted_keys, self._dependents(deleted_keys))
                 self._report(unit, self.listener.flushed, changes)
             else:
-                self._bulk(unit, model, known, intended, deleted=True)
+                self._bulk(unit, model, deleted_keys, intended, deleted=True)
             return result
 
     def _dropping(self, original: Any, model: Any) -> Any:
@@ -287,44 +289,44 @@ class WriteWrappers:
         single = _single(queryset._query)
         if single is not None:
             return [Key(name, single)]
-        found = current(queryset._collection).find(queryset._query, {"_id": 1})
-        keys = [Key(name, row["_id"]) for row in found.limit(MOST_KEYS + 1)]
+        rows = current(queryset._collection).find(queryset._query, {"_id": 1})
+        keys = [Key(name, row["_id"]) for row in rows.limit(MOST_KEYS + 1)]
         return None if len(keys) > MOST_KEYS else keys
 
     def _intend(
-        self, unit: UnitOfWork, model: Any, known: Optional[list[Key]], spread: int
+        self, unit: UnitOfWork, model: Any, keys_or_all: Optional[list[Key]], fan_out: int
     ) -> list[Key]:
-        """Put *known* into the outbox; None: any object of *model* may change."""
-        keys = [Key(model.__name__, None)] if known is None else known
-        self.outbox.record_intent(unit, keys, spread)
+        """Put *keys_or_all* into the outbox; None: any object of *model* may change."""
+        keys = [Key(model.__name__, None)] if keys_or_all is None else keys_or_all
+        self.outbox.record_intent(unit, keys, fan_out)
         return keys
 
-    def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], known: list[Key]) -> None:
+    def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], keys: list[Key]) -> None:
         try:
             # In this order: until the exact keys are there, the others stand for them.
-            self.outbox.record_intent(unit, known, FanOut.REFERENCING)
+            self.outbox.record_intent(unit, keys, FanOut.REFERENCING)
             for key in intended:
                 self.outbox.cancel_intent(unit, key)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     def _bulk(
         self,
         unit: UnitOfWork,
         model: Any,
-        known: Optional[list[Key]],
+        keys: Optional[list[Key]],
         intended: list[Key],
         deleted: bool,
     ) -> None:
-        if known is None:
-            self._report_everything(unit, model, intended)
+        if keys is None:
+            self._report_whole_model(unit, model, intended)
             return
-        if known:
-            shown = self._shown(known, nested_only=not deleted)
-            change = BulkChange(model, known, shown, deleted)
+        if keys:
+            dependents = self._dependents(keys, nested_only=not deleted)
+            change = BulkChange(model, keys, dependents, deleted)
             self._report(unit, self.listener.bulk_changed, change)
 
-    def _report_everything(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
+    def _report_whole_model(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
         """The rows of *intended* stand for every object of *model*; so for those that show one."""
         all_of = {Key(each.__name__, None) for each in self.dependencies.referencing_models(model)}
         change = BulkChange(model, intended, all_of, False)
@@ -341,7 +343,7 @@ class _Saving:
         self.document = document
         self.key: Optional[Key] = None
         self.created = False
-        self.spread = FanOut.REFERENCING
+        self.fan_out = FanOut.REFERENCING
 
 
 def _give_key(document: Any) -> bool:
@@ -372,7 +374,7 @@ def _signalled(model: Any) -> bool:
     )
 
 
-def _left(error: Exception) -> None:
+def _log_delay(error: Exception) -> None:
     """The write stands; its intent is in the outbox, and is looked at when its claim runs out."""
     log.warning("a write was made, and will be indexed later: %s", error)
 

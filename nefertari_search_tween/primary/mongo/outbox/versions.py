@@ -26,50 +26,50 @@ _FIRST_PAUSE_SECONDS = 0.005
 _MAX_PAUSE_SECONDS = 0.1
 
 
-def advance(numbers: Any, name: str) -> int:
+def advance(versions: Any, name: str) -> int:
     """A new number of the model *name*.
 
     Microseconds since 1970, or one more than the last: so they also grow when the collection was
     restored from a backup that is older than the index.
 
-    :param numbers: the collection.
+    :param versions: the collection.
     """
     candidate = time.time_ns() // 1000
     backoff = Backoff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, jitter=1.0)
     while True:
         try:
-            numbers.insert_one({"_id": _key(name, candidate), "model": name, "version": candidate})
+            versions.insert_one({"_id": _key(name, candidate), "model": name, "version": candidate})
         except DuplicateKeyError:
             candidate += 1
             continue
-        found = _greatest(numbers, name)
-        if found[0] == candidate:
-            if len(found) >= _MOST:
-                numbers.delete_many({"model": name, "version": {"$lt": candidate}})
+        greatest = _greatest(versions, name)
+        if greatest[0] == candidate:
+            if len(greatest) >= _MOST:
+                versions.delete_many({"model": name, "version": {"$lt": candidate}})
             return candidate
         time.sleep(backoff.next_seconds())
-        candidate = max(time.time_ns() // 1000, _greatest(numbers, name)[0] + 1)
+        candidate = max(time.time_ns() // 1000, _greatest(versions, name)[0] + 1)
 
 
-def latest(numbers: Any, name: str) -> int:
+def latest(versions: Any, name: str) -> int:
     """The greatest number that the model *name* was given, or may be given just now; 0: none."""
-    found = numbers.find_one({"model": name}, {"version": 1}, sort=[("version", DESCENDING)])
-    return 0 if found is None else int(found["version"])
+    row = versions.find_one({"model": name}, {"version": 1}, sort=[("version", DESCENDING)])
+    return 0 if row is None else int(row["version"])
 
 
-def raise_to(numbers: Any, name: str, number: int) -> None:
-    """Every number of the model *name* is above *number* from now on."""
+def raise_to(versions: Any, name: str, version: int) -> None:
+    """Every number of the model *name* is above *version* from now on."""
     try:
-        numbers.insert_one({"_id": _key(name, number), "model": name, "version": number})
+        versions.insert_one({"_id": _key(name, version), "model": name, "version": version})
     except DuplicateKeyError:
         # It was given, so those that follow are above it.
         pass
 
 
-def _greatest(numbers: Any, name: str) -> list[int]:
-    cursor = numbers.find({"model": name}, {"version": 1}).sort("version", DESCENDING).limit(_MOST)
+def _greatest(versions: Any, name: str) -> list[int]:
+    cursor = versions.find({"model": name}, {"version": 1}).sort("version", DESCENDING).limit(_MOST)
     return [int(row["version"]) for row in cursor]
 
 
-def _key(name: str, number: int) -> str:
-    return f"{name}:{number}"
+def _key(name: str, version: int) -> str:
+    return f"{name}:{version}"

@@ -18,15 +18,15 @@ KEYS_PER_QUERY = 500
 def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
     """Lock the rows *pks* of *model* until the end of the transaction, which is about to change
     them. A transaction that refers to one, and has not ended, is waited for."""
-    wanted = sorted(pks, key=str)
-    if not wanted:
+    keys = sorted(pks, key=str)
+    if not keys:
         return
     if begun_on_sqlite(session, model):
         return
     pk = schema.pk_attribute(model)
     with session.no_autoflush:
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             session.query(pk).filter(pk.in_(part)).order_by(pk).with_for_update().all()
 
 

@@ -82,11 +82,11 @@ class SessionEvents:
                 old[state] = values
         for model, states in unknown.items():
             old.update(self._stored_foreign_keys(session, model, states))
-        shown = self._previous_owners(session)
+        dependents = self._previous_owners(session)
         # Whoever mentions a key that changes: the database may move their foreign keys.
         for model, pks in self._changed_keys(session).items():
             lock(session, model, pks)
-            shown |= self.dependencies.dependents(session, model, pks)
+            dependents |= self.dependencies.dependents(session, model, pks)
         deleted: dict[Any, list[Any]] = {}
         for item in session.deleted:
             model = type(item)
@@ -96,10 +96,10 @@ class SessionEvents:
         for model, pks in deleted.items():
             if self.dependencies.is_referenced(model):
                 lock(session, model, pks)
-            shown |= self.dependencies.dependents_of_deleted(session, model, pks)
+            dependents |= self.dependencies.dependents_of_deleted(session, model, pks)
         before = session.info.setdefault(_BEFORE, ({}, set()))
         before[0].update(old)
-        before[1].update(shown)
+        before[1].update(dependents)
 
     def _previous_owners(self, session: Any) -> set[Key]:
         """The owners, as the database has them, of objects that are about to move to others.
@@ -116,21 +116,21 @@ class SessionEvents:
             owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
             if state.committed_state.keys() & (owners | names.keys()):
                 moving.setdefault(model, []).append(state)
-        found: set[Key] = set()
+        owner_keys: set[Key] = set()
         for model, states in moving.items():
             lock(session, model, [_pk(model, state) for state in states])
             edges = self.dependencies.foreign_keys(model)
             for values in self._stored_foreign_keys(session, model, states).values():
-                found.update(
+                owner_keys.update(
                     Key(edges[name].owner.__name__, pk)
                     for name, pk in values.items()
                     if pk is not None
                 )
-        return found
+        return owner_keys
 
     def _changed_keys(self, session: Any) -> dict[Any, list[Any]]:
         """The stored keys of objects that are about to get another one, by model."""
-        found: dict[Any, list[Any]] = {}
+        keys: dict[Any, list[Any]] = {}
         for item in session.dirty:
             state = attributes.instance_state(item)
             model = type(item)
@@ -138,8 +138,8 @@ class SessionEvents:
                 model in self.dependencies.tracked_models
                 and model.pk_field() in state.committed_state
             ):
-                found.setdefault(model, []).append(state.key[1][0])
-        return found
+                keys.setdefault(model, []).append(state.key[1][0])
+        return keys
 
     def _stored_foreign_keys(
         self, session: Any, model: Any, states: list[Any]
@@ -187,7 +187,7 @@ class SessionEvents:
 
     def _related_by_history(self, model: Any, state: Any) -> set[Key]:
         """Objects that were put into or taken out of a relationship that they show too."""
-        found = set()
+        keys = set()
         for prop in state.mapper.relationships:
             if prop.key not in state.committed_state:
                 continue
@@ -199,8 +199,8 @@ class SessionEvents:
                 if item is not None and item is not attributes.NEVER_SET:
                     pk = _pk(target, attributes.instance_state(item))
                     if pk is not None:
-                        found.add(Key(target.__name__, pk))
-        return found
+                        keys.add(Key(target.__name__, pk))
+        return keys
 
     # Bulk statements
 
@@ -217,9 +217,9 @@ class SessionEvents:
             return query
         names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
-        chosen = query.with_entities(pk, *(getattr(model, name) for name in names))
+        columns = query.with_entities(pk, *(getattr(model, name) for name in names))
         alone = begun_on_sqlite(query.session, model)
-        rows = chosen.all() if alone else chosen.with_for_update(of=model).all()
+        rows = columns.all() if alone else columns.with_for_update(of=model).all()
         pks = [row[0] for row in rows]
         related = self._owners(model, names, rows)
         if deleting:

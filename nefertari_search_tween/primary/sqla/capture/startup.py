@@ -36,8 +36,8 @@ class StartupCapture(SessionEvents):
 
     def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
         self._choose = choose
-        self._seen: dict[str, Any] = {}
-        self._spreader = FanOutPlan(Dependencies(()))
+        self._models: dict[str, Any] = {}
+        self._fan_out_plan = FanOutPlan(Dependencies(()))
         self._tables_are_there = False
         self.recorded = False
         super().__init__(Dependencies(()), self)
@@ -45,19 +45,19 @@ class StartupCapture(SessionEvents):
     # Models may still come: what is known is looked up before each change.
 
     def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
-        self._look(session)
+        self._update_models(session)
         super()._before_flush(session, flush_context, instances)
 
     def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
-        self._look(query.session)
+        self._update_models(query.session)
         return super()._before_bulk(query, context, deleting)
 
-    def _look(self, session: Any) -> None:
+    def _update_models(self, session: Any) -> None:
         models = schema.models()
-        if models != self._seen:
-            self._seen = models
+        if models != self._models:
+            self._models = models
             self.dependencies = Dependencies(self._choose(models))
-            self._spreader = FanOutPlan(self.dependencies)
+            self._fan_out_plan = FanOutPlan(self.dependencies)
         if not self._tables_are_there and self.dependencies.tracked_models:
             # Tables are created by setup_database, or else by a migration that knows ours or not.
             connection = session.connection()
@@ -73,13 +73,13 @@ class StartupCapture(SessionEvents):
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
         contents = {*changes.updated, *changes.related}
-        shown = self.dependencies.embedding(session, contents, self._seen)
-        self._record(session, {*changes.created, *changes.deleted, *contents, *shown}, contents)
+        embedding = self.dependencies.embedding(session, contents, self._models)
+        self._record(session, {*changes.created, *changes.deleted, *contents, *embedding}, contents)
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         contents = change.related if change.deleted else {*change.related, *change.keys}
-        shown = self.dependencies.embedding(session, contents, self._seen)
-        self._record(session, {*change.keys, *contents, *shown}, contents)
+        embedding = self.dependencies.embedding(session, contents, self._models)
+        self._record(session, {*change.keys, *contents, *embedding}, contents)
 
     def savepoint_rolled_back(self, session: Any) -> None:
         """The rows are gone with the savepoint, and nothing else remembers them."""
@@ -93,22 +93,22 @@ class StartupCapture(SessionEvents):
         from zope.sqlalchemy import mark_changed
 
         session = Session()
-        self._look(session)
+        self._update_models(session)
         self._record(session, set(keys), set())
         mark_changed(session)
 
     def _record(self, session: Any, keys: set[Key], contents: set[Key]) -> None:
         mirrored = {
-            model.__name__ for model in self._seen.values() if self.dependencies.mirrored(model)
+            model.__name__ for model in self._models.values() if self.dependencies.mirrored(model)
         }
         now = milliseconds()
         rows = [
-            {"model": key.model, "pk": str(key.pk), "fan_out": int(spread), "recorded_at": now}
-            for spread, some in (
+            {"model": key.model, "pk": str(key.pk), "fan_out": int(fan_out), "recorded_at": now}
+            for fan_out, some in (
                 (0, {key for key in keys if key.model in mirrored}),
                 (
                     FanOut.EMBEDDING_BY_SESSION,
-                    {key for key in contents if self._spreader.embedded(key.model)},
+                    {key for key in contents if self._fan_out_plan.embedded(key.model)},
                 ),
             )
             for key in sorted(some, key=str)
@@ -126,10 +126,10 @@ def all_recorded(engine: Any, model_name: str, reader: Reader) -> bool:
     :param reader: of the model.
     """
 
-    def waiting() -> Iterator[str]:
-        rows = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
+    def pending_keys() -> Iterator[str]:
+        query = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
         with engine.connect() as connection:
-            found = connection.execute(rows.distinct()).fetchall()
-        yield from (row.pk for row in found if row.pk is not None)
+            rows = connection.execute(query.distinct()).fetchall()
+        yield from (row.pk for row in rows if row.pk is not None)
 
-    return all_pending(reader, waiting())
+    return all_pending(reader, pending_keys())

@@ -17,8 +17,8 @@ def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> li
     :param now: milliseconds since 1970.
     """
     free = OUTBOX.c.claim_token.is_(None)
-    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
-    for condition in (free, left):
+    expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
+    for condition in (free, expired):
         query = (
             select(_COLUMNS)
             .where(and_(OUTBOX.c.model == model_name, condition))

@@ -30,7 +30,7 @@ _INHERITED: list[Any] = []
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _ThreadConnection:
     """One thread's connection, and what it is to.
 
     :param connection: the driver's.
@@ -77,39 +77,39 @@ class ReadConnections:
                 cursor.close()
                 return row
             except engine.dialect.dbapi.Error:
-                self._let_go()
+                self._close_own()
         with self.connect() as connection:
-            kept = connection.execution_options(compiled_cache=self._compiled)
-            return kept.execute(statement).first()
+            cached = connection.execution_options(compiled_cache=self._compiled)
+            return cached.execute(statement).first()
 
     def _text(self, engine: Any, statement: Any) -> tuple[str, tuple[Any, ...]]:
-        found = self._texts.get(statement)
-        if found is None:
+        text = self._texts.get(statement)
+        if text is None:
             compiled = statement.compile(dialect=engine.dialect)
             values = tuple(compiled.params[name] for name in compiled.positiontup)
-            found = self._texts[statement] = str(compiled), values
-        return found
+            text = self._texts[statement] = str(compiled), values
+        return text
 
     def _of_thread(self, engine: Any, file: tuple[int, int]) -> Any:
-        kept: Optional[_Kept] = getattr(self._local, "kept", None)
+        own: Optional[_ThreadConnection] = getattr(self._local, "kept", None)
         process = os.getpid()
-        if kept is None or (kept.engine, kept.file, kept.process) != (engine, file, process):
-            self._let_go()
+        if own is None or (own.engine, own.file, own.process) != (engine, file, process):
+            self._close_own()
             # Made as the application's own are, by its arguments and its listeners.
-            made = engine.raw_connection()
-            connection = made.connection
-            made.detach()  # it is not the pool's any more
-            kept = self._local.kept = _Kept(connection, engine, file, process)
-        return kept.connection
+            pooled = engine.raw_connection()
+            connection = pooled.connection
+            pooled.detach()  # it is not the pool's any more
+            own = self._local.own = _ThreadConnection(connection, engine, file, process)
+        return own.connection
 
-    def _let_go(self) -> None:
-        kept: Optional[_Kept] = self._local.__dict__.pop("kept", None)
-        if kept is None:
+    def _close_own(self) -> None:
+        own: Optional[_ThreadConnection] = self._local.__dict__.pop("kept", None)
+        if own is None:
             return
-        if kept.process != os.getpid():
-            _INHERITED.append(kept)
+        if own.process != os.getpid():
+            _INHERITED.append(own)
             return
-        kept.connection.close()
+        own.connection.close()
 
 
 def _file_of(engine: Any) -> Optional[tuple[int, int]]:
@@ -118,8 +118,8 @@ def _file_of(engine: Any) -> Optional[tuple[int, int]]:
     if engine.dialect.name != "sqlite" or not isinstance(engine.pool, NullPool):
         return None
     try:
-        found = os.stat(engine.url.database)
+        status = os.stat(engine.url.database)
     except OSError:
         # Not made yet; or named as a URI, whose options are SQLite's to read.
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -44,31 +44,33 @@ class FanOutPlan:
             name for name, model in self.models.items() if dependencies.mirrored(model)
         )
         self._paths = {
-            (name, appeared): self._find_paths(model, appeared)
+            (name, referencing): self._find_paths(model, referencing)
             for name, model in self.models.items()
-            for appeared in (False, True)
+            for referencing in (False, True)
         }
 
-    def _find_paths(self, model: Any, appeared: bool) -> list[Path]:
+    def _find_paths(self, model: Any, referencing: bool) -> list[Path]:
         """How documents show an object of *model*.
 
-        :param appeared: also those that list its key only; else they hold its contents.
+        :param referencing: also those that list its key only; else they hold its contents.
         """
         deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
-        found = []
+        complete = []
         frontier: list[Path] = [
-            (edge,) for edge in self.dependencies.edges_to.get(model, ()) if appeared or edge.nested
+            (edge,)
+            for edge in self.dependencies.edges_to.get(model, ())
+            if referencing or edge.nested
         ]
-        for levels in range(0 if appeared else 1, deepest + 1):
+        for levels in range(0 if referencing else 1, deepest + 1):
             # A key is listed by a document that is nested one level less deep than its object.
-            found += [path for path in frontier if levels <= self._depth(path[-1].owner)]
+            complete += [path for path in frontier if levels <= self._depth(path[-1].owner)]
             frontier = [
                 (*path, edge)
                 for path in frontier
                 for edge in self.dependencies.edges_to.get(path[-1].owner, ())
                 if edge.nested
             ]
-        return found
+        return complete
 
     def _depth(self, model: Any) -> int:
         if schema.custom_to_dict(model):
@@ -105,17 +107,17 @@ class FanOutPlan:
         by_model: dict[str, list[Any]] = {}
         for key in keys:
             by_model.setdefault(key.model, []).append(key.pk)
-        found: set[Key] = set()
+        documents: set[Key] = set()
         for name, pks in by_model.items():
             for path in self._paths[name, False]:
                 for start in range(0, len(pks), KEYS_PER_QUERY):
                     part = pks[start : start + KEYS_PER_QUERY]
                     query = _documents(path, part, 0, connection.dialect.name)
-                    found.update(
+                    documents.update(
                         Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
                         for row in connection.execute(query.statement)
                     )
-        return found
+        return documents
 
     def expand(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
         """Insert rows for the documents that *rows* stand for besides their own.
@@ -127,16 +129,16 @@ class FanOutPlan:
         """
         model = self.models[name]
         pks: dict[bool, set[Any]] = {False: set(), True: set()}
-        everything = False
+        whole_model = False
         for row in rows:
             if row.fan_out and row.pk is None:
-                everything = True
+                whole_model = True
             elif row.fan_out:
                 pks[row.fan_out == FanOut.REFERENCING].add(schema.parse_key(model, row.pk))
-        for appeared, wanted in pks.items():
-            for path in self._paths[name, appeared]:
-                self._insert(connection, path, sorted(wanted, key=str), now)
-        if everything:
+        for referencing, keys in pks.items():
+            for path in self._paths[name, referencing]:
+                self._insert(connection, path, sorted(keys, key=str), now)
+        if whole_model:
             # Which documents showed what is gone can't be known: all of them are looked at.
             reached = sorted(self._reached(name) - {name})
             values = [

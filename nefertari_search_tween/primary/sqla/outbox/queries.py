@@ -14,22 +14,24 @@ from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnectio
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
 
 
-def sync_state(looking: ReadConnections, model_name: str, others: tuple[str, ...]) -> SyncState:
+def sync_state(
+    connections: ReadConnections, model_name: str, sources: tuple[str, ...]
+) -> SyncState:
     """See :class:`State`.
 
-    :param others: models whose rows may stand for documents of this one.
+    :param sources: models whose rows may stand for documents of this one.
     """
-    number, waits_now = looking.fetch_first(_state(model_name, others))
-    return SyncState(bool(waits_now), int(number or 0))
+    version, pending = connections.fetch_first(_state(model_name, sources))
+    return SyncState(bool(pending), int(version or 0))
 
 
 @cache
-def _state(model_name: str, others: tuple[str, ...]) -> Any:
-    waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
-    if others:
-        spreading = and_(OUTBOX.c.model.in_(others), FANS_OUT)
-        waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
-    return select([versions.latest(model_name), waits])
+def _state(model_name: str, sources: tuple[str, ...]) -> Any:
+    pending = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
+    if sources:
+        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT)
+        pending = or_(pending, exists([OUTBOX.c.id]).where(expandable))
+    return select([versions.latest(model_name), pending])
 
 
 def pending_count(connection: Any, model_name: Optional[str]) -> int:
@@ -63,14 +65,14 @@ def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now:
     :param now: milliseconds since 1970.
     """
     free = OUTBOX.c.claim_token.is_(None)
-    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
+    expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     parts = []
-    for name, others in carried.items():
+    for name, sources in carried.items():
         # Look-ups of their own: an OR of them would be read from the first row of the model.
         either = (
             exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
-            for each in (name, *others)
-            for condition in (free, left)
+            for each in (name, *sources)
+            for condition in (free, expired)
         )
         parts.append(select([literal(name)]).where(or_(*either)))
     return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
@@ -82,10 +84,10 @@ def watermark(connection: Any, now: int) -> Watermark:
     return Watermark(int(last or 0), now)
 
 
-def has_passed(connection: Any, end: Watermark) -> bool:
-    """True when nothing waits any more of what waited at *end*."""
-    before = OUTBOX.c.id <= end.row_id
+def has_passed(connection: Any, watermark: Watermark) -> bool:
+    """True when nothing waits any more of what waited at *watermark*."""
+    before = OUTBOX.c.id <= watermark.row_id
     if connection.dialect.name == "sqlite":
         # It gives numbers again. One host has the file, so one clock.
-        before = and_(before, OUTBOX.c.recorded_at <= end.recorded_at)
+        before = and_(before, OUTBOX.c.recorded_at <= watermark.recorded_at)
     return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

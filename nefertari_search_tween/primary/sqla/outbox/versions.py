@@ -19,8 +19,8 @@ def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Itera
     :param transaction: opens a short transaction.
     """
     with transaction() as connection:
-        known = {name for (name,) in connection.execute(select([VERSIONS.c.model]))}
-    for name in sorted(set(names) - known):
+        existing = {name for (name,) in connection.execute(select([VERSIONS.c.model]))}
+    for name in sorted(set(names) - existing):
         try:
             with transaction() as connection:
                 connection.execute(VERSIONS.insert().values(model=name, version=0))
@@ -36,30 +36,30 @@ def advance(connection: Any, names: list[str]) -> dict[str, int]:
     restored from a backup that is older than the index.
     """
     now = time.time_ns() // 1000
-    number = VERSIONS.c.version
-    numbers = {}
+    version = VERSIONS.c.version
+    versions = {}
     for name in names:
-        found = connection.execute(
+        updated = connection.execute(
             VERSIONS.update()
             .where(VERSIONS.c.model == name)
-            .values(version=case([(number >= now, number + 1)], else_=now))
+            .values(version=case([(version >= now, version + 1)], else_=now))
         ).rowcount
-        if not found:
+        if not updated:
             # The tables were made anew since the application started.
             connection.execute(VERSIONS.insert().values(model=name, version=now))
         # The row is locked until the transaction ends: this is the number that was set.
-        numbers[name] = int(connection.execute(select([latest(name)])).scalar())
-    return numbers
+        versions[name] = int(connection.execute(select([latest(name)])).scalar())
+    return versions
 
 
-def raise_to(connection: Any, name: str, number: int) -> None:
-    """Every number of the model *name* is above *number* from now on."""
+def raise_to(connection: Any, name: str, version: int) -> None:
+    """Every number of the model *name* is above *version* from now on."""
     # A model that has no counter gets one.
     advance(connection, [name])
     connection.execute(
         VERSIONS.update()
-        .where(and_(VERSIONS.c.model == name, VERSIONS.c.version < number))
-        .values(version=number)
+        .where(and_(VERSIONS.c.model == name, VERSIONS.c.version < version))
+        .values(version=version)
     )
 
 

@@ -80,19 +80,19 @@ def install(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
         change.
     """
     with _dialect(engine, changing=True) as dialect:
-        wanted = trigger_plan(dependencies)
-        found = dialect.installed()
-        for capture in wanted:
+        expected = trigger_plan(dependencies)
+        installed = dialect.installed()
+        for capture in expected:
             address = dialect.address(capture.table)
             if address is None:
                 raise ConfigurationError(f"there is no table {capture.table.fullname}")
-            names = found.pop(address, {})
+            names = installed.pop(address, {})
             if names != dialect.expected(capture):
                 dialect.drop(address, sorted(names))
                 dialect.create(capture)
-        for address, names in found.items():
+        for address, names in installed.items():
             dialect.drop(address, sorted(names))
-        return _status(dialect, wanted)
+        return _status(dialect, expected)
 
 
 def remove(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
@@ -117,21 +117,21 @@ def present(engine: Any) -> bool:
         return bool(dialect.installed())
 
 
-def _status(dialect: Dialect, wanted: list[TableCapture]) -> list[TriggerStatus]:
-    found = dialect.installed()
-    states = []
-    for capture in wanted:
+def _status(dialect: Dialect, expected: list[TableCapture]) -> list[TriggerStatus]:
+    installed = dialect.installed()
+    statuses = []
+    for capture in expected:
         address = dialect.address(capture.table)
         if address is None:
-            states.append(TriggerStatus(capture.table.fullname, NO_TABLE))
+            statuses.append(TriggerStatus(capture.table.fullname, NO_TABLE))
             continue
-        names = found.pop(address, {})
+        names = installed.pop(address, {})
         if not names:
             state = MISSING
         else:
             state = INSTALLED if names == dialect.expected(capture) else OUTDATED
-        states.append(TriggerStatus(address, state))
-    return states + [TriggerStatus(address, OBSOLETE) for address in sorted(found)]
+        statuses.append(TriggerStatus(address, state))
+    return statuses + [TriggerStatus(address, OBSOLETE) for address in sorted(installed)]
 
 
 @contextmanager
@@ -153,5 +153,5 @@ def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
                     dialect.begin()
                 yield dialect
     except DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        raise ConfigurationError(f"the database refused, nothing was changed: {said}") from error
+        reason = str(error.orig).strip().splitlines()[0]
+        raise ConfigurationError(f"the database refused, nothing was changed: {reason}") from error

@@ -63,28 +63,28 @@ class TableCapture:
 
 def trigger_plan(dependencies: Dependencies) -> list[TableCapture]:
     """Everything to capture for the mirrors of *dependencies*, by name of the table."""
-    found: dict[Any, TableCapture] = {}
+    captures: dict[Any, TableCapture] = {}
     for model in sorted(dependencies.tracked_models, key=lambda each: str(each.__name__)):
         mapper = schema.mapper_of(model)
         for table in mapper.tables:
             key = _key_in(mapper, table)
-            _of(found, table).models.append((model.__name__, key))
+            _of(captures, table).models.append((model.__name__, key))
         for edge in dependencies.edges_to.get(model, ()):
             if edge.prop.secondary is None:
-                _add_plain(found, mapper, edge)
+                _add_plain(captures, mapper, edge)
             elif isinstance(edge.prop.secondary, Table):
-                _add_association(found, mapper, edge)
+                _add_association(captures, mapper, edge)
             else:
                 log.warning(
                     "%s.%s goes through what is no table: triggers do not see it change",
                     edge.owner.__name__,
                     edge.prop.key,
                 )
-    return sorted(found.values(), key=lambda capture: str(capture.table.fullname))
+    return sorted(captures.values(), key=lambda capture: str(capture.table.fullname))
 
 
-def _of(found: dict[Any, TableCapture], table: Any) -> TableCapture:
-    return found.setdefault(table, TableCapture(table))
+def _of(captures: dict[Any, TableCapture], table: Any) -> TableCapture:
+    return captures.setdefault(table, TableCapture(table))
 
 
 def _key_in(mapper: Any, table: Any) -> Any:
@@ -93,7 +93,7 @@ def _key_in(mapper: Any, table: Any) -> Any:
     return key if key.table is table else next(iter(table.primary_key))
 
 
-def _add_plain(found: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
+def _add_plain(captures: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
     owner_key = schema.mapper_of(edge.owner).primary_key[0]
     for table in mapper.tables:
         pairs = tuple(pair for pair in edge.prop.local_remote_pairs if pair[1].table is table)
@@ -105,7 +105,7 @@ def _add_plain(found: dict[Any, TableCapture], mapper: Any, edge: Dependency) ->
             lookup = Lookup(name, pairs[0][1], None, (), columns)
         else:
             lookup = Lookup(name, owner_key, owner_key.table, pairs, columns)
-        _of(found, table).lookups.append(lookup)
+        _of(captures, table).lookups.append(lookup)
 
 
 def _joined(prop: Any, table: Any) -> Iterator[str]:
@@ -115,12 +115,12 @@ def _joined(prop: Any, table: Any) -> Iterator[str]:
             yield element.name
 
 
-def _add_association(found: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
+def _add_association(captures: dict[Any, TableCapture], mapper: Any, edge: Dependency) -> None:
     prop, name = edge.prop, edge.owner.__name__
     owner_key = schema.mapper_of(edge.owner).primary_key[0]
     ends = tuple(prop.synchronize_pairs)
     columns = tuple(sorted(c.name for _, c in (*ends, *prop.secondary_synchronize_pairs)))
-    links = _of(found, prop.secondary).links
+    links = _of(captures, prop.secondary).links
     if len(ends) == 1 and ends[0][0] is owner_key:
         links.append(Lookup(name, ends[0][1], None, (), columns))
     else:
@@ -130,6 +130,6 @@ def _add_association(found: dict[Any, TableCapture], mapper: Any, edge: Dependen
     for table in mapper.tables:
         on = tuple((c, t) for t, c in prop.secondary_synchronize_pairs if t.table is table)
         if on:
-            moving = tuple(sorted(target.name for _, target in on))
-            lookup = Lookup(name, ends[0][1], prop.secondary, on, moving)
-            _of(found, table).lookups.append(lookup)
+            columns_of_target = tuple(sorted(target.name for _, target in on))
+            lookup = Lookup(name, ends[0][1], prop.secondary, on, columns_of_target)
+            _of(captures, table).lookups.append(lookup)

@@ -185,7 +185,7 @@ def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{NEW} n"]
     return [
         *sql.objects(capture, "n", str(FanOut.REFERENCING), rows),
-        *(sql.found(link, "n", rows) for link in capture.links),
+        *(sql.documents(link, "n", rows) for link in capture.links),
     ]
 
 
@@ -193,7 +193,7 @@ def _deleted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{OLD} o"]
     return [
         *sql.objects(capture, "o", str(FanOut.EMBEDDING), rows),
-        *(sql.found(each, "o", rows) for each in (*capture.lookups, *capture.links)),
+        *(sql.documents(each, "o", rows) for each in (*capture.lookups, *capture.links)),
     ]
 
 
@@ -208,14 +208,14 @@ def _updated(sql: Statements, capture: TableCapture) -> list[str]:
         kind = f"CASE WHEN {old_key} IS NULL THEN {FanOut.REFERENCING} ELSE {kind} END"
         new = [f"{NEW} n LEFT JOIN {OLD} o ON {same}"]
         old = [f"{OLD} o LEFT JOIN {NEW} n ON {same}"]
-        gone = f"{new_key} IS NULL"
+        deleted = f"{new_key} IS NULL"
         selects += sql.objects(capture, "n", kind, new)
-        selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [gone])
+        selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [deleted])
         for lookup in capture.lookups:
-            moved = f"{gone} OR {sql.changed(lookup.columns, 'o', 'n')}"
-            selects.append(sql.found(lookup, "o", old, [moved]))
+            moved = f"{deleted} OR {sql.changed(lookup.columns, 'o', 'n')}"
+            selects.append(sql.documents(lookup, "o", old, [moved]))
     for link in capture.links:
-        selects += [sql.found(link, "o", [f"{OLD} o"]), sql.found(link, "n", [f"{NEW} n"])]
+        selects += [sql.documents(link, "o", [f"{OLD} o"]), sql.documents(link, "n", [f"{NEW} n"])]
     return selects
 
 

@@ -62,14 +62,14 @@ class Statements:
         self,
         model: str,
         key: str,
-        spread: str,
+        fan_out: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> str:
         """One row for each row of *sources*, but for keys that are NULL: one in the outbox would
         stand for everything."""
         where = [*conditions, f"{key} IS NOT NULL"]
-        text = f"SELECT {literal(model)}, {key}, {spread}, {self.now}"
+        text = f"SELECT {literal(model)}, {key}, {fan_out}, {self.now}"
         if sources:
             # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
             text += f" FROM {' CROSS JOIN '.join(sources)}"
@@ -79,17 +79,17 @@ class Statements:
         self,
         capture: TableCapture,
         row: str,
-        spread: str,
+        fan_out: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> list[str]:
         """The objects that *row* is."""
         return [
-            self.select(model, self.text(row, key), spread, sources, conditions)
+            self.select(model, self.text(row, key), fan_out, sources, conditions)
             for model, key in capture.models
         ]
 
-    def found(
+    def documents(
         self,
         lookup: Lookup,
         row: str,
@@ -97,15 +97,18 @@ class Statements:
         conditions: Iterable[str] = (),
     ) -> str:
         """The documents that *lookup* finds from *row*."""
-        spread = str(FanOut.EMBEDDING)
+        fan_out = str(FanOut.EMBEDDING)
         if lookup.source is None:
             key = self.text(row, lookup.key)
-            return self.select(lookup.owner, key, spread, sources, conditions)
-        on = [f"{self.column('s', left)} = {self.column(row, right)}" for left, right in lookup.on]
+            return self.select(lookup.owner, key, fan_out, sources, conditions)
+        on = [
+            f"{self.column('s', source_column)} = {self.column(row, row_column)}"
+            for source_column, row_column in lookup.on
+        ]
         return self.select(
             lookup.owner,
             self.text("s", lookup.key),
-            spread,
+            fan_out,
             [*sources, f"{self.table(lookup.source)} s"],
             [*conditions, *on],
         )
