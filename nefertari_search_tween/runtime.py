@@ -18,7 +18,7 @@ from nefertari_search_tween.caching.stats_reporter import StatsReporter
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.recorder import ChangeRecorder
-from nefertari_search_tween.indexing.wakeup import NotificationListener
+from nefertari_search_tween.interfaces.outbox import NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate

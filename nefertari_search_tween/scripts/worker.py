@@ -13,8 +13,9 @@ from typing import Any, Optional
 
 import click
 
-from nefertari_search_tween.indexing.wakeup import NotificationListener, Wakeup
+from nefertari_search_tween.indexing.wakeup import Wakeup
 from nefertari_search_tween.indexing.worker import MAX_IDLE_SECONDS, Worker
+from nefertari_search_tween.interfaces.outbox import NotificationListener
 from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
     CommandError,

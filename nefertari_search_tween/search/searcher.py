@@ -15,13 +15,14 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
+from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.consistency import ReadConsistency, ReadVersion, State
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
-from nefertari_search_tween.search.query.transparent_read import Semantics, transparent_query
+from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
     SearchResults,
     TransparentResults,
