@@ -1,6 +1,6 @@
-"""Events of the primary, with or without a request. Applications may subscribe to them.
+"""Events of the primary, with or without a request; public as :mod:`nefertari_search_tween.events`.
 
-Every event carries keys, never contents: whoever handles it reads the current state.
+Every event carries keys, never contents: its subscribers read the current state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from nefertari_search_tween.interfaces.primary import Key
 
 @dataclass(frozen=True)
 class ChangeEvent:
-    """Root of the events, fired inside the transaction of the change.
+    """The base class of the events, which are fired inside the transaction of the change.
 
     :param model: model class of what changed.
     :param document_keys: documents that the change affects: of the object itself (if it is

@@ -1,8 +1,8 @@
-"""Works off the outbox outside of any request: a claim of each model in turn.
+"""Processes the outbox outside of any request: a claim of each model in turn.
 
 No error ends it: a document that can't be indexed becomes a dead letter, a model whose index
-refuses everything waits while the others go on, and while the search server or the database is
-down everything waits.
+rejects everything is paused while the others go on, and while the search server or the database
+is down all of them are.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FIRST_IDLE_SECONDS = 0.1
 MAX_IDLE_SECONDS = 1.0
 # What all models share: the search server and the database.
 ALL = "the search server or the database"
-# A drain gives a model up after so many failures in a row.
+# A drain gives a model up after this number of failures in a row.
 ATTEMPTS = 3
 
 
 class WorkerStats:
     """What a worker has done since its start.
 
-    :ivar settled: documents by model.
+    :ivar indexed: number of documents by model.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,8 @@ class WorkerStats:
 class Worker:
     """See the module.
 
-    :param alarm: how it waits, and is stopped.
-    :param idle: the most seconds between two looks into the outbox.
+    :param wakeup: how it waits, and is stopped.
+    :param max_idle_seconds: between two polls of the outbox.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Worker:
         self.failures = FailureTracker()
 
     def run(self, report: Callable[[], float]) -> None:
-        """Index what waits and what comes, until the alarm is stopped. The claim in hand is
+        """Index what is pending and what comes, until the wakeup is stopped. The current claim is
         finished then, within its lease.
 
-        :param report: called between claims; gives the seconds until it wants to be called again.
+        :param report: called between claims; returns the seconds until its next call.
         """
-        # Who hears news need not look often; all others begin with short waits.
+        # A worker that is notified need not poll often; all others begin with short waits.
         first = FIRST_IDLE_SECONDS if self.wakeup.listener is None else self.max_idle_seconds
         backoff = Backoff(first, self.max_idle_seconds)
         poll_at = time.monotonic()
@@ -78,24 +78,24 @@ class Worker:
                     poll_at = time.monotonic()
             elif self.run_once():
                 backoff.reset()
-                # Or the database would have to keep what it tells a worker that is busy for long.
+                # Or the database would have to keep the notifications of a worker that is busy.
                 self.wakeup.wait(0)
             else:
                 poll_at = time.monotonic() + min([backoff.next_seconds(), *self._pauses()])
 
     def _wait(self, seconds: float) -> bool:
-        """True when there are news, which do not matter while nothing works."""
+        """Return True if there is a notification, which does not matter while everything fails."""
         if self.failures.of(ALL) is None:
             return self.wakeup.wait(seconds)
         self.wakeup.pause(seconds)
         return False
 
     def drain(self) -> dict[str, int]:
-        """Index what waits by now.
+        """Index what is pending by now.
 
-        What others have claimed is waited for: it is settled, or free, after a lease.
+        It waits for the claims of others: their rows are settled, or claimable, after a lease.
 
-        :returns: number of rows that are left, by model.
+        :returns: number of remaining rows, by model.
         :raises Exception: what the search server or the database failed with.
         """
         began = progress = time.monotonic()
@@ -116,27 +116,27 @@ class Worker:
             self.wakeup.pause(backoff.next_seconds())
 
     def run_once(self) -> bool:
-        """One claim of each model that has rows; True when there was any."""
+        """Process one claim of each model that has rows, and return True if there was any."""
         if self.failures.seconds_until_retry(ALL):
             return False
         worked = False
         try:
-            # Not by a claim: it would be given back, every time.
+            # Not by a claim: it would be released, every time.
             if self.failures.of(ALL) is not None and not self.indexer.mirrors.backend.ping():
                 raise BackendUnavailable("no answer")
             names = self.outbox.claimable_models()
             self.failures.record_success(ALL)
-        except Exception as error:  # noqa: BLE001 - told, and tried again
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
             self._failed(ALL, error)
             return False
         for name in names:
             if self.wakeup.stopped or self.failures.of(ALL) is not None:
                 break
             if not self.failures.seconds_until_retry(name):
-                worked = self._step(name) or worked
+                worked = self._process_model(name) or worked
         return worked
 
-    def _step(self, name: str) -> bool:
+    def _process_model(self, name: str) -> bool:
         mirror = self.indexer.mirrors.get(name)
         if mirror is None:
             return False
@@ -159,28 +159,28 @@ class Worker:
         self.failures.record_failure(name, error, with_stack=not expected)
 
     def _all_fail(self, error: Exception) -> bool:
-        """True when the next model would fail in the same way."""
+        """Return True if the next model would fail in the same way."""
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
             return not self.indexer.mirrors.backend.ping()
         return not isinstance(error, BackendError) and not self.outbox.ping()
 
     def _pauses(self) -> list[float]:
-        """Seconds until what failed is tried again."""
+        """Return the seconds until each retry."""
         if self.failures.of(ALL) is not None:
             return [self.failures.seconds_until_retry(ALL)]
         pauses = (self.failures.seconds_until_retry(mirror.name) for mirror in self.indexer.mirrors)
         return [pause for pause in pauses if pause]
 
     def _older(self, age: float) -> dict[str, int]:
-        """Rows that were recorded before *age* seconds, or at about that time."""
+        """Return the number of rows by model that are about *age* seconds old or older."""
         return {
-            name: waiting.rows
-            for name, waiting in self.outbox.backlog().items()
-            if waiting.age_seconds >= age - FIRST_IDLE_SECONDS
+            name: backlog.rows
+            for name, backlog in self.outbox.backlog().items()
+            if backlog.age_seconds >= age - FIRST_IDLE_SECONDS
         }
 
     def _given_up(self, name: str) -> bool:
-        """Nobody here will settle rows of this model."""
+        """Return True if this worker will not settle rows of the model."""
         failure = self.failures.of(name)
         return name not in self.indexer.mirrors or (
             failure is not None and failure.attempts >= ATTEMPTS

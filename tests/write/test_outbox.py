@@ -289,7 +289,7 @@ def test_a_transaction_longer_than_the_lease_may_have_lost_its_rows(engine, sess
     outbox = outbox_of(engine, inline=True)
     for taken in (False, True):
         outbox.record(session, items(1))
-        session.info["nefertari_search.recorded"].began -= LEASE_SECONDS + 1
+        session.info["nefertari_search.transaction_record"].began -= LEASE_SECONDS + 1
         session.commit()
         engine.execute(tables.OUTBOX.update().values(lease_expires_at=1))
         if taken:
