@@ -1,4 +1,4 @@
-"""Which analyzer each text field has, of those that settings choose for all, a model, a field."""
+"""Which analyzer each text field has: settings choose one for all, for a model, for a field."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def choose_analyzers(
     analyzers: dict[str, str],
     default_defined: bool,
 ) -> None:
-    """Give every text field of *documents* the analyzer that was chosen for it.
+    """Set the analyzer of every text field of *documents*.
 
-    The most specific choice counts. One for all texts, or for those of a model, leaves primary
-    keys as they are: they are no language.
+    The most specific setting counts. One for all texts, or for those of a model, does not apply to
+    primary keys: they are no language.
 
     :param documents: document classes by name of the model; all that mirrors are made of.
     :param everywhere: the analyzer of all texts, empty for none.

@@ -1,4 +1,4 @@
-"""The indices of an application at its start: which are missing, and which may be made."""
+"""The indices of an application at its start: checked, or created for empty tables."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ HTTP_UNAUTHORIZED = 401
 def prepare_indices(
     mirrors: MirrorRegistry,
     schema: str = "create",
-    waits: Callable[[Mirror], bool] = lambda mirror: False,
-    late: Callable[[Mirror], None] = lambda mirror: None,
+    is_pending: Callable[[Mirror], bool] = lambda mirror: False,
+    index_all: Callable[[Mirror], None] = lambda mirror: None,
 ) -> None:
-    """At start: look at the indices.
+    """Check the indices when the application starts.
 
-    A backend that does not answer is no error: the application starts and reads from the
-    primary. One that refuses the credentials, or that can't be trusted, will do so until a
-    setting is changed.
+    A backend that does not answer is no error: the application starts and reads from the primary.
+    One that denies access, or that can't be trusted, will do so until a setting is changed.
 
-    :param schema: "create": make indices of empty tables, warn of what else is missing;
-        "validate": make none; "none": do not look.
-    :param waits: whether all objects of a mirror wait to be indexed: then its table is as
+    :param schema: "create": create indices of empty tables, warn of what else is missing;
+        "validate": create none; "none": check nothing.
+    :param is_pending: returns True if all objects of a mirror are pending: then its table is as
         good as empty.
-    :param late: called for a mirror whose index was made here, and whose table is not empty
-        after that: somebody may have settled a change of it a moment before.
+    :param index_all: called for a mirror whose index was created here, and whose table is not empty
+        after that: a change of it may have been settled a moment before.
     :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
         index is missing or of another schema.
     """
@@ -51,12 +50,12 @@ def prepare_indices(
             if mirror.check():
                 continue
             new = schema == "create" and mirror.problem == Reason.NO_INDEX
-            if new and (_is_empty(mirror) or waits(mirror)):
+            if new and (_is_empty(mirror) or is_pending(mirror)):
                 _create_empty(mirrors, mirror)
-                # What is committed from here on finds the index: its indexer looks for it
-                # after the commit, and takes none for none for no longer than that.
+                # What is committed from here on finds the index: its indexer looks for it after
+                # the commit, and never caches that there is none.
                 if not _is_empty(mirror):
-                    late(mirror)
+                    index_all(mirror)
                 continue
         except BackendUntrusted as error:
             raise ConfigurationError(
@@ -66,11 +65,11 @@ def prepare_indices(
         except BackendDenied as error:
             if error.status == HTTP_UNAUTHORIZED:
                 raise ConfigurationError(str(error)) from error
-            log.warning("the mirror of %s could not be looked at: %s", mirror.name, error)
+            log.warning("the index of %s could not be checked: %s", mirror.name, error)
             continue
         except BackendError as error:
             mirrors.breaker.record_failure()
-            log.warning("mirrors could not be looked at: %s", error)
+            log.warning("the indices could not be checked: %s", error)
             break
         problem = "not built" if mirror.problem == Reason.NO_INDEX else "of another schema"
         problems.append(f"the search index of {mirror.name} is {problem}")

@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
-    """Mapping properties of *document_cls*.
+    """Return the mapping properties of *document_cls*.
 
     :param depth: how many more levels of nested relationships to include.
     """
@@ -43,14 +43,14 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
 def index_mapping(
     document_cls: type[BaseDocument], settings: Optional[dict[str, Any]] = None
 ) -> dict[str, Any]:
-    """The whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``.
+    """Return the whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``.
 
     :param settings: of the index; what they define of its analyzers belongs to the schema.
     """
     body = properties(document_cls, document_cls._nesting_depth)
     body[INEXACT] = dict(KEYWORD)
     body[REJECTED] = {"type": "object", "enabled": False}
-    # A model that overrides to_dict may add keys of its own: these are found by search too.
+    # A model that overrides to_dict may add keys: these can be searched, too.
     dynamic = document_cls.custom_to_dict()
     mapping = {"dynamic": dynamic, "properties": body}
     mapping["_meta"] = {
@@ -62,7 +62,7 @@ def index_mapping(
 
 
 def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> set[str]:
-    """Names of the analyzers that *mapping* asks for, and of defaults that *settings* define."""
+    """Return the names of the analyzers of *mapping*, and of defaults that *settings* define."""
     names = {name for _, name in definitions(settings or {}) if name.startswith(DEFAULT)}
     names &= {DEFAULT, f"{DEFAULT}_search"}
     for spec in mapping.get("properties", {}).values():
@@ -73,21 +73,23 @@ def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> se
 
 
 def fingerprint(mapping: dict[str, Any], analysis: dict[str, Any]) -> str:
-    """SHA-256 over mapping, document format and analyzers; equal means same documents and terms.
+    """Return the SHA-256 of mapping, document format and analyzers.
 
-    :param analysis: the definitions of analyzers that are used.
+    Two equal ones mean the same documents and terms.
+
+    :param analysis: the definitions of the analyzers that are used.
     """
     return digest([FORMAT, mapping, analysis] if analysis else [FORMAT, mapping])
 
 
 def digest(value: Any) -> str:
-    """SHA-256 over *value* as JSON, whatever the order of its keys."""
+    """Return the SHA-256 of *value* as JSON, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def mapping_diff(expected: dict[str, Any], actual: dict[str, Any], path: str = "") -> list[str]:
-    """Lines that say where the mapping *actual* in an index differs from the one *expected*."""
+    """Return a line for each difference of the mapping *actual* of an index from *expected*."""
     lines = []
     expected_fields, actual_fields = expected.get("properties", {}), actual.get("properties", {})
     for name in sorted(set(expected_fields) | set(actual_fields)):

@@ -54,13 +54,13 @@ class Mirror:
         self._problem = Reason.NO_INDEX
         self._checked = 0.0
         self._index: Optional[str] = None
-        # Number of a claim: it, and all before it, are seen by searches.
+        # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
 
     # Is there an index that this process can read?
 
     def require_ready(self) -> None:
-        """Return when the index can be searched.
+        """Return if the index can be searched.
 
         :raises SearchUnavailable: it is down, not built, or built from another schema.
         """
@@ -81,7 +81,7 @@ class Mirror:
             )
 
     def check(self) -> bool:
-        """Look at the index; True when it can be searched.
+        """Check the index now, and return True if it can be searched.
 
         :raises BackendError: the backend does not answer.
         """
@@ -96,12 +96,12 @@ class Mirror:
         return self._ready
 
     def invalidate(self) -> None:
-        """The index is not what it was: look again before the next read."""
+        """Check the index again before the next read: it has changed."""
         self._ready = False
         self._checked = 0.0
 
     def answered_by(self, index: str) -> None:
-        """A hit came from *index*: when it is another one than before, look at it.
+        """Note that a hit came from *index*; if it is another one than before, check it.
 
         :raises SearchUnavailable: a new version of the application has built it, for other
             fields than this process knows.
@@ -114,17 +114,17 @@ class Mirror:
 
     @property
     def problem(self) -> Optional[Reason]:
-        """Why the index can't be searched (as of the last look), None when it can."""
+        """Why the index can't be searched (as of the last check), None if it can."""
         return None if self._ready else self._problem
 
     # Visibility of writes
 
     def ensure_visible(self, version: int) -> None:
-        """Refresh the index unless it was since the claim *version* was settled.
+        """Refresh the index unless it was refreshed after the claim *version* was settled.
 
         Any number of writes is made visible by one refresh, and concurrent readers share it.
 
-        :param version: of the last claim of the model, read when nothing waited.
+        :param version: of the latest claim of the model, read when nothing was pending.
         """
         if self._visible >= version:
             return
@@ -160,9 +160,9 @@ def _fields_with(analyzer: str, mapping: dict[str, Any], prefix: str) -> Iterato
 
 
 def write_alias(index: str) -> str:
-    """Name that writes to *index* use: a write to a name that is gone creates no index.
+    """Return the name that writes to *index* use: after a delete, a write to it creates no index.
 
-    Upper-case letters, because a delete can't be told to ask for an alias: a server would make
+    Upper-case letters, because a delete can't be told to require an alias: a server would create
     the missing index, but none of that name.
     """
     return f"{index}-WRITE"

@@ -26,7 +26,7 @@ class MirrorRegistry:
 
     :param prefix: the ``elasticsearch.index_name`` setting.
     :param index_settings: of all indices, under their full names.
-    :param own_settings: of the indices of one model, by its name; they go before.
+    :param own_settings: of the indices of one model, by its name; they take precedence.
     :param path: the file that the settings of all come from, for messages.
     """
 
@@ -61,7 +61,7 @@ class MirrorRegistry:
         return mirror
 
     def alias_of(self, model_name: str, prefix: str = "") -> str:
-        """Name of the alias of a model: index names are lower case, ``FilmScore`` is
+        """Return the alias of a model: index names are lower case, ``FilmScore`` is
         ``{prefix}-film_score``.
 
         :param prefix: of another application on the same server; empty: this one's.
@@ -84,7 +84,7 @@ class MirrorRegistry:
     # Indices
 
     def indices_of(self, mirror: Mirror) -> dict[str, set[str]]:
-        """Indices of *mirror* (live, being built, left over) with their aliases."""
+        """Return the indices of *mirror* (live, being built, left over) with their aliases."""
         pattern = re.compile(re.escape(mirror.alias) + r"-\d{6}\Z")
         return {
             name: aliases
@@ -93,11 +93,10 @@ class MirrorRegistry:
         }
 
     def next_name(self, mirror: Mirror, used: str = "") -> str:
-        """Name of the next index of *mirror*.
+        """Return the name of the next index of *mirror*.
 
-        :param used: a name that was given before, whether or not its index is still there. No
-            name is given twice: what somebody may still send to an index of old must not
-            arrive in another one.
+        :param used: a name that was given before, whether or not its index still exists. No name is
+            given twice: what a process may still write to an old index must not arrive in another.
         """
         numbers = [int(name[-6:]) for name in (*self.indices_of(mirror), used) if name]
         return f"{mirror.alias}-{max(numbers, default=0) + 1:06d}"
@@ -105,8 +104,8 @@ class MirrorRegistry:
     def create(self, mirror: Mirror, name: str, live: bool = False) -> None:
         """Create the index *name* of *mirror*.
 
-        :param live: make it the one that is searched.
-        :raises ConfigurationError: the backend does not know its analyzers, or refuses its
+        :param live: let searches use it at once.
+        :raises ConfigurationError: the backend does not know its analyzers, or rejects its
             settings.
         """
         mirror.check_analyzers()
@@ -123,15 +122,15 @@ class MirrorRegistry:
             ) from error
 
     def _files(self, mirror: Mirror) -> list[str]:
-        """Paths of the files that the settings of *mirror* come from."""
+        """Return the paths of the files that the settings of *mirror* come from."""
         own = self.own_settings.get(mirror.name)
         return [path for path in (self.path, getattr(own, "path", "")) if path]
 
     def is_current(self, mirror: Mirror, name: str) -> bool:
-        """True when the index *name* was created with the mapping and the settings of today."""
+        """Return True if the index *name* was created with the current mapping and settings."""
         mapping = self.backend.get_mapping(name)
         return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
 
     def restore_setting(self, mirror: Mirror, index: str, name: str) -> None:
-        """Give *index* of *mirror* the value of a setting that it was created with."""
+        """Reset a setting of *index* to the value that it was created with."""
         self.backend.put_settings(index, {name: mirror.settings.get(name)})

@@ -433,7 +433,7 @@ def test_a_server_that_is_down_stops_no_application(app, caplog, schema, warned)
         "nefertari_search.schema": schema,
     }
     start(app, **settings)
-    assert ("mirrors could not be looked at" in caplog.text) is warned
+    assert ("the indices could not be checked" in caplog.text) is warned
 
 
 def test_commands_build_what_an_application_waits_for(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
 from nefertari_search_tween.primary.mongo.capture.startup import all_recorded
@@ -20,7 +21,7 @@ from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
-from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
+from nefertari_search_tween.primary.mongo.reader import MongoReader
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
 
 #: the field of nefertari-guards
@@ -59,8 +60,8 @@ class MongoPrimary:
     ) -> Callable[[Any], MongoReader]:
         from nefertari import engine
 
-        sources = Sources(document_cls, engine.JSONEncoder)
-        return lambda model: MongoReader(model, sources)
+        serializers = Serializers(document_cls, engine.JSONEncoder)
+        return lambda model: MongoReader(model, serializers)
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> MongoSemantics:
         return MongoSemantics(model, document_cls)

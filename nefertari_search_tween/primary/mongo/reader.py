@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from pymongo.errors import CursorNotFound
 
 from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
-from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
 
@@ -32,24 +31,6 @@ class Dangling(ValueError):
     """An object refers to one that is not there: the primary can't render it either."""
 
 
-class Sources:
-    """Where document classes and serializers of related models come from.
-
-    :param document_cls: gives the mirror model of a primary's model.
-    :param encoder: the engine's JSON encoder class.
-    """
-
-    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
-        self.document_cls = document_cls
-        self._encoder = encoder
-        self._serializers: dict[Any, Serializer] = {}
-
-    def serializer(self, model: Any) -> Serializer:
-        if model not in self._serializers:
-            self._serializers[model] = Serializer(self.document_cls(model), self._encoder)
-        return self._serializers[model]
-
-
 class MongoReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
@@ -57,9 +38,9 @@ class MongoReader:
     between two of them has its own key in the outbox.
     """
 
-    def __init__(self, model: Any, sources: Sources) -> None:
+    def __init__(self, model: Any, serializers: Serializers) -> None:
         self.model = model
-        self.sources = sources
+        self.serializers = serializers
         self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
         self._references = {each.name: each for each in schema.references(model)}
 
@@ -112,8 +93,8 @@ class MongoReader:
         if self.renders_by_itself:
             return {row["_id"]: self._by_itself(row) for row in rows}
         bodies: dict[Any, Body] = {}
-        serializer = self.sources.serializer(self.model)
-        records = Records(self.sources).of(self.model, rows, self.model._nesting_depth)
+        serializer = self.serializers.of(self.model)
+        records = Records(self.serializers).of(self.model, rows, self.model._nesting_depth)
         for pk, record in records.items():
             bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
         return bodies
@@ -124,13 +105,13 @@ class MongoReader:
             data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
         except Exception as error:  # noqa: BLE001 - the application's own to_dict
             return error
-        return _body(self.sources.serializer(self.model), data)
+        return _body(self.serializers.of(self.model), data)
 
     def _converted(self, model: Any, data: Record) -> Record:
         """*data* (the application's ``to_dict``) with its nested documents serialised."""
         for reference in schema.references(model):
             value = data.get(reference.name)
-            serializer = self.sources.serializer(reference.target)
+            serializer = self.serializers.of(reference.target)
             if isinstance(value, list):
                 data[reference.name] = [
                     serializer.document(self._converted(reference.target, dict(each)))[0]
@@ -149,8 +130,8 @@ class MongoReader:
 class Records:
     """What ``to_dict`` would give for raw documents, with as few queries as it takes."""
 
-    def __init__(self, sources: Sources) -> None:
-        self.sources = sources
+    def __init__(self, serializers: Serializers) -> None:
+        self.serializers = serializers
 
     def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
         """Records by key, in the order of *rows*; an error in place of one that can't be made.
@@ -174,7 +155,7 @@ class Records:
     ) -> Record:
         stored = {each.stored for each in references.values()}
         item = model._from_son({name: value for name, value in row.items() if name not in stored})
-        fields = self.sources.document_cls(model).fields()
+        fields = self.serializers.document_cls(model).fields()
         record: Record = {}
         inexact = []
         for name, field in schema.rendered_fields(model).items():
@@ -211,7 +192,7 @@ class Records:
                 cursor = collection_of(target).find(condition, {"_id": 1})
                 related.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
                 continue
-            serializer = self.sources.serializer(target)
+            serializer = self.serializers.of(target)
             targets = list(collection_of(target).find(condition))
             for pk, record in self.of(target, targets, depth - 1).items():
                 if isinstance(record, dict):
@@ -289,7 +270,4 @@ def _as_stored(exact: BaseField, field: Any, stored: Any, value: Any) -> bool:
 
 def _body(serializer: Serializer, record: Record) -> Body:
     inexact = record.pop(INEXACT, ())
-    try:
-        return serializer.body(record, inexact=inexact)
-    except (ValueError, TypeError, OverflowError) as error:
-        return error
+    return body_or_error(serializer, record, inexact=inexact)

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
@@ -22,7 +23,7 @@ from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.notifications import listener as listener_of
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
-from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
+from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
 
@@ -55,8 +56,8 @@ class SqlaPrimary:
     ) -> Callable[[Any], SqlaReader]:
         from nefertari import engine
 
-        sources = Sources(document_cls, engine.JSONEncoder)
-        return lambda model: SqlaReader(model, sources, _bind_of(model))
+        serializers = Serializers(document_cls, engine.JSONEncoder)
+        return lambda model: SqlaReader(model, serializers, _bind_of(model))
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))

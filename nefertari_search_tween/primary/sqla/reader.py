@@ -18,9 +18,8 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
-from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
 
 # SQLite of old allows 999 variables in one statement.
@@ -33,34 +32,15 @@ _KEYS = "keys"
 Record = dict[str, Any]
 
 
-class Sources:
-    """Where document classes and serializers of related models come from.
-
-    :param document_cls: gives the mirror model of a primary's model; also for models that
-        are only nested.
-    :param encoder: the engine's JSON encoder class.
-    """
-
-    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
-        self._document_cls = document_cls
-        self._encoder = encoder
-        self._serializers: dict[Any, Serializer] = {}
-
-    def serializer(self, model: Any) -> Serializer:
-        if model not in self._serializers:
-            self._serializers[model] = Serializer(self._document_cls(model), self._encoder)
-        return self._serializers[model]
-
-
 class SqlaReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
     :param bind: gives the SQLAlchemy engine that the model's table is in.
     """
 
-    def __init__(self, model: Any, sources: Sources, bind: Callable[[], Any]) -> None:
+    def __init__(self, model: Any, serializers: Serializers, bind: Callable[[], Any]) -> None:
         self.model = model
-        self.sources = sources
+        self.serializers = serializers
         self.bind = bind
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
 
@@ -143,12 +123,12 @@ class SqlaReader:
             session.close()
 
     def _bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
-        serializer = self.sources.serializer(self.model)
+        serializer = self.serializers.of(self.model)
         bodies: dict[Any, Body] = {}
         if self.columns_suffice:
             records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
             for pk, record in records.items():
-                bodies[pk] = _body(serializer, record, exact.get(pk))
+                bodies[pk] = body_or_error(serializer, record, exact.get(pk))
         else:
             for item in narrow(session.query(self.model)).all():
                 pk = getattr(item, self.model.pk_field())
@@ -157,7 +137,7 @@ class SqlaReader:
                 except Exception as error:  # noqa: BLE001 - the application's own to_dict
                     bodies[pk] = error
                 else:
-                    bodies[pk] = _body(serializer, record, None)
+                    bodies[pk] = body_or_error(serializer, record)
         return bodies
 
     # Columns
@@ -229,7 +209,7 @@ class SqlaReader:
                 record[prop.key] = values[0] if values else None
 
     def _nested(self, session: Session, model: Any, pks: set[Any], depth: int) -> dict[Any, Record]:
-        serializer = self.sources.serializer(model)
+        serializer = self.serializers.of(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
         keys = sorted(pks)
@@ -250,7 +230,7 @@ class SqlaReader:
             if prop is None:
                 continue
             target = prop.mapper.class_
-            serializer = self.sources.serializer(target)
+            serializer = self.serializers.of(target)
             if isinstance(value, dict):
                 data[name] = serializer.document(self._converted(target, dict(value)))[0]
             elif isinstance(value, list):
@@ -345,10 +325,3 @@ def _stored_as_float(session: Session, column: Any) -> bool:
         and not isinstance(column_type, sqltypes.Float)
         and not session.get_bind().dialect.supports_native_decimal
     )
-
-
-def _body(serializer: Serializer, record: Record, exact: Optional[Record]) -> Body:
-    try:
-        return serializer.body(record, exact)
-    except (ValueError, TypeError, OverflowError) as error:
-        return error
