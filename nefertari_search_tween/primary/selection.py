@@ -15,17 +15,17 @@ MONGODB = "nefertari_mongodb"
 
 
 def engine_of(settings: Any) -> Optional[str]:
-    """The first engine of ``nefertari.engine`` that can be a primary, None when there is none."""
+    """Return the first engine of ``nefertari.engine`` that can be a primary, or None."""
     engines = aslist(settings.get("nefertari.engine", ""))
     return next((name for name in engines if name in (SQLA, MONGODB)), None)
 
 
 def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Any:
-    """Before the application's models are defined: what has to be there by then.
+    """Prepare the primary before the application's models are defined.
 
-    :param is_selected: whether a model shall be mirrored.
-    :returns: what takes keys (``add``) that the application wants indexed before it is made; None
-        where there is no primary.
+    :param is_selected: returns True if a model is to be mirrored.
+    :returns: what takes keys (``enqueue``) that the application wants indexed before it is made;
+        None if there is no primary.
     """
     name = engine_of(settings)
     if name == SQLA:
@@ -38,12 +38,12 @@ def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Any:
         from nefertari_search_tween.primary.mongo import engine_patches
         from nefertari_search_tween.primary.mongo import schema as documents
         from nefertari_search_tween.primary.mongo.capture.startup import (
-            StartupCapture as MongoEarlyHooks,
+            StartupCapture as MongoStartupCapture,
         )
 
         engine_patches.patch_engine()
         return startup.start_recording(
-            MongoEarlyHooks(_selector(is_selected, documents.unmirrorable))
+            MongoStartupCapture(_selector(is_selected, documents.unmirrorable))
         )
     return None
 
@@ -51,14 +51,14 @@ def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Any:
 def _selector(
     is_selected: Callable[[Any], bool], unmirrorable: Callable[[Any], Optional[str]]
 ) -> Callable[[dict[str, Any]], list[Any]]:
-    """Gives, of all models by name, those that will have mirrors."""
+    """Return a function that returns, of all models by name, those that will have mirrors."""
     return lambda models: [
         model for model in models.values() if is_selected(model) and unmirrorable(model) is None
     ]
 
 
 def primary_for(settings: Any) -> Primary:
-    """The primary of an application whose models are complete.
+    """Return the primary of an application whose models are complete.
 
     :raises ConfigurationError: ``nefertari.engine`` names none.
     """

@@ -1,8 +1,7 @@
 """What an application writes while it is being configured, before it has its mirrors.
 
-Ramses makes its system user then, others load what they can't be without. These changes are
-recorded as all are, in the transaction that makes them; the rows wait until the application is
-complete.
+Ramses makes its system user then, others load what they need. These changes are recorded as all
+are, in the transaction that makes them; the rows are pending until the application is complete.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from nefertari_search_tween.primary.sqla.outbox.tables import (
     TABLES,
     create_missing,
 )
-from nefertari_search_tween.primary.startup import MOST_ROWS, all_pending
+from nefertari_search_tween.primary.startup import MAX_ROWS, all_pending
 
 
 class StartupCapture(SessionEvents):
-    """Hooks that are their own listener: they write rows that nobody has claimed.
+    """A capture that is its own listener: it writes rows that are not claimed.
 
-    :param choose: of all models by name, those that will have mirrors.
+    :param select_models: returns, of all models by name, those that will have mirrors.
     """
 
-    def __init__(self, choose: Callable[[dict[str, Any]], list[Any]]) -> None:
-        self._choose = choose
+    def __init__(self, select_models: Callable[[dict[str, Any]], list[Any]]) -> None:
+        self._select_models = select_models
         self._models: dict[str, Any] = {}
         self._fan_out_plan = FanOutPlan(Dependencies(()))
         self._tables_are_there = False
         self.recorded = False
         super().__init__(Dependencies(()), self)
 
-    # Models may still come: what is known is looked up before each change.
+    # Models may still come: they are listed again before each change.
 
     def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
         self._update_models(session)
@@ -56,7 +55,7 @@ class StartupCapture(SessionEvents):
         models = schema.models()
         if models != self._models:
             self._models = models
-            self.dependencies = Dependencies(self._choose(models))
+            self.dependencies = Dependencies(self._select_models(models))
             self._fan_out_plan = FanOutPlan(self.dependencies)
         if not self._tables_are_there and self.dependencies.tracked_models:
             # Tables are created by setup_database, or else by a migration that knows ours or not.
@@ -82,13 +81,13 @@ class StartupCapture(SessionEvents):
         self._record(session, {*change.keys, *contents, *embedding}, contents)
 
     def savepoint_rolled_back(self, session: Any) -> None:
-        """The rows are gone with the savepoint, and nothing else remembers them."""
+        """Do nothing: the rows were rolled back with the savepoint."""
 
     def transaction_ended(self, session: Any, committed: bool) -> None:
-        """The rows wait."""
+        """Do nothing: the rows are pending."""
 
     def enqueue(self, keys: Iterable[Key]) -> None:
-        """Record *keys* in the application's transaction: calls of ``ES.index`` and the like."""
+        """Record *keys* in the application's transaction, for ``ES.index`` and similar calls."""
         from pyramid_sqlalchemy import Session
         from zope.sqlalchemy import mark_changed
 
@@ -121,13 +120,13 @@ class StartupCapture(SessionEvents):
 
 
 def all_recorded(engine: Any, model_name: str, reader: Reader) -> bool:
-    """True when every object of a model waits in the outbox: an empty index is as good as any.
+    """Return True if every object of a model is pending: then an empty index is good enough.
 
     :param reader: of the model.
     """
 
     def pending_keys() -> Iterator[str]:
-        query = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MOST_ROWS)
+        query = select([OUTBOX.c.pk]).where(OUTBOX.c.model == model_name).limit(MAX_ROWS)
         with engine.connect() as connection:
             rows = connection.execute(query.distinct()).fetchall()
         yield from (row.pk for row in rows if row.pk is not None)

@@ -1,7 +1,7 @@
 """Triggers that fill the outbox: what no SQLAlchemy session does is mirrored, too.
 
-Installed by command, never by themselves. They write the keys of what changed, in whoever's
-transaction; the documents that show it are found when the rows are claimed (fan_out.py).
+They are installed by a command only. They write the keys of what changed, in the transaction of
+the change; its dependent documents are found when the rows are claimed (fan_out.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TriggerStatus(NamedTuple):
     """The triggers of one table.
 
     :param table: its name, as the database writes it.
-    :param state: INSTALLED; MISSING; OUTDATED: not what the models of today need, or disabled;
+    :param state: INSTALLED; MISSING; OUTDATED: not what the current models need, or disabled;
         NO_TABLE: the table is not in the database; OBSOLETE: no mirror needs them any more.
     """
 
@@ -43,16 +43,16 @@ class Dialect(Protocol):
     """What differs between databases."""
 
     def prepare(self) -> None:
-        """Before anything is changed, in the transaction of the change."""
+        """Prepare the transaction of a change, before anything is changed."""
 
     def installed(self) -> dict[str, dict[str, str]]:
-        """Our triggers: address of the table -> name -> definition."""
+        """Return our triggers: address of the table -> name -> definition."""
 
     def address(self, table: Any) -> Optional[str]:
-        """How the database calls *table*, None when it is not there."""
+        """Return the name that the database has for *table*, None if it does not exist."""
 
     def expected(self, capture: TableCapture) -> dict[str, str]:
-        """Name -> definition of the triggers of a table."""
+        """Return name -> definition of the triggers of a table."""
 
     def create(self, capture: TableCapture) -> None:
         """Create the triggers of a table that has none."""
@@ -62,20 +62,20 @@ class Dialect(Protocol):
 
 
 def status(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
-    """The triggers of every table that has or should have some.
+    """Return the triggers of every table that has or should have some.
 
-    :raises ConfigurationError: the database has no triggers that we know of.
+    :raises ConfigurationError: triggers of this database are not supported.
     """
     with _dialect(engine, changing=False) as dialect:
         return _status(dialect, trigger_plan(dependencies))
 
 
 def install(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
-    """Create what is missing, replace what is outdated, drop what is left over; all or nothing.
+    """Create missing triggers, replace outdated ones, drop obsolete ones; all or nothing.
 
     What was changed before is not captured: see ``nefertari-search verify``.
 
-    :returns: what :func:`status` gives now.
+    :returns: what :func:`status` returns now.
     :raises ConfigurationError: see :func:`status`; or a table is missing, in use, or not ours to
         change.
     """
@@ -100,7 +100,7 @@ def remove(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
 
     What they have written until then is still indexed.
 
-    :returns: what :func:`status` gives now.
+    :returns: what :func:`status` returns now.
     :raises ConfigurationError: see :func:`install`.
     """
     with _dialect(engine, changing=True) as dialect:
@@ -110,7 +110,7 @@ def remove(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
 
 
 def present(engine: Any) -> bool:
-    """True when there are triggers of ours, whatever they capture."""
+    """Return True if there are triggers of ours, whatever they capture."""
     if engine.dialect.name not in _DIALECTS:
         return False
     with _dialect(engine, changing=False) as dialect:
@@ -136,9 +136,9 @@ def _status(dialect: Dialect, expected: list[TableCapture]) -> list[TriggerStatu
 
 @contextmanager
 def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
-    """In one transaction.
+    """Yield the dialect of the database, in one transaction.
 
-    :raises ConfigurationError: the database refuses, or is not one that we know.
+    :raises ConfigurationError: the database rejects a change, or is not supported.
     """
     kind = _DIALECTS.get(engine.dialect.name)
     if kind is None:
@@ -150,7 +150,7 @@ def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
             dialect = kind(connection)
             with connection.begin():
                 if changing:
-                    dialect.begin()
+                    dialect.prepare()
                 yield dialect
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""Triggers of SQLite: one for each event and row; its definition is what SQLite keeps of it."""
+"""Triggers of SQLite: one for each event and row, compared by the definition that it keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
 class SqliteTriggers:
-    """See :class:`~nefertari_search_tween.primary.sqla.triggers.Dialect`."""
+    """See :class:`~nefertari_search_tween.primary.sqla.capture.triggers.install.Dialect`."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -107,9 +107,9 @@ class SqliteTriggers:
         ]
 
     def _replaced(self, capture: TableCapture, old: str | None) -> list[str]:
-        """Rows that an OR REPLACE is about to delete: no trigger is told of these deletes.
+        """Return SELECTs of rows that an OR REPLACE is about to delete, which fires no trigger.
 
-        :param old: how an UPDATE calls the row that it changes, which is not deleted.
+        :param old: the name of the row that an UPDATE changes, which is not deleted.
         """
         bodies = []
         sources = [f"{self.sql.table(capture.table)} r"]
@@ -125,7 +125,7 @@ class SqliteTriggers:
         return bodies
 
     def _unique(self, table: Any) -> list[list[str]]:
-        """Columns by which a row can be in the way of another one, as the database has them."""
+        """Return the sets of columns that are unique, as the database has them."""
         inspector = inspect(self.connection)
         keys = [inspector.get_pk_constraint(table.name)["constrained_columns"]]
         for each in inspector.get_unique_constraints(table.name):

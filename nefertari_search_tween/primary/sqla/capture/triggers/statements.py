@@ -37,11 +37,11 @@ class Statements:
         return self.name(table.name)
 
     def column(self, row: str, column: Any) -> str:
-        """*column* (or its name) of the row called *row*."""
+        """Return *column* (or its name) of the row called *row*."""
         return f"{row}.{self.name(getattr(column, 'name', column))}"
 
     def text(self, row: str, column: Any) -> str:
-        """The key in *column* as ``str()`` gives it."""
+        """Return the key in *column* as ``str()`` returns it."""
         column_type = column.type
         while isinstance(column_type, sqltypes.TypeDecorator):
             column_type = column_type.impl
@@ -52,7 +52,7 @@ class Statements:
         return f"CAST({value} AS TEXT)"
 
     def changed(self, names: Iterable[str], old: str, new: str) -> str:
-        """A condition: one of the columns *names* is not what it was."""
+        """Return a condition: one of the columns *names* has changed."""
         differs = "IS DISTINCT FROM" if self.qualified else "IS NOT"
         return " OR ".join(
             f"{self.column(old, name)} {differs} {self.column(new, name)}" for name in names
@@ -66,8 +66,8 @@ class Statements:
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> str:
-        """One row for each row of *sources*, but for keys that are NULL: one in the outbox would
-        stand for everything."""
+        """Return one row for each row of *sources*, except for keys that are NULL: one in the
+        outbox would represent the whole model."""
         where = [*conditions, f"{key} IS NOT NULL"]
         text = f"SELECT {literal(model)}, {key}, {fan_out}, {self.now}"
         if sources:
@@ -83,7 +83,7 @@ class Statements:
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> list[str]:
-        """The objects that *row* is."""
+        """Return SELECTs of the objects that *row* is."""
         return [
             self.select(model, self.text(row, key), fan_out, sources, conditions)
             for model, key in capture.models
@@ -96,7 +96,7 @@ class Statements:
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> str:
-        """The documents that *lookup* finds from *row*."""
+        """Return a SELECT of the documents that *lookup* finds from *row*."""
         fan_out = str(FanOut.EMBEDDING)
         if lookup.source is None:
             key = self.text(row, lookup.key)
@@ -114,7 +114,7 @@ class Statements:
         )
 
     def kind(self, capture: TableCapture, old: str, new: str) -> str:
-        """What an update means for those that show the object; see tables.py."""
+        """Return the FanOut of an update."""
         if not capture.foreign_key_columns:
             return str(FanOut.EMBEDDING)
         moved = self.changed(capture.foreign_key_columns, old, new)
@@ -122,5 +122,5 @@ class Statements:
 
 
 def literal(text: str) -> str:
-    """*text* as a string constant of SQL."""
+    """Return *text* as a string constant of SQL."""
     return "'" + text.replace("'", "''") + "'"
