@@ -69,7 +69,7 @@ def includeme(config: Any) -> None:
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     """Index what *documents_actions* name, from the primary's current state."""
     if ES.current is None and ES.starting is not None:
-        ES.starting.add(Key(each["_type"], each["_id"]) for each in documents_actions)
+        ES.starting.enqueue(Key(each["_type"], each["_id"]) for each in documents_actions)
         return
     index_calls.bulk(ES.search(), documents_actions, request)
 
