@@ -1,7 +1,7 @@
-"""Which documents show an object: relationships between models, followed by what is stored now.
+"""Which documents depend on an object: relationships between models, by what is stored now.
 
-Each document holds the keys of the objects that it refers to. So who shows an object can be
-found at any time, after the object is gone as well; nothing has to be remembered of before.
+Each document holds the keys of the objects that it refers to. So the dependents of an object can
+be found at any time, also after it was deleted; nothing has to be remembered from before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEYS_PER_QUERY = 5000
 
 @dataclass(frozen=True)
 class Dependency:
-    """The relationship *reference* of the mirrored model *owner*: its documents show the target."""
+    """The relationship *reference* of the model *owner*: its documents depend on the target."""
 
     owner: Any
     reference: schema.Reference
@@ -30,7 +30,7 @@ class Dependency:
         return self.reference.name in self.owner._nested_relationships
 
     def owners(self, pks: list[Any]) -> set[Key]:
-        """Documents that refer to the objects *pks* now."""
+        """Return the documents that refer to the objects *pks* now."""
         from bson import DBRef
 
         name = self.reference.target._get_collection_name()
@@ -73,11 +73,11 @@ class Dependencies:
             self._deepest = max(model._nesting_depth for model in self.tracked_models)
 
     def is_referenced(self, model: Any) -> bool:
-        """True when documents may show objects of *model*."""
+        """Return True if documents may depend on objects of *model*."""
         return bool(self.edges_to.get(model))
 
     def source_models(self, model: Any) -> set[Any]:
-        """Models whose objects documents of *model* may show, itself included."""
+        """Return the models whose objects documents of *model* may depend on, itself included."""
         sources = {model}
         frontier = {model}
         for _ in range(self._deepest + 1):
@@ -88,7 +88,7 @@ class Dependencies:
         return sources
 
     def referencing_models(self, model: Any) -> list[Any]:
-        """Mirrored models whose documents may show objects of *model*, besides itself."""
+        """Return the other mirrored models whose documents may depend on objects of *model*."""
         owners = [
             each
             for each in self.mirrored
@@ -97,17 +97,17 @@ class Dependencies:
         return sorted(owners, key=lambda each: str(each.__name__))
 
     def untracked(self) -> list[str]:
-        """What documents show that may change without a sign of it: nothing."""
+        """Return what documents hold that may change without a notice: nothing."""
         return []
 
     def dependents(
         self, keys: Iterable[Key], models: Mapping[str, Any], nested_only: bool = False
     ) -> set[Key]:
-        """The documents of mirrored models that show the objects *keys* now: their keys, or their
-        contents, directly or through each other.
+        """Return the documents of mirrored models that hold the keys or the contents of the objects
+        *keys* now, directly or through each other.
 
         :param models: models by name.
-        :param nested_only: only those that hold contents; the keys are there as before.
+        :param nested_only: only those that hold contents.
         """
         names = {model.__name__ for model in self.mirrored}
         reached: set[Key] = set()

@@ -31,7 +31,7 @@ ACL = "_acl"
 class MongoPrimary:
     """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
 
-    #: ``_fields`` gives objects, whose other attributes are empty.
+    #: With ``_fields`` it returns objects, whose other attributes are empty.
     rows: Optional[Callable[[list[Any]], Any]] = None
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class MongoPrimary:
         return MongoCacheStats(self._collections.cache_stats)
 
     def embedding(self, dependencies: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
-        # The hooks have found the documents that show a change, after the write.
+        # The write wrappers have found the documents that embed a change, after the write.
         return lambda unit, keys: set()
 
     def capture(
@@ -104,8 +104,7 @@ class MongoPrimary:
         return self._capture
 
     def disable_engine_indexing(self) -> Any:
-        """Take off what nefertari_mongodb hooks to indexed models; gives the class whose
-        ``get_collection`` all models have."""
+        """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
         from nefertari_mongodb import BaseMixin
 
         disable_engine_indexing(self.models.values())
@@ -124,5 +123,5 @@ class MongoPrimary:
         return all_recorded(outbox, model_name, reader)
 
     def notifications(self, outbox: MongoOutbox) -> Any:
-        # Change streams need a replica set: workers look.
+        # Change streams need a replica set: workers poll.
         return None

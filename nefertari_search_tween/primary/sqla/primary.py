@@ -66,7 +66,7 @@ class SqlaPrimary:
         return Dependencies(models)
 
     def outbox(self, dependencies: Dependencies, inline: bool) -> SqlaOutbox:
-        # This application's own, also when another one is made later in this process.
+        # Of this application, also when another one is made later in this process.
         engine = self._engine = _engine()
         tables.create_missing(engine)
         outbox = SqlaOutbox(
@@ -92,8 +92,7 @@ class SqlaPrimary:
         return SessionEvents(dependencies, listener)
 
     def disable_engine_indexing(self) -> Any:
-        """Take off what nefertari_sqla hooks to indexed models; gives the class whose
-        ``get_collection`` all models have."""
+        """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
         from nefertari_sqla import BaseMixin
 
         disable_engine_indexing(self.models.values())
@@ -123,14 +122,14 @@ def _mirrored(dependencies: Dependencies) -> dict[str, Any]:
 
 
 def _engine() -> Any:
-    """The SQLAlchemy engine of the application, which the outbox is in."""
+    """Return the SQLAlchemy engine of the application, which the outbox is in."""
     from pyramid_sqlalchemy import BaseObject
 
     return BaseObject.metadata.bind
 
 
 def _bind_of(model: Any) -> Any:
-    """Gives the SQLAlchemy engine that the table of *model* is in."""
+    """Return a function that returns the SQLAlchemy engine of the table of *model*."""
 
     def bind() -> Any:
         from pyramid_sqlalchemy import Session

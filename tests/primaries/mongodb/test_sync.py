@@ -179,7 +179,7 @@ def test_more_than_are_known_one_by_one(app: TestApp, models: Any, monkeypatch: 
     """Everything of the model is looked at, and of those that show it."""
     from nefertari_search_tween.primary.mongo.capture import write_wrappers
 
-    monkeypatch.setattr(write_wrappers, "MOST_KEYS", 3)
+    monkeypatch.setattr(write_wrappers, "MAX_KEYS", 3)
     label = [models.Label(text=f"l{n}").save() for n in range(5)]
     models.Item.objects.insert([models.Item(name="n", label=each) for each in label])
     models.Item.objects.update(set__owner="bob")

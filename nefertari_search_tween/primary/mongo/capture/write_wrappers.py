@@ -1,8 +1,8 @@
 """Writes of MongoEngine's documents and query sets -> changes of documents.
 
-Around each write: its keys are put into the outbox before it (see outbox.py), and reported to the
-listener after it. What is gathered are keys, never contents. A key too many costs one read, a key
-too few loses an update, so every doubt adds a key.
+Around each write: its keys are recorded in the outbox before it (see outbox.py), and reported to
+the listener after it. Keys are collected, never contents. An extra key costs one read, a missing
+one loses an update, so every doubt adds a key.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 
-# Keys that a bulk write is narrowed to: beyond that, everything of the model is looked at.
-MOST_KEYS = 10_000
+# A bulk write is restricted to up to so many keys; above that the whole model is indexed.
+MAX_KEYS = 10_000
 
 
 class WriteWrappers:
@@ -61,7 +61,7 @@ class WriteWrappers:
             (BaseQuerySet, "update", self._updating),
             (BaseQuerySet, "modify", self._modifying),
             (BaseQuerySet, "delete", self._deleting),
-            # With all that they bring along: backreferences, the objects one by one.
+            # With the writes that they cause: backreferences, the objects one by one.
             (BaseDocument, "save", self._together),
             (BaseMixin, "_update_many", self._together),
             (BaseMixin, "_delete_many", self._together),
@@ -112,7 +112,7 @@ class WriteWrappers:
                 self._unit_ended(unit)
 
     def _unit_ended(self, unit: UnitOfWork) -> None:
-        # Also after an error: nobody takes back what was written before it.
+        # Also after an error: what was written before it is not rolled back.
         try:
             self.listener.transaction_ended(unit, True)
         except PyMongoError as error:
@@ -146,7 +146,7 @@ class WriteWrappers:
         return stack
 
     def _about_to_save(self, sender: Any, document: Any, created: bool, **kwargs: Any) -> None:
-        """The document is valid, and is written next."""
+        """Record the intent: the document is valid, and is written next."""
         unit = self.unit
         saving = self._stack[-1] if self._stack else None
         if unit is None or saving is None or saving.document is not document:
@@ -155,7 +155,7 @@ class WriteWrappers:
         generated = _give_key(document)
         key_changed = model.pk_field() in document._get_changed_fields()
         saving.created = created or key_changed
-        # A key that was given by the caller may be mentioned before its object is there.
+        # A key from the caller may be referenced before its object exists.
         saving.fan_out = (
             FanOut.REFERENCING if saving.created and not generated else FanOut.EMBEDDING
         )
@@ -170,7 +170,7 @@ class WriteWrappers:
         self._report(unit, self.listener.flushed, changes)
 
     def _dependents(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
-        """The documents that show *keys*, as stored now."""
+        """Return the documents that depend on *keys*, as stored now."""
         try:
             return self.dependencies.dependents(keys, self.outbox.models, nested_only)
         except PyMongoError as error:
@@ -214,12 +214,12 @@ class WriteWrappers:
             intended = self._intend(unit, model, changed, FanOut.EMBEDDING)
             narrowed_set = queryset
             if changed is not None and not upsert and not _single(queryset._query):
-                # What others have made since is not for this write: nobody would know.
+                # Without what others have inserted since: its change would have no record.
                 narrowed_set = narrowed(queryset, (key.pk for key in changed))
             full = kwargs.pop("full_result", False)
             result = original(narrowed_set, *args, full_result=True, **kwargs)
             if result == 0:
-                # Nothing can match: MongoEngine did not ask.
+                # Nothing can match: MongoEngine did not ask the database.
                 return result
             if changed is None and upsert and keys is not None:
                 created = result.upserted_id
@@ -233,7 +233,7 @@ class WriteWrappers:
         if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         with self._running() as unit:
-            # Which one it takes is known when it has.
+            # Which object it changes is known after that.
             single = _single(queryset._query)
             changed = None if single is None else [Key(model.__name__, single)]
             removes = bool(kwargs.get("remove"))
@@ -261,7 +261,7 @@ class WriteWrappers:
             return original(queryset, *rest)
         with self._running() as unit:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
-                # MongoEngine deletes them one by one, and comes here again with each.
+                # MongoEngine deletes them one by one, and calls this again with each.
                 return original(queryset, *rest)
             deleted_keys = self._matching(queryset)
             intended = self._intend(unit, model, deleted_keys, FanOut.REFERENCING)
@@ -284,26 +284,26 @@ class WriteWrappers:
             return original(model)
 
     def _matching(self, queryset: Any) -> Optional[list[Key]]:
-        """Keys of the objects that *queryset* would change; None: too many."""
+        """Return the keys of the objects that *queryset* would change; None: too many."""
         name = queryset._document.__name__
         single = _single(queryset._query)
         if single is not None:
             return [Key(name, single)]
         rows = current(queryset._collection).find(queryset._query, {"_id": 1})
-        keys = [Key(name, row["_id"]) for row in rows.limit(MOST_KEYS + 1)]
-        return None if len(keys) > MOST_KEYS else keys
+        keys = [Key(name, row["_id"]) for row in rows.limit(MAX_KEYS + 1)]
+        return None if len(keys) > MAX_KEYS else keys
 
     def _intend(
         self, unit: UnitOfWork, model: Any, keys_or_all: Optional[list[Key]], fan_out: int
     ) -> list[Key]:
-        """Put *keys_or_all* into the outbox; None: any object of *model* may change."""
-        keys = [Key(model.__name__, None)] if keys_or_all is None else keys_or_all
+        """Record the intent to change *keys_or_all*, or any object of *model* if it is None."""
+        keys = [Key.whole_model(model.__name__)] if keys_or_all is None else keys_or_all
         self.outbox.record_intent(unit, keys, fan_out)
         return keys
 
     def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], keys: list[Key]) -> None:
         try:
-            # In this order: until the exact keys are there, the others stand for them.
+            # In this order: until the exact keys are recorded, the others represent them.
             self.outbox.record_intent(unit, keys, FanOut.REFERENCING)
             for key in intended:
                 self.outbox.cancel_intent(unit, key)
@@ -327,9 +327,10 @@ class WriteWrappers:
             self._report(unit, self.listener.bulk_changed, change)
 
     def _report_whole_model(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
-        """The rows of *intended* stand for every object of *model*; so for those that show one."""
-        all_of = {Key(each.__name__, None) for each in self.dependencies.referencing_models(model)}
-        change = BulkChange(model, intended, all_of, False)
+        """Report every object of *model*, and every document of the models that depend on it."""
+        owners = self.dependencies.referencing_models(model)
+        related = {Key.whole_model(owner.__name__) for owner in owners}
+        change = BulkChange(model, intended, related, False)
         self._report(unit, self.listener.bulk_changed, change)
 
 
@@ -347,7 +348,7 @@ class _Saving:
 
 
 def _give_key(document: Any) -> bool:
-    """Give *document* the key that the driver would; True when its key is new to everybody."""
+    """Give *document* the key that the driver would, and return True if it did not have one."""
     from bson import ObjectId
 
     if document.pk is None and schema.has_made_keys(type(document)):
@@ -360,7 +361,7 @@ def _give_key(document: Any) -> bool:
 
 
 def _single(query: Any) -> Any:
-    """The key, where *query* asks for nothing but one key."""
+    """Return the key if *query* has no other condition than one key, else None."""
     if set(query) != {"_id"} or isinstance(query["_id"], dict):
         return None
     return query["_id"]
@@ -375,12 +376,12 @@ def _signalled(model: Any) -> bool:
 
 
 def _log_delay(error: Exception) -> None:
-    """The write stands; its intent is in the outbox, and is looked at when its claim runs out."""
+    """Log an error after a write: its intent is indexed when the lease expires."""
     log.warning("a write was made, and will be indexed later: %s", error)
 
 
 def disable_engine_indexing(models: Any) -> None:
-    """Take off what nefertari_mongodb itself hooks to indexed models, so nothing is done twice."""
+    """Disconnect the signals by which nefertari_mongodb itself indexes models."""
     from mongoengine import signals
     from nefertari_mongodb import documents
     from nefertari_mongodb import signals as engine_signals
@@ -393,4 +394,4 @@ def disable_engine_indexing(models: Any) -> None:
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
-    """Stands in for nefertari_mongodb's on_bulk_update: the query set's hook has seen it."""
+    """Replace nefertari_mongodb's on_bulk_update: the wrapped query set has reported it."""

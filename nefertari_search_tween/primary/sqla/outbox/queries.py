@@ -1,4 +1,4 @@
-"""What the outbox holds, asked in one statement each."""
+"""What the outbox holds, by one statement each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
 def sync_state(
     connections: ReadConnections, model_name: str, sources: tuple[str, ...]
 ) -> SyncState:
-    """See :class:`State`.
+    """Return the sync state of a model.
 
-    :param sources: models whose rows may stand for documents of this one.
+    :param sources: other models whose rows may represent documents of this one.
     """
     version, pending = connections.fetch_first(_state(model_name, sources))
     return SyncState(bool(pending), int(version or 0))
@@ -35,7 +35,7 @@ def _state(model_name: str, sources: tuple[str, ...]) -> Any:
 
 
 def pending_count(connection: Any, model_name: Optional[str]) -> int:
-    """Number of rows (of one model)."""
+    """Return the number of rows (of one model)."""
     query = select([func.count()]).select_from(OUTBOX)
     if model_name is not None:
         query = query.where(OUTBOX.c.model == model_name)
@@ -43,7 +43,7 @@ def pending_count(connection: Any, model_name: Optional[str]) -> int:
 
 
 def backlog(connection: Any, now: int) -> dict[str, Backlog]:
-    """What waits, by model.
+    """Return the backlog by model.
 
     :param now: milliseconds since 1970.
     """
@@ -53,22 +53,22 @@ def backlog(connection: Any, now: int) -> dict[str, Backlog]:
 
 
 def claim_tokens(connection: Any, model_name: str) -> set[str]:
-    """The claims that rows of a model belong to."""
+    """Return the tokens of the claims that rows of a model belong to."""
     claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.isnot(None))
     return {token for (token,) in connection.execute(select([OUTBOX.c.claim_token]).where(claimed))}
 
 
 def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
-    """Models that have rows which nobody works on (any more).
+    """Return the models that have claimable rows.
 
-    :param carried: model name -> models whose rows are looked after with its own.
+    :param carried: model name -> models whose rows its claims expand.
     :param now: milliseconds since 1970.
     """
     free = OUTBOX.c.claim_token.is_(None)
     expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     parts = []
     for name, sources in carried.items():
-        # Look-ups of their own: an OR of them would be read from the first row of the model.
+        # Separate look-ups: an OR of them would be read from the first row of the model on.
         either = (
             exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
             for each in (name, *sources)
@@ -79,15 +79,15 @@ def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now:
 
 
 def watermark(connection: Any, now: int) -> Watermark:
-    """The end of what waits now."""
+    """Return the position behind all pending rows."""
     last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
     return Watermark(int(last or 0), now)
 
 
 def has_passed(connection: Any, watermark: Watermark) -> bool:
-    """True when nothing waits any more of what waited at *watermark*."""
+    """Return True once no row up to *watermark* is pending."""
     before = OUTBOX.c.id <= watermark.row_id
     if connection.dialect.name == "sqlite":
-        # It gives numbers again. One host has the file, so one clock.
+        # It gives row ids again. One host has the file, so one clock.
         before = and_(before, OUTBOX.c.recorded_at <= watermark.recorded_at)
     return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

@@ -1,4 +1,4 @@
-"""Numbers of claims: of each model, ones that only grow, whoever asks for them."""
+"""Versions of claims: those of a model only grow, whichever process takes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nefertari_search_tween.primary.sqla.outbox.tables import VERSIONS
 
 
 def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Iterable[str]) -> None:
-    """Give every model its counter.
+    """Create the counter of every model.
 
     :param transaction: opens a short transaction.
     """
@@ -30,9 +30,9 @@ def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Itera
 
 
 def advance(connection: Any, names: list[str]) -> dict[str, int]:
-    """A new number for each of *names* (sorted: two claims must not wait for each other).
+    """Return a new version for each of *names* (sorted: two claims must not deadlock).
 
-    Microseconds since 1970, or one more than the last: so they also grow when the table was
+    Microseconds since 1970, or one more than the latest: so they also grow when the table was
     restored from a backup that is older than the index.
     """
     now = time.time_ns() // 1000
@@ -45,16 +45,16 @@ def advance(connection: Any, names: list[str]) -> dict[str, int]:
             .values(version=case([(version >= now, version + 1)], else_=now))
         ).rowcount
         if not updated:
-            # The tables were made anew since the application started.
+            # The tables were recreated since the application started.
             connection.execute(VERSIONS.insert().values(model=name, version=now))
-        # The row is locked until the transaction ends: this is the number that was set.
+        # The row is locked until the transaction ends: this is the version that was set.
         versions[name] = int(connection.execute(select([latest(name)])).scalar())
     return versions
 
 
 def raise_to(connection: Any, name: str, version: int) -> None:
-    """Every number of the model *name* is above *version* from now on."""
-    # A model that has no counter gets one.
+    """Make all later versions of the model *name* greater than *version*."""
+    # It creates the counter of a model that has none.
     advance(connection, [name])
     connection.execute(
         VERSIONS.update()
@@ -64,5 +64,5 @@ def raise_to(connection: Any, name: str, version: int) -> None:
 
 
 def latest(name: str) -> Any:
-    """SQL for the number that the model *name* was given last; NULL: none."""
+    """Return SQL for the latest version of the model *name*; NULL if there is none."""
     return select([VERSIONS.c.version]).where(VERSIONS.c.model == name).as_scalar()
