@@ -1,7 +1,7 @@
 """Reads objects of nefertari_mongodb models as document bodies.
 
-As the database has them: raw documents, each made into one object. The related ones come with
-one query for each relationship and chunk, where MongoEngine asks for each object of its own.
+As the database has them: raw documents, each made into one object. The related ones come with one
+query for each relationship and chunk; MongoEngine would query each object.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _DAY_LENGTH = 10
 
 
 class Dangling(ValueError):
-    """An object refers to one that is not there: the primary can't render it either."""
+    """An object refers to one that does not exist: the primary can't render it either."""
 
 
 class MongoReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
-    There are no transactions: each query sees what was written when it came. What changes
+    There are no transactions: each query sees what was written before it. What changes
     between two of them has its own key in the outbox.
     """
 
@@ -61,11 +61,11 @@ class MongoReader:
                     after = rows[-1]["_id"]
                 return
             except CursorNotFound:
-                # The server has thrown it away, or is another one by now.
+                # The server has closed it, or is another one by now.
                 continue
 
     def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
-        """All objects behind the key *after* by one cursor: one sort, whatever their number."""
+        """Yield all objects after the key *after* by one cursor: one sort for any number."""
         condition = {} if after is None else {"_id": {"$gt": after}}
         with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
             while rows := list(islice(cursor, chunk)):
@@ -88,8 +88,8 @@ class MongoReader:
         return int(collection_of(self.model).count_documents({}))
 
     def _bodies(self, rows: list[Record]) -> dict[Any, Body]:
-        """Bodies by key. An object that can't be rendered has the error for its body, and is in
-        nobody's way."""
+        """Return the bodies by key. An object that can't be rendered has the error as its body, and
+        does not affect the others."""
         if self.renders_by_itself:
             return {row["_id"]: self._by_itself(row) for row in rows}
         bodies: dict[Any, Body] = {}
@@ -100,7 +100,7 @@ class MongoReader:
         return bodies
 
     def _by_itself(self, row: Record) -> Body:
-        """The body of one object by the application's own ``to_dict``."""
+        """Return the body of one object by the application's own ``to_dict``."""
         try:
             data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
         except Exception as error:  # noqa: BLE001 - the application's own to_dict
@@ -108,7 +108,7 @@ class MongoReader:
         return _body(self.serializers.of(self.model), data)
 
     def _converted(self, model: Any, data: Record) -> Record:
-        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        """Return *data* (the application's ``to_dict``) with its nested documents serialized."""
         for reference in schema.references(model):
             value = data.get(reference.name)
             serializer = self.serializers.of(reference.target)
@@ -128,13 +128,13 @@ class MongoReader:
 
 
 class Records:
-    """What ``to_dict`` would give for raw documents, with as few queries as it takes."""
+    """What ``to_dict`` would return for raw documents, with as few queries as possible."""
 
     def __init__(self, serializers: Serializers) -> None:
         self.serializers = serializers
 
     def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
-        """Records by key, in the order of *rows*; an error in place of one that can't be made.
+        """Return the records by key, in the order of *rows*; an error for one that can't be made.
 
         :param depth: how many more levels of nested relationships there are.
         """
@@ -175,7 +175,7 @@ class Records:
     def _related(
         self, model: Any, reference: schema.Reference, rows: list[Record], depth: int
     ) -> dict[Any, Any]:
-        """What *rows* show of the objects that they refer to, by key."""
+        """Return the values in documents of the objects that *rows* refer to, by key."""
         target = reference.target
         referenced = {
             key
@@ -203,14 +203,14 @@ class Records:
 
 
 def _related_values(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
-    """What a document shows of the objects that it refers to.
+    """Return the value in a document of the objects that it refers to.
 
-    :raises Dangling: one of them is not there.
+    :raises Dangling: one of them does not exist.
     """
     values = []
     for key in referred(stored, reference.many):
         if key not in related:
-            raise Dangling(f"{reference.name} refers to {key!r}, which is not there")
+            raise Dangling(f"{reference.name} refers to {key!r}, which does not exist")
         value = related[key]
         if isinstance(value, Exception):
             raise value
@@ -221,7 +221,7 @@ def _related_values(reference: schema.Reference, stored: Any, related: dict[Any,
 
 
 def referred(stored: Any, many: bool) -> list[Any]:
-    """The keys in the value *stored* of a reference: keys as they are, or within a DBRef."""
+    """Return the keys in the value *stored* of a reference: plain keys, or within a DBRef."""
     if stored is None:
         return []
     values = stored if many and isinstance(stored, list) else [stored]
@@ -229,12 +229,12 @@ def referred(stored: Any, many: bool) -> list[Any]:
 
 
 def _own_key(model: Any, pk: Any) -> Any:
-    """A key as documents show it: an ObjectId as its text."""
+    """Return a key as documents have it: an ObjectId as its text."""
     return str(pk) if schema.has_made_keys(model) else pk
 
 
 def plain(value: Any) -> Any:
-    """*value* without MongoEngine's own kinds of lists and dictionaries."""
+    """Return *value* without MongoEngine's classes of lists and dictionaries."""
     if isinstance(value, dict) and type(value).__module__.startswith(("mongoengine", "bson")):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -243,7 +243,7 @@ def plain(value: Any) -> Any:
 
 
 def _as_stored(exact: BaseField, field: Any, stored: Any, value: Any) -> bool:
-    """False when the database compares something else than what the object shows.
+    """Return False if the database compares another value than the object has.
 
     A default that the stored document lacks, a text where the field has numbers, a number with
     more digits than the field rounds to.

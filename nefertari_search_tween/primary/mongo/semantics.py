@@ -1,9 +1,9 @@
 """How MongoDB compares the values of a model: what transparent reads rely on.
 
-MongoEngine turns a value of the query string into what the database is asked for; so does this,
-by MongoEngine's own fields. What it makes of the value is compared with what the documents hold
-in the exact form of this package's field. Values that the field does not turn into its own type
-(MongoDB compares types, too) are left to the primary.
+MongoEngine converts a value of the query string into what it queries; so does this, by
+MongoEngine's own fields. The result is compared with the exact form of this package's field in the documents.
+Values that the field does not convert into its own type (MongoDB compares types, too) are left to
+the primary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLAIN = (str, int, float, bool, type(None))
 class MongoSemantics:
     """See :class:`~nefertari_search_tween.interfaces.primary.Semantics`."""
 
-    #: The driver makes one of both: the direction of the last at the place of the first.
+    #: The driver merges both: the direction of the last in the position of the first.
     first_sort_counts = False
 
     def __init__(self, model: Any, document_cls: type[BaseDocument]) -> None:
@@ -32,11 +32,11 @@ class MongoSemantics:
         self.default_sort = list(model._meta.get("ordering") or ())
 
     def nulls_first(self, descending: bool) -> bool:
-        # Null, and what is not there, is smaller than everything else.
+        # Null, and a missing field, is smaller than everything else.
         return not descending
 
     def sortable(self, name: str) -> bool:
-        # Texts by code point, whatever the language: there is no collation without asking.
+        # Texts by code point, whatever the language: there is no default collation.
         return self.document_cls.fields()[name].kind in _COMPARED
 
     def filter_value(self, name: str, value: Any) -> Any:
@@ -46,7 +46,7 @@ class MongoSemantics:
         try:
             value = self.model._fields[name].prepare_query_value(None, value)
         except Exception as error:
-            # The primary words what is wrong with it.
+            # The primary reports what is wrong with it.
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
         return self._exact(exact, value)
 
@@ -76,12 +76,12 @@ class MongoSemantics:
 
     def _boolean(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str):
-            # It stays a text, which equals neither.
+            # It stays a text, which equals neither true nor false.
             return NOTHING
         return value if isinstance(value, bool) else None
 
     def _list(self, field: BaseField, value: Any) -> Any:
-        """A list of texts holds the text that is asked for."""
+        """Return the text: a list of texts matches if it holds it."""
         item = field.item_field()  # type: ignore[attr-defined]
         return self._text(item, value) if item.kind == "text" and value != "_all" else None
 
@@ -106,7 +106,7 @@ class MongoSemantics:
         return self._parsed(field, value, datetime.time.fromisoformat)
 
     def _parsed(self, field: BaseField, value: Any, parse: Callable[[str], Any]) -> Any:
-        """Stored as a text of fixed width."""
+        """Return the exact form of what is stored as a text of fixed width."""
         try:
             parsed = parse(value)
         except (TypeError, ValueError):
@@ -116,9 +116,9 @@ class MongoSemantics:
     # `_fields`
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
-        """Names that are loaded; the others show what an object has that was never given any.
+        """Return the names that are loaded; the others have the value of an object without any.
 
-        :raises Unanswerable: only the primary can say.
+        :raises Unanswerable: only the primary can tell.
         """
         names = self.document_cls.fields()
         pk = self.document_cls.pk_field()
@@ -135,9 +135,9 @@ class MongoSemantics:
         return loaded
 
     def unloaded(self, name: str) -> Any:
-        """What the field *name* shows of an object that it was not loaded for, as in documents.
+        """Return the value, as in documents, of the field *name* that was not loaded.
 
-        :raises Unanswerable: a default that is made anew each time.
+        :raises Unanswerable: a default that differs each time.
         """
         field = self.model._fields[name]
         default = field.default

@@ -1,7 +1,7 @@
 """Reads objects of nefertari_sqla models as document bodies.
 
-Where the document is the same, columns are read and no objects are made: related keys and
-nested documents come with one query per relationship and chunk, not one per object.
+If the document is the same, columns are read and no objects are made: related keys and nested
+documents come with one query per relationship and chunk, not one per object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
 
-# SQLite of old allows 999 variables in one statement.
+# Old versions of SQLite allow 999 variables in a statement.
 KEYS_PER_QUERY = 500
 # Making and compiling a statement takes longer than the database does for one document.
 _STATEMENTS: Any = LRUCache(1000)
@@ -35,7 +35,7 @@ Record = dict[str, Any]
 class SqlaReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
-    :param bind: gives the SQLAlchemy engine that the model's table is in.
+    :param bind: returns the SQLAlchemy engine of the model's table.
     """
 
     def __init__(self, model: Any, serializers: Serializers, bind: Callable[[], Any]) -> None:
@@ -52,15 +52,15 @@ class SqlaReader:
         return bodies
 
     def _readable(self, pks: list[Any]) -> dict[Any, Body]:
-        """Bodies of *pks*. An object that can't be read (a pickle that is broken, a text that is
-        none) has the error for its body, and is in nobody's way."""
+        """Return the bodies of *pks*. An object that can't be read (a broken pickle, say) has the
+        error as its body, and does not affect the others."""
         pk = schema.pk_attribute(self.model)
         try:
             with self._session() as session:
                 return self._bodies(session, _Among(pk, pks))
         except Exception as error:
             if len(pks) > 1:
-                # Halves: few are bad. A database that is down fails at the first single one.
+                # In halves: few are broken. A database that is down fails at the first single one.
                 middle = len(pks) // 2
                 return {**self._readable(pks[:middle]), **self._readable(pks[middle:])}
             if isinstance(error, DBAPIError) and not self._fails_again(pks[0], error):
@@ -68,7 +68,7 @@ class SqlaReader:
             return {pks[0]: error}
 
     def _fails_again(self, pk: Any, error: DBAPIError) -> bool:
-        """True when the database answers, and refuses to give this object in the same words."""
+        """Return True if the database answers, and rejects this object with the same error."""
         attribute = schema.pk_attribute(self.model)
         with self._session() as session:
             session.query(attribute).filter(attribute == pk).all()
@@ -83,7 +83,7 @@ class SqlaReader:
         pk = schema.pk_attribute(self.model)
         while True:
             with self._session() as session:
-                rows = self._bodies(session, _behind(pk, after, chunk))
+                rows = self._bodies(session, _after(pk, after, chunk))
             if not rows:
                 return
             yield list(rows.items())
@@ -102,7 +102,7 @@ class SqlaReader:
     def key(self, text: str) -> Any:
         if not schema.has_integer_pk(self.model):
             if "\0" in text:
-                raise ValueError("no database keeps a null character in a key")
+                raise ValueError("no database stores a null character in a key")
             return text
         number = int(text)
         # Also "+1" and "01" are numbers, but no key is written like that.
@@ -145,7 +145,7 @@ class SqlaReader:
     def _records(
         self, session: Session, model: Any, narrow: Callable[[Any], Any], depth: int
     ) -> tuple[dict[Any, Record], dict[Any, Record]]:
-        """What ``to_dict`` would give, by primary key, and exact forms the database knows."""
+        """Return what ``to_dict`` would return, by primary key, and exact forms of the database."""
         mapper = schema.mapper_of(model)
         names = list(model._mapped_columns())
         attributes = [getattr(model, name) for name in names]
@@ -201,7 +201,7 @@ class SqlaReader:
             targets = related.get(pk, [])
             values = targets
             if documents is not None:
-                # One may be gone since its key was read: its delete re-indexes this document.
+                # One may be deleted since its key was read: its delete indexes this document again.
                 values = [documents[each] for each in targets if each in documents]
             if prop.uselist:
                 record[prop.key] = values
@@ -223,7 +223,7 @@ class SqlaReader:
     # Objects
 
     def _converted(self, model: Any, data: Record) -> Record:
-        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        """Return *data* (the application's ``to_dict``) with its nested documents serialized."""
         relationships = schema.mapper_of(model).relationships
         for name, value in data.items():
             prop = relationships.get(name)
@@ -244,7 +244,7 @@ class SqlaReader:
 
 
 class _Among:
-    """Narrows a query to the rows *keys*."""
+    """Restricts a query to the rows *keys*."""
 
     def __init__(self, attribute: Any, keys: list[Any]) -> None:
         self.attribute = attribute
@@ -261,11 +261,11 @@ def _expanding() -> Any:
 def _selected(
     session: Session, model: Any, name: Any, query: Callable[[], Any], keys: list[Any]
 ) -> list[Any]:
-    """Rows of a statement that is made and compiled once.
+    """Return the rows of a statement that is made and compiled once.
 
-    :param model: what it reads.
-    :param name: which of the statements on *model* it is.
-    :param query: makes it, with :func:`_expanding` in the place of *keys*.
+    :param model: that it reads.
+    :param name: identifies it among the statements on *model*.
+    :param query: makes it, with :func:`_expanding` for the keys.
     """
     statement = _STATEMENTS.get((model, name))
     if statement is None:
@@ -274,8 +274,8 @@ def _selected(
     return list(connection.execute(statement, {_KEYS: keys}))
 
 
-def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
-    """Narrows a query to the next *limit* rows behind the key *after*."""
+def _after(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
+    """Return a function that restricts a query to the next *limit* rows after the key *after*."""
 
     def narrow(query: Any) -> Any:
         if after is not None:
@@ -288,7 +288,7 @@ def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any],
 def related_keys(
     session: Session, model: Any, prop: Any, keys: list[Any], of_targets: bool = False
 ) -> list[Any]:
-    """Pairs (key of an owner, key of a target) along the relationship *prop* of *model*.
+    """Return pairs (key of an owner, key of a target) of the relationship *prop* of *model*.
 
     In the order of the relationship, by target key where it has none.
 
@@ -316,7 +316,7 @@ def related_keys(
 
 
 def _stored_as_float(session: Session, column: Any) -> bool:
-    """True for decimals of a database that has only floats: the column rounds them."""
+    """Return True for decimals of a database that has only floats, which rounds them."""
     column_type = column.type
     if isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
