@@ -1,9 +1,9 @@
 """How MongoDB compares the values of a model: what transparent reads rely on.
 
 MongoEngine converts a value of the query string into what it queries; so does this, by
-MongoEngine's own fields. The result is compared with the exact form of this package's field in the documents.
-Values that the field does not convert into its own type (MongoDB compares types, too) are left to
-the primary.
+MongoEngine's own fields. The result is compared with the exact form of this package's field in the
+documents. Values that the field does not convert into its own type (MongoDB compares types, too)
+are left to the primary.
 """
 
 from __future__ import annotations
