@@ -266,7 +266,7 @@ def test_a_reference_to_nothing_is_known_to_be_missing(app: TestApp, models: Any
     response = app.get("/items", {"name": "Lion"}, expect_errors=True)
     assert response.headers["X-Search-Engine"] == "primary; reason=inexact-values"
     assert response.status_int >= 400
-    assert "which is not there" in search_of(app).outbox.dead_letters()[0].error
+    assert "which does not exist" in search_of(app).outbox.dead_letters()[0].error
     tag_again.save()
     assert mirrored(app, "/items")["data"][0]["tags"] == [5]
     assert search_of(app).outbox.dead_letters() == []
