@@ -58,15 +58,15 @@ class Dependencies:
         self.mirrored: set[Any] = set(models)
         self.tracked_models: set[Any] = set()
         self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
-        waiting = list(self.mirrored)
-        while waiting:
-            model = waiting.pop()
+        pending = list(self.mirrored)
+        while pending:
+            model = pending.pop()
             if model in self.tracked_models:
                 continue
             self.tracked_models.add(model)
             for reference in schema.references(model):
                 self.edges_to[reference.target].append(Dependency(model, reference))
-                waiting.append(reference.target)
+                pending.append(reference.target)
         self._deepest = max((model._nesting_depth for model in self.mirrored), default=0)
         if any(schema.custom_to_dict(model) for model in self.mirrored):
             # Such a document may nest as it likes; like everywhere, as far as any model does.
