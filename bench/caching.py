@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
-from nefertari_search_tween.caching.region import make_place
+from nefertari_search_tween.caching.region import make_region
 from tests.servers import ElasticsearchServer, RedisServer
 from tests.support.apps import films, load_films, search_of
 
@@ -61,8 +61,8 @@ def main() -> None:
         app = films(Path(folder), server.url, "bench")
         places = {
             "off": NO_CACHE,
-            "memory": ResponseCache(make_place("memory", 64, 300), "bench"),
-            "redis": ResponseCache(make_place(redis.url, 64, 300), "bench"),
+            "memory": ResponseCache(make_region("memory", 64, 300), "bench"),
+            "redis": ResponseCache(make_region(redis.url, 64, 300), "bench"),
         }
         for read, path in READS.items():
             found = measure(app, path, places)

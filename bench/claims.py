@@ -46,7 +46,7 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
         "VACUUM ANALYZE nefertari_search_outbox"
     )
     outbox = SqlaOutbox(
-        {"Item": Item}, FanOutPlan(Dependencies([Item])), lambda: engine, owned=False
+        {"Item": Item}, FanOutPlan(Dependencies([Item])), lambda: engine, inline=False
     )
     taken: dict[str, list[float]] = {"claim": [], "settle": [], "state": []}
     for _ in range(ROUNDS):

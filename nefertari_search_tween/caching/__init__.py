@@ -1,1 +1,1 @@
-"""Answers of the backend, kept until a claim makes them old (docs/caching.rst)."""
+"""Responses of the backend, cached until a claim makes them stale (docs/caching.rst)."""

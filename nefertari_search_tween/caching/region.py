@@ -1,4 +1,4 @@
-"""Where answers are kept: a dogpile.cache region over memory of this process, or Redis.
+"""Where responses are cached: a dogpile.cache region over memory of this process, or Redis.
 
 Texts go in and come out; what is in Redis is never unpickled.
 """
@@ -11,32 +11,32 @@ from typing import Any, NamedTuple
 from nefertari_search_tween.exceptions import ConfigurationError
 
 MEMORY = "memory"
-# A cache that is slower than the search server is no use; one that hangs must not hold a read up.
+# A cache that is slower than the search server is of no use; one that hangs must not delay reads.
 REDIS_SECONDS = 0.25
-# What an entry costs besides its text: the key, and the cells of two tables.
+# Memory of an entry besides its text: the key, and the cells of two tables.
 ENTRY_BYTES = 300
 
 
 class Region(NamedTuple):
-    """A region, and what it raises when it can't be reached."""
+    """A region of dogpile.cache, and what it raises when it can't be reached."""
 
     region: Any
     faults: tuple[type[Exception], ...]
 
 
-def make_place(place: str, megabytes: int, seconds: int) -> Region:
-    """The region of one application in this process.
+def make_region(location: str, megabytes: int, seconds: int) -> Region:
+    """Return the region of one application in this process.
 
-    :param place: ``memory``, or the URL of a Redis.
+    :param location: ``memory``, or the URL of a Redis.
     :param megabytes: what entries in memory may take.
-    :param seconds: how long an entry is kept.
-    :raises ConfigurationError: a package is missing, or the URL is none.
+    :param seconds: how long an entry is cached.
+    :raises ConfigurationError: a package is missing, or the URL is not one of a Redis.
     """
     try:
-        from dogpile.cache import make_region
+        import dogpile.cache
 
-        region = make_region(serializer=str.encode, deserializer=bytes.decode)
-        if place == MEMORY:
+        region = dogpile.cache.make_region(serializer=str.encode, deserializer=bytes.decode)
+        if location == MEMORY:
             arguments: dict[str, Any] = {"cache_dict": Bounded(megabytes * 1024 * 1024)}
             region.configure("dogpile.cache.memory", expiration_time=seconds, arguments=arguments)
             return Region(region, ())
@@ -47,7 +47,7 @@ def make_place(place: str, megabytes: int, seconds: int) -> Region:
             "pip install 'nefertari-search-tween[cache]'"
         ) from error
     arguments = {
-        "url": place,
+        "url": location,
         "redis_expiration_time": seconds,
         "socket_timeout": REDIS_SECONDS,
         "socket_connect_timeout": REDIS_SECONDS,
@@ -56,13 +56,15 @@ def make_place(place: str, megabytes: int, seconds: int) -> Region:
         region.configure("dogpile.cache.redis", expiration_time=seconds, arguments=arguments)
     except ValueError as error:
         raise ConfigurationError(f"nefertari_search.cache: no URL of a Redis: {error}") from None
-    # ValueError: somebody else's text under one of our names.
+    # ValueError: another application's text under one of our keys.
     return Region(region, (RedisError, ValueError))
 
 
 class Bounded:
-    """The dict of dogpile's memory backend, which would grow for ever: what was not used for
-    longest goes when *size* bytes are full. Threads may share it."""
+    """The dict of dogpile's memory backend, which would grow for ever without limit.
+
+    When *size* bytes are full, the least recently used entries go first. Threads may share it.
+    """
 
     def __init__(self, size: int) -> None:
         from cachetools import LRUCache
@@ -84,5 +86,5 @@ class Bounded:
 
     @property
     def size(self) -> int:
-        """Bytes that the entries take."""
+        """Return the bytes that the entries take."""
         return int(self._entries.currsize)

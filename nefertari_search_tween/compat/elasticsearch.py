@@ -33,7 +33,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object

@@ -13,7 +13,7 @@ from pyramid.threadlocal import get_current_request
 from nefertari_search_tween.compat.aggregator import missing_index_as_404, unpack
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.multi.aggregations import (
     aggregate_multi,

@@ -17,14 +17,14 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.current import Runtime
 from nefertari_search_tween.compat.query_strings import apply_sort
+from nefertari_search_tween.documents.format import REJECTED, STUBS
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
-from nefertari_search_tween.mirror.mapping import REJECTED
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import flatten
 from nefertari_search_tween.search.privacy import Caller, FieldScope
 from nefertari_search_tween.search.query import search_read
-from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
+from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.results import stripped
 from nefertari_search_tween.search.routing import READS, ReadContext, current_read
 
@@ -86,7 +86,7 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
         # The restrictions of all searches also apply to one that an application wrote.
         bool_query = {
             "filter": runtime.searcher.restrictions(mirror),
-            "must_not": [NOT_IN_A_SEARCH],
+            "must_not": [STUBS],
         }
         if own_body.get("query"):
             bool_query["must"] = [own_body["query"]]

@@ -8,7 +8,7 @@ from nefertari.utils import dictset
 
 from nefertari_search_tween.documents.base_field import BaseField, declared_fields
 from nefertari_search_tween.documents.fields import Relationship
-from nefertari_search_tween.mirror.mapping import EXACT, INTERNAL
+from nefertari_search_tween.documents.format import EXACT, INTERNAL
 
 # The attribute by which SQLAlchemy recognizes its instances.
 STATE = "_sa_instance_state"

@@ -23,6 +23,7 @@ from nefertari_search_tween.backends.base import (
     StoredDocument,
     WriteResult,
 )
+from nefertari_search_tween.documents.format import PACKED
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.exceptions import (
     BackendDenied,
@@ -36,8 +37,9 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
-from nefertari_search_tween.mirror.mapping import PACKED, digest
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
+from nefertari_search_tween.mirror.mapping import digest
+from nefertari_search_tween.mirror.mirror import Mirror, write_alias
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 

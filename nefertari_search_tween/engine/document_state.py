@@ -10,6 +10,7 @@ from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.backends.base import SequenceVersion, StoredDocument
 from nefertari_search_tween.documents.fields import PickleField, Relationship
+from nefertari_search_tween.documents.format import INEXACT, PACKED
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.engine.values import (
     clean,
@@ -19,7 +20,6 @@ from nefertari_search_tween.engine.values import (
     pack,
     unpack,
 )
-from nefertari_search_tween.mirror.mapping import INEXACT, PACKED
 from nefertari_search_tween.mirror.serializer import Serializer, document_id
 
 

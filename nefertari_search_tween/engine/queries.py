@@ -16,10 +16,10 @@ from nefertari_search_tween.documents.fields import (
     Relationship,
     keyword_fits,
 )
+from nefertari_search_tween.documents.format import INEXACT, exact_field
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine.serializers import json_default
 from nefertari_search_tween.engine.values import clean
-from nefertari_search_tween.mirror.mapping import INEXACT, exact_field
 
 MATCH_NONE: dict[str, Any] = {"match_none": {}}
 LIMITS = ("min_length", "max_length", "min_value", "max_value", "precision", "scale")

@@ -1,6 +1,6 @@
-"""Events of the primary, with or without a request. Applications may subscribe to them.
+"""Events of the primary, with or without a request; public as :mod:`nefertari_search_tween.events`.
 
-Every event carries keys, never contents: whoever handles it reads the current state.
+Every event carries keys, never contents: its subscribers read the current state.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from nefertari_search_tween.interfaces.primary import Key
 
 @dataclass(frozen=True)
 class ChangeEvent:
-    """Root of the events, fired inside the transaction of the change.
+    """The base class of the events, which are fired inside the transaction of the change.
 
     :param model: model class of what changed.
-    :param keys: documents that show the change: of the object itself (if it is mirrored),
-        and of those that embed or reference it. What one flush changes around several
-        objects is in the event of the first one.
+    :param document_keys: documents that the change affects: of the object itself (if it is
+        mirrored), and those that embed or reference it. Those that one flush affects through
+        several objects are in the event of the first object.
     :param session: the primary's session, in whose transaction the change is.
     :param registry: the application's registry.
     """

@@ -1,71 +1,77 @@
-"""What does not work right now, told once, and tried again after growing pauses with jitter."""
+"""What fails at the moment: logged once, and tried again after growing pauses."""
 
 from __future__ import annotations
 
 import logging
-import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
+
+from nefertari_search_tween.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
+# Workers that failed together must not come back together.
+JITTER = 0.5
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, JITTER)
 
 
 @dataclass
 class Failure:
-    """One of them.
+    """What fails.
 
-    :param error: the last one.
-    :param count: how many times in a row.
-    :param until: on :func:`time.monotonic`: the next try.
+    :param error: the latest one.
+    :param attempts: how many failed in a row.
+    :param retry_at: time of the next attempt, on :func:`time.monotonic`.
     """
 
     error: Exception
     attempts: int = 0
     retry_at: float = 0.0
+    backoff: Backoff = field(default_factory=_backoff)
 
 
 class FailureTracker:
-    """Names of what is in trouble: a model, or whatever the owner calls it."""
+    """The failures by name: of a model, or what else the owner names."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Failure] = {}
+        self._failures: dict[str, Failure] = {}
 
     def of(self, name: str) -> Optional[Failure]:
-        """The trouble of *name*, None when it has none."""
-        return self._known.get(name)
+        """Return the failure of *name*, None if it works."""
+        return self._failures.get(name)
 
     def record_failure(self, name: str, error: Exception, with_stack: bool = False) -> None:
-        """It failed (again).
+        """Record that *name* failed (again), and when to try it next.
 
-        :param with_stack: the error is one that nobody expected.
+        :param with_stack: log the error with its stack, because it is unexpected.
         """
-        trouble = self._known.get(name)
-        if trouble is None:
-            trouble = self._known[name] = Failure(error)
+        failure = self._failures.get(name)
+        if failure is None:
+            failure = self._failures[name] = Failure(error)
             # Errors of databases have the whole statement in further lines.
-            first = (str(error) or repr(error)).splitlines()[0]
+            summary = (str(error) or repr(error)).splitlines()[0]
             log.warning(
-                "%s: what was changed waits and is tried again: %s",
+                "%s: indexing failed, pending changes will be retried: %s",
                 name,
-                first,
+                summary,
                 exc_info=error if with_stack else None,
             )
-        trouble.error = error
-        longest = min(FIRST_PAUSE_SECONDS * 2**trouble.attempts, LONGEST_PAUSE_SECONDS)
-        trouble.attempts += 1
-        # Workers that failed together must not come back together.
-        trouble.retry_at = time.monotonic() + longest * random.uniform(0.5, 1.0)
+        failure.error = error
+        failure.attempts += 1
+        failure.retry_at = time.monotonic() + failure.backoff.next_seconds()
 
     def record_success(self, name: str) -> None:
-        """It works."""
-        if self._known.pop(name, None) is not None:
+        """Record that *name* works."""
+        if self._failures.pop(name, None) is not None:
             log.warning("%s: indexing works again", name)
 
     def seconds_until_retry(self, name: str) -> float:
-        """Seconds until the next try; 0: now."""
-        trouble = self._known.get(name)
-        return 0.0 if trouble is None else max(0.0, trouble.retry_at - time.monotonic())
+        """Return the seconds until the next attempt; 0 if there is nothing to wait for."""
+        failure = self._failures.get(name)
+        return 0.0 if failure is None else max(0.0, failure.retry_at - time.monotonic())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import DIGEST, document_id
 
 _QUERY = {
@@ -17,10 +17,9 @@ _QUERY = {
 
 
 class IndexedDocument(NamedTuple):
-    """A document.
+    """A document of an index.
 
-    :param id: in the index.
-    :param text: ``str()`` of its key, as it says itself.
+    :param text: ``str()`` of its key, as the document holds it.
     """
 
     id: str
@@ -28,9 +27,9 @@ class IndexedDocument(NamedTuple):
 
 
 def scan_index(mirror: Mirror, index: str, chunk_size: int) -> Iterator[list[IndexedDocument]]:
-    """All documents of *index* (a name or an alias) at this moment, in lists.
+    """Yield all documents of *index* (a name or an alias) at this moment, in lists.
 
-    :raises BackendError: the backend failed, or the index is gone.
+    :raises BackendError: the backend failed, or the index was deleted.
     """
     mirror.backend.refresh(index)
     for hits in mirror.backend.scan(index, _QUERY, chunk_size):
@@ -38,7 +37,7 @@ def scan_index(mirror: Mirror, index: str, chunk_size: int) -> Iterator[list[Ind
 
 
 def key_of(mirror: Mirror, document: IndexedDocument) -> Any:
-    """The key that *document* is of: by its id, or, when that is a digest, by what it says.
+    """Return the key of *document*: its id, or, if that is a digest, the text that it holds.
 
     :raises ValueError: no object can have it.
     """
@@ -47,5 +46,5 @@ def key_of(mirror: Mirror, document: IndexedDocument) -> Any:
         text = document.text
     key = mirror.reader.key(text)
     if document_id(key) != document.id:
-        raise ValueError(f"{text} is kept under another id")
+        raise ValueError(f"{text} is stored under another id")
     return key

@@ -13,13 +13,14 @@ from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.model_expansion import expand_whole_model
 from nefertari_search_tween.indexing.recovery import RecoveryThread
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry, write_alias
+from nefertari_search_tween.mirror.mirror import Mirror, write_alias
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
 
-# How long the list of a mirror's indices is trusted. A rebuild waits for longer than that
-# between creating an index and scanning into it, so that every later claim writes to both.
+# How long the list of a mirror's indices is cached. A rebuild waits longer than that between
+# creating an index and scanning into it, so that every later claim writes to both.
 TARGETS_SECONDS = 1.0
 
 
@@ -27,10 +28,11 @@ class Indexer:
     """Drains the outbox into the indices of the mirrors.
 
     :param chunk_size: documents in one claim and one bulk request.
-    :param patience: seconds that a commit waits for one bulk; after that it goes on, and a
-        thread indexes what waits.
-    :param at_once: whether whoever commits now wants searches to see it when the commit returns.
-    :ivar refused: how many documents became dead letters, by model.
+    :param commit_timeout: seconds that a commit waits for one bulk; after that it goes on, and a
+        thread indexes what is pending.
+    :param refresh_requested: returns True if searches have to see the change when the commit
+        returns.
+    :ivar rejected: number of documents that became dead letters, by model.
     """
 
     def __init__(
@@ -38,14 +40,14 @@ class Indexer:
         mirrors: MirrorRegistry,
         outbox: Outbox,
         chunk_size: int,
-        patience: float,
-        at_once: Callable[[], bool] = bool,
+        commit_timeout: float,
+        refresh_requested: Callable[[], bool] = bool,
     ) -> None:
         self.mirrors = mirrors
         self.outbox = outbox
         self.chunk_size = chunk_size
-        self.commit_timeout = patience
-        self.refresh_requested = at_once
+        self.commit_timeout = commit_timeout
+        self.refresh_requested = refresh_requested
         self.rejected: Counter[str] = Counter()
         self.recovery = RecoveryThread(
             self.drain,
@@ -62,9 +64,9 @@ class Indexer:
     def index_committed(self, token: str) -> None:
         """Index what was just committed. Never raises: the commit stands whatever happens here.
 
-        While the backend is down the rows wait, and a thread tries again with growing pauses.
+        While the backend is down the rows are pending, and a thread retries after growing pauses.
 
-        :param token: what the outbox published.
+        :param token: of the rows, from the outbox.
         """
         try:
             if not self.mirrors.breaker.open and not self.recovery.retrying:
@@ -82,8 +84,8 @@ class Indexer:
     def refresh_indices(self, names: Iterable[str]) -> None:
         """Make what is in the indices of these models visible to searches. Never raises.
 
-        (Not by the mirrors' own `make_visible`: other claims, numbered before, may still be on
-        their way.)
+        (Not by the mirrors' own `ensure_visible`: claims with smaller versions may still be in
+        flight.)
         """
         for name in sorted(names):
             mirror = self.mirrors.get(name)
@@ -94,8 +96,8 @@ class Indexer:
                 log.info("%s was not refreshed: %s", name, error)
 
     def index_pending(self) -> None:
-        """Index what waits, now or, after a fault, later; or leave it to the workers, whose work
-        it is. Never raises."""
+        """Index what is pending, now or, after a fault, later; leave it to the workers if it is
+        their work. Never raises."""
         if not self.outbox.inline:
             return
         try:
@@ -109,9 +111,9 @@ class Indexer:
     def _release(self, token: str) -> None:
         try:
             self.outbox.release(token)
-        except Exception as error:  # noqa: BLE001 - the claim ends by itself
+        except Exception as error:  # noqa: BLE001 - its lease expires by itself
             log.warning(
-                "a claim could not be given back, it ends in %g s: %s",
+                "a claim could not be released, its lease expires in %g s: %s",
                 self.outbox.lease_seconds,
                 error,
             )
@@ -119,17 +121,17 @@ class Indexer:
     # Claim by claim
 
     def drain(self, timeout: Optional[float] = None) -> int:
-        """Index everything that waits and that nobody works on; gives the number of documents.
+        """Index all claimable rows, and return the number of documents.
 
         :param timeout: seconds that one bulk may take.
-        :raises BackendError: the backend does not answer or refuses the bulk as a whole; what
-            was not settled waits in the outbox.
+        :raises BackendError: the backend does not answer or rejects the bulk as a whole; what
+            was not settled is still pending.
         """
         done = 0
         failed: Optional[Exception] = None
         again = True
         while again and failed is None:
-            # A claim may leave rows for other models: around until a whole round finds none.
+            # A claim may add rows of other models: until a whole round finds none.
             again = False
             for mirror in self.mirrors:
                 try:
@@ -138,14 +140,14 @@ class Indexer:
                         again = True
                 except (BackendUnavailable, BackendTimeout):
                     raise
-                except Exception as error:  # noqa: BLE001 - raised when the others had their turn
+                except Exception as error:  # noqa: BLE001 - raised after the other models
                     failed = failed or error
         if failed is not None:
             raise failed
         return done
 
     def process_next_claim(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
-        """Process one claim of *mirror*: number of documents, None when nothing waits."""
+        """Process one claim of *mirror*, and return its number of documents; None: no rows."""
         claim = self.outbox.claim(mirror.name, self.chunk_size)
         if claim is None:
             return None
@@ -156,7 +158,7 @@ class Indexer:
             raise
 
     def process_claim(self, claim: Claim, timeout: Optional[float] = None) -> int:
-        """Bring the documents of *claim* to the state that the primary has now.
+        """Update the documents of *claim* to match the primary.
 
         :returns: number of documents that are settled.
         :raises BackendError: see :meth:`drain`.
@@ -172,59 +174,59 @@ class Indexer:
                 if not expand_whole_model(
                     self.mirrors, mirror, self.outbox, claim, self.chunk_size
                 ):
-                    # Still claimed: it comes back when the claim runs out.
+                    # Still claimed: it is claimable again when the lease expires.
                     continue
                 pks = []
-            refused = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
-            self.outbox.settle(claim, name, refused, [pk for pk in pks if pk not in refused])
-            self.rejected[name] += len(refused)
+            rejected = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
+            self.outbox.settle(claim, name, rejected, [pk for pk in pks if pk not in rejected])
+            self.rejected[name] += len(rejected)
             done += len(pks)
         return done
 
     def _index(
         self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
     ) -> dict[Any, str]:
-        """Write to every index of the mirror; gives what was refused, with the errors."""
+        """Write to every index of the mirror, and return the errors of rejected ones by key."""
         bodies = mirror.reader.read(pks)
-        refused = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
+        rejected = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
         by_id = {document_id(pk): pk for pk in pks}
         written: set[str] = set()
         for _ in range(2):
-            # When none is built, there is nothing to remember: whoever builds one scans the
-            # state that was committed before this moment (see rebuild.py).
+            # If there is no index, nothing needs to be written: a rebuild scans the state that was
+            # committed before this moment (see rebuild.py).
             missing = False
             for target in self.write_targets(mirror):
                 if target in written:
                     continue
                 if claim.expired:
-                    # The number and what was read are old by now: whoever takes the rows next
-                    # begins anew.
+                    # The version and what was read are old by now: the next claim of the rows
+                    # starts over.
                     raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
                 batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
-                refused.update({by_id[each]: text for each, text in result.errors.items()})
+                rejected.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
                 if not result.target_missing:
                     written.add(target)
             if not missing:
-                return refused
-            # An index went away between look-up and write.
+                return rejected
+            # An index was deleted between look-up and write.
             self._targets.pop(mirror.name, None)
         raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
 
     def write_targets(self, mirror: Mirror) -> list[str]:
-        """Names to write to: of the live index and of one that is being built."""
-        known = self._targets.get(mirror.name)
-        # Taken before the look-up: what it tells was true then at the earliest.
+        """Return the names to write to: of the live index and of one that is being built."""
+        cached = self._targets.get(mirror.name)
+        # Before the look-up: its result was true then at the earliest.
         now = time.monotonic()
-        if known is not None and now - known[0] < TARGETS_SECONDS:
-            return known[1]
+        if cached is not None and now - cached[0] < TARGETS_SECONDS:
+            return cached[1]
         names = [
             write_alias(index)
             for index, aliases in self.mirrors.indices_of(mirror).items()
             if write_alias(index) in aliases
         ]
-        # That there is none is looked at again each time: it is made at any moment.
+        # An empty list is not cached: an index may be created at any moment.
         if names:
             self._targets[mirror.name] = (now, names)
         return names
@@ -232,7 +234,7 @@ class Indexer:
     # After a fault
 
     def _has_claimable_rows(self) -> bool:
-        """Somebody must go on with it, and can."""
+        """Return True if there are rows to index, and the backend answers."""
         return not self.mirrors.breaker.open and bool(self.outbox.claimable_models())
 
     def _failed(self, error: Exception) -> None:
@@ -241,8 +243,7 @@ class Indexer:
         if not self._warned:
             self._warned = True
             log.warning(
-                "indexing failed, what was changed waits and will be indexed when it works "
-                "again: %s",
+                "indexing failed, pending changes will be retried: %s",
                 error,
                 exc_info=not isinstance(error, BackendError) and self.outbox.ping(),
             )
@@ -251,4 +252,4 @@ class Indexer:
         self.mirrors.breaker.record_response()
         if self._warned:
             self._warned = False
-            log.warning("indexing works again, nothing waits")
+            log.warning("indexing works again, nothing is pending")

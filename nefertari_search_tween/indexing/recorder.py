@@ -1,4 +1,4 @@
-"""What the primary's hooks report becomes events; the end of a transaction starts indexing."""
+"""What the primary's capture reports becomes events; the end of a transaction starts indexing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class ChangeRecorder:
-    """Listener of the primary's hooks; see :class:`ChangeListener`.
+    """The listener of the primary's capture; see :class:`ChangeListener`.
 
-    :param models: the watched model classes, by name.
+    :param models: the tracked model classes, by name.
     :param embedding: (session, keys) -> documents that hold the contents of these.
-    :param index: called with what the outbox published after a commit; must not raise.
+    :param index: called with the token of the rows after a commit; must not raise.
     """
 
     def __init__(
@@ -46,11 +46,10 @@ class ChangeRecorder:
         self.index = index
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
-        # Documents that show a changed object's contents, and those that show the contents
-        # of an object whose list of keys changed. A new object is shown by nothing that is
-        # not in `related` already.
-        shown = self.embedding(session, {*changes.updated, *changes.related})
-        others = {*changes.related, *shown}
+        # Documents that embed a changed object, and those that embed an object whose list of keys
+        # changed. Nothing embeds or references a new object that is not in `related` already.
+        embedding = self.embedding(session, {*changes.updated, *changes.related})
+        dependents = {*changes.related, *embedding}
         self.outbox.record_content_changes(session, {*changes.updated, *changes.related})
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
@@ -59,17 +58,17 @@ class ChangeRecorder:
         )
         for kind, keys in kinds:
             for key in keys:
-                affected = self._mirrored({key, *others})
-                others = set()
+                affected = self._mirrored({key, *dependents})
+                dependents = set()
                 self.registry.notify(
                     kind(self.models[key.model], affected, session, self.registry, key.pk)
                 )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         changed = change.related if change.deleted else {*change.related, *change.keys}
-        shown = self.embedding(session, changed)
+        embedding = self.embedding(session, changed)
         self.outbox.record_content_changes(session, changed)
-        keys = self._mirrored({*change.keys, *change.related, *shown})
+        keys = self._mirrored({*change.keys, *change.related, *embedding})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)
         self.registry.notify(kind(change.model, keys, session, self.registry, pks))

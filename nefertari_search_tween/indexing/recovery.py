@@ -1,138 +1,107 @@
 """The one thread of a process that indexes what no request does.
 
-It has two reasons to run. After a fault it tries again with growing pauses, until nothing waits.
-And in a web process it looks every few seconds for rows that nobody works on: those of a process
+It has two reasons to run. After a fault it tries again after growing pauses, until nothing is
+pending. And in a web process it checks every few seconds for claimable rows: those of a process
 that was killed between a commit and the end of indexing.
 """
 
 from __future__ import annotations
 
-import atexit
 import random
 import threading
-import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable
+
+from nefertari_search_tween.backoff import Backoff
+from nefertari_search_tween.threads import ProcessThread
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
-# Between two looks for what was left behind, in the mean.
+MAX_PAUSE_SECONDS = 5.0
+# Mean time between two checks for claimable rows.
 SWEEP_SECONDS = 4.0
-STOP_SECONDS = 1.0
-
-_RUNNING: weakref.WeakSet[RecoveryThread] = weakref.WeakSet()
 
 
 class RecoveryThread:
     """See the module.
 
-    :param drain: indexes all that nobody works on.
-    :param claimable: true when there is such; cheap.
-    :param waiting: true when anything is not settled.
-    :param failed: is told of what these raise.
-    :param recovered: is told when they work again.
+    :param drain: indexes all claimable rows.
+    :param has_claimable_rows: returns true if there are any; called often, must be fast.
+    :param has_pending_rows: returns true if any row is not settled.
+    :param on_failure: called with what these raise.
+    :param on_recovery: called when they work again.
     """
 
     def __init__(
         self,
         drain: Callable[[], Any],
-        claimable: Callable[[], Any],
-        waiting: Callable[[], Any],
-        failed: Callable[[Exception], None],
-        recovered: Callable[[], None],
+        has_claimable_rows: Callable[[], Any],
+        has_pending_rows: Callable[[], Any],
+        on_failure: Callable[[Exception], None],
+        on_recovery: Callable[[], None],
     ) -> None:
         self._drain = drain
-        self._claimable = claimable
-        self._waiting = waiting
-        self._failed = failed
-        self._recovered = recovered
+        self._has_claimable_rows = has_claimable_rows
+        self._has_pending_rows = has_pending_rows
+        self._on_failure = on_failure
+        self._on_recovery = on_recovery
+        self._thread = ProcessThread(self._run, "nefertari-search-indexer")
         self._lock = threading.Lock()
-        self._thread: Optional[threading.Thread] = None
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._watching = False
+        self._sweeping = False
         self._faulty = False
-        # Calls of `retry`: one that comes while the thread drains is not done with.
-        self._asked = 0
+        # Calls of `schedule_retry`: one during a drain needs another drain.
+        self._retries = 0
 
     @property
     def retrying(self) -> bool:
         """True from a fault until it is over."""
-        return self._faulty and self._alive
-
-    @property
-    def _alive(self) -> bool:
-        # A thread does not survive a fork: is_alive tells.
-        return self._thread is not None and self._thread.is_alive()
+        return self._faulty and self._thread.running
 
     def start_sweeping(self) -> None:
-        """Look for what was left behind, from now on. Cheap: every request calls it."""
-        if not (self._watching and self._alive):
+        """Check for claimable rows from now on. Called on every request, must be fast."""
+        if not (self._sweeping and self._thread.running):
             with self._lock:
-                self._watching = True
-                self._start()
+                self._sweeping = True
+                self._thread.start()
 
     def schedule_retry(self) -> None:
-        """Something waits after a fault: index it later."""
+        """Index what is pending after a fault, later."""
         with self._lock:
-            self._asked += 1
+            self._retries += 1
             self._faulty = True
-            self._start()
-        self._wake.set()
+            self._thread.start()
+        self._thread.woken.set()
 
     def stop(self) -> None:
         """End the thread, for good; wait a moment for it."""
-        self._stop.set()
-        self._wake.set()
-        thread = self._thread
-        if thread is not None and thread.is_alive():
-            thread.join(STOP_SECONDS)
-
-    def _start(self) -> None:
-        if self._alive or self._stop.is_set():
-            return
-        self._thread = threading.Thread(
-            target=self._run, name="nefertari-search-indexer", daemon=True
-        )
-        self._thread.start()
-        _RUNNING.add(self)
+        self._thread.stop()
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stop.is_set():
+        thread = self._thread
+        backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+        while not thread.stopping.is_set():
             if self._faulty:
-                self._stop.wait(pause)
-            elif self._wake.wait(SWEEP_SECONDS * random.uniform(0.5, 1.5)):
-                self._wake.clear()
+                thread.stopping.wait(backoff.next_seconds())
+            elif thread.woken.wait(SWEEP_SECONDS * random.uniform(0.5, 1.5)):
+                thread.woken.clear()
                 continue
-            if self._stop.is_set():
+            if thread.stopping.is_set():
                 return
-            asked = self._asked
+            retries = self._retries
             try:
-                if self._faulty or self._claimable():
+                if self._faulty or self._has_claimable_rows():
                     self._drain()
-                over = not self._watching and not self._waiting()
+                finished = not self._sweeping and not self._has_pending_rows()
             except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
                 self._faulty = True
-                self._failed(error)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                self._on_failure(error)
                 continue
-            pause = FIRST_PAUSE_SECONDS
+            backoff.reset()
             with self._lock:
-                if self._asked != asked:
+                if self._retries != retries:
                     continue
                 recovered, self._faulty = self._faulty, False
-                if over:
-                    self._thread = None
+                if finished:
+                    thread.release()
             if recovered:
-                self._recovered()
-            if over:
+                self._on_recovery()
+            if finished:
                 return
-
-
-def _stop_all() -> None:
-    """A daemon thread that logs while the interpreter goes away can take it down."""
-    for each in list(_RUNNING):
-        each.stop()
-
-
-atexit.register(_stop_all)

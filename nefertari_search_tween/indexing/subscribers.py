@@ -1,4 +1,4 @@
-"""The subscribers that keep mirrors in sync; found by a venusian scan."""
+"""The subscriber that keeps mirrors in sync; found by a venusian scan."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from nefertari_search_tween.indexing.events import ChangeEvent
 
 @subscriber(ChangeEvent)
 def record(event: ChangeEvent) -> None:
-    """Put the keys of *event* into the outbox, in the transaction of the change."""
+    """Record the keys of *event* in the outbox, in the transaction of the change."""
     event.registry.nefertari_search.outbox.record(event.session, event.document_keys)

@@ -1,8 +1,8 @@
-"""Works off the outbox outside of any request: a claim of each model in turn.
+"""Processes the outbox outside of any request: a claim of each model in turn.
 
 No error ends it: a document that can't be indexed becomes a dead letter, a model whose index
-refuses everything waits while the others go on, and while the search server or the database is
-down everything waits.
+rejects everything is paused while the others go on, and while the search server or the database
+is down all of them are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import Callable
 
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.exceptions import (
     BackendError,
     BackendTimeout,
@@ -22,17 +23,17 @@ from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.wakeup import Wakeup
 
 FIRST_IDLE_SECONDS = 0.1
-LONGEST_IDLE_SECONDS = 1.0
+MAX_IDLE_SECONDS = 1.0
 # What all models share: the search server and the database.
 ALL = "the search server or the database"
-# A drain gives a model up after so many failures in a row.
+# A drain gives a model up after this number of failures in a row.
 ATTEMPTS = 3
 
 
 class WorkerStats:
     """What a worker has done since its start.
 
-    :ivar settled: documents by model.
+    :ivar indexed: number of documents by model.
     """
 
     def __init__(self) -> None:
@@ -45,96 +46,97 @@ class WorkerStats:
 class Worker:
     """See the module.
 
-    :param alarm: how it waits, and is stopped.
-    :param idle: the most seconds between two looks into the outbox.
+    :param wakeup: how it waits, and is stopped.
+    :param max_idle_seconds: between two polls of the outbox.
     """
 
-    def __init__(self, indexer: Indexer, alarm: Wakeup, idle: float = LONGEST_IDLE_SECONDS) -> None:
+    def __init__(
+        self, indexer: Indexer, wakeup: Wakeup, max_idle_seconds: float = MAX_IDLE_SECONDS
+    ) -> None:
         self.indexer = indexer
         self.outbox = indexer.outbox
-        self.wakeup = alarm
-        self.max_idle_seconds = idle
+        self.wakeup = wakeup
+        self.max_idle_seconds = max_idle_seconds
         self.stats = WorkerStats()
         self.failures = FailureTracker()
 
     def run(self, report: Callable[[], float]) -> None:
-        """Index what waits and what comes, until the alarm is stopped. The claim in hand is
+        """Index what is pending and what comes, until the wakeup is stopped. The current claim is
         finished then, within its lease.
 
-        :param report: called between claims; gives the seconds until it wants to be called again.
+        :param report: called between claims; returns the seconds until its next call.
         """
-        # Who hears news need not look often; all others begin with short waits.
-        shortest = FIRST_IDLE_SECONDS if self.wakeup.news is None else self.max_idle_seconds
-        idle = shortest = min(shortest, self.max_idle_seconds)
-        look = time.monotonic()
+        # A worker that is notified need not poll often; all others begin with short waits.
+        first = FIRST_IDLE_SECONDS if self.wakeup.listener is None else self.max_idle_seconds
+        backoff = Backoff(first, self.max_idle_seconds)
+        poll_at = time.monotonic()
         while not self.wakeup.stopped:
             due = report()
-            left = look - time.monotonic()
-            if left > 0:
-                if self._wait(min(due, left)):
-                    look = time.monotonic()
+            remaining = poll_at - time.monotonic()
+            if remaining > 0:
+                if self._wait(min(due, remaining)):
+                    poll_at = time.monotonic()
             elif self.run_once():
-                idle = shortest
-                # Or the database would have to keep what it tells a worker that is busy for long.
+                backoff.reset()
+                # Or the database would have to keep the notifications of a worker that is busy.
                 self.wakeup.wait(0)
             else:
-                look = time.monotonic() + min([idle, *self._pauses()])
-                idle = min(idle * 2, self.max_idle_seconds)
+                poll_at = time.monotonic() + min([backoff.next_seconds(), *self._pauses()])
 
     def _wait(self, seconds: float) -> bool:
-        """True when there are news, which do not matter while nothing works."""
+        """Return True if there is a notification, which does not matter while everything fails."""
         if self.failures.of(ALL) is None:
             return self.wakeup.wait(seconds)
         self.wakeup.pause(seconds)
         return False
 
     def drain(self) -> dict[str, int]:
-        """Index what waits by now.
+        """Index what is pending by now.
 
-        What others have claimed is waited for: it is settled, or free, after a lease.
+        It waits for the claims of others: their rows are settled, or claimable, after a lease.
 
-        :returns: number of rows that are left, by model.
+        :returns: number of remaining rows, by model.
         :raises Exception: what the search server or the database failed with.
         """
         began = progress = time.monotonic()
-        pause = FIRST_IDLE_SECONDS
+        backoff = Backoff(FIRST_IDLE_SECONDS, MAX_IDLE_SECONDS)
         while True:
             worked = self.run_once()
-            trouble = self.failures.of(ALL)
-            if trouble is not None:
-                raise trouble.error
+            failure = self.failures.of(ALL)
+            if failure is not None:
+                raise failure.error
             if worked:
-                progress, pause = time.monotonic(), FIRST_IDLE_SECONDS
+                progress = time.monotonic()
+                backoff.reset()
                 continue
-            left = self._older(time.monotonic() - began)
-            late = time.monotonic() - progress > self.outbox.lease_seconds + LONGEST_IDLE_SECONDS
-            if self.wakeup.stopped or late or all(map(self._given_up, left)):
-                return left
-            self.wakeup.pause(pause)
-            pause = min(pause * 2, LONGEST_IDLE_SECONDS)
+            remaining = self._older(time.monotonic() - began)
+            late = time.monotonic() - progress > self.outbox.lease_seconds + MAX_IDLE_SECONDS
+            if self.wakeup.stopped or late or all(map(self._given_up, remaining)):
+                return remaining
+            self.wakeup.pause(backoff.next_seconds())
 
     def run_once(self) -> bool:
-        """One claim of each model that has rows; True when there was any."""
+        """Process one claim of each model that has rows, and return True if there was any."""
         if self.failures.seconds_until_retry(ALL):
             return False
         worked = False
         try:
-            # Not by a claim: it would be given back, every time.
+            # Not by a claim: it would be released, every time.
             if self.failures.of(ALL) is not None and not self.indexer.mirrors.backend.ping():
                 raise BackendUnavailable("no answer")
             names = self.outbox.claimable_models()
             self.failures.record_success(ALL)
-        except Exception as error:  # noqa: BLE001 - told, and tried again
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
             self._failed(ALL, error)
             return False
         for name in names:
             if self.wakeup.stopped or self.failures.of(ALL) is not None:
                 break
             if not self.failures.seconds_until_retry(name):
-                worked = self._step(name) or worked
+                worked = self._process_model(name) or worked
         return worked
 
-    def _step(self, name: str) -> bool:
+    def _process_model(self, name: str) -> bool:
         mirror = self.indexer.mirrors.get(name)
         if mirror is None:
             return False
@@ -157,29 +159,29 @@ class Worker:
         self.failures.record_failure(name, error, with_stack=not expected)
 
     def _all_fail(self, error: Exception) -> bool:
-        """True when the next model would fail in the same way."""
+        """Return True if the next model would fail in the same way."""
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
             return not self.indexer.mirrors.backend.ping()
         return not isinstance(error, BackendError) and not self.outbox.ping()
 
     def _pauses(self) -> list[float]:
-        """Seconds until what failed is tried again."""
+        """Return the seconds until each retry."""
         if self.failures.of(ALL) is not None:
             return [self.failures.seconds_until_retry(ALL)]
         pauses = (self.failures.seconds_until_retry(mirror.name) for mirror in self.indexer.mirrors)
         return [pause for pause in pauses if pause]
 
     def _older(self, age: float) -> dict[str, int]:
-        """Rows that were recorded before *age* seconds, or at about that time."""
+        """Return the number of rows by model that are about *age* seconds old or older."""
         return {
-            name: waiting.rows
-            for name, waiting in self.outbox.backlog().items()
-            if waiting.age_seconds >= age - FIRST_IDLE_SECONDS
+            name: backlog.rows
+            for name, backlog in self.outbox.backlog().items()
+            if backlog.age_seconds >= age - FIRST_IDLE_SECONDS
         }
 
     def _given_up(self, name: str) -> bool:
-        """Nobody here will settle rows of this model."""
-        trouble = self.failures.of(name)
+        """Return True if this worker will not settle rows of the model."""
+        failure = self.failures.of(name)
         return name not in self.indexer.mirrors or (
-            trouble is not None and trouble.attempts >= ATTEMPTS
+            failure is not None and failure.attempts >= ATTEMPTS
         )

@@ -1,19 +1,19 @@
-"""What the caches of all processes found, in the primary database, which every process shares."""
+"""Hits and misses of the caches of all processes, in the primary database, which they share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-# What a process had to tell is kept for so long after its last word.
+# How long the statistics of a process are kept after its latest report.
 KEPT_MILLISECONDS = 24 * 3600 * 1000
 
 
 class CacheStats(NamedTuple):
-    """What the cache of one process found for one model since the process began.
+    """Statistics of the cache of one process for one model since the process began.
 
-    :param hits: answers that were kept.
-    :param misses: answers that the search server was asked for.
+    :param hits: responses that were cached.
+    :param misses: responses that the search server was asked for.
     """
 
     process: str
@@ -23,23 +23,23 @@ class CacheStats(NamedTuple):
 
 
 class CacheStatsStore(Protocol):
-    """Where they are written down."""
+    """Where they are stored."""
 
-    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
-        """Replace what *process* has told; forget whom nobody has heard of for a day.
+    def store(self, process: str, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Replace the counts of *process*, and delete those that are older than a day.
 
-        :param figures: model name -> hits, misses.
+        :param counts: model name -> hits, misses.
         """
 
     def read_all(self) -> list[CacheStats]:
-        """What was told in the last day, by process and model."""
+        """Return what was reported in the last day, by process and model."""
 
 
-def hit_rates(found: Iterable[CacheStats]) -> dict[str, float]:
-    """Model name -> the part of its answers that were kept, of all processes."""
+def hit_rates(stats: Iterable[CacheStats]) -> dict[str, float]:
+    """Return, by name of the model, the part of responses that were cached, of all processes."""
     hits: dict[str, int] = {}
     total: dict[str, int] = {}
-    for each in found:
+    for each in stats:
         hits[each.model] = hits.get(each.model, 0) + each.hits
         total[each.model] = total.get(each.model, 0) + each.hits + each.misses
     return {name: hits[name] / count for name, count in total.items() if count}

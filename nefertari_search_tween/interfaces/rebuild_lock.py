@@ -1,7 +1,7 @@
-"""Who builds which index, and how far it is: one build of a model at a time, whoever starts it.
+"""Which process rebuilds which index, and its progress: one rebuild of a model at a time.
 
-It is written down in the primary database, which every process shares, and outlives whoever
-wrote it: what a build that was killed had done is there for the next one.
+It is stored in the primary database, which every process shares, and outlives the process that
+stored it: the next rebuild resumes what one that was killed had done.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import Any, Optional, Protocol
 
 from nefertari_search_tween.exceptions import SearchError
 
-# A build that gave no sign of life for so long is dead, and the next one goes on with it.
-# Should it only have been held up, two build the same index, which does no harm (see
-# indexing/rebuild.py), until the first one finds that its build is not its own any more.
+# A rebuild without a heartbeat for so long is dead, and the next one resumes it. Should it only
+# have been held up, two build the same index, which does no harm (see indexing/rebuild/rebuild.py),
+# until the first one finds that it has lost the lock.
 ALIVE_SECONDS = 15.0
-# How often it gives one, whatever it waits for.
-BEAT_SECONDS = 2.0
+# How often a rebuild sends a heartbeat, whatever it waits for.
+HEARTBEAT_SECONDS = 2.0
 
 
 def this_process() -> str:
-    """This process, for people (and for the width of a column)."""
+    """Return a name of this process, for people (and for the width of a column)."""
     since = time.strftime("%Y-%m-%d %H:%M:%S %z")
     return f"{socket.gethostname()[:80]}, process {os.getpid()}, since {since}"
 
 
 class RebuildInProgress(SearchError):
-    """Somebody else builds an index of the model, and lives."""
+    """Another process rebuilds the index of the model, and is alive."""
 
 
 class RebuildLost(SearchError):
-    """Somebody else has gone on with this build: it was held up for too long."""
+    """Another process has resumed this rebuild: it was held up for too long."""
 
 
 @dataclass(frozen=True)
 class RebuildLock:
-    """A build of a model's index, held by this process.
+    """The lock of a model's rebuild, held by this process.
 
-    :param token: the secret by which it knows itself.
-    :param index: the index that a build before this one has left, empty when there was none.
-    :param position: the last key that is certainly in it, None when there is none.
-    :param done: how many documents it has up to there.
+    :param token: the secret that identifies the holder.
+    :param index: the index of an interrupted rebuild, empty if there was none.
+    :param checkpoint: the last key that is certainly in it, None if there is none.
+    :param documents: how many it has up to there.
     """
 
     model: str
@@ -54,28 +54,28 @@ class RebuildLock:
 
 
 class RebuildLocks(Protocol):
-    """Where builds are written down."""
+    """The locks, and the progress of the rebuilds that hold them."""
 
     def acquire(self, model_name: str) -> RebuildLock:
-        """Take the build of a model, with what is left of one that died.
+        """Take the lock of a model, with what a dead rebuild has left.
 
-        :raises RebuildRuns: another one lives; the message says whose, and since when.
+        :raises RebuildInProgress: another process holds it; the message says which, since when.
         """
 
-    def start(self, build: RebuildLock, index: str) -> None:
-        """It builds *index*, from the first key on.
+    def start(self, lock: RebuildLock, index: str) -> None:
+        """Store that *index* is built, from the first key on.
 
-        :raises RebuildLost: as do the others.
+        :raises RebuildLost: as the other methods do.
         """
 
-    def checkpoint(self, build: RebuildLock, position: Any, done: int) -> None:
-        """Everything up to the key *position* is in the index; it is a sign of life, too."""
+    def checkpoint(self, lock: RebuildLock, key: Any, documents: int) -> None:
+        """Store that everything up to *key* is in the index; it is a heartbeat, too."""
 
-    def heartbeat(self, build: RebuildLock) -> None:
-        """Give a sign of life."""
+    def heartbeat(self, lock: RebuildLock) -> None:
+        """Store that the rebuild is alive."""
 
-    def release(self, build: RebuildLock) -> None:
-        """It ends before it is done: the next one may go on at once."""
+    def release(self, lock: RebuildLock) -> None:
+        """Let the next process resume at once: this one ends before it is done."""
 
-    def finish(self, build: RebuildLock) -> None:
-        """It is done: nothing is left of it."""
+    def finish(self, lock: RebuildLock) -> None:
+        """Delete the lock of a rebuild that is done."""

@@ -1,4 +1,4 @@
-"""Which analyzer each text field has, of those that settings choose for all, a model, a field."""
+"""Which analyzer each text field has: settings choose one for all, for a model, for a field."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from nefertari_search_tween.exceptions import ConfigurationError
 def choose_analyzers(
     documents: dict[str, type[BaseDocument]],
     everywhere: str,
-    chosen: dict[str, str],
+    analyzers: dict[str, str],
     default_defined: bool,
 ) -> None:
-    """Give every text field of *documents* the analyzer that was chosen for it.
+    """Set the analyzer of every text field of *documents*.
 
-    The most specific choice counts. One for all texts, or for those of a model, leaves primary
-    keys as they are: they are no language.
+    The most specific setting counts. One for all texts, or for those of a model, does not apply to
+    primary keys: they are no language.
 
     :param documents: document classes by name of the model; all that mirrors are made of.
     :param everywhere: the analyzer of all texts, empty for none.
-    :param chosen: by ``MODEL`` or ``MODEL.FIELD``.
+    :param analyzers: by ``MODEL`` or ``MODEL.FIELD``.
     :param default_defined: index settings define what an analyzer that is not chosen is; if
         not, it is ``standard``, which mappings need not name.
     :raises ConfigurationError: a field that does not exist, or holds no text.
     """
-    for key in chosen:
+    for key in analyzers:
         name, _, field_name = key.partition(".")
         if field_name:
             _check(documents[name], field_name, f"nefertari_search.analyzer.{key}")
     for name, document_cls in documents.items():
-        general = chosen.get(name, everywhere)
+        general = analyzers.get(name, everywhere)
         for field_name, field in document_cls.fields().items():
-            wanted = chosen.get(f"{name}.{field_name}", "" if field.primary_key else general)
-            if wanted == STANDARD and not default_defined:
-                wanted = ""
-            field.analyzer = wanted if wanted and field.analyzable else None
+            analyzer = analyzers.get(f"{name}.{field_name}", "" if field.primary_key else general)
+            if analyzer == STANDARD and not default_defined:
+                analyzer = ""
+            field.analyzer = analyzer if analyzer and field.analyzable else None
             field.analyzed = field.analyzer is not None or default_defined
 
 

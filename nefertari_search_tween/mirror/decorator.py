@@ -10,7 +10,7 @@ MARK = "__nefertari_search_mirrored__"
 
 
 def mirrored(model: Any) -> Any:
-    """Class decorator: make a mirror of this model, though it has no nefertari index.
+    """Mark a model to be mirrored that has no nefertari index (a class decorator).
 
     Found by ``config.scan`` as Pyramid's own decorators are; the mark itself works without a
     scan, too.
@@ -25,5 +25,5 @@ def mirrored(model: Any) -> Any:
 
 
 def marked(model: Any) -> bool:
-    """True when *model* itself (not a base of it) carries the mark."""
+    """Return True if *model* itself (not a base of it) has the mark."""
     return MARK in vars(model)

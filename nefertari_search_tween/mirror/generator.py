@@ -22,7 +22,7 @@ def generate(
     custom: bool,
     left_out: Collection[str] = (),
 ) -> type[BaseDocument]:
-    """A mirror model of *model*.
+    """Return a mirror model of *model*.
 
     :param model: the primary's model class.
     :param fields: by field name, in rendering order: its field class, or the name of one of this
@@ -30,7 +30,7 @@ def generate(
     :param base: the base class of models of the primary's engine: members are taken from
         the classes between it and *model*.
     :param custom: *model* has a ``to_dict`` of its own.
-    :param left_out: names of members that are the engine's machinery.
+    :param left_out: names of the engine's own members.
     :raises KeyError: a field class that this engine does not have.
     """
     namespace: dict[str, Any] = {}
@@ -40,7 +40,7 @@ def generate(
         for name, member in vars(cls).items():
             if name in fields or name in _OWN or name in left_out or name.startswith("__"):
                 continue
-            if not _kept(name, member):
+            if not _is_application_member(name, member):
                 continue
             namespace[name] = member
     for name, (field_class, params) in fields.items():
@@ -66,13 +66,13 @@ def generate(
 
 
 def make_field(field_class: FieldClass, params: Optional[dict[str, Any]]) -> BaseField:
-    """The field of this engine with the same class name and init arguments."""
+    """Return the field of this engine with the same class name and init arguments."""
     cls = FIELDS[field_class] if isinstance(field_class, str) else field_class
     return cls(**(params or {}))
 
 
-def _kept(name: str, member: Any) -> bool:
-    """Methods, properties and constants of the application stay; engine machinery does not."""
+def _is_application_member(name: str, member: Any) -> bool:
+    """Return True for methods, properties and constants of the application."""
     if name.startswith("_sa_") or name in ("metadata", "registry", "query"):
         return False
     return not hasattr(member, "_sa_class_manager") and not hasattr(member, "impl")

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
-from nefertari_search_tween.documents.fields import KEYWORD, BaseField, Relationship
-
-if TYPE_CHECKING:
-    from nefertari_search_tween.documents.mirror_document import BaseDocument
-
-#: exact forms of values whose rendered form loses something (see documents/fields.py)
-EXACT = "_exact"
-#: names of the fields of this document that the index can't sort or match exactly
-INEXACT = "_inexact"
-#: why the backend refused the document; only in the stub that stands for it
-REJECTED = "_rejected"
-#: the value of INEXACT in such a stub: nothing can be said of any field
-EVERYTHING = "*"
-#: values of a stored document whose rendered form loses something (see engine/values.py)
-PACKED = "_packed"
-INTERNAL = (EXACT, INEXACT, REJECTED, PACKED)
+from nefertari_search_tween.documents.fields import KEYWORD, Relationship
+from nefertari_search_tween.documents.format import EXACT, INEXACT, REJECTED
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Raised when documents of an older release of this package can't be read by this one.
 FORMAT = 1
 
 
 def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
-    """Mapping properties of *document_cls*.
+    """Return the mapping properties of *document_cls*.
 
     :param depth: how many more levels of nested relationships to include.
     """
@@ -56,14 +43,14 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
 def index_mapping(
     document_cls: type[BaseDocument], settings: Optional[dict[str, Any]] = None
 ) -> dict[str, Any]:
-    """The whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``.
+    """Return the whole mapping of the index of *document_cls*, with its fingerprint in ``_meta``.
 
     :param settings: of the index; what they define of its analyzers belongs to the schema.
     """
     body = properties(document_cls, document_cls._nesting_depth)
     body[INEXACT] = dict(KEYWORD)
     body[REJECTED] = {"type": "object", "enabled": False}
-    # A model that overrides to_dict may add keys of its own: these are found by search too.
+    # A model that overrides to_dict may add keys: these can be searched, too.
     dynamic = document_cls.custom_to_dict()
     mapping = {"dynamic": dynamic, "properties": body}
     mapping["_meta"] = {
@@ -74,15 +61,8 @@ def index_mapping(
     return mapping
 
 
-def exact_field(field: BaseField) -> str:
-    """Name of the index field that holds the exact form of *field*."""
-    if field.exact_type is not None:
-        return f"{EXACT}.{field.name}"
-    return f"{field.name}.keyword" if field.kind in ("text", "list") else field.name
-
-
 def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> set[str]:
-    """Names of the analyzers that *mapping* asks for, and of defaults that *settings* define."""
+    """Return the names of the analyzers of *mapping*, and of defaults that *settings* define."""
     names = {name for _, name in definitions(settings or {}) if name.startswith(DEFAULT)}
     names &= {DEFAULT, f"{DEFAULT}_search"}
     for spec in mapping.get("properties", {}).values():
@@ -93,42 +73,45 @@ def analyzers(mapping: dict[str, Any], settings: Optional[dict[str, Any]]) -> se
 
 
 def fingerprint(mapping: dict[str, Any], analysis: dict[str, Any]) -> str:
-    """SHA-256 over mapping, document format and analyzers; equal means same documents and terms.
+    """Return the SHA-256 of mapping, document format and analyzers.
 
-    :param analysis: the definitions of analyzers that are used.
+    Two equal ones mean the same documents and terms.
+
+    :param analysis: the definitions of the analyzers that are used.
     """
     return digest([FORMAT, mapping, analysis] if analysis else [FORMAT, mapping])
 
 
 def digest(value: Any) -> str:
-    """SHA-256 over *value* as JSON, whatever the order of its keys."""
+    """Return the SHA-256 of *value* as JSON, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def mapping_diff(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
-    """Lines that say where the mapping *found* in an index differs from the one *wanted*."""
+def mapping_diff(expected: dict[str, Any], actual: dict[str, Any], path: str = "") -> list[str]:
+    """Return a line for each difference of the mapping *actual* of an index from *expected*."""
     lines = []
-    want, have = wanted.get("properties", {}), found.get("properties", {})
-    for name in sorted(set(want) | set(have)):
+    expected_fields, actual_fields = expected.get("properties", {}), actual.get("properties", {})
+    for name in sorted(set(expected_fields) | set(actual_fields)):
         where = f"{path}{name}"
-        if name not in have:
-            lines.append(f"+ {where}: {want[name].get('type', 'object')}")
-        elif name not in want:
-            lines.append(f"- {where}: {have[name].get('type', 'object')}")
+        if name not in actual_fields:
+            lines.append(f"+ {where}: {expected_fields[name].get('type', 'object')}")
+        elif name not in expected_fields:
+            lines.append(f"- {where}: {actual_fields[name].get('type', 'object')}")
         else:
-            wanted_type = want[name].get("type", "object")
-            found_type = have[name].get("type", "object")
-            if wanted_type != found_type:
-                lines.append(f"! {where}: {found_type} in the index, {wanted_type} by the model")
-            wanted_by = want[name].get("analyzer", "the default")
-            found_by = have[name].get("analyzer", "the default")
-            if wanted_by != found_by:
+            expected_type = expected_fields[name].get("type", "object")
+            actual_type = actual_fields[name].get("type", "object")
+            if expected_type != actual_type:
+                lines.append(f"! {where}: {actual_type} in the index, {expected_type} by the model")
+            expected_analyzer = expected_fields[name].get("analyzer", "the default")
+            actual_analyzer = actual_fields[name].get("analyzer", "the default")
+            if expected_analyzer != actual_analyzer:
                 lines.append(
-                    f"! {where}: analyzer {found_by} in the index, {wanted_by} by the settings"
+                    f"! {where}: analyzer {actual_analyzer} in the index, "
+                    f"{expected_analyzer} by the settings"
                 )
-            lines.extend(mapping_diff(want[name], have[name], where + "."))
-    if not lines and _fingerprint(wanted) != _fingerprint(found):
+            lines.extend(mapping_diff(expected_fields[name], actual_fields[name], where + "."))
+    if not lines and _fingerprint(expected) != _fingerprint(actual):
         lines.append("! built with other definitions of analyzers, or by another release")
     return lines
 

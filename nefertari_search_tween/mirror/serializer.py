@@ -1,15 +1,16 @@
-"""Values of an object -> the document that is indexed, serialised once."""
+"""Values of an object -> the document that is indexed, serialized once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.fields import KEYWORD_UNITS, BaseField, Relationship
+from nefertari_search_tween.documents.format import ANY_FIELD, EXACT, INEXACT, REJECTED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.mirror.mapping import EVERYTHING, EXACT, INEXACT, REJECTED
+from nefertari_search_tween.interfaces.primary import Body
 
 # Elasticsearch takes ids of up to 512 bytes.
 MAX_ID_BYTES = 512
@@ -17,7 +18,7 @@ DIGEST = "sha256:"
 
 PLAIN = (str, int, float, bool, type(None))
 
-# Well inside of what fields take: what is below needs no closer look (see Serializer.document).
+# Well inside of what fields take: smaller values need no further checks (Serializer.document).
 SMALL_NUMBER = 2**62
 SHORT_TEXT = KEYWORD_UNITS // 2
 
@@ -25,7 +26,7 @@ _encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def document_id(pk: Any) -> str:
-    """The id of a document in its index: the primary key as text, a digest of a long one."""
+    """Return the id of a document in its index: the primary key as text, a digest of a long one."""
     text = str(pk)
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) <= MAX_ID_BYTES:
@@ -34,7 +35,7 @@ def document_id(pk: Any) -> str:
 
 
 def is_json(value: Any) -> bool:
-    """True when *value* comes back from JSON as it is, types and all."""
+    """Return True if *value* comes back from JSON unchanged, types and all."""
     if type(value) is list:
         return all(is_json(each) for each in value)
     if type(value) is dict:
@@ -43,7 +44,7 @@ def is_json(value: Any) -> bool:
 
 
 def _quick_type(field: BaseField) -> Optional[type]:
-    """The type whose small values are documents as they are, None: there is none."""
+    """Return the type whose small values need no conversion, None if there is none."""
     if field.exact_type is not None or not field.restorable:
         return None
     kinds: dict[str, type] = {"text": str, "integer": int}
@@ -51,11 +52,11 @@ def _quick_type(field: BaseField) -> Optional[type]:
 
 
 class Serializer:
-    """Turns what a model's ``to_dict`` gives into the indexed document.
+    """Turns what a model's ``to_dict`` returns into the indexed document.
 
     :param document_cls: the mirror model.
-    :param encoder: the engine's JSON encoder class: the rendered form of a value is what it
-        gives, so that a document renders as the primary's object does.
+    :param encoder: the engine's JSON encoder class: it renders the values, so that a document
+        renders as the primary's object does.
     """
 
     def __init__(self, document_cls: type[BaseDocument], encoder: type[json.JSONEncoder]) -> None:
@@ -74,8 +75,8 @@ class Serializer:
             for name, field in document_cls.fields().items()
             if not isinstance(field, Relationship)
         ]
-        self._known = frozenset(document_cls.fields())
-        self._usual = self._known | {"_type", "_pk"}
+        self._names = frozenset(document_cls.fields())
+        self._usual_names = self._names | {"_type", "_pk"}
 
     def body(
         self,
@@ -83,23 +84,26 @@ class Serializer:
         exact: dict[str, Any] | None = None,
         inexact: Iterable[str] = (),
     ) -> bytes:
-        """The document as JSON text.
+        """Return the document as JSON text.
 
         :param data: the object's ``to_dict``, relationships included; nested documents are
-            documents that :meth:`document` of their own serializer gave.
-        :param exact: exact forms that are known better than *data* tells, by field name.
+            documents that :meth:`document` of their own serializer returned.
+        :param exact: exact forms that *data* has lost, by field name.
         :param inexact: names of fields whose values are not what the database compares.
         :raises ValueError: a value that JSON can't hold (NaN, infinity).
         """
-        document, unfit = self.document(data, exact)
-        if unfit or inexact:
-            document[INEXACT] = [*unfit, *(name for name in inexact if name not in unfit)]
+        document, inexact_names = self.document(data, exact)
+        if inexact_names or inexact:
+            document[INEXACT] = [
+                *inexact_names,
+                *(name for name in inexact if name not in inexact_names),
+            ]
         return _encoded(document).encode("utf-8", "strict")
 
     def document(
         self, data: dict[str, Any], exact: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], list[str]]:
-        """The document and the names of the fields that the index can't hold exactly."""
+        """Return the document and the names of the fields that the index can't hold exactly."""
         document = dict(data)
         exacts: dict[str, Any] = {}
         inexact: list[str] = []
@@ -107,16 +111,16 @@ class Serializer:
             value = data.get(name)
             if value is None:
                 continue
-            # Nearly all values: nothing is to be said or done about them.
+            # Nearly all values: nothing is to be done about them.
             kind = type(value)
             if kind is quick and (
                 len(value) <= SHORT_TEXT if kind is str else -SMALL_NUMBER < value < SMALL_NUMBER
             ):
                 continue
             if exact is not None and name in exact:
-                known = exact[name]
-                if known is not None:
-                    exacts[name] = known
+                exact_value = exact[name]
+                if exact_value is not None:
+                    exacts[name] = exact_value
             elif not field.fits(value):
                 inexact.append(name)
             elif has_exact:
@@ -127,8 +131,8 @@ class Serializer:
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)
-        if not data.keys() <= self._usual:
-            for name in data.keys() - self._known:
+        if not data.keys() <= self._usual_names:
+            for name in data.keys() - self._names:
                 if not isinstance(data[name], PLAIN):
                     document[name] = self._plain(data[name])
         if exacts:
@@ -140,16 +144,52 @@ class Serializer:
         return rendered if isinstance(rendered, PLAIN) else self._plain(rendered)
 
     def _plain(self, value: Any) -> Any:
-        """*value* as it comes back from JSON: what a response shows."""
+        """Return *value* as it comes back from JSON: as responses have it."""
         return json.loads(json.dumps(value, cls=self.encoder))
 
     @staticmethod
     def stub(pk: str, error: Any) -> bytes:
-        """What is indexed in place of a document that the backend refused.
+        """Return the document that replaces one that the backend rejected.
 
-        It makes the refusal known to every reader of the index: transparent reads go to the
-        primary while there is one, search reads leave it out.
+        It tells every reader of the index: transparent reads go to the primary while there is one,
+        search reads leave it out.
         """
         return json.dumps(
-            {"_pk": pk, INEXACT: [EVERYTHING], REJECTED: {"error": error}}, default=str
+            {"_pk": pk, INEXACT: [ANY_FIELD], REJECTED: {"error": error}}, default=str
         ).encode()
+
+
+class Serializers:
+    """The serializers of models, also of those that are only nested.
+
+    :param document_cls: returns the mirror model of a primary's model.
+    :param encoder: see :class:`Serializer`.
+    """
+
+    def __init__(
+        self,
+        document_cls: Callable[[Any], type[BaseDocument]],
+        encoder: type[json.JSONEncoder],
+    ) -> None:
+        self.document_cls = document_cls
+        self._encoder = encoder
+        self._by_model: dict[Any, Serializer] = {}
+
+    def of(self, model: Any) -> Serializer:
+        """Return the serializer of *model*, made at the first call."""
+        if model not in self._by_model:
+            self._by_model[model] = Serializer(self.document_cls(model), self._encoder)
+        return self._by_model[model]
+
+
+def body_or_error(
+    serializer: Serializer,
+    record: dict[str, Any],
+    exact: Optional[dict[str, Any]] = None,
+    inexact: Iterable[str] = (),
+) -> Body:
+    """Return what :meth:`Serializer.body` returns, or the error that it raises."""
+    try:
+        return serializer.body(record, exact, inexact)
+    except (ValueError, TypeError, OverflowError) as error:
+        return error

@@ -1,1 +1,1 @@
-"""What differs between the databases that models live in: schema, reads, hooks."""
+"""What differs between the databases that models live in: schema, reads, capture."""

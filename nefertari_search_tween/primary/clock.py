@@ -1,4 +1,4 @@
-"""The time that is written down in the primary database."""
+"""The time that is stored in the primary database."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def milliseconds() -> int:
-    """Milliseconds since 1970."""
+    """Return the milliseconds since 1970."""
     return time.time_ns() // 1_000_000

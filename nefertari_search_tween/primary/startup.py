@@ -1,7 +1,7 @@
 """Recording what an application writes while it is being configured, before it has its mirrors.
 
-Ramses makes its system user then, others load what they can't be without. The hooks that do it are
-each primary's own.
+Ramses makes its system user then, others load what they need. Each primary has its own capture
+for it.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from typing import Any, Optional
 
 from nefertari_search_tween.interfaces.primary import Reader
 
-# Rows that are looked through to see that everything of a model has one.
-MOST_ROWS = 1000
+# Up to so many objects it is checked whether each of them has a row.
+MAX_ROWS = 1000
 
-# Those of the application that is being configured.
+# The capture of the application that is being configured.
 _current: Optional[Any] = None
 
 
-def start_recording(hooks: Any) -> Any:
-    """Record by *hooks* from here on, until :func:`end`; gives them."""
+def start_recording(capture: Any) -> Any:
+    """Record by *capture* until :func:`stop_recording`, and return it."""
     global _current  # noqa: PLW0603 - as models and sessions are, it is one in a process
     stop_recording()
-    _current = hooks
-    hooks.install()
-    return hooks
+    _current = capture
+    capture.install()
+    return capture
 
 
 def stop_recording() -> bool:
-    """Stop recording; True when something was recorded since :func:`begin`."""
+    """Stop recording, and return True if something was recorded."""
     global _current
-    hooks, _current = _current, None
-    if hooks is None:
+    capture, _current = _current, None
+    if capture is None:
         return False
-    hooks.remove()
-    return bool(hooks.recorded)
+    capture.remove()
+    return bool(capture.recorded)
 
 
 def all_pending(reader: Reader, texts: Iterable[str]) -> bool:
-    """True when each object of a model is among *texts*, keys as the outbox has them.
+    """Return True if each object of a model is among *texts*, keys as the outbox has them.
 
-    :param texts: read when there are few enough objects to look at them.
+    :param texts: read if there are few enough objects.
     """
-    number = reader.count()
-    if number > MOST_ROWS:
+    count = reader.count()
+    if count > MAX_ROWS:
         return False
     keys = set()
     for text in texts:
@@ -52,4 +52,4 @@ def all_pending(reader: Reader, texts: Iterable[str]) -> bool:
         except ValueError:
             # Written by hand: no object of the model has such a key.
             continue
-    return len(reader.existing(keys)) == number
+    return len(reader.existing(keys)) == count

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
+from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 from nefertari_search_tween.scripts.common import application, common, mirrors_named
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 

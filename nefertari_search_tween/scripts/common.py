@@ -13,7 +13,7 @@ from pyramid.paster import bootstrap, setup_logging
 
 from nefertari_search_tween.engine.search.runtime import EngineRuntime
 from nefertari_search_tween.exceptions import BackendError, SearchError
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime, validates
 
 EXIT_PROBLEM = 1

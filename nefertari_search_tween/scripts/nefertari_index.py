@@ -16,8 +16,9 @@ import click
 from nefertari.json_httpexceptions import JHTTPBadRequest
 
 from nefertari_search_tween.compat.index_calls import check_index_name
-from nefertari_search_tween.indexing.rebuild.rebuild import index_missing, rebuild
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
+from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.scripts.common import (
     CommandError,
     application,

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from nefertari_search_tween.indexing.bulk_writer import BulkResult
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 

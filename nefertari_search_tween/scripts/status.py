@@ -13,7 +13,7 @@ from rich.table import Table
 from nefertari_search_tween.interfaces.cache_stats import hit_rates
 from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 

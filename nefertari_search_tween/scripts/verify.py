@@ -11,7 +11,7 @@ import click
 from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.indexing.verify.repair import record, repair
 from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 from nefertari_search_tween.scripts.output import progress_bars

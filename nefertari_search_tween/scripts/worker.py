@@ -13,8 +13,9 @@ from typing import Any, Optional
 
 import click
 
-from nefertari_search_tween.indexing.wakeup import NotificationListener, Wakeup
-from nefertari_search_tween.indexing.worker import LONGEST_IDLE_SECONDS, Worker
+from nefertari_search_tween.indexing.wakeup import Wakeup
+from nefertari_search_tween.indexing.worker import MAX_IDLE_SECONDS, Worker
+from nefertari_search_tween.interfaces.outbox import NotificationListener
 from nefertari_search_tween.scripts.common import (
     EXIT_PROBLEM,
     CommandError,
@@ -48,7 +49,7 @@ def drain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
 @click.option(
     "--poll-interval",
     type=click.FloatRange(min=0.01),
-    default=LONGEST_IDLE_SECONDS,
+    default=MAX_IDLE_SECONDS,
     show_default=True,
     help="Seconds between two checks while idle, at most (PostgreSQL also notifies).",
 )

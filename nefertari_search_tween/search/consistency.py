@@ -22,7 +22,8 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)

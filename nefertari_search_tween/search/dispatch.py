@@ -12,7 +12,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
     Unanswerable,
 )
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.execute import answer_aggregation, asked_of
 from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.search.searcher import Searcher

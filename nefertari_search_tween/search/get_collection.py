@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
 from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import hidden_fields_used

@@ -8,9 +8,9 @@ from typing import Any, Callable
 
 from nefertari.utils.data import DataProxy
 
+from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
 # Of what JSON holds, what has values inside.

@@ -13,7 +13,8 @@ from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
+from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -14,13 +15,14 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.interfaces.primary import Semantics
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.consistency import ReadConsistency, ReadVersion, State
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
-from nefertari_search_tween.search.query.transparent_read import Semantics, transparent_query
+from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
     SearchResults,
     TransparentResults,
@@ -329,8 +331,7 @@ def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> 
     """Narrow a transparent read, such that documents that can't be trusted still void it."""
     if not restrictions:
         return
-    unknown = {"term": {INEXACT: EVERYTHING}}
-    either = [{"bool": {"filter": restrictions}}, unknown]
+    either = [{"bool": {"filter": restrictions}}, STUBS]
     visible = {"bool": {"should": either, "minimum_should_match": 1}}
     asked = [body["query"]] if "query" in body else []
     body["query"] = {"bool": {"filter": [*asked, visible]}}

@@ -21,6 +21,7 @@ import pytest
 import transaction
 
 from nefertari_search_tween.compat.elasticsearch import ES
+from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
 from tests.apps.every_field import INI
 from tests.conftest import started
 from tests.servers import ElasticsearchServer, Pserve
@@ -105,7 +106,7 @@ def make_indices_anew(app):
     for index in search.backend.indices(f"{search.settings.index_name}*"):
         if index not in known:
             search.backend.delete_index(index)
-    search.mirrors.prepare()
+    prepare_indices(search.mirrors)
 
 
 def engine_of(response):

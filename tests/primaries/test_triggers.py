@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
 from tests.conftest import PRIMARY
 from tests.support.apps import search_of, zoo

@@ -343,8 +343,8 @@ def test_the_table_of_the_page_is_the_table():
 def test_a_cache_without_its_packages(tmp_path):
     code = (
         "import sys; sys.modules['dogpile'] = None\n"
-        "from nefertari_search_tween.caching.region import make_place\n"
-        "make_place('memory', 1, 1)"
+        "from nefertari_search_tween.caching.region import make_region\n"
+        "make_region('memory', 1, 1)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

@@ -21,7 +21,7 @@ from webtest import TestApp
 
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.mirror.serializer import Serializer
 from nefertari_search_tween.search.multi.query import ModelScope
 from nefertari_search_tween.search.privacy import Caller

@@ -17,7 +17,7 @@ def cache_of(app):
 
 def figures(app):
     """Hits and misses of all models so far."""
-    found = cache_of(app).figures().values()
+    found = cache_of(app).counts().values()
     return sum(hits for hits, _ in found), sum(misses for _, misses in found)
 
 

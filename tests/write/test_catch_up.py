@@ -10,7 +10,7 @@ import transaction
 
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.mirror import write_alias
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
 from tests.write.test_interleaving import Process, Reader

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nefertari_search_tween.primary.sqla.outbox.dead_letters import LONGEST_ERROR
+from nefertari_search_tween.primary.outbox_base import MAX_ERROR_CHARACTERS
 from tests.faults.test_faults import fetch
 from tests.servers.base import wait_until
 from tests.support.processes import SOON, Place
@@ -201,5 +201,5 @@ def test_an_error_of_any_length_and_any_characters_is_kept(place):
         refused = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
         dead_letters.replace(connection, "Item", refused, [], 0)
     shown = {each["key"]: each["error"] for each in letters(place)}
-    assert len(shown[1]) == LONGEST_ERROR + 4
+    assert len(shown[1]) == MAX_ERROR_CHARACTERS + 4
     assert shown[2] == "null \\x00 and \\ud800"

@@ -174,8 +174,8 @@ def engine(request, tmp_path):
     made.dispose()
 
 
-def outbox_of(engine, owned=False):
-    return SqlaOutbox(MODELS, FanOutPlan(Dependencies([Item, Keeper])), lambda: engine, owned)
+def outbox_of(engine, inline=False):
+    return SqlaOutbox(MODELS, FanOutPlan(Dependencies([Item, Keeper])), lambda: engine, inline)
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def test_what_is_released_is_free(outbox):
 
 
 def test_rows_of_inline_sync_are_born_claimed(engine, session):
-    outbox = outbox_of(engine, owned=True)
+    outbox = outbox_of(engine, inline=True)
     session.add(Item(id=1))
     session.flush()
     outbox.record(session, {*items(1), Key("Keeper", "a")})
@@ -286,10 +286,10 @@ def test_rows_of_inline_sync_are_born_claimed(engine, session):
 
 
 def test_a_transaction_longer_than_the_lease_may_have_lost_its_rows(engine, session):
-    outbox = outbox_of(engine, owned=True)
+    outbox = outbox_of(engine, inline=True)
     for taken in (False, True):
         outbox.record(session, items(1))
-        session.info["nefertari_search.recorded"].began -= LEASE_SECONDS + 1
+        session.info["nefertari_search.transaction_record"].began -= LEASE_SECONDS + 1
         session.commit()
         engine.execute(tables.OUTBOX.update().values(lease_expires_at=1))
         if taken:
@@ -308,7 +308,7 @@ def test_no_transaction_of_an_application_waits_for_a_claim(outbox, engine, sess
     outbox.enqueue(items(*range(10)))
     with outbox._transaction() as connection:
         rows = claimable_rows(connection, "Item", 5, 0)
-        outbox._mark([row.id for row in rows], "open", connection)
+        outbox._lease_rows([row.id for row in rows], "open", connection)
         outbox.record(session, items(*range(20, 30)))
         session.commit()
         claim = outbox.claim("Item", 100)

@@ -28,7 +28,7 @@ from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.mirror import write_alias
 from tests.apps.large.load import INI
 from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
@@ -302,7 +302,7 @@ def tags(search):
 
 
 def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
-    monkeypatch.setattr(rebuilding, "ADVANCE_SECONDS", 0.0)
+    monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
     told = []
 
     def failing(mirror):
@@ -433,7 +433,7 @@ def test_a_server_that_is_down_stops_no_application(app, caplog, schema, warned)
         "nefertari_search.schema": schema,
     }
     start(app, **settings)
-    assert ("mirrors could not be looked at" in caplog.text) is warned
+    assert ("the indices could not be checked" in caplog.text) is warned
 
 
 def test_commands_build_what_an_application_waits_for(tmp_path):

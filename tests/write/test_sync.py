@@ -24,7 +24,7 @@ from sqlalchemy import Column, Integer, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import CircularDependencyError, IntegrityError, OperationalError
 
-from nefertari_search_tween.indexing.events import (
+from nefertari_search_tween.events import (
     BulkDeleted,
     BulkUpdated,
     ChangeEvent,

@@ -25,7 +25,8 @@ from nefertari_search_tween.indexing.verify.verify import (
     verify_keys,
 )
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import write_alias
+from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
+from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 from tests.support.apps import search_of, zoo
 from tests.write.test_sync import delete_indices, empty_tables
@@ -373,7 +374,7 @@ def test_an_index_that_is_not_there_is_a_problem(search):
         search.backend.delete_index(index)
     assert verified(search, "Visit") == Differences(problem="no-index")
     assert not verified(search, "Visit").clean
-    search.mirrors.prepare()
+    prepare_indices(search.mirrors)
     assert verified(search, "Visit").clean
 
 

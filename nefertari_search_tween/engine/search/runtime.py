@@ -27,7 +27,7 @@ from nefertari_search_tween.engine.queries import (
 from nefertari_search_tween.engine.search.joins import JoiningBackend
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchError, Unanswerable
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.consistency import ReadVersion
 from nefertari_search_tween.search.get_collection import wrap_get_collection
 from nefertari_search_tween.search.item_acl import ACL

@@ -1,4 +1,4 @@
-"""Scanning the primary into an index: the next chunk is read while others are on their way."""
+"""Scanning the primary into an index: the next chunk is read while others are in flight."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Callable, NamedTuple, Optional
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 
-# Bulks on their way at a time; memory holds one chunk more than that.
+# Bulks in flight at a time; memory holds one chunk more than that.
 MAX_IN_FLIGHT = 4
-# What was read longer ago is read again before it is written. A server forgets what was deleted
-# after index.gc_deletes: written later, a document would come back (see indexing/rebuild.py).
+# A chunk that was read longer ago is read again before it is written. A server forgets what was
+# deleted after index.gc_deletes: written later, a document would come back (see rebuild.py).
 FRESH_SECONDS = 60.0
 
 
@@ -33,43 +33,43 @@ def backfill(
     version: int,
     chunk_size: int,
     after: Optional[Any],
-    arrived: Callable[[Any, int], None],
+    on_acknowledged: Callable[[Any, int], None],
 ) -> BulkResult:
-    """Write all objects of *mirror* behind the key *after* to *target*.
+    """Write all objects of *mirror* after the key *after* to *target*.
 
     :param version: of the documents that are written.
-    :param arrived: called with the last key up to which everything is in the index, and with
-        how many documents came with it.
-    :raises BackendError: the backend failed, or the index is gone.
+    :param on_acknowledged: called with the last key up to which everything is in the index, and
+        with the number of documents that came with it.
+    :raises BackendError: the backend failed, or the index was deleted.
     """
     result = BulkResult()
-    sent: deque[tuple[Future[BulkResult], Any, int]] = deque()
+    in_flight: deque[tuple[Future[BulkResult], Any, int]] = deque()
 
     def await_oldest() -> None:
-        future, last, count = sent.popleft()
-        add(result, future.result())
-        arrived(last, count)
+        future, key, count = in_flight.popleft()
+        add_result(result, future.result())
+        on_acknowledged(key, count)
 
     with ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="nefertari-search-bulk") as pool:
         for chunk in _read(mirror, chunk_size, after):
-            if len(sent) >= MAX_IN_FLIGHT:
+            if len(in_flight) >= MAX_IN_FLIGHT:
                 await_oldest()
             future = pool.submit(_send, mirror, target, version, chunk, chunk_size)
-            sent.append((future, chunk.rows[-1][0], len(chunk.rows)))
-        while sent:
+            in_flight.append((future, chunk.rows[-1][0], len(chunk.rows)))
+        while in_flight:
             await_oldest()
     return result
 
 
-def add(result: BulkResult, written: BulkResult) -> None:
-    """Add what became of a chunk to *result*.
+def add_result(total: BulkResult, result: BulkResult) -> None:
+    """Add the result of a chunk to *total*.
 
-    :raises BackendError: its index is gone.
+    :raises BackendError: its index was deleted.
     """
-    if written.target_missing:
-        raise BackendError("the index went away while it was built")
-    result.indexed += written.indexed
-    result.errors.update(written.errors)
+    if result.target_missing:
+        raise BackendError("the index was deleted while it was built")
+    total.indexed += result.indexed
+    total.errors.update(result.errors)
 
 
 def _read(mirror: Mirror, chunk_size: int, after: Optional[Any]) -> Iterator[Chunk]:

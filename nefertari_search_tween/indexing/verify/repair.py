@@ -1,4 +1,4 @@
-"""Bringing what :mod:`verify` finds to the primary's state."""
+"""Updating what :mod:`verify` finds to match the primary."""
 
 from __future__ import annotations
 
@@ -13,59 +13,61 @@ from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.verify.verify import Differences, verify_keys
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 
 log = logging.getLogger(__name__)
 
 # Versions are signed 64-bit numbers; above this there is no room for those of later claims.
-HIGHEST_VERSION = 2**63 - 2**32
+MAX_VERSION = 2**63 - 2**32
 
 
 class VersionTooHigh(SearchError):
     """Documents have versions that no claim can reach."""
 
 
-def record(outbox: Outbox, mirror: Mirror, found: Differences) -> None:
-    """Put all that differs into the outbox: whoever indexes it next brings it up to date."""
-    outbox.enqueue(Key(mirror.name, pk) for pk in found.keys)
+def record(outbox: Outbox, mirror: Mirror, differences: Differences) -> None:
+    """Enqueue all that differs: the process that indexes it next updates it."""
+    outbox.enqueue(Key(mirror.name, pk) for pk in differences.keys)
 
 
-def repair(indexer: Indexer, outbox: Outbox, mirror: Mirror, found: Differences) -> Differences:
-    """Bring what differs up to date now.
+def repair(
+    indexer: Indexer, outbox: Outbox, mirror: Mirror, differences: Differences
+) -> Differences:
+    """Update what differs now.
 
-    A document whose version is above the numbers of today's claims (the clock was set back, the
-    database was restored, somebody wrote it by hand) can't be replaced by a claim. The counter is
+    A document whose version is above those of current claims (the clock was set back, the
+    database was restored, it was written by hand) can't be replaced by a claim. The counter is
     raised above it then: for claims the index is right about what came last, and it is the
-    primary that must say what is true.
+    primary that defines what is true.
 
     :returns: what still differs.
     :raises BackendError: the backend does not answer; what was not repaired is in the outbox.
-    :raises Unbeatable: a version is so high that nothing can be above it: rebuild.
+    :raises VersionTooHigh: nothing can be above a version: the index has to be rebuilt.
     """
-    record(outbox, mirror, found)
+    record(outbox, mirror, differences)
     indexer.drain()
-    left = verify_keys(outbox, mirror, found.keys)
-    highest = _conflict(indexer, outbox, mirror, left.keys, found.foreign)
+    remaining = verify_keys(outbox, mirror, differences.keys)
+    highest = _conflict(indexer, outbox, mirror, remaining.keys, differences.foreign)
     if highest is not None:
-        if highest > HIGHEST_VERSION:
+        if highest > MAX_VERSION:
             raise VersionTooHigh(
                 f"documents of {mirror.name} have versions up to {highest}, and nothing can be "
                 "written over them: rebuild it"
             )
         log.warning(
-            "documents of %s have versions up to %d, above today's numbers, which are raised",
+            "documents of %s have versions up to %d, above those of claims, which are raised",
             mirror.name,
             highest,
         )
         outbox.raise_version(mirror.name, highest)
-        record(outbox, mirror, left)
+        record(outbox, mirror, remaining)
         indexer.drain()
-        _conflict(indexer, outbox, mirror, [], found.foreign)
-    if left.keys:
-        left = verify_keys(outbox, mirror, left.keys)
-    kept = mirror.backend.multi_get(mirror.alias, found.foreign)
-    left.foreign.extend(each for each in found.foreign if kept[each] is not None)
-    return left
+        _conflict(indexer, outbox, mirror, [], differences.foreign)
+    if remaining.keys:
+        remaining = verify_keys(outbox, mirror, remaining.keys)
+    documents = mirror.backend.multi_get(mirror.alias, differences.foreign)
+    remaining.foreign.extend(each for each in differences.foreign if documents[each] is not None)
+    return remaining
 
 
 def _conflict(
@@ -73,22 +75,22 @@ def _conflict(
 ) -> Optional[int]:
     """Write *pks*, and delete the documents *foreign*, as a claim would.
 
-    :returns: the highest version that is in the way, None when there is none.
+    :returns: the highest version that conflicts, None if there is none.
     """
     foreign = list(foreign)
     if not pks and not foreign:
         return None
-    # Numbered before it is read, as every claim.
-    number = outbox.next_version(mirror.name)
+    # The version before the state, as every claim.
+    version = outbox.next_version(mirror.name)
     bodies = mirror.reader.read(pks)
     conflicts = []
     for target in indexer.write_targets(mirror):
         batch = [
-            *build_actions(mirror, target, number, pks, bodies),
-            *(BulkAction(target, each, number, None) for each in foreign),
+            *build_actions(mirror, target, version, pks, bodies),
+            *(BulkAction(target, each, version, None) for each in foreign),
         ]
-        # What is refused is a stub already, and stays one.
-        for outcome in mirror.backend.bulk(batch, indexer.chunk_size):
-            if outcome.conflict is not None:
-                conflicts.append(outcome.conflict)
+        # What is rejected is a stub already, and stays one.
+        for item in mirror.backend.bulk(batch, indexer.chunk_size):
+            if item.conflict is not None:
+                conflicts.append(item.conflict)
     return max(conflicts, default=None)

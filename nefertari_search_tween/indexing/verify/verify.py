@@ -1,8 +1,8 @@
 """Comparing a mirror with the primary, by content, while both are written to.
 
-The primary is scanned in key order and each chunk's documents are asked for; then the index is
-scanned in key order and each chunk's keys are asked for. Both take constant memory. What differs
-in such a first look may merely be on its way, so it is looked at again: see :class:`_Examiner`.
+The primary is scanned in key order and each chunk's documents are fetched; then the index is
+scanned in key order and each chunk's keys are queried. Both take constant memory. What differs in
+this first check may merely be in flight, so it is checked again: see :class:`_Examiner`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.documents.format import REJECTED
 from nefertari_search_tween.exceptions import BackendError, Reason
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.mapping import REJECTED
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.threads import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +30,15 @@ MISSING, STALE, ORPHANED, REJECTED_KIND = "missing", "stale", "orphaned", "rejec
 CHANGING, PENDING = "changing", "pending"
 KINDS = (MISSING, STALE, ORPHANED, REJECTED_KIND)
 
-# Looks at one document, of which two in a row must find the same difference.
+# Checks of one document, of which two in a row must find the same difference.
 MAX_CHECKS = 6
 CONFIRMATIONS = 2
-# Documents that are looked at again together.
+# Documents that are checked again together.
 BATCH = 500
-# How long it is waited for what was on its way at the beginning of a look: longer than the
-# lease of a claim whose process has died.
+# How long a check waits for what was in flight at its beginning: longer than the lease of a
+# claim whose process has died.
 PATIENCE_SECONDS = 30.0
-POLL_SECONDS = 0.05
-# A scan of an index that a rebuild takes away begins again.
+# A scan of an index that a rebuild deletes begins again, so many times in all.
 SCANS = 3
 
 Document = Optional[dict[str, Any]]
@@ -50,11 +51,11 @@ class Differences:
     :param compared: objects of the primary that were compared.
     :param missing: they have no document.
     :param stale: their document is not what the primary has now.
-    :param orphaned: there is a document of them, and no object.
-    :param refused: a stub stands for them: the backend has refused the document.
+    :param orphaned: they have a document, and no object.
+    :param rejected: they have a stub: the backend has rejected the document.
     :param foreign: ids of documents that no object can have; orphans, too.
-    :param moving: they changed with every look, and so did their documents.
-    :param waiting: they differ, and changes wait that nobody has indexed for PATIENCE_SECONDS.
+    :param changing: they changed between all checks, and so did their documents.
+    :param pending: they differ, and changes are pending for more than PATIENCE_SECONDS.
     :param problem: why nothing could be compared: ``NO_INDEX`` or ``SCHEMA_MISMATCH``.
     """
 
@@ -70,7 +71,7 @@ class Differences:
 
     @property
     def keys(self) -> list[Any]:
-        """All keys whose documents have to be written again."""
+        """Return the keys whose documents have to be written again."""
         return [*self.missing, *self.stale, *self.orphaned, *self.rejected]
 
     @property
@@ -83,46 +84,46 @@ def verify(
     outbox: Outbox,
     mirror: Mirror,
     chunk_size: int,
-    tell: Optional[Callable[[int], None]] = None,
+    report: Optional[Callable[[int], None]] = None,
 ) -> Differences:
     """Compare *mirror* with the primary.
 
-    :param tell: called with the number of objects compared since the last call.
+    :param report: called with the number of objects compared since the last call.
     :raises BackendError: the backend does not answer.
     """
-    found = Differences()
+    differences = Differences()
     if not mirror.check():
-        found.problem = mirror.problem
-        return found
-    examiner = _Examiner(outbox, mirror, found)
+        differences.problem = mirror.problem
+        return differences
+    examiner = _Examiner(outbox, mirror, differences)
     for rows in mirror.reader.scan(chunk_size):
         documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         examiner.add(
             pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
         )
-        found.compared += len(rows)
-        if tell is not None:
-            tell(len(rows))
+        differences.compared += len(rows)
+        if report is not None:
+            report(len(rows))
     examiner.finish()
     _find_orphans(mirrors, mirror, chunk_size, examiner)
     examiner.finish()
-    return found
+    return differences
 
 
 def verify_keys(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differences:
-    """Look at the objects and documents of *keys* alone; see :func:`verify`."""
-    found = Differences()
-    examiner = _Examiner(outbox, mirror, found)
+    """Compare the objects and documents of *keys* alone; see :func:`verify`."""
+    differences = Differences()
+    examiner = _Examiner(outbox, mirror, differences)
     examiner.add(keys)
     examiner.finish()
-    return found
+    return differences
 
 
 def compare(body: Optional[Body], document: Document) -> Optional[str]:
-    """What is wrong with *document* when the primary's object renders as *body*; None: nothing.
+    """Return how *document* differs from the primary's object, None if it does not.
 
-    :param body: None: there is no object.
-    :param document: None: there is no document.
+    :param body: of the object; None if it does not exist.
+    :param document: None if it does not exist.
     """
     if body is None:
         return None if document is None else ORPHANED
@@ -136,8 +137,8 @@ def compare(body: Optional[Body], document: Document) -> Optional[str]:
 
 
 def same_json(body: bytes, document: dict[str, Any]) -> bool:
-    """True when the JSON text *body* has the value *document*: 1 is 1.0, and true is not 1."""
-    # A backend gives back the text that it was given, so this is what nearly all come to.
+    """Return True if the JSON text *body* has the value *document*: 1 is 1.0, and true is not 1."""
+    # A backend returns the text that it was given, so nearly all are equal here.
     if json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() == body:
         return True
     return _same(json.loads(body), document)
@@ -152,20 +153,20 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class _Examiner:
-    """Looks again at what differs, until it is known whether it was only on its way.
+    """Checks what differs again, until it is known whether it was only in flight.
 
-    One look: read the objects (*before*); note where the outbox ends; wait until what waited
-    there is settled; read the documents; read the objects again (*after*). A change that
-    *before* shows was committed before the note was taken, and so was its row, so the index has
-    it. When *after* is the same, the document must be, too: or else it came from a state in
-    between that was taken back, which is why the difference has to be there in two looks in a
-    row. Also rows that were written for others when a row was settled are waited for then.
+    One check: read the objects (*before*); take the watermark of the outbox; wait until it has
+    passed; read the documents; read the objects again (*after*). A change that *before* has was
+    committed before the watermark was taken, and so was its row, so the index has it. If *after*
+    is the same, the document must be, too: or else it came from a state in between that was
+    reverted, which is why two checks in a row have to find the difference. The second one also
+    waits for rows that were written for others when a row was settled.
     """
 
-    def __init__(self, outbox: Outbox, mirror: Mirror, found: Differences) -> None:
+    def __init__(self, outbox: Outbox, mirror: Mirror, differences: Differences) -> None:
         self.outbox = outbox
         self.mirror = mirror
-        self.found = found
+        self.differences = differences
         self.patience = PATIENCE_SECONDS
         self._suspects: list[Any] = []
 
@@ -176,7 +177,7 @@ class _Examiner:
             self._examine(batch)
 
     def finish(self) -> None:
-        """Look at what is left."""
+        """Check the remaining suspects."""
         batch, self._suspects = self._suspects, []
         self._examine(batch)
 
@@ -192,30 +193,28 @@ class _Examiner:
             after = self.mirror.reader.read(confirmed)
             for pk in list(confirmed):
                 kind = compare(after.get(pk), documents[pk])
-                still = _as_read(before.get(pk)) == _as_read(after.get(pk))
-                confirmed[pk] = confirmed[pk] + 1 if still and drained else 0
+                unchanged = _as_read(before.get(pk)) == _as_read(after.get(pk))
+                confirmed[pk] = confirmed[pk] + 1 if unchanged and drained else 0
                 if kind is None:
                     del confirmed[pk]
                 elif confirmed[pk] >= CONFIRMATIONS:
-                    getattr(self.found, kind).append(pk)
+                    getattr(self.differences, kind).append(pk)
                     del confirmed[pk]
-        getattr(self.found, CHANGING if drained else PENDING).extend(confirmed)
+        getattr(self.differences, CHANGING if drained else PENDING).extend(confirmed)
 
     def documents(self, keys: Iterable[Any]) -> dict[Any, Document]:
-        """What the index holds of *keys* now, whatever searches see."""
+        """Return what the index holds of *keys* now, whatever searches see."""
         ids = {pk: document_id(pk) for pk in keys}
-        found = self.mirror.backend.multi_get(self.mirror.alias, ids.values())
-        return {pk: found[each] for pk, each in ids.items()}
+        documents = self.mirror.backend.multi_get(self.mirror.alias, ids.values())
+        return {pk: documents[each] for pk, each in ids.items()}
 
     def _drained(self) -> bool:
-        """Wait until nothing waits any more of what waits now; False: patience ran out."""
-        mark = self.outbox.watermark()
-        while not self.outbox.has_passed(mark):
-            if self.patience <= 0:
-                return False
-            time.sleep(POLL_SECONDS)
-            self.patience -= POLL_SECONDS
-        return True
+        """Wait until the rows that are pending now are settled; return False after a time-out."""
+        watermark = self.outbox.watermark()
+        began = time.monotonic()
+        drained = wait_until(lambda: self.outbox.has_passed(watermark), self.patience)
+        self.patience -= time.monotonic() - began
+        return drained
 
 
 def _as_read(body: Optional[Body]) -> Any:
@@ -228,13 +227,13 @@ def _as_read(body: Optional[Body]) -> Any:
 def _find_orphans(
     mirrors: MirrorRegistry, mirror: Mirror, chunk_size: int, examiner: _Examiner
 ) -> None:
-    for left in reversed(range(SCANS)):
+    for remaining in reversed(range(SCANS)):
         before = set(mirrors.indices_of(mirror))
         try:
             _scan_for_orphans(mirror, chunk_size, examiner)
         except BackendError:
-            # The index that was scanned is gone: a rebuild has swapped in another one.
-            if not left or before <= set(mirrors.indices_of(mirror)):
+            # The index that was scanned was deleted: a rebuild has swapped in another one.
+            if not remaining or before <= set(mirrors.indices_of(mirror)):
                 raise
         else:
             return
@@ -252,7 +251,7 @@ def _scan_for_orphans(mirror: Mirror, chunk_size: int, examiner: _Examiner) -> N
                 foreign.append(document.id)
         existing = mirror.reader.existing(chunk)
         keys.extend(key for key in chunk if key not in existing)
-    # Only now: a scan that failed in between is done again.
+    # Only now: a scan that failed is done again.
     examiner.add(keys)
-    still = mirror.backend.multi_get(mirror.alias, foreign)
-    examiner.found.foreign.extend(each for each in foreign if still[each] is not None)
+    current = mirror.backend.multi_get(mirror.alias, foreign)
+    examiner.differences.foreign.extend(each for each in foreign if current[each] is not None)

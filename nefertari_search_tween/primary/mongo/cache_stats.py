@@ -1,4 +1,4 @@
-"""What the caches of all processes found, for nefertari_mongodb."""
+"""Hits and misses of the caches of all processes, for nefertari_mongodb."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from nefertari_search_tween.primary.clock import milliseconds
 
 
 class MongoCacheStats:
-    """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheFigures`.
+    """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheStatsStore`.
 
-    A document for each process: ``_id``, ``models`` (``model``, ``hits``, ``misses``), ``told``.
+    A document for each process: ``_id``, ``models`` (``model``, ``hits``, ``misses``) and
+    ``reported_at``.
 
     :param rows: their collection.
     """
@@ -20,15 +21,15 @@ class MongoCacheStats:
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
-    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+    def store(self, process: str, counts: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
         self.rows.delete_many({"reported_at": {"$lt": now - KEPT_MILLISECONDS}})
         models = [
             {"model": name, "hits": hits, "misses": misses}
-            for name, (hits, misses) in sorted(figures.items())
+            for name, (hits, misses) in sorted(counts.items())
         ]
-        told = {"_id": process, "models": models, "reported_at": now}
-        self.rows.replace_one({"_id": process}, told, upsert=True)
+        row = {"_id": process, "models": models, "reported_at": now}
+        self.rows.replace_one({"_id": process}, row, upsert=True)
 
     def read_all(self) -> list[CacheStats]:
         recent = {"reported_at": {"$gte": milliseconds() - KEPT_MILLISECONDS}}

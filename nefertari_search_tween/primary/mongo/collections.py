@@ -1,4 +1,4 @@
-"""How the database is reached: always the node that takes the writes, and its latest state."""
+"""How the database is read: always from the node that takes the writes, in its latest state."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 
 def current(collection: Any) -> Any:
-    """*collection*, read where it is written, and written to more than one node where there are
-    more: a claim must see everything that was written before it got its number."""
+    """Return *collection*, read where it is written, and written to a majority of the nodes.
+
+    A claim must see everything that was written before it got its version.
+    """
     from pymongo import ReadPreference, WriteConcern
 
     return collection.with_options(
@@ -17,22 +19,22 @@ def current(collection: Any) -> Any:
 
 
 def collection_of(model: Any) -> Any:
-    """The collection of *model*."""
+    """Return the collection of *model*."""
     return current(model._get_collection())
 
 
 def keys_filter(pks: Iterable[Any]) -> dict[str, Any]:
-    """The filter for the objects *pks*."""
-    wanted = list(pks)
-    # A single key is looked up as such: also by servers whose `$in` knows no index.
-    return {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
+    """Return the filter for the objects *pks*."""
+    keys = list(pks)
+    # A single key by itself: some servers use no index for `$in`.
+    return {"_id": keys[0]} if len(keys) == 1 else {"_id": {"$in": keys}}
 
 
 def narrowed(queryset: Any, pks: Iterable[Any]) -> Any:
-    """*queryset*, but none besides the objects *pks*.
+    """Return *queryset*, restricted to the objects *pks*.
 
-    A condition by itself: MongoEngine merges what is asked of the same field under two names
-    (``id__in``, ``pk__in``), and only one of them is left.
+    A separate condition: MongoEngine merges conditions on the same field under two names
+    (``id__in``, ``pk__in``), and loses one of them.
     """
     from mongoengine.queryset.visitor import Q, QCombination
 

@@ -1,8 +1,8 @@
-"""nefertari_mongodb 0.4.2 on today's MongoEngine and PyMongo.
+"""Patches that make nefertari_mongodb 0.4.2 work with current MongoEngine and PyMongo.
 
 It was written for MongoEngine 0.9 and PyMongo 2.8, which do not install on a supported Python.
-What it does with them works with MongoEngine 0.29 and PyMongo 4, but for what is mended here.
-Only applications whose primary it is come here, before their models are defined.
+With MongoEngine 0.29 and PyMongo 4 it works except for what is patched here. Only applications
+whose primary it is apply the patches, before their models are defined.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-_MENDED = "_nefertari_search_mended"
+_PATCHED = "_nefertari_search_patched"
 
 
 def patch_engine() -> None:
-    """Mend nefertari_mongodb in this process. Doing so twice does no harm."""
+    """Patch nefertari_mongodb in this process. Doing so twice is safe."""
     from nefertari_mongodb import documents, fields
 
-    if getattr(documents.BaseDocument, _MENDED, False):
+    if getattr(documents.BaseDocument, _PATCHED, False):
         return
-    setattr(documents.BaseDocument, _MENDED, True)
+    setattr(documents.BaseDocument, _PATCHED, True)
     _keep_primary_keys(fields)
     _index_primary_keys_once(documents)
     _word_errors()
@@ -30,10 +30,10 @@ def patch_engine() -> None:
 
 
 def _keep_primary_keys(fields: Any) -> None:
-    """``id = IdField(primary_key=True)`` is the primary key.
+    """Make ``id = IdField(primary_key=True)`` the primary key.
 
     nefertari_mongodb leaves the argument out, because MongoEngine 0.9 took any field called
-    ``id`` for the key. Today's adds a key ``auto_id_0`` of its own, and ``id`` stays empty.
+    ``id`` for the key. Current versions add a key ``auto_id_0``, and ``id`` stays empty.
     """
     init = fields.IdField.__init__
 
@@ -43,16 +43,16 @@ def _keep_primary_keys(fields: Any) -> None:
         if is_key:
             self.primary_key = True
             self.db_field = "_id"
-            # The driver makes the value: MongoEngine must not ask for one.
+            # The driver makes the value: MongoEngine must not require one.
             self.required = False
 
     fields.IdField.__init__ = with_key
 
 
 def _index_primary_keys_once(documents: Any) -> None:
-    """A model may list its primary key among its ``indexes``.
+    """Let a model list its primary key among its ``indexes``.
 
-    MongoDB has an index of ``_id`` already, and refuses every option of another one.
+    MongoDB has an index of ``_id`` already, and rejects every option of another one.
     """
     build = documents.BaseDocument._build_index_specs.__func__
 
@@ -67,7 +67,7 @@ def _of_key(spec: dict[str, Any]) -> bool:
 
 
 def _word_errors() -> None:
-    """nefertari_mongodb asks MongoEngine's errors for their ``message``, which exceptions have
+    """Give MongoEngine's errors the ``message`` that nefertari_mongodb reads, which exceptions have
     not had since Python 3."""
     from mongoengine.errors import OperationError
 
@@ -76,10 +76,10 @@ def _word_errors() -> None:
 
 
 def _keep_permissions(acl_field: Any) -> None:
-    """An object may be made with an ACL of Pyramid's own words, as Ramses makes its system user.
+    """Let an object be made with an ACL of Pyramid's constants, as Ramses makes its system user.
 
-    MongoEngine takes what is in a list apart as far as it can, and ``ALL_PERMISSIONS`` is an empty
-    iterable to it: before nefertari-guards saw the entry, its permissions were gone.
+    MongoEngine converts what is in a list recursively, and ``ALL_PERMISSIONS`` is an empty iterable
+    to it: nefertari-guards would get the entry without its permissions.
     """
     convert = acl_field.to_python
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
 from nefertari_search_tween.primary.mongo.capture.startup import all_recorded
@@ -20,7 +21,7 @@ from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
-from nefertari_search_tween.primary.mongo.reader import MongoReader, Sources
+from nefertari_search_tween.primary.mongo.reader import MongoReader
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
 
 #: the field of nefertari-guards
@@ -30,7 +31,7 @@ ACL = "_acl"
 class MongoPrimary:
     """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
 
-    #: ``_fields`` gives objects, whose other attributes are empty.
+    #: With ``_fields`` it returns objects, whose other attributes are empty.
     rows: Optional[Callable[[list[Any]], Any]] = None
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class MongoPrimary:
 
         self.query_class: type = QuerySet
         self.models = schema.models()
-        self._hooks: Optional[WriteWrappers] = None
+        self._capture: Optional[WriteWrappers] = None
 
     def unmirrorable(self, model: Any) -> Optional[str]:
         return schema.unmirrorable(model)
@@ -59,59 +60,58 @@ class MongoPrimary:
     ) -> Callable[[Any], MongoReader]:
         from nefertari import engine
 
-        sources = Sources(document_cls, engine.JSONEncoder)
-        return lambda model: MongoReader(model, sources)
+        serializers = Serializers(document_cls, engine.JSONEncoder)
+        return lambda model: MongoReader(model, serializers)
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> MongoSemantics:
         return MongoSemantics(model, document_cls)
 
-    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
-        return Dependencies(chosen)
+    def dependencies(self, models: Iterable[Any]) -> Dependencies:
+        return Dependencies(models)
 
-    def outbox(self, relations: Dependencies, owned: bool) -> MongoOutbox:
+    def outbox(self, dependencies: Dependencies, inline: bool) -> MongoOutbox:
         """:raises ConfigurationError: the database can't be reached, or its user may not."""
         from mongoengine.connection import ConnectionFailure, get_db
         from pymongo.errors import PyMongoError
 
         try:
-            self._stores = Collections(get_db())
-            self._stores.create_indexes()
+            self._collections = Collections(get_db())
+            self._collections.create_indexes()
         except ConnectionFailure as error:
             raise ConfigurationError(f"nefertari_mongodb is not connected: {error}") from error
         except PyMongoError as error:
             raise ConfigurationError(
                 f"the collections of the outbox can't be made (docs/mongodb.rst): {error}"
             ) from error
-        return MongoOutbox(self._stores, relations, owned)
+        return MongoOutbox(self._collections, dependencies, inline)
 
-    def rebuild_locks(self, relations: Dependencies) -> MongoRebuildLocks:
+    def rebuild_locks(self, dependencies: Dependencies) -> MongoRebuildLocks:
         return MongoRebuildLocks(
-            self._stores, {model.__name__: model for model in relations.mirrored}
+            self._collections, {model.__name__: model for model in dependencies.mirrored}
         )
 
     def cache_stats(self) -> MongoCacheStats:
-        return MongoCacheStats(self._stores.cache_stats)
+        return MongoCacheStats(self._collections.cache_stats)
 
-    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
-        # The hooks have found the documents that show a change, after the write.
+    def embedding(self, dependencies: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
+        # The write wrappers have found the documents that embed a change, after the write.
         return lambda unit, keys: set()
 
     def capture(
-        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
     ) -> WriteWrappers:
-        self._hooks = WriteWrappers(relations, listener, outbox)
-        return self._hooks
+        self._capture = WriteWrappers(dependencies, listener, outbox)
+        return self._capture
 
     def disable_engine_indexing(self) -> Any:
-        """Take off what nefertari_mongodb hooks to indexed models; gives the class whose
-        ``get_collection`` all models have."""
+        """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
         from nefertari_mongodb import BaseMixin
 
         disable_engine_indexing(self.models.values())
         return BaseMixin
 
     def uncommitted_session(self, outbox: MongoOutbox) -> Any:
-        unit = None if self._hooks is None else self._hooks.unit
+        unit = None if self._capture is None else self._capture.unit
         return unit if unit is not None and outbox.has_recorded(unit) else None
 
     def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
@@ -123,5 +123,5 @@ class MongoPrimary:
         return all_recorded(outbox, model_name, reader)
 
     def notifications(self, outbox: MongoOutbox) -> Any:
-        # Change streams need a replica set: workers look.
+        # Change streams need a replica set: workers poll.
         return None

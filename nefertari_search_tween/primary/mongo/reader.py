@@ -1,7 +1,7 @@
 """Reads objects of nefertari_mongodb models as document bodies.
 
-As the database has them: raw documents, each made into one object. The related ones come with
-one query for each relationship and chunk, where MongoEngine asks for each object of its own.
+As the database has them: raw documents, each made into one object. The related ones come with one
+query for each relationship and chunk; MongoEngine would query each object.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from pymongo.errors import CursorNotFound
 
 from nefertari_search_tween.documents.fields import BaseField, Relationship
-from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.mapping import INEXACT
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
 
@@ -29,48 +28,30 @@ _DAY_LENGTH = 10
 
 
 class Dangling(ValueError):
-    """An object refers to one that is not there: the primary can't render it either."""
-
-
-class Sources:
-    """Where document classes and serializers of related models come from.
-
-    :param document_cls: gives the mirror model of a primary's model.
-    :param encoder: the engine's JSON encoder class.
-    """
-
-    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
-        self.document_cls = document_cls
-        self._encoder = encoder
-        self._serializers: dict[Any, Serializer] = {}
-
-    def serializer(self, model: Any) -> Serializer:
-        if model not in self._serializers:
-            self._serializers[model] = Serializer(self.document_cls(model), self._encoder)
-        return self._serializers[model]
+    """An object refers to one that does not exist: the primary can't render it either."""
 
 
 class MongoReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
-    There are no transactions: each query sees what was written when it came. What changes
+    There are no transactions: each query sees what was written before it. What changes
     between two of them has its own key in the outbox.
     """
 
-    def __init__(self, model: Any, sources: Sources) -> None:
+    def __init__(self, model: Any, serializers: Serializers) -> None:
         self.model = model
-        self.sources = sources
+        self.serializers = serializers
         self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
         self._references = {each.name: each for each in schema.references(model)}
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        wanted = list(pks)
-        found: dict[Any, Body] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        keys = list(pks)
+        bodies: dict[Any, Body] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             cursor = collection_of(self.model).find(keys_filter(part))
-            found.update(self._bodies(list(cursor)))
-        return found
+            bodies.update(self._bodies(list(cursor)))
+        return bodies
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         while True:
@@ -80,23 +61,23 @@ class MongoReader:
                     after = rows[-1]["_id"]
                 return
             except CursorNotFound:
-                # The server has thrown it away, or is another one by now.
+                # The server has closed it, or is another one by now.
                 continue
 
     def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
-        """All objects behind the key *after* by one cursor: one sort, whatever their number."""
-        narrow = {} if after is None else {"_id": {"$gt": after}}
-        with collection_of(self.model).find(narrow).sort("_id", 1).batch_size(chunk) as cursor:
+        """Yield all objects after the key *after* by one cursor: one sort for any number."""
+        condition = {} if after is None else {"_id": {"$gt": after}}
+        with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
             while rows := list(islice(cursor, chunk)):
                 yield rows
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        wanted = list(pks)
-        found: set[Any] = set()
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = keys_filter(wanted[start : start + KEYS_PER_QUERY])
-            found.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
-        return found
+        keys = list(pks)
+        existing: set[Any] = set()
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys_filter(keys[start : start + KEYS_PER_QUERY])
+            existing.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
+        return existing
 
     def key(self, text: str) -> Any:
         if "\0" in text:
@@ -107,30 +88,30 @@ class MongoReader:
         return int(collection_of(self.model).count_documents({}))
 
     def _bodies(self, rows: list[Record]) -> dict[Any, Body]:
-        """Bodies by key. An object that can't be rendered has the error for its body, and is in
-        nobody's way."""
+        """Return the bodies by key. An object that can't be rendered has the error as its body, and
+        does not affect the others."""
         if self.renders_by_itself:
             return {row["_id"]: self._by_itself(row) for row in rows}
         bodies: dict[Any, Body] = {}
-        serializer = self.sources.serializer(self.model)
-        records = Records(self.sources).of(self.model, rows, self.model._nesting_depth)
+        serializer = self.serializers.of(self.model)
+        records = Records(self.serializers).of(self.model, rows, self.model._nesting_depth)
         for pk, record in records.items():
             bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
         return bodies
 
     def _by_itself(self, row: Record) -> Body:
-        """The body of one object by the application's own ``to_dict``."""
+        """Return the body of one object by the application's own ``to_dict``."""
         try:
             data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
         except Exception as error:  # noqa: BLE001 - the application's own to_dict
             return error
-        return _body(self.sources.serializer(self.model), data)
+        return _body(self.serializers.of(self.model), data)
 
     def _converted(self, model: Any, data: Record) -> Record:
-        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        """Return *data* (the application's ``to_dict``) with its nested documents serialized."""
         for reference in schema.references(model):
             value = data.get(reference.name)
-            serializer = self.sources.serializer(reference.target)
+            serializer = self.serializers.of(reference.target)
             if isinstance(value, list):
                 data[reference.name] = [
                     serializer.document(self._converted(reference.target, dict(each)))[0]
@@ -147,13 +128,13 @@ class MongoReader:
 
 
 class Records:
-    """What ``to_dict`` would give for raw documents, with as few queries as it takes."""
+    """What ``to_dict`` would return for raw documents, with as few queries as possible."""
 
-    def __init__(self, sources: Sources) -> None:
-        self.sources = sources
+    def __init__(self, serializers: Serializers) -> None:
+        self.serializers = serializers
 
     def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
-        """Records by key, in the order of *rows*; an error in place of one that can't be made.
+        """Return the records by key, in the order of *rows*; an error for one that can't be made.
 
         :param depth: how many more levels of nested relationships there are.
         """
@@ -174,13 +155,13 @@ class Records:
     ) -> Record:
         stored = {each.stored for each in references.values()}
         item = model._from_son({name: value for name, value in row.items() if name not in stored})
-        fields = self.sources.document_cls(model).fields()
+        fields = self.serializers.document_cls(model).fields()
         record: Record = {}
         inexact = []
         for name, field in schema.rendered_fields(model).items():
             reference = references.get(name)
             if reference is not None:
-                record[name] = _shown(reference, row.get(reference.stored), related[name])
+                record[name] = _related_values(reference, row.get(reference.stored), related[name])
                 continue
             value = record[name] = plain(getattr(item, name, None))
             if not _as_stored(fields[name], field, row.get(field.db_field), value):
@@ -194,53 +175,53 @@ class Records:
     def _related(
         self, model: Any, reference: schema.Reference, rows: list[Record], depth: int
     ) -> dict[Any, Any]:
-        """What *rows* show of the objects that they refer to, by key."""
+        """Return the values in documents of the objects that *rows* refer to, by key."""
         target = reference.target
-        keys = {
+        referenced = {
             key
             for row in rows
             for key in referred(row.get(reference.stored), reference.many)
             if key is not None
         }
-        wanted = list(keys)
+        keys = list(referenced)
         nested = reference.name in model._nested_relationships and depth > 0
-        found: dict[Any, Any] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            narrow = keys_filter(wanted[start : start + KEYS_PER_QUERY])
+        related: dict[Any, Any] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            condition = keys_filter(keys[start : start + KEYS_PER_QUERY])
             if not nested:
-                cursor = collection_of(target).find(narrow, {"_id": 1})
-                found.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
+                cursor = collection_of(target).find(condition, {"_id": 1})
+                related.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
                 continue
-            serializer = self.sources.serializer(target)
-            targets = list(collection_of(target).find(narrow))
+            serializer = self.serializers.of(target)
+            targets = list(collection_of(target).find(condition))
             for pk, record in self.of(target, targets, depth - 1).items():
                 if isinstance(record, dict):
                     record.pop(INEXACT, None)
                     record = serializer.document(record)[0]
-                found[pk] = record
-        return found
+                related[pk] = record
+        return related
 
 
-def _shown(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
-    """What a document shows of the objects that it refers to.
+def _related_values(reference: schema.Reference, stored: Any, related: dict[Any, Any]) -> Any:
+    """Return the value in a document of the objects that it refers to.
 
-    :raises Dangling: one of them is not there.
+    :raises Dangling: one of them does not exist.
     """
-    shown = []
+    values = []
     for key in referred(stored, reference.many):
         if key not in related:
-            raise Dangling(f"{reference.name} refers to {key!r}, which is not there")
+            raise Dangling(f"{reference.name} refers to {key!r}, which does not exist")
         value = related[key]
         if isinstance(value, Exception):
             raise value
-        shown.append(value)
+        values.append(value)
     if reference.many:
-        return shown
-    return shown[0] if shown else None
+        return values
+    return values[0] if values else None
 
 
 def referred(stored: Any, many: bool) -> list[Any]:
-    """The keys in the value *stored* of a reference: keys as they are, or within a DBRef."""
+    """Return the keys in the value *stored* of a reference: plain keys, or within a DBRef."""
     if stored is None:
         return []
     values = stored if many and isinstance(stored, list) else [stored]
@@ -248,12 +229,12 @@ def referred(stored: Any, many: bool) -> list[Any]:
 
 
 def _own_key(model: Any, pk: Any) -> Any:
-    """A key as documents show it: an ObjectId as its text."""
+    """Return a key as documents have it: an ObjectId as its text."""
     return str(pk) if schema.has_made_keys(model) else pk
 
 
 def plain(value: Any) -> Any:
-    """*value* without MongoEngine's own kinds of lists and dictionaries."""
+    """Return *value* without MongoEngine's classes of lists and dictionaries."""
     if isinstance(value, dict) and type(value).__module__.startswith(("mongoengine", "bson")):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -262,7 +243,7 @@ def plain(value: Any) -> Any:
 
 
 def _as_stored(exact: BaseField, field: Any, stored: Any, value: Any) -> bool:
-    """False when the database compares something else than what the object shows.
+    """Return False if the database compares another value than the object has.
 
     A default that the stored document lacks, a text where the field has numbers, a number with
     more digits than the field rounds to.
@@ -289,7 +270,4 @@ def _as_stored(exact: BaseField, field: Any, stored: Any, value: Any) -> bool:
 
 def _body(serializer: Serializer, record: Record) -> Body:
     inexact = record.pop(INEXACT, ())
-    try:
-        return serializer.body(record, inexact=inexact)
-    except (ValueError, TypeError, OverflowError) as error:
-        return error
+    return body_or_error(serializer, record, inexact=inexact)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional, Union
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
 from nefertari_search_tween.documents.objectid import ObjectIdField
 
-# Where field classes of the engine come from; nefertari-guards has one for each engine.
+# The modules of the engine's field classes; nefertari-guards has one for each engine.
 _OF_ENGINE = ("nefertari_mongodb", "nefertari_guards.nefertari_mongodb")
 
 FieldSpecs = dict[str, tuple[Union[str, type[BaseField]], Optional[dict[str, Any]]]]
@@ -27,13 +27,13 @@ class Reference(NamedTuple):
 
 
 def models() -> dict[str, Any]:
-    """All models by name."""
+    """Return all models by name."""
     from nefertari_mongodb import BaseMixin, get_document_classes
 
     return {
         name: model
         for name, model in get_document_classes().items()
-        # MongoEngine's registry has its own kinds of documents, too.
+        # MongoEngine's registry has other kinds of documents, too.
         if issubclass(model, BaseMixin)
     }
 
@@ -45,12 +45,12 @@ def base_class() -> type:
 
 
 def pk_field(model: Any) -> Any:
-    """The field that is the primary key."""
+    """Return the field that is the primary key."""
     return model._fields[model.pk_field()]
 
 
 def pk_kind(model: Any) -> Optional[type]:
-    """The type of the keys in the database, None for one that can't be mirrored."""
+    """Return the type of the keys in the database, None for one that can't be mirrored."""
     from bson import ObjectId
     from mongoengine import fields
 
@@ -59,7 +59,7 @@ def pk_kind(model: Any) -> Optional[type]:
         (fields.ObjectIdField, ObjectId),
         (fields.StringField, str),
         (fields.IntField, int),
-        # One name of the same since MongoEngine 0.28.
+        # Another name of the same since MongoEngine 0.28.
         (getattr(fields, "LongField", fields.IntField), int),
     ):
         if isinstance(field, cls):
@@ -68,14 +68,14 @@ def pk_kind(model: Any) -> Optional[type]:
 
 
 def has_made_keys(model: Any) -> bool:
-    """True when keys are made by the driver: nothing can have mentioned a new one before."""
+    """Return True if the driver makes the keys: then nothing references a new one before."""
     from bson import ObjectId
 
     return pk_kind(model) is ObjectId
 
 
 def parse_key(model: Any, text: str) -> Any:
-    """The key whose ``str()`` is *text*, as the model's objects have it.
+    """Return the key whose ``str()`` is *text*, as the model's objects have it.
 
     :raises ValueError: no object can have such a key.
     """
@@ -98,7 +98,7 @@ def parse_key(model: Any, text: str) -> Any:
 
 
 def unmirrorable(model: Any) -> Optional[str]:
-    """Why no mirror of *model* can be made, None when one can."""
+    """Return why *model* can't be mirrored, None if it can."""
     import mongoengine
 
     if model._meta.get("allow_inheritance") or "_cls" in model._fields:
@@ -118,7 +118,7 @@ def unmirrorable(model: Any) -> Optional[str]:
 
 
 def _refers_otherwise(field: Any) -> bool:
-    """True for references that MongoEngine has and nefertari has not: nobody follows them."""
+    """Return True for references of MongoEngine that nefertari does not support or follow."""
     import mongoengine
     from nefertari_mongodb.fields import ReferenceField
 
@@ -134,7 +134,7 @@ def _refers_otherwise(field: Any) -> bool:
 
 
 def references(model: Any) -> Iterator[Reference]:
-    """The relationships of *model*, backreferences included: each side has a field of its own."""
+    """Return the relationships of *model*, backreferences included: each side has a field."""
     from nefertari_mongodb.fields import ReferenceField, RelationshipField
 
     for name, field in model._fields.items():
@@ -145,7 +145,7 @@ def references(model: Any) -> Iterator[Reference]:
 
 
 def rendered_fields(model: Any) -> dict[str, Any]:
-    """Fields by name that ``to_dict`` gives, in its order."""
+    """Return the fields by name that ``to_dict`` renders, in its order."""
     from nefertari_mongodb.fields import ForeignKeyField
 
     return {
@@ -156,14 +156,14 @@ def rendered_fields(model: Any) -> dict[str, Any]:
 
 
 def field_class(field: Any) -> Union[str, type[BaseField]]:
-    """The field class of this package's engine that is like *field*."""
+    """Return the field class of this package's engine that is like *field*."""
     import mongoengine
     from nefertari_mongodb.fields import ChoiceField
 
     if isinstance(field, mongoengine.fields.ObjectIdField):
         return ObjectIdField
     if isinstance(field, ChoiceField):
-        # A stand-in for a field of the type of its choices.
+        # It represents a field of the type of its choices.
         field = field._real_field
     for cls in type(field).__mro__:
         if cls.__module__.startswith(_OF_ENGINE) and cls.__name__ in FIELDS:
@@ -175,22 +175,22 @@ def field_class(field: Any) -> Union[str, type[BaseField]]:
         (mongoengine.fields.DateTimeField, "DateTimeField"),
         (mongoengine.fields.StringField, "UnicodeField"),
     ):
-        # Plain fields of MongoEngine; what derives from them may store what it likes.
+        # Plain fields of MongoEngine; what derives from them may store anything.
         if type(field) is kind:
             return name
-    # A type that is searched as it is rendered: text, unless we know better.
+    # A type that is searched as it is rendered: text, unless it is listed above.
     return "PickleField"
 
 
 def field_specs(model: Any) -> FieldSpecs:
-    """Field classes and init arguments of *model*, in the order in which it renders them."""
+    """Return field classes and init arguments, in the order in which *model* renders them."""
     related = {reference.name: reference for reference in references(model)}
     specs: FieldSpecs = {}
     for name, field in rendered_fields(model).items():
         params = dict(model.get_field_params(name) or {})
         reference = related.get(name)
         if reference is not None:
-            # A backreference has no init arguments of its own.
+            # A backreference has no init arguments.
             params["document"] = reference.target.__name__
             params["uselist"] = reference.many
             specs[name] = ("Relationship", params)
@@ -201,7 +201,7 @@ def field_specs(model: Any) -> FieldSpecs:
 
 
 def engine_members(model: Any) -> set[str]:
-    """Names of members that are MongoEngine's; a mirror has no use of them."""
+    """Return the names of members that are MongoEngine's, which a mirror does not need."""
     import mongoengine
 
     own = (mongoengine.fields.BaseField, mongoengine.queryset.QuerySetManager)
@@ -219,14 +219,14 @@ def engine_members(model: Any) -> set[str]:
 
 
 def custom_to_dict(model: Any) -> bool:
-    """True when *model* overrides what nefertari renders."""
+    """Return True if *model* overrides what nefertari renders."""
     from nefertari_mongodb import BaseMixin
 
     return model.to_dict is not BaseMixin.to_dict
 
 
 def renders_by_itself(model: Any, depth: int) -> bool:
-    """True when *model*, or one that its documents nest, has a ``to_dict`` of its own."""
+    """Return True if *model*, or one that its documents nest, overrides ``to_dict``."""
     if custom_to_dict(model):
         return True
     return depth > 0 and any(

@@ -1,9 +1,9 @@
 """How MongoDB compares the values of a model: what transparent reads rely on.
 
-MongoEngine turns a value of the query string into what the database is asked for; so does this,
-by MongoEngine's own fields. What it makes of the value is compared with what the documents hold
-in the exact form of this package's field. Values that the field does not turn into its own type
-(MongoDB compares types, too) are left to the primary.
+MongoEngine converts a value of the query string into what it queries; so does this, by
+MongoEngine's own fields. The result is compared with the exact form of this package's field in the
+documents. Values that the field does not convert into its own type (MongoDB compares types, too)
+are left to the primary.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class MongoSemantics:
-    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`."""
+    """See :class:`~nefertari_search_tween.interfaces.primary.Semantics`."""
 
-    #: The driver makes one of both: the direction of the last at the place of the first.
+    #: The driver merges both: the direction of the last in the position of the first.
     first_sort_counts = False
 
     def __init__(self, model: Any, document_cls: type[BaseDocument]) -> None:
@@ -32,11 +32,11 @@ class MongoSemantics:
         self.default_sort = list(model._meta.get("ordering") or ())
 
     def nulls_first(self, descending: bool) -> bool:
-        # Null, and what is not there, is smaller than everything else.
+        # Null, and a missing field, is smaller than everything else.
         return not descending
 
     def sortable(self, name: str) -> bool:
-        # Texts by code point, whatever the language: there is no collation without asking.
+        # Texts by code point, whatever the language: there is no default collation.
         return self.document_cls.fields()[name].kind in _COMPARED
 
     def filter_value(self, name: str, value: Any) -> Any:
@@ -44,81 +44,81 @@ class MongoSemantics:
         if exact.kind not in _COMPARED and exact.kind != "list":
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         try:
-            asked = self.model._fields[name].prepare_query_value(None, value)
+            value = self.model._fields[name].prepare_query_value(None, value)
         except Exception as error:
-            # The primary words what is wrong with it.
+            # The primary reports what is wrong with it.
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
-        return self._exact(exact, asked)
+        return self._exact(exact, value)
 
-    def _exact(self, field: BaseField, asked: Any) -> Any:
+    def _exact(self, field: BaseField, value: Any) -> Any:
         handler: Any = getattr(self, f"_{type(field).__name__}", None)
         handler = handler or getattr(self, f"_{field.kind}")
-        compared = handler(field, asked)
-        if compared is None:
+        exact = handler(field, value)
+        if exact is None:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return compared
+        return exact
 
-    def _text(self, field: BaseField, asked: Any) -> Any:
-        return asked if isinstance(asked, str) and keyword_fits(asked) else None
+    def _text(self, field: BaseField, value: Any) -> Any:
+        return value if isinstance(value, str) and keyword_fits(value) else None
 
-    def _ObjectIdField(self, field: BaseField, asked: Any) -> Any:
+    def _ObjectIdField(self, field: BaseField, value: Any) -> Any:
         from bson import ObjectId
 
-        return str(asked) if isinstance(asked, ObjectId) else None
+        return str(value) if isinstance(value, ObjectId) else None
 
-    def _integer(self, field: BaseField, asked: Any) -> Any:
-        return asked if type(asked) is int and -INT64_MAX <= asked < INT64_MAX else None
+    def _integer(self, field: BaseField, value: Any) -> Any:
+        return value if type(value) is int and -INT64_MAX <= value < INT64_MAX else None
 
-    def _float(self, field: BaseField, asked: Any) -> Any:
-        if type(asked) not in (int, float) or not field.fits(float(asked)):
+    def _float(self, field: BaseField, value: Any) -> Any:
+        if type(value) not in (int, float) or not field.fits(float(value)):
             return None
-        return float(asked)
+        return float(value)
 
-    def _boolean(self, field: BaseField, asked: Any) -> Any:
-        if isinstance(asked, str):
-            # It stays a text, which equals neither.
+    def _boolean(self, field: BaseField, value: Any) -> Any:
+        if isinstance(value, str):
+            # It stays a text, which equals neither true nor false.
             return NOTHING
-        return asked if isinstance(asked, bool) else None
+        return value if isinstance(value, bool) else None
 
-    def _list(self, field: BaseField, asked: Any) -> Any:
-        """A list of texts holds the text that is asked for."""
+    def _list(self, field: BaseField, value: Any) -> Any:
+        """Return the text: a list of texts matches if it holds it."""
         item = field.item_field()  # type: ignore[attr-defined]
-        return self._text(item, asked) if item.kind == "text" and asked != "_all" else None
+        return self._text(item, value) if item.kind == "text" and value != "_all" else None
 
-    def _IntervalField(self, field: BaseField, asked: Any) -> Any:
-        if isinstance(asked, str):
+    def _IntervalField(self, field: BaseField, value: Any) -> Any:
+        if isinstance(value, str):
             # Stored as whole seconds; a text stays a text, which equals none of them.
             return NOTHING
-        if type(asked) is not int or abs(asked) > 10**12:
+        if type(value) is not int or abs(value) > 10**12:
             return None
-        return field.to_exact(datetime.timedelta(seconds=asked))
+        return field.to_exact(datetime.timedelta(seconds=value))
 
-    def _DateTimeField(self, field: BaseField, asked: Any) -> Any:
-        if not isinstance(asked, datetime.datetime):
+    def _DateTimeField(self, field: BaseField, value: Any) -> Any:
+        if not isinstance(value, datetime.datetime):
             return None
         # The driver cuts it to milliseconds.
-        return field.to_exact(asked) // _MILLISECOND * _MILLISECOND
+        return field.to_exact(value) // _MILLISECOND * _MILLISECOND
 
-    def _DateField(self, field: BaseField, asked: Any) -> Any:
-        return self._parsed(field, asked, datetime.date.fromisoformat)
+    def _DateField(self, field: BaseField, value: Any) -> Any:
+        return self._parsed(field, value, datetime.date.fromisoformat)
 
-    def _TimeField(self, field: BaseField, asked: Any) -> Any:
-        return self._parsed(field, asked, datetime.time.fromisoformat)
+    def _TimeField(self, field: BaseField, value: Any) -> Any:
+        return self._parsed(field, value, datetime.time.fromisoformat)
 
-    def _parsed(self, field: BaseField, asked: Any, parse: Callable[[str], Any]) -> Any:
-        """Stored as a text of fixed width."""
+    def _parsed(self, field: BaseField, value: Any, parse: Callable[[str], Any]) -> Any:
+        """Return the exact form of what is stored as a text of fixed width."""
         try:
-            value = parse(asked)
+            parsed = parse(value)
         except (TypeError, ValueError):
             return None
-        return field.to_exact(value) if str(value) == asked else None
+        return field.to_exact(parsed) if str(parsed) == value else None
 
     # `_fields`
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
-        """Names that are loaded; the others show what an object has that was never given any.
+        """Return the names that are loaded; the others have the value of an object without any.
 
-        :raises Unanswerable: only the primary can say.
+        :raises Unanswerable: only the primary can tell.
         """
         names = self.document_cls.fields()
         pk = self.document_cls.pk_field()
@@ -135,9 +135,9 @@ class MongoSemantics:
         return loaded
 
     def unloaded(self, name: str) -> Any:
-        """What the field *name* shows of an object that it was not loaded for, as in documents.
+        """Return the value, as in documents, of the field *name* that was not loaded.
 
-        :raises Unanswerable: a default that is made anew each time.
+        :raises Unanswerable: a default that differs each time.
         """
         field = self.model._fields[name]
         default = field.default

@@ -1,4 +1,4 @@
-"""What the caches of all processes found, for nefertari_sqla."""
+"""Hits and misses of the caches of all processes, for nefertari_sqla."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS
 
 
 class SqlaCacheStats:
-    """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheFigures`.
+    """See :class:`~nefertari_search_tween.interfaces.cache_stats.CacheStatsStore`.
 
     :param engine: a SQLAlchemy engine.
     """
@@ -21,11 +21,11 @@ class SqlaCacheStats:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
 
-    def store(self, process: str, figures: Mapping[str, tuple[int, int]]) -> None:
+    def store(self, process: str, counts: Mapping[str, tuple[int, int]]) -> None:
         now = milliseconds()
         rows = [
             {"process": process, "model": name, "hits": hits, "misses": misses, "reported_at": now}
-            for name, (hits, misses) in figures.items()
+            for name, (hits, misses) in counts.items()
         ]
         old = or_(
             CACHE_STATS.c.process == process, CACHE_STATS.c.reported_at < now - KEPT_MILLISECONDS

@@ -1,4 +1,4 @@
-"""Which documents mention an object: the edges between models, and how to follow them."""
+"""Which documents depend on an object: the relationships between models, and how to follow them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nefertari_search_tween.primary.sqla.reader import related_keys
 
 @dataclass(frozen=True)
 class Dependency:
-    """The relationship *prop* of the mirrored model *owner*: its documents show the target."""
+    """The relationship *prop* of the mirrored model *owner*: its documents depend on the target."""
 
     owner: Any
     prop: Any
@@ -31,10 +31,8 @@ class Dependency:
         return self.prop.mapper.class_
 
     def foreign_key(self) -> Any:
-        """For one-to-many: the attribute of the target that holds the owner's primary key.
-
-        None where the relationship is of another form.
-        """
+        """Return the attribute of the target that holds the owner's primary key, in a one-to-many
+        relationship; None in any other."""
         prop = self.prop
         if prop.direction is not ONETOMANY or len(prop.local_remote_pairs) != 1:
             return None
@@ -44,7 +42,7 @@ class Dependency:
         return prop.mapper.get_property_by_column(remote).key
 
     def cascades(self) -> bool:
-        """True when deleting the target makes the database delete the owner's row."""
+        """Return True if the database deletes the owner's row with the target."""
         return self.prop.direction is MANYTOONE and any(
             (key.ondelete or "").upper() == "CASCADE"
             for column in self.prop.local_columns
@@ -53,7 +51,7 @@ class Dependency:
 
 
 class Dependencies:
-    """The edges of the mirrored *models*, looked up by the model that they point to."""
+    """The dependencies of the mirrored *models*, by the model that they point to."""
 
     def __init__(self, models: Iterable[Any]) -> None:
         self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
@@ -75,11 +73,11 @@ class Dependencies:
         }
 
     def foreign_keys(self, model: Any) -> dict[str, Dependency]:
-        """Attributes of *model* whose value is the key of a document that lists its objects."""
+        """Return the attributes of *model* that hold the key of a document that lists it."""
         return self._foreign_keys.get(model, {})
 
     def is_referenced(self, model: Any) -> bool:
-        """True when documents may mention objects of *model*."""
+        """Return True if documents may depend on objects of *model*."""
         return bool(self.edges_to.get(model))
 
     @property
@@ -90,9 +88,9 @@ class Dependencies:
         return model in self._mirrored
 
     def untracked(self) -> list[str]:
-        """What documents show that may change without a sign of it, a line for each.
+        """Return what documents hold that may change without a notice, a line for each.
 
-        A mirror can fall behind there until the object itself changes, or a rebuild.
+        It may be stale in a mirror until the object itself changes, or a rebuild.
         """
         lines = []
         for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
@@ -112,54 +110,54 @@ class Dependencies:
     def dependents(
         self, session: Any, model: Any, pks: Iterable[Any], nested_only: bool = False
     ) -> set[Key]:
-        """Documents with a relationship to the objects *pks* of *model*, as the database has it.
+        """Return the documents with a relationship to the objects *pks*, as the database has it.
 
         :param nested_only: only those that hold the objects' contents.
         """
-        wanted = list(pks)
-        found: set[Key] = set()
-        if not wanted:
-            return found
+        keys = list(pks)
+        documents: set[Key] = set()
+        if not keys:
+            return documents
         for edge in self.edges_to.get(model, ()):
             if nested_only and not edge.nested:
                 continue
             with session.no_autoflush:
-                pairs = related_keys(session, edge.owner, edge.prop, wanted, of_targets=True)
-            found.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
-        return found
+                pairs = related_keys(session, edge.owner, edge.prop, keys, of_targets=True)
+            documents.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
+        return documents
 
     def dependents_of_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
-        """Documents that change when the objects *pks* of *model* are deleted.
+        """Return the documents that change when the objects *pks* of *model* are deleted.
 
-        Follows the database's own ON DELETE CASCADE. Ask before the delete.
+        Follows the database's own ON DELETE CASCADE. Call it before the delete.
         """
-        found: set[Key] = set()
-        waiting = [(model, set(pks))]
+        documents: set[Key] = set()
+        pending = [(model, set(pks))]
         done: set[tuple[Any, Any]] = set()
-        while waiting:
-            current, keys = waiting.pop()
+        while pending:
+            current, keys = pending.pop()
             keys = {key for key in keys if (current, key) not in done}
             done.update((current, key) for key in keys)
             if not keys:
                 continue
-            found |= self.dependents(session, current, keys)
+            documents |= self.dependents(session, current, keys)
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
                     with session.no_autoflush:
                         pairs = related_keys(
                             session, edge.owner, edge.prop, sorted(keys), of_targets=True
                         )
-                    waiting.append((edge.owner, {owner for owner, _ in pairs}))
-        return found
+                    pending.append((edge.owner, {owner for owner, _ in pairs}))
+        return documents
 
     def embedding(self, session: Any, keys: Iterable[Key], models: dict[str, Any]) -> set[Key]:
-        """Documents that hold the contents of *keys*, directly or through each other.
+        """Return the documents that hold the contents of *keys*, directly or through each other.
 
         :param models: models by name.
         """
-        found: set[Key] = set()
+        documents: set[Key] = set()
         frontier = set(keys)
-        # A document nests at most _nesting_depth levels, so that many steps reach them all.
+        # A document nests at most _nesting_depth levels, so this number of steps reaches all.
         for _ in range(max((model._nesting_depth for model in self._mirrored), default=0)):
             by_model: dict[str, list[Any]] = defaultdict(list)
             for key in frontier:
@@ -167,8 +165,8 @@ class Dependencies:
             reached: set[Key] = set()
             for name, pks in by_model.items():
                 reached |= self.dependents(session, models[name], pks, nested_only=True)
-            frontier = reached - found
-            found |= reached
+            frontier = reached - documents
+            documents |= reached
             if not frontier:
                 break
-        return found
+        return documents

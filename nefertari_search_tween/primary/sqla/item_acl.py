@@ -1,4 +1,4 @@
-"""Objects with ACLs of their own, narrowed in the database to those that a caller may see."""
+"""Objects with separate ACLs, restricted in the database to those that a caller may see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nefertari_search_tween.primary.sqla import schema
 
 
 def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Any:
-    """A query for the objects of *model* whose stored ACL *allows* them to be seen.
+    """Return a query for the objects of *model* whose stored ACL *allows* them to be seen.
 
     The ACL of every row is read: it is JSON, whose rules no query of every database can express.
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reader
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
@@ -22,7 +23,7 @@ from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.notifications import listener as listener_of
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
-from nefertari_search_tween.primary.sqla.reader import Sources, SqlaReader
+from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
 
@@ -55,44 +56,43 @@ class SqlaPrimary:
     ) -> Callable[[Any], SqlaReader]:
         from nefertari import engine
 
-        sources = Sources(document_cls, engine.JSONEncoder)
-        return lambda model: SqlaReader(model, sources, _bind_of(model))
+        serializers = Serializers(document_cls, engine.JSONEncoder)
+        return lambda model: SqlaReader(model, serializers, _bind_of(model))
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))
 
-    def dependencies(self, chosen: Iterable[Any]) -> Dependencies:
-        return Dependencies(chosen)
+    def dependencies(self, models: Iterable[Any]) -> Dependencies:
+        return Dependencies(models)
 
-    def outbox(self, relations: Dependencies, owned: bool) -> SqlaOutbox:
-        # This application's own, also when another one is made later in this process.
+    def outbox(self, dependencies: Dependencies, inline: bool) -> SqlaOutbox:
+        # Of this application, also when another one is made later in this process.
         engine = self._engine = _engine()
         tables.create_missing(engine)
         outbox = SqlaOutbox(
-            _mirrored(relations), FanOutPlan(relations), lambda: engine, owned=owned
+            _mirrored(dependencies), FanOutPlan(dependencies), lambda: engine, inline=inline
         )
         outbox.triggers = triggers.present(engine)
         return outbox
 
-    def rebuild_locks(self, relations: Dependencies) -> SqlaRebuildLocks:
+    def rebuild_locks(self, dependencies: Dependencies) -> SqlaRebuildLocks:
         engine = self._engine
-        return SqlaRebuildLocks(_mirrored(relations), lambda: engine)
+        return SqlaRebuildLocks(_mirrored(dependencies), lambda: engine)
 
     def cache_stats(self) -> SqlaCacheStats:
         tables.create_missing(self._engine, [tables.CACHE_STATS])
         return SqlaCacheStats(self._engine)
 
-    def embedding(self, relations: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
-        return lambda session, keys: relations.embedding(session, keys, self.models)
+    def embedding(self, dependencies: Dependencies) -> Callable[[Any, Iterable[Key]], set[Key]]:
+        return lambda session, keys: dependencies.embedding(session, keys, self.models)
 
     def capture(
-        self, relations: Dependencies, listener: ChangeListener, outbox: SqlaOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: SqlaOutbox
     ) -> SessionEvents:
-        return SessionEvents(relations, listener)
+        return SessionEvents(dependencies, listener)
 
     def disable_engine_indexing(self) -> Any:
-        """Take off what nefertari_sqla hooks to indexed models; gives the class whose
-        ``get_collection`` all models have."""
+        """See :class:`~nefertari_search_tween.interfaces.primary.Primary`."""
         from nefertari_sqla import BaseMixin
 
         disable_engine_indexing(self.models.values())
@@ -117,19 +117,19 @@ class SqlaPrimary:
         return listener_of(outbox.engine)
 
 
-def _mirrored(relations: Dependencies) -> dict[str, Any]:
-    return {model.__name__: model for model in relations.mirrored_models}
+def _mirrored(dependencies: Dependencies) -> dict[str, Any]:
+    return {model.__name__: model for model in dependencies.mirrored_models}
 
 
 def _engine() -> Any:
-    """The SQLAlchemy engine of the application, which the outbox is in."""
+    """Return the SQLAlchemy engine of the application, which the outbox is in."""
     from pyramid_sqlalchemy import BaseObject
 
     return BaseObject.metadata.bind
 
 
 def _bind_of(model: Any) -> Any:
-    """Gives the SQLAlchemy engine that the table of *model* is in."""
+    """Return a function that returns the SQLAlchemy engine of the table of *model*."""
 
     def bind() -> Any:
         from pyramid_sqlalchemy import Session

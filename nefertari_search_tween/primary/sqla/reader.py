@@ -1,7 +1,7 @@
 """Reads objects of nefertari_sqla models as document bodies.
 
-Where the document is the same, columns are read and no objects are made: related keys and
-nested documents come with one query per relationship and chunk, not one per object.
+If the document is the same, columns are read and no objects are made: related keys and nested
+documents come with one query per relationship and chunk, not one per object.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
-from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
-from nefertari_search_tween.mirror.serializer import Serializer
+from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
 
-# SQLite of old allows 999 variables in one statement.
+# Old versions of SQLite allow 999 variables in a statement.
 KEYS_PER_QUERY = 500
 # Making and compiling a statement takes longer than the database does for one document.
 _STATEMENTS: Any = LRUCache(1000)
@@ -33,54 +32,35 @@ _KEYS = "keys"
 Record = dict[str, Any]
 
 
-class Sources:
-    """Where document classes and serializers of related models come from.
-
-    :param document_cls: gives the mirror model of a primary's model; also for models that
-        are only nested.
-    :param encoder: the engine's JSON encoder class.
-    """
-
-    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]], encoder: Any) -> None:
-        self._document_cls = document_cls
-        self._encoder = encoder
-        self._serializers: dict[Any, Serializer] = {}
-
-    def serializer(self, model: Any) -> Serializer:
-        if model not in self._serializers:
-            self._serializers[model] = Serializer(self._document_cls(model), self._encoder)
-        return self._serializers[model]
-
-
 class SqlaReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
-    :param bind: gives the SQLAlchemy engine that the model's table is in.
+    :param bind: returns the SQLAlchemy engine of the model's table.
     """
 
-    def __init__(self, model: Any, sources: Sources, bind: Callable[[], Any]) -> None:
+    def __init__(self, model: Any, serializers: Serializers, bind: Callable[[], Any]) -> None:
         self.model = model
-        self.sources = sources
+        self.serializers = serializers
         self.bind = bind
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        wanted = list(pks)
-        found: dict[Any, Body] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            found.update(self._readable(wanted[start : start + KEYS_PER_QUERY]))
-        return found
+        keys = list(pks)
+        bodies: dict[Any, Body] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            bodies.update(self._readable(keys[start : start + KEYS_PER_QUERY]))
+        return bodies
 
     def _readable(self, pks: list[Any]) -> dict[Any, Body]:
-        """Bodies of *pks*. An object that can't be read (a pickle that is broken, a text that is
-        none) has the error for its body, and is in nobody's way."""
+        """Return the bodies of *pks*. An object that can't be read (a broken pickle, say) has the
+        error as its body, and does not affect the others."""
         pk = schema.pk_attribute(self.model)
         try:
             with self._session() as session:
                 return self._bodies(session, _Among(pk, pks))
         except Exception as error:
             if len(pks) > 1:
-                # Halves: few are bad. A database that is down fails at the first single one.
+                # In halves: few are broken. A database that is down fails at the first single one.
                 middle = len(pks) // 2
                 return {**self._readable(pks[:middle]), **self._readable(pks[middle:])}
             if isinstance(error, DBAPIError) and not self._fails_again(pks[0], error):
@@ -88,7 +68,7 @@ class SqlaReader:
             return {pks[0]: error}
 
     def _fails_again(self, pk: Any, error: DBAPIError) -> bool:
-        """True when the database answers, and refuses to give this object in the same words."""
+        """Return True if the database answers, and rejects this object with the same error."""
         attribute = schema.pk_attribute(self.model)
         with self._session() as session:
             session.query(attribute).filter(attribute == pk).all()
@@ -103,26 +83,26 @@ class SqlaReader:
         pk = schema.pk_attribute(self.model)
         while True:
             with self._session() as session:
-                rows = self._bodies(session, _behind(pk, after, chunk))
+                rows = self._bodies(session, _after(pk, after, chunk))
             if not rows:
                 return
             yield list(rows.items())
             after = next(reversed(rows))
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        wanted = list(pks)
+        keys = list(pks)
         pk = schema.pk_attribute(self.model)
-        found: set[Any] = set()
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        existing: set[Any] = set()
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             with self._session() as session:
-                found.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
-        return found
+                existing.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
+        return existing
 
     def key(self, text: str) -> Any:
         if not schema.has_integer_pk(self.model):
             if "\0" in text:
-                raise ValueError("no database keeps a null character in a key")
+                raise ValueError("no database stores a null character in a key")
             return text
         number = int(text)
         # Also "+1" and "01" are numbers, but no key is written like that.
@@ -143,12 +123,12 @@ class SqlaReader:
             session.close()
 
     def _bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
-        serializer = self.sources.serializer(self.model)
+        serializer = self.serializers.of(self.model)
         bodies: dict[Any, Body] = {}
         if self.columns_suffice:
             records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
             for pk, record in records.items():
-                bodies[pk] = _body(serializer, record, exact.get(pk))
+                bodies[pk] = body_or_error(serializer, record, exact.get(pk))
         else:
             for item in narrow(session.query(self.model)).all():
                 pk = getattr(item, self.model.pk_field())
@@ -157,7 +137,7 @@ class SqlaReader:
                 except Exception as error:  # noqa: BLE001 - the application's own to_dict
                     bodies[pk] = error
                 else:
-                    bodies[pk] = _body(serializer, record, None)
+                    bodies[pk] = body_or_error(serializer, record)
         return bodies
 
     # Columns
@@ -165,7 +145,7 @@ class SqlaReader:
     def _records(
         self, session: Session, model: Any, narrow: Callable[[Any], Any], depth: int
     ) -> tuple[dict[Any, Record], dict[Any, Record]]:
-        """What ``to_dict`` would give, by primary key, and exact forms the database knows."""
+        """Return what ``to_dict`` would return, by primary key, and exact forms of the database."""
         mapper = schema.mapper_of(model)
         names = list(model._mapped_columns())
         attributes = [getattr(model, name) for name in names]
@@ -180,7 +160,7 @@ class SqlaReader:
         exact: dict[Any, Record] = {}
         # The statement, not the query: an ORM row costs more than the rest of its document.
         if isinstance(narrow, _Among):
-            found = _selected(
+            rows = _selected(
                 session,
                 model,
                 tuple(floats),
@@ -188,8 +168,8 @@ class SqlaReader:
                 narrow.keys,
             )
         else:
-            found = session.execute(narrow(session.query(*attributes)).statement).fetchall()
-        for row in found:
+            rows = session.execute(narrow(session.query(*attributes)).statement).fetchall()
+        for row in rows:
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
             if floats:
@@ -221,7 +201,7 @@ class SqlaReader:
             targets = related.get(pk, [])
             values = targets
             if documents is not None:
-                # One may be gone since its key was read: its delete re-indexes this document.
+                # One may be deleted since its key was read: its delete indexes this document again.
                 values = [documents[each] for each in targets if each in documents]
             if prop.uselist:
                 record[prop.key] = values
@@ -229,12 +209,12 @@ class SqlaReader:
                 record[prop.key] = values[0] if values else None
 
     def _nested(self, session: Session, model: Any, pks: set[Any], depth: int) -> dict[Any, Record]:
-        serializer = self.sources.serializer(model)
+        serializer = self.serializers.of(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
-        wanted = sorted(pks)
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        keys = sorted(pks)
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             records, exact = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]
@@ -243,14 +223,14 @@ class SqlaReader:
     # Objects
 
     def _converted(self, model: Any, data: Record) -> Record:
-        """*data* (the application's ``to_dict``) with its nested documents serialised."""
+        """Return *data* (the application's ``to_dict``) with its nested documents serialized."""
         relationships = schema.mapper_of(model).relationships
         for name, value in data.items():
             prop = relationships.get(name)
             if prop is None:
                 continue
             target = prop.mapper.class_
-            serializer = self.sources.serializer(target)
+            serializer = self.serializers.of(target)
             if isinstance(value, dict):
                 data[name] = serializer.document(self._converted(target, dict(value)))[0]
             elif isinstance(value, list):
@@ -264,7 +244,7 @@ class SqlaReader:
 
 
 class _Among:
-    """Narrows a query to the rows *keys*."""
+    """Restricts a query to the rows *keys*."""
 
     def __init__(self, attribute: Any, keys: list[Any]) -> None:
         self.attribute = attribute
@@ -281,11 +261,11 @@ def _expanding() -> Any:
 def _selected(
     session: Session, model: Any, name: Any, query: Callable[[], Any], keys: list[Any]
 ) -> list[Any]:
-    """Rows of a statement that is made and compiled once.
+    """Return the rows of a statement that is made and compiled once.
 
-    :param model: what it reads.
-    :param name: which of the statements on *model* it is.
-    :param query: makes it, with :func:`_expanding` in the place of *keys*.
+    :param model: that it reads.
+    :param name: identifies it among the statements on *model*.
+    :param query: makes it, with :func:`_expanding` for the keys.
     """
     statement = _STATEMENTS.get((model, name))
     if statement is None:
@@ -294,8 +274,8 @@ def _selected(
     return list(connection.execute(statement, {_KEYS: keys}))
 
 
-def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
-    """Narrows a query to the next *limit* rows behind the key *after*."""
+def _after(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
+    """Return a function that restricts a query to the next *limit* rows after the key *after*."""
 
     def narrow(query: Any) -> Any:
         if after is not None:
@@ -308,7 +288,7 @@ def _behind(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any],
 def related_keys(
     session: Session, model: Any, prop: Any, keys: list[Any], of_targets: bool = False
 ) -> list[Any]:
-    """Pairs (key of an owner, key of a target) along the relationship *prop* of *model*.
+    """Return pairs (key of an owner, key of a target) of the relationship *prop* of *model*.
 
     In the order of the relationship, by target key where it has none.
 
@@ -336,7 +316,7 @@ def related_keys(
 
 
 def _stored_as_float(session: Session, column: Any) -> bool:
-    """True for decimals of a database that has only floats: the column rounds them."""
+    """Return True for decimals of a database that has only floats, which rounds them."""
     column_type = column.type
     if isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
@@ -345,10 +325,3 @@ def _stored_as_float(session: Session, column: Any) -> bool:
         and not isinstance(column_type, sqltypes.Float)
         and not session.get_bind().dialect.supports_native_decimal
     )
-
-
-def _body(serializer: Serializer, record: Record, exact: Optional[Record]) -> Body:
-    try:
-        return serializer.body(record, exact)
-    except (ValueError, TypeError, OverflowError) as error:
-        return error

@@ -44,7 +44,7 @@ _PLAIN_TYPES: tuple[tuple[type, str], ...] = (
 
 
 def models() -> dict[str, Any]:
-    """All models by name."""
+    """Return all models by name."""
     from nefertari_sqla import get_document_classes
 
     return dict(get_document_classes())
@@ -61,12 +61,12 @@ def mapper_of(model: Any) -> Any:
 
 
 def pk_attribute(model: Any) -> Any:
-    """The primary key as a class attribute."""
+    """Return the primary key as a class attribute."""
     return getattr(model, model.pk_field())
 
 
 def has_integer_pk(model: Any) -> bool:
-    """True when the primary key is a whole number; the other keys of PK_FIELDS are texts."""
+    """Return True if the primary key is a whole number; the other keys of PK_FIELDS are texts."""
     column_type = mapper_of(model).primary_key[0].type
     while isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
@@ -74,16 +74,16 @@ def has_integer_pk(model: Any) -> bool:
 
 
 def parse_key(model: Any, text: str) -> Any:
-    """The key whose ``str()`` is *text*: the column's type is one of whole numbers or of texts."""
+    """Return the key whose ``str()`` is *text*: a whole number or a text, by the column's type."""
     try:
         return int(text) if has_integer_pk(model) else text
     except ValueError:
-        # SQLite keeps anything in any column.
+        # SQLite stores anything in any column.
         return text
 
 
 def unmirrorable(model: Any) -> Optional[str]:
-    """Why no mirror of *model* can be made, None when one can."""
+    """Return why *model* can't be mirrored, None if it can."""
     from nefertari_sqla import BaseMixin
 
     if not issubclass(model, BaseMixin):
@@ -105,7 +105,7 @@ def unmirrorable(model: Any) -> Optional[str]:
 
 
 def field_class(column: Any) -> Optional[str]:
-    """Name of the nefertari field class of *column*, None when there is none like it."""
+    """Return the name of the nefertari field class of *column*, None if there is none."""
     for cls in type(column).__mro__:
         if cls.__name__ in FIELDS:
             return cls.__name__
@@ -113,7 +113,7 @@ def field_class(column: Any) -> Optional[str]:
 
 
 def _class_of_type(column_type: Any) -> Optional[str]:
-    """Name of the nefertari field class for what SQLAlchemy calls *column_type*."""
+    """Return the name of the nefertari field class for a type of SQLAlchemy's."""
     while isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
     for kind, name in _PLAIN_TYPES:
@@ -123,7 +123,7 @@ def _class_of_type(column_type: Any) -> Optional[str]:
 
 
 def field_specs(model: Any) -> FieldSpecs:
-    """Field class names and init arguments of *model*, in the order of ``native_fields``."""
+    """Return field class names and init arguments, in the order of ``native_fields``."""
     mapper = mapper_of(model)
     columns = {column.name: column for column in mapper.columns}
     specs: FieldSpecs = {}
@@ -135,10 +135,10 @@ def field_specs(model: Any) -> FieldSpecs:
             column = columns[name]
             params = dict(model.get_field_params(name) or {})
             params["primary_key"] = bool(column.primary_key)
-            # A type that is searched as it is rendered: text, unless we know better.
+            # A type that is searched as it is rendered: text, unless it is listed above.
             field = field_class(column) or "PickleField"
             if field == "ForeignKeyField":
-                # nefertari_sqla makes the column of it, and forgets what it was given.
+                # nefertari_sqla makes the column of it, and does not keep the arguments.
                 params["ref_column_type"] = FIELDS.get(_class_of_type(column.type) or "")
             specs[name] = (field, params)
     return specs
@@ -146,21 +146,21 @@ def field_specs(model: Any) -> FieldSpecs:
 
 def _relationship_params(prop: RelationshipProperty) -> dict[str, Any]:
     params = dict(getattr(prop, "_init_kwargs", None) or {})
-    # A backreference has no init arguments of its own, and names given as strings or
-    # callables are known by now.
+    # A backreference has no init arguments, and names given as strings or callables are resolved
+    # by now.
     params["document"] = prop.mapper.class_.__name__
     params["uselist"] = bool(prop.uselist)
     return params
 
 
 def plain_attribute(model: Any, name: str) -> bool:
-    """True when *name* is one mapped column under its own name."""
+    """Return True if *name* is one mapped column under its own name."""
     prop = mapper_of(model).column_attrs.get(name)
     return prop is not None and len(prop.columns) == 1 and prop.columns[0].name == name
 
 
 def custom_to_dict(model: Any) -> bool:
-    """True when *model* overrides what nefertari renders."""
+    """Return True if *model* overrides what nefertari renders."""
     from nefertari_sqla import BaseMixin
 
     return any(
@@ -172,7 +172,7 @@ def custom_to_dict(model: Any) -> bool:
 
 
 def columns_suffice(model: Any, depth: int) -> bool:
-    """True when reading columns gives the same documents as loading objects."""
+    """Return True if reading columns makes the same documents as loading objects."""
     if custom_to_dict(model):
         return False
     mapper = mapper_of(model)

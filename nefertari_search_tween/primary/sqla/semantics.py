@@ -1,8 +1,8 @@
 """How a SQL database compares the values of a model: what transparent reads rely on.
 
-Only SQLite and PostgreSQL are known; with another database every filter and sort is the
-primary's. Values are read as canonical texts only: what a database makes of ``1e3``, ``' 7'`` or
-``now`` is its own affair.
+Only SQLite and PostgreSQL are supported; with another database every filter and sort is left to the
+primary. Values are read as canonical texts only: how a database reads ``1e3``, ``' 7'`` or ``now``
+is its own rule.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", re.ASCII)
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z?\Z", re.ASCII
 )
-# So many significant digits survive decimal -> binary -> decimal (IEEE 754 binary64), and
-# every reader of texts agrees on them.
+# Up to 15 significant digits survive decimal -> binary -> decimal (IEEE 754 binary64), and every
+# parser agrees on them.
 _DIGITS = 15
 _SORTED_BY_CODE_POINT = {"C", "POSIX", "C.UTF-8", "C.utf8"}
 
 
 class SqlaSemantics:
-    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`.
+    """See :class:`~nefertari_search_tween.interfaces.primary.Semantics`.
 
-    :param bind: gives the SQLAlchemy engine of the model's table.
+    :param bind: returns the SQLAlchemy engine of the model's table.
     """
 
-    #: Mappers could have an order of their own; nefertari's models have none.
+    #: Mappers could have a default order; nefertari's models have none.
     default_sort: list[str] = []
     first_sort_counts = True
 
@@ -59,13 +59,13 @@ class SqlaSemantics:
         return descending == (self.dialect.name == "postgresql")
 
     def sortable(self, name: str) -> bool:
-        if not self._known() or not schema.plain_attribute(self.model, name):
+        if not self._is_supported() or not schema.plain_attribute(self.model, name):
             return False
         field = self.document_cls.fields()[name]
         return field.kind != "text" or self._binary_text(name)
 
     def filter_value(self, name: str, value: Any) -> Any:
-        if not self._known() or not schema.plain_attribute(self.model, name):
+        if not self._is_supported() or not schema.plain_attribute(self.model, name):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         field = self.document_cls.fields()[name]
         column = self._columns[name]
@@ -83,20 +83,20 @@ class SqlaSemantics:
         names = self.document_cls.fields()
         if not {each.strip("-+") for each in (*only, *exclude)} <= names.keys():
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        chosen = [name for name in (only or names) if name not in exclude]
-        if not chosen:
+        selected = [name for name in (only or names) if name not in exclude]
+        if not selected:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        picked = sorted({*chosen, self.document_cls.pk_field()})
+        picked = sorted({*selected, self.document_cls.pk_field()})
         # The primary selects a relationship's join condition here, not its documents.
         if any(name not in names or names[name].kind == "relationship" for name in picked):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 
     def unloaded(self, name: str) -> Any:
-        """Never asked: this primary gives rows."""
+        """Never called: this primary returns rows."""
         raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
-    def _known(self) -> bool:
+    def _is_supported(self) -> bool:
         return self.dialect.name in ("sqlite", "postgresql")
 
     @property
@@ -139,7 +139,7 @@ class SqlaSemantics:
         raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
 
     def _boolean(self, field: BaseField, value: Any) -> Any:
-        # SQLAlchemy refuses texts here; the primary words that.
+        # SQLAlchemy rejects texts here; the primary reports that.
         if not isinstance(value, bool):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return value
@@ -174,7 +174,7 @@ class SqlaSemantics:
         return field.to_exact(value)
 
     def _binary_text(self, name: str) -> bool:
-        """True when the database sorts the text column *name* by code point."""
+        """Return True if the database sorts the text column *name* by code point."""
         if getattr(self._columns[name].type, "collation", None):
             return False
         if self._sqlite:

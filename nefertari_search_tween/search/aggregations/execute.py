@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
+from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -14,8 +15,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
     innermost_error,
 )
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
 from nefertari_search_tween.search.aggregations.builder import Builder, base_query
 from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from nefertari_search_tween.search.searcher import Searcher
 
 HTTP_BAD_REQUEST = 400
-STUBS: clauses.Query = {"term": {INEXACT: EVERYTHING}}
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
 OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from nefertari_search_tween.mirror.mapping import INTERNAL
+from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
 from nefertari_search_tween.search.aggregations.context import FieldLookup
 

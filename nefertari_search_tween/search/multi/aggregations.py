@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.execute import (
     OF_PAGES,
     AggregationResult,

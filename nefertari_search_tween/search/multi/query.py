@@ -13,10 +13,10 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from nefertari.utils import process_fields
 
+from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.mapping import INTERNAL
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, FieldScope, SearchField
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
 from nefertari_search_tween.search.query.search_read import SCORE, SearchQuery, search_query

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import sort_value
 from nefertari_search_tween.exceptions import IndexMissing, SearchUnavailable
-from nefertari_search_tween.mirror.registry import Mirror
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.multi.query import (
     BOOLEAN,
     Filters,

@@ -9,9 +9,9 @@ from typing import Any, Optional
 from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields
 
+from nefertari_search_tween.documents.format import INTERNAL, STUBS
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
 from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
@@ -28,7 +28,6 @@ SCORE = "_score"
 # Half of what servers take (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
 #: the stubs of documents that the backend refused: no search finds them
-NOT_IN_A_SEARCH: Query = {"term": {INEXACT: EVERYTHING}}
 # A name that no index has a field of.
 ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
@@ -106,7 +105,7 @@ def search_query(
             "bool": {
                 **({"must": must} if must else {}),
                 **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [NOT_IN_A_SEARCH],
+                "must_not": [STUBS],
             }
         },
         "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),

@@ -65,7 +65,7 @@ def test_what_was_found_is_told(app: TestApp) -> None:
 def test_who_was_not_heard_of_for_a_day_is_forgotten(app: TestApp) -> None:
     rows = search_of(app).cache_stats.rows
     long_ago = time.time_ns() // 1_000_000 - KEPT_MILLISECONDS - 1000
-    rows.insert_one({"_id": "gone", "models": [], "told": long_ago})
+    rows.insert_one({"_id": "gone", "models": [], "reported_at": long_ago})
     assert "gone" not in {each.process for each in search_of(app).cache_stats.read_all()}
     app.get(PATHS[0])
     search_of(app).reporter.report()

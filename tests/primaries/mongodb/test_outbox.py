@@ -41,7 +41,7 @@ def database(ferretdb_server: FerretdbServer) -> Iterator[Any]:
         yield client[f"outbox_{uuid.uuid4().hex[:12]}"]
 
 
-def outbox_of(database: Any, owned: bool = False) -> Any:
+def outbox_of(database: Any, inline: bool = False) -> Any:
     from nefertari_search_tween.primary.mongo.dependencies import Dependencies
     from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
     from nefertari_search_tween.primary.mongo.outbox.tables import Collections
@@ -49,7 +49,7 @@ def outbox_of(database: Any, owned: bool = False) -> Any:
 
     stores = Collections(database)
     stores.create_indexes()
-    return MongoOutbox(stores, Dependencies([models.Tag, models.Keeper, models.Item]), owned)
+    return MongoOutbox(stores, Dependencies([models.Tag, models.Keeper, models.Item]), inline)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_numbers_only_grow(outbox: Any) -> None:
     outbox.raise_version("Tag", ahead)
     assert outbox.next_version("Tag") == ahead + 1
     # A database that was restored from a backup of long ago.
-    outbox.stores.versions.delete_many({})
+    outbox.collections.versions.delete_many({})
     assert second.versions["Tag"] < outbox.next_version("Tag") < ahead
 
 
@@ -129,7 +129,7 @@ def test_numbers_that_many_take_at_once_differ_and_grow(database: Any) -> None:
         mine = outbox_of(database)
         for _ in range(30):
             before = time.monotonic()
-            number = mine.number("Tag")
+            number = mine.next_version("Tag")
             taken.append((before, time.monotonic(), number))
 
     threads = [threading.Thread(target=take) for _ in range(6)]
@@ -175,63 +175,63 @@ def test_what_is_released_is_free(outbox: Any) -> None:
 
 
 def test_intents_of_inline_sync_stay_their_writers(database: Any) -> None:
-    outbox = outbox_of(database, owned=True)
+    outbox = outbox_of(database, inline=True)
     running = unit()
-    outbox.intend(running, {*tags(1), Key("Keeper", "a")})
-    token = outbox.publish(running)
+    outbox.record_intent(running, {*tags(1), Key("Keeper", "a")})
+    token = outbox.committed(running)
     assert outbox.claim("Tag", 10) is None
-    claim = outbox.begin(token)
+    claim = outbox.claim_committed(token)
     assert claim.keys == {*tags(1), Key("Keeper", "a")}
     assert set(claim.versions) == {"Tag", "Keeper"}
     assert claim.versions["Tag"] == outbox.sync_state("Tag").version
     outbox.settle(claim, "Tag", {}, [1])
-    assert outbox.state("Keeper").waiting and not outbox.state("Tag").waiting
+    assert outbox.sync_state("Keeper").pending and not outbox.sync_state("Tag").pending
     outbox.settle(claim, "Keeper", {}, ["a"])
-    assert outbox.pending_count() == 0 and outbox._begun == {}
+    assert outbox.pending_count() == 0 and outbox._claimed == {}
 
 
-@pytest.mark.parametrize("owned", [True, False])
+@pytest.mark.parametrize("inline", [True, False])
 def test_an_intent_that_was_processed_before_the_write_is_written_again(
-    database: Any, owned: bool
+    database: Any, inline: bool
 ) -> None:
     """The writer was held up for longer than the grace period, and somebody read the old state."""
-    outbox, other = outbox_of(database, owned), outbox_of(database)
+    outbox, other = outbox_of(database, inline), outbox_of(database)
     running = unit()
-    outbox.intend(running, tags(1))
-    running.recorded.began -= LEASE_SECONDS + 1
+    outbox.record_intent(running, tags(1))
+    running.record.began -= LEASE_SECONDS + 1
     expire(other)
     early = other.claim("Tag", 10)
     other.settle(early, "Tag", {}, [1])
-    assert other.waiting() == 0
+    assert other.pending_count() == 0
     # Here the write is made.
-    token = outbox.publish(running)
-    if owned:
-        claim = outbox.begin(token)
+    token = outbox.committed(running)
+    if inline:
+        claim = outbox.claim_committed(token)
         assert not claim.expired
         assert claim.versions["Tag"] > early.versions["Tag"]
         # Should it die now, the row is there.
-        assert other.waiting("Tag") == 1
+        assert other.pending_count("Tag") == 1
     else:
         assert other.claim("Tag", 10).keys == tags(1)
 
 
 def test_what_is_written_late_in_a_long_unit_has_a_row_of_its_own(database: Any) -> None:
-    outbox = outbox_of(database, owned=True)
+    outbox = outbox_of(database, inline=True)
     running = unit()
-    outbox.intend(running, tags(1))
-    running.recorded.began -= LEASE_SECONDS + 1
+    outbox.record_intent(running, tags(1))
+    running.record.began -= LEASE_SECONDS + 1
     expire(outbox)
     outbox.settle(outbox.claim("Tag", 10), "Tag", {}, [1])
-    outbox.intend(running, tags(1))
-    assert outbox.waiting("Tag") == 1
+    outbox.record_intent(running, tags(1))
+    assert outbox.pending_count("Tag") == 1
 
 
 def test_what_could_not_be_indexed_is_free_and_whole(database: Any) -> None:
-    outbox, other = outbox_of(database, owned=True), outbox_of(database)
+    outbox, other = outbox_of(database, inline=True), outbox_of(database)
     running = unit()
-    outbox.intend(running, tags(1))
-    token = outbox.publish(running)
-    outbox.begin(token)
+    outbox.record_intent(running, tags(1))
+    token = outbox.committed(running)
+    outbox.claim_committed(token)
     expire(other)
     other.settle(other.claim("Tag", 10), "Tag", {}, [1])
     outbox.release(token)
@@ -241,7 +241,7 @@ def test_what_could_not_be_indexed_is_free_and_whole(database: Any) -> None:
 def test_every_row_is_claimed_by_many(database: Any) -> None:
     """At least once: FerretDB lets two have the same row. Each has a number of its own."""
     count, seen, problems = 200, [], []
-    outbox_of(database).add(tags(*range(count)))
+    outbox_of(database).enqueue(tags(*range(count)))
 
     def work() -> None:
         mine = outbox_of(database)
@@ -261,7 +261,7 @@ def test_every_row_is_claimed_by_many(database: Any) -> None:
     assert {key.pk for claim in seen for key in claim.keys} == set(range(count))
     numbers = [claim.versions["Tag"] for claim in seen]
     assert len(set(numbers)) == len(numbers)
-    assert outbox_of(database).waiting() == 0
+    assert outbox_of(database).pending_count() == 0
 
 
 def test_dead_letters(outbox: Any) -> None:
@@ -308,7 +308,7 @@ def test_a_mark_is_passed_when_what_waited_is_gone_with_all_that_came_of_it(outb
     assert not outbox.has_passed(outbox.watermark())
     # A row that was made of another one, when that was claimed.
     (row,) = outbox.rows.find({})
-    outbox._insert(outbox._made([Key("Keeper", "a")], None, 0, [row["_id"]]))
+    outbox._insert(outbox._rows([Key("Keeper", "a")], None, 0, [row["_id"]]))
     mark = [row["_id"]]
     outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [2])
     assert not outbox.has_passed(mark)
@@ -326,7 +326,7 @@ def test_one_build_of_a_model_at_a_time(database: Any) -> None:
     rebuilds.start(build, "x-tag-000001")
     rebuilds.checkpoint(build, 7, 70)
     # It gives no sign of life, and another one goes on with it.
-    rebuilds.rows.update_many({}, {"$set": {"heartbeat": 1}})
+    rebuilds.rows.update_many({}, {"$set": {"heartbeat_at": 1}})
     second = rebuilds.acquire("Tag")
     assert (second.index, second.checkpoint, second.documents) == ("x-tag-000001", 7, 70)
     with pytest.raises(RebuildLost):

@@ -179,7 +179,7 @@ def test_more_than_are_known_one_by_one(app: TestApp, models: Any, monkeypatch: 
     """Everything of the model is looked at, and of those that show it."""
     from nefertari_search_tween.primary.mongo.capture import write_wrappers
 
-    monkeypatch.setattr(write_wrappers, "MOST_KEYS", 3)
+    monkeypatch.setattr(write_wrappers, "MAX_KEYS", 3)
     label = [models.Label(text=f"l{n}").save() for n in range(5)]
     models.Item.objects.insert([models.Item(name="n", label=each) for each in label])
     models.Item.objects.update(set__owner="bob")
@@ -266,7 +266,7 @@ def test_a_reference_to_nothing_is_known_to_be_missing(app: TestApp, models: Any
     response = app.get("/items", {"name": "Lion"}, expect_errors=True)
     assert response.headers["X-Search-Engine"] == "primary; reason=inexact-values"
     assert response.status_int >= 400
-    assert "which is not there" in search_of(app).outbox.dead_letters()[0].error
+    assert "which does not exist" in search_of(app).outbox.dead_letters()[0].error
     tag_again.save()
     assert mirrored(app, "/items")["data"][0]["tags"] == [5]
     assert search_of(app).outbox.dead_letters() == []

@@ -13,7 +13,7 @@ import transaction
 from webtest import TestApp
 
 from nefertari_search_tween.backends.base import BulkAction
-from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
+from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT
 from tests.read.test_equality import fill_zoo
 from tests.servers.base import free_port
 from tests.support import apps
@@ -320,7 +320,7 @@ def test_documents_that_the_backend_refused_are_none(app: TestApp, caplog: Any):
     search = apps.search_of(app)
     mirror = search.mirrors.get("Marked")
     before = app.get(request("/marked", {"all": {"global": {}}})).json
-    body = f'{{"_pk": "9999", "_type": "Marked", "{INEXACT}": ["{EVERYTHING}"]}}'.encode()
+    body = f'{{"_pk": "9999", "_type": "Marked", "{INEXACT}": ["{ANY_FIELD}"]}}'.encode()
     with caplog.at_level(logging.ERROR):
         list(search.backend.bulk([BulkAction(mirror.alias, "9999", 1, body)], 10))
         search.backend.refresh(mirror.alias)

@@ -1,8 +1,8 @@
 """Writes of MongoEngine's documents and query sets -> changes of documents.
 
-Around each write: its keys are put into the outbox before it (see outbox.py), and reported to the
-listener after it. What is gathered are keys, never contents. A key too many costs one read, a key
-too few loses an update, so every doubt adds a key.
+Around each write: its keys are recorded in the outbox before it (see outbox.py), and reported to
+the listener after it. Keys are collected, never contents. An extra key costs one read, a missing
+one loses an update, so every doubt adds a key.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 
-# Keys that a bulk write is narrowed to: beyond that, everything of the model is looked at.
-MOST_KEYS = 10_000
+# A bulk write is restricted to up to so many keys; above that the whole model is indexed.
+MAX_KEYS = 10_000
 
 
 class WriteWrappers:
     """Reports the writes of every model to a listener.
 
-    :param relations: of the mirrored models.
+    :param dependencies: of the mirrored models.
     """
 
     def __init__(
-        self, relations: Dependencies, listener: ChangeListener, outbox: MongoOutbox
+        self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
     ) -> None:
-        self.relations = relations
+        self.dependencies = dependencies
         self.listener = listener
         self.outbox = outbox
         self._local = threading.local()
@@ -55,22 +55,22 @@ class WriteWrappers:
         from mongoengine.queryset.base import BaseQuerySet
         from nefertari_mongodb import BaseDocument, BaseMixin
 
-        for cls, name, around in (
+        for cls, name, wrapper in (
             (Document, "save", self._saving),
             (BaseQuerySet, "insert", self._inserting),
             (BaseQuerySet, "update", self._updating),
             (BaseQuerySet, "modify", self._modifying),
             (BaseQuerySet, "delete", self._deleting),
-            # With all that they bring along: backreferences, the objects one by one.
+            # With the writes that they cause: backreferences, the objects one by one.
             (BaseDocument, "save", self._together),
             (BaseMixin, "_update_many", self._together),
             (BaseMixin, "_delete_many", self._together),
             (Document, "drop_collection", self._dropping),
         ):
-            self._replace(cls, name, around)
+            self._replace(cls, name, wrapper)
         signals.pre_save_post_validation.connect(self._about_to_save)
 
-    def _replace(self, cls: Any, name: str, around: Callable[..., Any]) -> None:
+    def _replace(self, cls: Any, name: str, wrapper: Callable[..., Any]) -> None:
         member = vars(cls)[name]
         self._replaced.append((cls, name, member))
         is_class_method = isinstance(member, classmethod)
@@ -78,7 +78,7 @@ class WriteWrappers:
 
         @wraps(original)
         def replacement(subject: Any, *args: Any, **kwargs: Any) -> Any:
-            return around(original, subject, *args, **kwargs)
+            return wrapper(original, subject, *args, **kwargs)
 
         setattr(cls, name, classmethod(replacement) if is_class_method else replacement)
 
@@ -112,11 +112,11 @@ class WriteWrappers:
                 self._unit_ended(unit)
 
     def _unit_ended(self, unit: UnitOfWork) -> None:
-        # Also after an error: nobody takes back what was written before it.
+        # Also after an error: what was written before it is not rolled back.
         try:
             self.listener.transaction_ended(unit, True)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     def _together(self, original: Any, subject: Any, *args: Any, **kwargs: Any) -> Any:
         with self._running():
@@ -125,7 +125,7 @@ class WriteWrappers:
     # Single objects
 
     def _saving(self, original: Any, document: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(document) not in self.relations.tracked_models:
+        if type(document) not in self.dependencies.tracked_models:
             return original(document, *args, **kwargs)
         with self._running() as unit:
             saving = _Saving(document)
@@ -135,7 +135,7 @@ class WriteWrappers:
             finally:
                 self._stack.pop()
             if saving.key is not None:
-                self._changed(unit, saving.key, saving.created, saving.spread)
+                self._changed(unit, saving.key, saving.created, saving.fan_out)
             return result
 
     @property
@@ -146,40 +146,42 @@ class WriteWrappers:
         return stack
 
     def _about_to_save(self, sender: Any, document: Any, created: bool, **kwargs: Any) -> None:
-        """The document is valid, and is written next."""
+        """Record the intent: the document is valid, and is written next."""
         unit = self.unit
         saving = self._stack[-1] if self._stack else None
         if unit is None or saving is None or saving.document is not document:
             return
         model = type(document)
-        made = _give_key(document)
-        rekeyed = model.pk_field() in document._get_changed_fields()
-        saving.created = created or rekeyed
-        # A key that was given by the caller may be mentioned before its object is there.
-        saving.spread = FanOut.REFERENCING if saving.created and not made else FanOut.EMBEDDING
+        generated = _give_key(document)
+        key_changed = model.pk_field() in document._get_changed_fields()
+        saving.created = created or key_changed
+        # A key from the caller may be referenced before its object exists.
+        saving.fan_out = (
+            FanOut.REFERENCING if saving.created and not generated else FanOut.EMBEDDING
+        )
         saving.key = Key(model.__name__, document.pk)
-        self.outbox.record_intent(unit, [saving.key], saving.spread)
+        self.outbox.record_intent(unit, [saving.key], saving.fan_out)
 
-    def _changed(self, unit: UnitOfWork, key: Key, created: bool, spread: int) -> None:
-        shown = self._shown([key], spread == FanOut.EMBEDDING)
+    def _changed(self, unit: UnitOfWork, key: Key, created: bool, fan_out: int) -> None:
+        dependents = self._dependents([key], fan_out == FanOut.EMBEDDING)
         changes = FlushedChanges(
-            [key] if created else [], [] if created else [key], [], shown or set()
+            [key] if created else [], [] if created else [key], [], dependents or set()
         )
         self._report(unit, self.listener.flushed, changes)
 
-    def _shown(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
-        """The documents that show *keys*, as stored now."""
+    def _dependents(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
+        """Return the documents that depend on *keys*, as stored now."""
         try:
-            return self.relations.dependents(keys, self.outbox.models, nested_only)
+            return self.dependencies.dependents(keys, self.outbox.models, nested_only)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
             return set()
 
     def _report(self, unit: UnitOfWork, to: Callable[[Any, Any], None], change: Any) -> None:
         try:
             to(unit, change)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     # Query sets
 
@@ -187,62 +189,62 @@ class WriteWrappers:
         self, original: Any, queryset: Any, doc_or_docs: Any, *args: Any, **kwargs: Any
     ) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return original(queryset, doc_or_docs, *args, **kwargs)
         documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
         with self._running() as unit:
-            made = [_give_key(each) for each in documents]
+            generated = [_give_key(each) for each in documents]
             keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
             self.outbox.record_intent(
-                unit, keys, FanOut.EMBEDDING if all(made) else FanOut.REFERENCING
+                unit, keys, FanOut.EMBEDDING if all(generated) else FanOut.REFERENCING
             )
             result = original(queryset, doc_or_docs, *args, **kwargs)
-            shown = set() if all(made) else self._shown(keys)
-            self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], shown))
+            dependents = set() if all(generated) else self._dependents(keys)
+            self._report(unit, self.listener.flushed, FlushedChanges(keys, [], [], dependents))
             return result
 
     def _updating(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         upsert = bool(kwargs.get("upsert") or (args and args[0]))
         with self._running() as unit:
             keys = self._matching(queryset)
-            known = keys if keys is not None and (keys or not upsert) else None
-            intended = self._intend(unit, model, known, FanOut.EMBEDDING)
-            chosen = queryset
-            if known is not None and not upsert and not _single(queryset._query):
-                # What others have made since is not for this write: nobody would know.
-                chosen = narrowed(queryset, (key.pk for key in known))
+            changed = keys if keys is not None and (keys or not upsert) else None
+            intended = self._intend(unit, model, changed, FanOut.EMBEDDING)
+            narrowed_set = queryset
+            if changed is not None and not upsert and not _single(queryset._query):
+                # Without what others have inserted since: its change would have no record.
+                narrowed_set = narrowed(queryset, (key.pk for key in changed))
             full = kwargs.pop("full_result", False)
-            result = original(chosen, *args, full_result=True, **kwargs)
+            result = original(narrowed_set, *args, full_result=True, **kwargs)
             if result == 0:
-                # Nothing can match: MongoEngine did not ask.
+                # Nothing can match: MongoEngine did not ask the database.
                 return result
-            if known is None and upsert and keys is not None:
+            if changed is None and upsert and keys is not None:
                 created = result.upserted_id
-                known = [] if created is None else [Key(model.__name__, created)]
-                self._narrow_intents(unit, intended, known)
-            self._bulk(unit, model, known, intended, deleted=False)
+                changed = [] if created is None else [Key(model.__name__, created)]
+                self._narrow_intents(unit, intended, changed)
+            self._bulk(unit, model, changed, intended, deleted=False)
             return result if full else result.raw_result["n"]
 
     def _modifying(self, original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         model = queryset._document
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         with self._running() as unit:
-            # Which one it takes is known when it has.
+            # Which object it changes is known after that.
             single = _single(queryset._query)
-            known = None if single is None else [Key(model.__name__, single)]
+            changed = None if single is None else [Key(model.__name__, single)]
             removes = bool(kwargs.get("remove"))
             intended = self._intend(
-                unit, model, known, FanOut.REFERENCING if removes else FanOut.EMBEDDING
+                unit, model, changed, FanOut.REFERENCING if removes else FanOut.EMBEDDING
             )
             result = original(queryset, *args, **kwargs)
-            if known is None and (result is not None or not kwargs.get("upsert")):
-                known = [] if result is None else [Key(model.__name__, result.pk)]
-                self._narrow_intents(unit, intended, known)
-            self._bulk(unit, model, known, intended, deleted=removes)
+            if changed is None and (result is not None or not kwargs.get("upsert")):
+                changed = [] if result is None else [Key(model.__name__, result.pk)]
+                self._narrow_intents(unit, intended, changed)
+            self._bulk(unit, model, changed, intended, deleted=removes)
             return result
 
     def _deleting(
@@ -255,79 +257,80 @@ class WriteWrappers:
     ) -> Any:
         model = queryset._document
         rest = (write_concern, _from_doc_delete, cascade_refs)
-        if model not in self.relations.tracked_models or queryset._none or queryset._empty:
+        if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *rest)
         with self._running() as unit:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
-                # MongoEngine deletes them one by one, and comes here again with each.
+                # MongoEngine deletes them one by one, and calls this again with each.
                 return original(queryset, *rest)
-            known = self._matching(queryset)
-            intended = self._intend(unit, model, known, FanOut.REFERENCING)
-            chosen = queryset
-            if known is not None and _single(queryset._query) is None:
-                chosen = narrowed(queryset, (key.pk for key in known))
-            result = original(chosen, *rest)
-            if _from_doc_delete and known is not None:
-                changes = FlushedChanges([], [], known, self._shown(known))
+            deleted_keys = self._matching(queryset)
+            intended = self._intend(unit, model, deleted_keys, FanOut.REFERENCING)
+            narrowed_set = queryset
+            if deleted_keys is not None and _single(queryset._query) is None:
+                narrowed_set = narrowed(queryset, (key.pk for key in deleted_keys))
+            result = original(narrowed_set, *rest)
+            if _from_doc_delete and deleted_keys is not None:
+                changes = FlushedChanges([], [], deleted_keys, self._dependents(deleted_keys))
                 self._report(unit, self.listener.flushed, changes)
             else:
-                self._bulk(unit, model, known, intended, deleted=True)
+                self._bulk(unit, model, deleted_keys, intended, deleted=True)
             return result
 
     def _dropping(self, original: Any, model: Any) -> Any:
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return original(model)
         with self._running() as unit:
             self._intend(unit, model, None, FanOut.REFERENCING)
             return original(model)
 
     def _matching(self, queryset: Any) -> Optional[list[Key]]:
-        """Keys of the objects that *queryset* would change; None: too many."""
+        """Return the keys of the objects that *queryset* would change; None: too many."""
         name = queryset._document.__name__
         single = _single(queryset._query)
         if single is not None:
             return [Key(name, single)]
-        found = current(queryset._collection).find(queryset._query, {"_id": 1})
-        keys = [Key(name, row["_id"]) for row in found.limit(MOST_KEYS + 1)]
-        return None if len(keys) > MOST_KEYS else keys
+        rows = current(queryset._collection).find(queryset._query, {"_id": 1})
+        keys = [Key(name, row["_id"]) for row in rows.limit(MAX_KEYS + 1)]
+        return None if len(keys) > MAX_KEYS else keys
 
     def _intend(
-        self, unit: UnitOfWork, model: Any, known: Optional[list[Key]], spread: int
+        self, unit: UnitOfWork, model: Any, keys_or_all: Optional[list[Key]], fan_out: int
     ) -> list[Key]:
-        """Put *known* into the outbox; None: any object of *model* may change."""
-        keys = [Key(model.__name__, None)] if known is None else known
-        self.outbox.record_intent(unit, keys, spread)
+        """Record the intent to change *keys_or_all*, or any object of *model* if it is None."""
+        keys = [Key.whole_model(model.__name__)] if keys_or_all is None else keys_or_all
+        self.outbox.record_intent(unit, keys, fan_out)
         return keys
 
-    def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], known: list[Key]) -> None:
+    def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], keys: list[Key]) -> None:
         try:
-            # In this order: until the exact keys are there, the others stand for them.
-            self.outbox.record_intent(unit, known, FanOut.REFERENCING)
+            # In this order: until the exact keys are recorded, the others represent them.
+            self.outbox.record_intent(unit, keys, FanOut.REFERENCING)
             for key in intended:
                 self.outbox.cancel_intent(unit, key)
         except PyMongoError as error:
-            _left(error)
+            _log_delay(error)
 
     def _bulk(
         self,
         unit: UnitOfWork,
         model: Any,
-        known: Optional[list[Key]],
+        keys: Optional[list[Key]],
         intended: list[Key],
         deleted: bool,
     ) -> None:
-        if known is None:
-            self._report_everything(unit, model, intended)
+        if keys is None:
+            self._report_whole_model(unit, model, intended)
             return
-        if known:
-            shown = self._shown(known, nested_only=not deleted)
-            change = BulkChange(model, known, shown, deleted)
+        if keys:
+            dependents = self._dependents(keys, nested_only=not deleted)
+            change = BulkChange(model, keys, dependents, deleted)
             self._report(unit, self.listener.bulk_changed, change)
 
-    def _report_everything(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
-        """The rows of *intended* stand for every object of *model*; so for those that show one."""
-        all_of = {Key(each.__name__, None) for each in self.relations.referencing_models(model)}
-        change = BulkChange(model, intended, all_of, False)
+    def _report_whole_model(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
+        """Report every object of *model*, and every document of the models that depend on it."""
+        owners = self.dependencies.referencing_models(model)
+        related = {Key.whole_model(owner.__name__) for owner in owners}
+        change = BulkChange(model, intended, related, False)
         self._report(unit, self.listener.bulk_changed, change)
 
 
@@ -341,11 +344,11 @@ class _Saving:
         self.document = document
         self.key: Optional[Key] = None
         self.created = False
-        self.spread = FanOut.REFERENCING
+        self.fan_out = FanOut.REFERENCING
 
 
 def _give_key(document: Any) -> bool:
-    """Give *document* the key that the driver would; True when its key is new to everybody."""
+    """Give *document* the key that the driver would, and return True if it did not have one."""
     from bson import ObjectId
 
     if document.pk is None and schema.has_made_keys(type(document)):
@@ -358,7 +361,7 @@ def _give_key(document: Any) -> bool:
 
 
 def _single(query: Any) -> Any:
-    """The key, where *query* asks for nothing but one key."""
+    """Return the key if *query* has no other condition than one key, else None."""
     if set(query) != {"_id"} or isinstance(query["_id"], dict):
         return None
     return query["_id"]
@@ -372,13 +375,13 @@ def _signalled(model: Any) -> bool:
     )
 
 
-def _left(error: Exception) -> None:
-    """The write stands; its intent is in the outbox, and is looked at when its claim runs out."""
+def _log_delay(error: Exception) -> None:
+    """Log an error after a write: its intent is indexed when the lease expires."""
     log.warning("a write was made, and will be indexed later: %s", error)
 
 
 def disable_engine_indexing(models: Any) -> None:
-    """Take off what nefertari_mongodb itself hooks to indexed models, so nothing is done twice."""
+    """Disconnect the signals by which nefertari_mongodb itself indexes models."""
     from mongoengine import signals
     from nefertari_mongodb import documents
     from nefertari_mongodb import signals as engine_signals
@@ -391,4 +394,4 @@ def disable_engine_indexing(models: Any) -> None:
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
-    """Stands in for nefertari_mongodb's on_bulk_update: the query set's hook has seen it."""
+    """Replace nefertari_mongodb's on_bulk_update: the wrapped query set has reported it."""

@@ -8,11 +8,11 @@ from nefertari_search_tween.primary.mongo.collections import current
 
 #: Keys that must be indexed; a document for each time that something changed, or was about to.
 #:
-#: ``model``, ``pk`` (as text; null: everything of the model), ``fan_out`` (a FanOut, or 0),
+#: ``model``, ``pk`` (as text; null: the whole model), ``fan_out`` (a FanOut, or 0),
 #: ``recorded_at`` (milliseconds since 1970), ``claim_token`` (null: not claimed),
 #: ``lease_expires_at``, ``roots`` (the documents of this collection that it was made from).
 OUTBOX = "nefertari_search_outbox"
-#: Numbers that claims were given; the greatest of a model is the last (versions.py).
+#: Versions of claims; the greatest of a model is the latest (versions.py).
 VERSIONS = "nefertari_search_versions"
 #: ``model``, ``pk``, ``error``, ``failed_at``.
 DEAD_LETTERS = "nefertari_search_dead_letters"
@@ -51,7 +51,7 @@ class Collections:
         self.cache_stats = current(database[CACHE_STATS])
 
     def create_indexes(self) -> None:
-        """Create those of their indexes that are missing."""
+        """Create the missing ones of their indexes."""
         for name, indexes in _INDEXES.items():
             for keys in indexes:
                 self.database[name].create_index(keys)

@@ -1,8 +1,8 @@
-"""Locks that make a look-up hold until the change that it is for.
+"""Locks that keep the result of a query true until the change that it is for.
 
-What a change touches besides its own row is looked up before it: who mentions the object, where a
-foreign key pointed. Between that look and the change another transaction could commit, and what it
-made would be touched, too, with nobody knowing.
+What a change affects besides its own row is queried before it: what references the object, where a
+foreign key pointed. Between that query and the change another transaction could commit, and what
+it made would be affected, too, without being recorded.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ KEYS_PER_QUERY = 500
 
 
 def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
-    """Lock the rows *pks* of *model* until the end of the transaction, which is about to change
-    them. A transaction that refers to one, and has not ended, is waited for."""
-    wanted = sorted(pks, key=str)
-    if not wanted:
+    """Lock the rows *pks* of *model*, which the transaction is about to change, until its end.
+
+    It waits for transactions that refer to one of them and have not ended.
+    """
+    keys = sorted(pks, key=str)
+    if not keys:
         return
     if begun_on_sqlite(session, model):
         return
     pk = schema.pk_attribute(model)
     with session.no_autoflush:
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            part = wanted[start : start + KEYS_PER_QUERY]
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            part = keys[start : start + KEYS_PER_QUERY]
             session.query(pk).filter(pk.in_(part)).order_by(pk).with_for_update().all()
 
 
 def begun_on_sqlite(session: Any, model: Any) -> bool:
-    """On SQLite, become the one writer now, and not with the first change; else False."""
+    """On SQLite, become the one writer now, not at the first change; elsewhere return False."""
     connection = session.connection(mapper=schema.mapper_of(model))
     if connection.dialect.name != "sqlite":
         return False

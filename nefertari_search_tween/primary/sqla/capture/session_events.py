@@ -1,7 +1,7 @@
 """SQLAlchemy session and query events -> changes of documents.
 
-What is gathered are keys, never contents: the state is read after the commit. A key too many
-costs one read, a key too few loses an update, so every doubt adds a key.
+Keys are collected, never contents: the state is read after the commit. An extra key costs one
+read, a missing one loses an update, so every doubt adds a key.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ log = logging.getLogger(__name__)
 
 _BEFORE = "nefertari_search.before_flush"
 _COMMITTED = "nefertari_search.committed"
-# Keys that a bulk statement is narrowed to: beyond that the list is longer than it is worth.
-MOST_KEYS = 10_000
+# A bulk statement is restricted to up to so many keys: a longer list costs more than it saves.
+MAX_KEYS = 10_000
 
 
 class SessionEvents:
     """Reports the changes of every SQLAlchemy session to a listener.
 
-    :param relations: the edges between the mirrored models.
+    :param dependencies: between the mirrored models.
     """
 
-    def __init__(self, relations: Dependencies, listener: ChangeListener) -> None:
-        self.relations = relations
+    def __init__(self, dependencies: Dependencies, listener: ChangeListener) -> None:
+        self.dependencies = dependencies
         self.listener = listener
         self._listeners = [
             (Session, "before_flush", self._before_flush),
@@ -62,13 +62,13 @@ class SessionEvents:
     # Flushes
 
     def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
-        """Remember what only the state before the flush tells: old owners, old referrers."""
+        """Remember what only the state before the flush has: old owners, old referrers."""
         old: dict[Any, dict[str, Any]] = {}
         unknown: dict[Any, list[Any]] = {}
         for item in session.dirty:
             model = type(item)
-            names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.tracked_models:
+            names = self.dependencies.foreign_keys(model)
+            if not names or model not in self.dependencies.tracked_models:
                 continue
             state = attributes.instance_state(item)
             values = {}
@@ -82,66 +82,69 @@ class SessionEvents:
                 old[state] = values
         for model, states in unknown.items():
             old.update(self._stored_foreign_keys(session, model, states))
-        shown = self._previous_owners(session)
-        # Whoever mentions a key that changes: the database may move their foreign keys.
+        dependents = self._previous_owners(session)
+        # What references a key that changes: the database may change its foreign keys.
         for model, pks in self._changed_keys(session).items():
             lock(session, model, pks)
-            shown |= self.relations.dependents(session, model, pks)
+            dependents |= self.dependencies.dependents(session, model, pks)
         deleted: dict[Any, list[Any]] = {}
         for item in session.deleted:
             model = type(item)
-            if model in self.relations.tracked_models:
+            if model in self.dependencies.tracked_models:
                 state = attributes.instance_state(item)
                 deleted.setdefault(model, []).append(_pk(model, state))
         for model, pks in deleted.items():
-            if self.relations.is_referenced(model):
+            if self.dependencies.is_referenced(model):
                 lock(session, model, pks)
-            shown |= self.relations.dependents_of_deleted(session, model, pks)
+            dependents |= self.dependencies.dependents_of_deleted(session, model, pks)
         before = session.info.setdefault(_BEFORE, ({}, set()))
         before[0].update(old)
-        before[1].update(shown)
+        before[1].update(dependents)
 
     def _previous_owners(self, session: Any) -> set[Key]:
-        """The owners, as the database has them, of objects that are about to move to others.
+        """Return the owners, as the database has them, of objects that are about to move to others.
 
         Another transaction may have moved them since this one has read them.
         """
-        moving: dict[Any, list[Any]] = {}
+        moved: dict[Any, list[Any]] = {}
         for item in session.dirty:
             model = type(item)
-            names = self.relations.foreign_keys(model)
-            if not names or model not in self.relations.tracked_models:
+            names = self.dependencies.foreign_keys(model)
+            if not names or model not in self.dependencies.tracked_models:
                 continue
             state = attributes.instance_state(item)
             owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
             if state.committed_state.keys() & (owners | names.keys()):
-                moving.setdefault(model, []).append(state)
-        found: set[Key] = set()
-        for model, states in moving.items():
+                moved.setdefault(model, []).append(state)
+        owner_keys: set[Key] = set()
+        for model, states in moved.items():
             lock(session, model, [_pk(model, state) for state in states])
-            edges = self.relations.foreign_keys(model)
+            edges = self.dependencies.foreign_keys(model)
             for values in self._stored_foreign_keys(session, model, states).values():
-                found.update(
+                owner_keys.update(
                     Key(edges[name].owner.__name__, pk)
                     for name, pk in values.items()
                     if pk is not None
                 )
-        return found
+        return owner_keys
 
     def _changed_keys(self, session: Any) -> dict[Any, list[Any]]:
-        """The stored keys of objects that are about to get another one, by model."""
-        found: dict[Any, list[Any]] = {}
+        """Return the stored keys of objects that are about to get another one, by model."""
+        keys: dict[Any, list[Any]] = {}
         for item in session.dirty:
             state = attributes.instance_state(item)
             model = type(item)
-            if model in self.relations.tracked_models and model.pk_field() in state.committed_state:
-                found.setdefault(model, []).append(state.key[1][0])
-        return found
+            if (
+                model in self.dependencies.tracked_models
+                and model.pk_field() in state.committed_state
+            ):
+                keys.setdefault(model, []).append(state.key[1][0])
+        return keys
 
     def _stored_foreign_keys(
         self, session: Any, model: Any, states: list[Any]
     ) -> dict[Any, dict[str, Any]]:
-        names = list(self.relations.foreign_keys(model))
+        names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
         by_pk = {_pk(model, state): state for state in states}
         with session.no_autoflush:
@@ -155,7 +158,7 @@ class SessionEvents:
         created, updated, deleted = [], [], []
         for state, (is_delete, list_only) in list(flush_context.states.items()):
             model = state.mapper.class_
-            if list_only or model not in self.relations.tracked_models:
+            if list_only or model not in self.dependencies.tracked_models:
                 continue
             key = Key(model.__name__, _pk(model, state))
             if is_delete:
@@ -167,8 +170,8 @@ class SessionEvents:
                 previous = _typed(model, state.key[1][0])
                 if previous != key.pk:
                     deleted.append(Key(key.model, previous))
-                    related |= self.relations.dependents(session, model, [key.pk])
-            for name, edge in self.relations.foreign_keys(model).items():
+                    related |= self.dependencies.dependents(session, model, [key.pk])
+            for name, edge in self.dependencies.foreign_keys(model).items():
                 before = old.get(state, {}).get(name)
                 after = state.dict.get(name)
                 if is_delete or state.key is None or before != after:
@@ -183,21 +186,21 @@ class SessionEvents:
             self.listener.flushed(session, FlushedChanges(created, updated, deleted, related))
 
     def _related_by_history(self, model: Any, state: Any) -> set[Key]:
-        """Objects that were put into or taken out of a relationship that they show too."""
-        found = set()
+        """Return the objects that a relationship gained or lost, and whose documents hold it."""
+        keys = set()
         for prop in state.mapper.relationships:
             if prop.key not in state.committed_state:
                 continue
             target = prop.mapper.class_
-            if not self.relations.mirrored(target):
+            if not self.dependencies.mirrored(target):
                 continue
             history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
             for item in (*(history.added or ()), *(history.deleted or ())):
                 if item is not None and item is not attributes.NEVER_SET:
                     pk = _pk(target, attributes.instance_state(item))
                     if pk is not None:
-                        found.add(Key(target.__name__, pk))
-        return found
+                        keys.add(Key(target.__name__, pk))
+        return keys
 
     # Bulk statements
 
@@ -208,34 +211,34 @@ class SessionEvents:
         return self._before_bulk(query, context, deleting=True)
 
     def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
-        """Remember what the statement will change; gives the query that it will be made of."""
+        """Remember what the statement will change, and return the query to make it of."""
         model = _bulk_model(context)
-        if model not in self.relations.tracked_models:
+        if model not in self.dependencies.tracked_models:
             return query
-        names = list(self.relations.foreign_keys(model))
+        names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
-        chosen = query.with_entities(pk, *(getattr(model, name) for name in names))
+        columns = query.with_entities(pk, *(getattr(model, name) for name in names))
         alone = begun_on_sqlite(query.session, model)
-        rows = chosen.all() if alone else chosen.with_for_update(of=model).all()
+        rows = columns.all() if alone else columns.with_for_update(of=model).all()
         pks = [row[0] for row in rows]
         related = self._owners(model, names, rows)
         if deleting:
-            related |= self.relations.dependents_of_deleted(query.session, model, pks)
-        every = None
+            related |= self.dependencies.dependents_of_deleted(query.session, model, pks)
+        all_pks = None
         if not deleting and _changes_key(model, context):
-            # Which new key an old one became is the statement's secret: what is new in the
-            # table is what it made.
-            every = {row[0] for row in query.session.query(pk)}
-            related |= self.relations.dependents(query.session, model, pks)
-        context.nefertari_search_before = (pks, related, every)
-        if alone or isinstance(context, BulkEvaluate) or len(pks) > MOST_KEYS:
+            # Which new key an old one becomes is not known: what is new in the table after the
+            # statement comes from it.
+            all_pks = {row[0] for row in query.session.query(pk)}
+            related |= self.dependencies.dependents(query.session, model, pks)
+        context.nefertari_search_before = (pks, related, all_pks)
+        if alone or isinstance(context, BulkEvaluate) or len(pks) > MAX_KEYS:
             return query
-        # Rows that others have made since are not for this statement: it would change them,
-        # and nobody would know. (`evaluate` understands no IN.)
+        # Without the rows that others have inserted since: the statement would change them without
+        # a record. (`evaluate` does not support IN.)
         return query.filter(pk.in_(pks) if pks else false())
 
     def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
-        edges = self.relations.foreign_keys(model)
+        edges = self.dependencies.foreign_keys(model)
         return {
             Key(edges[name].owner.__name__, value)
             for row in rows
@@ -252,16 +255,16 @@ class SessionEvents:
     def _after_bulk(self, context: Any, deleted: bool) -> None:
         model = _bulk_model(context)
         before = getattr(context, "nefertari_search_before", None)
-        if model not in self.relations.tracked_models or before is None:
+        if model not in self.dependencies.tracked_models or before is None:
             return
-        pks, related, every = before
+        pks, related, all_pks = before
         session = context.session
-        if every is not None:
+        if all_pks is not None:
             with session.no_autoflush:
                 now = {row[0] for row in session.query(schema.pk_attribute(model))}
-            pks = [*pks, *(now - every)]
-            related |= self.relations.dependents(session, model, now - every)
-        names = list(self.relations.foreign_keys(model))
+            pks = [*pks, *(now - all_pks)]
+            related |= self.dependencies.dependents(session, model, now - all_pks)
+        names = list(self.dependencies.foreign_keys(model))
         if not deleted and names:
             pk = schema.pk_attribute(model)
             with session.no_autoflush:
@@ -283,7 +286,7 @@ class SessionEvents:
 
     def _after_transaction_end(self, session: Any, transaction: Any) -> None:
         # Not right after the commit: until here the session holds a connection, and indexing
-        # needs one, too. Many threads that each wait for a second one would wait for ever.
+        # needs one, too. Many threads that each wait for a second one would deadlock.
         if transaction.parent is None:
             session.info.pop(_BEFORE, None)
             self.listener.transaction_ended(session, session.info.pop(_COMMITTED, False))
@@ -292,7 +295,7 @@ class SessionEvents:
 
 
 def _pk(model: Any, state: Any) -> Any:
-    """Primary key of the object of *state*, without loading anything."""
+    """Return the primary key of the object of *state*, without loading anything."""
     value = state.dict.get(model.pk_field())
     if value is None and state.key is not None:
         value = state.key[1][0]
@@ -300,15 +303,15 @@ def _pk(model: Any, state: Any) -> Any:
 
 
 def _typed(model: Any, pk: Any) -> Any:
-    """*pk* as the database keeps it: the key 7 may be given as "7" (in JSON, in a tunnelled
-    query string), and until it is loaded again the object has it so."""
+    """Return *pk* as the database stores it: the key 7 may come as "7" (in JSON, in a tunnelled
+    query string), and the object has it so until it is loaded again."""
     if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
         return pk
     return schema.parse_key(model, str(pk))
 
 
 def _changes_key(model: Any, context: Any) -> bool:
-    """True when the UPDATE of *context* sets the primary key."""
+    """Return True if the UPDATE of *context* sets the primary key."""
     pk = schema.pk_attribute(model)
     values = context.values
     names = values.keys() if hasattr(values, "keys") else [name for name, _ in values]
@@ -324,9 +327,9 @@ def _bulk_model(context: Any) -> Any:
 
 
 def disable_engine_indexing(models: Any) -> None:
-    """Take off what nefertari_sqla itself hooks to indexed models, so nothing is done twice.
+    """Remove the listeners by which nefertari_sqla itself indexes models.
 
-    These index inside the transaction, object by object, and reload each one.
+    They index inside the transaction, object by object, and reload each one.
     """
     from nefertari_sqla import documents, signals
     from pyramid_sqlalchemy import Session as ScopedSession
@@ -343,9 +346,9 @@ def disable_engine_indexing(models: Any) -> None:
                     event.remove(cls, name, handler)
     if event.contains(ScopedSession, "after_bulk_update", signals.on_bulk_update):
         event.remove(ScopedSession, "after_bulk_update", signals.on_bulk_update)
-    # Called by name in _delete_many; the before_compile_delete hook does its work.
+    # Called by name in _delete_many; the before_compile_delete event does its work.
     documents.on_bulk_delete = _index_nothing
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
-    """Stands in for nefertari_sqla's on_bulk_delete: the session hooks have seen the delete."""
+    """Replace nefertari_sqla's on_bulk_delete: the session events have reported the delete."""

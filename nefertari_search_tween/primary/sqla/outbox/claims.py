@@ -1,4 +1,4 @@
-"""Rows of the outbox as a claim takes them: locked, so that no two take the same."""
+"""The rows that a claim may take: locked, so that no two claims take the same."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.fan_out]
 
 
 def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
-    """Rows that nobody works on, oldest first; else rows of a claim whose time is up.
+    """Return free rows, oldest first; else rows of a claim whose lease expired.
 
     :param now: milliseconds since 1970.
     """
     free = OUTBOX.c.claim_token.is_(None)
-    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
-    for condition in (free, left):
+    expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
+    for condition in (free, expired):
         query = (
             select(_COLUMNS)
             .where(and_(OUTBOX.c.model == model_name, condition))
@@ -32,7 +32,7 @@ def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> li
 
 
 def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) -> list[Any]:
-    """Rows that nobody works on and that fulfil *condition*, newest first."""
+    """Return free rows that fulfil *condition*, newest first."""
     query = (
         select(_COLUMNS)
         .where(and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.is_(None), condition))
@@ -43,7 +43,7 @@ def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) ->
 
 
 def skip_locked(query: Any, connection: Any) -> Any:
-    """*query*, which leaves out rows that another transaction has locked.
+    """Return *query* so that it locks its rows and skips those that another transaction has locked.
 
     SQLite has one writer at a time: there, begin the transaction with BEGIN IMMEDIATE.
     """
@@ -56,7 +56,7 @@ def skip_locked(query: Any, connection: Any) -> Any:
 
 
 def _skips_locked(connection: Any) -> bool:
-    """MySQL has it since 8.0.1, MariaDB since 10.6; before, claims wait for each other."""
+    """Return True for MySQL 8.0.1, MariaDB 10.6 and later; on older ones claims wait."""
     dialect = connection.dialect
     version = dialect.server_version_info
     if getattr(dialect, "_is_mariadb", False):

@@ -1,17 +1,17 @@
-"""Connections that look at what is committed, outside of any transaction.
+"""Connections that read what is committed, outside of any transaction.
 
-Every read of a mirror looks once. SQLAlchemy opens an SQLite file anew each time, which takes
-several times as long as the look itself, most of it to read the schema again. So each thread keeps
-one connection of the driver for it. What keeps that right:
+Every read of a mirror queries the outbox once. SQLAlchemy opens an SQLite file again each time,
+which takes several times as long as the query itself, most of it to read the schema. So each thread
+keeps one connection of the driver for it. Why that is correct:
 
-* A statement ends before the look does, so no lock is held in between; outside of a transaction,
-  the next one sees what is committed by then.
-* A file that another one was put in place of (a backup, say) is another file: device and inode are
-  compared at each look.
-* SQLite forbids to use a connection in the child of a fork, or to close it there. The child lets it
-  be.
-* SQLAlchemy's events and its log do not see these looks: nothing of the application's is in them.
-* What fails is asked again, of a connection of SQLAlchemy's: an error is told as it tells them.
+* A statement ends with its query, so no lock is held in between; outside of a transaction, the next
+  one sees what is committed by then.
+* A file that was replaced (by a backup, say) is another file: device and inode are compared at each
+  query.
+* SQLite forbids to use a connection in the child of a fork, or to close it there. The child neither
+  uses nor closes it.
+* SQLAlchemy's events and its log do not see these queries: they read nothing of the application's.
+* A query that fails is repeated on a connection of SQLAlchemy's, so errors are SQLAlchemy's.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any, Callable, Optional
 
 from sqlalchemy.pool import NullPool
 
-# Of processes that this one was forked from: not to be closed here, so not to be collected.
+# Connections of the parent of a fork: not to be closed here, so not to be garbage-collected.
 _INHERITED: list[Any] = []
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """One thread's connection, and what it is to.
+class _ThreadConnection:
+    """One thread's connection, and the file that it is to.
 
     :param connection: the driver's.
     :param file: device and inode.
@@ -44,18 +44,18 @@ class _Kept:
 
 
 class ReadConnections:
-    """:param engine: gives the SQLAlchemy engine."""
+    """:param engine: returns the SQLAlchemy engine."""
 
     def __init__(self, engine: Callable[[], Any]) -> None:
         self.engine = engine
         self._local = threading.local()
-        # Statements are made once, and compiled once: compiling takes longer than asking.
+        # Statements are compiled once: compiling takes longer than the query.
         self._compiled: dict[Any, Any] = {}
         self._texts: dict[Any, tuple[str, tuple[Any, ...]]] = {}
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
-        """A connection whose every query sees what is committed by then."""
+        """Yield a connection whose every query sees what is committed by then."""
         with self.engine().connect() as connection:
             if connection.dialect.name != "sqlite":
                 # SQLite's driver begins no transaction for a query.
@@ -63,10 +63,10 @@ class ReadConnections:
             yield connection
 
     def fetch_first(self, statement: Any) -> Any:
-        """The first row that *statement* finds, of what is committed by now.
+        """Return the first row of *statement*, of what is committed by now.
 
-        :param statement: one that is kept, and asked again and again; of columns whose values are
-            the driver's own (texts, whole numbers).
+        :param statement: one that the caller keeps for all calls; of columns whose values need no
+            conversion (texts, whole numbers).
         """
         engine = self.engine()
         file = _file_of(engine)
@@ -77,49 +77,49 @@ class ReadConnections:
                 cursor.close()
                 return row
             except engine.dialect.dbapi.Error:
-                self._let_go()
+                self._close_own()
         with self.connect() as connection:
-            kept = connection.execution_options(compiled_cache=self._compiled)
-            return kept.execute(statement).first()
+            cached = connection.execution_options(compiled_cache=self._compiled)
+            return cached.execute(statement).first()
 
     def _text(self, engine: Any, statement: Any) -> tuple[str, tuple[Any, ...]]:
-        found = self._texts.get(statement)
-        if found is None:
+        text = self._texts.get(statement)
+        if text is None:
             compiled = statement.compile(dialect=engine.dialect)
             values = tuple(compiled.params[name] for name in compiled.positiontup)
-            found = self._texts[statement] = str(compiled), values
-        return found
+            text = self._texts[statement] = str(compiled), values
+        return text
 
     def _of_thread(self, engine: Any, file: tuple[int, int]) -> Any:
-        kept: Optional[_Kept] = getattr(self._local, "kept", None)
+        own: Optional[_ThreadConnection] = getattr(self._local, "kept", None)
         process = os.getpid()
-        if kept is None or (kept.engine, kept.file, kept.process) != (engine, file, process):
-            self._let_go()
-            # Made as the application's own are, by its arguments and its listeners.
-            made = engine.raw_connection()
-            connection = made.connection
-            made.detach()  # it is not the pool's any more
-            kept = self._local.kept = _Kept(connection, engine, file, process)
-        return kept.connection
+        if own is None or (own.engine, own.file, own.process) != (engine, file, process):
+            self._close_own()
+            # Made like the application's own, by its arguments and its listeners.
+            pooled = engine.raw_connection()
+            connection = pooled.connection
+            pooled.detach()  # it does not return to the pool
+            own = self._local.own = _ThreadConnection(connection, engine, file, process)
+        return own.connection
 
-    def _let_go(self) -> None:
-        kept: Optional[_Kept] = self._local.__dict__.pop("kept", None)
-        if kept is None:
+    def _close_own(self) -> None:
+        own: Optional[_ThreadConnection] = self._local.__dict__.pop("kept", None)
+        if own is None:
             return
-        if kept.process != os.getpid():
-            _INHERITED.append(kept)
+        if own.process != os.getpid():
+            _INHERITED.append(own)
             return
-        kept.connection.close()
+        own.connection.close()
 
 
 def _file_of(engine: Any) -> Optional[tuple[int, int]]:
-    """Device and inode of the SQLite file that *engine* opens for each connection; None: it is
-    none, or is not there yet."""
+    """Return device and inode of the SQLite file that *engine* opens for each connection; None if
+    there is no file (yet)."""
     if engine.dialect.name != "sqlite" or not isinstance(engine.pool, NullPool):
         return None
     try:
-        found = os.stat(engine.url.database)
+        status = os.stat(engine.url.database)
     except OSError:
-        # Not made yet; or named as a URI, whose options are SQLite's to read.
+        # Not created yet; or named by a URI, whose options SQLite reads.
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -1,12 +1,13 @@
-"""Rows that stand for more than one document become a row for each, when they are claimed.
+"""Rows that represent more than one document become a row for each, when they are claimed.
 
-A trigger knows which object changed, not which documents show it. Those are looked up at the
-claim, when the change is committed, and by the database itself: an object that a million
-documents embed becomes a million rows without one of them passing through this process. At the
-claim rather than in the trigger also because a document that another transaction was just making
-could not be seen there: it would be indexed with the old contents, and nothing would tell.
+A trigger knows which object changed, not which documents depend on it. Those are looked up at the
+claim, when the change is committed, and by the database itself: an object that a million documents
+embed becomes a million rows without one of them passing through this process. At the claim rather
+than in the trigger also because a document that another transaction was making at the moment would
+not be visible there: it would be indexed with the old contents, unnoticed.
 
-A document that begins or ceases to show the object around that moment has a row for that change.
+A document that begins or ceases to depend on the object around that moment has a row for that
+change.
 """
 
 from __future__ import annotations
@@ -25,59 +26,61 @@ from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Depen
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
-# From the changed object upwards: each edge's owner is the next one's target.
+# From the changed object upwards: the owner of each dependency is the next one's target.
 Path = tuple[Dependency, ...]
 
 
 class FanOutPlan:
-    """Knows, for each watched model, the documents that a change of its objects shows in.
+    """Knows, for each tracked model, the documents that a change of its objects affects.
 
-    :param relations: the edges between the mirrored models.
+    :param dependencies: between the mirrored models.
     """
 
-    def __init__(self, relations: Dependencies) -> None:
-        self.relations = relations
+    def __init__(self, dependencies: Dependencies) -> None:
+        self.dependencies = dependencies
         self.models: Mapping[str, Any] = {
-            model.__name__: model for model in relations.tracked_models
+            model.__name__: model for model in dependencies.tracked_models
         }
         self._mirrored = sorted(
-            name for name, model in self.models.items() if relations.mirrored(model)
+            name for name, model in self.models.items() if dependencies.mirrored(model)
         )
         self._paths = {
-            (name, appeared): self._find_paths(model, appeared)
+            (name, referencing): self._find_paths(model, referencing)
             for name, model in self.models.items()
-            for appeared in (False, True)
+            for referencing in (False, True)
         }
 
-    def _find_paths(self, model: Any, appeared: bool) -> list[Path]:
-        """How documents show an object of *model*.
+    def _find_paths(self, model: Any, referencing: bool) -> list[Path]:
+        """Return the paths by which documents depend on an object of *model*.
 
-        :param appeared: also those that list its key only; else they hold its contents.
+        :param referencing: also those that list its key only; else they hold its contents.
         """
         deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
-        found = []
+        complete = []
         frontier: list[Path] = [
-            (edge,) for edge in self.relations.edges_to.get(model, ()) if appeared or edge.nested
+            (edge,)
+            for edge in self.dependencies.edges_to.get(model, ())
+            if referencing or edge.nested
         ]
-        for levels in range(0 if appeared else 1, deepest + 1):
+        for levels in range(0 if referencing else 1, deepest + 1):
             # A key is listed by a document that is nested one level less deep than its object.
-            found += [path for path in frontier if levels <= self._depth(path[-1].owner)]
+            complete += [path for path in frontier if levels <= self._depth(path[-1].owner)]
             frontier = [
                 (*path, edge)
                 for path in frontier
-                for edge in self.relations.edges_to.get(path[-1].owner, ())
+                for edge in self.dependencies.edges_to.get(path[-1].owner, ())
                 if edge.nested
             ]
-        return found
+        return complete
 
     def _depth(self, model: Any) -> int:
         if schema.custom_to_dict(model):
-            # It may nest as it likes; like the hooks, we follow as far as any model does.
-            return max(each._nesting_depth for each in self.relations.tracked_models)
+            # It may nest anything; like the capture, as far as any model does.
+            return max(each._nesting_depth for each in self.dependencies.tracked_models)
         return int(model._nesting_depth)
 
     def source_models(self, name: str) -> set[str]:
-        """Names of the models whose rows may concern documents of *name*, its own included."""
+        """Return the names of the models whose rows may concern documents of *name*."""
         return {name} | {
             source
             for (source, _), paths in self._paths.items()
@@ -86,7 +89,7 @@ class FanOutPlan:
         }
 
     def carried(self, name: str) -> list[str]:
-        """Models that have no mirror, whose rows are looked after with those of *name*."""
+        """Return the models without a mirror whose rows are expanded by claims of *name*."""
         return [
             source
             for source in sorted(self.models)
@@ -97,47 +100,47 @@ class FanOutPlan:
         return {path[-1].owner.__name__ for path in self._paths[name, True]}
 
     def embedded(self, name: str) -> bool:
-        """True when documents may hold the contents of objects of the model *name*."""
+        """Return True if documents may hold the contents of objects of the model *name*."""
         return bool(self._paths.get((name, False)))
 
     def embedding(self, connection: Any, keys: Iterable[Key]) -> set[Key]:
-        """The documents that hold the contents of *keys*, as the database has it now."""
+        """Return the documents that hold the contents of *keys*, as the database has it now."""
         by_model: dict[str, list[Any]] = {}
         for key in keys:
             by_model.setdefault(key.model, []).append(key.pk)
-        found: set[Key] = set()
+        documents: set[Key] = set()
         for name, pks in by_model.items():
             for path in self._paths[name, False]:
                 for start in range(0, len(pks), KEYS_PER_QUERY):
                     part = pks[start : start + KEYS_PER_QUERY]
                     query = _documents(path, part, 0, connection.dialect.name)
-                    found.update(
+                    documents.update(
                         Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
                         for row in connection.execute(query.statement)
                     )
-        return found
+        return documents
 
     def expand(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
-        """Insert rows for the documents that *rows* stand for besides their own.
+        """Insert rows for the documents that *rows* represent besides their own.
 
         In the transaction that marks or deletes *rows*: it happens once, or not at all.
 
-        :param rows: rows of the model *name* (``id``, ``pk``, ``spread``).
+        :param rows: rows of the model *name* (``id``, ``pk``, ``fan_out``).
         :param now: milliseconds since 1970.
         """
         model = self.models[name]
         pks: dict[bool, set[Any]] = {False: set(), True: set()}
-        everything = False
+        whole_model = False
         for row in rows:
             if row.fan_out and row.pk is None:
-                everything = True
+                whole_model = True
             elif row.fan_out:
                 pks[row.fan_out == FanOut.REFERENCING].add(schema.parse_key(model, row.pk))
-        for appeared, wanted in pks.items():
-            for path in self._paths[name, appeared]:
-                self._insert(connection, path, sorted(wanted, key=str), now)
-        if everything:
-            # Which documents showed what is gone can't be known: all of them are looked at.
+        for referencing, keys in pks.items():
+            for path in self._paths[name, referencing]:
+                self._insert(connection, path, sorted(keys, key=str), now)
+        if whole_model:
+            # Which documents depended on what was deleted is not known: all of them are indexed.
             reached = sorted(self._reached(name) - {name})
             values = [
                 {"model": each, "pk": None, "fan_out": 0, "recorded_at": now} for each in reached
@@ -146,7 +149,7 @@ class FanOutPlan:
                 connection.execute(OUTBOX.insert(), values)
 
     def mark_expanded(self, connection: Any, name: str, rows: list[Any]) -> None:
-        """Let *rows*, which were spread, stand for their own documents only, if they have any."""
+        """Let *rows*, which were expanded, represent their own documents only, if they have any."""
         for start in range(0, len(rows), KEYS_PER_QUERY):
             among = OUTBOX.c.id.in_([row.id for row in rows[start : start + KEYS_PER_QUERY]])
             if name in self._mirrored:
@@ -162,8 +165,8 @@ class FanOutPlan:
             connection.execute(OUTBOX.insert().from_select(columns, query.statement))
 
     def enqueue_model(self, connection: Any, name: str, now: int) -> None:
-        """Insert a row for each object of the mirrored model *name*, and for each document that
-        somebody is just writing."""
+        """Insert a row for each object of the mirrored model *name*, and for each document that is
+        being written at the moment."""
         model = self.models[name]
         key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
         objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
@@ -180,7 +183,7 @@ class FanOutPlan:
 
 
 def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:
-    """The outbox rows of the documents at the end of *path* from the objects *pks*."""
+    """Return a query of outbox rows: the documents at the end of *path* from the objects *pks*."""
     owner = current = aliased(path[-1].owner)
     model = path[-1].owner
     key = key_text(getattr(owner, model.pk_field()), model, dialect)
@@ -193,7 +196,7 @@ def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:
 
 
 def key_text(attribute: Any, model: Any, dialect: str) -> Any:
-    """SQL for ``str(pk)``."""
+    """Return SQL for ``str(pk)``."""
     column_type = schema.mapper_of(model).primary_key[0].type
     if dialect == "postgresql" and isinstance(column_type, sqltypes.CHAR):
         # A cast would cut off the spaces that Python is given.

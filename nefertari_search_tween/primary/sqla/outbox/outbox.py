@@ -1,16 +1,15 @@
 """The outbox in the primary database, for nefertari_sqla.
 
 A row is written in the transaction of the change, so it is committed or rolled back with it.
-With inline sync the rows are born claimed by the process that writes them: after the commit it
-needs no look-up, only the number. Should it die, the claim runs out, and any other process
-takes the rows over.
+With inline sync the rows are recorded as claimed by the process that writes them: after the commit
+it needs no query for them, only the version. Should it die, the lease expires, and any other
+process takes the rows over.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
@@ -19,25 +18,24 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.interfaces.outbox import (
-    LEASE_SECONDS,
     Backlog,
     Claim,
-    DeadLetter,
     FanOut,
     SyncState,
     Watermark,
 )
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.outbox_base import OutboxBase
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.outbox import (
-    dead_letters,
     notifications,
     queries,
     versions,
 )
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, newest_rows
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
+from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.tables import (
     FANS_OUT,
@@ -45,50 +43,43 @@ from nefertari_search_tween.primary.sqla.outbox.tables import (
 )
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
 
-_RECORDED = "nefertari_search.recorded"
-# Rows of one statement: SQLite of old allows 999 variables.
+_RECORD = "nefertari_search.transaction_record"
+# Old versions of SQLite allow 999 variables in a statement.
 ROWS_PER_STATEMENT = 500
-# Of a lease, what is left when a claim is better renewed before it is written.
-RENEW_BELOW = 0.5
-# How many rows of triggers a commit takes along, besides two for each document of its own.
-ALONG = 50
+# How many rows of triggers a commit also claims, besides two for each document of its own.
+MAX_TRIGGER_ROWS = 50
 
 
-class SqlaOutbox:
-    """See :class:`~nefertari_search_tween.interfaces.outbox.Outbox`.
+class SqlaOutbox(OutboxBase):
+    """The rows are rows of a table.
 
     :param models: the mirrored models by name.
-    :param spreader: finds the documents that rows of triggers stand for.
-    :param engine: gives the SQLAlchemy engine.
-    :param owned: rows are born claimed by this process (inline sync); else they are free, and
-        workers are told of them where the database can.
-    :param lease: seconds that a claim is its owner's; None: LEASE_SECONDS.
+    :param fan_out_plan: finds the documents that rows of triggers represent.
+    :param engine: returns the SQLAlchemy engine.
     """
 
-    #: Triggers fill the outbox, too: what one transaction changed has their rows beside ours.
+    #: Triggers write into the outbox, too: what one transaction changed has their rows beside ours.
     triggers = False
 
     def __init__(
         self,
         models: Mapping[str, Any],
-        spreader: FanOutPlan,
+        fan_out_plan: FanOutPlan,
         engine: Callable[[], Any],
-        owned: bool,
-        lease: Optional[float] = None,
+        inline: bool,
+        lease_seconds: Optional[float] = None,
     ) -> None:
+        super().__init__(
+            {name: tuple(sorted(fan_out_plan.source_models(name) - {name})) for name in models},
+            {name: fan_out_plan.carried(name) for name in models},
+            inline,
+            lease_seconds,
+        )
         self.models = models
-        self.spreader = spreader
-        self._others = {
-            name: tuple(sorted(spreader.source_models(name) - {name})) for name in models
-        }
-        self._carried = {name: spreader.carried(name) for name in models}
+        self.fan_out_plan = fan_out_plan
         self.engine = engine
-        self._looking = ReadConnections(engine)
-        self.inline = owned
-        self.lease_seconds = LEASE_SECONDS if lease is None else lease
+        self._reads = ReadConnections(engine)
         self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
-        # Transactions that were committed, and are not begun yet.
-        self._published: dict[str, TransactionRecord] = {}
         versions.prepare(self._transaction, models)
 
     # In the transaction of a change
@@ -96,187 +87,173 @@ class SqlaOutbox:
     def record(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(session, set(keys), 0)
 
-    def _record(self, session: Any, keys: set[Key], spread: int) -> None:
-        recorded: Optional[TransactionRecord] = session.info.get(_RECORDED)
-        if recorded is None:
-            recorded = session.info[_RECORDED] = TransactionRecord()
-        (recorded.content_changes if spread else recorded.keys).update(keys)
-        # A row that stands for others stands for its own document, too.
-        new = keys - recorded.persisted[1] - (set() if spread else recorded.persisted[0])
+    def _record(self, session: Any, keys: set[Key], fan_out: int) -> None:
+        record: Optional[TransactionRecord] = session.info.get(_RECORD)
+        if record is None:
+            record = session.info[_RECORD] = TransactionRecord()
+        (record.content_changes if fan_out else record.keys).update(keys)
+        # A row that represents others represents its own document, too.
+        new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
         if not new:
             return
-        token = recorded.token if self.inline else None
-        rows = self._rows(sorted(new, key=str), token, spread)
+        token = record.token if self.inline else None
+        rows = self._rows(sorted(new, key=str), token, fan_out)
         connection = session.connection(mapper=self._mapper)
         connection.execute(OUTBOX.insert(), rows)
-        # A prepared transaction can't notify: there, workers find the rows when they look.
-        if not (self.inline or recorded.notified or session.twophase):
+        # A prepared transaction can't notify: there, workers find the rows when they poll.
+        if not (self.inline or record.notified or session.twophase):
             notifications.notify_on_commit(connection)
-            recorded.notified = True
-        recorded.persisted[bool(spread)].update(new)
+            record.notified = True
+        record.persisted[bool(fan_out)].update(new)
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(
             session,
-            {key for key in keys if self.spreader.embedded(key.model)},
+            {key for key in keys if self.fan_out_plan.embedded(key.model)},
             FanOut.EMBEDDING_BY_SESSION,
         )
 
     def has_recorded(self, session: Any) -> bool:
-        return bool(session.info.get(_RECORDED))
+        return bool(session.info.get(_RECORD))
 
     def savepoint_rolled_back(self, session: Any) -> None:
-        recorded: Optional[TransactionRecord] = session.info.get(_RECORDED)
-        if recorded is not None:
-            for each in recorded.persisted:
-                each.clear()
-            recorded.notified = False
+        record: Optional[TransactionRecord] = session.info.get(_RECORD)
+        if record is not None:
+            for keys in record.persisted:
+                keys.clear()
+            record.notified = False
 
     def committed(self, session: Any) -> Optional[str]:
-        recorded: Optional[TransactionRecord] = session.info.pop(_RECORDED, None)
-        if not recorded or not self.inline:
+        record: Optional[TransactionRecord] = session.info.pop(_RECORD, None)
+        if not record or not self.inline:
             return None
-        self._published[recorded.token] = recorded
-        return str(recorded.token)
+        self._committed[record.token] = record
+        return str(record.token)
 
     def rolled_back(self, session: Any) -> None:
-        session.info.pop(_RECORDED, None)
+        session.info.pop(_RECORD, None)
 
     # Claims
 
     def claim_committed(self, token: str) -> Optional[Claim]:
-        recorded = self._published.pop(token)
-        age = time.monotonic() - recorded.began
+        record = self._committed.pop(token)
+        began = record.began
         with self._transaction(writing=self.triggers, durable=False) as connection:
-            if age > RENEW_BELOW * self.lease_seconds and not self._extend(connection, token):
-                return None
-            if recorded.content_changes:
-                recorded.keys |= self._spread_own(connection, recorded)
-            names = sorted({key.model for key in recorded.keys})
+            if self._needs_renewal(began):
+                began = time.monotonic()
+                if not self._renew(connection, token):
+                    return None
+            if record.content_changes:
+                record.keys |= self._expand_own_rows(connection, record)
+            names = sorted({key.model for key in record.keys})
             if self.triggers:
-                along = ALONG + 2 * len(recorded.keys)
-                recorded.keys |= self._claim_trigger_rows(connection, names, token, along)
+                limit = MAX_TRIGGER_ROWS + 2 * len(record.keys)
+                record.keys |= self._claim_trigger_rows(connection, names, token, limit)
             numbers = versions.advance(connection, names)
-        if age > RENEW_BELOW * self.lease_seconds:
-            age = 0.0
-        deadline = time.monotonic() - age + self.lease_seconds
-        return Claim(token, frozenset(recorded.keys), numbers, deadline)
+        return Claim(token, frozenset(record.keys), numbers, began + self.lease_seconds)
 
-    def claim(self, model_name: str, limit: int) -> Optional[Claim]:
-        for name in self._carried[model_name]:
-            while self._replace(name, limit):
-                pass
+    def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
         token = uuid.uuid4().hex
         with self._transaction(writing=True, durable=False) as connection:
             rows = claimable_rows(connection, model_name, limit, milliseconds())
             if not rows:
                 return None
-            # One that stands for everything is a claim of its own: it takes longer.
+            # A row that represents the whole model is claimed alone: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
             if any(row.fan_out for row in rows):
-                self._notice(rows)
-                self.spreader.expand(connection, model_name, rows, milliseconds())
+                self._note_triggers(rows)
+                self.fan_out_plan.expand(connection, model_name, rows, milliseconds())
             began = time.monotonic()
-            self._mark([row.id for row in rows], token, connection)
+            self._lease_rows([row.id for row in rows], token, connection)
             numbers = versions.advance(connection, [model_name])
-        return Claim(
-            token, frozenset(self._keys(model_name, rows)), numbers, began + self.lease_seconds
-        )
+        keys = frozenset(self._keys(model_name, rows))
+        return Claim(token, keys, numbers, began + self.lease_seconds)
 
-    def _replace(self, model_name: str, limit: int) -> bool:
-        """Rows of a model without a mirror give way to those of the documents that show it."""
+    def _replace_rows(self, model_name: str, limit: int) -> bool:
         with self._transaction(writing=True) as connection:
             rows = claimable_rows(connection, model_name, limit, milliseconds())
-            self._notice(rows)
-            self.spreader.expand(connection, model_name, rows, milliseconds())
-            self.spreader.mark_expanded(connection, model_name, rows)
+            self._note_triggers(rows)
+            self.fan_out_plan.expand(connection, model_name, rows, milliseconds())
+            self.fan_out_plan.mark_expanded(connection, model_name, rows)
         return bool(rows)
 
-    def _notice(self, rows: list[Any]) -> None:
+    def _note_triggers(self, rows: list[Any]) -> None:
         """Triggers may have been installed since this process started."""
         self.triggers = self.triggers or any(
             row.fan_out in (FanOut.EMBEDDING, FanOut.REFERENCING) for row in rows
         )
 
-    def _spread_own(self, connection: Any, recorded: TransactionRecord) -> set[Key]:
-        """Documents that hold what the committed transaction changed, and that it could not see.
+    def _expand_own_rows(self, connection: Any, record: TransactionRecord) -> set[Key]:
+        """Return the documents that hold what the committed transaction changed, and that it could
+        not see.
 
-        They get rows of the same claim, in the transaction that makes the others stand for
-        themselves: it happens once, or whoever takes the claim over does it.
+        They get rows of the same claim, in the transaction that makes the other rows represent
+        only themselves: it happens once, or the process that takes the claim over does it.
         """
-        embedding = self.spreader.embedding(connection, recorded.content_changes)
-        found = {key for key in embedding if key.model in self.models} - recorded.keys
-        if found:
-            connection.execute(
-                OUTBOX.insert(), self._rows(sorted(found, key=str), recorded.token, 0)
-            )
-        for name in sorted({key.model for key in recorded.content_changes}):
-            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == recorded.token, FANS_OUT)
+        embedding = self.fan_out_plan.embedding(connection, record.content_changes)
+        keys = {key for key in embedding if key.model in self.models} - record.keys
+        if keys:
+            connection.execute(OUTBOX.insert(), self._rows(sorted(keys, key=str), record.token, 0))
+        for name in sorted({key.model for key in record.content_changes}):
+            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == record.token, FANS_OUT)
             if name in self.models:
                 connection.execute(OUTBOX.update().where(own).values(fan_out=0))
-                found |= {key for key in recorded.content_changes if key.model == name}
+                keys |= {key for key in record.content_changes if key.model == name}
             else:
                 connection.execute(OUTBOX.delete().where(own))
-        return found
+        return keys
 
     def _claim_trigger_rows(
         self, connection: Any, names: list[str], token: str, limit: int
     ) -> set[Key]:
-        """Claim what triggers wrote for the transaction that has just been committed, too.
+        """Claim also what triggers wrote for the transaction that has just been committed.
 
-        Their rows are the newest; what is not among them, somebody else's claim will find.
+        Their rows are the newest; those that are not among them are found by another claim.
         """
-        # Those that stand for others first: what they become is taken along with the rest.
-        others = {other for name in names for other in self._others[name]}
-        for name in sorted({*names, *others}):
+        # Rows that represent others first: what they become is claimed with the rest.
+        sources = {source for name in names for source in self._sources[name]}
+        for name in sorted({*names, *sources}):
             rows = newest_rows(connection, name, limit, FANS_OUT)
-            self.spreader.expand(connection, name, rows, milliseconds())
-            self.spreader.mark_expanded(connection, name, rows)
-        found: set[Key] = set()
-        own = and_(OUTBOX.c.fan_out == 0, OUTBOX.c.pk.isnot(None))
+            self.fan_out_plan.expand(connection, name, rows, milliseconds())
+            self.fan_out_plan.mark_expanded(connection, name, rows)
+        keys: set[Key] = set()
+        single = and_(OUTBOX.c.fan_out == 0, OUTBOX.c.pk.isnot(None))
         for name in names:
-            rows = newest_rows(connection, name, limit, own)
-            self._mark([row.id for row in rows], token, connection)
-            found.update(self._keys(name, rows))
-        return found
+            rows = newest_rows(connection, name, limit, single)
+            self._lease_rows([row.id for row in rows], token, connection)
+            keys.update(self._keys(name, rows))
+        return keys
 
-    def _mark(self, ids: list[int], token: str, connection: Any) -> None:
-        expires = milliseconds() + int(self.lease_seconds * 1000)
+    def _lease_rows(self, ids: list[int], token: str, connection: Any) -> None:
+        values = {**self._new_lease(token), "fan_out": 0}
         for start in range(0, len(ids), ROWS_PER_STATEMENT):
             part = ids[start : start + ROWS_PER_STATEMENT]
-            connection.execute(
-                OUTBOX.update()
-                .where(OUTBOX.c.id.in_(part))
-                .values(claim_token=token, lease_expires_at=expires, fan_out=0)
-            )
+            connection.execute(OUTBOX.update().where(OUTBOX.c.id.in_(part)).values(**values))
 
     def next_version(self, model_name: str) -> int:
-        # Durable: no row waits that would bring another one after a crash of the database.
+        # Durable: no row is pending that would bring another one after a crash of the database.
         with self._transaction() as connection:
             return versions.advance(connection, [model_name])[model_name]
 
-    def _extend(self, connection: Any, token: str) -> bool:
-        """Give the rows of *token* a new lease; False when there are none."""
-        return (
-            self._set(connection, token, token, milliseconds() + int(self.lease_seconds * 1000)) > 0
-        )
+    def _renew(self, connection: Any, token: str) -> bool:
+        return self._set(connection, token, self._new_lease(token)) > 0
 
-    def _set(self, connection: Any, token: str, claim: Optional[str], expires: Any) -> int:
-        """Give the rows of *token* these values; number of them.
+    def _set(self, connection: Any, token: str, values: dict[str, Any]) -> int:
+        """Give the rows of *token* these values, and return how many there are.
 
-        Also those of models without a mirror, which stand for documents of others.
+        Also those of models without a mirror, which represent documents of others.
         """
         return sum(
             connection.execute(
                 OUTBOX.update()
                 .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == token))
-                .values(claim_token=claim, lease_expires_at=expires)
+                .values(**values)
             ).rowcount
-            for name in self.spreader.models
+            for name in self.fan_out_plan.models
         )
 
     def settle(
-        self, claim: Claim, model_name: str, refused: Mapping[Any, str], settled: Iterable[Any]
+        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
     ) -> None:
         with self._transaction(durable=False) as connection:
             connection.execute(
@@ -284,16 +261,16 @@ class SqlaOutbox:
                     and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token == claim.token)
                 )
             )
-            dead_letters.replace(connection, model_name, refused, settled, milliseconds())
+            SqlaDeadLetters(connection).replace(model_name, rejected, settled)
 
     def renew(self, claim: Claim) -> bool:
         with self._transaction(durable=False) as connection:
-            return self._extend(connection, claim.token)
+            return self._renew(connection, claim.token)
 
     def release(self, token: str) -> None:
-        self._published.pop(token, None)
+        self._committed.pop(token, None)
         with self._transaction(durable=False) as connection:
-            self._set(connection, token, None, None)
+            self._set(connection, token, {"claim_token": None, "lease_expires_at": None})
 
     def enqueue(self, keys: Iterable[Key]) -> None:
         rows = self._rows(keys, None, 0)
@@ -305,106 +282,81 @@ class SqlaOutbox:
 
     def enqueue_model(self, model_name: str) -> None:
         with self._transaction() as connection:
-            self.spreader.enqueue_model(connection, model_name, milliseconds())
+            self.fan_out_plan.enqueue_model(connection, model_name, milliseconds())
 
     # What is there
 
     def sync_state(self, model_name: str) -> SyncState:
-        return queries.sync_state(self._looking, model_name, self._others[model_name])
+        return queries.sync_state(self._reads, model_name, self._sources[model_name])
 
     def pending_count(self, model_name: Optional[str] = None) -> int:
-        with self._looking.connect() as connection:
+        with self._reads.connect() as connection:
             return queries.pending_count(connection, model_name)
 
     def backlog(self) -> dict[str, Backlog]:
-        with self._looking.connect() as connection:
+        with self._reads.connect() as connection:
             return queries.backlog(connection, milliseconds())
 
     def claim_tokens(self, model_name: str) -> set[str]:
-        with self._looking.connect() as connection:
+        with self._reads.connect() as connection:
             return queries.claim_tokens(connection, model_name)
 
     def claimable_models(self) -> list[str]:
-        with self._looking.connect() as connection:
+        with self._reads.connect() as connection:
             return queries.claimable_models(connection, self._carried, milliseconds())
 
     def ping(self) -> bool:
         try:
-            with self._looking.connect() as connection:
+            with self._reads.connect() as connection:
                 connection.execute(select([1]))
         except SQLAlchemyError:
             return False
         return True
 
     def watermark(self) -> Watermark:
-        with self._looking.connect() as connection:
+        with self._reads.connect() as connection:
             return queries.watermark(connection, milliseconds())
 
-    def has_passed(self, mark: Watermark) -> bool:
-        with self._looking.connect() as connection:
-            return queries.has_passed(connection, mark)
+    def has_passed(self, watermark: Watermark) -> bool:
+        with self._reads.connect() as connection:
+            return queries.has_passed(connection, watermark)
 
-    def raise_version(self, model_name: str, number: int) -> None:
+    def raise_version(self, model_name: str, version: int) -> None:
         with self._transaction() as connection:
-            versions.raise_to(connection, model_name, number)
+            versions.raise_to(connection, model_name, version)
 
     # Dead letters
 
-    def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
-        with self._looking.connect() as connection:
-            return [
-                DeadLetter(
-                    Key(row.model, self._decoded(row.model, row.pk)),
-                    row.error,
-                    row.failed_at / 1000,
-                )
-                for row in dead_letters.rows(connection, model_name)
-            ]
+    def _dead_letter_rows(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
+        with self._reads.connect() as connection:
+            return SqlaDeadLetters(connection).read_all(model_name)
 
     def dead_letter_counts(self) -> dict[str, int]:
-        with self._looking.connect() as connection:
-            return dead_letters.counts(connection)
+        with self._reads.connect() as connection:
+            return SqlaDeadLetters(connection).counts()
 
-    def retry(self, keys: Iterable[Key]) -> int:
-        wanted = list(keys)
-        # The letters stay until the documents are in the index.
-        self.enqueue(wanted)
-        return len(wanted)
-
-    def drop(self, keys: Iterable[Key]) -> int:
-        by_model: dict[str, list[Any]] = defaultdict(list)
-        for key in keys:
-            by_model[key.model].append(key.pk)
+    def _drop(self, by_model: Mapping[str, list[Any]]) -> int:
         with self._transaction() as connection:
-            return sum(dead_letters.forget(connection, name, pks) for name, pks in by_model.items())
+            letters = SqlaDeadLetters(connection)
+            return sum(letters.delete(name, pks) for name, pks in by_model.items())
 
-    # How
+    # Rows and transactions
 
-    def _rows(self, keys: Iterable[Key], token: Optional[str], spread: int) -> list[dict[str, Any]]:
-        now = milliseconds()
-        expires = None if token is None else now + int(self.lease_seconds * 1000)
-        return [
-            {
-                "model": key.model,
-                "pk": str(key.pk),
-                "fan_out": int(spread),
-                "recorded_at": now,
-                "claim_token": token,
-                "lease_expires_at": expires,
-            }
-            for key in keys
-        ]
+    def _rows(
+        self, keys: Iterable[Key], token: Optional[str], fan_out: int
+    ) -> list[dict[str, Any]]:
+        return [self._new_row(key, token, fan_out) for key in keys]
 
     def _keys(self, model_name: str, rows: list[Any]) -> Iterator[Key]:
-        return (Key(model_name, self._decoded(model_name, row.pk)) for row in rows)
+        return (Key(model_name, self._parse_key(model_name, row.pk)) for row in rows)
 
-    def _decoded(self, model_name: str, text: Optional[str]) -> Any:
+    def _parse_key(self, model_name: str, text: Optional[str]) -> Any:
         model = self.models.get(model_name)
         return text if model is None or text is None else schema.parse_key(model, text)
 
     @contextmanager
     def _transaction(self, writing: bool = False, durable: bool = True) -> Iterator[Any]:
-        """A short transaction of its own.
+        """A short, separate transaction.
 
         :param writing: the first statement may be a query, whose result must still hold when
             the next one writes.

@@ -1,4 +1,4 @@
-"""What the outbox holds, asked in one statement each."""
+"""What the outbox holds, by one statement each."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnectio
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
 
 
-def sync_state(looking: ReadConnections, model_name: str, others: tuple[str, ...]) -> SyncState:
-    """See :class:`State`.
+def sync_state(
+    connections: ReadConnections, model_name: str, sources: tuple[str, ...]
+) -> SyncState:
+    """Return the sync state of a model.
 
-    :param others: models whose rows may stand for documents of this one.
+    :param sources: other models whose rows may represent documents of this one.
     """
-    number, waits_now = looking.fetch_first(_state(model_name, others))
-    return SyncState(bool(waits_now), int(number or 0))
+    version, pending = connections.fetch_first(_state(model_name, sources))
+    return SyncState(bool(pending), int(version or 0))
 
 
 @cache
-def _state(model_name: str, others: tuple[str, ...]) -> Any:
-    waits = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
-    if others:
-        spreading = and_(OUTBOX.c.model.in_(others), FANS_OUT)
-        waits = or_(waits, exists([OUTBOX.c.id]).where(spreading))
-    return select([versions.latest(model_name), waits])
+def _state(model_name: str, sources: tuple[str, ...]) -> Any:
+    pending = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
+    if sources:
+        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT)
+        pending = or_(pending, exists([OUTBOX.c.id]).where(expandable))
+    return select([versions.latest(model_name), pending])
 
 
 def pending_count(connection: Any, model_name: Optional[str]) -> int:
-    """Number of rows (of one model)."""
+    """Return the number of rows (of one model)."""
     query = select([func.count()]).select_from(OUTBOX)
     if model_name is not None:
         query = query.where(OUTBOX.c.model == model_name)
@@ -41,7 +43,7 @@ def pending_count(connection: Any, model_name: Optional[str]) -> int:
 
 
 def backlog(connection: Any, now: int) -> dict[str, Backlog]:
-    """What waits, by model.
+    """Return the backlog by model.
 
     :param now: milliseconds since 1970.
     """
@@ -51,41 +53,41 @@ def backlog(connection: Any, now: int) -> dict[str, Backlog]:
 
 
 def claim_tokens(connection: Any, model_name: str) -> set[str]:
-    """The claims that rows of a model belong to."""
+    """Return the tokens of the claims that rows of a model belong to."""
     claimed = and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.isnot(None))
     return {token for (token,) in connection.execute(select([OUTBOX.c.claim_token]).where(claimed))}
 
 
 def claimable_models(connection: Any, carried: Mapping[str, Iterable[str]], now: int) -> list[str]:
-    """Models that have rows which nobody works on (any more).
+    """Return the models that have claimable rows.
 
-    :param carried: model name -> models whose rows are looked after with its own.
+    :param carried: model name -> models whose rows its claims expand.
     :param now: milliseconds since 1970.
     """
     free = OUTBOX.c.claim_token.is_(None)
-    left = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
+    expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     parts = []
-    for name, others in carried.items():
-        # Look-ups of their own: an OR of them would be read from the first row of the model.
+    for name, sources in carried.items():
+        # Separate look-ups: an OR of them would be read from the first row of the model on.
         either = (
             exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
-            for each in (name, *others)
-            for condition in (free, left)
+            for each in (name, *sources)
+            for condition in (free, expired)
         )
         parts.append(select([literal(name)]).where(or_(*either)))
     return [name for (name,) in connection.execute(union_all(*parts))] if parts else []
 
 
 def watermark(connection: Any, now: int) -> Watermark:
-    """The end of what waits now."""
+    """Return the position behind all pending rows."""
     last = connection.execute(select([func.max(OUTBOX.c.id)])).scalar()
     return Watermark(int(last or 0), now)
 
 
-def has_passed(connection: Any, end: Watermark) -> bool:
-    """True when nothing waits any more of what waited at *end*."""
-    before = OUTBOX.c.id <= end.row_id
+def has_passed(connection: Any, watermark: Watermark) -> bool:
+    """Return True once no row up to *watermark* is pending."""
+    before = OUTBOX.c.id <= watermark.row_id
     if connection.dialect.name == "sqlite":
-        # It gives numbers again. One host has the file, so one clock.
-        before = and_(before, OUTBOX.c.recorded_at <= end.recorded_at)
+        # It gives row ids again. One host has the file, so one clock.
+        before = and_(before, OUTBOX.c.recorded_at <= watermark.recorded_at)
     return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()

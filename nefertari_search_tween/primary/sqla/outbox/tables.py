@@ -42,25 +42,25 @@ OUTBOX = Table(
     BaseObject.metadata,
     Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("model", String(_NAME), nullable=False),
-    # NULL: everything of the model (see triggers).
+    # NULL: the whole model (see triggers).
     Column("pk", Text, nullable=True),
     # A FanOut: dependent documents are found when the row is claimed; 0: they have rows.
     Column("fan_out", SmallInteger, nullable=False, server_default="0"),
     # Milliseconds since 1970.
     Column("recorded_at", BigInteger, nullable=False),
-    # Who works on it, and until when (milliseconds since 1970); NULL: nobody.
+    # The claim that has it, and until when (milliseconds since 1970); NULL: it is free.
     Column("claim_token", String(32), nullable=True),
     Column("lease_expires_at", BigInteger, nullable=True),
-    # Everything that is asked of the table is a range of this: free rows of a model in their
-    # order, claimed ones, the rows of a claim, whether a model has any.
+    # Every query of the table is a range of this: free rows of a model in their order, claimed
+    # ones, the rows of a claim, whether a model has any.
     Index("nefertari_search_outbox_claims", "model", "claim_token", "id"),
-    # Whether a model has rows that may concern others: only triggers write such.
+    # Whether a model has rows that may concern others.
     Index(
         "nefertari_search_outbox_fan_out", "model", postgresql_where=FANS_OUT, sqlite_where=FANS_OUT
     ),
 )
 
-#: The number of the last claim of each model.
+#: The version of the latest claim of each model.
 VERSIONS = Table(
     "nefertari_search_versions",
     BaseObject.metadata,
@@ -68,7 +68,7 @@ VERSIONS = Table(
     Column("version", BigInteger, nullable=False),
 )
 
-#: Documents that the search backend refused, or that could not be rendered.
+#: Documents that the search backend rejected, or that could not be rendered.
 DEAD_LETTERS = Table(
     "nefertari_search_dead_letters",
     BaseObject.metadata,
@@ -80,23 +80,23 @@ DEAD_LETTERS = Table(
     Column("failed_at", BigInteger, nullable=False),
 )
 
-#: Builds of indices that have not ended.
+#: Rebuilds that have not ended.
 REBUILDS = Table(
     "nefertari_search_rebuilds",
     BaseObject.metadata,
     Column("model", String(_NAME), primary_key=True),
     Column("index_name", String(_NAME), nullable=False),
-    # Who builds, for people, and the secret by which it knows itself.
+    # The process, for people, and the secret that identifies the holder.
     Column("owner", String(_NAME), nullable=False),
     Column("token", String(32), nullable=False),
-    # Milliseconds since 1970 of its last sign of life.
+    # Milliseconds since 1970 of its latest heartbeat.
     Column("heartbeat_at", BigInteger, nullable=False),
-    # The last key that is in the new index, and how many are; NULL: none.
+    # The last key that is in the new index, and how many documents are; NULL: none.
     Column("checkpoint", Text, nullable=True),
     Column("documents", BigInteger, nullable=False),
 )
 
-#: What the caches of processes found: there only where answers are cached.
+#: Hits and misses of the caches of processes: only there if responses are cached.
 CACHE_STATS = Table(
     "nefertari_search_cache_stats",
     BaseObject.metadata,
@@ -112,7 +112,7 @@ TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS)
 
 
 def create_missing(engine: Any, tables: Iterable[Table] = TABLES) -> None:
-    """Create those of *tables* that are not there.
+    """Create those of *tables* that are missing.
 
     :raises ConfigurationError: the database user may not.
     """

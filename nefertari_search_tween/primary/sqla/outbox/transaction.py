@@ -12,8 +12,9 @@ class TransactionRecord:
     """What a transaction has recorded so far.
 
     :ivar keys: documents that changed.
-    :ivar contents: objects whose contents changed.
-    :ivar sure: of both, those whose rows no savepoint has rolled back.
+    :ivar content_changes: objects whose contents changed.
+    :ivar persisted: of both, those whose rows no savepoint has rolled back.
+    :ivar notified: workers will be notified at the commit.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,6 @@ class TransactionRecord:
         self.keys: set[Key] = set()
         self.content_changes: set[Key] = set()
         self.persisted: tuple[set[Key], set[Key]] = (set(), set())
-        # Workers will be told at the commit.
         self.notified = False
 
     def __bool__(self) -> bool:

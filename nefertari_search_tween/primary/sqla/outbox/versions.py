@@ -1,4 +1,4 @@
-"""Numbers of claims: of each model, ones that only grow, whoever asks for them."""
+"""Versions of claims: those of a model only grow, whichever process takes them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nefertari_search_tween.primary.sqla.outbox.tables import VERSIONS
 
 
 def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Iterable[str]) -> None:
-    """Give every model its counter.
+    """Create the counter of every model.
 
     :param transaction: opens a short transaction.
     """
     with transaction() as connection:
-        known = {name for (name,) in connection.execute(select([VERSIONS.c.model]))}
-    for name in sorted(set(names) - known):
+        existing = {name for (name,) in connection.execute(select([VERSIONS.c.model]))}
+    for name in sorted(set(names) - existing):
         try:
             with transaction() as connection:
                 connection.execute(VERSIONS.insert().values(model=name, version=0))
@@ -30,39 +30,39 @@ def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Itera
 
 
 def advance(connection: Any, names: list[str]) -> dict[str, int]:
-    """A new number for each of *names* (sorted: two claims must not wait for each other).
+    """Return a new version for each of *names* (sorted: two claims must not deadlock).
 
-    Microseconds since 1970, or one more than the last: so they also grow when the table was
+    Microseconds since 1970, or one more than the latest: so they also grow when the table was
     restored from a backup that is older than the index.
     """
     now = time.time_ns() // 1000
-    number = VERSIONS.c.version
-    numbers = {}
+    version = VERSIONS.c.version
+    versions = {}
     for name in names:
-        found = connection.execute(
+        updated = connection.execute(
             VERSIONS.update()
             .where(VERSIONS.c.model == name)
-            .values(version=case([(number >= now, number + 1)], else_=now))
+            .values(version=case([(version >= now, version + 1)], else_=now))
         ).rowcount
-        if not found:
-            # The tables were made anew since the application started.
+        if not updated:
+            # The tables were recreated since the application started.
             connection.execute(VERSIONS.insert().values(model=name, version=now))
-        # The row is locked until the transaction ends: this is the number that was set.
-        numbers[name] = int(connection.execute(select([latest(name)])).scalar())
-    return numbers
+        # The row is locked until the transaction ends: this is the version that was set.
+        versions[name] = int(connection.execute(select([latest(name)])).scalar())
+    return versions
 
 
-def raise_to(connection: Any, name: str, number: int) -> None:
-    """Every number of the model *name* is above *number* from now on."""
-    # A model that has no counter gets one.
+def raise_to(connection: Any, name: str, version: int) -> None:
+    """Make all later versions of the model *name* greater than *version*."""
+    # It creates the counter of a model that has none.
     advance(connection, [name])
     connection.execute(
         VERSIONS.update()
-        .where(and_(VERSIONS.c.model == name, VERSIONS.c.version < number))
-        .values(version=number)
+        .where(and_(VERSIONS.c.model == name, VERSIONS.c.version < version))
+        .values(version=version)
     )
 
 
 def latest(name: str) -> Any:
-    """SQL for the number that the model *name* was given last; NULL: none."""
+    """Return SQL for the latest version of the model *name*; NULL if there is none."""
     return select([VERSIONS.c.version]).where(VERSIONS.c.model == name).as_scalar()

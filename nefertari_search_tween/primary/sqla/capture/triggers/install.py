@@ -1,7 +1,7 @@
 """Triggers that fill the outbox: what no SQLAlchemy session does is mirrored, too.
 
-Installed by command, never by themselves. They write the keys of what changed, in whoever's
-transaction; the documents that show it are found when the rows are claimed (fan_out.py).
+They are installed by a command only. They write the keys of what changed, in the transaction of
+the change; its dependent documents are found when the rows are claimed (fan_out.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TriggerStatus(NamedTuple):
     """The triggers of one table.
 
     :param table: its name, as the database writes it.
-    :param state: INSTALLED; MISSING; OUTDATED: not what the models of today need, or disabled;
+    :param state: INSTALLED; MISSING; OUTDATED: not what the current models need, or disabled;
         NO_TABLE: the table is not in the database; OBSOLETE: no mirror needs them any more.
     """
 
@@ -43,16 +43,16 @@ class Dialect(Protocol):
     """What differs between databases."""
 
     def prepare(self) -> None:
-        """Before anything is changed, in the transaction of the change."""
+        """Prepare the transaction of a change, before anything is changed."""
 
     def installed(self) -> dict[str, dict[str, str]]:
-        """Our triggers: address of the table -> name -> definition."""
+        """Return our triggers: address of the table -> name -> definition."""
 
     def address(self, table: Any) -> Optional[str]:
-        """How the database calls *table*, None when it is not there."""
+        """Return the name that the database has for *table*, None if it does not exist."""
 
     def expected(self, capture: TableCapture) -> dict[str, str]:
-        """Name -> definition of the triggers of a table."""
+        """Return name -> definition of the triggers of a table."""
 
     def create(self, capture: TableCapture) -> None:
         """Create the triggers of a table that has none."""
@@ -61,84 +61,84 @@ class Dialect(Protocol):
         """Drop triggers of a table."""
 
 
-def status(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
-    """The triggers of every table that has or should have some.
+def status(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
+    """Return the triggers of every table that has or should have some.
 
-    :raises ConfigurationError: the database has no triggers that we know of.
+    :raises ConfigurationError: triggers of this database are not supported.
     """
     with _dialect(engine, changing=False) as dialect:
-        return _status(dialect, trigger_plan(relations))
+        return _status(dialect, trigger_plan(dependencies))
 
 
-def install(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
-    """Create what is missing, replace what is outdated, drop what is left over; all or nothing.
+def install(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
+    """Create missing triggers, replace outdated ones, drop obsolete ones; all or nothing.
 
     What was changed before is not captured: see ``nefertari-search verify``.
 
-    :returns: what :func:`status` gives now.
+    :returns: what :func:`status` returns now.
     :raises ConfigurationError: see :func:`status`; or a table is missing, in use, or not ours to
         change.
     """
     with _dialect(engine, changing=True) as dialect:
-        wanted = trigger_plan(relations)
-        found = dialect.installed()
-        for capture in wanted:
+        expected = trigger_plan(dependencies)
+        installed = dialect.installed()
+        for capture in expected:
             address = dialect.address(capture.table)
             if address is None:
                 raise ConfigurationError(f"there is no table {capture.table.fullname}")
-            names = found.pop(address, {})
+            names = installed.pop(address, {})
             if names != dialect.expected(capture):
                 dialect.drop(address, sorted(names))
                 dialect.create(capture)
-        for address, names in found.items():
+        for address, names in installed.items():
             dialect.drop(address, sorted(names))
-        return _status(dialect, wanted)
+        return _status(dialect, expected)
 
 
-def remove(engine: Any, relations: Dependencies) -> list[TriggerStatus]:
+def remove(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:
     """Drop all triggers of ours, and nothing else.
 
     What they have written until then is still indexed.
 
-    :returns: what :func:`status` gives now.
+    :returns: what :func:`status` returns now.
     :raises ConfigurationError: see :func:`install`.
     """
     with _dialect(engine, changing=True) as dialect:
         for address, names in dialect.installed().items():
             dialect.drop(address, sorted(names))
-        return _status(dialect, trigger_plan(relations))
+        return _status(dialect, trigger_plan(dependencies))
 
 
 def present(engine: Any) -> bool:
-    """True when there are triggers of ours, whatever they capture."""
+    """Return True if there are triggers of ours, whatever they capture."""
     if engine.dialect.name not in _DIALECTS:
         return False
     with _dialect(engine, changing=False) as dialect:
         return bool(dialect.installed())
 
 
-def _status(dialect: Dialect, wanted: list[TableCapture]) -> list[TriggerStatus]:
-    found = dialect.installed()
-    states = []
-    for capture in wanted:
+def _status(dialect: Dialect, expected: list[TableCapture]) -> list[TriggerStatus]:
+    installed = dialect.installed()
+    statuses = []
+    for capture in expected:
         address = dialect.address(capture.table)
         if address is None:
-            states.append(TriggerStatus(capture.table.fullname, NO_TABLE))
+            statuses.append(TriggerStatus(capture.table.fullname, NO_TABLE))
             continue
-        names = found.pop(address, {})
+        names = installed.pop(address, {})
         if not names:
             state = MISSING
         else:
             state = INSTALLED if names == dialect.expected(capture) else OUTDATED
-        states.append(TriggerStatus(address, state))
-    return states + [TriggerStatus(address, OBSOLETE) for address in sorted(found)]
+        statuses.append(TriggerStatus(address, state))
+    return statuses + [TriggerStatus(address, OBSOLETE) for address in sorted(installed)]
 
 
 @contextmanager
 def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
-    """In one transaction.
+    """Yield the dialect of the database, in one transaction.
 
-    :raises ConfigurationError: the database refuses, or is not one that we know.
+    :raises ConfigurationError: the database rejects a change, or is not supported.
     """
     kind = _DIALECTS.get(engine.dialect.name)
     if kind is None:
@@ -150,8 +150,8 @@ def _dialect(engine: Any, changing: bool) -> Iterator[Dialect]:
             dialect = kind(connection)
             with connection.begin():
                 if changing:
-                    dialect.begin()
+                    dialect.prepare()
                 yield dialect
     except DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        raise ConfigurationError(f"the database refused, nothing was changed: {said}") from error
+        reason = str(error.orig).strip().splitlines()[0]
+        raise ConfigurationError(f"the database refused, nothing was changed: {reason}") from error

@@ -1,8 +1,8 @@
 """Triggers of PostgreSQL: a function for each table, called once for each statement.
 
-A statement's rows are handed over as two tables, the old and the new ones. So a document that
-ten thousand of them concern gets one row, and a statement that changes many rows is not slowed
-down by as many calls. What the function was created from is kept by the database, word for word.
+A statement's rows are passed as two tables, the old and the new ones. So a document that ten
+thousand of them concern gets one row, and a statement that changes many rows is not slowed down by
+as many calls. The database keeps the source of the function word for word.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ EVENTS = {
 }
 # How long an install or a remove waits for a table that is in use.
 LOCK_SECONDS = 5
-# Names are cut off behind this many bytes.
-_LONGEST_NAME = 63
+# Names are cut off after this number of bytes.
+_MAX_NAME_BYTES = 63
 
 _FUNCTION = """CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS {body}"""
 
-# EXECUTE: planned anew each time, because a plan for one row is a bad one for a million. A
+# EXECUTE: planned again each time, because a plan for one row is a bad one for a million. A
 # transaction that is to be prepared must not notify; where none can be, workers are woken.
 _BODY = """
 BEGIN
@@ -63,14 +63,14 @@ END
 
 
 class PostgresqlTriggers:
-    """See :class:`~nefertari_search_tween.primary.sqla.triggers.Dialect`."""
+    """See :class:`~nefertari_search_tween.primary.sqla.capture.triggers.install.Dialect`."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=True)
 
     def prepare(self) -> None:
-        # A transaction that holds a table would hold up us, and we all that come after.
+        # A transaction that holds a table would block this one, and this one all later ones.
         self._run(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
 
     def installed(self) -> dict[str, dict[str, str]]:
@@ -99,7 +99,7 @@ class PostgresqlTriggers:
         function = self._function(capture.table)
         body = self._body(capture)
         self._run(_FUNCTION.format(function=function, body=literal(body)))
-        # It may write to the outbox whoever calls it, so nobody but a trigger should.
+        # It writes to the outbox whatever rights the caller has, so only triggers may call it.
         self._run(f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC")
         for event, clause in EVENTS.items():
             # Not EXECUTE FUNCTION: PostgreSQL 10 does not know it.
@@ -131,7 +131,7 @@ class PostgresqlTriggers:
         self.connection.execute(text(statement.replace(":", r"\:")))
 
     def _schema_of(self, table: Any) -> str:
-        """The schema of *table*, quoted: the functions know no search path."""
+        """Return the schema of *table*, quoted: the functions have no search path."""
         return str(
             self._one(
                 "SELECT quote_ident(n.nspname) FROM pg_class c "
@@ -142,11 +142,11 @@ class PostgresqlTriggers:
         )
 
     def _function(self, table: Any) -> str:
-        """A function's name is its schema's; tables whose long names begin alike have two."""
+        """Return the name of the function of *table*, with its schema; a long one with a digest."""
         name = f"{PREFIX}{table.name}"
-        if len(name.encode()) > _LONGEST_NAME:
+        if len(name.encode()) > _MAX_NAME_BYTES:
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-            name = name.encode()[: _LONGEST_NAME - 9].decode("utf-8", "ignore") + "_" + digest
+            name = name.encode()[: _MAX_NAME_BYTES - 9].decode("utf-8", "ignore") + "_" + digest
         return f"{self._schema_of(table)}.{self.sql.name(name)}"
 
     def _body(self, capture: TableCapture) -> str:
@@ -154,7 +154,7 @@ class PostgresqlTriggers:
         outbox = sql.table(OUTBOX)
 
         def joined(selects: list[str]) -> str:
-            # UNION: a document that many rows concern gets one.
+            # UNION: a document that many rows concern gets one row.
             return "\n    UNION ".join(f"    {each}".strip() for each in selects)
 
         def executed(selects: list[str]) -> str:
@@ -185,7 +185,7 @@ def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{NEW} n"]
     return [
         *sql.objects(capture, "n", str(FanOut.REFERENCING), rows),
-        *(sql.found(link, "n", rows) for link in capture.links),
+        *(sql.documents(link, "n", rows) for link in capture.links),
     ]
 
 
@@ -193,29 +193,29 @@ def _deleted(sql: Statements, capture: TableCapture) -> list[str]:
     rows = [f"{OLD} o"]
     return [
         *sql.objects(capture, "o", str(FanOut.EMBEDDING), rows),
-        *(sql.found(each, "o", rows) for each in (*capture.lookups, *capture.links)),
+        *(sql.documents(each, "o", rows) for each in (*capture.lookups, *capture.links)),
     ]
 
 
 def _updated(sql: Statements, capture: TableCapture) -> list[str]:
     selects = []
     for _, key in capture.models[:1]:
-        # Rows are paired by their keys: one without a partner is gone, or new. Byte by byte: a
-        # collation may call keys equal that are two documents.
+        # Rows are paired by their keys: one without a partner is deleted, or new. Byte by byte: a
+        # collation may take keys for equal that are two documents.
         same = f'{sql.text("o", key)} COLLATE "C" = {sql.text("n", key)} COLLATE "C"'
         old_key, new_key = sql.column("o", key), sql.column("n", key)
         kind = sql.kind(capture, "o", "n")
         kind = f"CASE WHEN {old_key} IS NULL THEN {FanOut.REFERENCING} ELSE {kind} END"
         new = [f"{NEW} n LEFT JOIN {OLD} o ON {same}"]
         old = [f"{OLD} o LEFT JOIN {NEW} n ON {same}"]
-        gone = f"{new_key} IS NULL"
+        deleted = f"{new_key} IS NULL"
         selects += sql.objects(capture, "n", kind, new)
-        selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [gone])
+        selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [deleted])
         for lookup in capture.lookups:
-            moved = f"{gone} OR {sql.changed(lookup.columns, 'o', 'n')}"
-            selects.append(sql.found(lookup, "o", old, [moved]))
+            moved = f"{deleted} OR {sql.changed(lookup.columns, 'o', 'n')}"
+            selects.append(sql.documents(lookup, "o", old, [moved]))
     for link in capture.links:
-        selects += [sql.found(link, "o", [f"{OLD} o"]), sql.found(link, "n", [f"{NEW} n"])]
+        selects += [sql.documents(link, "o", [f"{OLD} o"]), sql.documents(link, "n", [f"{NEW} n"])]
     return selects
 
 

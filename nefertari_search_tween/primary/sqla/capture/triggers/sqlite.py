@@ -1,4 +1,4 @@
-"""Triggers of SQLite: one for each event and row; its definition is what SQLite keeps of it."""
+"""Triggers of SQLite: one for each event and row, compared by the definition that it keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
 class SqliteTriggers:
-    """See :class:`~nefertari_search_tween.primary.sqla.triggers.Dialect`."""
+    """See :class:`~nefertari_search_tween.primary.sqla.capture.triggers.install.Dialect`."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -45,8 +45,8 @@ class SqliteTriggers:
         return tables
 
     def address(self, table: Any) -> str | None:
-        known = self.connection.dialect.has_table(self.connection, table.name)
-        return str(table.name) if known and not table.schema else None
+        exists = self.connection.dialect.has_table(self.connection, table.name)
+        return str(table.name) if exists and not table.schema else None
 
     def expected(self, capture: TableCapture) -> dict[str, str]:
         return dict(self._triggers(capture))
@@ -85,7 +85,7 @@ class SqliteTriggers:
     def _inserted(self, capture: TableCapture) -> list[str]:
         return [
             *self.sql.objects(capture, "NEW", str(FanOut.REFERENCING)),
-            *(self.sql.found(link, "NEW") for link in capture.links),
+            *(self.sql.documents(link, "NEW") for link in capture.links),
         ]
 
     def _updated(self, capture: TableCapture) -> list[str]:
@@ -95,21 +95,21 @@ class SqliteTriggers:
             bodies += self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING), conditions=other_key)
         for lookup in capture.lookups:
             moved = [self.sql.changed(lookup.columns, "OLD", "NEW")]
-            bodies.append(self.sql.found(lookup, "OLD", conditions=moved))
+            bodies.append(self.sql.documents(lookup, "OLD", conditions=moved))
         for link in capture.links:
-            bodies += [self.sql.found(link, row) for row in ("OLD", "NEW")]
+            bodies += [self.sql.documents(link, row) for row in ("OLD", "NEW")]
         return bodies
 
     def _deleted(self, capture: TableCapture) -> list[str]:
         return [
             *self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING)),
-            *(self.sql.found(each, "OLD") for each in (*capture.lookups, *capture.links)),
+            *(self.sql.documents(each, "OLD") for each in (*capture.lookups, *capture.links)),
         ]
 
     def _replaced(self, capture: TableCapture, old: str | None) -> list[str]:
-        """Rows that an OR REPLACE is about to delete: no trigger is told of these deletes.
+        """Return SELECTs of rows that an OR REPLACE is about to delete, which fires no trigger.
 
-        :param old: how an UPDATE calls the row that it changes, which is not deleted.
+        :param old: the name of the row that an UPDATE changes, which is not deleted.
         """
         bodies = []
         sources = [f"{self.sql.table(capture.table)} r"]
@@ -121,18 +121,18 @@ class SqliteTriggers:
                 conditions.append(self.sql.changed(columns, old, "NEW"))
             bodies += self.sql.objects(capture, "r", str(FanOut.EMBEDDING), sources, conditions)
             for lookup in (*capture.lookups, *capture.links):
-                bodies.append(self.sql.found(lookup, "r", sources, conditions))
+                bodies.append(self.sql.documents(lookup, "r", sources, conditions))
         return bodies
 
     def _unique(self, table: Any) -> list[list[str]]:
-        """Columns by which a row can be in the way of another one, as the database has them."""
+        """Return the sets of columns that are unique, as the database has them."""
         inspector = inspect(self.connection)
-        found = [inspector.get_pk_constraint(table.name)["constrained_columns"]]
+        keys = [inspector.get_pk_constraint(table.name)["constrained_columns"]]
         for each in inspector.get_unique_constraints(table.name):
-            found.append(each["column_names"])
+            keys.append(each["column_names"])
         for each in inspector.get_indexes(table.name):
             if each["unique"]:
-                found.append(each["column_names"])
+                keys.append(each["column_names"])
         return sorted(
-            {tuple(names): list(names) for names in found if names and all(names)}.values()
+            {tuple(names): list(names) for names in keys if names and all(names)}.values()
         )

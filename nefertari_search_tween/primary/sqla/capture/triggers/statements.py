@@ -37,11 +37,11 @@ class Statements:
         return self.name(table.name)
 
     def column(self, row: str, column: Any) -> str:
-        """*column* (or its name) of the row called *row*."""
+        """Return *column* (or its name) of the row called *row*."""
         return f"{row}.{self.name(getattr(column, 'name', column))}"
 
     def text(self, row: str, column: Any) -> str:
-        """The key in *column* as ``str()`` gives it."""
+        """Return the key in *column* as ``str()`` returns it."""
         column_type = column.type
         while isinstance(column_type, sqltypes.TypeDecorator):
             column_type = column_type.impl
@@ -52,7 +52,7 @@ class Statements:
         return f"CAST({value} AS TEXT)"
 
     def changed(self, names: Iterable[str], old: str, new: str) -> str:
-        """A condition: one of the columns *names* is not what it was."""
+        """Return a condition: one of the columns *names* has changed."""
         differs = "IS DISTINCT FROM" if self.qualified else "IS NOT"
         return " OR ".join(
             f"{self.column(old, name)} {differs} {self.column(new, name)}" for name in names
@@ -62,14 +62,14 @@ class Statements:
         self,
         model: str,
         key: str,
-        spread: str,
+        fan_out: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> str:
-        """One row for each row of *sources*, but for keys that are NULL: one in the outbox would
-        stand for everything."""
+        """Return one row for each row of *sources*, except for keys that are NULL: one in the
+        outbox would represent the whole model."""
         where = [*conditions, f"{key} IS NOT NULL"]
-        text = f"SELECT {literal(model)}, {key}, {spread}, {self.now}"
+        text = f"SELECT {literal(model)}, {key}, {fan_out}, {self.now}"
         if sources:
             # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
             text += f" FROM {' CROSS JOIN '.join(sources)}"
@@ -79,39 +79,42 @@ class Statements:
         self,
         capture: TableCapture,
         row: str,
-        spread: str,
+        fan_out: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> list[str]:
-        """The objects that *row* is."""
+        """Return SELECTs of the objects that *row* is."""
         return [
-            self.select(model, self.text(row, key), spread, sources, conditions)
+            self.select(model, self.text(row, key), fan_out, sources, conditions)
             for model, key in capture.models
         ]
 
-    def found(
+    def documents(
         self,
         lookup: Lookup,
         row: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> str:
-        """The documents that *lookup* finds from *row*."""
-        spread = str(FanOut.EMBEDDING)
+        """Return a SELECT of the documents that *lookup* finds from *row*."""
+        fan_out = str(FanOut.EMBEDDING)
         if lookup.source is None:
             key = self.text(row, lookup.key)
-            return self.select(lookup.owner, key, spread, sources, conditions)
-        on = [f"{self.column('s', left)} = {self.column(row, right)}" for left, right in lookup.on]
+            return self.select(lookup.owner, key, fan_out, sources, conditions)
+        on = [
+            f"{self.column('s', source_column)} = {self.column(row, row_column)}"
+            for source_column, row_column in lookup.on
+        ]
         return self.select(
             lookup.owner,
             self.text("s", lookup.key),
-            spread,
+            fan_out,
             [*sources, f"{self.table(lookup.source)} s"],
             [*conditions, *on],
         )
 
     def kind(self, capture: TableCapture, old: str, new: str) -> str:
-        """What an update means for those that show the object; see tables.py."""
+        """Return the FanOut of an update."""
         if not capture.foreign_key_columns:
             return str(FanOut.EMBEDDING)
         moved = self.changed(capture.foreign_key_columns, old, new)
@@ -119,5 +122,5 @@ class Statements:
 
 
 def literal(text: str) -> str:
-    """*text* as a string constant of SQL."""
+    """Return *text* as a string constant of SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,104 @@
+"""The indices of an application at its start: checked, or created for empty tables."""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable
+
+from nefertari_search_tween.exceptions import (
+    BackendDenied,
+    BackendError,
+    BackendRejected,
+    BackendUntrusted,
+    ConfigurationError,
+    Reason,
+)
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
+
+log = logging.getLogger(__name__)
+
+HTTP_UNAUTHORIZED = 401
+
+
+def prepare_indices(
+    mirrors: MirrorRegistry,
+    schema: str = "create",
+    is_pending: Callable[[Mirror], bool] = lambda mirror: False,
+    index_all: Callable[[Mirror], None] = lambda mirror: None,
+) -> None:
+    """Check the indices when the application starts.
+
+    A backend that does not answer is no error: the application starts and reads from the primary.
+    One that denies access, or that can't be trusted, will do so until a setting is changed.
+
+    :param schema: "create": create indices of empty tables, warn of what else is missing;
+        "validate": create none; "none": check nothing.
+    :param is_pending: returns True if all objects of a mirror are pending: then its table is as
+        good as empty.
+    :param index_all: called for a mirror whose index was created here, and whose table is not empty
+        after that: a change of it may have been settled a moment before.
+    :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
+        index is missing or of another schema.
+    """
+    if schema == "none":
+        return
+    problems = []
+    for mirror in mirrors:
+        try:
+            mirror.check_analyzers()
+            if mirror.check():
+                continue
+            new = schema == "create" and mirror.problem == Reason.NO_INDEX
+            if new and (_is_empty(mirror) or is_pending(mirror)):
+                _create_empty(mirrors, mirror)
+                # What is committed from here on finds the index: its indexer looks for it after
+                # the commit, and never caches that there is none.
+                if not _is_empty(mirror):
+                    index_all(mirror)
+                continue
+        except BackendUntrusted as error:
+            raise ConfigurationError(
+                "no safe connection to the search server (see elasticsearch.hosts and "
+                f"elasticsearch.ca_certs): {error}"
+            ) from error
+        except BackendDenied as error:
+            if error.status == HTTP_UNAUTHORIZED:
+                raise ConfigurationError(str(error)) from error
+            log.warning("the index of %s could not be checked: %s", mirror.name, error)
+            continue
+        except BackendError as error:
+            mirrors.breaker.record_failure()
+            log.warning("the indices could not be checked: %s", error)
+            break
+        problem = "not built" if mirror.problem == Reason.NO_INDEX else "of another schema"
+        problems.append(f"the search index of {mirror.name} is {problem}")
+    if problems and schema == "validate":
+        raise ConfigurationError(
+            f"nefertari_search.schema = validate: {', '.join(problems)}: "
+            "run `nefertari-search rebuild`"
+        )
+    for problem in problems:
+        log.warning(
+            "%s: run `nefertari-search rebuild`; until then its collections are read from "
+            "the primary",
+            problem,
+        )
+
+
+def _create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
+    try:
+        mirrors.create(mirror, mirrors.next_name(mirror), live=True)
+    except BackendRejected:
+        # Another process that starts at the same time was faster.
+        if mirrors.backend.get_mapping(mirror.alias) is None:
+            raise
+    mirror.check()
+
+
+def _is_empty(mirror: Mirror) -> bool:
+    try:
+        return mirror.reader.count() == 0
+    except Exception as error:  # noqa: BLE001 - e.g. a table that does not exist yet
+        log.info("%s can't be counted: %s", mirror.name, error)
+        return False

@@ -1,0 +1,168 @@
+"""The mirror of one model, and what this process knows of its index."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
+from nefertari_search_tween.interfaces.primary import Reader
+from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
+from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
+
+# How long an index that is missing, or was built for another schema, is not checked again.
+RECHECK_SECONDS = 1.0
+
+
+class Mirror:
+    """The mirror of one model.
+
+    :param model: the primary's model class.
+    :param document_cls: the generated mirror model.
+    :param reader: reads the primary's current state.
+    :param alias: name under which the index is searched.
+    :param settings: of its indices, under their full names.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        document_cls: type[BaseDocument],
+        reader: Reader,
+        alias: str,
+        backend: Backend,
+        breaker: CircuitBreaker,
+        settings: dict[str, Any],
+    ) -> None:
+        self.model = model
+        self.name: str = model.__name__
+        self.document_cls = document_cls
+        self.reader = reader
+        self.alias = alias
+        self.settings = settings
+        self.mapping = index_mapping(document_cls, settings)
+        self.analyzers = analyzers(self.mapping, settings)
+        self.fingerprint: str = self.mapping["_meta"]["fingerprint"]
+        self.backend = backend
+        self.breaker = breaker
+        self._lock = threading.Lock()
+        self._ready = False
+        self._problem = Reason.NO_INDEX
+        self._checked = 0.0
+        self._index: Optional[str] = None
+        # Version of a claim: it, and all before it, are visible to searches.
+        self._visible = 0
+
+    # Is there an index that this process can read?
+
+    def require_ready(self) -> None:
+        """Return if the index can be searched.
+
+        :raises SearchUnavailable: it is down, not built, or built from another schema.
+        """
+        if self._ready:
+            return
+        with self._lock:
+            if not self._ready and time.monotonic() - self._checked >= RECHECK_SECONDS:
+                self.check()
+        if not self._ready:
+            raise SearchUnavailable(
+                self._problem,
+                {
+                    Reason.NO_INDEX: f"The search index of {self.name} has not been built yet.",
+                    Reason.SCHEMA_MISMATCH: (
+                        f"The search index of {self.name} was built for another schema."
+                    ),
+                }[self._problem],
+            )
+
+    def check(self) -> bool:
+        """Check the index now, and return True if it can be searched.
+
+        :raises BackendError: the backend does not answer.
+        """
+        mapping = self.backend.get_mapping(self.alias)
+        self._checked = time.monotonic()
+        if mapping is None:
+            self._ready, self._problem = False, Reason.NO_INDEX
+        elif mapping.get("_meta", {}).get("fingerprint") != self.fingerprint:
+            self._ready, self._problem = False, Reason.SCHEMA_MISMATCH
+        else:
+            self._ready = True
+        return self._ready
+
+    def invalidate(self) -> None:
+        """Check the index again before the next read: it has changed."""
+        self._ready = False
+        self._checked = 0.0
+
+    def answered_by(self, index: str) -> None:
+        """Note that a hit came from *index*; if it is another one than before, check it.
+
+        :raises SearchUnavailable: a new version of the application has built it, for other
+            fields than this process knows.
+        """
+        if index != self._index:
+            if self._index is not None:
+                self.invalidate()
+                self.require_ready()
+            self._index = index
+
+    @property
+    def problem(self) -> Optional[Reason]:
+        """Why the index can't be searched (as of the last check), None if it can."""
+        return None if self._ready else self._problem
+
+    # Visibility of writes
+
+    def ensure_visible(self, version: int) -> None:
+        """Refresh the index unless it was refreshed after the claim *version* was settled.
+
+        Any number of writes is made visible by one refresh, and concurrent readers share it.
+
+        :param version: of the latest claim of the model, read when nothing was pending.
+        """
+        if self._visible >= version:
+            return
+        with self._lock:
+            if self._visible < version:
+                self.backend.refresh(self.alias)
+                self._visible = version
+
+    # What its index needs of the backend
+
+    def check_analyzers(self) -> None:
+        """Return if the backend has all analyzers of the mirror.
+
+        :raises ConfigurationError: it does not have one of them.
+        """
+        if not self.analyzers:
+            return
+        unknown = self.backend.unknown_analyzers(sorted(self.analyzers), self.settings)
+        for name, reason in unknown.items():
+            fields = ", ".join(_fields_with(name, self.mapping, f"{self.name}."))
+            raise ConfigurationError(
+                f"nefertari_search.analyzer: {self.backend.name} has no analyzer '{name}', which "
+                f"{fields or f'the index of {self.name}'} asks for: {reason}"
+            )
+
+
+def _fields_with(analyzer: str, mapping: dict[str, Any], prefix: str) -> Iterator[str]:
+    """Yield the full names of the fields that *mapping* gives an analyzer."""
+    for name, spec in mapping.get("properties", {}).items():
+        if spec.get("analyzer") == analyzer:
+            yield prefix + name
+        yield from _fields_with(analyzer, spec, f"{prefix}{name}.")
+
+
+def write_alias(index: str) -> str:
+    """Return the name that writes to *index* use: after a delete, a write to it creates no index.
+
+    Upper-case letters, because a delete can't be told to require an alias: a server would create
+    the missing index, but none of that name.
+    """
+    return f"{index}-WRITE"

@@ -1,0 +1,80 @@
+"""Threads for work in the background, and waiting for what happens there."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from typing import Callable, Optional
+
+STOP_SECONDS = 1.0
+POLL_SECONDS = 0.05
+
+_STARTED: weakref.WeakSet[ProcessThread] = weakref.WeakSet()
+
+
+class ProcessThread:
+    """A daemon thread that each process starts when it needs it, and that is stopped at exit.
+
+    :param target: what it runs; returns soon after *stopping* is set.
+    :ivar stopping: set when the thread has to end, for good.
+    :ivar woken: set by the owner to end a wait of the target, and when the thread has to end.
+    """
+
+    def __init__(self, target: Callable[[], None], name: str) -> None:
+        self.stopping = threading.Event()
+        self.woken = threading.Event()
+        self._target = target
+        self._name = name
+        self._lock = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+
+    @property
+    def running(self) -> bool:
+        """True in the process that runs it: a thread does not survive a fork."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread unless it runs or was stopped. Fast enough for every request."""
+        if self.running:
+            return
+        with self._lock:
+            if not self.running and not self.stopping.is_set():
+                self._thread = threading.Thread(target=self._target, name=self._name, daemon=True)
+                self._thread.start()
+                _STARTED.add(self)
+
+    def release(self) -> None:
+        """Let the next :meth:`start` make another thread: the target is about to return."""
+        self._thread = None
+
+    def stop(self, seconds: Optional[float] = STOP_SECONDS) -> None:
+        """End the thread, for good.
+
+        :param seconds: how long to wait for it; None: until it has ended.
+        """
+        self.stopping.set()
+        self.woken.set()
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            thread.join(seconds)
+
+
+@atexit.register
+def _stop_all() -> None:
+    """A daemon thread that logs while the interpreter goes away can take it down."""
+    for thread in list(_STARTED):
+        thread.stop()
+
+
+def wait_until(
+    condition: Callable[[], bool], seconds: float, poll_seconds: float = POLL_SECONDS
+) -> bool:
+    """Poll *condition* until it holds; return False if it does not within *seconds*."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(poll_seconds)
+    return True
