@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.embedded.aggregations import HANDLERS
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
@@ -250,7 +251,7 @@ class Search:
             inner.node = Bool(scope.level, must, [], [scope], [], 0)
             return inner.run()["hits"]
 
-        run = AggregationRun(self.connection, self.index, self.parser, top_hits)
+        run = AggregationRun(self.connection, self.index, self.parser, HANDLERS, top_hits)
         return run.run(requested, self.node)
 
     def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:
