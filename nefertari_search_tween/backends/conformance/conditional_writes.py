@@ -148,9 +148,9 @@ class ConditionCases(Cases):
 
     def test_one_of_many_creators_wins(self, empty: Index) -> None:
         results = at_once(WRITERS, lambda number: write(empty, "1", {"id": number}))
-        (winner,) = [each for each in results if each.stamp is not None]
-        assert all(each.lost for each in results if each is not winner)
-        assert stored(empty, "1").stamp == winner.stamp
+        (winner,) = [each for each in results if each.version is not None]
+        assert all(each.conflict for each in results if each is not winner)
+        assert stored(empty, "1").version == winner.version
 
     def test_no_update_of_many_is_lost(self, empty: Index) -> None:
         write(empty, "1", {"id": 0})
