@@ -45,7 +45,8 @@ from nefertari_search_tween.backends.embedded.errors import error, refused
 from nefertari_search_tween.backends.embedded.search.execute import Search
 from nefertari_search_tween.backends.embedded.search.multi_index import aggregated
 from nefertari_search_tween.backends.embedded.storage.document_rows import NewField, Reader, Row
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Malformed, merged
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed
+from nefertari_search_tween.backends.embedded.storage.mapping import Index, merged
 from nefertari_search_tween.backends.embedded.storage.store import Deadline, Store
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, stamp
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing

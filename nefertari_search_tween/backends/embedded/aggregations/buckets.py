@@ -26,7 +26,7 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     climbing,
 )
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, shown_float
+from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float
 from nefertari_search_tween.backends.embedded.text import automata, regexp_parser
 
 # Buckets by condition

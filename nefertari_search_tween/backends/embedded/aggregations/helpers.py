@@ -7,7 +7,7 @@ from typing import Any
 from nefertari_search_tween.backends.embedded.errors import unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, Condition, Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field
+from nefertari_search_tween.backends.embedded.storage.fields import Field
 
 Inner = dict[str, Any]
 Options = dict[str, Any]

@@ -19,11 +19,7 @@ from nefertari_search_tween.backends.embedded.aggregations.run import Aggregatio
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import (
-    Field,
-    shown_float,
-    stored_float,
-)
+from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float, stored_float
 
 # As search.max_buckets of Elasticsearch.
 MAX_BUCKETS = 65_536

@@ -11,7 +11,7 @@ from nefertari_search_tween.backends.embedded.aggregations.run import Aggregatio
 from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, shown_float
+from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float
 
 DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 _COMMON_OPTIONS = frozenset(["field", "missing", "format", "value_type", "precision_threshold"])

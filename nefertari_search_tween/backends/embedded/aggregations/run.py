@@ -19,7 +19,8 @@ from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Condition, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
 #: (run, options, inner aggregations, scope) -> result
 Handler = Callable[["AggregationRun", Options, Inner, Node], dict[str, Any]]

@@ -25,7 +25,7 @@ from nefertari_search_tween.backends.embedded.query.options import (
     weighted,
 )
 from nefertari_search_tween.backends.embedded.query.term_level import TermQueries
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Level, text_of
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import (
     automata,
     derivatives,

@@ -1,6 +1,6 @@
 """Queries as SQL: each as a condition, and as a table of scores.
 
-A node matches rows of one *level* (see storage/mapping.py). :meth:`Node.where` is a condition on
+A node matches rows of one *level* (see storage/fields.py). :meth:`Node.where` is a condition on
 the row called ``d`` (or any other alias); :meth:`Node.scores` is a SELECT of ``doc`` and ``s``,
 which is only made when scores count.
 """
@@ -23,7 +23,8 @@ from nefertari_search_tween.backends.embedded.sql import (
     sum_of,
     united,
 )
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 

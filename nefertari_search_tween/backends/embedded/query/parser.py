@@ -21,7 +21,7 @@ from nefertari_search_tween.backends.embedded.query.options import (
     no_more,
     weighted,
 )
-from nefertari_search_tween.backends.embedded.storage.mapping import Level
+from nefertari_search_tween.backends.embedded.storage.fields import Level
 
 MAX_DEPTH = 100
 

@@ -27,16 +27,16 @@ from nefertari_search_tween.backends.embedded.query.options import (
     weighted,
 )
 from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of
-from nefertari_search_tween.backends.embedded.storage.mapping import (
+from nefertari_search_tween.backends.embedded.storage.fields import (
     INT64_MAX,
     Field,
-    Index,
     Level,
     Malformed,
     number_of,
     stored_float,
     text_of,
 )
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import automata, derivatives
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics
 

@@ -17,7 +17,8 @@ from nefertari_search_tween.backends.embedded.search import highlight
 from nefertari_search_tween.backends.embedded.search.sort import Sort
 from nefertari_search_tween.backends.embedded.search.source_filter import picker, single
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index
+from nefertari_search_tween.backends.embedded.storage.fields import Field
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Deadline
 from nefertari_search_tween.backends.embedded.storage.writer import stamp
 from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE

@@ -17,7 +17,8 @@ from nefertari_search_tween.backends.embedded.query.nodes import Condition
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.search.execute import Search, Vocabulary
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Deadline
 
 # What an aggregation may look at besides the documents that were found.

@@ -8,12 +8,8 @@ from nefertari_search_tween.backends.embedded.errors import refused, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import climbing
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
-from nefertari_search_tween.backends.embedded.storage.mapping import (
-    Field,
-    Index,
-    Malformed,
-    shown_float,
-)
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed, shown_float
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
 _MODES = {"min": "min", "max": "max", "avg": "avg", "sum": "total"}
 

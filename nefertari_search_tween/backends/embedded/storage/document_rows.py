@@ -6,12 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, Malformed
 from nefertari_search_tween.backends.embedded.storage.mapping import (
     SKIPPED,
-    Field,
     Index,
-    Level,
-    Malformed,
     Node,
     dynamic_mapping,
 )

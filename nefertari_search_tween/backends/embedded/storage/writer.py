@@ -15,7 +15,8 @@ from nefertari_search_tween.backends.base import (
 )
 from nefertari_search_tween.backends.embedded.errors import error
 from nefertari_search_tween.backends.embedded.storage.document_rows import ITEM, PART, Reader, Row
-from nefertari_search_tween.backends.embedded.storage.mapping import INT64_MAX, Index, Malformed
+from nefertari_search_tween.backends.embedded.storage.fields import INT64_MAX, Malformed
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Store
 
 MAX_ID_BYTES = 512

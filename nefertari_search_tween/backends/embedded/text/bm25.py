@@ -12,7 +12,8 @@ import math
 import sqlite3
 
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index
+from nefertari_search_tween.backends.embedded.storage.fields import Field
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
 K1 = 1.2
 B = 0.75
