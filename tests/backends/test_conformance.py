@@ -17,7 +17,8 @@ import pytest
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.conformance.corpus import Index
-from nefertari_search_tween.backends.conformance.paging import PageCases
+from nefertari_search_tween.backends.conformance.paging import PagingCases
+from nefertari_search_tween.backends.conformance.versions import VersionCases
 from nefertari_search_tween.backends.conformance.writes import WriteCases
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
@@ -79,7 +80,7 @@ class TestOpenSearch(BackendConformance):
 # The third, TestEmbedded, is in embedded/test_conformance.py: it needs no server.
 
 
-class TestThreeNodes(WriteCases, PageCases):
+class TestThreeNodes(WriteCases, VersionCases, PagingCases):
     """A part of the cases on a cluster: three shards, each with a copy on another node."""
 
     index_settings = {

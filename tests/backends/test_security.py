@@ -19,7 +19,8 @@ import pytest
 import transaction
 
 from nefertari_search_tween.backends.base import Backend
-from nefertari_search_tween.backends.conformance.paging import PageCases
+from nefertari_search_tween.backends.conformance.paging import PagingCases
+from nefertari_search_tween.backends.conformance.versions import VersionCases
 from nefertari_search_tween.backends.conformance.writes import WriteCases
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
@@ -351,7 +352,7 @@ def backend_of(server: ElasticsearchServer, **options: Any) -> ElasticsearchBack
     return ElasticsearchBackend(Connection(**given))
 
 
-class TestElasticsearchSecured(WriteCases, PageCases):
+class TestElasticsearchSecured(WriteCases, VersionCases, PagingCases):
     """A part of the cases over TLS, compressed, by a user who has what an application needs."""
 
     @pytest.fixture(scope="class")

@@ -56,7 +56,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-class ConditionCases(Cases):
+class ConditionalWriteCases(Cases):
     def test_a_document_is_created_once(self, empty: Index) -> None:
         first = write(empty, "1", {"id": 1})
         assert (first.status, first.error) == (201, None)

@@ -103,7 +103,7 @@ VALUES: list[tuple[str, str, Any]] = [
 ]
 
 
-class SeveralCases(Cases):
+class MultiSearchCases(Cases):
     @pytest.fixture(scope="class")
     @classmethod
     def people(cls, backend: Backend, prefix: str) -> Index:

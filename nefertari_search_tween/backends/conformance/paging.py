@@ -68,7 +68,7 @@ def descending(ordered: list[str], field: str) -> list[str]:
     return [key for group in reversed(groups) for key in group]
 
 
-class PageCases(Cases):
+class PagingCases(Cases):
     # Sorts
 
     @pytest.mark.parametrize("missing", ["_first", "_last"])
