@@ -67,7 +67,7 @@ def test_credentials_go_with_every_request(connect: Connect) -> None:
     with recording() as server:
         backend = connect(server.url, basic_auth=("us€r", "pässwörd:2"), sniff=True)
         backend.search("a", {})
-        backend.alive()
+        backend.ping()
 
     assert "/_nodes/_all/http" in [each.path for each in server.requests]
     assert {each.headers.get("authorization") for each in server.requests} == {BASIC}

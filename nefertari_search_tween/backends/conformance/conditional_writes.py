@@ -14,7 +14,7 @@ from nefertari_search_tween.backends.base import (
     ConditionalWrite,
     SequenceVersion,
     WriteResult,
-    stamp_of,
+    sequence_version,
 )
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import Index
@@ -115,11 +115,11 @@ class ConditionalWriteCases(Cases):
         changed = write(empty, "1", {"id": 2}, created.version)
         empty.backend.refresh(empty.alias)
         (hit,) = empty.search(seq_no_primary_term=True)["hits"]["hits"]
-        assert stamp_of(hit) == changed.version
+        assert sequence_version(hit) == changed.version
         body = {"seq_no_primary_term": True, "sort": [{"id": "asc"}]}
         ((hit,),) = empty.backend.scan(empty.alias, body, 10)
-        assert stamp_of(hit) == changed.version
-        assert write(empty, "1", {"id": 3}, stamp_of(hit)).status == 200
+        assert sequence_version(hit) == changed.version
+        assert write(empty, "1", {"id": 3}, sequence_version(hit)).status == 200
 
     def test_each_write_of_a_bulk_stands_alone(self, backend: Backend, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
