@@ -107,7 +107,7 @@ class ConditionalWriteCases(Cases):
         assert write(empty, "1", {"id": 9}, seen[0]).conflict
 
     def test_a_delete_names_a_state(self, empty: Index) -> None:
-        with pytest.raises(ValueError, match="which state"):
+        with pytest.raises(ValueError, match="needs the version that it deletes"):
             ConditionalWrite(empty.write_alias, "1", None, None)
 
     def test_hits_tell_their_stamps(self, empty: Index) -> None:

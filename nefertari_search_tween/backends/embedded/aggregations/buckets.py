@@ -17,7 +17,7 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     without_value,
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Condition,
@@ -26,7 +26,7 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     climbing,
 )
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float
+from nefertari_search_tween.backends.embedded.storage.fields import Field, decode_float
 from nefertari_search_tween.backends.embedded.text import automata, regexp_parser
 
 # Buckets by condition
@@ -67,7 +67,7 @@ def _nested(run: AggregationRun, options: Options, inner: Inner, scope: Node) ->
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(level, scope.level, "n")
-        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).named()
+        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).as_table()
         return (
             f"{alias}.doc IN (SELECT n.doc FROM {level.table} n{climb} WHERE {owner} IN "
             "(SELECT doc FROM " + owners + "))"
@@ -82,7 +82,7 @@ def _reverse(run: AggregationRun, options: Options, inner: Inner, scope: Node) -
     def where(alias: str) -> Sql:
         owner, climb = climbing(scope.level, level, "n")
         owners = f"SELECT {owner} AS doc FROM {scope.level.table} n{climb} WHERE "
-        return f"{alias}.doc IN (SELECT doc FROM " + (owners + scope.where("n")).named() + ")"
+        return f"{alias}.doc IN (SELECT doc FROM " + (owners + scope.where("n")).as_table() + ")"
 
     return run.bucket(inner, Condition(level, where))
 
@@ -114,7 +114,7 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
     ]
     size = int(options.get("size", 10))
     if size <= 0:
-        raise refused("[size] must be greater than 0")
+        raise rejected("[size] must be greater than 0")
     orders = parse_order(options.get("order"), {"_count": "desc"})
     scoped = {}
     if any(name not in ("_count", "_key") for name, _ in orders):
@@ -149,7 +149,7 @@ _TERMS_OPTIONS = [
 
 
 def _of_value(run: AggregationRun, field: Field, scope: Node, value: Any, options: Options) -> Node:
-    bucket = run.holding(field, scope, ("=", value))
+    bucket = run.with_values(field, scope, ("=", value))
     missing = options.get("missing")
     if missing is None or field.value(missing) != value:
         return bucket
@@ -161,7 +161,7 @@ def _inclusion(field: Field, options: Options) -> Callable[[Any], bool]:
         if isinstance(terms, list):
             return {field.value(each) for each in terms}.__contains__
         if isinstance(terms, str):
-            pattern = automata.Pattern(regexp_parser.regular_expression(terms))
+            pattern = automata.Pattern(regexp_parser.parse_regexp(terms))
             return lambda value: bool(automata.matching([str(value)], pattern))
         raise unsupported("partitions of terms")
 
@@ -182,7 +182,7 @@ def _sort_by_inner(
         result = scoped[pair[0]]
         for part in path.split(">"):
             if part not in result:
-                raise refused(f"Invalid aggregation order path [{name}]")
+                raise rejected(f"Invalid aggregation order path [{name}]")
             result = result[part]
         return result.get(metric or "value", result.get("doc_count"))
 
@@ -196,8 +196,8 @@ def _key(field: Field, value: Any, formats: Optional[str]) -> dict[str, Any]:
     if field.kind == "boolean":
         return {"key": value, "key_as_string": "true" if value else "false"}
     if field.kind == "date":
-        return {"key": value, "key_as_string": date_format.shown(value, formats or field.format)}
-    return {"key": shown_float(value) if field.kind == "float" else value}
+        return {"key": value, "key_as_string": date_format.render(value, formats or field.format)}
+    return {"key": decode_float(value) if field.kind == "float" else value}
 
 
 def _range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _ranges(
     def text(value: Optional[float]) -> str:
         if value is None:
             return "*"
-        return date_format.shown(int(value), formats) if dated else str(value)
+        return date_format.render(int(value), formats) if dated else str(value)
 
     ranges = [
         (bound(each.get("from")), bound(each.get("to")), each.get("key"))
@@ -252,7 +252,7 @@ def _ranges(
         if field is None:
             inside: Node = Condition(scope.level, lambda alias: Sql("0"))
         elif tests:
-            inside = run.holding(field, scope, *tests)
+            inside = run.with_values(field, scope, *tests)
         else:
             inside = _present(scope, field)
         buckets.append({**bucket, **run.bucket(inner, inside)})

@@ -16,10 +16,14 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     reject_unknown,
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float, stored_float
+from nefertari_search_tween.backends.embedded.storage.fields import (
+    Field,
+    decode_float,
+    encode_float,
+)
 
 # As search.max_buckets of Elasticsearch.
 MAX_BUCKETS = 65_536
@@ -42,10 +46,10 @@ def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node)
     interval = float(options["interval"])
     offset = float(options.get("offset", 0)) % interval if options.get("offset") else 0.0
     if not interval > 0:
-        raise refused("[interval] must be > 0 for histogram aggregation")
+        raise rejected("[interval] must be > 0 for histogram aggregation")
 
     def bucket_of(value: Any) -> float:
-        return float(math.floor((shown_float(value) - offset) / interval))
+        return float(math.floor((decode_float(value) - offset) / interval))
 
     return _filled(
         run,
@@ -75,13 +79,13 @@ def _date_histogram(
     def render_key(field: Field, key: Any) -> dict[str, Any]:
         return {
             "key": int(key),
-            "key_as_string": date_format.shown(int(key), formats or field.format),
+            "key_as_string": date_format.render(int(key), formats or field.format),
         }
 
     if "fixed_interval" in options:
         match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", options["fixed_interval"])
         if match is None:
-            raise refused(f"failed to parse interval [{options['fixed_interval']}]")
+            raise rejected(f"failed to parse interval [{options['fixed_interval']}]")
         length = int(match[1]) * _UNITS[match[2]]
         return _filled(
             run,
@@ -95,7 +99,7 @@ def _date_histogram(
         )
     unit = _CALENDAR.get(options["calendar_interval"])
     if unit is None:
-        raise refused(
+        raise rejected(
             f"The supplied interval [{options['calendar_interval']}] could not be parsed as a "
             "calendar interval."
         )
@@ -174,7 +178,7 @@ def _filled(
                 at = after(at)
                 steps += 1
                 if steps > MAX_BUCKETS:
-                    raise refused(
+                    raise rejected(
                         f"Trying to create too many buckets. Must be less than or equal to: "
                         f"[{MAX_BUCKETS}]",
                         "too_many_buckets_exception",
@@ -187,7 +191,7 @@ def _filled(
         bucket = {**render_key(field, key_at(at)), "doc_count": counts[at]}
         if inner:
             tests = ((">=", key_at(at)), ("<", key_at(after(at))))
-            inside = run.holding(field, scope, *tests)
+            inside = run.with_values(field, scope, *tests)
             missing = options.get("missing")
             if missing is not None and bucket_of(field.value(missing)) == at:
                 inside = or_missing(field, scope, inside)
@@ -229,7 +233,7 @@ def _bounds(
             return None
         if field.kind == "date":
             return run.parser.span(field, value, options.get("format") or field.format)[0]
-        return stored_float(float(value))
+        return encode_float(float(value))
 
     return bound(bounds.get("min")), bound(bounds.get("max"))
 

@@ -8,10 +8,10 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.aggregations.helpers import Inner, Options
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.fields import Field, shown_float
+from nefertari_search_tween.backends.embedded.storage.fields import Field, decode_float
 
 DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 _COMMON_OPTIONS = frozenset(["field", "missing", "format", "value_type", "precision_threshold"])
@@ -24,7 +24,7 @@ def _leaf(kind: str, handler: Handler) -> Handler:
 
     def handle(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
         if inner:
-            raise refused(f"Aggregator of type [{kind}] cannot accept sub-aggregations")
+            raise rejected(f"Aggregator of type [{kind}] cannot accept sub-aggregations")
         return handler(run, options, inner, scope)
 
     return handle
@@ -43,7 +43,7 @@ def _metric(kind: str, metric: Metric) -> Handler:
         if field is None:
             return metric(run, Sql("SELECT NULL AS doc, NULL AS value WHERE 0"), None, options)
         if field.kind == "keyword" and kind not in ("value_count", "cardinality"):
-            raise refused(
+            raise rejected(
                 f"Field [{field.name}] of type [{field.type}] is not supported for "
                 f"aggregation [{kind}]"
             )
@@ -62,7 +62,7 @@ def _number(column: str) -> Metric:
         run: AggregationRun, values: Sql, field: Optional[Field], options: Options
     ) -> dict[str, Any]:
         (value,) = _row(run, column, values)
-        return _with_text({"value": None if value is None else shown_float(value)}, field)
+        return _with_text({"value": None if value is None else decode_float(value)}, field)
 
     return metric
 
@@ -78,8 +78,8 @@ def _stats(
     count, least, most, total = _row(run, columns, values)
     stats = {
         "count": count,
-        "min": None if least is None else shown_float(least),
-        "max": None if most is None else shown_float(most),
+        "min": None if least is None else decode_float(least),
+        "max": None if most is None else decode_float(most),
         "avg": total / count if count else None,
         "sum": total,
     }
@@ -148,7 +148,7 @@ def _with_text(numbers: dict[str, Any], field: Optional[Field]) -> dict[str, Any
         if value is None or name == "count":
             continue
         if field.kind == "date":
-            texts[f"{name}_as_string"] = date_format.shown(int(value), field.format)
+            texts[f"{name}_as_string"] = date_format.render(int(value), field.format)
         else:
             texts[f"{name}_as_string"] = "true" if value else "false"
     return {**numbers, **texts}

@@ -15,7 +15,7 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Options,
     intersect,
 )
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Condition, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of
@@ -48,7 +48,7 @@ class AggregationRun:
         self.top_hits = top_hits
 
     def run(self, requested: dict[str, Any], matched: Node) -> dict[str, Any]:
-        """The results of *requested* on the documents that *matched* says."""
+        """Return the results of *requested* on the documents of *matched*."""
         if all(list(spec) == ["filter"] for spec in requested.values()):
             return self.within(requested, matched)
         # The matching documents are read more than once, so search them once.
@@ -63,16 +63,16 @@ class AggregationRun:
             self.connection.execute("DROP TABLE matched")
 
     def within(self, requested: dict[str, Any], scope: Node) -> dict[str, Any]:
-        """The results of *requested* on the rows of *scope*."""
-        return {name: self._one(spec, scope) for name, spec in requested.items()}
+        """Return the results of *requested* on the rows of *scope*."""
+        return {name: self._result(spec, scope) for name, spec in requested.items()}
 
-    def _one(self, spec: dict[str, Any], scope: Node) -> dict[str, Any]:
+    def _result(self, spec: dict[str, Any], scope: Node) -> dict[str, Any]:
         self.parser.check()
         spec = dict(spec)
         inner = spec.pop("aggs", None) or spec.pop("aggregations", None) or {}
         meta = spec.pop("meta", None)
         if len(spec) != 1:
-            raise refused(f"an aggregation has one type: {sorted(spec)}", "parsing_exception")
+            raise rejected(f"an aggregation has one type: {sorted(spec)}", "parsing_exception")
         ((kind, options),) = spec.items()
         handler = self.handlers.get(kind)
         if handler is None:
@@ -80,36 +80,36 @@ class AggregationRun:
         try:
             result = handler(self, options, inner, scope)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise refused(f"[{kind}] aggregation malformed: {error!r}", "parsing_exception") from (
+            raise rejected(f"[{kind}] aggregation malformed: {error!r}", "parsing_exception") from (
                 error
             )
         return result if meta is None else {**result, "meta": meta}
 
     def count(self, scope: Node) -> int:
-        """Number of rows of *scope*."""
+        """Return the number of rows of *scope*."""
         sql = f"SELECT count(*) FROM {scope.level.table} d WHERE " + scope.where("d")
         return int(sql.run(self.connection).fetchone()[0])
 
     def bucket(self, inner: dict[str, Any], scope: Node) -> dict[str, Any]:
-        """A bucket's count, and what was asked for inside of it."""
+        """Return a bucket: its count, and the results of its inner aggregations."""
         return {"doc_count": self.count(scope), **self.within(inner, scope)}
 
     def field(self, options: dict[str, Any], level: Level) -> Optional[Field]:
-        """The field of an aggregation; None when these documents have none of that name."""
+        """Return the field of an aggregation; None if *level* has none of that name."""
         if "script" in options:
             raise unsupported("scripts in aggregations")
         field = self.index.fields.get(options["field"])
         if field is None or field.level.path != level.path:
             return None
         if field.kind == "text":
-            raise refused(
+            raise rejected(
                 f"Fielddata is disabled on [{field.name}]: text fields can't be sorted or "
                 "aggregated; use a keyword field instead"
             )
         return field
 
     def values(self, field: Field, scope: Node, missing: Any = None) -> Sql:
-        """SELECT of ``doc`` and ``value``, a row for each value in *scope*."""
+        """Return the SELECT of ``doc`` and ``value``, with a row for each value in *scope*."""
         table, column = field.level.table, field.column
         value = Sql(f"d.{column}")
         conditions = [scope.where("d")]
@@ -134,9 +134,9 @@ class AggregationRun:
             + scope.where("d")
         )
 
-    def holding(self, field: Field, scope: Node, *tests: tuple[str, Any]) -> Node:
-        """*scope*, narrowed to rows with a value that passes all *tests*."""
+    def with_values(self, field: Field, scope: Node, *tests: tuple[str, Any]) -> Node:
+        """Return *scope* narrowed to rows with a value that passes all *tests*."""
         narrowed = Condition(
-            field.level, lambda alias: self.parser.compared(field, alias, list(tests))
+            field.level, lambda alias: self.parser.comparison(field, alias, list(tests))
         )
         return intersect(scope, narrowed)

@@ -1,4 +1,4 @@
-"""Fields of a mapping: their types, columns and tables, and how values become indexed ones.
+"""Fields of a mapping: types, columns and tables, and the conversion of values.
 
 A *level* is the document itself (path ``""``) or one path of nested documents; each has a
 table with a row per document. A *field* is a leaf of the mapping; its column holds its one
@@ -39,7 +39,7 @@ class Malformed(Exception):
 class Field:
     """A leaf of the mapping.
 
-    :param number: names its column, and its rows in the tables of terms and of lists.
+    :param number: identifies its column, and its rows in the tables of terms and of lists.
     :param multi: some document holds several values.
     """
 
@@ -60,7 +60,7 @@ class Field:
         self.null_value = self.spec.get("null_value")
 
     def value(self, raw: Any) -> Any:
-        """*raw* (not None) as it is indexed; None when there is nothing to index.
+        """Return *raw* (not None) as it is indexed; None if there is nothing to index.
 
         :raises Malformed: it does not fit.
         """
@@ -90,7 +90,7 @@ def parse_flag(value: Any) -> bool:
 
 
 def text_of(raw: Any) -> str:
-    """A JSON scalar as the text that Elasticsearch makes of it."""
+    """Return a JSON scalar as the text that Elasticsearch converts it to."""
     if isinstance(raw, str):
         return raw
     if isinstance(raw, bool):
@@ -101,7 +101,7 @@ def text_of(raw: Any) -> str:
 
 
 def number_of(raw: Any) -> Any:
-    """A JSON number, or a text that holds one; an integer stays one."""
+    """Return a JSON number, or the number in a text; an integer stays one."""
     if isinstance(raw, bool):
         raise Malformed("a boolean where a number was expected")
     if isinstance(raw, (int, float)):
@@ -121,15 +121,15 @@ def _text(field: Field, raw: Any) -> Optional[str]:
 
 def _keyword(field: Field, raw: Any) -> Optional[str]:
     text = text_of(raw)
-    if len(text) * 2 > field.ignore_above and units(text) > field.ignore_above:
+    if len(text) * 2 > field.ignore_above and utf16_length(text) > field.ignore_above:
         return None
     if len(text) > 8191 and len(text.encode("utf-8", "replace")) > 32766:
         raise Malformed("a keyword longer than 32766 bytes")
     return text
 
 
-def units(text: str) -> int:
-    """Length in UTF-16 units: what Java and ``ignore_above`` count."""
+def utf16_length(text: str) -> int:
+    """Return the length in UTF-16 units, which Java and ``ignore_above`` count."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -160,20 +160,20 @@ def _float(field: Field, raw: Any) -> Optional[float]:
         raise Malformed("not a finite number") from problem
     if not math.isfinite(number):
         raise Malformed("not a finite number")
-    return stored_float(number)
+    return encode_float(number)
 
 
-# Lucene tells -0.0 from 0.0, SQL does not: the number next below 0.0 stands for it.
+# Lucene distinguishes -0.0 from 0.0, SQL does not: the next number below 0.0 represents it.
 _BELOW_ZERO = -5e-324
 
 
-def stored_float(number: float) -> float:
-    """*number* as a column holds it."""
+def encode_float(number: float) -> float:
+    """Return *number* as a column holds it."""
     return _BELOW_ZERO if number == 0 and math.copysign(1, number) < 0 else number
 
 
-def shown_float(number: float) -> float:
-    """The inverse of :func:`stored_float`."""
+def decode_float(number: float) -> float:
+    """Return a column's number; the inverse of :func:`encode_float`."""
     return -0.0 if number == _BELOW_ZERO else float(number)
 
 

@@ -1,4 +1,4 @@
-"""A mapping -> levels and fields (see fields.py), and how a mapping grows."""
+"""From a mapping to levels and fields (see fields.py), and how a mapping grows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.storage.fields import (
     KINDS,
     Field,
@@ -16,7 +16,7 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
     parse_flag,
 )
 
-# What a mapping may say of a field without changing what this backend has to do.
+# Options of a field that this backend applies, or that change nothing here.
 _OPTIONS = frozenset(
     [
         "type",
@@ -42,8 +42,11 @@ _DYNAMIC_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?
 
 
 @dataclass
-class Node:
-    """An object of the mapping: what each of its keys is."""
+class ObjectMapping:
+    """An object of the mapping.
+
+    :param children: key -> field, object mapping or ``SKIPPED``.
+    """
 
     level: Level
     prefix: str
@@ -52,16 +55,16 @@ class Node:
 
 
 class _Skipped:
-    """``enabled: false``: kept in the source, not indexed."""
+    """The mapping of a key with ``enabled: false``: in the source, but not indexed."""
 
 
 SKIPPED = _Skipped()
 
 
 class Index:
-    """One index as its row in the catalog describes it.
+    """One index, from its row in the catalog.
 
-    :param layout: numbers given to fields and levels, and which fields hold lists.
+    :param layout: numbers of fields and levels, and which fields hold lists.
     """
 
     def __init__(
@@ -85,16 +88,16 @@ class Index:
         self.multi = f"i{number}_multi"
         self.stats = f"i{number}_stats"
         root = self._level("", None)
-        self.root = Node(root, "", _dynamic(mapping.get("dynamic", True)))
+        self.root = ObjectMapping(root, "", _dynamic(mapping.get("dynamic", True)))
         self._read(mapping.get("properties", {}), self.root)
 
     @property
     def members(self) -> list[Index]:
-        """The indices that it is made of."""
+        """The indices that it consists of."""
         return [self]
 
     def name_of(self, doc: int) -> str:
-        """Name of the index that a document is in."""
+        """Return the name of the index that a document is in."""
         return self.name
 
     @property
@@ -110,16 +113,16 @@ class Index:
     def _field(self, name: str, level: Level, spec: dict[str, Any]) -> Field:
         numbers = self.layout["fields"]
         number = numbers.setdefault(name, len(numbers))
-        made = Field(name, number, level, spec["type"], spec, number in self.layout["multi"])
-        self.fields[name] = made
-        level.fields.append(made)
-        return made
+        new_field = Field(name, number, level, spec["type"], spec, number in self.layout["multi"])
+        self.fields[name] = new_field
+        level.fields.append(new_field)
+        return new_field
 
-    def _read(self, properties: dict[str, Any], node: Node) -> None:
+    def _read(self, properties: dict[str, Any], node: ObjectMapping) -> None:
         for key, spec in properties.items():
             node.children[key] = self._child(node, key, spec)
 
-    def _child(self, node: Node, key: str, spec: dict[str, Any]) -> Any:
+    def _child(self, node: ObjectMapping, key: str, spec: dict[str, Any]) -> Any:
         name = node.prefix + key
         kind = spec.get("type", "object")
         unknown = set(spec) - _OPTIONS
@@ -130,24 +133,26 @@ class Index:
                 return SKIPPED
             level = self._level(name, node.level) if kind == "nested" else node.level
             self.objects.add(name)
-            child = Node(level, name + ".", _dynamic(spec.get("dynamic", node.dynamic)))
+            child = ObjectMapping(level, name + ".", _dynamic(spec.get("dynamic", node.dynamic)))
             self._read(spec.get("properties", {}), child)
             return child
         if kind not in KINDS:
             raise unsupported(f"field type '{kind}' (field {name})")
-        if kind == "date" and not date_format.known(spec.get("format", date_format.DEFAULT_FORMAT)):
+        if kind == "date" and not date_format.is_supported(
+            spec.get("format", date_format.DEFAULT_FORMAT)
+        ):
             raise unsupported(f"date format '{spec['format']}' (field {name})")
         if not parse_flag(spec.get("index", True)):
             raise unsupported(f"mapping option index: false (field {name})")
-        made = self._field(name, node.level, spec)
+        leaf = self._field(name, node.level, spec)
         for sub, subspec in spec.get("fields", {}).items():
             if subspec.get("type") not in KINDS:
                 raise unsupported(f"field type '{subspec.get('type')}' (field {name}.{sub})")
-            made.subfields.append(self._field(f"{name}.{sub}", node.level, subspec))
-        return made
+            leaf.subfields.append(self._field(f"{name}.{sub}", node.level, subspec))
+        return leaf
 
-    def add(self, node: Node, key: str, spec: dict[str, Any]) -> Any:
-        """Put a new key into the mapping (dynamic mapping)."""
+    def add_key(self, node: ObjectMapping, key: str, spec: dict[str, Any]) -> Any:
+        """Add a new key to the mapping (dynamic mapping)."""
         target = self.mapping
         for part in node.prefix.split(".")[:-1]:
             target = target["properties"][part]
@@ -157,7 +162,7 @@ class Index:
 
 
 def dynamic_mapping(value: Any) -> Optional[dict[str, Any]]:
-    """The mapping that Elasticsearch makes for a field that it first meets with *value*."""
+    """Return the mapping that Elasticsearch adds for a new field with *value*."""
     if isinstance(value, list):
         value = next((each for each in value if each is not None), None)
         if isinstance(value, list):
@@ -177,34 +182,36 @@ def dynamic_mapping(value: Any) -> Optional[dict[str, Any]]:
     return {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
 
 
-def merged(old: dict[str, Any], new: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """The properties *old* with those of *new* added.
+def merge_properties(old: dict[str, Any], new: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Return the properties *old* with those of *new* added.
 
     :raises BackendRejected: a field would change its type.
     """
     result = dict(old)
     for name, spec in new.items():
-        have = result.get(name)
-        if have is None:
+        current = result.get(name)
+        if current is None:
             result[name] = json.loads(json.dumps(spec))
             continue
-        kinds = have.get("type", "object"), spec.get("type", "object")
+        kinds = current.get("type", "object"), spec.get("type", "object")
         if kinds[0] != kinds[1]:
-            raise refused(
+            raise rejected(
                 f"mapper [{path}{name}] cannot be changed from type [{kinds[0]}] to [{kinds[1]}]"
             )
         changed = {
             option: value
             for option, value in spec.items()
-            if option not in ("properties", "fields") and have.get(option) != value
+            if option not in ("properties", "fields") and current.get(option) != value
         }
         fixed = sorted(set(changed) - {"ignore_above", "ignore_malformed", "dynamic"})
         if fixed:
-            raise refused(f"mapper [{path}{name}]: cannot update parameter [{fixed[0]}]")
-        result[name] = {**have, **changed}
+            raise rejected(f"mapper [{path}{name}]: cannot update parameter [{fixed[0]}]")
+        result[name] = {**current, **changed}
         for part in ("properties", "fields"):
             if part in spec:
-                result[name][part] = merged(have.get(part, {}), spec[part], f"{path}{name}.")
+                result[name][part] = merge_properties(
+                    current.get(part, {}), spec[part], f"{path}{name}."
+                )
     return result
 
 
