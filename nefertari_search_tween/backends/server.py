@@ -122,7 +122,7 @@ class ServerBackend:
         except IndexMissing:
             return None
         if len(response) != 1:
-            raise BackendRejected(409, f"{name} stands for {sorted(response)}: one index expected")
+            raise BackendRejected(409, f"{name} refers to {sorted(response)}: one index expected")
         (entry,) = response.values()
         return dict(entry["mappings"])
 

@@ -97,14 +97,14 @@ class ConditionalWriteCases(Cases):
         assert stored(empty, "1") is None
 
     def test_no_stamp_comes_twice(self, empty: Index) -> None:
-        seen = []
+        versions = []
         for number in range(4):
             created = write(empty, "1", {"id": number})
             changed = write(empty, "1", {"id": number}, created.version)
             write(empty, "1", None, changed.version)
-            seen += [created.version, changed.version]
-        assert len(set(seen)) == len(seen)
-        assert write(empty, "1", {"id": 9}, seen[0]).conflict
+            versions += [created.version, changed.version]
+        assert len(set(versions)) == len(versions)
+        assert write(empty, "1", {"id": 9}, versions[0]).conflict
 
     def test_a_delete_names_a_state(self, empty: Index) -> None:
         with pytest.raises(ValueError, match="needs the version that it deletes"):

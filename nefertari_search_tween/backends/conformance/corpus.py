@@ -195,14 +195,14 @@ class Index:
         """Ids of the hits, in their order."""
         return [hit["_id"] for hit in self.search(**{"size": 100, **body})["hits"]["hits"]]
 
-    def found(self, query: Mapping[str, Any]) -> set[str]:
+    def matching_ids(self, query: Mapping[str, Any]) -> set[str]:
         """Ids of the documents that *query* matches."""
         return set(self.hits(query=query))
 
     def aggregate(self, **aggregations: Any) -> dict[str, Any]:
         answer = self.search(size=0, aggs=aggregations)
-        found: dict[str, Any] = answer["aggregations"]
-        return found
+        results: dict[str, Any] = answer["aggregations"]
+        return results
 
     def scan(self, chunk_size: int, **body: Any) -> Iterator[list[str]]:
         for chunk in self.backend.scan(self.alias, body, chunk_size):

@@ -182,12 +182,12 @@ class MultiSearchCases(Cases):
                 },
             },
         }
-        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
-        assert (found["films"]["doc_count"], found["films"]["n"]["value"]) == (1, 7.1)
-        assert (found["plays"]["doc_count"], found["plays"]["n"]["value"]) == (3, 9.0)
-        assert found["none"]["doc_count"] == 0
-        assert found["people"]["doc_count"] == 4
-        assert found["people"]["of plays"]["doc_count"] == 2
+        results = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        assert (results["films"]["doc_count"], results["films"]["n"]["value"]) == (1, 7.1)
+        assert (results["plays"]["doc_count"], results["plays"]["n"]["value"]) == (3, 9.0)
+        assert results["none"]["doc_count"] == 0
+        assert results["people"]["doc_count"] == 4
+        assert results["people"]["of plays"]["doc_count"] == 2
 
     def test_hits_of_several_indices_say_which_they_are_of(
         self, films: Index, plays: Index
@@ -196,8 +196,8 @@ class MultiSearchCases(Cases):
         best = {"order": "desc", "missing": "_last", "numeric_type": "double"}
         sort = [{"rating": best}, {"id": {"order": "asc"}}]
         body = {"size": 0, "aggs": {"best": {"top_hits": {"size": 2, "sort": sort}}}}
-        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
-        hits = found["best"]["hits"]["hits"]
+        results = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        hits = results["best"]["hits"]["hits"]
         assert [(hit["_index"], hit["_id"]) for hit in hits] == [
             (films.name, "2"),
             (plays.name, "21"),
@@ -221,8 +221,8 @@ class MultiSearchCases(Cases):
                 (people.alias, {"sort": [{"name.keyword": {"order": "desc"}}], "_source": ["id"]}),
             ]
         )
-        found = [[hit["_id"] for hit in answer["hits"]["hits"]] for answer in answers]
-        assert found == [["1"], ["2", "4"], [], ["1", "2", "3"]]
+        ids = [[hit["_id"] for hit in answer["hits"]["hits"]] for answer in answers]
+        assert ids == [["1"], ["2", "4"], [], ["1", "2", "3"]]
         assert [answer["hits"]["total"]["value"] for answer in answers] == [1, 3, 0, 3]
         assert answers[3]["hits"]["hits"][0]["_source"] == {"id": 1}
         assert {hit["_index"] for hit in answers[0]["hits"]["hits"]} == {people.name}
@@ -294,4 +294,4 @@ class MultiSearchCases(Cases):
 
     def test_documents_are_found_by_their_ids(self, empty: Index) -> None:
         empty.write({key: {"title": key} for key in ("1", "a b", "\u00e9/?")})
-        assert empty.found({"ids": {"values": ["1", "\u00e9/?", "no"]}}) == {"1", "\u00e9/?"}
+        assert empty.matching_ids({"ids": {"values": ["1", "\u00e9/?", "no"]}}) == {"1", "\u00e9/?"}

@@ -53,11 +53,11 @@ def descending(ordered: list[str], field: str) -> list[str]:
     """*ordered* the other way round; documents of equal value stay in order of their ids."""
 
     def value(key: str) -> Any:
-        found: Any = FILMS[key]
+        value: Any = FILMS[key]
         for name in field.replace(".keyword", "").split("."):
-            found = found[name]
+            value = value[name]
         # -0.0 sorts before 0.0.
-        return (found, str(found)) if field == "rating" and not found else (found, "")
+        return (value, str(value)) if field == "rating" and not value else (value, "")
 
     groups: list[list[str]] = []
     for key in ordered:
@@ -284,8 +284,8 @@ class PagingCases(Cases):
     def test_a_scan_loses_nothing_where_values_are_equal(self, films: Index, chunk: int) -> None:
         for key, missing in (("country", "_first"), ("seen", "_last"), ("_type", "_last")):
             sort = [{key: {"order": "asc", "missing": missing}}]
-            found = [each for keys in films.scan(chunk, sort=sort) for each in keys]
-            assert sorted(found) == sorted(ALL), key
+            ids = [each for keys in films.scan(chunk, sort=sort) for each in keys]
+            assert sorted(ids) == sorted(ALL), key
 
     def test_a_scan_takes_a_query_and_a_source(self, films: Index) -> None:
         body = {
@@ -326,14 +326,14 @@ class PagingCases(Cases):
         before = {f"{number:03d}": {"id": number, "year": 1} for number in range(100)}
         empty.write(before)
         scan = backend.scan(empty.alias, {"sort": by_key()}, 10)
-        seen = list(next(scan))
+        hits = list(next(scan))
         empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(0, 100, 2)}, 2)
         empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(100, 200)}, 2)
         empty.bulk([empty.action(f"{number:03d}", None, 3) for number in range(51, 100, 2)])
         backend.refresh(empty.alias)
-        seen.extend(hit for chunk in scan for hit in chunk)
-        assert {hit["_id"]: hit["_source"] for hit in seen} == before
-        assert len(seen) == 100
+        hits.extend(hit for chunk in scan for hit in chunk)
+        assert {hit["_id"]: hit["_source"] for hit in hits} == before
+        assert len(hits) == 100
         after = empty.search(size=0, track_total_hits=True)["hits"]["total"]["value"]
         assert after == 175
 
@@ -342,13 +342,13 @@ class PagingCases(Cases):
     ) -> None:
         empty.write({str(number): {"id": number} for number in range(20)})
         scan = empty.scan(5, sort=by_key())
-        seen = list(next(scan))
+        keys = list(next(scan))
         following = self.create(backend, empty.alias)
         following.write({"other": {"id": 99}})
         backend.swap_alias(empty.alias, following.name)
         for chunk in scan:
-            seen.extend(chunk)
-        assert seen == [str(number) for number in range(20)]
+            keys.extend(chunk)
+        assert keys == [str(number) for number in range(20)]
         assert empty.hits() == ["other"]
 
     def test_scans_go_on_beside_writers(self, backend: Backend, empty: Index) -> None:
@@ -370,8 +370,8 @@ class PagingCases(Cases):
         writer.start()
         try:
             for _ in range(10):
-                seen = [key for chunk in empty.scan(7, sort=by_key()) for key in chunk]
-                assert seen == keys
+                ids = [key for chunk in empty.scan(7, sort=by_key()) for key in chunk]
+                assert ids == keys
         finally:
             done.set()
             writer.join()

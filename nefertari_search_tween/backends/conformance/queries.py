@@ -29,19 +29,19 @@ from nefertari_search_tween.exceptions import BackendRejected
 class QueryCases(Cases):
     @pytest.mark.parametrize(("query", "expected"), EXACT)
     def test_exact_values(self, films: Index, query: Query, expected: set[str]) -> None:
-        assert films.found(query) == expected
+        assert films.matching_ids(query) == expected
 
     @pytest.mark.parametrize(("query", "expected"), TEXTS)
     def test_texts(self, films: Index, query: Query, expected: set[str]) -> None:
-        assert films.found(query) == expected
+        assert films.matching_ids(query) == expected
 
     @pytest.mark.parametrize(("query", "expected"), JOINED)
     def test_joined_queries(self, films: Index, query: Query, expected: set[str]) -> None:
-        assert films.found(query) == expected
+        assert films.matching_ids(query) == expected
 
     @pytest.mark.parametrize(("query", "expected"), NESTED)
     def test_nested_documents(self, films: Index, query: Query, expected: set[str]) -> None:
-        assert films.found(query) == expected
+        assert films.matching_ids(query) == expected
 
     @pytest.mark.parametrize(("query", "expected"), EXACT + TEXTS + JOINED + NESTED)
     def test_each_query_has_its_opposite(
@@ -50,7 +50,7 @@ class QueryCases(Cases):
         """The same in a filter, negated, and counted."""
         answer = films.search(query=every(filter=[query]), size=0, track_total_hits=True)
         assert answer["hits"]["total"] == {"value": len(expected), "relation": "eq"}
-        assert films.found(every(must_not=[query])) == ALL - expected
+        assert films.matching_ids(every(must_not=[query])) == ALL - expected
 
     @pytest.mark.parametrize("query", MALFORMED)
     def test_a_malformed_query_is_refused_with_the_reason(self, films: Index, query: Query) -> None:
@@ -80,15 +80,15 @@ class QueryCases(Cases):
         query = KNIGHT
         for _ in range(20):
             query = every(must=[query])
-        assert films.found(query) == {"2", "4", "11"}
+        assert films.matching_ids(query) == {"2", "4", "11"}
 
     def test_broad_queries_are_answered(self, films: Index) -> None:
         many = [term("year", number) for number in range(255)] + [term("year", 2012)]
-        assert films.found(every(should=many, minimum_should_match=1)) == {"11"}
+        assert films.matching_ids(every(should=many, minimum_should_match=1)) == {"11"}
         texts = [words("title", f"word{number}") for number in range(1000)] + [DARK]
-        assert films.found(every(should=texts, minimum_should_match=1)) == {"2", "3", "11"}
+        assert films.matching_ids(every(should=texts, minimum_should_match=1)) == {"2", "3", "11"}
         years = {"terms": {"year": list(range(-10, 2002))}}
-        assert films.found(years) == {"1", "3", "6", "7", "10"}
+        assert films.matching_ids(years) == {"1", "3", "6", "7", "10"}
 
     # Scores
 
@@ -157,9 +157,9 @@ class QueryCases(Cases):
             return {hit["_id"]: hit["_score"] for hit in films.search(query=query)["hits"]["hits"]}
 
         names = words("directors.name", "henson")
-        found = scored(nested("directors", names))
-        assert set(found) == {"3"}
-        assert found["3"] > 0
+        scores = scored(nested("directors", names))
+        assert set(scores) == {"3"}
+        assert scores["3"] > 0
 
     # Highlights
 
@@ -169,9 +169,9 @@ class QueryCases(Cases):
 
     def test_words_are_highlighted(self, films: Index) -> None:
         query = {"match_phrase": {"title": {"query": "dark knight"}}}
-        found = self.highlights(films, query, fields={"title": {}})
+        highlights = self.highlights(films, query, fields={"title": {}})
         assert {
-            key: value["title"][0].replace("</em> <em>", " ") for key, value in found.items()
+            key: value["title"][0].replace("</em> <em>", " ") for key, value in highlights.items()
         } == {
             "2": "The <em>Dark Knight</em>",
             "11": "<em>dark knight</em>",
@@ -179,8 +179,8 @@ class QueryCases(Cases):
 
     def test_every_occurrence_is_highlighted(self, films: Index) -> None:
         query = {"match": {"plot": {"query": "dark city", "operator": "and"}}}
-        found = self.highlights(films, query, fields={"plot": {"number_of_fragments": 0}})
-        assert found == {
+        highlights = self.highlights(films, query, fields={"plot": {"number_of_fragments": 0}})
+        assert highlights == {
             "2": {
                 "plot": [
                     "Batman faces the Joker in a <em>dark</em> <em>city</em>. "
@@ -191,29 +191,29 @@ class QueryCases(Cases):
 
     def test_highlights_have_tags_of_their_own(self, films: Index) -> None:
         query = {"match_phrase": {"title": {"query": "amélie"}}}
-        found = self.highlights(
+        highlights = self.highlights(
             films, query, pre_tags=["<b>"], post_tags=["</b>"], fields={"title": {}}
         )
-        assert found == {"6": {"title": ["<b>Amélie</b>"]}}
+        assert highlights == {"6": {"title": ["<b>Amélie</b>"]}}
 
     def test_fields_without_a_match_are_not_highlighted(self, films: Index) -> None:
         query = {"match_phrase": {"title": {"query": "knight"}}}
-        found = self.highlights(films, query, fields={"plot": {}, "title": {}})
-        assert found["4"] == {"title": ["<em>Knight</em> and Day"]}
-        assert set(found) == {"2", "4", "11"}
+        highlights = self.highlights(films, query, fields={"plot": {}, "title": {}})
+        assert highlights["4"] == {"title": ["<em>Knight</em> and Day"]}
+        assert set(highlights) == {"2", "4", "11"}
 
     def test_prefixes_and_near_words_are_highlighted(self, films: Index) -> None:
         query: dict[str, Any] = {
             "wildcard": {"title": {"value": "cryst*", "case_insensitive": True}}
         }
-        found = self.highlights(films, query, fields={"title": {}})
-        assert found == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
+        highlights = self.highlights(films, query, fields={"title": {}})
+        assert highlights == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
         query = {"match": {"title": {"query": "cristal", "fuzziness": "AUTO", "operator": "and"}}}
-        found = self.highlights(films, query, fields={"title": {}})
-        assert found == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
+        highlights = self.highlights(films, query, fields={"title": {}})
+        assert highlights == {"3": {"title": ["The Dark <em>Crystal</em>"]}}
 
     def test_html_is_escaped_when_asked_for(self, empty: Index) -> None:
         empty.write({"1": {"title": "Tom & <i>Jerry</i>"}})
         query = {"match_phrase": {"title": {"query": "jerry"}}}
-        found = self.highlights(empty, query, encoder="html", fields={"title": {}})
-        assert found == {"1": {"title": ["Tom &amp; &lt;i&gt;<em>Jerry</em>&lt;&#x2F;i&gt;"]}}
+        highlights = self.highlights(empty, query, encoder="html", fields={"title": {}})
+        assert highlights == {"1": {"title": ["Tom &amp; &lt;i&gt;<em>Jerry</em>&lt;&#x2F;i&gt;"]}}

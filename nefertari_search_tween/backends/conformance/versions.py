@@ -15,7 +15,7 @@ from nefertari_search_tween.backends.conformance.corpus import Index
 
 class VersionCases(Cases):
     @pytest.mark.parametrize(
-        ("first", "second", "third", "statuses", "left"),
+        ("first", "second", "third", "statuses", "expected"),
         [
             (5, 6, 7, (201, 200, 200), "third"),
             (5, 5, 5, (201, 200, 200), "third"),
@@ -32,7 +32,7 @@ class VersionCases(Cases):
         second: int,
         third: int,
         statuses: tuple[int, ...],
-        left: str,
+        expected: str,
     ) -> None:
         versions = {"first": first, "second": second, "third": third}
         for (name, version), status in zip(versions.items(), statuses):
@@ -40,7 +40,7 @@ class VersionCases(Cases):
             assert outcome.status == status
             assert (outcome.error is None) == (status != 409)
             assert outcome.indexed
-        assert empty.state() == {"1": {"title": left}}
+        assert empty.state() == {"1": {"title": expected}}
 
     @pytest.mark.parametrize("body", [{"title": "newer"}, None], ids=["document", "deleted"])
     @pytest.mark.parametrize("version", [2**40, 2**62])

@@ -32,8 +32,8 @@ class WriteCases(Cases):
             "extra": {"n": [1e300, -0.0, 1.0, 9_223_372_036_854_775_807, 1e-7]},
         }
         empty.write({"1": numbers})
-        found = empty.state()["1"]
-        assert json.dumps(found) == json.dumps(numbers)
+        stored = empty.state()["1"]
+        assert json.dumps(stored) == json.dumps(numbers)
 
     def test_there_is_one_outcome_for_each_action_in_order(self, empty: Index) -> None:
         actions = [empty.action(str(number), {"id": number}) for number in range(25)]
@@ -43,16 +43,16 @@ class WriteCases(Cases):
         assert {outcome.error for outcome in outcomes} == {None}
 
     def test_actions_are_taken_one_chunk_at_a_time(self, backend: Backend, empty: Index) -> None:
-        taken = []
+        numbers = []
 
         def actions() -> Any:
             for number in range(100):
-                taken.append(number)
+                numbers.append(number)
                 yield empty.action(str(number), {"id": number})
 
         outcomes = backend.bulk(actions(), chunk_size=10)
         next(outcomes)
-        assert len(taken) <= 20
+        assert len(numbers) <= 20
         assert len(list(outcomes)) == 99
 
     def test_no_actions_are_no_work(self, empty: Index) -> None:
@@ -97,7 +97,7 @@ class WriteCases(Cases):
     ) -> None:
         empty.write({"1": {"id": 1, field: "no such thing"}})
         assert empty.state() == {"1": {"id": 1, field: "no such thing"}}
-        assert empty.found({"exists": {"field": field}}) == set()
+        assert empty.matching_ids({"exists": {"field": field}}) == set()
 
     # Names that are gone
 
@@ -131,12 +131,12 @@ class WriteCases(Cases):
     def test_names_that_are_gone_do_not_keep_the_others_back(
         self, backend: Backend, empty: Index
     ) -> None:
-        gone = f"{empty.alias}-000009-WRITE"
+        missing = f"{empty.alias}-000009-WRITE"
         outcomes = empty.bulk(
             [
-                BulkAction(gone, "1", 1, b"{}"),
+                BulkAction(missing, "1", 1, b"{}"),
                 empty.action("1", {"id": 1}),
-                BulkAction(gone, "1", 1, None),
+                BulkAction(missing, "1", 1, None),
             ]
         )
         assert [outcome.target_missing for outcome in outcomes] == [True, False, True]
@@ -167,8 +167,8 @@ class WriteCases(Cases):
         empty.write({"1": {"year": 1}, "2": {"year": 2}})
         empty.bulk([empty.action("1", {"year": 3}, 2), empty.action("2", None, 2)])
         backend.refresh(empty.alias)
-        assert empty.found({"term": {"year": {"value": 3}}}) == {"1"}
-        assert empty.found({"range": {"year": {"lt": 3}}}) == set()
+        assert empty.matching_ids({"term": {"year": {"value": 3}}}) == {"1"}
+        assert empty.matching_ids({"range": {"year": {"lt": 3}}}) == set()
         assert empty.search(track_total_hits=True)["hits"]["total"]["value"] == 1
 
     def test_a_refresh_of_what_is_not_there_is_an_error(
@@ -243,7 +243,7 @@ class WriteCases(Cases):
         assert outcome.error is None
         assert second.error is None
         backend.refresh(empty.alias)
-        assert empty.found({"match_phrase": {"plot": {"query": "needle"}}}) == {"1"}
+        assert empty.matching_ids({"match_phrase": {"plot": {"query": "needle"}}}) == {"1"}
         assert backend.multi_get(empty.alias, ["1"])["1"] == big
 
     def test_a_document_beyond_any_limit_is_refused_alone(self, empty: Index) -> None:
@@ -266,16 +266,16 @@ class WriteCases(Cases):
 
     def test_keywords_beyond_their_limit_are_kept_and_not_indexed(self, empty: Index) -> None:
         empty.write({"1": {"title": "x" * 8191}, "2": {"title": "y" * 8192}})
-        assert empty.found({"exists": {"field": "title.keyword"}}) == {"1"}
-        assert empty.found({"term": {"title.keyword": "x" * 8191}}) == {"1"}
-        assert empty.found({"exists": {"field": "title"}}) == {"1", "2"}
+        assert empty.matching_ids({"exists": {"field": "title.keyword"}}) == {"1"}
+        assert empty.matching_ids({"term": {"title.keyword": "x" * 8191}}) == {"1"}
+        assert empty.matching_ids({"exists": {"field": "title"}}) == {"1", "2"}
         assert empty.state()["2"] == {"title": "y" * 8192}
 
     # Reads by key
 
     def test_documents_are_read_by_key(self, backend: Backend, films: Index) -> None:
-        found = backend.multi_get(films.alias, ["2", "nobody", "11"])
-        assert found == {
+        documents = backend.multi_get(films.alias, ["2", "nobody", "11"])
+        assert documents == {
             "2": document("2", FILMS["2"]),
             "nobody": None,
             "11": document("11", FILMS["11"]),
@@ -286,9 +286,9 @@ class WriteCases(Cases):
 
     def test_many_keys_are_read_at_once(self, backend: Backend, films: Index) -> None:
         keys = [str(number) for number in range(3000)]
-        found = backend.multi_get(films.alias, keys)
-        assert list(found) == keys
-        assert {key for key, source in found.items() if source is not None} == set(FILMS)
+        documents = backend.multi_get(films.alias, keys)
+        assert list(documents) == keys
+        assert {key for key, source in documents.items() if source is not None} == set(FILMS)
 
     def test_reading_by_key_from_what_is_not_there_is_an_error(
         self, backend: Backend, prefix: str

@@ -148,7 +148,7 @@ class EmbeddedBackend:
                 return None
             if len(indices) != 1:
                 names = sorted(index.name for index in indices)
-                raise BackendRejected(409, f"{name} stands for {names}: one index expected")
+                raise BackendRejected(409, f"{name} refers to {names}: one index expected")
             return self.store.load_index(connection, indices[0].number).mapping
 
     def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:

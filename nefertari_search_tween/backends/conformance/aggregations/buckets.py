@@ -22,8 +22,8 @@ class BucketCases(Cases):
 
     def test_a_filter_counts(self, films: Index) -> None:
         watched = {"terms": {"_inexact": ["*", "title", "year"]}}
-        found = films.aggregate(inexact={"filter": watched})
-        assert found == {"inexact": {"doc_count": 1}}
+        result = films.aggregate(inexact={"filter": watched})
+        assert result == {"inexact": {"doc_count": 1}}
 
     def test_an_aggregation_looks_at_what_the_query_matches(self, films: Index) -> None:
         answer = films.search(
@@ -42,24 +42,24 @@ class BucketCases(Cases):
         assert answer["aggregations"] == {"all": {"value": 12}}
 
     def test_an_aggregation_of_nothing(self, empty: Index) -> None:
-        found = empty.aggregate(
+        results = empty.aggregate(
             terms={"terms": {"field": "country"}},
             stats={"stats": {"field": "year"}},
             most={"max": {"field": "year"}},
             inexact={"filter": {"terms": {"_inexact": ["*"]}}},
             years={"histogram": {"field": "year", "interval": 10}},
         )
-        assert found["terms"]["buckets"] == []
-        assert found["stats"] == {"count": 0, "min": None, "max": None, "avg": None, "sum": 0.0}
-        assert found["most"] == {"value": None}
-        assert found["inexact"] == {"doc_count": 0}
-        assert found["years"] == {"buckets": []}
+        assert results["terms"]["buckets"] == []
+        assert results["stats"] == {"count": 0, "min": None, "max": None, "avg": None, "sum": 0.0}
+        assert results["most"] == {"value": None}
+        assert results["inexact"] == {"doc_count": 0}
+        assert results["years"] == {"buckets": []}
 
     # Terms
 
     def test_terms_of_a_keyword(self, films: Index) -> None:
-        found = films.aggregate(country={"terms": {"field": "country"}})["country"]
-        assert found == {
+        countries = films.aggregate(country={"terms": {"field": "country"}})["country"]
+        assert countries == {
             "doc_count_error_upper_bound": 0,
             "sum_other_doc_count": 0,
             "buckets": [
@@ -72,8 +72,8 @@ class BucketCases(Cases):
         }
 
     def test_terms_of_several_values(self, films: Index) -> None:
-        found = films.aggregate(genres={"terms": {"field": "genres.keyword"}})["genres"]
-        assert counts(found) == [
+        genres = films.aggregate(genres={"terms": {"field": "genres.keyword"}})["genres"]
+        assert counts(genres) == [
             ("action", 3),
             ("animation", 2),
             ("drama", 2),
@@ -82,20 +82,20 @@ class BucketCases(Cases):
         ]
 
     def test_the_most_frequent_terms(self, films: Index) -> None:
-        found = films.aggregate(country={"terms": {"field": "country", "size": 2}})["country"]
-        assert counts(found) == [("United States", 4), ("Japan", 2)]
-        assert found["sum_other_doc_count"] == 3
+        countries = films.aggregate(country={"terms": {"field": "country", "size": 2}})["country"]
+        assert counts(countries) == [("United States", 4), ("Japan", 2)]
+        assert countries["sum_other_doc_count"] == 3
 
     def test_terms_of_numbers(self, films: Index) -> None:
-        found = films.aggregate(
+        results = films.aggregate(
             years={"terms": {"field": "year", "size": 3}}, ratings={"terms": {"field": "rating"}}
         )
-        assert counts(found["years"]) == [(2001, 3), (2008, 2), (-5, 1)]
-        assert counts(found["ratings"])[0] == (8.6, 2)
+        assert counts(results["years"]) == [(2001, 3), (2008, 2), (-5, 1)]
+        assert counts(results["ratings"])[0] == (8.6, 2)
 
     def test_terms_of_true_and_false(self, films: Index) -> None:
-        found = films.aggregate(seen={"terms": {"field": "seen"}})["seen"]
-        assert found["buckets"] == [
+        result = films.aggregate(seen={"terms": {"field": "seen"}})["seen"]
+        assert result["buckets"] == [
             {"key": 1, "key_as_string": "true", "doc_count": 5},
             {"key": 0, "key_as_string": "false", "doc_count": 3},
         ]
@@ -122,17 +122,17 @@ class BucketCases(Cases):
     def test_terms_are_ordered_and_narrowed(
         self, films: Index, options: dict[str, Any], expected: list[tuple[str, int]]
     ) -> None:
-        found = films.aggregate(country={"terms": {"field": "country", **options}})["country"]
-        assert counts(found) == expected
+        countries = films.aggregate(country={"terms": {"field": "country", **options}})["country"]
+        assert counts(countries) == expected
 
     def test_terms_ordered_by_what_is_inside(self, films: Index) -> None:
-        found = films.aggregate(
+        countries = films.aggregate(
             country={
                 "terms": {"field": "country", "order": {"newest": "desc"}, "size": 3},
                 "aggs": {"newest": {"max": {"field": "year"}}},
             }
         )["country"]
-        assert [(b["key"], b["newest"]["value"]) for b in found["buckets"]] == [
+        assert [(b["key"], b["newest"]["value"]) for b in countries["buckets"]] == [
             ("United States", 2010.0),
             ("Russia", 2004.0),
             ("France", 2001.0),
@@ -145,8 +145,8 @@ class BucketCases(Cases):
 
     def test_ranges(self, films: Index) -> None:
         ranges = [{"to": 2001}, {"from": 2001, "to": 2008}, {"key": "new", "from": 2008}]
-        found = films.aggregate(years={"range": {"field": "year", "ranges": ranges}})["years"]
-        assert found["buckets"] == [
+        years = films.aggregate(years={"range": {"field": "year", "ranges": ranges}})["years"]
+        assert years["buckets"] == [
             {"key": "*-2001.0", "to": 2001.0, "doc_count": 2},
             {"key": "2001.0-2008.0", "from": 2001.0, "to": 2008.0, "doc_count": 5},
             {"key": "new", "from": 2008.0, "doc_count": 4},
@@ -154,8 +154,8 @@ class BucketCases(Cases):
 
     def test_keyed_ranges(self, films: Index) -> None:
         options = {"field": "rating", "keyed": True, "ranges": [{"to": 7}, {"from": 7}]}
-        found = films.aggregate(ratings={"range": options})["ratings"]["buckets"]
-        assert {key: bucket["doc_count"] for key, bucket in found.items()} == {
+        buckets = films.aggregate(ratings={"range": options})["ratings"]["buckets"]
+        assert {key: bucket["doc_count"] for key, bucket in buckets.items()} == {
             "*-7.0": 4,
             "7.0-*": 7,
         }
@@ -166,8 +166,8 @@ class BucketCases(Cases):
             "format": "yyyy-MM-dd",
             "ranges": [{"to": "2001-06-01"}, {"from": "2001-06-01"}],
         }
-        found = films.aggregate(released={"date_range": options})["released"]["buckets"]
-        assert found == [
+        buckets = films.aggregate(released={"date_range": options})["released"]["buckets"]
+        assert buckets == [
             {
                 "key": "*-2001-06-01",
                 "to": 991_353_600_000.0,
@@ -189,14 +189,14 @@ class BucketCases(Cases):
             "knights": {"match_phrase": {"title": {"query": "knight"}}},
             "japan": {"term": {"country": "Japan"}},
         }
-        found = films.aggregate(some={"filters": {"filters": filters}})["some"]
-        assert found == {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}}
+        result = films.aggregate(some={"filters": {"filters": filters}})["some"]
+        assert result == {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}}
 
     def test_filters_and_the_rest(self, films: Index) -> None:
         filters = [{"term": {"country": "Japan"}}, {"term": {"seen": True}}]
         options = {"filters": filters, "other_bucket": True}
-        found = films.aggregate(some={"filters": options})["some"]
-        assert [each["doc_count"] for each in found["buckets"]] == [2, 5, 7]
+        result = films.aggregate(some={"filters": options})["some"]
+        assert [each["doc_count"] for each in result["buckets"]] == [2, 5, 7]
 
     def test_documents_without_a_value(self, films: Index) -> None:
         assert films.aggregate(none={"missing": {"field": "seen"}}) == {"none": {"doc_count": 4}}
@@ -210,7 +210,7 @@ class BucketCases(Cases):
         assert answer["aggregations"] == {"all": {"doc_count": 12, "years": {"value": 2012.0}}}
 
     def test_three_levels(self, films: Index) -> None:
-        found = films.aggregate(
+        buckets = films.aggregate(
             seen={
                 "terms": {"field": "seen"},
                 "aggs": {
@@ -232,7 +232,7 @@ class BucketCases(Cases):
                     for decade in each["decade"]["buckets"]
                 ],
             )
-            for each in found
+            for each in buckets
         ] == [
             (
                 "true",
@@ -248,7 +248,7 @@ class BucketCases(Cases):
         ]
 
     def test_buckets_of_nested_documents(self, films: Index) -> None:
-        found = films.aggregate(
+        directors = films.aggregate(
             directors={
                 "nested": {"path": "directors"},
                 "aggs": {
@@ -261,19 +261,23 @@ class BucketCases(Cases):
                 },
             }
         )["directors"]
-        assert found["doc_count"] == 5
-        assert found["oldest"] == {"value": 1936.0}
-        assert counts(found["names"]) == [
+        assert directors["doc_count"] == 5
+        assert directors["oldest"] == {"value": 1936.0}
+        assert counts(directors["names"]) == [
             ("Hayao Miyazaki", 2),
             ("Christopher Nolan", 1),
             ("Frank Oz", 1),
             ("Jim Henson", 1),
         ]
-        assert found["awards"]["doc_count"] == 6
-        assert counts(found["awards"]["names"]) == [("Oscar", 3), ("Golden Bear", 2), ("Hugo", 1)]
+        assert directors["awards"]["doc_count"] == 6
+        assert counts(directors["awards"]["names"]) == [
+            ("Oscar", 3),
+            ("Golden Bear", 2),
+            ("Hugo", 1),
+        ]
 
     def test_from_nested_documents_back_to_the_films(self, films: Index) -> None:
-        found = films.aggregate(
+        oscars = films.aggregate(
             awards={
                 "nested": {"path": "directors.awards"},
                 "aggs": {
@@ -289,18 +293,18 @@ class BucketCases(Cases):
                 },
             }
         )["awards"]["oscars"]
-        assert found == {
+        assert oscars == {
             "doc_count": 3,
             "films": {"doc_count": 3, "rating": {"value": 8.6}},
         }
 
     def test_the_first_documents_of_each(self, films: Index) -> None:
         best = {"size": 1, "sort": [{"rating": {"order": "desc"}}], "_source": ["title"]}
-        found = films.aggregate(
+        bucket = films.aggregate(
             country={
                 "terms": {"field": "country", "size": 1},
                 "aggs": {"best": {"top_hits": best}},
             }
         )["country"]["buckets"][0]
-        (hit,) = found["best"]["hits"]["hits"]
+        (hit,) = bucket["best"]["hits"]["hits"]
         assert hit["_source"] == {"title": "The Dark Knight"}

@@ -14,18 +14,18 @@ from nefertari_search_tween.backends.conformance.corpus import Index
 class HistogramCases(Cases):
     def test_a_histogram_has_no_gaps(self, films: Index) -> None:
         options = {"field": "year", "interval": 10}
-        found = films.aggregate(
+        results = films.aggregate(
             years={"filter": TWO_THOUSANDS, "aggs": {"decades": {"histogram": options}}}
         )
-        assert found["years"]["decades"]["buckets"] == [
+        assert results["years"]["decades"]["buckets"] == [
             {"key": 2000.0, "doc_count": 7},
             {"key": 2010.0, "doc_count": 2},
         ]
         since = {"range": {"year": {"gte": 1980}}}
-        found = films.aggregate(
+        results = films.aggregate(
             years={"filter": since, "aggs": {"decades": {"histogram": options}}}
         )
-        assert counts(found["years"]["decades"]) == [
+        assert counts(results["years"]["decades"]) == [
             (1980.0, 1),
             (1990.0, 0),
             (2000.0, 7),
@@ -52,14 +52,14 @@ class HistogramCases(Cases):
     def test_histograms(
         self, films: Index, options: dict[str, Any], expected: list[tuple[float, int]]
     ) -> None:
-        found = films.aggregate(ratings={"histogram": {"field": "rating", **options}})["ratings"]
+        ratings = films.aggregate(ratings={"histogram": {"field": "rating", **options}})["ratings"]
         # -0.0 and 0.0 are one bucket.
-        assert [(key + 0.0, count) for key, count in counts(found)] == expected
+        assert [(key + 0.0, count) for key, count in counts(ratings)] == expected
 
     def test_a_histogram_of_dates(self, films: Index) -> None:
         options = {"field": "released", "calendar_interval": "year", "min_doc_count": 1}
-        found = films.aggregate(released={"date_histogram": options})["released"]
-        assert found["buckets"] == [
+        releases = films.aggregate(released={"date_histogram": options})["released"]
+        assert releases["buckets"] == [
             {"key": 378_691_200_000, "key_as_string": "1982-01-01T00:00:00.000Z", "doc_count": 1},
             {"key": 978_307_200_000, "key_as_string": "2001-01-01T00:00:00.000Z", "doc_count": 2},
             {"key": 1_199_145_600_000, "key_as_string": "2008-01-01T00:00:00.000Z", "doc_count": 2},
@@ -123,11 +123,11 @@ class HistogramCases(Cases):
         self, films: Index, options: dict[str, Any], expected: list[tuple[str, int]]
     ) -> None:
         options = {"field": "released", "min_doc_count": 1, **options}
-        found = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
-        assert [(each["key_as_string"], each["doc_count"]) for each in found] == expected
+        buckets = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
+        assert [(each["key_as_string"], each["doc_count"]) for each in buckets] == expected
 
     def test_a_histogram_of_dates_has_no_gaps(self, films: Index) -> None:
         options = {"field": "released", "calendar_interval": "year", "format": "yyyy"}
-        found = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
-        assert [each["key_as_string"] for each in found] == [str(y) for y in range(1982, 2011)]
-        assert sum(each["doc_count"] for each in found) == 6
+        buckets = films.aggregate(released={"date_histogram": options})["released"]["buckets"]
+        assert [each["key_as_string"] for each in buckets] == [str(y) for y in range(1982, 2011)]
+        assert sum(each["doc_count"] for each in buckets) == 6

@@ -10,8 +10,8 @@ from nefertari_search_tween.backends.conformance.corpus import Index
 
 class MetricCases(Cases):
     def test_stats(self, films: Index) -> None:
-        found = films.aggregate(years={"stats": {"field": "year"}})["years"]
-        assert found == {
+        stats = films.aggregate(years={"stats": {"field": "year"}})["years"]
+        assert stats == {
             "count": 11,
             "min": -5.0,
             "max": 2012.0,
@@ -30,43 +30,43 @@ class MetricCases(Cases):
         ],
     )
     def test_single_numbers(self, films: Index, kind: str, expected: float) -> None:
-        found = films.aggregate(year={kind: {"field": "year"}})["year"]
-        assert found == {"value": pytest.approx(expected)}
+        metric = films.aggregate(year={kind: {"field": "year"}})["year"]
+        assert metric == {"value": pytest.approx(expected)}
 
     def test_numbers_of_dates(self, films: Index) -> None:
-        found = films.aggregate(first={"min": {"field": "released"}})["first"]
-        assert found == {
+        metric = films.aggregate(first={"min": {"field": "released"}})["first"]
+        assert metric == {
             "value": 408_931_200_000.0,
             "value_as_string": "1982-12-17T00:00:00.000Z",
         }
 
     def test_extended_stats(self, films: Index) -> None:
-        found = films.aggregate(years={"extended_stats": {"field": "rating"}})["years"]
-        assert found["count"] == 11
-        assert found["sum"] == pytest.approx(70.1)
-        assert found["variance"] == pytest.approx(
-            found["sum_of_squares"] / 11 - (found["sum"] / 11) ** 2
+        stats = films.aggregate(years={"extended_stats": {"field": "rating"}})["years"]
+        assert stats["count"] == 11
+        assert stats["sum"] == pytest.approx(70.1)
+        assert stats["variance"] == pytest.approx(
+            stats["sum_of_squares"] / 11 - (stats["sum"] / 11) ** 2
         )
-        assert found["std_deviation"] == pytest.approx(found["variance"] ** 0.5)
+        assert stats["std_deviation"] == pytest.approx(stats["variance"] ** 0.5)
 
     @pytest.mark.parametrize(
         ("field", "expected"),
         [("country", 5), ("genres.keyword", 5), ("year", 8), ("seen", 2), ("no_such_field", 0)],
     )
     def test_cardinality(self, films: Index, field: str, expected: int) -> None:
-        found = films.aggregate(distinct={"cardinality": {"field": field}})["distinct"]
-        assert found == {"value": expected}
+        metric = films.aggregate(distinct={"cardinality": {"field": field}})["distinct"]
+        assert metric == {"value": expected}
 
     def test_percentiles(self, empty: Index) -> None:
         empty.write({str(number): {"year": number} for number in range(101)})
-        found = empty.aggregate(years={"percentiles": {"field": "year"}})["years"]["values"]
-        assert list(found) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
-        for name, value in found.items():
+        percentiles = empty.aggregate(years={"percentiles": {"field": "year"}})["years"]["values"]
+        assert list(percentiles) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
+        for name, value in percentiles.items():
             assert value == pytest.approx(float(name), abs=1.0)
 
     def test_chosen_percentiles(self, empty: Index) -> None:
         empty.write({str(number): {"year": number} for number in range(101)})
         options = {"field": "year", "percents": [0, 50, 100], "keyed": False}
-        found = empty.aggregate(years={"percentiles": options})["years"]["values"]
-        assert [each["key"] for each in found] == [0.0, 50.0, 100.0]
-        assert [each["value"] for each in found] == pytest.approx([0, 50, 100], abs=1.0)
+        percentiles = empty.aggregate(years={"percentiles": options})["years"]["values"]
+        assert [each["key"] for each in percentiles] == [0.0, 50.0, 100.0]
+        assert [each["value"] for each in percentiles] == pytest.approx([0, 50, 100], abs=1.0)

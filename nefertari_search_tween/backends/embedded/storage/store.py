@@ -203,7 +203,7 @@ class Store:
         indices = self.resolve(connection, name)
         if len(indices) != 1:
             names = ", ".join(index.name for index in indices)
-            raise rejected(f"{name} stands for {names}: one index expected")
+            raise rejected(f"{name} refers to {names}: one index expected")
         return indices[0]
 
     def _index(self, connection: sqlite3.Connection, number: int, generation: int) -> Index:
