@@ -1,7 +1,7 @@
-"""What every backend has to do, as tests: run them against your own.
+"""Tests of what every backend must do, to run against your own.
 
-A subclass gives a fixture ``backend`` (of class scope or wider), and ``connect`` when there is
-a server that can be away::
+A subclass defines a fixture ``backend`` (of class scope or wider), and ``connect`` if there is a
+server that can be unreachable::
 
     class TestMine(BackendConformance):
         @pytest.fixture(scope="class")
@@ -9,14 +9,14 @@ a server that can be away::
         def backend(cls, tmp_path_factory):
             return MyBackend(tmp_path_factory.mktemp("mirrors"))
 
-The cases keep to indices whose names begin with ``conformance-`` and delete them afterwards.
+The cases use only indices whose names begin with ``conformance-`` and delete them afterwards.
 """
 
 import pkgutil
 
 import pytest
 
-# Assertions of a package that is not a test module show their values only when asked to.
+# pytest shows the values of failed assertions in modules other than tests only if registered.
 pytest.register_assert_rewrite(
     *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
 )

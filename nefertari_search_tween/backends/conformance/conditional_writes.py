@@ -1,4 +1,4 @@
-"""Conditional writes: what an engine that stores documents, and not their mirrors, relies on."""
+"""Conditional writes, on which an engine that stores the documents themselves relies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored(index: Index, key: str) -> Any:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What *work* gives in *count* threads that begin together."""
+    """Return the results of *work* in *count* threads that start together."""
     barrier = threading.Barrier(count)
     results: list[Any] = [None] * count
 
@@ -96,7 +96,7 @@ class ConditionalWriteCases(Cases):
         assert write(empty, "1", {"id": 2}, created.version).conflict
         assert stored(empty, "1") is None
 
-    def test_no_stamp_comes_twice(self, empty: Index) -> None:
+    def test_no_version_occurs_twice(self, empty: Index) -> None:
         versions = []
         for number in range(4):
             created = write(empty, "1", {"id": number})
@@ -110,7 +110,7 @@ class ConditionalWriteCases(Cases):
         with pytest.raises(ValueError, match="needs the version that it deletes"):
             ConditionalWrite(empty.write_alias, "1", None, None)
 
-    def test_hits_tell_their_stamps(self, empty: Index) -> None:
+    def test_hits_have_their_versions(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
         changed = write(empty, "1", {"id": 2}, created.version)
         empty.backend.refresh(empty.alias)
@@ -159,8 +159,8 @@ class ConditionalWriteCases(Cases):
             tries = 0
             while True:
                 tries += 1
-                source, stamp = stored(empty, "1")
-                if write(empty, "1", {"id": source["id"] + 1}, stamp).version is not None:
+                source, version = stored(empty, "1")
+                if write(empty, "1", {"id": source["id"] + 1}, version).version is not None:
                     return tries
 
         tries = at_once(WRITERS, count)

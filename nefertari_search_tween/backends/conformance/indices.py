@@ -1,4 +1,4 @@
-"""Indices: made, found, changed, swapped and deleted."""
+"""Indices: creating, listing, changing, swapping and deleting them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class IndexCases(Cases):
     def test_a_new_index_is_empty_and_has_its_aliases(self, backend: Backend, empty: Index) -> None:
         aliases = backend.indices(empty.name)
         assert aliases == {empty.name: {empty.alias, empty.write_alias}}
-        answer = empty.search(track_total_hits=True)
-        assert answer["hits"]["total"] == {"value": 0, "relation": "eq"}
-        assert answer["hits"]["hits"] == []
+        response = empty.search(track_total_hits=True)
+        assert response["hits"]["total"] == {"value": 0, "relation": "eq"}
+        assert response["hits"]["hits"] == []
 
     def test_an_index_is_found_by_its_own_name_and_by_its_aliases(
         self, backend: Backend, empty: Index
@@ -274,7 +274,7 @@ KEYWORD = {"type": "keyword"}
 
 
 def _types(mapping: dict[str, Any]) -> dict[str, Any]:
-    """Names and types of a mapping, whatever else a backend spells out."""
+    """Return names and types of a mapping, without the defaults that a backend may add."""
     return {
         name: _types(each) if "properties" in each else each["type"]
         for name, each in mapping["properties"].items()

@@ -47,9 +47,9 @@ class QueryCases(Cases):
     def test_each_query_has_its_opposite(
         self, films: Index, query: Query, expected: set[str]
     ) -> None:
-        """The same in a filter, negated, and counted."""
-        answer = films.search(query=every(filter=[query]), size=0, track_total_hits=True)
-        assert answer["hits"]["total"] == {"value": len(expected), "relation": "eq"}
+        """The query as a filter, negated, and counted."""
+        response = films.search(query=every(filter=[query]), size=0, track_total_hits=True)
+        assert response["hits"]["total"] == {"value": len(expected), "relation": "eq"}
         assert films.matching_ids(every(must_not=[query])) == ALL - expected
 
     @pytest.mark.parametrize("query", MALFORMED)
@@ -93,11 +93,11 @@ class QueryCases(Cases):
     # Scores
 
     def test_every_hit_of_a_query_has_a_score(self, films: Index) -> None:
-        answer = films.search(query=KNIGHT)
-        scores = [hit["_score"] for hit in answer["hits"]["hits"]]
+        response = films.search(query=KNIGHT)
+        scores = [hit["_score"] for hit in response["hits"]["hits"]]
         assert all(score > 0 for score in scores)
         assert scores == sorted(scores, reverse=True)
-        assert answer["hits"]["max_score"] == scores[0]
+        assert response["hits"]["max_score"] == scores[0]
 
     def test_filters_give_no_score(self, films: Index) -> None:
         hits = films.search(query=every(filter=[KNIGHT]))["hits"]["hits"]
@@ -164,8 +164,8 @@ class QueryCases(Cases):
     # Highlights
 
     def highlights(self, films: Index, query: dict[str, Any], **options: Any) -> dict[str, Any]:
-        answer = films.search(query=query, highlight=options)
-        return {hit["_id"]: hit.get("highlight") for hit in answer["hits"]["hits"]}
+        response = films.search(query=query, highlight=options)
+        return {hit["_id"]: hit.get("highlight") for hit in response["hits"]["hits"]}
 
     def test_words_are_highlighted(self, films: Index) -> None:
         query = {"match_phrase": {"title": {"query": "dark knight"}}}

@@ -36,10 +36,10 @@ class VersionCases(Cases):
     ) -> None:
         versions = {"first": first, "second": second, "third": third}
         for (name, version), status in zip(versions.items(), statuses):
-            (outcome,) = empty.bulk([empty.action("1", {"title": name}, version)])
-            assert outcome.status == status
-            assert (outcome.error is None) == (status != 409)
-            assert outcome.indexed
+            (result,) = empty.bulk([empty.action("1", {"title": name}, version)])
+            assert result.status == status
+            assert (result.error is None) == (status != 409)
+            assert result.indexed
         assert empty.state() == {"1": {"title": expected}}
 
     @pytest.mark.parametrize("body", [{"title": "newer"}, None], ids=["document", "deleted"])
@@ -53,7 +53,7 @@ class VersionCases(Cases):
         assert late.conflict == version
 
     def test_versions_count_within_one_bulk(self, empty: Index) -> None:
-        outcomes = empty.bulk(
+        results = empty.bulk(
             [
                 empty.action("1", {"title": "a"}, 3),
                 empty.action("1", {"title": "b"}, 2),
@@ -62,22 +62,22 @@ class VersionCases(Cases):
                 empty.action("2", {"title": "d"}, 1),
             ]
         )
-        assert [outcome.status for outcome in outcomes] == [201, 409, 200, 409, 201]
+        assert [result.status for result in results] == [201, 409, 200, 409, 201]
         assert empty.state() == {"1": {"title": "c"}, "2": {"title": "d"}}
 
     def test_a_delete_takes_the_document_away(self, empty: Index) -> None:
         empty.write({"1": {"id": 1}, "2": {"id": 2}})
-        (outcome,) = empty.bulk([empty.action("1", None, 2)])
-        assert outcome.status == 200
-        assert outcome.error is None
+        (result,) = empty.bulk([empty.action("1", None, 2)])
+        assert result.status == 200
+        assert result.error is None
         assert empty.state() == {"2": {"id": 2}}
 
     @pytest.mark.parametrize(("version", "status"), [(4, 409), (5, 200), (6, 200)])
     def test_a_delete_has_a_version_as_well(self, empty: Index, version: int, status: int) -> None:
         empty.write({"1": {"id": 1}}, version=5)
-        (outcome,) = empty.bulk([empty.action("1", None, version)])
-        assert outcome.status == status
-        assert outcome.indexed
+        (result,) = empty.bulk([empty.action("1", None, version)])
+        assert result.status == status
+        assert result.indexed
         assert set(empty.state()) == ({"1"} if status == 409 else set())
 
     @pytest.mark.parametrize(("version", "status"), [(4, 409), (5, 201), (6, 201)])
@@ -87,17 +87,17 @@ class VersionCases(Cases):
         empty.write({"1": {"id": 1}}, version=3)
         empty.bulk([empty.action("1", None, 5)])
         empty.backend.refresh(empty.alias)
-        (outcome,) = empty.bulk([empty.action("1", {"id": 1}, version)])
-        assert outcome.status == status
-        assert outcome.indexed
+        (result,) = empty.bulk([empty.action("1", {"id": 1}, version)])
+        assert result.status == status
+        assert result.indexed
         assert set(empty.state()) == (set() if status == 409 else {"1"})
 
     def test_a_delete_before_the_first_write_counts(self, empty: Index) -> None:
-        (outcome,) = empty.bulk([empty.action("1", None, 5)])
-        assert outcome.error is None
-        assert outcome.status == 404
-        assert outcome.indexed
-        assert not outcome.target_missing
+        (result,) = empty.bulk([empty.action("1", None, 5)])
+        assert result.error is None
+        assert result.status == 404
+        assert result.indexed
+        assert not result.target_missing
         (late,) = empty.bulk([empty.action("1", {"id": 1}, 4)])
         assert late.status == 409
         assert empty.state() == {}
@@ -118,7 +118,7 @@ class VersionCases(Cases):
                     body = None
                 batch = [empty.action(key, body, version) for key in keys]
                 try:
-                    statuses.extend(outcome.status for outcome in empty.bulk(batch))
+                    statuses.extend(result.status for result in empty.bulk(batch))
                 except Exception as error:  # noqa: BLE001 - shown by the assertion below
                     statuses.append(repr(error))
 

@@ -37,10 +37,10 @@ class WriteCases(Cases):
 
     def test_there_is_one_outcome_for_each_action_in_order(self, empty: Index) -> None:
         actions = [empty.action(str(number), {"id": number}) for number in range(25)]
-        outcomes = empty.bulk(actions, chunk_size=10)
-        assert [outcome.action for outcome in outcomes] == actions
-        assert {outcome.status for outcome in outcomes} == {201}
-        assert {outcome.error for outcome in outcomes} == {None}
+        results = empty.bulk(actions, chunk_size=10)
+        assert [result.action for result in results] == actions
+        assert {result.status for result in results} == {201}
+        assert {result.error for result in results} == {None}
 
     def test_actions_are_taken_one_chunk_at_a_time(self, backend: Backend, empty: Index) -> None:
         numbers = []
@@ -50,45 +50,45 @@ class WriteCases(Cases):
                 numbers.append(number)
                 yield empty.action(str(number), {"id": number})
 
-        outcomes = backend.bulk(actions(), chunk_size=10)
-        next(outcomes)
+        results = backend.bulk(actions(), chunk_size=10)
+        next(results)
         assert len(numbers) <= 20
-        assert len(list(outcomes)) == 99
+        assert len(list(results)) == 99
 
     def test_no_actions_are_no_work(self, empty: Index) -> None:
         assert empty.bulk([]) == []
 
     def test_a_bad_document_does_not_keep_the_others_back(self, empty: Index) -> None:
-        outcomes = empty.bulk(
+        results = empty.bulk(
             [
                 empty.action("1", {"id": 1}),
                 empty.action("2", {"id": 2, "seen": "neither"}),
                 empty.action("3", {"id": 3}),
             ]
         )
-        assert [outcome.error is None for outcome in outcomes] == [True, False, True]
-        assert outcomes[1].status == 400
-        assert outcomes[1].error
-        assert not outcomes[1].indexed
-        assert not outcomes[1].target_missing
-        assert not outcomes[1].overloaded
+        assert [result.error is None for result in results] == [True, False, True]
+        assert results[1].status == 400
+        assert results[1].error
+        assert not results[1].indexed
+        assert not results[1].target_missing
+        assert not results[1].overloaded
         assert set(empty.state()) == {"1", "3"}
 
     def test_text_that_is_no_json_is_refused(self, empty: Index) -> None:
-        outcomes = empty.bulk(
+        results = empty.bulk(
             [
                 BulkAction(empty.write_alias, "1", 1, b'{"id": 1'),
                 BulkAction(empty.write_alias, "2", 1, b'{"id": 2}'),
             ]
         )
-        assert outcomes[0].error is not None
-        assert outcomes[0].status == 400
+        assert results[0].error is not None
+        assert results[0].status == 400
         assert set(empty.state()) == {"2"}
 
     def test_line_ends_between_values_do_no_harm(self, empty: Index) -> None:
         text = json.dumps({"title": "two\nlines"}, indent=2).encode()
-        (outcome,) = empty.bulk([BulkAction(empty.write_alias, "1", 1, text)])
-        assert outcome.error is None
+        (result,) = empty.bulk([BulkAction(empty.write_alias, "1", 1, text)])
+        assert result.error is None
         assert empty.state() == {"1": {"title": "two\nlines"}}
 
     @pytest.mark.parametrize("field", ["year", "rating", "released", "length"])
@@ -105,9 +105,9 @@ class WriteCases(Cases):
         self, backend: Backend, empty: Index
     ) -> None:
         backend.delete_index(empty.name)
-        (outcome,) = empty.bulk([empty.action("1", {"id": 1})])
-        assert outcome.target_missing
-        assert not outcome.indexed
+        (result,) = empty.bulk([empty.action("1", {"id": 1})])
+        assert result.target_missing
+        assert not result.indexed
         assert backend.indices(f"{empty.alias}*") == {}
 
     @pytest.mark.parametrize("end", ["", "-000009", "-000009-write"])
@@ -115,40 +115,40 @@ class WriteCases(Cases):
         self, backend: Backend, empty: Index, end: str
     ) -> None:
         backend.delete_index(empty.name)
-        (outcome,) = empty.bulk([BulkAction(f"{empty.alias}{end}", "1", 1, b"{}")])
-        assert outcome.target_missing
+        (result,) = empty.bulk([BulkAction(f"{empty.alias}{end}", "1", 1, b"{}")])
+        assert result.target_missing
         assert backend.indices(f"{empty.alias}*") == {}
 
     def test_a_delete_from_a_name_that_is_gone_creates_nothing(
         self, backend: Backend, empty: Index
     ) -> None:
         backend.delete_index(empty.name)
-        (outcome,) = empty.bulk([empty.action("1", None)])
-        assert outcome.target_missing
-        assert not outcome.indexed
+        (result,) = empty.bulk([empty.action("1", None)])
+        assert result.target_missing
+        assert not result.indexed
         assert backend.indices(f"{empty.alias}*") == {}
 
     def test_names_that_are_gone_do_not_keep_the_others_back(
         self, backend: Backend, empty: Index
     ) -> None:
         missing = f"{empty.alias}-000009-WRITE"
-        outcomes = empty.bulk(
+        results = empty.bulk(
             [
                 BulkAction(missing, "1", 1, b"{}"),
                 empty.action("1", {"id": 1}),
                 BulkAction(missing, "1", 1, None),
             ]
         )
-        assert [outcome.target_missing for outcome in outcomes] == [True, False, True]
-        assert outcomes[1].error is None
+        assert [result.target_missing for result in results] == [True, False, True]
+        assert results[1].error is None
         assert set(backend.indices(f"{empty.alias}*")) == {empty.name}
         assert set(empty.state()) == {"1"}
 
     def test_a_write_by_the_name_of_the_index_is_refused(
         self, backend: Backend, empty: Index
     ) -> None:
-        (outcome,) = empty.bulk([BulkAction(empty.name, "1", 1, b"{}")])
-        assert outcome.target_missing
+        (result,) = empty.bulk([BulkAction(empty.name, "1", 1, b"{}")])
+        assert result.target_missing
         assert empty.state() == {}
 
     # Visibility
@@ -156,7 +156,7 @@ class WriteCases(Cases):
     def test_a_write_is_visible_after_a_refresh(self, backend: Backend, empty: Index) -> None:
         for number in range(10):
             empty.bulk([empty.action(str(number), {"id": number})])
-            # Before the refresh it may be seen or not; the answer is one of the two states.
+            # Before the refresh it may be seen or not; the response is one of the two states.
             assert len(empty.hits()) in (number, number + 1)
             backend.refresh(empty.alias)
             assert len(empty.hits()) == number + 1
@@ -208,8 +208,8 @@ class WriteCases(Cases):
         empty.write({key: {"title": "by its id"}})
         assert empty.hits() == [key]
         assert backend.multi_get(empty.alias, [key]) == {key: {"title": "by its id"}}
-        (outcome,) = empty.bulk([empty.action(key, None, 2)])
-        assert outcome.status == 200
+        (result,) = empty.bulk([empty.action(key, None, 2)])
+        assert result.status == 200
         assert empty.state() == {}
 
     def test_equal_looking_ids_are_different_documents(
@@ -223,10 +223,10 @@ class WriteCases(Cases):
 
     @pytest.mark.parametrize("key", ["x" * 513, "é" * 257])
     def test_longer_ids_are_refused(self, empty: Index, key: str) -> None:
-        """Each by itself, or the whole request: a server looks at all of it first."""
+        """The action or the whole request is rejected: a server may check all of it first."""
         statuses = []
         try:
-            statuses = [outcome.status for outcome in empty.bulk([empty.action(key, {"id": 1})])]
+            statuses = [result.status for result in empty.bulk([empty.action(key, {"id": 1})])]
         except BackendRejected as error:
             statuses = [error.status]
         assert statuses == [400]
@@ -239,29 +239,29 @@ class WriteCases(Cases):
         text = " ".join(f"w{words.randrange(10_000)}" for _ in range(1_800_000))
         big = {"id": 1, "plot": text + " needle", "extra": {"size": len(text)}}
         assert len(json.dumps(big)) > 10 * MEGABYTE - 400_000
-        (outcome, second) = empty.bulk([empty.action("1", big), empty.action("2", {"id": 2})])
-        assert outcome.error is None
+        (result, second) = empty.bulk([empty.action("1", big), empty.action("2", {"id": 2})])
+        assert result.error is None
         assert second.error is None
         backend.refresh(empty.alias)
         assert empty.matching_ids({"match_phrase": {"plot": {"query": "needle"}}}) == {"1"}
         assert backend.multi_get(empty.alias, ["1"])["1"] == big
 
     def test_a_document_beyond_any_limit_is_refused_alone(self, empty: Index) -> None:
-        """On a server that takes requests of 100 MB; without a limit it is stored."""
+        """Servers have a limit of 100 MB per request; a backend without a limit stores it."""
         text = b'{"extra": "' + b"x" * (101 * MEGABYTE) + b'"}'
-        outcomes = empty.bulk(
+        results = empty.bulk(
             [
                 empty.action("1", {"id": 1}),
                 BulkAction(empty.write_alias, "2", 1, text),
                 empty.action("3", {"id": 3}),
             ]
         )
-        assert [outcome.action.id for outcome in outcomes] == ["1", "2", "3"]
-        assert outcomes[0].error is None
-        assert outcomes[2].error is None
-        if outcomes[1].error is not None:
-            assert outcomes[1].status == 413
-            assert not outcomes[1].indexed
+        assert [result.action.id for result in results] == ["1", "2", "3"]
+        assert results[0].error is None
+        assert results[2].error is None
+        if results[1].error is not None:
+            assert results[1].status == 413
+            assert not results[1].indexed
             assert set(empty.state()) == {"1", "3"}
 
     def test_keywords_beyond_their_limit_are_kept_and_not_indexed(self, empty: Index) -> None:

@@ -26,20 +26,20 @@ class BucketCases(Cases):
         assert result == {"inexact": {"doc_count": 1}}
 
     def test_an_aggregation_looks_at_what_the_query_matches(self, films: Index) -> None:
-        answer = films.search(
+        response = films.search(
             query=TWO_THOUSANDS,
             size=2,
             sort=by_key(),
             track_total_hits=True,
             aggs={"seen": {"filter": {"term": {"seen": True}}}},
         )
-        assert answer["aggregations"]["seen"]["doc_count"] == 5
-        assert answer["hits"]["total"]["value"] == 9
-        assert len(answer["hits"]["hits"]) == 2
+        assert response["aggregations"]["seen"]["doc_count"] == 5
+        assert response["hits"]["total"]["value"] == 9
+        assert len(response["hits"]["hits"]) == 2
 
     def test_aggregations_is_the_long_name(self, films: Index) -> None:
-        answer = films.search(size=0, aggregations={"all": {"value_count": {"field": "id"}}})
-        assert answer["aggregations"] == {"all": {"value": 12}}
+        response = films.search(size=0, aggregations={"all": {"value_count": {"field": "id"}}})
+        assert response["aggregations"] == {"all": {"value": 12}}
 
     def test_an_aggregation_of_nothing(self, empty: Index) -> None:
         results = empty.aggregate(
@@ -202,12 +202,12 @@ class BucketCases(Cases):
         assert films.aggregate(none={"missing": {"field": "seen"}}) == {"none": {"doc_count": 4}}
 
     def test_the_whole_index(self, films: Index) -> None:
-        answer = films.search(
+        response = films.search(
             query={"term": {"country": "Japan"}},
             size=0,
             aggs={"all": {"global": {}, "aggs": {"years": {"max": {"field": "year"}}}}},
         )
-        assert answer["aggregations"] == {"all": {"doc_count": 12, "years": {"value": 2012.0}}}
+        assert response["aggregations"] == {"all": {"doc_count": 12, "years": {"value": 2012.0}}}
 
     def test_three_levels(self, films: Index) -> None:
         buckets = films.aggregate(

@@ -27,12 +27,12 @@ MAX_DEPTH = 100
 
 
 class QueryParser(FullText):
-    """Reads any query; the queries that are made of others."""
+    """Parses any query, compound ones included."""
 
     def parse(self, query: Any, level: Optional[Level] = None) -> Node:
-        """The node of *query*.
+        """Return the node of *query*.
 
-        :raises BackendRejected: it can't be read, or not be executed here.
+        :raises BackendRejected: it is malformed or unsupported.
         """
         level = level or self.index.root.level
         if not isinstance(query, dict) or len(query) != 1:
