@@ -47,7 +47,7 @@ def used(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Definition
     return result
 
 
-def trial(settings: dict[str, Any], name: str) -> Optional[dict[str, Any]]:
+def probe_body(settings: dict[str, Any], name: str) -> Optional[dict[str, Any]]:
     """Return the body of an ``_analyze`` request that fails if the analyzer *name* is unavailable.
 
     None if no such request can decide it, because the analyzer has parts that name other parts.

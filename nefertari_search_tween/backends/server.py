@@ -139,7 +139,7 @@ class ServerBackend:
     def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
         unknown = {}
         for name in names:
-            body = analysis.trial(settings, name)
+            body = analysis.probe_body(settings, name)
             if body is None:
                 continue
             try:
