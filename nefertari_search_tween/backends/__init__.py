@@ -1,4 +1,4 @@
-"""Where mirrors live. Backends know nothing of models, requests or databases."""
+"""Search backends, which hold the mirrors. They know nothing of models, requests or databases."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.connection import Connection
 
 
-def make_backend(kind: str, place: Optional[str], connection: Connection) -> Backend:
-    """The backend that the settings ask for.
+def make_backend(kind: str, directory: Optional[str], connection: Connection) -> Backend:
+    """Return the backend that the settings select.
 
     :param kind: ``elasticsearch``, ``opensearch`` or ``embedded``.
-    :param place: directory of an embedded one.
-    :param connection: how a server is reached; an embedded backend takes its time-out alone.
-    :raises ConfigurationError: what it needs is not installed.
+    :param directory: of an embedded backend, None for a server.
+    :param connection: how a server is reached; an embedded backend uses only its time-out.
+    :raises ConfigurationError: a package that it needs is not installed.
     """
     if kind == "embedded":
         from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 
-        assert place is not None, "an embedded backend has a directory"
-        return EmbeddedBackend(place, connection.search_timeout)
+        assert directory is not None, "an embedded backend has a directory"
+        return EmbeddedBackend(directory, connection.search_timeout)
     if kind == "opensearch":
         from nefertari_search_tween.backends.opensearch import OpenSearchBackend
 

@@ -1,4 +1,4 @@
-"""Analyzers as index settings define them: what a name stands for, and how to try it out."""
+"""Analyzers as index settings define them: their parts, and how to check them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PREFIX = "index.analysis."
 ANALYZER = "analyzer"
 #: the parts of a custom analyzer: parameter -> group that its names are defined in
 PARTS = ("tokenizer", "filter", "char_filter")
-#: what a text field has that names none: the analyzer of this name, or else
+#: the analyzer of a text field that names none: the one of this name, or else
 DEFAULT = "default"
 STANDARD = "standard"
 
@@ -29,58 +29,60 @@ def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def definitions(settings: dict[str, Any]) -> dict[tuple[str, str], Definition]:
-    """What *settings* define: (``analyzer``, ``tokenizer``, ..., name) -> parameters."""
-    found: dict[tuple[str, str], Definition] = {}
+    """Return what *settings* define: (``analyzer``, ``tokenizer``, ..., name) -> parameters."""
+    defined: dict[tuple[str, str], Definition] = {}
     for key, value in flat_settings(settings).items():
         if key.startswith(PREFIX):
             group, _, rest = key[len(PREFIX) :].partition(".")
             name, _, parameter = rest.partition(".")
-            found.setdefault((group, name), {})[parameter] = value
-    return found
+            defined.setdefault((group, name), {})[parameter] = value
+    return defined
 
 
 def used(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Definition]:
-    """The definitions that the analyzers *names* are made of: ``group.name`` -> parameters."""
+    """Return the definitions that the analyzers *names* use: ``group.name`` -> parameters."""
     defined = definitions(settings)
-    left = [(ANALYZER, name) for name in names]
-    found: dict[str, Definition] = {}
-    while left:
-        key = left.pop()
+    pending = [(ANALYZER, name) for name in names]
+    result: dict[str, Definition] = {}
+    while pending:
+        key = pending.pop()
         definition = defined.get(key)
-        if definition is None or ".".join(key) in found:
+        if definition is None or ".".join(key) in result:
             continue
-        found[".".join(key)] = definition
-        words = set(_words(definition))
-        left.extend((group, name) for group, name in defined if group in PARTS and name in words)
-    return found
+        result[".".join(key)] = definition
+        names_used = set(_possible_names(definition))
+        pending.extend(
+            (group, name) for group, name in defined if group in PARTS and name in names_used
+        )
+    return result
 
 
-def trial(settings: dict[str, Any], name: str) -> Optional[dict[str, Any]]:
-    """The body of an ``_analyze`` request that fails where the analyzer *name* is not to be had.
+def probe_body(settings: dict[str, Any], name: str) -> Optional[dict[str, Any]]:
+    """Return the body of an ``_analyze`` request that fails if the analyzer *name* is unavailable.
 
-    None when no such request can tell: the analyzer has parts that name other parts.
+    None if no such request can decide it, because the analyzer has parts that name other parts.
     """
     defined = definitions(settings)
     definition = defined.get((ANALYZER, name))
     if definition is None:
         return {"analyzer": name}
     if definition.get("type", "custom") != "custom":
-        # Its parameters are looked at when an index is made.
+        # Its parameters are checked when an index is created.
         return {"analyzer": definition["type"]}
     body: dict[str, Any] = {}
     for part in PARTS:
-        tried = []
+        parts = []
         for each in _listed(definition.get(part, [])):
             inner = defined.get((part, each))
             if inner is not None and any(
-                (group, word) in defined for group in PARTS for word in _words(inner)
+                (group, used) in defined for group in PARTS for used in _possible_names(inner)
             ):
                 return None
-            tried.append(each if inner is None else inner)
+            parts.append(each if inner is None else inner)
         if part == "tokenizer":
-            body.update({part: tried[0]} if tried else {})
-        elif tried:
-            body[part] = tried
+            body.update({part: parts[0]} if parts else {})
+        elif parts:
+            body[part] = parts
     return body
 
 
@@ -89,8 +91,8 @@ def _listed(value: Any) -> list[str]:
     return [str(name).strip() for name in names]
 
 
-def _words(definition: Definition) -> list[str]:
-    """Every text in *definition* that may be a name."""
+def _possible_names(definition: Definition) -> list[str]:
+    """Return every text in *definition* that may be a name."""
     return [
         name
         for parameter, value in definition.items()

@@ -1,14 +1,16 @@
-"""How a search server is reached: what the two clients are made of."""
+"""How a search server is reached: what the two clients are built from."""
 
 from __future__ import annotations
 
 import base64
+import logging
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 # A node that failed is left alone for a second, then for twice as long at each failure.
-FIRST_REST_SECONDS = 1
-LONGEST_REST_SECONDS = 30
+MIN_NODE_PAUSE_SECONDS = 1
+MAX_NODE_PAUSE_SECONDS = 30
+SNIFF_TIMEOUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -16,17 +18,16 @@ class Connection:
     """The addresses of a server and all that its client needs to know.
 
     :param hosts: URLs of the nodes, all ``http`` or all ``https``.
-    :param timeout: seconds to wait for an answer to a search.
+    :param search_timeout: seconds to wait for the response to a search.
     :param write_timeout: seconds that a bulk or the creation of an index may take.
-    :param sniff: find the other nodes of the cluster, after the first answer and after a fault.
-    :param api_key: as the server gave it out ("encoded"); Elasticsearch only.
+    :param sniff: find the other nodes of the cluster, after the first response and after a fault.
+    :param api_key: as the server issued it ("encoded"); Elasticsearch only.
     :param basic_auth: user and password.
     :param ca_certs: file of the certificates that sign the server's; None: the system's.
-    :param verify_certs: False trusts any server that answers.
-    :param compress: send requests compressed and ask for compressed answers.
-    :param retries: how often a request that failed is tried again, on another node if there is
-        one.
-    :param retry_on_timeout: try again after a time-out, too: the caller may then wait for
+    :param verify_certs: False trusts any server.
+    :param compress: send requests compressed and ask for compressed responses.
+    :param retries: how often a failed request is retried, on another node if there is one.
+    :param retry_on_timeout: retry after a time-out, too: the caller may then wait for
         (retries + 1) times the time-out.
     """
 
@@ -48,8 +49,18 @@ class Connection:
         return self.hosts[0].startswith("https:")
 
     @property
+    def tls_options(self) -> dict[str, Any]:
+        """The options of TLS, which both clients call the same; empty without TLS."""
+        if not self.secure:
+            return {}
+        options: dict[str, Any] = {"verify_certs": self.verify_certs, "ssl_show_warn": False}
+        if self.verify_certs and self.ca_certs is not None:
+            options["ca_certs"] = self.ca_certs
+        return options
+
+    @property
     def headers(self) -> dict[str, str]:
-        """What every request carries, those that look for nodes included."""
+        """The headers of every request, those that look for nodes included."""
         if self.api_key is not None:
             return {"authorization": f"ApiKey {self.api_key}"}
         if self.basic_auth is not None:
@@ -65,8 +76,8 @@ class Connection:
             return "elasticsearch.api_key"
         return "elasticsearch.basic_auth"
 
-    def refusal(self, status: int) -> str:
-        """What to tell of an answer of *status* 401 or 403."""
+    def denial(self, status: int) -> str:
+        """Return the message for a response of *status* 401 or 403."""
         if status == 403:
             return f"the search server does not allow this (see {self.credentials})"
         if self.api_key is None and self.basic_auth is None:
@@ -75,3 +86,18 @@ class Connection:
                 "elasticsearch.api_key"
             )
         return f"the search server does not accept {self.credentials}"
+
+
+class WarningFilter(logging.Filter):
+    """Drops a client's warnings about failures that are raised as exceptions anyway.
+
+    :param texts: a warning whose message holds one of them is dropped.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__()
+        self.texts = texts
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
+        return record.levelno != logging.WARNING or not any(text in message for text in self.texts)

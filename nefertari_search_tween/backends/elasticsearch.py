@@ -14,15 +14,13 @@ import elasticsearch
 from elastic_transport.client_utils import url_to_node_config
 
 from nefertari_search_tween.backends.connection import (
-    FIRST_REST_SECONDS,
-    LONGEST_REST_SECONDS,
-    Connection,
-)
-from nefertari_search_tween.backends.server import (
+    MAX_NODE_PAUSE_SECONDS,
+    MIN_NODE_PAUSE_SECONDS,
     SNIFF_TIMEOUT_SECONDS,
-    ServerBackend,
-    quoted,
+    Connection,
+    WarningFilter,
 )
+from nefertari_search_tween.backends.server import Request, ServerBackend, quoted
 from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
@@ -31,24 +29,9 @@ from nefertari_search_tween.exceptions import (
 
 ACCEPT = {"accept": "application/json"}
 JSON = {"content-type": "application/json", **ACCEPT}
-
-
-class _OnceIsEnough(logging.Filter):
-    """Keeps the client from logging every attempt to reach a node that is down.
-
-    With a traceback each, they flood the log of an application for as long as the server is
-    away; the breaker says it once (see mirror/circuit_breaker.py).
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = str(record.msg)
-        return not any(
-            each in text
-            for each in ("has failed for", "Retrying request after", "error during sniffing")
-        )
-
-
-_once_is_enough = _OnceIsEnough()
+# With a traceback for each attempt to reach a node that is down, these flood the log of an
+# application for as long as the server is away; the circuit breaker logs it once.
+_warnings = WarningFilter("has failed for", "Retrying request after", "error during sniffing")
 
 
 class ElasticsearchBackend(ServerBackend):
@@ -59,12 +42,7 @@ class ElasticsearchBackend(ServerBackend):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         for part in ("node_pool", "transport"):
-            logging.getLogger(f"elastic_transport.{part}").addFilter(_once_is_enough)
-        options: dict[str, Any] = {}
-        if connection.secure:
-            options = {"verify_certs": connection.verify_certs, "ssl_show_warn": False}
-            if connection.verify_certs and connection.ca_certs is not None:
-                options["ca_certs"] = connection.ca_certs
+            logging.getLogger(f"elastic_transport.{part}").addFilter(_warnings)
         self.client = elasticsearch.Elasticsearch(
             # The client's own credentials are not sent by the requests that look for nodes.
             [
@@ -77,33 +55,25 @@ class ElasticsearchBackend(ServerBackend):
             http_compress=connection.compress,
             max_retries=connection.retries,
             retry_on_timeout=connection.retry_on_timeout,
-            dead_node_backoff_factor=FIRST_REST_SECONDS,
-            max_dead_node_backoff=LONGEST_REST_SECONDS,
-            **options,
+            dead_node_backoff_factor=MIN_NODE_PAUSE_SECONDS,
+            max_dead_node_backoff=MAX_NODE_PAUSE_SECONDS,
+            **connection.tls_options,
         )
         # The client has one time-out for all requests; copies of it have others.
         self._by_timeout: dict[float, elasticsearch.Elasticsearch] = {}
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        timeout: float,
-        params: dict[str, str],
-        headers: dict[str, str],
-    ) -> Any:
-        client = self._by_timeout.get(timeout)
+    def _send(self, request: Request) -> Any:
+        client = self._by_timeout.get(request.timeout)
         if client is None:
-            client = self.client.options(request_timeout=timeout)
-            self._by_timeout[timeout] = client
+            client = self.client.options(request_timeout=request.timeout)
+            self._by_timeout[request.timeout] = client
         try:
             return client.perform_request(
-                method,
-                path,
-                params=params,
-                body=body,
-                headers={**(ACCEPT if body is None else JSON), **headers},
+                request.method,
+                request.path,
+                params=request.params,
+                body=request.body,
+                headers={**(ACCEPT if request.body is None else JSON), **request.headers},
             ).body
         except elastic_transport.ConnectionTimeout as error:
             raise BackendTimeout(str(error)) from error
@@ -115,13 +85,13 @@ class ElasticsearchBackend(ServerBackend):
             raise self._failure(error.meta.status, error.body, str(error)) from error
 
     def _find_nodes(self) -> None:
-        # The client passes over an answer that is an error: this user may not ask for nodes.
-        self._send("GET", "/_nodes/_all/http", None, SNIFF_TIMEOUT_SECONDS, {}, {})
+        # The client ignores a response that is an error: this user may not ask for nodes.
+        self._send(Request("GET", "/_nodes/_all/http", None, SNIFF_TIMEOUT_SECONDS, {}, {}))
         self.client.transport.sniff(False)
 
     def _open_point_in_time(self, index: str, keep_alive: str) -> str:
-        answer = self._ask("POST", f"/{quoted(index)}/_pit", params={"keep_alive": keep_alive})
-        return str(answer["id"])
+        path = f"/{quoted(index)}/_pit"
+        return str(self._request("POST", path, params={"keep_alive": keep_alive})["id"])
 
-    def _close_point_in_time(self, identity: str) -> None:
-        self._ask("DELETE", "/_pit", {"id": identity})
+    def _close_point_in_time(self, pit_id: str) -> None:
+        self._request("DELETE", "/_pit", {"id": pit_id})

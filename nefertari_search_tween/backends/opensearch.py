@@ -7,15 +7,13 @@ import threading
 from typing import Any
 
 from nefertari_search_tween.backends.connection import (
-    FIRST_REST_SECONDS,
-    LONGEST_REST_SECONDS,
-    Connection,
-)
-from nefertari_search_tween.backends.server import (
+    MAX_NODE_PAUSE_SECONDS,
+    MIN_NODE_PAUSE_SECONDS,
     SNIFF_TIMEOUT_SECONDS,
-    ServerBackend,
-    quoted,
+    Connection,
+    WarningFilter,
 )
+from nefertari_search_tween.backends.server import Request, ServerBackend, quoted
 from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
@@ -23,48 +21,34 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
 )
 
-# The client doubles the rest of a node at each failure, this many times.
-DOUBLINGS = (LONGEST_REST_SECONDS // FIRST_REST_SECONDS).bit_length() - 1
+# The client doubles the pause of a node at each failure, at most this many times.
+DOUBLINGS = (MAX_NODE_PAUSE_SECONDS // MIN_NODE_PAUSE_SECONDS).bit_length() - 1
 # What elasticsearch-py does by default, too: a second node may be less busy.
 RETRIED_STATUSES = (429, 502, 503, 504)
-
-
-class _Quiet(logging.Filter):
-    """Keeps the client from logging every answer that is an error, and every dead node.
-
-    Each becomes an exception of ours with all that was said. Many are no news at all: that an
-    index is missing is what one asks for.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = str(record.msg)
-        return record.levelno != logging.WARNING or not (
-            "[status:" in text or "has failed for" in text
-        )
-
-
-_quiet = _Quiet()
+# The client logs every response that is an error, and every dead node. Each becomes an exception
+# of ours with all its details, and many are expected: a check whether an index exists, say.
+_warnings = WarningFilter("[status:", "has failed for")
 
 
 def _transport(client: Any) -> Any:
-    """The transport class of *client*, the module opensearchpy, with one thing mended.
+    """Return the transport class of *client*, the module opensearchpy, with one defect fixed.
 
-    It lets a node rest only when it tries again. So without retries after a time-out, a node
-    that is silent would get its share of all requests.
+    It marks a node as dead only when it retries. So without retries after a time-out, a silent
+    node would keep getting its share of all requests.
     """
 
     class Transport(client.Transport):
-        _asked = threading.local()
+        _last = threading.local()
 
         def get_connection(self) -> Any:
-            self._asked.connection = super().get_connection()
-            return self._asked.connection
+            self._last.connection = super().get_connection()
+            return self._last.connection
 
         def perform_request(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().perform_request(*args, **kwargs)
             except client.ConnectionTimeout:
-                self.connection_pool.mark_dead(self._asked.connection)
+                self.connection_pool.mark_dead(self._last.connection)
                 raise
 
     return Transport
@@ -88,17 +72,7 @@ class OpenSearchBackend(ServerBackend):
                 "pip install 'nefertari-search-tween[opensearch]'"
             ) from error
         self._exceptions = opensearchpy.exceptions
-        logging.getLogger("opensearch").addFilter(_quiet)
-        options: dict[str, Any] = {}
-        if connection.secure:
-            # Said here and not by the hosts' URLs alone: nodes that are found have none.
-            options = {
-                "use_ssl": True,
-                "verify_certs": connection.verify_certs,
-                "ssl_show_warn": False,
-            }
-            if connection.verify_certs and connection.ca_certs is not None:
-                options["ca_certs"] = connection.ca_certs
+        logging.getLogger("opensearch").addFilter(_warnings)
         self.client = opensearchpy.OpenSearch(
             list(connection.hosts),
             transport_class=_transport(opensearchpy),
@@ -110,23 +84,22 @@ class OpenSearchBackend(ServerBackend):
             max_retries=connection.retries,
             retry_on_status=RETRIED_STATUSES,
             retry_on_timeout=connection.retry_on_timeout,
-            dead_timeout=FIRST_REST_SECONDS,
+            dead_timeout=MIN_NODE_PAUSE_SECONDS,
             timeout_cutoff=DOUBLINGS,
-            **options,
+            # Set here and not by the hosts' URLs alone: nodes found by sniffing have none.
+            use_ssl=connection.secure,
+            **connection.tls_options,
         )
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        timeout: float,
-        params: dict[str, str],
-        headers: dict[str, str],
-    ) -> Any:
+    def _send(self, request: Request) -> Any:
         try:
             return self.client.transport.perform_request(
-                method, path, params=params, body=body, timeout=timeout, headers=headers
+                request.method,
+                request.path,
+                params=request.params,
+                body=request.body,
+                timeout=request.timeout,
+                headers=request.headers,
             )
         except self._exceptions.ConnectionTimeout as error:
             raise BackendTimeout(str(error)) from error
@@ -137,18 +110,18 @@ class OpenSearchBackend(ServerBackend):
         except self._exceptions.TransportError as error:
             raise self._failure(int(error.status_code), error.info, str(error)) from error
         except self._exceptions.SerializationError as error:
-            raise BackendUnavailable(f"something else answered: {error}") from error
+            raise BackendUnavailable(f"not a search server's response: {error}") from error
 
     def _find_nodes(self) -> None:
         self.client.transport.sniff_hosts()
 
     def _open_point_in_time(self, index: str, keep_alive: str) -> str:
-        answer = self._ask(
+        response = self._request(
             "POST",
             f"/{quoted(index)}/_search/point_in_time",
             params={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
         )
-        return str(answer["pit_id"])
+        return str(response["pit_id"])
 
-    def _close_point_in_time(self, identity: str) -> None:
-        self._ask("DELETE", "/_search/point_in_time", {"pit_id": [identity]})
+    def _close_point_in_time(self, pit_id: str) -> None:
+        self._request("DELETE", "/_search/point_in_time", {"pit_id": [pit_id]})

@@ -1,4 +1,4 @@
-"""A backend that is a server: what Elasticsearch and OpenSearch answer in the same way."""
+"""A backend that is a server: what Elasticsearch and OpenSearch have in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 from urllib.parse import quote
 
 from nefertari_search_tween.backends import analysis, rest
@@ -15,6 +15,7 @@ from nefertari_search_tween.backends.base import (
     BulkItemResult,
     ConditionalWrite,
     StoredDocument,
+    Write,
     WriteResult,
     chunks,
 )
@@ -28,21 +29,34 @@ from nefertari_search_tween.exceptions import (
 
 log = logging.getLogger(__name__)
 
-PROBE_TIMEOUT_SECONDS = 1.0
-SNIFF_TIMEOUT_SECONDS = 1.0
-# How soon a search for nodes that failed is tried again.
+PING_TIMEOUT_SECONDS = 1.0
+# How soon a search for nodes that failed is repeated.
 SNIFF_PAUSE_SECONDS = 10.0
 HTTP_TOO_LONG = 413
 NDJSON = {"content-type": "application/x-ndjson"}
+
+Result = TypeVar("Result", BulkItemResult, WriteResult)
+Decoded = TypeVar("Decoded")
+
+
+class Request(NamedTuple):
+    """One request to a server."""
+
+    method: str
+    path: str
+    body: Any
+    timeout: float
+    params: dict[str, str]
+    headers: dict[str, str]
 
 
 class ServerBackend:
     """See :class:`~nefertari_search_tween.backends.base.Backend`.
 
-    A subclass says how its client sends one request (:meth:`_send`), how it finds nodes, and
+    A subclass defines how its client sends one request (:meth:`_send`), how it finds nodes, and
     how its server keeps a point in time.
 
-    :param connection: where the server is, and how it is spoken to.
+    :param connection: the addresses of the server, and how it is reached.
     """
 
     name = "server"
@@ -54,31 +68,23 @@ class ServerBackend:
         self._next_sniff = 0.0
         self._sniffing = threading.Lock()
 
-    # What a subclass says
+    # What a subclass defines
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        timeout: float,
-        params: dict[str, str],
-        headers: dict[str, str],
-    ) -> Any:
-        """One request and its JSON answer.
+    def _send(self, request: Request) -> Any:
+        """Send one request and return the JSON of its response.
 
         :raises BackendError: every failure, translated.
         """
         raise NotImplementedError
 
     def _find_nodes(self) -> None:
-        """Ask the cluster for its nodes; any exception means: not now."""
+        """Ask the cluster for its nodes; after any exception it is retried later."""
         raise NotImplementedError
 
     def _open_point_in_time(self, index: str, keep_alive: str) -> str:
         raise NotImplementedError
 
-    def _close_point_in_time(self, identity: str) -> None:
+    def _close_point_in_time(self, pit_id: str) -> None:
         raise NotImplementedError
 
     # Indices
@@ -97,10 +103,9 @@ class ServerBackend:
         self._write("DELETE", f"/{quoted(name)}", params={"ignore_unavailable": "true"})
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
-        answer = self._ask(
-            "GET", f"/{quoted(pattern)}/_alias", params={"ignore_unavailable": "true"}
-        )
-        return {name: set(entry["aliases"]) for name, entry in answer.items()}
+        params = {"ignore_unavailable": "true"}
+        response = self._request("GET", f"/{quoted(pattern)}/_alias", params=params)
+        return {name: set(entry["aliases"]) for name, entry in response.items()}
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         current = {name for name, aliases in self.indices(f"{alias}*").items() if alias in aliases}
@@ -113,12 +118,12 @@ class ServerBackend:
 
     def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
         try:
-            answer = self._ask("GET", f"/{quoted(name)}/_mapping")
+            response = self._request("GET", f"/{quoted(name)}/_mapping")
         except IndexMissing:
             return None
-        if len(answer) != 1:
-            raise BackendRejected(409, f"{name} stands for {sorted(answer)}: one index expected")
-        (entry,) = answer.values()
+        if len(response) != 1:
+            raise BackendRejected(409, f"{name} refers to {sorted(response)}: one index expected")
+        (entry,) = response.values()
         return dict(entry["mappings"])
 
     def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
@@ -129,19 +134,19 @@ class ServerBackend:
         self._write("PUT", f"/{quoted(index)}/_settings", settings)
 
     def refresh(self, index: str) -> None:
-        self._ask("POST", f"/{quoted(index)}/_refresh")
+        self._request("POST", f"/{quoted(index)}/_refresh")
 
     def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
         unknown = {}
         for name in names:
-            body = analysis.trial(settings, name)
+            body = analysis.probe_body(settings, name)
             if body is None:
                 continue
             try:
-                self._ask("POST", "/_analyze", {**body, "text": ""})
+                self._request("POST", "/_analyze", {**body, "text": ""})
             except BackendDenied as error:
-                # Nothing to be said against the analyzer; the creation of the index will tell.
-                log.info("the analyzer '%s' was not tried: %s", name, error)
+                # That says nothing about the analyzer; creating the index will check it.
+                log.info("the analyzer '%s' was not checked: %s", name, error)
             except BackendRejected as error:
                 unknown[name] = error.reason
         return unknown
@@ -151,51 +156,43 @@ class ServerBackend:
     def bulk(
         self, actions: Iterable[BulkAction], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[BulkItemResult]:
-        seconds = self.connection.write_timeout if timeout is None else timeout
-        for chunk in chunks(actions, chunk_size):
-            refused = rest.too_long(chunk[0].body)
-            if refused is not None:
-                yield BulkItemResult(chunk[0], HTTP_TOO_LONG, refused)
-                continue
-            answer = self._ask(
-                "POST", rest.BULK_PATH, rest.bulk_body(chunk), seconds, headers=NDJSON
-            )
-            for outcome in rest.outcomes(chunk, answer):
-                if outcome.status in (401, 403):
-                    # Not the document's fault: it is to be written when the user may.
-                    raise self._denied(outcome.status, outcome.error)
-                yield outcome
+        return self._bulk(actions, chunk_size, timeout, rest.VERSIONED)
 
     def write(
         self, writes: Iterable[ConditionalWrite], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[WriteResult]:
+        return self._bulk(writes, chunk_size, timeout, rest.CONDITIONAL)
+
+    def _bulk(
+        self,
+        writes: Iterable[Write],
+        chunk_size: int,
+        timeout: Optional[float],
+        form: rest.BulkForm[Write, Result],
+    ) -> Iterator[Result]:
         seconds = self.connection.write_timeout if timeout is None else timeout
         for chunk in chunks(writes, chunk_size):
-            refused = rest.too_long(chunk[0].body)
-            if refused is not None:
-                yield WriteResult(chunk[0], HTTP_TOO_LONG, refused, None)
+            error = rest.too_long_error(chunk[0].body)
+            if error is not None:
+                yield form.result(chunk[0], HTTP_TOO_LONG, error)
                 continue
-            answer = self._ask(
-                "POST", rest.WRITE_PATH, rest.write_body(chunk), seconds, headers=NDJSON
-            )
-            for written in rest.written(chunk, answer):
-                if written.status in (401, 403):
-                    raise self._denied(written.status, written.error)
-                yield written
+            response = self._request("POST", form.path, form.body(chunk), seconds, headers=NDJSON)
+            for result in form.results(chunk, response):
+                if result.status in (401, 403):
+                    # Not the document's fault: it stays to be written once the user may.
+                    raise self._denied(result.status, result.error)
+                yield result
 
     def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
-        wanted = list(ids)
-        if not wanted:
-            return {}
-        return rest.stored(self._ask("POST", f"/{quoted(index)}/_mget", {"ids": wanted}))
+        return self._multi_get(index, ids, rest.stored_documents)
 
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
         seconds = self.timeout if timeout is None else timeout
-        # The server gives up by itself, too: a search whose caller has gone costs nothing more.
-        limited = {"timeout": f"{int(seconds * 1000)}ms", **body}
-        return rest.complete(self._ask("POST", f"/{quoted(index)}/_search", limited, seconds))
+        limited = {**_server_timeout(seconds), **body}
+        response = self._request("POST", f"/{quoted(index)}/_search", limited, seconds)
+        return rest.require_complete(response)
 
     def multi_search(
         self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
@@ -203,21 +200,26 @@ class ServerBackend:
         if not searches:
             return []
         seconds = self.timeout if timeout is None else timeout
-        limit = {"timeout": f"{int(seconds * 1000)}ms"}
-        body = rest.searches_body([(index, {**limit, **body}) for index, body in searches])
-        answer = self._ask("POST", "/_msearch", body, seconds, headers=NDJSON)
-        found = []
-        for each in rest.responses(answer, len(searches)):
+        limit = _server_timeout(seconds)
+        body = rest.multi_search_body([(index, {**limit, **body}) for index, body in searches])
+        response = self._request("POST", "/_msearch", body, seconds, headers=NDJSON)
+        results = []
+        for each in rest.responses(response, len(searches)):
             if "error" in each:
                 raise self._failure(each.get("status", 500), each, str(each["error"]))
-            found.append(rest.complete(each))
-        return found
+            results.append(rest.require_complete(each))
+        return results
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
-        wanted = list(ids)
-        if not wanted:
+        return self._multi_get(index, ids, rest.sources)
+
+    def _multi_get(
+        self, index: str, ids: Iterable[str], decode: Callable[[Any], dict[str, Decoded]]
+    ) -> dict[str, Decoded]:
+        keys = list(ids)
+        if not keys:
             return {}
-        return rest.sources(self._ask("POST", f"/{quoted(index)}/_mget", {"ids": wanted}))
+        return decode(self._request("POST", f"/{quoted(index)}/_mget", {"ids": keys}))
 
     def scan(
         self, index: str, body: dict[str, Any], chunk_size: int
@@ -226,20 +228,20 @@ class ServerBackend:
         pit = {"id": self._open_point_in_time(index, keep_alive), "keep_alive": keep_alive}
         try:
             yield from rest.pages(
-                lambda page: self._ask("POST", "/_search", page), pit, body, chunk_size
+                lambda page: self._request("POST", "/_search", page), pit, body, chunk_size
             )
         finally:
             try:
                 self._close_point_in_time(pit["id"])
             except BackendError as error:
-                # It ends by itself after its keep-alive; the caller's result stands.
-                log.info("point in time was not closed: %s", error)
+                # The server closes it after its keep-alive; the caller's result is valid.
+                log.info("a point in time was not closed: %s", error)
 
     def ping(self) -> bool:
         try:
-            self._ask("GET", "/_cluster/health", timeout=PROBE_TIMEOUT_SECONDS)
+            self._request("GET", "/_cluster/health", timeout=PING_TIMEOUT_SECONDS)
         except BackendDenied:
-            # An answer, too: users of applications seldom may see how the cluster is.
+            # It responds: users of applications often may not see the cluster's health.
             return True
         except BackendError:
             return False
@@ -250,9 +252,9 @@ class ServerBackend:
     def _write(
         self, method: str, path: str, body: Any = None, params: Optional[dict[str, str]] = None
     ) -> Any:
-        return self._ask(method, path, body, self.connection.write_timeout, params)
+        return self._request(method, path, body, self.connection.write_timeout, params)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -261,26 +263,20 @@ class ServerBackend:
         params: Optional[dict[str, str]] = None,
         headers: Optional[dict[str, str]] = None,
     ) -> Any:
-        """One request and its answer; every failure is a :class:`BackendError`.
+        """Send one request and return its response; every failure is a :class:`BackendError`.
 
-        :param timeout: seconds; None: what a search may take.
+        :param timeout: seconds; None: the time-out of searches.
         """
-        answer = self._send(
-            method,
-            path,
-            body,
-            self.timeout if timeout is None else timeout,
-            params or {},
-            headers or {},
-        )
+        seconds = self.timeout if timeout is None else timeout
+        response = self._send(Request(method, path, body, seconds, params or {}, headers or {}))
         if self._to_sniff:
             self._sniff()
-        return answer
+        return response
 
     def _sniff(self) -> None:
-        """Find the nodes, once a server has answered.
+        """Find the nodes, once a server has responded.
 
-        The clients would do it when they are made: then an application could not start while
+        The clients would do it when they are created: then an application could not start while
         its server is down.
         """
         if time.monotonic() < self._next_sniff or not self._sniffing.acquire(blocking=False):
@@ -288,22 +284,27 @@ class ServerBackend:
         try:
             self._find_nodes()
             self._to_sniff = False
-        except Exception as error:  # noqa: BLE001 - the nodes that are known will do
+        except Exception as error:  # noqa: BLE001 - the configured nodes suffice
             log.warning("the other nodes of the search cluster were not found: %s", error)
             self._next_sniff = time.monotonic() + SNIFF_PAUSE_SECONDS
         finally:
             self._sniffing.release()
 
     def _failure(self, status: int, details: Any, message: str) -> BackendError:
-        """The error that an answer of *status* stands for."""
+        """Return the error for a response of *status*."""
         if status in (401, 403):
             return self._denied(status, details)
         return rest.failure(status, details, message)
 
     def _denied(self, status: int, details: Any) -> BackendDenied:
-        return BackendDenied(status, details, self.connection.refusal(status))
+        return BackendDenied(status, details, self.connection.denial(status))
 
 
 def quoted(name: str) -> str:
-    """Names of indices as a part of a path; ``*`` and ``,`` keep their meaning."""
+    """Return names of indices as a part of a path; ``*`` and ``,`` keep their meaning."""
     return quote(name, safe="*,")
+
+
+def _server_timeout(seconds: float) -> dict[str, str]:
+    """Return the part of a search that ends it on the server, too, once its caller gave up."""
+    return {"timeout": f"{int(seconds * 1000)}ms"}

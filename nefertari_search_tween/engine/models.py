@@ -18,7 +18,7 @@ from nefertari.utils import (
     split_strip,
 )
 
-from nefertari_search_tween.backends.base import StoredDocument, stamp_of
+from nefertari_search_tween.backends.base import StoredDocument, sequence_version
 from nefertari_search_tween.documents.base_field import declared_fields
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
@@ -95,7 +95,7 @@ class BaseDocument(Related, metaclass=DocumentMetaclass):
 
     @classmethod
     def _from_hit(cls, hit: dict[str, Any]) -> Any:
-        return cls._from_stored(StoredDocument(hit["_source"], stamp_of(hit)))
+        return cls._from_stored(StoredDocument(hit["_source"], sequence_version(hit)))
 
     @classmethod
     def by_pks(cls, pks: Iterable[Any]) -> list[Any]:

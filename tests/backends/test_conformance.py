@@ -17,7 +17,8 @@ import pytest
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.conformance.corpus import Index
-from nefertari_search_tween.backends.conformance.paging import PageCases
+from nefertari_search_tween.backends.conformance.paging import PagingCases
+from nefertari_search_tween.backends.conformance.versions import VersionCases
 from nefertari_search_tween.backends.conformance.writes import WriteCases
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
@@ -70,16 +71,16 @@ class TestOpenSearch(BackendConformance):
         """Numbers count twice; the limit is a setting of the cluster."""
         many = [{"term": {"year": {"value": number}}} for number in range(600)]
         with pytest.raises(BackendRejected, match="maxClauseCount is set to 1024"):
-            films.found({"bool": {"should": many, "minimum_should_match": 1}})
+            films.matching_ids({"bool": {"should": many, "minimum_should_match": 1}})
 
     def test_more_than_two_edits_are_taken(self, films: Index) -> None:
-        films.found({"match": {"title": {"query": "knight", "fuzziness": 7}}})
+        films.matching_ids({"match": {"title": {"query": "knight", "fuzziness": 7}}})
 
 
 # The third, TestEmbedded, is in embedded/test_conformance.py: it needs no server.
 
 
-class TestThreeNodes(WriteCases, PageCases):
+class TestThreeNodes(WriteCases, VersionCases, PagingCases):
     """A part of the cases on a cluster: three shards, each with a copy on another node."""
 
     index_settings = {
@@ -105,8 +106,8 @@ class TestThreeNodes(WriteCases, PageCases):
         """Of three, one is named, and it is used only until the others are known."""
         sniffing = OpenSearchBackend(Connection((self.urls[0],), TIMEOUT, sniff=True))
         sniffing.indices("no-such-index-*")
-        found = {each.host for each in sniffing.client.transport.connection_pool.connections}
-        assert found == set(self.urls)
+        hosts = {each.host for each in sniffing.client.transport.connection_pool.connections}
+        assert hosts == set(self.urls)
         for _ in range(6):
             assert sniffing.ping() is True
         sniffing.client.close()
@@ -117,8 +118,8 @@ class TestThreeNodes(WriteCases, PageCases):
         sniffing = OpenSearchBackend(Connection((away, self.urls[1]), TIMEOUT, sniff=True))
         for _ in range(6):
             assert sniffing.indices("no-such-index-*") == {}
-        found = {each.host for each in sniffing.client.transport.connection_pool.connections}
-        assert found == set(self.urls)
+        hosts = {each.host for each in sniffing.client.transport.connection_pool.connections}
+        assert hosts == set(self.urls)
         sniffing.client.close()
 
 

@@ -41,17 +41,17 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def connect(kind: str) -> Iterator[Connect]:
     """Makes a backend of this kind: hosts, and what else a connection has."""
-    made = []
+    backends = []
 
     def connect(*hosts: str, **options: Any) -> Any:
         backend: Any = make_backend(
             kind, None, Connection(hosts, **{"search_timeout": 5.0, **options})
         )
-        made.append(backend)
+        backends.append(backend)
         return backend
 
     yield connect
-    for backend in made:
+    for backend in backends:
         backend.client.close()
 
 
@@ -67,7 +67,7 @@ def test_credentials_go_with_every_request(connect: Connect) -> None:
     with recording() as server:
         backend = connect(server.url, basic_auth=("us€r", "pässwörd:2"), sniff=True)
         backend.search("a", {})
-        backend.alive()
+        backend.ping()
 
     assert "/_nodes/_all/http" in [each.path for each in server.requests]
     assert {each.headers.get("authorization") for each in server.requests} == {BASIC}
@@ -119,8 +119,8 @@ def test_secrets_are_not_in_what_is_shown(kind: str) -> None:
 
     backend: Any = make_backend(kind, None, Connection(("http://u:9",), basic_auth=("u", "s3cr3t")))
     secrets = ("s3cr3t", base64.b64encode(b"u:s3cr3t").decode())
-    for shown in (repr(backend), repr(backend.client), repr(backend.client.transport)):
-        assert not any(secret in shown for secret in secrets)
+    for text in (repr(backend), repr(backend.client), repr(backend.client.transport)):
+        assert not any(secret in text for secret in secrets)
     with pytest.raises(BackendError) as raised:
         backend.search("a", {})
     assert not any(secret in str(raised.value) for secret in secrets)
@@ -133,10 +133,10 @@ def test_secrets_are_not_in_what_is_shown(kind: str) -> None:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two that have nothing to do with each other."""
     folder = tmp_path_factory.mktemp("certificates")
-    made = {each: folder / each for each in ("own.crt", "own.key", "other.crt", "other.key")}
-    make_certificate(made["own.crt"], made["own.key"])
-    make_certificate(made["other.crt"], made["other.key"])
-    return made
+    files = {each: folder / each for each in ("own.crt", "own.key", "other.crt", "other.key")}
+    make_certificate(files["own.crt"], files["own.key"])
+    make_certificate(files["other.crt"], files["other.key"])
+    return files
 
 
 def test_a_certificate_is_looked_at(connect: Connect, certificates: dict[str, Path]) -> None:
@@ -144,11 +144,11 @@ def test_a_certificate_is_looked_at(connect: Connect, certificates: dict[str, Pa
     with recording(certificate=own) as server:
         for trusted in ({"ca_certs": str(certificates["own.crt"])}, {"verify_certs": False}):
             assert connect(server.url, **trusted).search("a", {})["hits"]["hits"] == []
-        heard = len(server.requests)
+        requests = len(server.requests)
         for distrusted in ({"ca_certs": str(certificates["other.crt"])}, {}):
             with pytest.raises(BackendUntrusted, match="CERTIFICATE_VERIFY_FAILED"):
                 connect(server.url, **distrusted).search("a", {})
-        assert heard == len(server.requests) == 2
+        assert requests == len(server.requests) == 2
 
 
 def test_a_certificate_of_another_address_is_not_trusted(
@@ -176,9 +176,9 @@ def test_a_busy_server_is_asked_again(connect: Connect, retries: int) -> None:
     assert len(server.requests) == retries + 1
 
 
-@pytest.mark.parametrize(("again", "asked"), [(False, 1), (True, 3)])
+@pytest.mark.parametrize(("again", "requests"), [(False, 1), (True, 3)])
 def test_a_silent_server_is_asked_again_if_one_wants_to_wait(
-    connect: Connect, again: bool, asked: int
+    connect: Connect, again: bool, requests: int
 ) -> None:
     with listening(hang_up=False) as (url, connections):
         backend = connect(url, search_timeout=TIMEOUT, retries=2, retry_on_timeout=again)
@@ -187,8 +187,8 @@ def test_a_silent_server_is_asked_again_if_one_wants_to_wait(
             backend.search("a", {})
         took = time.monotonic() - begun
 
-        assert len(connections) == asked
-        assert asked * TIMEOUT * 0.9 <= took < asked * TIMEOUT + 2
+        assert len(connections) == requests
+        assert requests * TIMEOUT * 0.9 <= took < requests * TIMEOUT + 2
 
 
 def test_writes_have_a_time_of_their_own(connect: Connect) -> None:

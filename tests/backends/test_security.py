@@ -19,7 +19,8 @@ import pytest
 import transaction
 
 from nefertari_search_tween.backends.base import Backend
-from nefertari_search_tween.backends.conformance.paging import PageCases
+from nefertari_search_tween.backends.conformance.paging import PagingCases
+from nefertari_search_tween.backends.conformance.versions import VersionCases
 from nefertari_search_tween.backends.conformance.writes import WriteCases
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.elasticsearch import ElasticsearchBackend
@@ -56,8 +57,8 @@ def server() -> Iterator[ElasticsearchServer]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, server: ElasticsearchServer) -> dict[str, Any]:
-    """Where the application of this module lives: its folder, and the settings that are right."""
+def site(tmp_path_factory: pytest.TempPathFactory, server: ElasticsearchServer) -> dict[str, Any]:
+    """The application of this module: its folder, database, index prefix and valid settings."""
     folder = tmp_path_factory.mktemp("security")
     (folder / "password").write_text(f"application:{server.password}\n", encoding="utf-8")
     make_certificate(folder / "other.crt", folder / "other.key")
@@ -74,17 +75,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, server: ElasticsearchServer)
     }
 
 
-def made(place: dict[str, Any], **settings: str) -> Any:
-    """The zoo on this module's server; *settings* replace the right ones (``_`` for ``.``)."""
+def make_app(site: dict[str, Any], **settings: str) -> Any:
+    """Return the application on this module's server; *settings* replace the valid ones."""
     changed = {f"elasticsearch.{key}": value for key, value in settings.items()}
-    return zoo(place["database"], "", place["prefix"], **{**place["settings"], **changed})
+    return zoo(site["database"], "", site["prefix"], **{**site["settings"], **changed})
 
 
 @pytest.fixture
-def app(place: dict[str, Any]) -> Iterator[Any]:
+def app(site: dict[str, Any]) -> Iterator[Any]:
     from pyramid_sqlalchemy import Session
 
-    app = made(place)
+    app = make_app(site)
     empty_tables()
     assert wait_until(lambda: not search_of(app).outbox.pending_count(), 20)
     yield app
@@ -117,10 +118,10 @@ def test_an_application_reads_searches_and_writes(app: Any) -> None:
     assert same(app, "/items")["data"] == []
 
 
-def test_a_rebuild_by_the_command(place: dict[str, Any], app: Any) -> None:
+def test_a_rebuild_by_the_command(site: dict[str, Any], app: Any) -> None:
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
 
-    done = command(place, "rebuild")
+    done = command(site, "rebuild")
 
     assert done.returncode == 0, done.stderr
     assert "Item: 1 documents indexed" in done.stdout
@@ -131,17 +132,17 @@ def test_a_rebuild_by_the_command(place: dict[str, Any], app: Any) -> None:
 
 
 def command(
-    place: dict[str, Any], name: str, env: Any = None, **settings: str
+    site: dict[str, Any], name: str, env: Any = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own: models are global to a process."""
+    """Run a command in a separate process, because models are global to a process."""
     changed = {f"elasticsearch.{key}": value for key, value in settings.items()}
     lines = {
-        "sqlalchemy.url": place["database"],
-        "elasticsearch.index_name": place["prefix"],
-        **place["settings"],
+        "sqlalchemy.url": site["database"],
+        "elasticsearch.index_name": site["prefix"],
+        **site["settings"],
         **changed,
     }
-    ini = place["folder"] / f"{uuid.uuid4().hex}.ini"
+    ini = site["folder"] / f"{uuid.uuid4().hex}.ini"
     text = INI + "".join(f"{key} = {value}\n" for key, value in lines.items() if value)
     ini.write_text(text, encoding="utf-8")
     return subprocess.run(
@@ -153,8 +154,8 @@ def command(
     )
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a command ended with, whose settings can't be right."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one-line error of a command with invalid settings."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     (line,) = [each for each in done.stderr.splitlines() if each.startswith("Error: ")]
@@ -162,67 +163,67 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_a_wrong_password(place: dict[str, Any]) -> None:
-    done = command(place, "status", basic_auth=f"application:{WRONG}")
+def test_a_wrong_password(site: dict[str, Any]) -> None:
+    done = command(site, "status", basic_auth=f"application:{WRONG}")
 
-    assert "does not accept elasticsearch.basic_auth: 401" in refused(done)
+    assert "does not accept elasticsearch.basic_auth: 401" in error_line(done)
     assert WRONG not in done.stdout + done.stderr
 
 
-def test_a_wrong_password_from_the_environment(place: dict[str, Any]) -> None:
+def test_a_wrong_password_from_the_environment(site: dict[str, Any]) -> None:
     done = command(
-        place, "status", env={"ZOO_AUTH": f"application:{WRONG}"}, basic_auth="env:ZOO_AUTH"
+        site, "status", env={"ZOO_AUTH": f"application:{WRONG}"}, basic_auth="env:ZOO_AUTH"
     )
 
-    assert "does not accept elasticsearch.basic_auth: 401" in refused(done)
+    assert "does not accept elasticsearch.basic_auth: 401" in error_line(done)
     assert WRONG not in done.stdout + done.stderr
 
 
-def test_a_wrong_api_key(place: dict[str, Any]) -> None:
+def test_a_wrong_api_key(site: dict[str, Any]) -> None:
     key = "VnVhQ2ZHY0JDZGJrUW0tZTVhT3g6dWkybHAyYXhUTm1zeWFrdzl0dk5udw=="
-    done = command(place, "status", basic_auth="", api_key=key)
+    done = command(site, "status", basic_auth="", api_key=key)
 
-    line = refused(done)
+    line = error_line(done)
     assert "does not accept elasticsearch.api_key: 401" in line
     # The server has read it as a key: it goes on to say whose it would be, or that it has none.
     assert "api key" in line.lower().replace("apikey", "api key")
     assert key not in done.stdout + done.stderr
 
 
-def test_no_credentials(place: dict[str, Any]) -> None:
-    line = refused(command(place, "status", basic_auth=""))
+def test_no_credentials(site: dict[str, Any]) -> None:
+    line = error_line(command(site, "status", basic_auth=""))
 
     assert "asks for credentials: set elasticsearch.basic_auth or elasticsearch.api_key" in line
 
 
-def test_another_certificate(place: dict[str, Any]) -> None:
-    line = refused(command(place, "status", ca_certs=str(place["folder"] / "other.crt")))
+def test_another_certificate(site: dict[str, Any]) -> None:
+    line = error_line(command(site, "status", ca_certs=str(site["folder"] / "other.crt")))
 
     assert "elasticsearch.ca_certs" in line
     assert "CERTIFICATE_VERIFY_FAILED" in line
 
 
-def test_no_certificate(place: dict[str, Any]) -> None:
+def test_no_certificate(site: dict[str, Any]) -> None:
     """The system vouches for none that was made by hand."""
-    line = refused(command(place, "status", ca_certs=""))
+    line = error_line(command(site, "status", ca_certs=""))
 
     assert "elasticsearch.ca_certs" in line
     assert "CERTIFICATE_VERIFY_FAILED" in line
 
 
-def test_https_to_a_server_that_speaks_http(place: dict[str, Any], elasticsearch_url: str) -> None:
+def test_https_to_a_server_that_speaks_http(site: dict[str, Any], elasticsearch_url: str) -> None:
     url = elasticsearch_url.replace("http:", "https:")
-    line = refused(command(place, "status", hosts=url))
+    line = error_line(command(site, "status", hosts=url))
 
     assert "no safe connection to the search server (see elasticsearch.hosts" in line
 
 
 def test_http_to_a_server_that_speaks_https(
-    place: dict[str, Any], server: ElasticsearchServer
+    site: dict[str, Any], server: ElasticsearchServer
 ) -> None:
     """Such a server hangs up, as one does that is about to end: no reason not to start."""
     plain = server.url.replace("https:", "http:")
-    done = command(place, "status", hosts=plain, ca_certs="")
+    done = command(site, "status", hosts=plain, ca_certs="")
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -230,13 +231,13 @@ def test_http_to_a_server_that_speaks_https(
 
 
 def test_a_certificate_that_is_not_looked_at(
-    place: dict[str, Any], app: Any, recwarn: pytest.WarningsRecorder
+    site: dict[str, Any], app: Any, recwarn: pytest.WarningsRecorder
 ) -> None:
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
 
     same(app, "/items")
 
-    trusting = made(place, ca_certs="", verify_certs="false")
+    trusting = make_app(site, ca_certs="", verify_certs="false")
 
     assert [each["name"] for each in same(trusting, "/items")["data"]] == ["Lion"]
     assert [str(each.message) for each in recwarn if "insecure" in str(each.message)] == []
@@ -246,7 +247,7 @@ def test_a_certificate_that_is_not_looked_at(
 
 
 def test_a_user_who_may_only_read(
-    place: dict[str, Any],
+    site: dict[str, Any],
     app: Any,
     server: ElasticsearchServer,
     caplog: pytest.LogCaptureFixture,
@@ -254,7 +255,7 @@ def test_a_user_who_may_only_read(
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
     same(app, "/items")
 
-    limited = made(place, basic_auth=as_user(server, "reader"))
+    limited = make_app(site, basic_auth=as_user(server, "reader"))
     search = search_of(limited)
     assert [each["name"] for each in same(limited, "/items")["data"]] == ["Lion"]
     assert found(limited, "items", name="lion") == [1]
@@ -275,24 +276,26 @@ def test_a_user_who_may_only_read(
 
     # As soon as the user may write, what waits is written.
     roles = server.ca.parent / "roles.yml"
-    kept = roles.read_text()
+    original = roles.read_text()
     try:
-        roles.write_text(kept.replace('["read", "view_index_metadata", "maintenance"]', '["all"]'))
+        roles.write_text(
+            original.replace('["read", "view_index_metadata", "maintenance"]', '["all"]')
+        )
         assert wait_until(lambda: not search.outbox.pending_count("Item"), 30)
         assert found(limited, "items", name="tiger") == [2]
     finally:
-        roles.write_text(kept)
+        roles.write_text(original)
 
 
 def test_a_user_who_may_nothing(
-    place: dict[str, Any],
+    site: dict[str, Any],
     app: Any,
     server: ElasticsearchServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
 
-    limited = made(place, basic_auth=as_user(server, "nobody"))
+    limited = make_app(site, basic_auth=as_user(server, "nobody"))
 
     for path in ("/items?_sort=id", "/items?name=Lion&_sort=id"):
         response = limited.get(path, status=200)
@@ -305,25 +308,25 @@ def test_a_user_who_may_nothing(
         assert "nobody" not in response.text
         assert "security_exception" not in response.text
     # Not once for every request, nor is the server taken for one that is away.
-    said = [each for each in caplog.records if each.name.endswith("health")]
-    assert len(said) == 1
-    assert "does not allow this (see elasticsearch.basic_auth): 403" in said[0].getMessage()
+    messages = [each for each in caplog.records if each.name.endswith("circuit_breaker")]
+    assert len(messages) == 1
+    assert "does not allow this (see elasticsearch.basic_auth): 403" in messages[0].getMessage()
     assert search_of(limited).mirrors.breaker.open is False
     assert search_of(limited).backend.ping() is True
 
 
 def test_a_password_that_changes_while_the_application_runs(
-    place: dict[str, Any], app: Any, server: ElasticsearchServer
+    site: dict[str, Any], app: Any, server: ElasticsearchServer
 ) -> None:
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
     same(app, "/items")
     backend = search_of(app).backend
     good = backend.client
     users = server.ca.parent / "users"
-    kept = users.read_text()
+    original = users.read_text()
     try:
         # What the server does when the file of its users changes.
-        lines = [each for each in kept.splitlines() if not each.startswith("application:")]
+        lines = [each for each in original.splitlines() if not each.startswith("application:")]
         users.write_text("\n".join(lines) + "\n")
         assert wait_until(
             lambda: engine_of(app.get("/items?_sort=id")) == "primary; reason=denied", 30
@@ -331,7 +334,7 @@ def test_a_password_that_changes_while_the_application_runs(
         app.get("/items?q=lion", status=503)
         app.post_json("/items", {"id": 2, "name": "Tiger"}, status=201)
     finally:
-        users.write_text(kept)
+        users.write_text(original)
     assert wait_until(lambda: engine_of(app.get("/items?_sort=id")) == "mirror", 30)
     assert backend.client is good
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Lion", "Tiger"]
@@ -341,17 +344,17 @@ def test_a_password_that_changes_while_the_application_runs(
 
 
 def backend_of(server: ElasticsearchServer, **options: Any) -> ElasticsearchBackend:
-    given = {
+    connection = {
         "hosts": (server.url,),
-        "timeout": 30.0,
+        "search_timeout": 30.0,
         "ca_certs": str(server.ca),
         "basic_auth": ("application", server.password),
         **options,
     }
-    return ElasticsearchBackend(Connection(**given))
+    return ElasticsearchBackend(Connection(**connection))
 
 
-class TestElasticsearchSecured(WriteCases, PageCases):
+class TestElasticsearchSecured(WriteCases, VersionCases, PagingCases):
     """A part of the cases over TLS, compressed, by a user who has what an application needs."""
 
     @pytest.fixture(scope="class")
@@ -382,8 +385,8 @@ def test_nodes_that_may_not_be_asked_for_are_not_missed(
     assert backend.indices("test-nothing-*") == {}
     assert backend.indices("test-nothing-*") == {}
 
-    said = [each for each in caplog.messages if "nodes of the search cluster" in each]
-    assert len(said) == 1
+    messages = [each for each in caplog.messages if "nodes of the search cluster" in each]
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize("user", ["application", "nobody"])
@@ -398,30 +401,30 @@ def test_analyzers_that_may_not_be_tried_count_as_known(
 
 
 def test_an_analyzer_that_may_not_be_tried_stops_the_application_that_makes_an_index(
-    place: dict[str, Any], app: Any
+    site: dict[str, Any], app: Any
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"refuses to make the index of .*english"):
         zoo(
-            place["database"],
+            site["database"],
             "",
-            f"{place['prefix']}-other",
-            **{**place["settings"], "nefertari_search.analyzer": "english"},
+            f"{site['prefix']}-other",
+            **{**site["settings"], "nefertari_search.analyzer": "english"},
         )
 
 
-def test_what_the_backend_raises(server: ElasticsearchServer, place: dict[str, Any]) -> None:
+def test_what_the_backend_raises(server: ElasticsearchServer, site: dict[str, Any]) -> None:
     with pytest.raises(BackendDenied) as denied:
         backend_of(server, basic_auth=("application", WRONG)).indices("test-*")
     assert denied.value.status == 401
     with pytest.raises(BackendUntrusted):
-        backend_of(server, ca_certs=str(place["folder"] / "other.crt")).indices("test-*")
+        backend_of(server, ca_certs=str(site["folder"] / "other.crt")).indices("test-*")
     plain = server.url.replace("https:", "http:")
     with pytest.raises(BackendUnavailable):
         backend_of(server, hosts=(plain,), ca_certs=None).indices("test-*")
 
 
 def test_a_wrong_password_stops_the_application_itself(
-    place: dict[str, Any], app: Any, server: ElasticsearchServer
+    site: dict[str, Any], app: Any, server: ElasticsearchServer
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"elasticsearch\.basic_auth"):
-        made(place, basic_auth=f"application:{WRONG}")
+        make_app(site, basic_auth=f"application:{WRONG}")

@@ -1,4 +1,4 @@
-"""What all cases have in common: names of their own, an empty index, the films."""
+"""The fixtures of all cases: unique names, an empty index, the films."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Cases:
     }
 
     def connect(self, url: str, timeout: float) -> Backend:
-        """A backend whose server is (or is not) at *url*; for faults made at the wire."""
-        pytest.skip(f"{type(self).__name__} has no server: connect() is not given")
+        """Return a backend whose server is at *url*; for faults forced at the wire."""
+        pytest.skip(f"{type(self).__name__} has no server: connect() is not defined")
 
     @classmethod
     def create(cls, backend: Backend, prefix: str, mapping: dict[str, Any] = MAPPING) -> Index:
-        """A new index with its two aliases."""
+        """Create an index with its two aliases."""
         alias = f"{prefix}-{uuid.uuid4().hex[:8]}"
         name = f"{alias}-000001"
         backend.create_index(name, mapping, cls.index_settings, [alias, write_alias(name)])
@@ -43,7 +43,7 @@ class Cases:
     @pytest.fixture(scope="class")
     @classmethod
     def prefix(cls, backend: Backend) -> Iterator[str]:
-        """What the names of a class's indices begin with; they are deleted afterwards."""
+        """Prefix of the names of a class's indices, which are deleted afterwards."""
         prefix = f"conformance-{uuid.uuid4().hex[:8]}"
         yield prefix
         for name in backend.indices(f"{prefix}*"):
@@ -52,14 +52,14 @@ class Cases:
     @pytest.fixture(scope="class")
     @classmethod
     def films(cls, backend: Backend, prefix: str) -> Index:
-        """The films, to be read only."""
+        """The films; cases only read them."""
         films = cls.create(backend, prefix)
         films.write({key: document(key, film) for key, film in FILMS.items()})
         return films
 
     @pytest.fixture
     def empty(self, backend: Backend, prefix: str) -> Iterator[Index]:
-        """An index of the case's own."""
+        """An empty index for one case."""
         index = self.create(backend, prefix)
         yield index
         backend.delete_index(index.name)

@@ -1,4 +1,4 @@
-"""Conditional writes: what an engine that stores documents, and not their mirrors, relies on."""
+"""Conditional writes, on which an engine that stores the documents themselves relies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nefertari_search_tween.backends.base import (
     ConditionalWrite,
     SequenceVersion,
     WriteResult,
-    stamp_of,
+    sequence_version,
 )
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import Index
@@ -40,7 +40,7 @@ def stored(index: Index, key: str) -> Any:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What *work* gives in *count* threads that begin together."""
+    """Return the results of *work* in *count* threads that start together."""
     barrier = threading.Barrier(count)
     results: list[Any] = [None] * count
 
@@ -56,7 +56,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-class ConditionCases(Cases):
+class ConditionalWriteCases(Cases):
     def test_a_document_is_created_once(self, empty: Index) -> None:
         first = write(empty, "1", {"id": 1})
         assert (first.status, first.error) == (201, None)
@@ -96,30 +96,30 @@ class ConditionCases(Cases):
         assert write(empty, "1", {"id": 2}, created.version).conflict
         assert stored(empty, "1") is None
 
-    def test_no_stamp_comes_twice(self, empty: Index) -> None:
-        seen = []
+    def test_no_version_occurs_twice(self, empty: Index) -> None:
+        versions = []
         for number in range(4):
             created = write(empty, "1", {"id": number})
             changed = write(empty, "1", {"id": number}, created.version)
             write(empty, "1", None, changed.version)
-            seen += [created.version, changed.version]
-        assert len(set(seen)) == len(seen)
-        assert write(empty, "1", {"id": 9}, seen[0]).conflict
+            versions += [created.version, changed.version]
+        assert len(set(versions)) == len(versions)
+        assert write(empty, "1", {"id": 9}, versions[0]).conflict
 
     def test_a_delete_names_a_state(self, empty: Index) -> None:
-        with pytest.raises(ValueError, match="which state"):
+        with pytest.raises(ValueError, match="needs the version that it deletes"):
             ConditionalWrite(empty.write_alias, "1", None, None)
 
-    def test_hits_tell_their_stamps(self, empty: Index) -> None:
+    def test_hits_have_their_versions(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
         changed = write(empty, "1", {"id": 2}, created.version)
         empty.backend.refresh(empty.alias)
         (hit,) = empty.search(seq_no_primary_term=True)["hits"]["hits"]
-        assert stamp_of(hit) == changed.version
+        assert sequence_version(hit) == changed.version
         body = {"seq_no_primary_term": True, "sort": [{"id": "asc"}]}
         ((hit,),) = empty.backend.scan(empty.alias, body, 10)
-        assert stamp_of(hit) == changed.version
-        assert write(empty, "1", {"id": 3}, stamp_of(hit)).status == 200
+        assert sequence_version(hit) == changed.version
+        assert write(empty, "1", {"id": 3}, sequence_version(hit)).status == 200
 
     def test_each_write_of_a_bulk_stands_alone(self, backend: Backend, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
@@ -148,9 +148,9 @@ class ConditionCases(Cases):
 
     def test_one_of_many_creators_wins(self, empty: Index) -> None:
         results = at_once(WRITERS, lambda number: write(empty, "1", {"id": number}))
-        (winner,) = [each for each in results if each.stamp is not None]
-        assert all(each.lost for each in results if each is not winner)
-        assert stored(empty, "1").stamp == winner.stamp
+        (winner,) = [each for each in results if each.version is not None]
+        assert all(each.conflict for each in results if each is not winner)
+        assert stored(empty, "1").version == winner.version
 
     def test_no_update_of_many_is_lost(self, empty: Index) -> None:
         write(empty, "1", {"id": 0})
@@ -159,8 +159,8 @@ class ConditionCases(Cases):
             tries = 0
             while True:
                 tries += 1
-                source, stamp = stored(empty, "1")
-                if write(empty, "1", {"id": source["id"] + 1}, stamp).version is not None:
+                source, version = stored(empty, "1")
+                if write(empty, "1", {"id": source["id"] + 1}, version).version is not None:
                     return tries
 
         tries = at_once(WRITERS, count)

@@ -1,4 +1,4 @@
-"""The documents that the cases search: a handful of films, mapped as mirrors are."""
+"""The documents that the cases search: some films, mapped like mirrors."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def document(key: str, film: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Index:
-    """One index of a case, searched by its alias and written by another, as mirrors are.
+    """One index of a case; like a mirror, it is searched by one alias and written by another.
 
     :param name: of the index; its two aliases begin with it.
     """
@@ -174,7 +174,7 @@ class Index:
         self.write_alias = write_alias(name)
 
     def action(self, key: str, body: Optional[Mapping[str, Any]], version: int = 1) -> BulkAction:
-        """A write of *body* (None: a delete)."""
+        """Return a write of *body* (None: a delete)."""
         text = None if body is None else json.dumps(body).encode()
         return BulkAction(self.write_alias, key, version, text)
 
@@ -182,9 +182,9 @@ class Index:
         return list(self.backend.bulk(actions, chunk_size))
 
     def write(self, documents: Mapping[str, Mapping[str, Any]], version: int = 1) -> None:
-        """Store *documents*, all of them, and make them visible."""
-        outcomes = self.bulk(self.action(key, body, version) for key, body in documents.items())
-        errors = [outcome for outcome in outcomes if outcome.error is not None]
+        """Store all *documents* and make them visible."""
+        results = self.bulk(self.action(key, body, version) for key, body in documents.items())
+        errors = [result for result in results if result.error is not None]
         assert not errors
         self.backend.refresh(self.alias)
 
@@ -192,38 +192,38 @@ class Index:
         return self.backend.search(self.alias, body)
 
     def hits(self, **body: Any) -> list[str]:
-        """Ids of the hits, in their order."""
+        """Return the ids of the hits, in order."""
         return [hit["_id"] for hit in self.search(**{"size": 100, **body})["hits"]["hits"]]
 
-    def found(self, query: Mapping[str, Any]) -> set[str]:
-        """Ids of the documents that *query* matches."""
+    def matching_ids(self, query: Mapping[str, Any]) -> set[str]:
+        """Return the ids of the documents that match *query*."""
         return set(self.hits(query=query))
 
     def aggregate(self, **aggregations: Any) -> dict[str, Any]:
-        answer = self.search(size=0, aggs=aggregations)
-        found: dict[str, Any] = answer["aggregations"]
-        return found
+        response = self.search(size=0, aggs=aggregations)
+        results: dict[str, Any] = response["aggregations"]
+        return results
 
     def scan(self, chunk_size: int, **body: Any) -> Iterator[list[str]]:
         for chunk in self.backend.scan(self.alias, body, chunk_size):
             yield [hit["_id"] for hit in chunk]
 
     def state(self) -> dict[str, Any]:
-        """Everything in it that is visible after a refresh: id -> source."""
+        """Refresh, and return all documents: id -> source."""
         self.backend.refresh(self.alias)
         hits = self.search(size=1000)["hits"]["hits"]
         return {hit["_id"]: hit["_source"] for hit in hits}
 
 
 def write_alias(index: str) -> str:
-    """The alias that writes go to.
+    """Return the alias that is written to.
 
-    Its upper-case letters are what keeps a server from making an index of that name when the
-    alias is gone: see docs/backends.rst.
+    Its upper-case letters keep a server from creating an index of that name if the alias does
+    not exist: see docs/backends.rst.
     """
     return f"{index}-WRITE"
 
 
 def by_key(*keys: str) -> list[dict[str, Any]]:
-    """Sort clauses: *keys* ascending, then the id."""
+    """Return the sort by *keys*, ascending, and then by id."""
     return [*({key: {"order": "asc"}} for key in keys), {"id": {"order": "asc"}}]

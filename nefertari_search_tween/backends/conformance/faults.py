@@ -1,4 +1,4 @@
-"""Faults: what a backend raises when its server is gone, silent, busy or broken."""
+"""Faults: the errors of a backend whose server is unreachable, silent, busy or broken."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def _closed_port() -> int:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[tuple[str, list[socket.socket]]]:
-    """A server that takes connections and says nothing; its URL and its connections."""
+    """Run a server that accepts connections but sends nothing; yield its URL and connections."""
     connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -277,7 +277,7 @@ def _answering(
     port: int = 0,
     cut: bool = False,
 ) -> Iterator[str]:
-    """A server that answers every request with *answer*; its URL."""
+    """Run a server that responds to every request with *answer*; yield its URL."""
     body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Indices: made, found, changed, swapped and deleted."""
+"""Indices: creating, listing, changing, swapping and deleting them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class IndexCases(Cases):
     # Life cycle
 
     def test_a_new_index_is_empty_and_has_its_aliases(self, backend: Backend, empty: Index) -> None:
-        found = backend.indices(empty.name)
-        assert found == {empty.name: {empty.alias, empty.write_alias}}
-        answer = empty.search(track_total_hits=True)
-        assert answer["hits"]["total"] == {"value": 0, "relation": "eq"}
-        assert answer["hits"]["hits"] == []
+        aliases = backend.indices(empty.name)
+        assert aliases == {empty.name: {empty.alias, empty.write_alias}}
+        response = empty.search(track_total_hits=True)
+        assert response["hits"]["total"] == {"value": 0, "relation": "eq"}
+        assert response["hits"]["hits"] == []
 
     def test_an_index_is_found_by_its_own_name_and_by_its_aliases(
         self, backend: Backend, empty: Index
@@ -137,7 +137,7 @@ class IndexCases(Cases):
         assert mapping["_meta"] == meta
         assert mapping["properties"]["added"]["type"] == "keyword"
         assert mapping["properties"]["title"]["type"] == "text"
-        assert empty.found({"term": {"added": "after"}}) == {"2"}
+        assert empty.matching_ids({"term": {"added": "after"}}) == {"2"}
 
     def test_a_field_does_not_change_its_type(self, backend: Backend, empty: Index) -> None:
         with pytest.raises(BackendRejected) as raised:
@@ -158,14 +158,14 @@ class IndexCases(Cases):
     def test_fields_that_are_not_mapped_are_kept_and_not_searched(self, empty: Index) -> None:
         empty.write({"1": {"id": 1, "unmapped": "here", "extra": {"unmapped": "here"}}})
         assert empty.state()["1"]["unmapped"] == "here"
-        assert empty.found({"term": {"unmapped": "here"}}) == set()
-        assert empty.found({"term": {"extra.unmapped": "here"}}) == set()
+        assert empty.matching_ids({"term": {"unmapped": "here"}}) == set()
+        assert empty.matching_ids({"term": {"extra.unmapped": "here"}}) == set()
 
     def test_a_dynamic_mapping_finds_new_fields(self, backend: Backend, prefix: str) -> None:
         index = self.create(backend, prefix, {**MAPPING, "dynamic": True})
         index.write({"1": {"id": 1, "added": "Two Words"}, "2": {"id": 2, "number": 5}})
-        assert index.found({"match_phrase": {"added": {"query": "two words"}}}) == {"1"}
-        assert index.found({"term": {"number": {"value": 5}}}) == {"2"}
+        assert index.matching_ids({"match_phrase": {"added": {"query": "two words"}}}) == {"1"}
+        assert index.matching_ids({"term": {"number": {"value": 5}}}) == {"2"}
 
     def test_dynamic_settings_change(self, backend: Backend, empty: Index) -> None:
         empty.write({str(number): {"id": number} for number in range(12)})
@@ -250,12 +250,12 @@ class IndexCases(Cases):
         other = Index(backend, following, empty.alias)
         assert not [each for each in other.bulk([other.action("new", {"id": 2})]) if each.error]
         backend.refresh(following)
-        seen: list[Any] = []
+        results: list[Any] = []
         done = threading.Event()
 
         def read() -> None:
             while not done.is_set():
-                seen.append(_attempt(empty.hits))
+                results.append(_attempt(empty.hits))
 
         def swap() -> None:
             try:
@@ -266,15 +266,15 @@ class IndexCases(Cases):
                 done.set()
 
         _together([read, read, swap])
-        assert [each for each in seen if each not in (["old"], ["new"])] == []
-        assert len(seen) > 20
+        assert [each for each in results if each not in (["old"], ["new"])] == []
+        assert len(results) > 20
 
 
 KEYWORD = {"type": "keyword"}
 
 
 def _types(mapping: dict[str, Any]) -> dict[str, Any]:
-    """Names and types of a mapping, whatever else a backend spells out."""
+    """Return names and types of a mapping, without the defaults that a backend may add."""
     return {
         name: _types(each) if "properties" in each else each["type"]
         for name, each in mapping["properties"].items()

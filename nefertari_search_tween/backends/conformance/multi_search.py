@@ -1,4 +1,4 @@
-"""Several searches in one request, each with an index and a body of its own."""
+"""Several searches in one request, each with its own index and body."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ VALUES: list[tuple[str, str, Any]] = [
 ]
 
 
-class SeveralCases(Cases):
+class MultiSearchCases(Cases):
     @pytest.fixture(scope="class")
     @classmethod
     def people(cls, backend: Backend, prefix: str) -> Index:
@@ -156,8 +156,10 @@ class SeveralCases(Cases):
             assert alone["hits"]["total"]["value"] > 3
 
     def test_conditions_tell_indices_apart(self, films: Index, plays: Index) -> None:
-        """By alias or name, on documents and on nested ones; what a query asks of one index, the
-        other need not have."""
+        """By alias or name, on documents and nested ones.
+
+        The fields of a query for one index need not exist in the other.
+        """
 
         def only(name: str, *more: Any) -> dict[str, Any]:
             return {"bool": {"filter": [{"terms": {"_index": [name]}}, *more]}}
@@ -182,12 +184,12 @@ class SeveralCases(Cases):
                 },
             },
         }
-        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
-        assert (found["films"]["doc_count"], found["films"]["n"]["value"]) == (1, 7.1)
-        assert (found["plays"]["doc_count"], found["plays"]["n"]["value"]) == (3, 9.0)
-        assert found["none"]["doc_count"] == 0
-        assert found["people"]["doc_count"] == 4
-        assert found["people"]["of plays"]["doc_count"] == 2
+        results = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        assert (results["films"]["doc_count"], results["films"]["n"]["value"]) == (1, 7.1)
+        assert (results["plays"]["doc_count"], results["plays"]["n"]["value"]) == (3, 9.0)
+        assert results["none"]["doc_count"] == 0
+        assert results["people"]["doc_count"] == 4
+        assert results["people"]["of plays"]["doc_count"] == 2
 
     def test_hits_of_several_indices_say_which_they_are_of(
         self, films: Index, plays: Index
@@ -196,8 +198,8 @@ class SeveralCases(Cases):
         best = {"order": "desc", "missing": "_last", "numeric_type": "double"}
         sort = [{"rating": best}, {"id": {"order": "asc"}}]
         body = {"size": 0, "aggs": {"best": {"top_hits": {"size": 2, "sort": sort}}}}
-        found = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
-        hits = found["best"]["hits"]["hits"]
+        results = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
+        hits = results["best"]["hits"]["hits"]
         assert [(hit["_index"], hit["_id"]) for hit in hits] == [
             (films.name, "2"),
             (plays.name, "21"),
@@ -213,7 +215,7 @@ class SeveralCases(Cases):
 
     def test_each_search_is_answered_in_its_place(self, films: Index, people: Index) -> None:
         by_id = [{"id": {"order": "asc"}}]
-        answers = films.backend.multi_search(
+        responses = films.backend.multi_search(
             [
                 (people.alias, {"query": {"match": {"name": "akira"}}, "sort": by_id}),
                 (films.alias, {"query": {"match": {"title": "knight"}}, "sort": by_id, "size": 2}),
@@ -221,12 +223,12 @@ class SeveralCases(Cases):
                 (people.alias, {"sort": [{"name.keyword": {"order": "desc"}}], "_source": ["id"]}),
             ]
         )
-        found = [[hit["_id"] for hit in answer["hits"]["hits"]] for answer in answers]
-        assert found == [["1"], ["2", "4"], [], ["1", "2", "3"]]
-        assert [answer["hits"]["total"]["value"] for answer in answers] == [1, 3, 0, 3]
-        assert answers[3]["hits"]["hits"][0]["_source"] == {"id": 1}
-        assert {hit["_index"] for hit in answers[0]["hits"]["hits"]} == {people.name}
-        assert all(answer["took"] >= 0 for answer in answers)
+        ids = [[hit["_id"] for hit in response["hits"]["hits"]] for response in responses]
+        assert ids == [["1"], ["2", "4"], [], ["1", "2", "3"]]
+        assert [response["hits"]["total"]["value"] for response in responses] == [1, 3, 0, 3]
+        assert responses[3]["hits"]["hits"][0]["_source"] == {"id": 1}
+        assert {hit["_index"] for hit in responses[0]["hits"]["hits"]} == {people.name}
+        assert all(response["took"] >= 0 for response in responses)
 
     def test_none_is_no_error(self, backend: Backend) -> None:
         assert backend.multi_search([]) == []
@@ -237,11 +239,11 @@ class SeveralCases(Cases):
             (people, {"query": {"match_all": {}}, "from": 1, "size": 1, "sort": by_key()}),
             (films, {"size": 0, "aggs": {"years": {"max": {"field": "year"}}}}),
         ]
-        answers = films.backend.multi_search([(index.alias, body) for index, body in bodies])
-        for (index, body), answer in zip(bodies, answers):
+        responses = films.backend.multi_search([(index.alias, body) for index, body in bodies])
+        for (index, body), response in zip(bodies, responses):
             alone = index.search(**body)
-            assert answer["hits"] == alone["hits"]
-            assert answer.get("aggregations") == alone.get("aggregations")
+            assert response["hits"] == alone["hits"]
+            assert response.get("aggregations") == alone.get("aggregations")
 
     def test_one_that_is_missing_fails_all(
         self, backend: Backend, films: Index, prefix: str
@@ -262,7 +264,7 @@ class SeveralCases(Cases):
     def test_hits_say_what_they_were_sorted_by(
         self, films: Index, key: str, name: str, kind: Any, order: str
     ) -> None:
-        """Or that they have no value: so that hits of several searches can be put in one order."""
+        """Also missing ones, so that hits of several searches can be merged into one order."""
         sort = [{key: {"order": order, "missing": "_last"}}]
         hits = films.search(sort=sort, size=100)["hits"]["hits"]
         values = [sort_value(hit["sort"][0], order == "desc", key == "seen") for hit in hits]
@@ -294,4 +296,4 @@ class SeveralCases(Cases):
 
     def test_documents_are_found_by_their_ids(self, empty: Index) -> None:
         empty.write({key: {"title": key} for key in ("1", "a b", "\u00e9/?")})
-        assert empty.found({"ids": {"values": ["1", "\u00e9/?", "no"]}}) == {"1", "\u00e9/?"}
+        assert empty.matching_ids({"ids": {"values": ["1", "\u00e9/?", "no"]}}) == {"1", "\u00e9/?"}

@@ -1,4 +1,4 @@
-"""What of the matches is given, and in which order: sorts, pages, totals, sources, scans."""
+"""The order and parts of results: sorts, pages, totals, sources, scans."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ SORTS: list[tuple[str, list[str], list[str]]] = [
 
 
 def descending(ordered: list[str], field: str) -> list[str]:
-    """*ordered* the other way round; documents of equal value stay in order of their ids."""
+    """Return *ordered* reversed; documents of equal value stay in order of their ids."""
 
     def value(key: str) -> Any:
-        found: Any = FILMS[key]
+        value: Any = FILMS[key]
         for name in field.replace(".keyword", "").split("."):
-            found = found[name]
+            value = value[name]
         # -0.0 sorts before 0.0.
-        return (found, str(found)) if field == "rating" and not found else (found, "")
+        return (value, str(value)) if field == "rating" and not value else (value, "")
 
     groups: list[list[str]] = []
     for key in ordered:
@@ -68,7 +68,7 @@ def descending(ordered: list[str], field: str) -> list[str]:
     return [key for group in reversed(groups) for key in group]
 
 
-class PageCases(Cases):
+class PagingCases(Cases):
     # Sorts
 
     @pytest.mark.parametrize("missing", ["_first", "_last"])
@@ -116,9 +116,11 @@ class PageCases(Cases):
         numbers = [-(2**63) + 1, -(2**53) - 1, -(2**53), -1, 0, 1, 2**53, 2**53 + 1, 2**63 - 2]
         empty.write({str(n): {"year": value} for n, value in enumerate(numbers)})
         for order, expected in (("asc", numbers), ("desc", numbers[::-1])):
-            answer = empty.search(sort=[{"year": {"order": order, "missing": "_last"}}])
-            assert [hit["_source"]["year"] for hit in answer["hits"]["hits"]] == expected
-            assert [hit["sort"] for hit in answer["hits"]["hits"]] == [[each] for each in expected]
+            response = empty.search(sort=[{"year": {"order": order, "missing": "_last"}}])
+            assert [hit["_source"]["year"] for hit in response["hits"]["hits"]] == expected
+            assert [hit["sort"] for hit in response["hits"]["hits"]] == [
+                [each] for each in expected
+            ]
 
     def test_of_several_values_the_first_or_last_counts(self, films: Index) -> None:
         query = {"exists": {"field": "genres.keyword"}}
@@ -152,8 +154,8 @@ class PageCases(Cases):
         # The shortest title is the best match; the other two are equally long.
         assert down == ["11", "2", "4"]
         assert up == ["2", "4", "11"]
-        answer = films.search(query=query, sort=[{"_score": {"order": "desc"}}, {"id": "asc"}])
-        for hit in answer["hits"]["hits"]:
+        response = films.search(query=query, sort=[{"_score": {"order": "desc"}}, {"id": "asc"}])
+        for hit in response["hits"]["hits"]:
             assert hit["sort"][0] == pytest.approx(hit["_score"], rel=1e-5)
 
     def test_other_sorts_need_no_score(self, films: Index) -> None:
@@ -178,13 +180,13 @@ class PageCases(Cases):
     )
     def test_pages(self, films: Index, start: int, size: int, expected: list[str]) -> None:
         body = {"sort": by_key(), "from": start, "size": size, "track_total_hits": True}
-        answer = films.search(**body)
-        assert [hit["_id"] for hit in answer["hits"]["hits"]] == expected
-        assert answer["hits"]["total"] == {"value": 12, "relation": "eq"}
+        response = films.search(**body)
+        assert [hit["_id"] for hit in response["hits"]["hits"]] == expected
+        assert response["hits"]["total"] == {"value": 12, "relation": "eq"}
 
     def test_ten_hits_by_default(self, films: Index) -> None:
-        answer = films.search(sort=by_key())
-        assert [hit["_id"] for hit in answer["hits"]["hits"]] == BY_ID[:10]
+        response = films.search(sort=by_key())
+        assert [hit["_id"] for hit in response["hits"]["hits"]] == BY_ID[:10]
 
     def test_a_page_beyond_the_window_is_refused(self, films: Index) -> None:
         assert films.hits(sort=by_key(), **{"from": 9_990, "size": 10}) == []
@@ -194,19 +196,19 @@ class PageCases(Cases):
 
     def test_totals_are_exact_beyond_ten_thousand(self, empty: Index) -> None:
         empty.write({str(number): {"id": number, "year": number % 2} for number in range(10_050)})
-        answer = empty.search(size=1, sort=by_key(), track_total_hits=True)
-        assert answer["hits"]["total"] == {"value": 10_050, "relation": "eq"}
+        response = empty.search(size=1, sort=by_key(), track_total_hits=True)
+        assert response["hits"]["total"] == {"value": 10_050, "relation": "eq"}
         odd = {"term": {"year": {"value": 1}}}
-        answer = empty.search(size=0, query=odd, track_total_hits=True)
-        assert answer["hits"]["total"] == {"value": 5_025, "relation": "eq"}
+        response = empty.search(size=0, query=odd, track_total_hits=True)
+        assert response["hits"]["total"] == {"value": 5_025, "relation": "eq"}
         assert sum(len(chunk) for chunk in empty.scan(3_000, sort=by_key())) == 10_050
 
     def test_an_answer_says_how_long_it_took(self, films: Index) -> None:
-        answer = films.search()
-        assert isinstance(answer["took"], int)
-        assert answer["took"] >= 0
-        assert answer["timed_out"] is False
-        assert answer["hits"]["hits"][0]["_index"] == films.name
+        response = films.search()
+        assert isinstance(response["took"], int)
+        assert response["took"] >= 0
+        assert response["timed_out"] is False
+        assert response["hits"]["hits"][0]["_index"] == films.name
 
     # Sources
 
@@ -284,8 +286,8 @@ class PageCases(Cases):
     def test_a_scan_loses_nothing_where_values_are_equal(self, films: Index, chunk: int) -> None:
         for key, missing in (("country", "_first"), ("seen", "_last"), ("_type", "_last")):
             sort = [{key: {"order": "asc", "missing": missing}}]
-            found = [each for keys in films.scan(chunk, sort=sort) for each in keys]
-            assert sorted(found) == sorted(ALL), key
+            ids = [each for keys in films.scan(chunk, sort=sort) for each in keys]
+            assert sorted(ids) == sorted(ALL), key
 
     def test_a_scan_takes_a_query_and_a_source(self, films: Index) -> None:
         body = {
@@ -326,14 +328,14 @@ class PageCases(Cases):
         before = {f"{number:03d}": {"id": number, "year": 1} for number in range(100)}
         empty.write(before)
         scan = backend.scan(empty.alias, {"sort": by_key()}, 10)
-        seen = list(next(scan))
+        hits = list(next(scan))
         empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(0, 100, 2)}, 2)
         empty.write({f"{number:03d}": {"id": number, "year": 2} for number in range(100, 200)}, 2)
         empty.bulk([empty.action(f"{number:03d}", None, 3) for number in range(51, 100, 2)])
         backend.refresh(empty.alias)
-        seen.extend(hit for chunk in scan for hit in chunk)
-        assert {hit["_id"]: hit["_source"] for hit in seen} == before
-        assert len(seen) == 100
+        hits.extend(hit for chunk in scan for hit in chunk)
+        assert {hit["_id"]: hit["_source"] for hit in hits} == before
+        assert len(hits) == 100
         after = empty.search(size=0, track_total_hits=True)["hits"]["total"]["value"]
         assert after == 175
 
@@ -342,13 +344,13 @@ class PageCases(Cases):
     ) -> None:
         empty.write({str(number): {"id": number} for number in range(20)})
         scan = empty.scan(5, sort=by_key())
-        seen = list(next(scan))
+        keys = list(next(scan))
         following = self.create(backend, empty.alias)
         following.write({"other": {"id": 99}})
         backend.swap_alias(empty.alias, following.name)
         for chunk in scan:
-            seen.extend(chunk)
-        assert seen == [str(number) for number in range(20)]
+            keys.extend(chunk)
+        assert keys == [str(number) for number in range(20)]
         assert empty.hits() == ["other"]
 
     def test_scans_go_on_beside_writers(self, backend: Backend, empty: Index) -> None:
@@ -370,8 +372,8 @@ class PageCases(Cases):
         writer.start()
         try:
             for _ in range(10):
-                seen = [key for chunk in empty.scan(7, sort=by_key()) for key in chunk]
-                assert seen == keys
+                ids = [key for chunk in empty.scan(7, sort=by_key()) for key in chunk]
+                assert ids == keys
         finally:
             done.set()
             writer.join()

@@ -1,4 +1,4 @@
-"""Mirrors in files of one directory, with no server.
+"""Mirrors in files of one directory, without a server.
 
 One SQLite database holds everything: documents and their versions, the catalog of indices and
 aliases, a table per index with one column per field, and an inverted index of the texts, from
@@ -41,19 +41,20 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
     chunks,
 )
-from nefertari_search_tween.backends.embedded.errors import error, refused
+from nefertari_search_tween.backends.embedded.errors import error, rejected
 from nefertari_search_tween.backends.embedded.search.execute import Search
-from nefertari_search_tween.backends.embedded.search.multi_index import aggregated
+from nefertari_search_tween.backends.embedded.search.multi_index import aggregate
 from nefertari_search_tween.backends.embedded.storage.document_rows import NewField, Reader, Row
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Malformed, merged
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed
+from nefertari_search_tween.backends.embedded.storage.mapping import Index, merge_properties
 from nefertari_search_tween.backends.embedded.storage.store import Deadline, Store
-from nefertari_search_tween.backends.embedded.storage.writer import Writer, stamp
+from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
 
 __all__ = ["EmbeddedBackend"]
 
-# Vocabularies (the terms of one field) that are kept for the next pattern.
-KEPT_VOCABULARIES = 32
+# Vocabularies (the terms of one field) that are cached for the next pattern.
+MAX_VOCABULARIES = 32
 _NAME = re.compile(r"[^A-Z\s\\/*?\"<>|,#:_+-][^A-Z\s\\/*?\"<>|,#:]{0,254}\Z")
 # Names of aliases may have upper case letters.
 _ALIAS = re.compile(r"[^\s\\/*?\"<>|,#:_+-][^\s\\/*?\"<>|,#:]{0,254}\Z")
@@ -62,8 +63,8 @@ _ALIAS = re.compile(r"[^\s\\/*?\"<>|,#:_+-][^\s\\/*?\"<>|,#:]{0,254}\Z")
 class EmbeddedBackend:
     """See :class:`~nefertari_search_tween.backends.base.Backend`.
 
-    :param directory: where the files are; made when it is not there. Threads and processes of
-        one machine may share it; a network file system may not hold it.
+    :param directory: of the files; created if it does not exist. Threads and processes of one
+        machine may share it. Do not put it on a network file system.
     :param timeout: seconds that a search may take.
     """
 
@@ -81,16 +82,18 @@ class EmbeddedBackend:
     ) -> None:
         aliases = list(aliases)
         if not _NAME.match(name):
-            raise refused(f"Invalid index name [{name}]", "invalid_index_name_exception")
+            raise rejected(f"Invalid index name [{name}]", "invalid_index_name_exception")
         with self.store.writing() as connection:
-            taken = connection.execute(
+            exists = connection.execute(
                 "SELECT 1 FROM indices WHERE name = ?1 "
                 "UNION SELECT 1 FROM aliases WHERE alias = ?1",
                 (name,),
             ).fetchone()
-            if taken:
-                raise refused(f"index [{name}] already exists", "resource_already_exists_exception")
-            index = self.store.create(connection, name, mappings, flat_settings(settings))
+            if exists:
+                raise rejected(
+                    f"index [{name}] already exists", "resource_already_exists_exception"
+                )
+            index = self.store.create_index(connection, name, mappings, flat_settings(settings))
             for alias in aliases:
                 _check_alias(connection, alias)
                 connection.execute("INSERT INTO aliases VALUES (?, ?)", (alias, index.number))
@@ -98,37 +101,37 @@ class EmbeddedBackend:
     def delete_index(self, name: str) -> None:
         with self.store.writing() as connection:
             try:
-                index = self.store.one(connection, name)
+                index = self.store.resolve_one(connection, name)
             except IndexMissing:
                 return
             if index.name != name:
-                raise refused(
+                raise rejected(
                     f"The provided expression [{name}] matches an alias, specify the "
                     "corresponding concrete indices instead."
                 )
-            self.store.drop(connection, index)
+            self.store.drop_index(connection, index)
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
-        chosen = re.compile(
+        names = re.compile(
             "|".join(re.escape(part).replace(r"\*", ".*") for part in pattern.split(","))
         )
-        found: dict[str, set[str]] = {}
+        aliases_by_name: dict[str, set[str]] = {}
         with self.store.reading() as connection:
             for name, alias in connection.execute(
                 "SELECT name, alias FROM indices LEFT JOIN aliases USING (number) ORDER BY name"
             ):
-                found.setdefault(name, set())
+                aliases_by_name.setdefault(name, set())
                 if alias is not None:
-                    found[name].add(alias)
+                    aliases_by_name[name].add(alias)
         return {
             name: aliases
-            for name, aliases in found.items()
-            if chosen.fullmatch(name) or any(chosen.fullmatch(alias) for alias in aliases)
+            for name, aliases in aliases_by_name.items()
+            if names.fullmatch(name) or any(names.fullmatch(alias) for alias in aliases)
         }
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         with self.store.writing() as connection:
-            target = self.store.one(connection, index)
+            target = self.store.resolve_one(connection, index)
             _check_alias(connection, alias)
             rows = connection.execute(
                 "SELECT name FROM indices JOIN aliases USING (number) WHERE alias = ?", (alias,)
@@ -140,32 +143,32 @@ class EmbeddedBackend:
     def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
         with self.store.reading() as connection:
             try:
-                found = self.store.find(connection, name)
+                indices = self.store.resolve(connection, name)
             except IndexMissing:
                 return None
-            if len(found) != 1:
-                names = sorted(index.name for index in found)
-                raise BackendRejected(409, f"{name} stands for {names}: one index expected")
-            return self.store.load(connection, found[0].number).mapping
+            if len(indices) != 1:
+                names = sorted(index.name for index in indices)
+                raise BackendRejected(409, f"{name} refers to {names}: one index expected")
+            return self.store.load_index(connection, indices[0].number).mapping
 
     def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
         with self.store.writing() as connection:
-            number = self.store.one(connection, index).number
-            changed = self.store.load(connection, number)
-            properties = merged(
+            number = self.store.resolve_one(connection, index).number
+            changed = self.store.load_index(connection, number)
+            properties = merge_properties(
                 changed.mapping.get("properties", {}), mappings.get("properties") or {}
             )
             changed.mapping["properties"] = properties
             if mappings.get("_meta") is not None:
                 changed.mapping["_meta"] = mappings["_meta"]
-            # Read again: fields and levels of what was added get their numbers.
-            self.store.save(
+            # Built again, so that the added fields and levels get their numbers.
+            self.store.save_index(
                 connection,
                 Index(number, changed.name, changed.mapping, changed.settings, changed.layout),
             )
 
     def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
-        reason = "the embedded backend has 'standard' alone, Elasticsearch and OpenSearch have more"
+        reason = "the embedded backend has 'standard' only, Elasticsearch and OpenSearch have more"
         return {
             name: reason
             for name in names
@@ -174,13 +177,15 @@ class EmbeddedBackend:
 
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         with self.store.writing() as connection:
-            changed = self.store.load(connection, self.store.one(connection, index).number)
+            changed = self.store.load_index(
+                connection, self.store.resolve_one(connection, index).number
+            )
             for key, value in flat_settings(settings).items():
                 if value is None:
                     changed.settings.pop(key, None)
                 else:
                     changed.settings[key] = value
-            self.store.save(connection, changed)
+            self.store.save_index(connection, changed)
 
     # Writing
 
@@ -194,45 +199,45 @@ class EmbeddedBackend:
         self, writes: Iterable[ConditionalWrite], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[WriteResult]:
         for chunk in chunks(writes, chunk_size):
-            yield from self._apply(chunk, Writer.write, _not_written)
+            yield from self._apply(chunk, Writer.write, WriteResult)
 
     def _apply(
         self,
         chunk: list[Any],
         apply: Callable[..., Any],
-        failed: Callable[[Any, int, Any], Any],
+        rejected_result: Callable[[Any, int, Any], Any],
     ) -> list[Any]:
         """Apply *chunk* in one transaction; documents are read and analysed before it.
 
         :param apply: applies one action by a writer.
-        :param failed: makes what comes of an action that no writer is asked about.
+        :param rejected_result: builds the result of an action whose alias is missing.
         """
         with self.store.reading() as connection:
             targets = {name: self._target(connection, name) for name in {a.index for a in chunk}}
-        prepared = [_prepared(action, targets[action.index]) for action in chunk]
-        outcomes = []
+        prepared = [_prepare(action, targets[action.index]) for action in chunk]
+        results = []
         with self.store.writing() as connection:
-            found = {name: self._target(connection, name) for name in targets}
+            current = {name: self._target(connection, name) for name in targets}
             writers: dict[str, Writer] = {}
             for action, (row, problem) in zip(chunk, prepared):
-                index = found[action.index]
+                index = current[action.index]
                 if isinstance(index, dict):
-                    outcomes.append(failed(action, 404, index))
+                    results.append(rejected_result(action, 404, index))
                     continue
                 if index is not targets[action.index]:
                     # The mapping has changed since, or the alias has moved.
-                    row, problem = _prepared(action, index)
+                    row, problem = _prepare(action, index)
                 if index.name not in writers:
                     writers[index.name] = Writer(connection, index)
-                outcomes.append(apply(writers[index.name], action, row, problem))
+                results.append(apply(writers[index.name], action, row, problem))
             for writer in writers.values():
                 writer.finish()
-        return outcomes
+        return results
 
     def _target(self, connection: sqlite3.Connection, name: str) -> Any:
-        """The index that *name*, an alias, stands for; an error object when there is none."""
+        """Return the index behind the alias *name*; an error object if it does not exist."""
         try:
-            index = self.store.one(connection, name)
+            index = self.store.resolve_one(connection, name)
         except IndexMissing:
             index = None
         if index is None or index.name == name:
@@ -247,11 +252,11 @@ class EmbeddedBackend:
     ) -> dict[str, Any]:
         seconds = self.timeout if timeout is None else timeout
         with self.store.reading(seconds) as connection:
-            targets = self.store.find(connection, index)
+            targets = self.store.resolve(connection, index)
             if len(targets) == 1:
                 return self._search(connection, targets[0], body, Deadline(seconds)).run()
-            words = [partial(self._vocabulary, connection, target) for target in targets]
-            return aggregated(connection, targets, body, words, Deadline(seconds))
+            vocabularies = [partial(self._vocabulary, connection, target) for target in targets]
+            return aggregate(connection, targets, body, vocabularies, Deadline(seconds))
 
     def multi_search(
         self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
@@ -261,7 +266,9 @@ class EmbeddedBackend:
         # One snapshot for all.
         with self.store.reading(seconds) as connection:
             return [
-                self._search(connection, self.store.one(connection, index), body, deadline).run()
+                self._search(
+                    connection, self.store.resolve_one(connection, index), body, deadline
+                ).run()
                 for index, body in searches
             ]
 
@@ -289,9 +296,9 @@ class EmbeddedBackend:
             "SELECT writes FROM indices WHERE number = ?", (index.number,)
         ).fetchone()
         key = (index.number, field.number)
-        kept = self._vocabularies.get(key)
-        if kept is not None and kept[0] == writes:
-            return kept[1]
+        cached = self._vocabularies.get(key)
+        if cached is not None and cached[0] == writes:
+            return cached[1]
         if field.kind == "text":
             query = (
                 f"SELECT DISTINCT term FROM {index.post} WHERE field = {field.number} ORDER BY 1"
@@ -301,51 +308,53 @@ class EmbeddedBackend:
             query = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
             query += f" UNION SELECT value FROM {index.multi} WHERE field = {field.number}"
             query += " ORDER BY 1"
-        found = [term for (term,) in connection.execute(query)]
-        if len(self._vocabularies) >= KEPT_VOCABULARIES:
+        terms = [term for (term,) in connection.execute(query)]
+        if len(self._vocabularies) >= MAX_VOCABULARIES:
             self._vocabularies.clear()
-        self._vocabularies[key] = (writes, found)
-        return found
+        self._vocabularies[key] = (writes, terms)
+        return terms
 
     def multi_get(self, index: str, ids: Iterable[str]) -> dict[str, Optional[dict[str, Any]]]:
-        found = self.get_realtime(index, ids)
-        return {key: None if each is None else each.source for key, each in found.items()}
+        documents = self.get_realtime(index, ids)
+        return {key: None if each is None else each.source for key, each in documents.items()}
 
     def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
-        wanted = list(ids)
-        found: dict[str, Optional[StoredDocument]] = dict.fromkeys(wanted)
+        keys = list(ids)
+        documents: dict[str, Optional[StoredDocument]] = dict.fromkeys(keys)
         with self.store.reading() as connection:
-            if not wanted:
-                return found
-            target = self.store.one(connection, index)
-            for first in range(0, len(wanted), 500):
-                part = wanted[first : first + 500]
+            if not keys:
+                return documents
+            target = self.store.resolve_one(connection, index)
+            for first in range(0, len(keys), 500):
+                part = keys[first : first + 500]
                 marks = ", ".join("?" * len(part))
                 for identity, version, source in connection.execute(
                     f"SELECT id, version, source FROM {target.docs} WHERE id IN ({marks}) "
                     "AND source IS NOT NULL",
                     part,
                 ):
-                    found[identity] = StoredDocument(json.loads(source), stamp(version))
-        return found
+                    documents[identity] = StoredDocument(
+                        json.loads(source), as_sequence_version(version)
+                    )
+        return documents
 
     def scan(
         self, index: str, body: dict[str, Any], chunk_size: int
     ) -> Iterator[list[dict[str, Any]]]:
-        # A connection of its own: its snapshot stays while this thread goes on with others.
+        # A separate connection: its snapshot stays while this thread uses its other one.
         connection = self.store.connect()
         try:
             with self.store.reading(connection=connection):
-                target = self.store.one(connection, index)
+                target = self.store.resolve_one(connection, index)
                 search = self._search(connection, target, body, Deadline(), unbounded=True)
                 yield from search.pages(chunk_size)
         finally:
             connection.close()
 
     def refresh(self, index: str) -> None:
-        """Nothing to do: what is committed is visible."""
+        """Check that the index exists; committed writes are visible without a refresh."""
         with self.store.reading() as connection:
-            self.store.find(connection, index)
+            self.store.resolve(connection, index)
 
     def ping(self) -> bool:
         try:
@@ -356,17 +365,15 @@ class EmbeddedBackend:
         return True
 
     def close(self) -> None:
-        """Close the files that this thread has open."""
+        """Close this thread's files."""
         self.store.close()
 
 
-def _not_written(write: ConditionalWrite, status: int, details: Any) -> WriteResult:
-    return WriteResult(write, status, details, None)
+def _prepare(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
+    """Return the row of an action's document, or what is wrong with it.
 
-
-def _prepared(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
-    """The row of an action's document, or what is wrong with it; (None, None) when it is not
-    known yet."""
+    Both are None if only the writer can tell.
+    """
     if action.body is None or isinstance(index, dict):
         return None, None
     try:
@@ -379,9 +386,9 @@ def _prepared(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malforme
 
 def _check_alias(connection: sqlite3.Connection, alias: str) -> None:
     if not _ALIAS.match(alias):
-        raise refused(f"Invalid alias name [{alias}]", "invalid_alias_name_exception")
+        raise rejected(f"Invalid alias name [{alias}]", "invalid_alias_name_exception")
     if connection.execute("SELECT 1 FROM indices WHERE name = ?", (alias,)).fetchone():
-        raise refused(
+        raise rejected(
             f"Invalid alias name [{alias}]: an index exists with the same name as the alias",
             "invalid_alias_name_exception",
         )

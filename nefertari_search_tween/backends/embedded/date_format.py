@@ -7,8 +7,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.errors import unsupported
 
-#: first and last millisecond of what was written, as Elasticsearch rounds: "2014-06" is the
-#: first of June
+#: first and last millisecond of a date, as Elasticsearch rounds: "2014-06" is the first of June
 Span = tuple[int, int]
 
 DEFAULT_FORMAT = "strict_date_optional_time||epoch_millis"
@@ -41,7 +40,7 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Days since 1970 in the proleptic Gregorian calendar, for any year.
+    """Return days since 1970 in the proleptic Gregorian calendar, for any year.
 
     http://howardhinnant.github.io/date_algorithms.html#days_from_civil
     """
@@ -52,7 +51,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def month_days(year: int, month: int) -> int:
-    """Days of a month."""
+    """Return the number of days of a month."""
     leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return _MONTH_DAYS[month - 1] + leap
 
@@ -75,7 +74,7 @@ def _span(match: re.Match[str]) -> Optional[Span]:
     fraction = part.get("fraction")
     if fraction:
         start += int(fraction.ljust(3, "0")[:3])
-    # A month or day that is not written is the first, and the end is that of this day.
+    # A missing month or day is the first one, and the end is that of this day.
     if part.get("hour") is None:
         length = _DAY_MS
     elif part.get("minute") is None:
@@ -125,13 +124,13 @@ _FORMATS: dict[str, Callable[[str], Optional[Span]]] = {
 }
 
 
-def known(formats: str) -> bool:
-    """True when all of *formats* (joined by ``||``) are understood here."""
+def is_supported(formats: str) -> bool:
+    """Return True if all of *formats* (joined by ``||``) are supported."""
     return all(name in _FORMATS for name in formats.split("||"))
 
 
 def parse(value: Any, formats: str) -> Optional[Span]:
-    """The span of time that *value* names in the first format that fits, None if none does."""
+    """Return the span of time of *value* in the first format that fits, None if none does."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     text = value if isinstance(value, str) else repr(value)
@@ -142,8 +141,8 @@ def parse(value: Any, formats: str) -> Optional[Span]:
     return None
 
 
-def shown(millis: int, formats: str) -> str:
-    """*millis* in the first of *formats*, as Elasticsearch prints keys of buckets."""
+def render(millis: int, formats: str) -> str:
+    """Return *millis* in the first of *formats*, as Elasticsearch prints keys of buckets."""
     name = formats.split("||", maxsplit=1)[0]
     if name == "epoch_millis":
         return str(millis)
@@ -179,7 +178,7 @@ def _part(letters: str, parts: dict[str, str]) -> str:
 
 
 def civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a number of days since 1970; the inverse of :func:`_days`."""
+    """Return year, month and day of a day since 1970; the inverse of :func:`_days`."""
     era, of_era = divmod(days + 719_468, 146_097)
     year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
@@ -193,5 +192,5 @@ def civil(days: int) -> tuple[int, int, int]:
 
 
 def millis_of(year: int, month: int, day: int) -> int:
-    """Midnight of a day."""
+    """Return midnight of a day."""
     return _days(year, month, day) * _DAY_MS

@@ -1,4 +1,4 @@
-"""Refusals, shaped as Elasticsearch shapes its error objects."""
+"""Rejections, shaped as Elasticsearch shapes its error objects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from nefertari_search_tween.exceptions import BackendRejected
 
 
-def refused(reason: str, kind: str = "illegal_argument_exception") -> BackendRejected:
-    """The request is wrong, and would be for Elasticsearch, too."""
+def rejected(reason: str, kind: str = "illegal_argument_exception") -> BackendRejected:
+    """Return the error for a request that Elasticsearch would reject, too."""
     return BackendRejected(400, error(kind, reason))
 
 
 def unsupported(feature: str) -> BackendRejected:
-    """The request is right, but this backend can't do it."""
-    return refused(
+    """Return the error for a valid request that this backend does not support."""
+    return rejected(
         f"the embedded backend has no {feature}; Elasticsearch has it "
         "(nefertari_search.backend = elasticsearch)",
         "unsupported_operation_exception",
@@ -22,5 +22,5 @@ def unsupported(feature: str) -> BackendRejected:
 
 
 def error(kind: str, reason: str) -> dict[str, Any]:
-    """An error object."""
+    """Return an error object."""
     return {"type": kind, "reason": reason}

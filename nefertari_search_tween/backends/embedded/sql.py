@@ -1,4 +1,4 @@
-"""SQL text with its parameters, put together from parts."""
+"""SQL text with its parameters, composed of parts."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ class Sql(NamedTuple):
     def __radd__(self, other: str) -> Sql:
         return Sql(other + self.text, self.params, self.tables)
 
-    def named(self) -> Sql:
-        """This SELECT as a table, defined ahead of the statement: SQLite's parser has a stack of
-        100 symbols, which queries in queries in queries would overflow."""
+    def as_table(self) -> Sql:
+        """Return this SELECT as a table that is defined ahead of the statement.
+
+        SQLite's parser has a stack of 100 symbols, which deeply nested queries would overflow.
+        """
         name = f"\x00{next(_numbers)}\x00"
         definition = Sql(f"{name} AS ({self.text})", self.params)
-        # A part that is used twice brings its tables twice.
+        # A part that is used twice repeats its tables.
         return Sql(name, (), (*dict.fromkeys(self.tables), definition))
 
     def run(self, connection: sqlite3.Connection, before: str = "") -> sqlite3.Cursor:
         """Execute the statement.
 
-        :param before: what it is part of (``INSERT INTO ...``).
+        :param before: the beginning of the statement (``INSERT INTO ...``).
         """
         text = before + self.text
         params = self.params
@@ -48,7 +50,7 @@ class Sql(NamedTuple):
         if tables:
             text = "WITH " + ", ".join(table.text for table in tables) + " " + text
             params = tuple(p for table in tables for p in table.params) + params
-            # The same names in every search: its statement is prepared once.
+            # The same names in every search, so that its statement is prepared once.
             names: dict[str, str] = {}
             text = _NAME.sub(lambda match: names.setdefault(match[0], f"t{len(names)}"), text)
         return connection.execute(text, params)
@@ -69,7 +71,7 @@ FALSE = Sql("0")
 
 
 def joined(separator: str, parts: Iterable[Sql]) -> Sql:
-    """The *parts* one after the other."""
+    """Return the *parts* joined by *separator*."""
     texts: list[str] = []
     params: list[Any] = []
     tables: list[Sql] = []
@@ -81,12 +83,12 @@ def joined(separator: str, parts: Iterable[Sql]) -> Sql:
 
 
 def all_of(parts: Iterable[Sql]) -> Sql:
-    """The conjunction of conditions."""
+    """Return the conjunction of conditions."""
     return _combined(" AND ", list(parts), TRUE)
 
 
 def any_of(parts: Iterable[Sql]) -> Sql:
-    """The disjunction of conditions."""
+    """Return the disjunction of conditions."""
     return _combined(" OR ", list(parts), FALSE)
 
 
@@ -99,12 +101,12 @@ def _combined(word: str, parts: list[Sql], empty: Sql) -> Sql:
 
 
 def sum_of(parts: Iterable[Sql]) -> Sql:
-    """How many of the conditions hold."""
+    """Return the SQL of how many conditions hold."""
     return _grouped(" + ", ["ifnull(" + part + ", 0)" for part in parts])
 
 
 def _grouped(word: str, parts: list[Sql]) -> Sql:
-    """*parts* joined as a shallow tree."""
+    """Return *parts* joined as a shallow tree."""
     while len(parts) > MAX_OPERANDS:
         parts = [
             "(" + joined(word, parts[first : first + MAX_OPERANDS]) + ")"
@@ -114,7 +116,7 @@ def _grouped(word: str, parts: list[Sql]) -> Sql:
 
 
 def united(columns: str, tables: Iterable[Sql]) -> Sql:
-    """All rows of *tables*, each a SELECT of *columns*."""
+    """Return the union of *tables*, each a SELECT of *columns*."""
     parts = list(tables)
     while len(parts) > MAX_UNION:
         parts = [
@@ -127,5 +129,5 @@ def united(columns: str, tables: Iterable[Sql]) -> Sql:
 
 
 def negated(condition: Sql) -> Sql:
-    """Not *condition*; what it can't tell (null) counts as false."""
+    """Return the negation of *condition*, whose null counts as false."""
     return "NOT ifnull(" + condition + ", 0)"

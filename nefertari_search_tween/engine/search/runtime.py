@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween import compat
-from nefertari_search_tween.backends.embedded.search.source_filter import picker
+from nefertari_search_tween.backends.embedded.search.source_filter import filter_source
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.engine import database, model_registry
 from nefertari_search_tween.engine.models import BaseDocument
@@ -213,7 +213,7 @@ def _as_shown(mirror: Mirror, hits: list[dict[str, Any]], chosen: Any) -> list[d
     documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
     model._prefetch(documents)
     shown = {str(each.pk_value()): each for each in documents}
-    pick = picker(chosen) if chosen is not True else None
+    pick = filter_source(chosen) if chosen is not True else None
     made = []
     for hit in hits:
         document = shown.get(hit["_source"]["_pk"])

@@ -55,11 +55,11 @@ class Both:
             BulkAction(f"{self.alias}-W", key, version, None if body is None else _json(body))
             for key, body in documents.items()
         ]
-        found = []
+        responses = []
         for backend in (self.embedded, self.server):
-            found.append(list(backend.bulk(actions, 1000))[-1].status)
+            responses.append(list(backend.bulk(actions, 1000))[-1].status)
             backend.refresh(self.alias)
-        return tuple(found)
+        return tuple(responses)
 
     def search(self, body: dict[str, Any]) -> tuple[Any, Any]:
         """The answers of the embedded one, and of the server."""
@@ -87,20 +87,20 @@ def backends(
 
 @pytest.fixture
 def both(backends: tuple[Backend, Backend]) -> Iterator[Both]:
-    made = Both(*backends)
-    yield made
-    made.close()
+    pair = Both(*backends)
+    yield pair
+    pair.close()
 
 
 @pytest.fixture(scope="module")
 def many(backends: tuple[Backend, Backend]) -> Iterator[tuple[Both, list[float]]]:
     """20,000 documents, and their sizes."""
-    made = Both(*backends)
+    pair = Both(*backends)
     dice = random.Random(1)
     sizes = [dice.gauss(0, 1000) for _ in range(20_000)]
-    made.write({str(n): {"number": n, "size": size} for n, size in enumerate(sizes)})
-    yield made, sizes
-    made.close()
+    pair.write({str(n): {"number": n, "size": size} for n, size in enumerate(sizes)})
+    yield pair, sizes
+    pair.close()
 
 
 def _scores(answer: dict[str, Any]) -> list[float]:
@@ -218,6 +218,6 @@ def test_what_searches_never_ask_for(both: Both, body: dict[str, Any], feature: 
 def test_every_documented_difference_names_its_test() -> None:
     """The lines of the list of the docs, and the tests of this module, are the same."""
     section = DOCUMENTED.read_text(encoding="utf-8").partition("Known differences: embedded\n")[2]
-    named = re.findall(r"``(test_\w+)``", section.partition("\nKnown differences: OpenSearch")[0])
+    tests = re.findall(r"``(test_\w+)``", section.partition("\nKnown differences: OpenSearch")[0])
     tests = [name for name in globals() if name.startswith("test_")]
-    assert sorted(named) == sorted(set(tests) - {"test_every_documented_difference_names_its_test"})
+    assert sorted(tests) == sorted(set(tests) - {"test_every_documented_difference_names_its_test"})

@@ -98,26 +98,26 @@ class Pair:
         body = {"track_total_hits": True, "size": 25, **body}
         mine = self.mine.search(self.alias, body)
         theirs = self.theirs.search(self.alias, body)
-        shown = json.dumps(body, ensure_ascii=False)
-        assert mine["hits"]["total"] == theirs["hits"]["total"], shown
+        text = json.dumps(body, ensure_ascii=False)
+        assert mine["hits"]["total"] == theirs["hits"]["total"], text
         pairs = list(zip(mine["hits"]["hits"], theirs["hits"]["hits"]))
-        assert len(mine["hits"]["hits"]) == len(theirs["hits"]["hits"]), shown
+        assert len(mine["hits"]["hits"]) == len(theirs["hits"]["hits"]), text
         for one, other in pairs:
             if one["_score"] is None or other["_score"] is None:
-                assert one["_score"] == other["_score"], shown
+                assert one["_score"] == other["_score"], text
             else:
-                assert one["_score"] == pytest.approx(other["_score"], rel=CLOSE), shown
+                assert one["_score"] == pytest.approx(other["_score"], rel=CLOSE), text
         is_cut = theirs["hits"]["total"]["value"] > body.get("from", 0) + len(pairs)
         for run, is_last in _runs(pairs):
             ours, others = ({hit["_id"]: hit for hit in hits} for hits in zip(*run))
             if len({other["_score"] for _, other in run}) == 1:
-                assert list(ours) == list(others), shown
+                assert list(ours) == list(others), text
             elif not (is_last and is_cut):
                 # Where two scores differ by less than rounding, their order may be either.
-                assert set(ours) == set(others), shown
+                assert set(ours) == set(others), text
             for identity in set(ours) & set(others):
-                assert ours[identity].get("_source") == others[identity].get("_source"), shown
-        assert _rounded(mine.get("aggregations")) == _rounded(theirs.get("aggregations")), shown
+                assert ours[identity].get("_source") == others[identity].get("_source"), text
+        assert _rounded(mine.get("aggregations")) == _rounded(theirs.get("aggregations")), text
         return int(mine["hits"]["total"]["value"])
 
 
@@ -180,15 +180,15 @@ def analyzed(url: str, texts: list[str]) -> Iterator[list[str]]:
     with urllib.request.urlopen(request, timeout=60) as answer:
         tokens = json.load(answer)["tokens"]
     at = 0
-    place = 0
+    start = 0
     for text in texts:
-        end = place + len(text.encode("utf-16-le")) // 2
+        end = start + len(text.encode("utf-16-le")) // 2
         terms = []
         while at < len(tokens) and tokens[at]["start_offset"] < end:
             terms.append(tokens[at]["token"])
             at += 1
         yield terms
-        place = end + 1
+        start = end + 1
 
 
 def test_every_title_has_the_same_terms(
@@ -386,16 +386,16 @@ def test_aggregations_are_the_same(
 
 def test_random_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any]]) -> None:
     dice = random.Random(20)
-    everything = list(films.values())
-    found = [pair.compare(_random_search(dice, everything)) for _ in range(300)]
-    assert sum(1 for count in found if count) > 150
+    documents = list(films.values())
+    hits = [pair.compare(_random_search(dice, documents)) for _ in range(300)]
+    assert sum(1 for count in hits if count) > 150
 
 
 def test_random_deep_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any]]) -> None:
     dice = random.Random(21)
-    everything = list(films.values())
-    found = [pair.compare(_deep_search(dice, everything)) for _ in range(100)]
-    assert sum(1 for count in found if count) > 50
+    documents = list(films.values())
+    hits = [pair.compare(_deep_search(dice, documents)) for _ in range(100)]
+    assert sum(1 for count in hits if count) > 50
 
 
 def test_deep_aggregations_are_the_same(pair: Pair) -> None:
@@ -485,7 +485,7 @@ def _text_leaf(dice: random.Random, name: str, terms: list[str], kind: int) -> d
         some = dice.sample(terms, min(2, len(terms)))
         return {"match_phrase": {name: {"query": " ".join(some), "slop": dice.randrange(6)}}}
     if kind == 6:
-        place = dice.randrange(len(word))
-        typo = word[:place] + dice.choice("abxyz") + word[place + 1 :]
+        position = dice.randrange(len(word))
+        typo = word[:position] + dice.choice("abxyz") + word[position + 1 :]
         return {"match": {name: {"query": typo, "fuzziness": "AUTO", "operator": "and"}}}
     return {"wildcard": {name: {"value": word[:3] + "*", "case_insensitive": True}}}

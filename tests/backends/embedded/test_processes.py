@@ -121,24 +121,24 @@ def contents(directory: Path) -> dict[str, Any]:
         0: f"(SELECT doc, doc AS root FROM {table}r0)",
         1: f"(SELECT doc, root FROM {table}r1)",
     }
-    found: dict[str, Any] = {"terms": [], "lists": [], "rows": []}
+    contents: dict[str, Any] = {"terms": [], "lists": [], "rows": []}
     for level, rows in owner.items():
         inside = [n for n, name in names.items() if name.startswith("parts.") == (level == 1)]
-        chosen = ", ".join(inside)
+        numbers = ", ".join(inside)
         for kind, columns, source in (
             ("terms", "t.field, t.term, t.tf, t.length, t.positions", "post"),
             ("lists", "t.field, t.place, t.value", "multi"),
         ):
-            found[kind] += [
+            contents[kind] += [
                 (names[str(row[1])], row[0], *row[2:])
                 for row in connection.execute(
                     f"SELECT d.id, {columns} FROM {table}{source} t JOIN {rows} r "
                     f"ON r.doc = t.doc JOIN {table}docs d ON d.doc = r.root "
-                    f"WHERE t.field IN ({chosen})"
+                    f"WHERE t.field IN ({numbers})"
                 )
             ]
         columns = ", ".join(f"r.c{n}" for n in sorted(inside, key=int))
-        found["rows"] += [
+        contents["rows"] += [
             (level, *row)
             for row in connection.execute(
                 f"SELECT d.id, {columns} FROM {table}r{level} r "
@@ -148,8 +148,8 @@ def contents(directory: Path) -> dict[str, Any]:
     # Nothing belongs to a document that is not there.
     for kind, source in (("terms", "post"), ("lists", "multi")):
         (count,) = connection.execute(f"SELECT count(*) FROM {table}{source}").fetchone()
-        assert count == len(found[kind])
-    found["stats"] = {
+        assert count == len(contents[kind])
+    contents["stats"] = {
         names[str(field)]: (docs, terms)
         for field, docs, terms in connection.execute(f"SELECT * FROM {table}stats")
         if docs or terms
@@ -157,7 +157,7 @@ def contents(directory: Path) -> dict[str, Any]:
     connection.close()
     return {
         kind: sorted(value, key=repr) if isinstance(value, list) else value
-        for kind, value in found.items()
+        for kind, value in contents.items()
     }
 
 
@@ -278,9 +278,9 @@ def test_a_killed_writer_loses_nothing_that_it_was_told(tmp_path: Path) -> None:
         assert victim.stdout is not None and victim.stdout.readline() == "ready\n"
         time.sleep(dice.uniform(0.0, 0.4))
         victim.send_signal(signal.SIGKILL)
-        told = [int(line) for line in victim.stdout.read().split()]
+        reported = [int(line) for line in victim.stdout.read().split()]
         victim.wait()
-        acknowledged = told[-1] if told else turn - 1
+        acknowledged = reported[-1] if reported else turn - 1
         total, rounds = state(backend, 0)
         # All of the last bulk, or all of the one that was on its way.
         possible = {acknowledged, acknowledged + 1}
@@ -290,9 +290,9 @@ def test_a_killed_writer_loses_nothing_that_it_was_told(tmp_path: Path) -> None:
             assert possible & {0, *range(4, acknowledged + 2, 5)}
         killed_between += bool(rounds) and rounds == {acknowledged + 1}
         # A process that opens the files anew sees the same.
-        anew = EmbeddedBackend(str(directory))
-        assert state(anew, 0) == (total, rounds)
-        anew.close()
+        reopened = EmbeddedBackend(str(directory))
+        assert state(reopened, 0) == (total, rounds)
+        reopened.close()
         turn = acknowledged + 1
     assert turn > KILLS, "the writers hardly wrote"
     backend.close()
@@ -352,11 +352,11 @@ def test_a_scan_sees_one_moment(tmp_path: Path) -> None:
     write(backend, 0, 1)
     body = {"query": {"match_all": {}}, "sort": [{"text.keyword": {"order": "asc"}}]}
     pages = backend.scan(ALIAS, body, 7)
-    seen = next(pages)
+    hits = next(pages)
     write(backend, 0, 2)
     assert state(backend, 0) == (TOGETHER, {2})
-    seen += [hit for page in pages for hit in page]
-    assert [hit["_source"]["round"] for hit in seen] == [1] * TOGETHER
+    hits += [hit for page in pages for hit in page]
+    assert [hit["_source"]["round"] for hit in hits] == [1] * TOGETHER
     # One that is left early holds nothing back.
     pages = backend.scan(ALIAS, body, 7)
     next(pages)

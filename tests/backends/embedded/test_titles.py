@@ -91,22 +91,24 @@ def test_each_of_1000_titles_is_found_by_its_words(
     backend: EmbeddedBackend, films: list[dict[str, Any]]
 ) -> None:
     dice = random.Random(4)
-    chosen = [n for n in dice.sample(range(len(films)), 1000) if tokenizer.terms(films[n]["title"])]
-    assert len(chosen) > 990
-    for number in chosen:
+    numbers = [
+        n for n in dice.sample(range(len(films)), 1000) if tokenizer.terms(films[n]["title"])
+    ]
+    assert len(numbers) > 990
+    for number in numbers:
         title = films[number]["title"]
         phrase = {"match_phrase": {"title": {"query": title}}}
         exact = {"term": {"title.keyword": {"value": title}}}
-        found = search(backend, {"bool": {"must": [phrase], "filter": [exact]}}, size=100)
-        assert str(number) in {hit["_id"] for hit in found["hits"]["hits"]}, title
+        hits = search(backend, {"bool": {"must": [phrase], "filter": [exact]}}, size=100)
+        assert str(number) in {hit["_id"] for hit in hits["hits"]["hits"]}, title
 
 
 def test_every_frequency_of_a_word_is_that_of_a_scan(
     backend: EmbeddedBackend, words: Counter[str]
 ) -> None:
     dice = random.Random(5)
-    chosen = [word for word, _ in words.most_common(30)] + dice.sample(sorted(words), 300)
-    for word in chosen:
+    sample = [word for word, _ in words.most_common(30)] + dice.sample(sorted(words), 300)
+    for word in sample:
         assert total(backend, {"match_phrase": {"title": {"query": word}}}) == words[word], word
 
 
@@ -124,14 +126,14 @@ def test_prefixes_ranges_and_sorts_are_those_of_a_scan(
         (film for film in films if 1950 <= film["year"] < 1960),
         key=lambda film: (-film["votes"], film["title"]),
     )
-    found = search(
+    response = search(
         backend,
         {"range": {"year": {"gte": 1950, "lt": 1960}}},
         size=20,
         sort=[{"votes": {"order": "desc"}}, {"title.keyword": {"order": "asc"}}],
     )
-    assert found["hits"]["total"]["value"] == len(best) > 5000
-    assert [hit["_source"]["title"] for hit in found["hits"]["hits"]] == [
+    assert response["hits"]["total"]["value"] == len(best) > 5000
+    assert [hit["_source"]["title"] for hit in response["hits"]["hits"]] == [
         film["title"] for film in best[:20]
     ]
 
@@ -140,8 +142,8 @@ def test_a_scan_and_an_aggregation_read_all_of_them(
     backend: EmbeddedBackend, films: list[dict[str, Any]]
 ) -> None:
     body = {"query": {"match_all": {}}, "sort": [{"title.keyword": {"order": "asc"}}]}
-    seen = [hit["_id"] for page in backend.scan("titles", body, 1000) for hit in page]
-    assert len(seen) == len(set(seen)) == len(films)
+    ids = [hit["_id"] for page in backend.scan("titles", body, 1000) for hit in page]
+    assert len(ids) == len(set(ids)) == len(films)
     years = Counter(film["year"] for film in films)
     answer = search(
         backend,

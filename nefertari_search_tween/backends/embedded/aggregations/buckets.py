@@ -7,19 +7,17 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
-from nefertari_search_tween.backends.embedded.aggregations.histograms import (
-    date_histogram,
-    histogram,
-)
-from nefertari_search_tween.backends.embedded.aggregations.run import (
-    AggregationRun,
+from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Inner,
     Options,
     intersect,
-    known_only,
-    orders_of,
+    or_missing,
+    parse_order,
+    reject_unknown,
+    without_value,
 )
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Condition,
@@ -28,7 +26,7 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     climbing,
 )
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, shown_float
+from nefertari_search_tween.backends.embedded.storage.fields import Field, decode_float
 from nefertari_search_tween.backends.embedded.text import automata, regexp_parser
 
 # Buckets by condition
@@ -39,24 +37,23 @@ def _filter(run: AggregationRun, options: Options, inner: Inner, scope: Node) ->
 
 
 def _filters(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    known_only("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
-    given = options["filters"]
-    named = isinstance(given, dict)
-    pairs = sorted(given.items()) if isinstance(given, dict) else list(enumerate(given))
+    reject_unknown("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
+    filters = options["filters"]
+    keyed = isinstance(filters, dict)
+    pairs = sorted(filters.items()) if isinstance(filters, dict) else list(enumerate(filters))
     nodes = {name: run.parser.parse(query, scope.level) for name, query in pairs}
-    found = {name: run.bucket(inner, intersect(scope, node)) for name, node in nodes.items()}
+    buckets = {name: run.bucket(inner, intersect(scope, node)) for name, node in nodes.items()}
     if options.get("other_bucket") or "other_bucket_key" in options:
         rest = Bool(scope.level, [], [], [scope], list(nodes.values()), 0)
-        found[options.get("other_bucket_key", "_other_")] = run.bucket(inner, rest)
-    return {"buckets": found if named else list(found.values())}
+        buckets[options.get("other_bucket_key", "_other_")] = run.bucket(inner, rest)
+    return {"buckets": buckets if keyed else list(buckets.values())}
 
 
 def _missing(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
     field = run.field(options, scope.level)
     if field is None:
         return run.bucket(inner, scope)
-    absent = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
-    return run.bucket(inner, intersect(scope, absent))
+    return run.bucket(inner, intersect(scope, without_value(field)))
 
 
 def _global(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
@@ -70,7 +67,7 @@ def _nested(run: AggregationRun, options: Options, inner: Inner, scope: Node) ->
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(level, scope.level, "n")
-        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).named()
+        owners = (f"SELECT d.doc FROM {scope.level.table} d WHERE " + scope.where("d")).as_table()
         return (
             f"{alias}.doc IN (SELECT n.doc FROM {level.table} n{climb} WHERE {owner} IN "
             "(SELECT doc FROM " + owners + "))"
@@ -84,8 +81,8 @@ def _reverse(run: AggregationRun, options: Options, inner: Inner, scope: Node) -
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(scope.level, level, "n")
-        found = f"SELECT {owner} AS doc FROM {scope.level.table} n{climb} WHERE "
-        return f"{alias}.doc IN (SELECT doc FROM " + (found + scope.where("n")).named() + ")"
+        owners = f"SELECT {owner} AS doc FROM {scope.level.table} n{climb} WHERE "
+        return f"{alias}.doc IN (SELECT doc FROM " + (owners + scope.where("n")).as_table() + ")"
 
     return run.bucket(inner, Condition(level, where))
 
@@ -94,27 +91,31 @@ def _reverse(run: AggregationRun, options: Options, inner: Inner, scope: Node) -
 
 
 def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    known_only("terms", options, *_TERMS_OPTIONS)
+    reject_unknown("terms", options, *_TERMS_OPTIONS)
     field = run.field(options, scope.level)
     result: dict[str, Any] = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0}
     if field is None:
         return {**result, "buckets": []}
     values = run.values(field, scope, options.get("missing"))
-    counted = "count(DISTINCT doc)" if field.multi else "count(*)"
-    sql = f"SELECT value, {counted} FROM (" + values + ") GROUP BY value"
-    found: dict[Any, int] = dict(sql.run(run.connection).fetchall())
-    least = int(options.get("min_doc_count", 1))
-    if least == 0:
-        everything = run.values(field, MatchAll(scope.level))
-        sql = "SELECT DISTINCT value FROM (" + everything + ")"
+    counter = "count(DISTINCT doc)" if field.multi else "count(*)"
+    sql = f"SELECT value, {counter} FROM (" + values + ") GROUP BY value"
+    count_of: dict[Any, int] = dict(sql.run(run.connection).fetchall())
+    min_count = int(options.get("min_doc_count", 1))
+    if min_count == 0:
+        all_values = run.values(field, MatchAll(scope.level))
+        sql = "SELECT DISTINCT value FROM (" + all_values + ")"
         for (value,) in sql.run(run.connection):
-            found.setdefault(value, 0)
-    wanted = _wanted(field, options)
-    counts = [(value, count) for value, count in found.items() if count >= least and wanted(value)]
+            count_of.setdefault(value, 0)
+    included = _inclusion(field, options)
+    counts = [
+        (value, count)
+        for value, count in count_of.items()
+        if count >= min_count and included(value)
+    ]
     size = int(options.get("size", 10))
     if size <= 0:
-        raise refused("[size] must be greater than 0")
-    orders = orders_of(options.get("order"), {"_count": "desc"})
+        raise rejected("[size] must be greater than 0")
+    orders = parse_order(options.get("order"), {"_count": "desc"})
     scoped = {}
     if any(name not in ("_count", "_key") for name, _ in orders):
         result["doc_count_error_upper_bound"] = -1
@@ -148,20 +149,19 @@ _TERMS_OPTIONS = [
 
 
 def _of_value(run: AggregationRun, field: Field, scope: Node, value: Any, options: Options) -> Node:
-    held = run.holding(field, scope, ("=", value))
+    bucket = run.with_values(field, scope, ("=", value))
     missing = options.get("missing")
     if missing is None or field.value(missing) != value:
-        return held
-    absent = Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL"))
-    return intersect(scope, Bool(scope.level, [], [held, absent], [], [], 1))
+        return bucket
+    return or_missing(field, scope, bucket)
 
 
-def _wanted(field: Field, options: Options) -> Callable[[Any], bool]:
-    def test(given: Any) -> Callable[[Any], bool]:
-        if isinstance(given, list):
-            return {field.value(each) for each in given}.__contains__
-        if isinstance(given, str):
-            pattern = automata.Pattern(regexp_parser.regular_expression(given))
+def _inclusion(field: Field, options: Options) -> Callable[[Any], bool]:
+    def test(terms: Any) -> Callable[[Any], bool]:
+        if isinstance(terms, list):
+            return {field.value(each) for each in terms}.__contains__
+        if isinstance(terms, str):
+            pattern = automata.Pattern(regexp_parser.parse_regexp(terms))
             return lambda value: bool(automata.matching([str(value)], pattern))
         raise unsupported("partitions of terms")
 
@@ -182,7 +182,7 @@ def _sort_by_inner(
         result = scoped[pair[0]]
         for part in path.split(">"):
             if part not in result:
-                raise refused(f"Invalid aggregation order path [{name}]")
+                raise rejected(f"Invalid aggregation order path [{name}]")
             result = result[part]
         return result.get(metric or "value", result.get("doc_count"))
 
@@ -196,17 +196,17 @@ def _key(field: Field, value: Any, formats: Optional[str]) -> dict[str, Any]:
     if field.kind == "boolean":
         return {"key": value, "key_as_string": "true" if value else "false"}
     if field.kind == "date":
-        return {"key": value, "key_as_string": date_format.shown(value, formats or field.format)}
-    return {"key": shown_float(value) if field.kind == "float" else value}
+        return {"key": value, "key_as_string": date_format.render(value, formats or field.format)}
+    return {"key": decode_float(value) if field.kind == "float" else value}
 
 
 def _range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    known_only("range", options, "field", "ranges", "keyed", "format", "missing")
+    reject_unknown("range", options, "field", "ranges", "keyed", "format", "missing")
     return _ranges(run, options, inner, scope, dated=False)
 
 
 def _date_range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    known_only("date_range", options, "field", "ranges", "keyed", "format", "missing")
+    reject_unknown("date_range", options, "field", "ranges", "keyed", "format", "missing")
     return _ranges(run, options, inner, scope, dated=True)
 
 
@@ -218,17 +218,17 @@ def _ranges(
     field = run.field(options, scope.level)
     formats = options.get("format") or (field.format if field is not None else "")
 
-    def bound(given: Any) -> Optional[float]:
-        if given is None:
+    def bound(raw: Any) -> Optional[float]:
+        if raw is None:
             return None
         if dated and field is not None:
-            return float(run.parser.span(field, given, formats)[0])
-        return float(given)
+            return float(run.parser.span(field, raw, formats)[0])
+        return float(raw)
 
     def text(value: Optional[float]) -> str:
         if value is None:
             return "*"
-        return date_format.shown(int(value), formats) if dated else str(value)
+        return date_format.render(int(value), formats) if dated else str(value)
 
     ranges = [
         (bound(each.get("from")), bound(each.get("to")), each.get("key"))
@@ -240,7 +240,7 @@ def _ranges(
             math.inf if each[1] is None else each[1],
         )
     )
-    found = []
+    buckets = []
     for low, high, name in ranges:
         tests = [(sign, value) for sign, value in ((">=", low), ("<", high)) if value is not None]
         bucket: dict[str, Any] = {"key": name or f"{text(low)}-{text(high)}"}
@@ -252,23 +252,23 @@ def _ranges(
         if field is None:
             inside: Node = Condition(scope.level, lambda alias: Sql("0"))
         elif tests:
-            inside = run.holding(field, scope, *tests)
+            inside = run.with_values(field, scope, *tests)
         else:
             inside = _present(scope, field)
-        found.append({**bucket, **run.bucket(inner, inside)})
-    return {"buckets": _keyed(found) if options.get("keyed") else found}
+        buckets.append({**bucket, **run.bucket(inner, inside)})
+    return {"buckets": _keyed(buckets) if options.get("keyed") else buckets}
 
 
 def _present(scope: Node, field: Field) -> Node:
-    held = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
-    return intersect(scope, held)
+    present = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
+    return intersect(scope, present)
 
 
 def _keyed(buckets: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {bucket.pop("key"): bucket for bucket in buckets}
 
 
-KINDS: dict[str, Callable[[AggregationRun, Options, Inner, Node], dict[str, Any]]] = {
+BUCKETS: dict[str, Handler] = {
     "filter": _filter,
     "filters": _filters,
     "missing": _missing,
@@ -278,6 +278,4 @@ KINDS: dict[str, Callable[[AggregationRun, Options, Inner, Node], dict[str, Any]
     "terms": _terms,
     "range": _range,
     "date_range": _date_range,
-    "histogram": histogram,
-    "date_histogram": date_histogram,
 }

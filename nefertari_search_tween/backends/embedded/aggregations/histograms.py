@@ -8,21 +8,21 @@ from collections import defaultdict
 from typing import Any, Callable
 
 from nefertari_search_tween.backends.embedded import date_format
-from nefertari_search_tween.backends.embedded.aggregations.run import (
-    AggregationRun,
+from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Inner,
     Options,
-    intersect,
-    known_only,
-    orders_of,
+    or_missing,
+    parse_order,
+    reject_unknown,
 )
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
-from nefertari_search_tween.backends.embedded.query.nodes import Bool, Condition, Node
+from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import (
+from nefertari_search_tween.backends.embedded.storage.fields import (
     Field,
-    shown_float,
-    stored_float,
+    decode_float,
+    encode_float,
 )
 
 # As search.max_buckets of Elasticsearch.
@@ -36,8 +36,8 @@ _CALENDAR = {
 }
 
 
-def histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    known_only(
+def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
+    reject_unknown(
         "histogram",
         options,
         *["field", "interval", "offset", "min_doc_count", "missing", "order", "keyed"],
@@ -46,27 +46,27 @@ def histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node) 
     interval = float(options["interval"])
     offset = float(options.get("offset", 0)) % interval if options.get("offset") else 0.0
     if not interval > 0:
-        raise refused("[interval] must be > 0 for histogram aggregation")
+        raise rejected("[interval] must be > 0 for histogram aggregation")
 
-    def place(value: Any) -> float:
-        return float(math.floor((shown_float(value) - offset) / interval))
+    def bucket_of(value: Any) -> float:
+        return float(math.floor((decode_float(value) - offset) / interval))
 
     return _filled(
         run,
         options,
         inner,
         scope,
-        place,
+        bucket_of,
         lambda at: at * interval + offset + 0.0,
         lambda at: at + 1,
         lambda field, key: {"key": key},
     )
 
 
-def date_histogram(
+def _date_histogram(
     run: AggregationRun, options: Options, inner: Inner, scope: Node
 ) -> dict[str, Any]:
-    known_only(
+    reject_unknown(
         "date_histogram",
         options,
         *["field", "calendar_interval", "fixed_interval", "min_doc_count", "missing", "order"],
@@ -76,16 +76,16 @@ def date_histogram(
         raise unsupported("time_zone of a date_histogram")
     formats = options.get("format")
 
-    def shown(field: Field, key: Any) -> dict[str, Any]:
+    def render_key(field: Field, key: Any) -> dict[str, Any]:
         return {
             "key": int(key),
-            "key_as_string": date_format.shown(int(key), formats or field.format),
+            "key_as_string": date_format.render(int(key), formats or field.format),
         }
 
     if "fixed_interval" in options:
         match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", options["fixed_interval"])
         if match is None:
-            raise refused(f"failed to parse interval [{options['fixed_interval']}]")
+            raise rejected(f"failed to parse interval [{options['fixed_interval']}]")
         length = int(match[1]) * _UNITS[match[2]]
         return _filled(
             run,
@@ -95,11 +95,11 @@ def date_histogram(
             lambda value: value // length * length,
             lambda at: at,
             lambda at: at + length,
-            shown,
+            render_key,
         )
     unit = _CALENDAR.get(options["calendar_interval"])
     if unit is None:
-        raise refused(
+        raise rejected(
             f"The supplied interval [{options['calendar_interval']}] could not be parsed as a "
             "calendar interval."
         )
@@ -111,7 +111,7 @@ def date_histogram(
         lambda value: _rounded(value, unit),
         lambda at: at,
         lambda at: _following(at, unit),
-        shown,
+        render_key,
     )
 
 
@@ -141,21 +141,22 @@ def _filled(
     options: Options,
     inner: Inner,
     scope: Node,
-    place: Callable[[Any], Any],
+    bucket_of: Callable[[Any], Any],
     key_at: Callable[[Any], Any],
     after: Callable[[Any], Any],
-    shown: Callable[[Field, Any], dict[str, Any]],
+    render_key: Callable[[Field, Any], dict[str, Any]],
 ) -> dict[str, Any]:
     """A histogram.
 
-    :param place: which bucket a value belongs to.
-    :param key_at: the least value of a bucket.
-    :param after: the next bucket.
+    :param bucket_of: value -> its bucket.
+    :param key_at: bucket -> its least value.
+    :param after: bucket -> the next one.
+    :param render_key: field and least value -> the bucket's key, as the response has it.
     """
     field = run.field(options, scope.level)
     if field is None:
         return {"buckets": {} if options.get("keyed") else []}
-    counts = _counted(run, field, run.values(field, scope, options.get("missing")), place)
+    counts = _counted(run, field, run.values(field, scope, options.get("missing")), bucket_of)
     hard = options.get("hard_bounds") or {}
     if hard:
         low, high = _bounds(run, field, options, hard)
@@ -164,11 +165,11 @@ def _filled(
             for at, count in counts.items()
             if (low is None or key_at(at) >= low) and (high is None or key_at(at) <= high)
         }
-    least = int(options.get("min_doc_count", 0))
-    if least == 0:
+    min_count = int(options.get("min_doc_count", 0))
+    if min_count == 0:
         low, high = _bounds(run, field, options, options.get("extended_bounds") or {})
         ends = list(counts)
-        ends += [place(bound) for bound in (low, high) if bound is not None]
+        ends += [bucket_of(bound) for bound in (low, high) if bound is not None]
         if ends:
             at, last = min(ends), max(ends)
             steps = 0
@@ -177,64 +178,64 @@ def _filled(
                 at = after(at)
                 steps += 1
                 if steps > MAX_BUCKETS:
-                    raise refused(
+                    raise rejected(
                         f"Trying to create too many buckets. Must be less than or equal to: "
                         f"[{MAX_BUCKETS}]",
                         "too_many_buckets_exception",
                     )
-    orders = orders_of(options.get("order"), {"_key": "asc"})
-    found = []
+    orders = parse_order(options.get("order"), {"_key": "asc"})
+    buckets = []
     for at in sorted(counts):
-        if counts[at] < least:
+        if counts[at] < min_count:
             continue
-        bucket = {**shown(field, key_at(at)), "doc_count": counts[at]}
+        bucket = {**render_key(field, key_at(at)), "doc_count": counts[at]}
         if inner:
             tests = ((">=", key_at(at)), ("<", key_at(after(at))))
-            inside = run.holding(field, scope, *tests)
+            inside = run.with_values(field, scope, *tests)
             missing = options.get("missing")
-            if missing is not None and place(field.value(missing)) == at:
-                absent = Condition(
-                    field.level, lambda alias: Sql(f"{alias}.{field.column} IS NULL")
-                )
-                inside = intersect(scope, Bool(scope.level, [], [inside, absent], [], [], 1))
+            if missing is not None and bucket_of(field.value(missing)) == at:
+                inside = or_missing(field, scope, inside)
             bucket.update(run.within(inner, inside))
-        found.append(bucket)
+        buckets.append(bucket)
     for name, direction in reversed(orders):
         sign = {"_key": "key", "_count": "doc_count"}.get(name)
         if sign is None:
             raise unsupported("histograms ordered by what is inside")
-        found.sort(key=lambda bucket: bucket[sign], reverse=direction == "desc")
+        buckets.sort(key=lambda bucket: bucket[sign], reverse=direction == "desc")
     if options.get("keyed"):
-        return {"buckets": {b.get("key_as_string", str(b["key"])): b for b in found}}
-    return {"buckets": found}
+        return {"buckets": {b.get("key_as_string", str(b["key"])): b for b in buckets}}
+    return {"buckets": buckets}
 
 
 def _counted(
-    run: AggregationRun, field: Field, values: Sql, place: Callable[[Any], Any]
+    run: AggregationRun, field: Field, values: Sql, bucket_of: Callable[[Any], Any]
 ) -> dict[Any, int]:
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
         sql = "SELECT value, count(*) FROM (" + values + ") GROUP BY value"
         for value, count in sql.run(run.connection):
-            counts[place(value)] += count
+            counts[bucket_of(value)] += count
         return counts
-    seen = set()
+    counted = set()
     for doc, value in values.run(run.connection):
-        at = place(value)
-        if (doc, at) not in seen:
-            seen.add((doc, at))
+        at = bucket_of(value)
+        if (doc, at) not in counted:
+            counted.add((doc, at))
             counts[at] += 1
     return counts
 
 
 def _bounds(
-    run: AggregationRun, field: Field, options: Options, given: dict[str, Any]
+    run: AggregationRun, field: Field, options: Options, bounds: dict[str, Any]
 ) -> tuple[Any, Any]:
     def bound(value: Any) -> Any:
         if value is None:
             return None
         if field.kind == "date":
             return run.parser.span(field, value, options.get("format") or field.format)[0]
-        return stored_float(float(value))
+        return encode_float(float(value))
 
-    return bound(given.get("min")), bound(given.get("max"))
+    return bound(bounds.get("min")), bound(bounds.get("max"))
+
+
+HISTOGRAMS: dict[str, Handler] = {"histogram": _histogram, "date_histogram": _date_histogram}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     MatchAll,
@@ -14,18 +14,18 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     Terms,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
-    boost_of,
-    edits_of,
-    escaped,
+    escape_pattern,
     field_options,
-    fuzzy_options,
-    least_of,
-    no_analyzer,
-    no_more,
-    weighted,
+    parse_fuzziness,
+    parse_minimum,
+    pop_boost,
+    pop_fuzzy_options,
+    reject_unknown,
+    require_standard_analyzer,
+    with_boost,
 )
 from nefertari_search_tween.backends.embedded.query.term_level import TermQueries
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Level, text_of
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import (
     automata,
     derivatives,
@@ -42,22 +42,22 @@ class FullText(TermQueries):
         name, options = field_options("match_phrase", body, "query")
         value = options.pop("query")
         slop = int(options.pop("slop", 0))
-        boost = boost_of(options)
+        boost = pop_boost(options)
         nothing = options.pop("zero_terms_query", "none")
-        no_analyzer(options)
-        no_more("match_phrase", options)
+        require_standard_analyzer(options)
+        reject_unknown("match_phrase", options)
         field = self._field(name, level)
         if field is None:
             return self._special(name, [value], level)
         if field.kind != "text":
-            return weighted(self._exact(field, [value]), boost)
-        return weighted(self._phrase(field, text_of(value), slop, nothing), boost)
+            return with_boost(self._exact(field, [value]), boost)
+        return with_boost(self._phrase(field, text_of(value), slop, nothing), boost)
 
     def _phrase(self, field: Field, text: str, slop: int, nothing: str) -> Node:
         terms = tokenizer.terms(text)
         if not terms:
             return MatchAll(field.level) if nothing == "all" else MatchNone(field.level)
-        self._seek(field, terms)
+        self._record_terms(field, terms)
         if len(terms) == 1:
             return Terms(self.index, self.stats, field, [(terms[0], 1.0)])
         return Phrase(self.index, self.stats, field, terms, slop)
@@ -70,24 +70,24 @@ class FullText(TermQueries):
         value = options.pop("query")
         operator = str(options.pop("operator", "or")).lower()
         if operator not in ("and", "or"):
-            raise refused(f"operator needs to be either AND or OR, but not [{operator}]")
+            raise rejected(f"operator needs to be either AND or OR, but not [{operator}]")
         every = operator == "and"
         fuzziness = options.pop("fuzziness", None)
-        fuzzy = fuzzy_options(options)
-        least = options.pop("minimum_should_match", None)
+        fuzzy = pop_fuzzy_options(options)
+        minimum = options.pop("minimum_should_match", None)
         lenient = options.pop("lenient", False)
         nothing = options.pop("zero_terms_query", "none")
-        boost = boost_of(options)
-        no_analyzer(options)
-        no_more("match", options)
+        boost = pop_boost(options)
+        require_standard_analyzer(options)
+        reject_unknown("match", options)
         field = self._field(name, level)
         if field is None:
             return self._special(name, [value], level)
         if field.kind != "text":
             if fuzziness is not None and field.kind == "keyword":
-                return weighted(self._fuzzy(field, text_of(value), fuzziness, fuzzy), boost)
+                return with_boost(self._fuzzy(field, text_of(value), fuzziness, fuzzy), boost)
             try:
-                return weighted(self._exact(field, [value]), boost)
+                return with_boost(self._exact(field, [value]), boost)
             except BackendRejected:
                 if lenient:
                     return MatchNone(level)
@@ -96,18 +96,18 @@ class FullText(TermQueries):
         if not terms:
             return MatchAll(level) if nothing == "all" else MatchNone(level)
         if fuzziness is None:
-            self._seek(field, terms)
+            self._record_terms(field, terms)
             nodes: list[Node] = [
                 Terms(self.index, self.stats, field, [(term, 1.0)]) for term in terms
             ]
         else:
             nodes = [self._fuzzy(field, term, fuzziness, fuzzy) for term in terms]
         if len(nodes) == 1:
-            return weighted(nodes[0], boost)
+            return with_boost(nodes[0], boost)
         if every:
-            return weighted(Bool(level, nodes, [], [], [], 0), boost)
-        needed = 1 if least is None else max(1, least_of(least, len(nodes)))
-        return weighted(Bool(level, [], nodes, [], [], needed), boost)
+            return with_boost(Bool(level, nodes, [], [], [], 0), boost)
+        needed = 1 if minimum is None else max(1, parse_minimum(minimum, len(nodes)))
+        return with_boost(Bool(level, [], nodes, [], [], needed), boost)
 
     # Patterns
 
@@ -115,21 +115,21 @@ class FullText(TermQueries):
         name, options = field_options("fuzzy", body, "value")
         value = text_of(options.pop("value"))
         fuzziness = options.pop("fuzziness", "AUTO")
-        fuzzy = fuzzy_options(options)
-        boost = boost_of(options)
-        no_more("fuzzy", options)
+        fuzzy = pop_fuzzy_options(options)
+        boost = pop_boost(options)
+        reject_unknown("fuzzy", options)
         field = self._field(name, level)
         if field is None:
             return MatchNone(level)
-        return weighted(self._fuzzy(field, value, fuzziness, fuzzy), boost)
+        return with_boost(self._fuzzy(field, value, fuzziness, fuzzy), boost)
 
     def _fuzzy(self, field: Field, word: str, fuzziness: Any, options: tuple[int, int]) -> Node:
         prefix, expansions = options
-        edits = edits_of(fuzziness, word)
+        edits = parse_fuzziness(fuzziness, word)
         if edits == 0:
             return self._exact(field, [word])
         automaton = automata.Edits(word, edits)
-        found = []
+        weighted_terms = []
         for term in automata.matching(self._vocabulary(field), automaton, self.check):
             if term[:prefix] != word[:prefix]:
                 continue
@@ -137,55 +137,51 @@ class FullText(TermQueries):
             shortest = min(len(term), len(word))
             share = 1.0 if distance == 0 else 1.0 - distance / shortest if shortest else 0.0
             if share > 0:
-                found.append((term, share))
-        found.sort(key=lambda pair: (-pair[1], pair[0]))
-        del found[expansions:]
-        if not found:
+                weighted_terms.append((term, share))
+        weighted_terms.sort(key=lambda pair: (-pair[1], pair[0]))
+        del weighted_terms[expansions:]
+        if not weighted_terms:
             return MatchNone(field.level)
         if field.kind != "text":
-            return self._exact(field, [term for term, _ in found])
-        self._seek(field, [term for term, _ in found])
-        return Terms(self.index, self.stats, field, found)
+            return self._exact(field, [term for term, _ in weighted_terms])
+        self._record_terms(field, [term for term, _ in weighted_terms])
+        return Terms(self.index, self.stats, field, weighted_terms)
 
     def _parse_wildcard(self, body: Any, level: Level) -> Node:
         name, options = field_options("wildcard", body, "value")
         if "wildcard" in options:
             options["value"] = options.pop("wildcard")
-        value = text_of(options.pop("value"))
-        folded = bool(options.pop("case_insensitive", False))
-        boost = boost_of(options)
-        options.pop("rewrite", None)
-        no_more("wildcard", options)
-        field = self._field(name, level)
-        if field is None:
-            return MatchNone(level)
-        prefix = "" if folded else automata.literal_prefix(value, "*?\\")
-        return weighted(self._pattern(field, derivatives.wildcard(value), prefix, folded), boost)
+        expression = derivatives.wildcard(text_of(options.pop("value")))
+        return self._pattern_query("wildcard", name, options, expression, level)
 
     def _parse_prefix(self, body: Any, level: Level) -> Node:
         name, options = field_options("prefix", body, "value")
-        value = escaped(text_of(options.pop("value")))
-        folded = bool(options.pop("case_insensitive", False))
-        boost = boost_of(options)
-        options.pop("rewrite", None)
-        no_more("prefix", options)
-        field = self._field(name, level)
-        if field is None:
-            return MatchNone(level)
-        return weighted(self._pattern(field, derivatives.wildcard(value + "*"), "", folded), boost)
+        value = escape_pattern(text_of(options.pop("value")))
+        expression = derivatives.wildcard(value + "*")
+        return self._pattern_query("prefix", name, options, expression, level)
 
     def _parse_regexp(self, body: Any, level: Level) -> Node:
         name, options = field_options("regexp", body, "value")
         value = text_of(options.pop("value"))
-        folded = bool(options.pop("case_insensitive", False))
         if str(options.pop("flags", "ALL")).upper() not in ("ALL", ""):
             raise unsupported("flags of a regexp")
         options.pop("max_determinized_states", None)
+        expression = regexp_parser.parse_regexp(value)
+        return self._pattern_query("regexp", name, options, expression, level)
+
+    def _pattern_query(
+        self,
+        query: str,
+        name: str,
+        options: dict[str, Any],
+        expression: derivatives.Expression,
+        level: Level,
+    ) -> Node:
+        ignore_case = bool(options.pop("case_insensitive", False))
         options.pop("rewrite", None)
-        boost = boost_of(options)
-        no_more("regexp", options)
-        expression = regexp_parser.regular_expression(value)
+        boost = pop_boost(options)
+        reject_unknown(query, options)
         field = self._field(name, level)
         if field is None:
             return MatchNone(level)
-        return weighted(self._pattern(field, expression, "", folded), boost)
+        return with_boost(self._pattern(field, expression, ignore_case), boost)

@@ -1,6 +1,6 @@
-"""Queries as SQL: each as a condition, and as a table of scores.
+"""Queries as SQL: as conditions, and as tables of scores.
 
-A node matches rows of one *level* (see storage/mapping.py). :meth:`Node.where` is a condition on
+A node matches rows of one *level* (see storage/fields.py). :meth:`Node.where` is a condition on
 the row called ``d`` (or any other alias); :meth:`Node.scores` is a SELECT of ``doc`` and ``s``,
 which is only made when scores count.
 """
@@ -23,11 +23,12 @@ from nefertari_search_tween.backends.embedded.sql import (
     sum_of,
     united,
 )
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 
-# Conditions in conditions that one table's SELECT nests (see Sql.named).
+# Nested conditions in one table's SELECT (see Sql.as_table).
 MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
@@ -36,8 +37,8 @@ MAX_JOINED = 30
 class Node:
     """A query on one level.
 
-    :param parts: the queries that it is made of.
-    :ivar height: how many conditions the SQL of its condition nests.
+    :param parts: its subqueries.
+    :ivar height: nesting depth of its condition in SQL.
     """
 
     def __init__(self, level: Level, parts: Sequence[Node] = ()) -> None:
@@ -45,12 +46,14 @@ class Node:
         self.height: int = 1 + max((part.height for part in parts), default=0)
 
     def where(self, alias: str) -> Sql:
-        """The condition that the row *alias* of the level's table is matched."""
+        """Return the condition that the row *alias* of the level's table matches."""
         raise NotImplementedError
 
     def scores(self, boost: float) -> Sql:
-        """SELECT of the matching rows' ``doc`` and score ``s``; unless it is better known, all
-        of them have the same."""
+        """Return the SELECT of the matching rows' ``doc`` and score ``s``.
+
+        Unless a subclass computes it, all have the same score.
+        """
         return (
             Sql("SELECT d.doc AS doc, ? AS s ", (self.constant() * boost,))
             + f"FROM {self.level.table} d WHERE "
@@ -72,10 +75,10 @@ class MatchNone(Node):
 
 
 class Condition(Node):
-    """Compares values.
+    """A condition on values.
 
-    :param make: gives the condition for an alias.
-    :param weight: gives the score, 1.0 without.
+    :param make: alias -> the condition.
+    :param weight: returns the score; None: 1.0.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Condition(Node):
 
 
 class Terms(Node):
-    """Texts that hold one term, or one of several with weights of their own."""
+    """Texts that hold one of *terms*, each with its weight."""
 
     def __init__(
         self, index: Index, stats: Statistics, field: Field, terms: Sequence[tuple[str, float]]
@@ -122,7 +125,7 @@ class Terms(Node):
     def scores(self, boost: float) -> Sql:
         docs, _ = self.stats.field(self.field)
         frequencies = [self.stats.term(self.field, term) for term, _ in self.terms]
-        # Variants of one word count as one term, as rare as the commonest of them.
+        # Variants of one word count as one term, with the frequency of the commonest.
         weight = idf(max(frequencies), docs) if frequencies else 0.0
         parts = [
             "SELECT doc, "
@@ -134,7 +137,7 @@ class Terms(Node):
         ]
         if len(parts) == 1:
             return parts[0]
-        rows = united("doc, s", parts).named()
+        rows = united("doc, s", parts).as_table()
         return "SELECT doc, sum(s) AS s FROM " + rows + " GROUP BY doc"
 
 
@@ -173,7 +176,7 @@ class Phrase(Node):
         self.slop = slop
 
     def _table(self, columns: str) -> Sql:
-        """SELECT of the texts that hold all terms, with the frequency of the phrase as ``f``."""
+        """Return the SELECT of texts that hold all terms, with the phrase's frequency ``f``."""
         count = len(self.terms)
         if count > MAX_JOINED:
             return self._long_table(columns)
@@ -199,44 +202,42 @@ class Phrase(Node):
         )
 
     def _long_table(self, columns: str) -> Sql:
-        """The same for a phrase of more terms than tables can be joined."""
+        """Return the same for a phrase of more terms than tables can be joined."""
         rarest = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
         query = f"SELECT doc, length, positions FROM {self.index.post} WHERE field = ? AND term = ?"
-        held: dict[int, dict[str, Any]] = {}
+        positions_by_doc: dict[int, dict[str, Any]] = {}
         lengths: dict[int, int] = {}
         for term in rarest:
-            places = {
+            rows = {
                 doc: positions
                 for doc, lengths[doc], positions in self.connection.execute(
                     query, (self.field.number, term)
                 )
-                if doc in held or term == rarest[0]
+                if doc in positions_by_doc or term == rarest[0]
             }
-            held = {doc: {**held.get(doc, {}), term: each} for doc, each in places.items()}
-        found = []
-        for doc, each in held.items():
+            positions_by_doc = {
+                doc: {**positions_by_doc.get(doc, {}), term: each} for doc, each in rows.items()
+            }
+        frequencies = []
+        for doc, each in positions_by_doc.items():
             frequency = phrase_frequency(self.slop, *(each[term] for term in self.terms))
-            found.append([doc, lengths[doc], frequency])
+            frequencies.append([doc, lengths[doc], frequency])
         return Sql(
             f"SELECT doc, {columns} f FROM (SELECT json_extract(value, '$[0]') AS doc, "
             "json_extract(value, '$[1]') AS length, json_extract(value, '$[2]') AS f "
             "FROM json_each(?)) WHERE f > 0",
-            (json.dumps(found),),
+            (json.dumps(frequencies),),
         )
 
     def where(self, alias: str) -> Sql:
-        return f"{alias}.doc IN (SELECT doc FROM " + self._table("").named() + ")"
+        return f"{alias}.doc IN (SELECT doc FROM " + self._table("").as_table() + ")"
 
     def scores(self, boost: float) -> Sql:
         docs, _ = self.stats.field(self.field)
         weight = sum(idf(self.stats.term(self.field, term), docs) for term in self.terms)
-        found = self._table("length,").named()
-        return (
-            "SELECT doc, "
-            + self.stats.bm25(self.field, weight * boost, "f")
-            + " AS s FROM "
-            + found
-        )
+        matches = self._table("length,").as_table()
+        score = self.stats.bm25(self.field, weight * boost, "f")
+        return "SELECT doc, " + score + " AS s FROM " + matches
 
 
 class Bool(Node):
@@ -247,35 +248,35 @@ class Bool(Node):
         should: list[Node],
         filters: list[Node],
         must_not: list[Node],
-        least: int,
+        minimum: int,
     ) -> None:
         super().__init__(level, [*must, *should, *filters, *must_not])
         self.must = must
         self.should = should
         self.filters = filters
         self.must_not = must_not
-        self.least = least
-        self.named = self.height > MAX_HEIGHT
-        if self.named:
+        self.minimum = minimum
+        self.uses_table = self.height > MAX_HEIGHT
+        if self.uses_table:
             self.height = 1
 
     def where(self, alias: str) -> Sql:
-        if not self.named:
+        if not self.uses_table:
             return self._where(alias)
-        found = (f"SELECT d.doc FROM {self.level.table} d WHERE " + self._where("d")).named()
-        return f"{alias}.doc IN (SELECT doc FROM " + found + ")"
+        matches = (f"SELECT d.doc FROM {self.level.table} d WHERE " + self._where("d")).as_table()
+        return f"{alias}.doc IN (SELECT doc FROM " + matches + ")"
 
     def _where(self, alias: str) -> Sql:
         parts = [node.where(alias) for node in [*self.filters, *self.must]]
-        if self.least == 1:
+        if self.minimum == 1:
             parts.append(any_of(node.where(alias) for node in self.should))
-        elif self.least > 1:
+        elif self.minimum > 1:
             counted = sum_of(node.where(alias) for node in self.should)
-            parts.append("(" + counted + f") >= {self.least}")
-        parts.extend(self._unwanted(alias))
+            parts.append("(" + counted + f") >= {self.minimum}")
+        parts.extend(self._exclusions(alias))
         return all_of(parts)
 
-    def _unwanted(self, alias: str) -> list[Sql]:
+    def _exclusions(self, alias: str) -> list[Sql]:
         return [negated(node.where(alias)) for node in self.must_not]
 
     def constant(self) -> float:
@@ -284,27 +285,27 @@ class Bool(Node):
     def scores(self, boost: float) -> Sql:
         if not self.must and not self.should:
             return super().scores(boost)
-        rest = [node.where("d") for node in self.filters] + self._unwanted("d")
+        rest = [node.where("d") for node in self.filters] + self._exclusions("d")
         parts = [("1 AS m, 0 AS o", node.scores(boost)) for node in self.must]
         parts += [("0 AS m, 1 AS o", node.scores(boost)) for node in self.should]
-        if not self.must and self.least == 0:
+        if not self.must and self.minimum == 0:
             unscored = Sql(f"SELECT doc, 0.0 AS s FROM {self.level.table} d WHERE ") + all_of(rest)
             parts.append(("0 AS m, 0 AS o", unscored))
         if len(parts) == 1:
             scored = parts[0][1]
         else:
-            rows = [f"SELECT doc, s, {marks} FROM " + part.named() for marks, part in parts]
+            rows = [f"SELECT doc, s, {marks} FROM " + part.as_table() for marks, part in parts]
             scored = (
                 "SELECT doc, sum(s) AS s FROM "
-                + united("doc, s, m, o", rows).named()
+                + united("doc, s, m, o", rows).as_table()
                 + " GROUP BY doc HAVING "
-                + Sql("sum(m) = ? AND sum(o) >= ?", (len(self.must), self.least))
+                + Sql("sum(m) = ? AND sum(o) >= ?", (len(self.must), self.minimum))
             )
         if not rest:
             return scored
         return (
             "SELECT x.doc AS doc, x.s AS s FROM "
-            + scored.named()
+            + scored.as_table()
             + f" x CROSS JOIN {self.level.table} d ON d.doc = x.doc WHERE "
             + all_of(rest)
         )
@@ -324,11 +325,11 @@ class DisMax(Node):
     def scores(self, boost: float) -> Sql:
         if len(self.queries) == 1:
             return self.queries[0].scores(boost)
-        rows = ["SELECT doc, s FROM " + node.scores(boost).named() for node in self.queries]
+        rows = ["SELECT doc, s FROM " + node.scores(boost).as_table() for node in self.queries]
         best = Sql("max(s)")
         if self.tie_breaker:
             best = Sql("max(s) + ? * (sum(s) - max(s))", (self.tie_breaker,))
-        table = united("doc, s", rows).named()
+        table = united("doc, s", rows).as_table()
         return "SELECT doc, " + best + " AS s FROM " + table + " GROUP BY doc"
 
 
@@ -378,15 +379,15 @@ class Nested(Node):
         owner, climb = climbing(inner, self.level, "n")
         return (
             f"SELECT {owner} AS doc, {self.MODES[self.mode]} AS s FROM "
-            + self.query.scores(boost).named()
+            + self.query.scores(boost).as_table()
             + f" x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
         )
 
 
 def climbing(inner: Level, outer: Level, alias: str) -> tuple[str, str]:
-    """From a row of *inner* to the row of *outer* that holds it.
+    """Return how to get from a row of *inner* to the row of *outer* that contains it.
 
-    :returns: SQL of that row's ``doc``, and the joins that it takes.
+    :returns: SQL of that row's ``doc``, and the joins that it needs.
     """
     if outer.parent is None:
         return f"{alias}.root", ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Boost,
     Condition,
@@ -20,28 +20,28 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     Terms,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
-    boost_of,
-    escaped,
+    escape_pattern,
     field_options,
-    no_more,
-    weighted,
+    pop_boost,
+    reject_unknown,
+    with_boost,
 )
 from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of
-from nefertari_search_tween.backends.embedded.storage.mapping import (
+from nefertari_search_tween.backends.embedded.storage.fields import (
     INT64_MAX,
     Field,
-    Index,
     Level,
     Malformed,
+    encode_float,
     number_of,
-    stored_float,
     text_of,
 )
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import automata, derivatives
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics
 
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_HOLDS: dict[str, Callable[[str, str], bool]] = {
+_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
     "gt": lambda one, other: one > other,
     "gte": lambda one, other: one >= other,
     "lt": lambda one, other: one < other,
@@ -49,15 +49,15 @@ _HOLDS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-# Terms that a pattern may match, so that one query has an end.
+# Terms that a pattern may match, so that a query is bounded.
 MAX_PATTERN_TERMS = 200_000
 
 
 class TermQueries:
     """Reads queries on one index.
 
-    :param vocabulary: gives the sorted terms of a text, or values of a keyword.
-    :param check: called now and then; raises when the search takes too long.
+    :param vocabulary: field -> the sorted terms of a text, or values of a keyword.
+    :param check: called regularly; raises if the search takes too long.
     """
 
     def __init__(
@@ -72,38 +72,38 @@ class TermQueries:
         self.stats = Statistics(connection, index)
         self.vocabulary = vocabulary
         self.check = check
-        #: what texts were searched for, for highlighting: field name -> tests of a term
-        self.sought: dict[str, list[Callable[[str], bool]]] = {}
+        #: the searched terms, for highlighting: field name -> tests of a term
+        self.searched_terms: dict[str, list[Callable[[str], bool]]] = {}
         self._depth = 0
 
     def _field(self, name: str, level: Level) -> Optional[Field]:
-        """The field *name* where documents of *level* have it."""
+        """Return the field *name* if it is one of documents of *level*, else None."""
         field = self.index.fields.get(name)
         if field is None or field.level.path != level.path:
             return None
         return field
 
-    def _seek(self, field: Field, terms: Sequence[str]) -> None:
-        self.sought.setdefault(field.name, []).append(frozenset(terms).__contains__)
+    def _record_terms(self, field: Field, terms: Sequence[str]) -> None:
+        self.searched_terms.setdefault(field.name, []).append(frozenset(terms).__contains__)
 
     def _parse_term(self, body: Any, level: Level) -> Node:
         name, options = field_options("term", body, "value")
         value = options.pop("value")
-        boost = boost_of(options)
-        folded = options.pop("case_insensitive", False)
-        no_more("term", options)
+        boost = pop_boost(options)
+        ignore_case = options.pop("case_insensitive", False)
+        reject_unknown("term", options)
         field = self._field(name, level)
         if field is None:
             return self._special(name, [value], level)
-        if folded:
-            text = escaped(str(value))
-            return weighted(self._pattern(field, derivatives.wildcard(text), "", True), boost)
-        return weighted(self._exact(field, [value]), boost)
+        if ignore_case:
+            text = escape_pattern(str(value))
+            return with_boost(self._pattern(field, derivatives.wildcard(text), True), boost)
+        return with_boost(self._exact(field, [value]), boost)
 
     def _parse_terms(self, body: Any, level: Level) -> Node:
-        boost = boost_of(body)
+        boost = pop_boost(body)
         if len(body) != 1:
-            raise refused("[terms] query needs one field", "parsing_exception")
+            raise rejected("[terms] query needs one field", "parsing_exception")
         ((name, values),) = body.items()
         if not isinstance(values, list):
             raise unsupported("terms look-up")
@@ -121,43 +121,43 @@ class TermQueries:
         return MatchNone(level)
 
     def _of_indices(self, names: set[Any], level: Level) -> Node:
-        """The documents in one of the indices *names*, aliases among them."""
+        """Return the query for documents in one of the indices *names*, which may be aliases."""
         members = self.index.members
-        chosen = []
-        for place, index in enumerate(members):
+        remainders = []
+        for remainder, index in enumerate(members):
             rows = self.connection.execute(
                 "SELECT alias FROM aliases WHERE number = ?", (index.number,)
             )
             if not names.isdisjoint({index.name, *(alias for (alias,) in rows)}):
-                chosen.append(place)
-        if len(chosen) == len(members):
+                remainders.append(remainder)
+        if len(remainders) == len(members):
             return MatchAll(level)
-        places = ", ".join(map(str, chosen))
-        return Condition(level, lambda alias: Sql(f"{alias}.doc % {len(members)} IN ({places})"))
+        numbers = ", ".join(map(str, remainders))
+        return Condition(level, lambda alias: Sql(f"{alias}.doc % {len(members)} IN ({numbers})"))
 
     def _parse_ids(self, body: Any, level: Level) -> Node:
         values = body.pop("values", [])
-        boost = boost_of(body)
-        no_more("ids", body)
-        return weighted(self._ids(values, level), boost)
+        boost = pop_boost(body)
+        reject_unknown("ids", body)
+        return with_boost(self._ids(values, level), boost)
 
     def _ids(self, values: list[Any], level: Level) -> Node:
         if level.parent is not None:
             return MatchNone(level)
-        wanted = json.dumps([str(value) for value in values])
+        ids = json.dumps([str(value) for value in values])
         return Condition(
             level,
             lambda alias: Sql(
                 f"{alias}.doc IN (SELECT doc FROM {self.index.docs} WHERE id IN {IN_JSON})",
-                (wanted,),
+                (ids,),
             ),
         )
 
     def _exact(self, field: Field, values: list[Any]) -> Node:
-        """The documents with one of *values*."""
+        """Return the query for documents with one of *values*."""
         if field.kind == "text":
             terms = [text_of(value) for value in values]
-            self._seek(field, terms)
+            self._record_terms(field, terms)
             if len(terms) == 1:
                 return Terms(self.index, self.stats, field, [(terms[0], 1.0)])
             return Matches(self.index, field, terms)
@@ -166,39 +166,39 @@ class TermQueries:
             return Condition(
                 field.level,
                 lambda alias: any_of(
-                    self.compared(field, alias, [(">=", span[0]), ("<=", span[1])])
+                    self.comparison(field, alias, [(">=", span[0]), ("<=", span[1])])
                     for span in spans
                 ),
             )
-        wanted = [value for each in values for value in self._comparable(field, each)]
-        if not wanted:
+        comparable = [value for each in values for value in self._comparable(field, each)]
+        if not comparable:
             return MatchNone(field.level)
-        if field.kind == "float" or len(wanted) > 1:
-            make = self._one_of(field, wanted)
+        if field.kind == "float" or len(comparable) > 1:
+            make = self._one_of(field, comparable)
         else:
 
             def make(alias: str) -> Sql:
-                return self.compared(field, alias, [("=", wanted[0])])
+                return self.comparison(field, alias, [("=", comparable[0])])
 
         weight = None
-        if field.kind in ("keyword", "boolean") and len(wanted) == 1:
+        if field.kind in ("keyword", "boolean") and len(comparable) == 1:
 
             def weight() -> float:
                 return self.stats.value(field, make("d"))
 
         return Condition(field.level, make, weight)
 
-    def _one_of(self, field: Field, wanted: list[Any]) -> Callable[[str], Sql]:
-        if len(wanted) <= 100:
-            test = Sql("IN (" + ", ".join("?" * len(wanted)) + ")", tuple(wanted))
+    def _one_of(self, field: Field, values: list[Any]) -> Callable[[str], Sql]:
+        if len(values) <= 100:
+            test = Sql("IN (" + ", ".join("?" * len(values)) + ")", tuple(values))
         else:
-            test = Sql("IN " + IN_JSON, (json.dumps(wanted),))
-        return lambda alias: self._tested(field, alias, lambda column: f"{column} " + test)
+            test = Sql("IN " + IN_JSON, (json.dumps(values),))
+        return lambda alias: self._any_value(field, alias, lambda column: f"{column} " + test)
 
     def _comparable(self, field: Field, value: Any) -> list[Any]:
-        """*value* as the column holds it; nothing when no document can have it."""
+        """Return *value* as the column holds it; an empty list if no document can have it."""
         if value is None:
-            raise refused("field name or value is null or empty")
+            raise rejected("field name or value is null or empty")
         try:
             if field.kind == "keyword":
                 return [text_of(value)]
@@ -211,14 +211,14 @@ class TermQueries:
                 return [number] if -INT64_MAX - 1 <= number <= INT64_MAX else []
             converted = field.value(value)
         except Malformed as problem:
-            raise refused(
+            raise rejected(
                 f"failed to create query: [{field.name}] {problem}", "query_shard_exception"
             ) from problem
         return [] if converted is None else [converted]
 
     def _parse_range(self, body: Any, level: Level) -> Node:
         name, options = field_options("range", body, None)
-        boost = boost_of(options)
+        boost = pop_boost(options)
         formats = options.pop("format", None)
         zone = options.pop("time_zone", None)
         options.pop("relation", None)
@@ -227,27 +227,27 @@ class TermQueries:
             for sign, value in ((sign, options.pop(sign, None)) for sign in _SIGNS)
             if value is not None
         }
-        no_more("range", options)
+        reject_unknown("range", options)
         if zone not in (None, "Z", "UTC", "+00:00"):
             raise unsupported("time_zone in a range")
         field = self._field(name, level)
         if field is None:
             return MatchNone(level)
         if not bounds:
-            return weighted(self._present(field), boost)
+            return with_boost(self._present(field), boost)
         if field.kind == "text":
             terms = self.vocabulary(field)
-            chosen = [
+            matching = [
                 term
                 for term in terms
-                if all(_HOLDS[sign](term, text_of(value)) for sign, value in bounds.items())
+                if all(_COMPARISONS[sign](term, text_of(value)) for sign, value in bounds.items())
             ]
-            return weighted(Matches(self.index, field, chosen), boost)
+            return with_boost(Matches(self.index, field, matching), boost)
         tests = self._tests(field, bounds, formats)
         if tests is None:
             return MatchNone(level)
-        return weighted(
-            Condition(field.level, lambda alias: self.compared(field, alias, tests)), boost
+        return with_boost(
+            Condition(field.level, lambda alias: self.comparison(field, alias, tests)), boost
         )
 
     def _tests(
@@ -267,64 +267,67 @@ class TermQueries:
                 try:
                     value = number_of(value)
                 except Malformed as problem:
-                    raise refused(
+                    raise rejected(
                         f"failed to create query: [{field.name}] {problem}",
                         "query_shard_exception",
                     ) from problem
                 if isinstance(value, int) and not -INT64_MAX - 1 <= value <= INT64_MAX:
                     value = math.inf if value > 0 else -math.inf
                 elif field.kind == "float":
-                    value = stored_float(float(value))
+                    value = encode_float(float(value))
             tests.append((_SIGNS[sign], value))
         return tests
 
     @staticmethod
     def span(field: Field, value: Any, formats: str) -> date_format.Span:
-        if not date_format.known(formats):
+        if not date_format.is_supported(formats):
             raise unsupported(f"date format '{formats}'")
         if isinstance(value, str) and (value.startswith("now") or "||" in value):
             raise unsupported("date math (now-1d, ||+1M/d)")
         span = date_format.parse(value, formats)
         if span is None:
-            raise refused(
+            raise rejected(
                 f"failed to parse date field [{str(value)[:80]}] with format [{formats}]",
                 "parse_exception",
             )
         return span
 
-    def compared(self, field: Field, alias: str, tests: list[tuple[str, Any]]) -> Sql:
-        return self._tested(
+    def comparison(self, field: Field, alias: str, tests: list[tuple[str, Any]]) -> Sql:
+        return self._any_value(
             field,
             alias,
             lambda column: all_of(Sql(f"{column} {sign} ?", (value,)) for sign, value in tests),
         )
 
-    def _tested(self, field: Field, alias: str, test: Callable[[str], Sql]) -> Sql:
-        """*test* holds for a value of *field*: its column, or a row of the table of lists."""
-        single = test(f"{alias}.{field.column}")
+    def _any_value(self, field: Field, alias: str, test: Callable[[str], Sql]) -> Sql:
+        """Return the condition that *test* holds for a value of *field*.
+
+        Values are in its column, and those of lists in the table of lists.
+        """
+        in_column = test(f"{alias}.{field.column}")
         if not field.multi:
-            return single
-        several = (
+            return in_column
+        in_list = (
             f"{alias}.doc IN (SELECT doc FROM {self.index.multi} "
             + Sql("WHERE field = ? AND ", (field.number,))
             + test("value")
             + ")"
         )
-        return any_of([single, several])
+        return any_of([in_column, in_list])
 
     def _parse_exists(self, body: Any, level: Level) -> Node:
         name = body.pop("field")
-        boost = boost_of(body)
-        no_more("exists", body)
+        boost = pop_boost(body)
+        reject_unknown("exists", body)
         field = self._field(name, level)
         if field is not None:
-            return weighted(self._present(field), boost)
+            return with_boost(self._present(field), boost)
         if name in ("_id", "_source"):
-            return weighted(MatchAll(level), boost)
+            return with_boost(MatchAll(level), boost)
         within = [each for each in level.fields if each.name.startswith(f"{name}.")]
         if not within:
             return MatchNone(level)
-        return weighted(
+        return with_boost(
             Condition(
                 level,
                 lambda alias: any_of(Sql(f"{alias}.{each.column} IS NOT NULL") for each in within),
@@ -335,29 +338,27 @@ class TermQueries:
     def _present(self, field: Field) -> Node:
         return Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
 
-    def _pattern(
-        self, field: Field, expression: derivatives.Expression, prefix: str, folded: bool
-    ) -> Node:
+    def _pattern(self, field: Field, expression: derivatives.Expression, ignore_case: bool) -> Node:
         if field.kind not in ("text", "keyword"):
-            raise refused(
+            raise rejected(
                 f"can only use patterns on keyword and text fields - not on [{field.name}] "
                 f"which is of type [{field.type}]",
                 "query_shard_exception",
             )
-        pattern = automata.Pattern(expression, folded, self.check)
+        pattern = automata.Pattern(expression, ignore_case, self.check)
         terms = automata.matching(self._vocabulary(field), pattern, self.check)
         if len(terms) > MAX_PATTERN_TERMS:
-            raise refused(f"the pattern matches more than {MAX_PATTERN_TERMS} terms")
+            raise rejected(f"the pattern matches more than {MAX_PATTERN_TERMS} terms")
         if not terms:
             return MatchNone(field.level)
         if field.kind == "text":
-            self._seek(field, terms)
+            self._record_terms(field, terms)
             return Matches(self.index, field, terms)
         return Condition(field.level, self._one_of(field, terms))
 
     def _vocabulary(self, field: Field) -> Sequence[str]:
         if field.kind not in ("text", "keyword"):
-            raise refused(
+            raise rejected(
                 f"[{field.name}] of type [{field.type}] has no terms", "query_shard_exception"
             )
         return self.vocabulary(field)

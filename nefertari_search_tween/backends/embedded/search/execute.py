@@ -1,4 +1,4 @@
-"""A search body -> a response, both as Elasticsearch shapes them."""
+"""Execute a search: from its body to its response, both in Elasticsearch's shape."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.embedded.aggregations import HANDLERS
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.search import highlight
 from nefertari_search_tween.backends.embedded.search.sort import Sort
-from nefertari_search_tween.backends.embedded.search.source_filter import picker, single
+from nefertari_search_tween.backends.embedded.search.source_filter import (
+    filter_source,
+    single_precision,
+)
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index
+from nefertari_search_tween.backends.embedded.storage.fields import Field
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Deadline
-from nefertari_search_tween.backends.embedded.storage.writer import stamp
+from nefertari_search_tween.backends.embedded.storage.writer import as_sequence_version
 from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE
 
 DEFAULT_SIZE = 10
-_KNOWN = frozenset(
+_SUPPORTED = frozenset(
     [
         "query",
         "sort",
@@ -42,7 +47,7 @@ _KNOWN = frozenset(
         "seq_no_primary_term",
     ]
 )
-#: gives the sorted terms of a text, or values of a keyword
+#: field -> the sorted terms of a text, or values of a keyword
 Vocabulary = Callable[[Field], Sequence[str]]
 
 
@@ -50,7 +55,7 @@ class Search:
     """One search on one index.
 
     :param connection: inside a transaction: everything is read at one point in time.
-    :raises BackendRejected: it can't be read, or not be executed here.
+    :raises BackendRejected: it is malformed or unsupported.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class Search:
         unbounded: bool = False,
     ) -> None:
         for name in body:
-            if name not in _KNOWN:
+            if name not in _SUPPORTED:
                 raise unsupported(f"'{name}' in a search")
         self.connection = connection
         self.index = index
@@ -75,15 +80,15 @@ class Search:
         self.start = int(body.get("from", 0))
         self.size = int(body.get("size", DEFAULT_SIZE))
         if self.start < 0 or self.size < 0:
-            raise refused("[from] and [size] must be non-negative")
+            raise rejected("[from] and [size] must be non-negative")
         if not unbounded and self.start + self.size > index.window:
-            raise refused(
+            raise rejected(
                 "Result window is too large, from + size must be less than or equal to: "
                 f"[{index.window}] but was [{self.start + self.size}]"
             )
         sort = Sort(index, self.parser, body.get("sort"))
         self.keys, self.scored = sort.keys, sort.scored
-        # As with the servers: of a search with an order, only when scores are asked for.
+        # As servers do: in a search with a sort, only if scores are requested.
         self.best_first = sort.best_first and (
             not body.get("sort") or bool(body.get("track_scores"))
         )
@@ -126,11 +131,11 @@ class Search:
 
     def _after(self, values: list[Any]) -> Sql:
         if len(values) != len(self.keys):
-            raise refused("search_after has to have one value for each sort key")
+            raise rejected("search_after has to have one value for each sort key")
         branches: list[Sql] = []
         equal: list[Sql] = []
         for key, value in zip(self.keys, values):
-            behind, same = key.after(key.read(value))
+            behind, same = key.after(key.parse(value))
             branches.append(all_of([*equal, behind]))
             equal.append(same)
         return any_of(branches)
@@ -138,7 +143,7 @@ class Search:
     # Running
 
     def total(self) -> int:
-        """How many documents match; without their scores, if these don't decide it."""
+        """Return how many documents match; scores are computed only if they decide it."""
         table = f"{self.index.root.level.table} d"
         if self.min_score is not None:
             tables, conditions = self._tables(), self._conditions(True)
@@ -151,62 +156,70 @@ class Search:
         return int(count)
 
     def hits(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-        """Rows of a page -> hits with their sources."""
+        """Return the hits of a page's rows, with their sources."""
         if not rows:
             return []
-        chosen = self.body.get("_source", True)
-        picked = None if chosen is True or chosen == "true" else picker(chosen)
+        source_filter = self.body.get("_source", True)
+        pick = (
+            None
+            if source_filter is True or source_filter == "true"
+            else filter_source(source_filter)
+        )
         documents: dict[int, Any] = {}
         for first in range(0, len(rows), 500):
             part = [row[0] for row in rows[first : first + 500]]
             marks = ", ".join("?" * len(part))
-            columns = "doc, id, version" + (", NULL" if chosen is False else ", source")
+            columns = "doc, id, version" + (", NULL" if source_filter is False else ", source")
             for doc, *rest in self.connection.execute(
                 f"SELECT {columns} FROM {self.index.docs} WHERE doc IN ({marks})", part
             ):
                 documents[doc] = rest
-        lit = self.body.get("highlight")
-        lighter = highlight.Highlighter(lit, self.index, self.parser.sought) if lit else None
+        options = self.body.get("highlight")
+        highlighter = (
+            highlight.Highlighter(options, self.index, self.parser.searched_terms)
+            if options
+            else None
+        )
         explicit = bool(self.body.get("sort"))
-        found = []
+        hits = []
         for doc, score, *values in rows:
             identity, version, source = documents[doc]
             hit: dict[str, Any] = {
                 "_index": self.index.name_of(doc),
                 "_id": identity,
-                "_score": None if score is None else single(score),
+                "_score": None if score is None else single_precision(score),
             }
             if self.body.get("version"):
                 hit["_version"] = version
             if self.body.get("seq_no_primary_term"):
-                hit["_seq_no"], hit["_primary_term"] = stamp(version)
+                hit["_seq_no"], hit["_primary_term"] = as_sequence_version(version)
             parsed = None if source is None else json.loads(source)
             if parsed is not None:
-                hit["_source"] = parsed if picked is None else picked(parsed)
+                hit["_source"] = parsed if pick is None else pick(parsed)
             if explicit:
-                hit["sort"] = [key.shown(value) for key, value in zip(self.keys, values)]
-            if lighter is not None and parsed is not None:
-                fragments = lighter.fragments(parsed)
+                hit["sort"] = [key.render(value) for key, value in zip(self.keys, values)]
+            if highlighter is not None and parsed is not None:
+                fragments = highlighter.fragments(parsed)
                 if fragments:
                     hit["highlight"] = fragments
-            found.append(hit)
-        return found
+            hits.append(hit)
+        return hits
 
     def run(self) -> dict[str, Any]:
-        """The response."""
+        """Return the response."""
         began = time.monotonic()
         after = self.body.get("search_after")
         if after is not None and self.start > 0:
-            raise refused("[from] parameter must be set to 0 when [search_after] is used")
+            raise rejected("[from] parameter must be set to 0 when [search_after] is used")
         rows: list[Any] = []
         self.deadline.check()
         if self.size > 0:
             sql = self._page(after, limited=True)
             rows = sql.run(self.connection).fetchall()
-        wanted = self.body.get("track_total_hits", True)
+        track_total = self.body.get("track_total_hits", True)
         hits: dict[str, Any] = {}
-        if wanted is not False:
-            # A page that is not full has told the total already.
+        if track_total is not False:
+            # A page that is not full determines the total.
             if (
                 self.size > 0
                 and after is None
@@ -218,7 +231,7 @@ class Search:
                 total = self.total()
             hits["total"] = {"value": total, "relation": "eq"}
         best = rows[0][1] if rows and self.best_first and not self.start else None
-        hits["max_score"] = None if best is None else single(best)
+        hits["max_score"] = None if best is None else single_precision(best)
         hits["hits"] = self.hits(rows)
         response: dict[str, Any] = {
             "took": 0,
@@ -250,11 +263,11 @@ class Search:
             inner.node = Bool(scope.level, must, [], [scope], [], 0)
             return inner.run()["hits"]
 
-        run = AggregationRun(self.connection, self.index, self.parser, top_hits)
+        run = AggregationRun(self.connection, self.index, self.parser, HANDLERS, top_hits)
         return run.run(requested, self.node)
 
     def pages(self, chunk_size: int) -> Iterator[list[dict[str, Any]]]:
-        """All hits, chunk by chunk."""
+        """Yield all hits, chunk by chunk."""
         sql = self._page(None, limited=False)
         cursor = sql.run(self.connection)
         while True:

@@ -1,6 +1,6 @@
-"""Highlights: the parts of a text that a search was for, between tags.
+"""Highlights: the searched terms of a text, between tags.
 
-Simple: fragments end at words, no sentences are looked for; phrases are lit word by word.
+Fragments end at words, not at sentences; phrases are highlighted word by word.
 """
 
 from __future__ import annotations
@@ -31,58 +31,59 @@ _OPTIONS = frozenset(
 
 
 class Highlighter:
-    """
+    """Highlights documents of one search.
+
     :param options: the ``highlight`` part of a search.
-    :param sought: field name -> tests that tell the terms that were searched for.
+    :param searched_terms: field name -> tests for terms that were searched.
     """
 
     def __init__(
         self,
         options: dict[str, Any],
         index: Index,
-        sought: dict[str, list[Callable[[str], bool]]],
+        searched_terms: dict[str, list[Callable[[str], bool]]],
     ) -> None:
         unknown = set(options) - _OPTIONS
         if unknown:
             raise unsupported(f"option '{min(unknown)}' of highlight")
-        self.before = (options.get("pre_tags") or ["<em>"])[0]
-        self.behind = (options.get("post_tags") or ["</em>"])[0]
+        self.pre_tag = (options.get("pre_tags") or ["<em>"])[0]
+        self.post_tag = (options.get("post_tags") or ["</em>"])[0]
         self.encode = _html if options.get("encoder") == "html" else str
         fields = options.get("fields", {})
         if isinstance(fields, list):
             fields = {name: spec for each in fields for name, spec in each.items()}
         same_field = options.get("require_field_match", True)
-        every = [test for tests in sought.values() for test in tests]
+        every = [test for tests in searched_terms.values() for test in tests]
         self.fields: dict[str, tuple[dict[str, Any], list[Callable[[str], bool]]]] = {}
         for pattern, spec in fields.items():
             for name, field in index.fields.items():
                 if field.kind == "text" and fnmatch.fnmatchcase(name, pattern):
-                    tests = sought.get(name, []) if same_field else every
+                    tests = searched_terms.get(name, []) if same_field else every
                     if tests:
                         self.fields[name] = {**options, **spec}, tests
 
     def fragments(self, source: dict[str, Any]) -> dict[str, list[str]]:
-        """The highlighted parts of a document, by field name."""
-        found = {}
+        """Return the highlighted parts of a document, by field name."""
+        fragments = {}
         for name, (options, tests) in self.fields.items():
             parts: list[str] = []
             count = int(options.get("number_of_fragments", 5))
             for text in _texts(source, name.split(".")):
-                parts.extend(self._of(text, options, tests, count))
+                parts.extend(self._fragments(text, options, tests, count))
             if parts:
-                found[name] = parts if count == 0 else parts[:count]
-        return found
+                fragments[name] = parts if count == 0 else parts[:count]
+        return fragments
 
-    def _of(
+    def _fragments(
         self, text: str, options: dict[str, Any], tests: list[Callable[[str], bool]], count: int
     ) -> list[str]:
-        lit = [token for token in tokenizer.tokens(text) if any(test(token.term) for test in tests)]
-        if not lit:
+        words = tokenizer.tokens(text)
+        hits = [token for token in words if any(test(token.term) for test in tests)]
+        if not hits:
             return []
         if count == 0:
-            return [self._lit(text, lit, 0, len(text))]
+            return [self._mark(text, hits, 0, len(text))]
         size = int(options.get("fragment_size", 100))
-        words = tokenizer.tokens(text)
         parts = []
         start = 0
         while start < len(words):
@@ -91,18 +92,18 @@ class Highlighter:
                 end += 1
             first = 0 if start == 0 else words[start].start
             last = len(text) if end + 1 == len(words) else words[end].end
-            inside = [token for token in lit if first <= token.start and token.end <= last]
+            inside = [token for token in hits if first <= token.start and token.end <= last]
             if inside:
-                parts.append(self._lit(text, inside, first, last))
+                parts.append(self._mark(text, inside, first, last))
             start = end + 1
         return parts
 
-    def _lit(self, text: str, lit: list[tokenizer.Token], first: int, last: int) -> str:
+    def _mark(self, text: str, tokens: list[tokenizer.Token], first: int, last: int) -> str:
         pieces = []
         at = first
-        for token in lit:
-            pieces += [self.encode(text[at : token.start]), self.before]
-            pieces += [self.encode(text[token.start : token.end]), self.behind]
+        for token in tokens:
+            pieces += [self.encode(text[at : token.start]), self.pre_tag]
+            pieces += [self.encode(text[token.start : token.end]), self.post_tag]
             at = token.end
         pieces.append(self.encode(text[at:last]))
         return "".join(pieces)

@@ -1,8 +1,8 @@
-"""Aggregations over several indices: these as one index, in temporary tables.
+"""Aggregations over several indices, which are merged into one in temporary tables.
 
-Results of one index can't be put together with those of another (an average, a percentile, the
-ten commonest terms of each). So the rows that are looked at are copied, SQL to SQL, into tables
-that go away with the search; nothing is analysed again.
+Results of separate indices can't be combined (an average, a percentile, the ten commonest terms
+of each). So the rows that aggregations read are copied, SQL to SQL, into tables that are dropped
+with the search; nothing is analysed again.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Condition
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.search.execute import Search, Vocabulary
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index, Level
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Deadline
 
-# What an aggregation may look at besides the documents that were found.
+# Aggregations that read more than the matching documents.
 _BEYOND = ("global",)
 _NUMBERS = frozenset({"integer", "float"})
 
 
-class Merged(Index):
-    """Several indices as one. A row's number tells which one it is of: it is the remainder.
+class MergedIndex(Index):
+    """Several indices as one; the remainder of a row's number by their count is its index.
 
     :param members: the indices.
-    :param requested: what will be asked of it; fields that it does not name are left out where
-        they are costly.
+    :param requested: the aggregations as JSON; costly fields that it does not name are left out.
     """
 
     def __init__(self, members: Sequence[Index], requested: str) -> None:
         self._members = list(members)
-        self._clashing: set[str] = set()
-        properties = self._united([index.mapping.get("properties", {}) for index in members], "")
-        for name in sorted(self._clashing):
+        self._conflicting: set[str] = set()
+        properties = self._merge([index.mapping.get("properties", {}) for index in members], "")
+        for name in sorted(self._conflicting):
             if json.dumps(name) in requested:
-                raise refused(f"[{name}] is of different types in the indices")
+                raise rejected(f"[{name}] is of different types in the indices")
         layout: dict[str, Any] = {"levels": {}, "fields": {}, "multi": []}
         super().__init__(0, "several", {"properties": properties}, {}, layout)
         self.requested = requested
@@ -49,29 +49,29 @@ class Merged(Index):
         for level in self.levels.values():
             level.table = f"several_r{level.number}"
         for field in self.fields.values():
-            field.multi = any(self._of(index, field).multi for index in self._having(field))
+            field.multi = any(self._of(index, field).multi for index in self._members_with(field))
 
     @property
     def members(self) -> list[Index]:
         return self._members
 
-    def _united(self, given: Sequence[dict[str, Any]], prefix: str) -> dict[str, Any]:
+    def _merge(self, mappings: Sequence[dict[str, Any]], prefix: str) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        for name in dict.fromkeys(name for properties in given for name in properties):
-            specs = [properties[name] for properties in given if name in properties]
+        for name in dict.fromkeys(name for properties in mappings for name in properties):
+            specs = [properties[name] for properties in mappings if name in properties]
             kinds = {spec.get("type", "object") for spec in specs}
             if kinds == {"long", "double"}:
                 result[name] = next(spec for spec in specs if spec["type"] == "double")
             elif len(kinds) > 1:
-                self._clashing.add(prefix + name)
+                self._conflicting.add(prefix + name)
             elif kinds <= {"object", "nested"}:
                 inner = [spec.get("properties", {}) for spec in specs]
-                result[name] = {**specs[0], "properties": self._united(inner, f"{prefix}{name}.")}
+                result[name] = {**specs[0], "properties": self._merge(inner, f"{prefix}{name}.")}
             else:
                 result[name] = specs[0]
         return result
 
-    def _having(self, field: Field) -> list[Index]:
+    def _members_with(self, field: Field) -> list[Index]:
         return [index for index in self.members if field.name in index.fields]
 
     @staticmethod
@@ -84,7 +84,7 @@ class Merged(Index):
     # Tables
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables, empty; they go away with the transaction."""
+        """Create the empty tables; they are dropped with the transaction."""
         execute = connection.execute
         execute(f"CREATE TEMP TABLE {self.docs} (doc INTEGER PRIMARY KEY, id, version, source)")
         execute(
@@ -106,18 +106,20 @@ class Merged(Index):
             if level.parent is not None:
                 execute(f"CREATE INDEX temp.{level.table}_root ON {level.table} (root)")
 
-    def fill(self, connection: sqlite3.Connection, place: int, found: Sql) -> None:
-        """Copy what is needed of the member at *place*.
+    def fill(self, connection: sqlite3.Connection, position: int, matches: Sql) -> None:
+        """Copy the needed rows of the member at *position*.
 
-        :param found: SELECT of the documents that were found in it.
+        :param matches: SELECT of its matching documents.
         """
-        index, count = self.members[place], len(self.members)
+        index, count = self.members[position], len(self.members)
 
         def new(column: str) -> str:
-            return f"{column} * {count} + {place}"
+            return f"{column} * {count} + {position}"
 
-        (f"SELECT {new('doc')} FROM (" + found + ")").run(connection, "INSERT INTO several_found ")
-        everything = any(json.dumps(name) in self.requested for name in _BEYOND)
+        (f"SELECT {new('doc')} FROM (" + matches + ")").run(
+            connection, "INSERT INTO several_found "
+        )
+        whole_index = any(json.dumps(name) in self.requested for name in _BEYOND)
         for level in self.levels.values():
             source = index.levels.get(level.path)
             if source is None:
@@ -127,7 +129,7 @@ class Merged(Index):
                 f"INSERT INTO {level.table} SELECT {new('doc')}, {new('parent')}, {new('root')}"
                 + "".join(f", {self._column(index, source, field)}" for field in level.fields)
                 + f" FROM {source.table}"
-                + ("" if everything else f" WHERE {new(owner)} IN several_found")
+                + ("" if whole_index else f" WHERE {new(owner)} IN several_found")
             )
         if '"top_hits"' in self.requested:
             connection.execute(
@@ -161,7 +163,7 @@ class Merged(Index):
         return old.column if old is not None and old.level is source else "NULL"
 
     def vocabulary(self, connection: sqlite3.Connection, field: Field) -> Sequence[str]:
-        """The sorted terms of a text, or values of a keyword."""
+        """Return the sorted terms of a text, or values of a keyword."""
         if field.kind == "text":
             query = f"SELECT DISTINCT term FROM {self.post} WHERE field = {field.number}"
         else:
@@ -172,30 +174,30 @@ class Merged(Index):
         return [term for (term,) in connection.execute(f"{query} ORDER BY 1")]
 
 
-def aggregated(
+def aggregate(
     connection: sqlite3.Connection,
     indices: Sequence[Index],
     body: dict[str, Any],
     vocabularies: Sequence[Vocabulary],
     deadline: Deadline,
 ) -> dict[str, Any]:
-    """The response to *body*, a search of several *indices* without hits.
+    """Return the response to *body*, a search of several *indices* without hits.
 
     :param vocabularies: of the indices.
-    :raises BackendRejected: it asks for hits.
+    :raises BackendRejected: it requests hits.
     """
     if body.get("size") != 0:
         raise unsupported("hits of several indices in one search (but multi_search)")
     body = dict(body)
     query = body.pop("query", None) or {"match_all": {}}
     requested = body.get("aggs", body.get("aggregations")) or {}
-    merged = Merged(indices, json.dumps(requested))
+    merged = MergedIndex(indices, json.dumps(requested))
     merged.create(connection)
-    for place, (index, vocabulary) in enumerate(zip(indices, vocabularies)):
+    for position, (index, vocabulary) in enumerate(zip(indices, vocabularies)):
         node = QueryParser(connection, index, vocabulary, deadline.check).parse(query)
         root = index.root.level
-        found = f"SELECT d.doc AS doc FROM {root.table} d WHERE " + node.where("d")
-        merged.fill(connection, place, found)
+        matches = f"SELECT d.doc AS doc FROM {root.table} d WHERE " + node.where("d")
+        merged.fill(connection, position, matches)
     search = Search(
         connection, merged, body, lambda field: merged.vocabulary(connection, field), deadline
     )

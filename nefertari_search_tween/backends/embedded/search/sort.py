@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.embedded.errors import refused, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import climbing
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
-from nefertari_search_tween.backends.embedded.storage.mapping import (
-    Field,
-    Index,
-    Malformed,
-    shown_float,
-)
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed, decode_float
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
 _MODES = {"min": "min", "max": "max", "avg": "avg", "sum": "total"}
 
@@ -34,13 +30,13 @@ class SortKey:
 
     def order(self) -> Sql:
         direction = "DESC" if self.descending else "ASC"
-        # What SQLite does by itself is left unsaid: indices of the table serve it.
+        # SQLite's default is not spelled out, so that indices of the table serve it.
         if self.nulls_first == (not self.descending):
             return self.value + f" {direction}"
         return self.value + f" {direction} NULLS {'FIRST' if self.nulls_first else 'LAST'}"
 
     def after(self, value: Any) -> tuple[Sql, Sql]:
-        """Conditions: this key is behind *value*, and equal to it."""
+        """Return two conditions: this key sorts after *value*, and it is equal."""
         if value is None:
             equal = self.value + " IS NULL"
             return (self.value + " IS NOT NULL" if self.nulls_first else Sql("0")), equal
@@ -50,8 +46,8 @@ class SortKey:
             behind = any_of([behind, self.value + " IS NULL"])
         return behind, self.value + Sql(" = ?", (value,))
 
-    def read(self, value: Any) -> Any:
-        """A value of ``search_after`` as the column holds it."""
+    def parse(self, value: Any) -> Any:
+        """Return a value of ``search_after`` as the column holds it."""
         if self.field is not None and value is not None:
             try:
                 return self.field.value(value)
@@ -59,33 +55,34 @@ class SortKey:
                 return value
         return value
 
-    def shown(self, value: Any) -> Any:
+    def render(self, value: Any) -> Any:
         if self.field is not None and self.field.kind == "float" and value is not None:
-            return shown_float(value)
+            return decode_float(value)
         return value
 
 
 class Sort:
-    """
-    :param given: the ``sort`` of a search, None for by score.
+    """The keys of a sort.
+
+    :param sort: the ``sort`` of a search, None for by score.
     :ivar scored: a key is the score.
-    :ivar best_first: it is the first one, from the highest score down.
+    :ivar best_first: the first key is the score, in descending order.
     """
 
-    def __init__(self, index: Index, parser: QueryParser, given: Any) -> None:
+    def __init__(self, index: Index, parser: QueryParser, sort: Any) -> None:
         self.index = index
         self.parser = parser
         self.scored = False
-        clauses = self._clauses(given)
+        clauses = self._clauses(sort)
         self.keys = [self._key(each) for each in clauses]
         self.best_first = clauses[0][0] == "_score" and self.keys[0].descending
 
     @staticmethod
-    def _clauses(given: Any) -> list[tuple[str, dict[str, Any]]]:
-        if not given:
+    def _clauses(sort: Any) -> list[tuple[str, dict[str, Any]]]:
+        if not sort:
             return [("_score", {})]
         clauses = []
-        for each in given if isinstance(given, list) else [given]:
+        for each in sort if isinstance(sort, list) else [sort]:
             if isinstance(each, str):
                 name, _, order = each.partition(":")
                 clauses.append((name, {"order": order} if order else {}))
@@ -117,11 +114,11 @@ class Sort:
         if field is None:
             if unmapped is not None:
                 return SortKey(Sql("NULL"), descending, missing == "_first")
-            raise refused(
+            raise rejected(
                 f"No mapping found for [{name}] in order to sort on", "query_shard_exception"
             )
         if field.kind == "text":
-            raise refused(
+            raise rejected(
                 f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "
                 "use a keyword field instead"
             )
@@ -146,13 +143,13 @@ class Sort:
             )
         path, condition = (nested or {}).get("path"), Sql("1")
         if nested is None:
-            # Without a path Elasticsearch looks at the document itself, which has no such value.
+            # Without a path Elasticsearch reads the document itself, which has no such value.
             return Sql("NULL")
         unknown = set(nested) - {"path", "filter"}
         if unknown:
             raise unsupported(f"option '{min(unknown)}' of a nested sort")
         if path not in self.index.levels:
-            raise refused(f"[nested] failed to find nested object under path [{path}]")
+            raise rejected(f"[nested] failed to find nested object under path [{path}]")
         if self.index.levels[path] is not level:
             return Sql("NULL")
         if nested.get("filter"):

@@ -1,53 +1,51 @@
-"""A document -> its rows: values for columns, terms for the table of terms."""
+"""From a document to its rows: values for columns, terms for the table of terms."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
+from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, Malformed
 from nefertari_search_tween.backends.embedded.storage.mapping import (
     SKIPPED,
-    Field,
     Index,
-    Level,
-    Malformed,
-    Node,
+    ObjectMapping,
     dynamic_mapping,
 )
 from nefertari_search_tween.backends.embedded.text import phrases, tokenizer
 
-# What a document has posted, as a text: for each of its rows, the row's number, and then field
-# and term by turns. These two characters are in no term.
+# The posted terms of a document as one text: for each of its rows, the row's number, and then
+# field and term in turns. These two characters occur in no term.
 ITEM, PART = "\x01", "\x02"
 _SCALARS = frozenset({str, int, float, bool})
 
 
 class NewField(Exception):
-    """The document has a field that the mapping has not (yet)."""
+    """The document has a field that the mapping lacks."""
 
 
-@dataclass
+@dataclasses.dataclass
 class Row:
     """One document of one level, ready to be written.
 
     :param posts: (field, term, frequency, length of the text, positions).
-    :param posted: which terms these are, as a text.
+    :param posted: their fields and terms as one text.
     """
 
     level: Level
-    values: dict[int, Any] = field(default_factory=dict)
-    lists: dict[int, list[Any]] = field(default_factory=dict)
-    posts: list[tuple[int, str, int, int, Any]] = field(default_factory=list)
+    values: dict[int, Any] = dataclasses.field(default_factory=dict)
+    lists: dict[int, list[Any]] = dataclasses.field(default_factory=dict)
+    posts: list[tuple[int, str, int, int, Any]] = dataclasses.field(default_factory=list)
     posted: str = ""
-    lengths: dict[int, int] = field(default_factory=dict)
-    children: list[Row] = field(default_factory=list)
+    lengths: dict[int, int] = dataclasses.field(default_factory=dict)
+    children: list[Row] = dataclasses.field(default_factory=list)
 
 
 class Reader:
-    """Reads documents as the mapping of *index* says.
+    """Reads documents by the mapping of *index*.
 
-    :param grow: put unknown fields into the mapping (else :class:`NewField`).
+    :param grow: add unknown fields to the mapping (else :class:`NewField` is raised).
     """
 
     def __init__(self, index: Index, grow: bool = False) -> None:
@@ -56,7 +54,7 @@ class Reader:
         self.grown = False
 
     def row(self, body: bytes) -> Row:
-        """The row of a document, its nested documents' rows under it.
+        """Return the row of a document with its nested documents' rows as children.
 
         :raises Malformed: it does not fit the mapping.
         """
@@ -69,19 +67,19 @@ class Reader:
             raise Malformed("failed to parse: a document is a JSON object")
         return self._level_row(source, self.index.root)
 
-    def _level_row(self, source: dict[str, Any], node: Node) -> Row:
+    def _level_row(self, source: dict[str, Any], node: ObjectMapping) -> Row:
         row = Row(node.level)
         raw: dict[int, tuple[Field, list[Any]]] = {}
         self._object(source, node, row, raw)
-        for made, values in raw.values():
-            _fill(row, made, values)
+        for field, values in raw.values():
+            _fill(row, field, values)
         row.posted = PART.join([f"{post[0]}{PART}{post[1]}" for post in row.posts])
         return row
 
     def _object(
         self,
         source: dict[str, Any],
-        node: Node,
+        node: ObjectMapping,
         row: Row,
         raw: dict[int, tuple[Field, list[Any]]],
     ) -> None:
@@ -112,11 +110,11 @@ class Reader:
                 else:
                     row.children.append(self._level_row(each, child))
 
-    def _unknown(self, node: Node, key: str, value: Any) -> Any:
+    def _unknown(self, node: ObjectMapping, key: str, value: Any) -> Any:
         if "." in key:
             first, _, rest = key.partition(".")
             child = node.children.get(first)
-            if isinstance(child, Node) and rest in child.children:
+            if isinstance(child, ObjectMapping) and rest in child.children:
                 return child.children[rest]
         if node.dynamic == "strict":
             raise Malformed(
@@ -131,21 +129,21 @@ class Reader:
         if not self.grow:
             raise NewField(key)
         self.grown = True
-        return self.index.add(node, key, spec)
+        return self.index.add_key(node, key, spec)
 
     @staticmethod
-    def _leaf(made: Field, value: Any, raw: dict[int, tuple[Field, list[Any]]]) -> None:
-        values = raw.setdefault(made.number, (made, []))[1]
+    def _leaf(field: Field, value: Any, raw: dict[int, tuple[Field, list[Any]]]) -> None:
+        values = raw.setdefault(field.number, (field, []))[1]
         for each in _flat(value):
             if each is None:
-                each = made.null_value
+                each = field.null_value
                 if each is None:
                     continue
             if isinstance(each, dict):
-                if made.ignore_malformed:
+                if field.ignore_malformed:
                     continue
                 raise Malformed(
-                    f"failed to parse field [{made.name}] of type [{made.type}]: an object"
+                    f"failed to parse field [{field.name}] of type [{field.type}]: an object"
                 )
             values.append(each)
 
@@ -158,62 +156,62 @@ def _flat(value: Any) -> list[Any]:
     return value
 
 
-def _fill(row: Row, made: Field, raw: list[Any]) -> None:
+def _fill(row: Row, field: Field, raw: list[Any]) -> None:
     """Index the values *raw* of one field, and its subfields."""
     values = []
     for each in raw:
         try:
-            value = made.value(each)
+            value = field.value(each)
         except Malformed as problem:
-            if made.ignore_malformed:
+            if field.ignore_malformed:
                 continue
             raise Malformed(
-                f"failed to parse field [{made.name}] of type [{made.type}]: {problem}"
+                f"failed to parse field [{field.name}] of type [{field.type}]: {problem}"
             ) from problem
         if value is not None:
             values.append(value)
-    for sub in made.subfields:
+    for sub in field.subfields:
         _fill(row, sub, raw)
     if not values:
         return
-    if made.kind == "text":
-        _post(row, made, values)
+    if field.kind == "text":
+        _post(row, field, values)
     elif len(values) == 1:
-        row.values[made.number] = values[0]
+        row.values[field.number] = values[0]
     else:
-        if made.kind in ("keyword", "boolean"):
+        if field.kind in ("keyword", "boolean"):
             values = list(set(values))
         values.sort()
-        row.values[made.number] = values[0]
+        row.values[field.number] = values[0]
         if len(values) > 1:
-            row.lists[made.number] = values
+            row.lists[field.number] = values
 
 
-def _post(row: Row, made: Field, values: list[str]) -> None:
-    found: dict[str, list[int]] = {}
+def _post(row: Row, field: Field, values: list[str]) -> None:
+    positions_by_term: dict[str, list[int]] = {}
     base, count = 0, 0
     for value in values:
         terms = tokenizer.terms(value)
         for position, term in enumerate(terms, base):
-            places = found.get(term)
-            if places is None:
-                found[term] = [position]
+            positions = positions_by_term.get(term)
+            if positions is None:
+                positions_by_term[term] = [position]
             else:
-                places.append(position)
+                positions.append(position)
         count += len(terms)
         base += len(terms) + tokenizer.POSITION_GAP
-    number, length = made.number, quantized(count)
+    number, length = field.number, quantized(count)
     row.lengths[number] = row.values[number] = count
     row.posts.extend(
         [
-            (number, term, len(places), length, phrases.encode(places))
-            for term, places in found.items()
+            (number, term, len(positions), length, phrases.encode(positions))
+            for term, positions in positions_by_term.items()
         ]
     )
 
 
 def quantized(length: int) -> int:
-    """A text's length as Lucene keeps it, in one byte: exact up to 40, then coarser.
+    """Return a text's length as Lucene stores it, in one byte: exact up to 40, then coarser.
 
     ``SmallFloat.intToByte4`` and back.
     """

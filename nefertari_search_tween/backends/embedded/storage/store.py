@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.embedded.errors import refused
+from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 from nefertari_search_tween.exceptions import (
@@ -23,20 +23,20 @@ from nefertari_search_tween.exceptions import (
     IndexMissing,
 )
 
-OLDEST_SQLITE = (3, 32)
+MIN_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"
-# Raised when files of an older release can't be read: the terms of texts are made differently,
-# or tables look different.
+# Incremented when files of older releases become unreadable, because terms are split
+# differently or tables have changed.
 FORMAT = 1
 # A writer waits for the other writers of all processes.
 WRITE_TIMEOUT_SECONDS = 60.0
-# Virtual machine instructions between two looks at the clock.
+# Virtual machine instructions between two checks of the clock.
 CLOCK_STEP = 20_000
 CACHE_KIB = 16 * 1024
 # Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
 LOG_PAGES = 8000
 
-# What SQLite says of a statement that is beyond its limits.
+# Parts of SQLite's messages about a statement beyond its limits.
 _LIMITS = ("parser stack overflow", "too many", "too large", "too long")
 
 _CATALOG = """
@@ -55,13 +55,13 @@ CREATE TABLE aliases (
 class Store:
     """One directory of indices, shared by threads and processes.
 
-    :param directory: made when it is not there.
+    :param directory: created if it does not exist.
     """
 
     def __init__(self, directory: str) -> None:
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise ConfigurationError(
-                f"the embedded backend needs SQLite {'.'.join(map(str, OLDEST_SQLITE))}, "
+                f"the embedded backend needs SQLite {'.'.join(map(str, MIN_SQLITE))}, "
                 f"this Python has {sqlite3.sqlite_version}"
             )
         self.directory = os.path.abspath(directory)
@@ -76,18 +76,18 @@ class Store:
     # Connections
 
     def connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        held = getattr(self._local, "held", None)
-        if held is not None:
-            if held.pid == os.getpid():
-                return held.connection
-            self._inherited.append(held)
+        """Return this thread's connection."""
+        handle = getattr(self._local, "handle", None)
+        if handle is not None:
+            if handle.pid == os.getpid():
+                return handle.connection
+            self._inherited.append(handle)
         connection = self.connect()
-        self._local.held = _Held(os.getpid(), connection)
+        self._local.handle = _ThreadConnection(os.getpid(), connection)
         return connection
 
     def connect(self) -> sqlite3.Connection:
-        """A new connection."""
+        """Return a new connection."""
         os.makedirs(self.directory, exist_ok=True)
         connection = sqlite3.connect(
             self.path,
@@ -97,7 +97,7 @@ class Store:
             cached_statements=512,
         )
         try:
-            # What is acknowledged is on disk, and a killed process leaves whole transactions.
+            # Acknowledged writes are on disk, and a killed process leaves whole transactions.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
@@ -125,21 +125,21 @@ class Store:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
-        (found,) = connection.execute("SELECT format FROM about").fetchone()
-        if found != FORMAT:
+        (version,) = connection.execute("SELECT format FROM about").fetchone()
+        if version != FORMAT:
             raise BackendUnavailable(
-                f"{self.path} has format {found}, this release writes format {FORMAT}: delete "
+                f"{self.path} has format {version}, this release writes format {FORMAT}: delete "
                 "it and run `nefertari-search rebuild`"
             )
 
     def close(self) -> None:
-        """Close this thread's connection, unless it is at work."""
-        held = getattr(self._local, "held", None)
-        if held is not None and held.pid == os.getpid():
-            if held.connection.in_transaction:
+        """Close this thread's connection, unless it is in a transaction."""
+        handle = getattr(self._local, "handle", None)
+        if handle is not None and handle.pid == os.getpid():
+            if handle.connection.in_transaction:
                 return
-            held.connection.close()
-        self._local.held = None
+            handle.connection.close()
+        self._local.handle = None
 
     # Transactions
 
@@ -147,11 +147,11 @@ class Store:
     def reading(
         self, timeout: Optional[float] = None, connection: Optional[sqlite3.Connection] = None
     ) -> Iterator[sqlite3.Connection]:
-        """A connection on which everything is read at one point in time.
+        """Yield a connection that reads at one point in time.
 
         :raises BackendTimeout: it took longer than *timeout* seconds.
         """
-        with translated(timeout):
+        with translate_errors(timeout):
             connection = connection or self.connection()
             if timeout is not None:
                 deadline = time.monotonic() + timeout
@@ -166,8 +166,8 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are committed together, or none of them."""
-        with translated():
+        """Yield a connection whose changes are committed together, or not at all."""
+        with translate_errors():
             connection = self.connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -180,12 +180,12 @@ class Store:
 
     # Catalog
 
-    def find(self, connection: sqlite3.Connection, name: str) -> list[Index]:
-        """The indices behind *name*: an index, an alias, or several joined by commas.
+    def resolve(self, connection: sqlite3.Connection, name: str) -> list[Index]:
+        """Return the indices behind *name*: an index, an alias, or several joined by commas.
 
-        :raises IndexMissing: there is none.
+        :raises IndexMissing: one of them does not exist.
         """
-        found: dict[int, Index] = {}
+        indices: dict[int, Index] = {}
         for part in name.split(","):
             rows = connection.execute(
                 "SELECT number, generation FROM indices WHERE name = ?1 OR number IN "
@@ -195,21 +195,21 @@ class Store:
             if not rows:
                 raise IndexMissing(f"no such index [{part}]")
             for number, generation in rows:
-                found[number] = self._index(connection, number, generation)
-        return list(found.values())
+                indices[number] = self._index(connection, number, generation)
+        return list(indices.values())
 
-    def one(self, connection: sqlite3.Connection, name: str) -> Index:
-        """The one index behind *name*."""
-        found = self.find(connection, name)
-        if len(found) != 1:
-            names = ", ".join(index.name for index in found)
-            raise refused(f"{name} stands for {names}: one index expected")
-        return found[0]
+    def resolve_one(self, connection: sqlite3.Connection, name: str) -> Index:
+        """Return the one index behind *name*."""
+        indices = self.resolve(connection, name)
+        if len(indices) != 1:
+            names = ", ".join(index.name for index in indices)
+            raise rejected(f"{name} refers to {names}: one index expected")
+        return indices[0]
 
     def _index(self, connection: sqlite3.Connection, number: int, generation: int) -> Index:
         index = self._indices.get((number, generation))
         if index is None:
-            index = self.load(connection, number)
+            index = self.load_index(connection, number)
             with self._lock:
                 for key in [key for key in self._indices if key[0] == number]:
                     del self._indices[key]
@@ -217,16 +217,16 @@ class Store:
         return index
 
     @staticmethod
-    def load(connection: sqlite3.Connection, number: int) -> Index:
-        """An index that the caller may change."""
+    def load_index(connection: sqlite3.Connection, number: int) -> Index:
+        """Return an index that the caller may change."""
         name, mapping, settings, layout = connection.execute(
             "SELECT name, mapping, settings, layout FROM indices WHERE number = ?", (number,)
         ).fetchone()
         return Index(number, name, json.loads(mapping), json.loads(settings), json.loads(layout))
 
     @staticmethod
-    def save(connection: sqlite3.Connection, index: Index) -> None:
-        """Write what was changed of *index*, and make the tables and columns that it needs."""
+    def save_index(connection: sqlite3.Connection, index: Index) -> None:
+        """Store the changes of *index*, and create the tables and columns that it needs."""
         for level in index.levels.values():
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {level.table} "
@@ -258,10 +258,10 @@ class Store:
         )
 
     @staticmethod
-    def create(
+    def create_index(
         connection: sqlite3.Connection, name: str, mapping: dict[str, Any], settings: dict[str, Any]
     ) -> Index:
-        """Make an index and its tables."""
+        """Create an index and its tables."""
         layout: dict[str, Any] = {"levels": {}, "fields": {}, "multi": []}
         number = connection.execute(
             "INSERT INTO indices (name, generation, writes, mapping, settings, layout) "
@@ -269,7 +269,7 @@ class Store:
             (name, json.dumps(mapping), json.dumps(settings), json.dumps(layout)),
         ).lastrowid
         assert number is not None
-        index = Store.load(connection, number)
+        index = Store.load_index(connection, number)
         connection.execute(
             f"CREATE TABLE {index.docs} (doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
             "version INTEGER NOT NULL, posted TEXT, source BLOB)"
@@ -286,11 +286,11 @@ class Store:
         connection.execute(
             f"CREATE TABLE {index.stats} (field INTEGER PRIMARY KEY, docs INTEGER, terms INTEGER)"
         )
-        Store.save(connection, index)
+        Store.save_index(connection, index)
         return index
 
     @staticmethod
-    def drop(connection: sqlite3.Connection, index: Index) -> None:
+    def drop_index(connection: sqlite3.Connection, index: Index) -> None:
         """Delete an index and its tables."""
         tables = [index.docs, index.post, index.multi, index.stats]
         for table in tables + [level.table for level in index.levels.values()]:
@@ -299,8 +299,8 @@ class Store:
         connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
 
 
-class _Held:
-    """A thread's connection; closed when the thread is gone."""
+class _ThreadConnection:
+    """A thread's connection; closed when the thread ends."""
 
     def __init__(self, pid: int, connection: sqlite3.Connection) -> None:
         self.pid = pid
@@ -312,7 +312,7 @@ class _Held:
 
 
 class Deadline:
-    """When a search has to be over; for the parts of it that are not SQL.
+    """The deadline of a search, for its parts that are not SQL.
 
     :param seconds: from now; None: never.
     """
@@ -322,16 +322,17 @@ class Deadline:
         self.at = None if seconds is None else time.monotonic() + seconds
 
     def check(self) -> None:
-        """
-        :raises BackendTimeout: it is over.
+        """Check the clock.
+
+        :raises BackendTimeout: the time is over.
         """
         if self.at is not None and time.monotonic() > self.at:
             raise BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
 
 
-# SQLite keeps its locks by process: what a child inherits looks locked to it and is not. A
-# server that forks its workers does so from the thread that set the application up, so that
-# this leaves nothing open to inherit.
+# SQLite's locks belong to a process: an inherited connection looks locked to a child and is not.
+# A server forks its workers from the thread that set the application up, so closing that
+# thread's connection leaves nothing open to inherit.
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
@@ -345,8 +346,8 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def translated(timeout: Optional[float] = None) -> Iterator[None]:
-    """The database's exceptions become ours."""
+def translate_errors(timeout: Optional[float] = None) -> Iterator[None]:
+    """Translate the database's exceptions to ours."""
     try:
         yield
     except BackendError:
@@ -355,9 +356,9 @@ def translated(timeout: Optional[float] = None) -> Iterator[None]:
         if "interrupted" in str(error):
             raise BackendTimeout(f"the search took longer than {timeout:g} seconds") from error
         if any(limit in str(error) for limit in _LIMITS):
-            raise refused(f"the query is too large for the embedded backend: {error}") from error
+            raise rejected(f"the query is too large for the embedded backend: {error}") from error
         if "locked" in str(error):
-            raise BackendTimeout(f"other writers are not done: {error}") from error
+            raise BackendTimeout(f"other writers hold the lock: {error}") from error
         raise BackendUnavailable(str(error)) from error
     except (sqlite3.DatabaseError, OSError) as error:
         raise BackendUnavailable(str(error)) from error

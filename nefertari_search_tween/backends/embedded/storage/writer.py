@@ -1,4 +1,4 @@
-"""Rows of documents -> tables, in the transaction of a bulk."""
+"""Write the rows of documents into tables, in the transaction of a bulk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from nefertari_search_tween.backends.base import (
 )
 from nefertari_search_tween.backends.embedded.errors import error
 from nefertari_search_tween.backends.embedded.storage.document_rows import ITEM, PART, Reader, Row
-from nefertari_search_tween.backends.embedded.storage.mapping import INT64_MAX, Index, Malformed
+from nefertari_search_tween.backends.embedded.storage.fields import INT64_MAX, Malformed
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Store
 
 MAX_ID_BYTES = 512
 
 
-def stamp(version: int) -> SequenceVersion:
-    """The stamp of a document's state; a deleted document keeps its version, so none comes
-    twice."""
+def as_sequence_version(version: int) -> SequenceVersion:
+    """Return the version of a document's state.
+
+    None occurs twice, because a deleted document keeps its version.
+    """
     return SequenceVersion(version, 1)
 
 
@@ -37,7 +40,7 @@ class Writer:
         self._private = False
         self._next: dict[str, int] = {}
         self._inserts: dict[str, list[Any]] = defaultdict(list)
-        self._seen: set[str] = set()
+        self._pending_ids: set[str] = set()
         self._stats: dict[int, list[int]] = defaultdict(lambda: [0, 0])
 
     def apply(
@@ -45,48 +48,47 @@ class Writer:
     ) -> BulkItemResult:
         """Apply one action.
 
-        :param row: of the document, None when it needs fields that the mapping has not.
+        :param row: of the document, None if it needs fields that the mapping lacks.
         :param problem: why it can't be indexed.
         """
-        refused = _bad_id(action.id)
-        if refused is not None:
-            return BulkItemResult(action, 400, refused)
+        id_error = _bad_id(action.id)
+        if id_error is not None:
+            return BulkItemResult(action, 400, id_error)
         if action.version < 0 or action.version > INT64_MAX:
             reason = f"illegal version value [{action.version}] for version type [EXTERNAL_GTE]"
             return BulkItemResult(action, 400, error("action_request_validation_exception", reason))
         row, problem = self._row(action, row, problem)
         if problem is not None:
             return BulkItemResult(action, 400, error("document_parsing_exception", str(problem)))
-        known = self._known(action.id)
-        if known is not None and known[1] > action.version:
+        current = self._current(action.id)
+        if current is not None and current[1] > action.version:
             reason = (
-                f"[{action.id}]: version conflict, current version [{known[1]}] is higher "
+                f"[{action.id}]: version conflict, current version [{current[1]}] is higher "
                 f"than the one provided [{action.version}]"
             )
             return BulkItemResult(action, 409, error("version_conflict_engine_exception", reason))
-        return BulkItemResult(action, self._put(action, known, row, action.version), None)
+        return BulkItemResult(action, self._put(action, current, row, action.version), None)
 
     def write(
         self, write: ConditionalWrite, row: Optional[Row], problem: Optional[Malformed]
     ) -> WriteResult:
         """Apply one conditional write; see :meth:`apply`."""
-        refused = _bad_id(write.id)
-        if refused is not None:
-            return WriteResult(write, 400, refused, None)
+        id_error = _bad_id(write.id)
+        if id_error is not None:
+            return WriteResult(write, 400, id_error)
         row, problem = self._row(write, row, problem)
         if problem is not None:
-            failed = error("document_parsing_exception", str(problem))
-            return WriteResult(write, 400, failed, None)
-        known = self._known(write.id)
-        live = known is not None and known[2] is not None
-        held = stamp(known[1]) if known is not None and live else None
-        if held != write.expected:
-            wanted = "no document" if write.expected is None else f"{write.expected}"
-            reason = f"[{write.id}]: version conflict, expected {wanted}, there is {held}"
-            conflict = error("version_conflict_engine_exception", reason)
-            return WriteResult(write, 409, conflict, None)
-        version = known[1] + 1 if known is not None else 1
-        return WriteResult(write, self._put(write, known, row, version), None, stamp(version))
+            return WriteResult(write, 400, error("document_parsing_exception", str(problem)))
+        current = self._current(write.id)
+        live = current is not None and current[2] is not None
+        stored = as_sequence_version(current[1]) if current is not None and live else None
+        if stored != write.expected:
+            expected = "no document" if write.expected is None else f"{write.expected}"
+            reason = f"[{write.id}]: version conflict, expected {expected}, there is {stored}"
+            return WriteResult(write, 409, error("version_conflict_engine_exception", reason))
+        version = current[1] + 1 if current is not None else 1
+        status = self._put(write, current, row, version)
+        return WriteResult(write, status, None, as_sequence_version(version))
 
     def _row(
         self, action: Any, row: Optional[Row], problem: Optional[Malformed]
@@ -94,26 +96,26 @@ class Writer:
         if problem is None and action.body is not None and row is None:
             try:
                 row = self._grow(action.body)
-            except Malformed as found:
-                problem = found
+            except Malformed as malformed:
+                problem = malformed
         return row, problem
 
-    def _known(self, identity: str) -> Any:
-        """Number, version and terms of the document *identity*, also of a deleted one."""
-        if identity in self._seen:
+    def _current(self, identity: str) -> Any:
+        """Return number, version and terms of the document *identity*, also of a deleted one."""
+        if identity in self._pending_ids:
             self.flush()
-        self._seen.add(identity)
+        self._pending_ids.add(identity)
         return self.connection.execute(
             f"SELECT doc, version, posted FROM {self.index.docs} WHERE id = ?", (identity,)
         ).fetchone()
 
-    def _put(self, action: Any, known: Any, row: Optional[Row], version: int) -> int:
-        """Replace, add or delete; gives the status."""
+    def _put(self, action: Any, current: Any, row: Optional[Row], version: int) -> int:
+        """Replace, add or delete a document; return the status."""
         self.changed = True
-        live = known is not None and known[2] is not None
+        live = current is not None and current[2] is not None
         if live:
-            self._remove(known[0], known[2])
-        doc = known[0] if known is not None else self._number(self.index.docs)
+            self._remove(current[0], current[2])
+        doc = current[0] if current is not None else self._number(self.index.docs)
         if row is None:
             self._inserts[self.index.docs].append((doc, action.id, version, None, None))
             return 200 if live else 404
@@ -125,15 +127,15 @@ class Writer:
         return 200 if live else 201
 
     def _grow(self, body: bytes) -> Row:
-        """The row of a document with new fields: they are put into the mapping."""
-        # Not the index that other threads read from; a refused document changes nothing.
-        trial = Store.load(self.connection, self.index.number)
-        reader = Reader(trial, grow=True)
+        """Return the row of a document with new fields, after adding them to the mapping."""
+        # Not the index that other threads read from; a rejected document changes nothing.
+        grown = Store.load_index(self.connection, self.index.number)
+        reader = Reader(grown, grow=True)
         row = reader.row(body)
         if reader.grown:
             self.flush()
-            self.index, self._private = trial, True
-            Store.save(self.connection, trial)
+            self.index, self._private = grown, True
+            Store.save_index(self.connection, grown)
         return row
 
     def _number(self, table: str) -> int:
@@ -148,10 +150,10 @@ class Writer:
     def _insert(
         self, row: Row, doc: int, root: int, parent: Optional[int], posted: list[str]
     ) -> None:
-        values = row.values
+        by_field = row.values
         fields = self.index.levels[row.level.path].fields
         self._inserts[row.level.table].append(
-            (doc, parent, root, *[values.get(each.number) for each in fields])
+            (doc, parent, root, *[by_field.get(each.number) for each in fields])
         )
         for number, length in row.lengths.items():
             stats = self._stats[number]
@@ -162,34 +164,34 @@ class Writer:
                 [(number, term, doc, *rest) for number, term, *rest in row.posts]
             )
             posted.append(f"{doc}{PART}{row.posted}")
-        for number, several in row.lists.items():
+        for number, values in row.lists.items():
             if number not in self.index.layout["multi"]:
                 self._make_multi(number)
             self._inserts[self.index.multi].extend(
-                (number, doc, place, value) for place, value in enumerate(several)
+                (number, doc, position, value) for position, value in enumerate(values)
             )
         for child in row.children:
             self._insert(child, self._number(child.level.table), root, doc, posted)
 
     def _make_multi(self, number: int) -> None:
         if not self._private:
-            self.index = Store.load(self.connection, self.index.number)
+            self.index = Store.load_index(self.connection, self.index.number)
             self._private = True
         self.index.layout["multi"].append(number)
-        Store.save(self.connection, self.index)
+        Store.save_index(self.connection, self.index)
 
     def _remove(self, doc: int, posted: str) -> None:
-        """Take a document's rows away, its nested documents' too."""
+        """Delete a document's rows and those of its nested documents."""
         execute = self.connection.execute
         for level in self.index.levels.values():
             where = "doc" if level.parent is None else "root"
             texts = [each for each in level.fields if each.kind == "text"]
             if texts:
                 columns = ", ".join(each.column for each in texts)
-                for found in execute(
+                for row in execute(
                     f"SELECT {columns} FROM {level.table} WHERE {where} = ?", (doc,)
                 ):
-                    for each, length in zip(texts, found):
+                    for each, length in zip(texts, row):
                         if length is not None:
                             stats = self._stats[each.number]
                             stats[0] -= length > 0
@@ -210,7 +212,7 @@ class Writer:
             )
 
     def flush(self) -> None:
-        """Write the rows that wait."""
+        """Write the pending rows."""
         for level in self.index.levels.values():
             rows = self._inserts.pop(level.table, None)
             if rows:
@@ -228,7 +230,7 @@ class Writer:
             )
         posts = self._inserts.pop(self.index.post, None)
         if posts:
-            # In the order of the table, which makes its pages cheaper to fill.
+            # In the order of the table, so that its pages fill one after the other.
             posts.sort()
             self.connection.executemany(
                 f"INSERT INTO {self.index.post} VALUES (?, ?, ?, ?, ?, ?)", posts
@@ -244,10 +246,10 @@ class Writer:
             [(number, *change) for number, change in self._stats.items()],
         )
         self._stats.clear()
-        self._seen.clear()
+        self._pending_ids.clear()
 
     def finish(self) -> None:
-        """Write everything; the caller commits."""
+        """Write all pending changes; the caller commits."""
         self.flush()
         if self.changed:
             self.connection.execute(
@@ -256,7 +258,7 @@ class Writer:
 
 
 def _bad_id(identity: str) -> Optional[dict[str, Any]]:
-    """The error of an id that can't be one."""
+    """Return the error of an invalid id, None for a valid one."""
     if identity and len(identity.encode("utf-8", "replace")) <= MAX_ID_BYTES:
         return None
     reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"

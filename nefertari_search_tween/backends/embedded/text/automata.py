@@ -1,8 +1,8 @@
-"""Which terms of a vocabulary fit a pattern, or lie within some edits of a word.
+"""Find the terms of a vocabulary that match a pattern, or lie within some edits of a word.
 
 Patterns are Lucene's (RegExp, WildcardQuery), matched against the whole term. They run as
 automata, never by backtracking, so that no pattern can take more time than terms times its
-size; the sorted vocabulary is walked as a trie, so that a prefix is looked at once.
+size; the sorted vocabulary is walked as a trie, so that a prefix is read once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Protocol
 
-from nefertari_search_tween.backends.embedded.errors import refused
+from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.text.derivatives import (
     NONE,
     Expression,
@@ -19,10 +19,10 @@ from nefertari_search_tween.backends.embedded.text.derivatives import (
     nullable,
 )
 
-# Derivatives of one pattern; more is a pattern that explodes.
+# Derivatives of one pattern; a pattern with more explodes.
 MAX_STATES = 10_000
-# Terms between two looks at the clock.
-ROUNDS = 500
+# Terms between two checks of the clock.
+CHECK_EVERY = 500
 _LAST = "\U0010ffff"
 
 
@@ -39,11 +39,11 @@ class Automaton(Protocol):
 def matching(
     vocabulary: Sequence[str], automaton: Automaton, check: Callable[[], Any] = bool
 ) -> list[str]:
-    """The terms of the sorted *vocabulary* that *automaton* accepts.
+    """Return the terms of the sorted *vocabulary* that *automaton* accepts.
 
-    :param check: called now and then; it may raise when this takes too long.
+    :param check: called regularly; it may raise if this takes too long.
     """
-    found: list[str] = []
+    terms: list[str] = []
     states: list[Any] = [automaton.start]
     previous = ""
     index, end = 0, len(vocabulary)
@@ -51,9 +51,9 @@ def matching(
     while index < end:
         term = vocabulary[index]
         rounds += 1
-        if not rounds % ROUNDS:
+        if not rounds % CHECK_EVERY:
             check()
-        shared = _shared(previous, term, len(states) - 1)
+        shared = _shared_length(previous, term, len(states) - 1)
         del states[shared + 1 :]
         state = states[shared]
         dead = False
@@ -70,14 +70,14 @@ def matching(
             index = bisect_left(vocabulary, prefix + _LAST, index + 1)
             continue
         if automaton.accepts(state):
-            found.append(term)
+            terms.append(term)
         index += 1
-    return found
+    return terms
 
 
-def _shared(left: str, right: str, most: int) -> int:
+def _shared_length(first: str, second: str, limit: int) -> int:
     count = 0
-    for one, other in zip(left[:most], right):
+    for one, other in zip(first[:limit], second):
         if one != other:
             break
         count += 1
@@ -85,14 +85,14 @@ def _shared(left: str, right: str, most: int) -> int:
 
 
 class Edits:
-    """Within *most* insertions, deletions, replacements and swaps of neighbours of *word*.
+    """Within *max_edits* insertions, deletions, replacements and swaps of neighbours of *word*.
 
     A state is the last two rows of the optimal string alignment table, and the last character.
     """
 
-    def __init__(self, word: str, most: int) -> None:
+    def __init__(self, word: str, max_edits: int) -> None:
         self.word = word
-        self.most = most
+        self.max_edits = max_edits
         self.start = (None, tuple(range(len(word) + 1)), "")
 
     def step(self, state: Any, char: str) -> Any:
@@ -110,15 +110,15 @@ class Edits:
             ):
                 value = min(value, before[column - 2] + 1)
             row.append(value)
-        if min(row) > self.most and min(last) > self.most - 1:
+        if min(row) > self.max_edits and min(last) > self.max_edits - 1:
             return None
         return (last, tuple(row), char)
 
     def accepts(self, state: Any) -> bool:
-        return bool(state[1][-1] <= self.most)
+        return bool(state[1][-1] <= self.max_edits)
 
     def distance(self, term: str) -> int:
-        """Edits between the word and *term* (which is within them)."""
+        """Return the edits between the word and *term*, which the automaton accepts."""
         state = self.start
         for char in term:
             state = self.step(state, char)
@@ -129,7 +129,7 @@ class Pattern:
     """A wildcard pattern or regular expression.
 
     :param ignore_case: letters match both their cases.
-    :param check: called for every new step; it may raise when this takes too long.
+    :param check: called for every new step; it may raise if this takes too long.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Pattern:
         if number is None:
             number = self._numbers[expression] = len(self._expressions)
             if number > MAX_STATES:
-                raise refused(f"a pattern of more than {MAX_STATES} states")
+                raise rejected(f"a pattern of more than {MAX_STATES} states")
             self._expressions.append(expression)
             self._steps.append({})
             self._accepting.append(nullable(expression))
@@ -174,11 +174,3 @@ class Pattern:
 
     def accepts(self, state: int) -> bool:
         return self._accepting[state]
-
-
-def literal_prefix(text: str, special: str) -> str:
-    """The beginning of *text* before anything *special*."""
-    for index, char in enumerate(text):
-        if char in special:
-            return text[:index]
-    return text

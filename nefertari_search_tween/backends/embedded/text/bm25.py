@@ -12,7 +12,8 @@ import math
 import sqlite3
 
 from nefertari_search_tween.backends.embedded.sql import Sql
-from nefertari_search_tween.backends.embedded.storage.mapping import Field, Index
+from nefertari_search_tween.backends.embedded.storage.fields import Field
+from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
 K1 = 1.2
 B = 0.75
@@ -22,7 +23,7 @@ SINGLE = "(s * 536870913.0 - (s * 536870913.0 - s))"
 
 
 def idf(df: int, docs: int) -> float:
-    """How much a term that *df* of *docs* documents have tells."""
+    """Return the inverse document frequency of a term that *df* of *docs* documents have."""
     return math.log(1 + (max(docs, df) - df + 0.5) / (df + 0.5))
 
 
@@ -36,7 +37,7 @@ class Statistics:
         self._terms: dict[tuple[int, str], int] = {}
 
     def field(self, field: Field) -> tuple[int, float]:
-        """Documents with the field, and the average number of terms in it."""
+        """Return how many documents have the field, and the average number of terms in it."""
         if field.number not in self._fields:
             row = self.connection.execute(
                 f"SELECT docs, terms FROM {self.index.stats} WHERE field = ?", (field.number,)
@@ -46,7 +47,7 @@ class Statistics:
         return self._fields[field.number]
 
     def term(self, field: Field, term: str) -> int:
-        """Documents with the term in the field."""
+        """Return how many documents have the term in the field."""
         key = (field.number, term)
         if key not in self._terms:
             (self._terms[key],) = self.connection.execute(
@@ -55,14 +56,14 @@ class Statistics:
         return self._terms[key]
 
     def value(self, field: Field, condition: Sql) -> float:
-        """The score of a keyword value: of the documents that meet *condition*.
+        """Return the score of a keyword value, which the documents that meet *condition* have.
 
         Each value counts as a text of one term; the average text has as many as there are
         values in a document.
         """
         table = field.level.table
-        counted = f"SELECT count(*) FROM {table} d WHERE " + condition
-        (df,) = counted.run(self.connection).fetchone()
+        matches = f"SELECT count(*) FROM {table} d WHERE " + condition
+        (df,) = matches.run(self.connection).fetchone()
         (docs,) = self.connection.execute(f"SELECT count({field.column}) FROM {table}").fetchone()
         average = 1.0
         if field.multi and docs:
@@ -74,7 +75,7 @@ class Statistics:
         return idf(df, docs) * (K1 + 1) / (1 + K1 * (1 - B + B / average))
 
     def bm25(self, field: Field, weight: float, frequency: str) -> Sql:
-        """The score of a row of the table of terms.
+        """Return the SQL of the score of a row of the table of terms.
 
         :param weight: idf times boost.
         :param frequency: SQL of how often the term or phrase occurs.

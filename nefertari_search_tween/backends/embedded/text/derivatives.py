@@ -1,4 +1,4 @@
-"""Regular expressions as values, and what is left of one after a character.
+"""Regular expressions as values, and their derivatives by a character.
 
 An expression is a tuple: ``("none",)``, ``("empty",)``, ``("set", ranges, negated)``,
 ``("seq", a, b)``, ``("or", frozenset)``, ``("and", frozenset)``, ``("not", a)``,
@@ -24,7 +24,7 @@ def character(char: str) -> Expression:
 
 
 def wildcard(text: str) -> Expression:
-    """``*`` any characters, ``?`` one, ``\\`` takes the next as it is."""
+    """Parse a wildcard pattern: ``*`` any characters, ``?`` one, ``\\`` escapes the next."""
     parts: list[Expression] = []
     chars = iter(text)
     for char in chars:
@@ -108,7 +108,7 @@ def nullable(part: Expression) -> bool:
 
 
 def derivative(part: Expression, chars: str) -> Expression:
-    """What must follow one character.
+    """Return what must follow one character.
 
     :param chars: the character, in one or both of its cases.
     """

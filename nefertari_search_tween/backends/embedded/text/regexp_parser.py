@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from nefertari_search_tween.backends.embedded.errors import refused
+from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.text.derivatives import (
     ALL,
     ANY,
@@ -33,16 +33,16 @@ class _Parser:
             return EMPTY
         result = self.union()
         if self.at < len(self.text):
-            raise self.wrong(f"unexpected '{self.text[self.at]}'")
+            raise self.error(f"unexpected '{self.text[self.at]}'")
         return result
 
-    def wrong(self, problem: str) -> Exception:
-        return refused(f"regular expression '{self.text[:80]}' at {self.at}: {problem}")
+    def error(self, problem: str) -> Exception:
+        return rejected(f"regular expression '{self.text[:80]}' at {self.at}: {problem}")
 
     def peek(self, chars: str) -> bool:
         return self.at < len(self.text) and self.text[self.at] in chars
 
-    def take(self, char: str) -> bool:
+    def accept(self, char: str) -> bool:
         if self.peek(char):
             self.at += 1
             return True
@@ -50,19 +50,19 @@ class _Parser:
 
     def next(self) -> str:
         if self.at >= len(self.text):
-            raise self.wrong("it ends too early")
+            raise self.error("it ends too early")
         self.at += 1
         return self.text[self.at - 1]
 
     def union(self) -> Expression:
         result = self.intersection()
-        while self.take("|"):
+        while self.accept("|"):
             result = either(result, self.intersection())
         return result
 
     def intersection(self) -> Expression:
         result = self.concatenation()
-        while self.take("&"):
+        while self.accept("&"):
             result = common(result, self.concatenation())
         return result
 
@@ -87,69 +87,69 @@ class _Parser:
         return result
 
     def times(self, inner: Expression) -> Expression:
-        least = self.number()
-        most: Optional[int] = least
-        if self.take(","):
-            most = self.number() if self.peek("0123456789") else None
-        if not self.take("}"):
-            raise self.wrong("expected '}'")
-        if least > 255 or (most or 0) > 255:
-            raise self.wrong("more than 255 repetitions")
-        tail: Expression = repeated(inner) if most is None else EMPTY
-        for _ in range((most or 0) - least):
+        minimum = self.number()
+        maximum: Optional[int] = minimum
+        if self.accept(","):
+            maximum = self.number() if self.peek("0123456789") else None
+        if not self.accept("}"):
+            raise self.error("expected '}'")
+        if minimum > 255 or (maximum or 0) > 255:
+            raise self.error("more than 255 repetitions")
+        tail: Expression = repeated(inner) if maximum is None else EMPTY
+        for _ in range((maximum or 0) - minimum):
             tail = either(EMPTY, concatenated(inner, tail))
-        return sequence([*[inner] * least, tail])
+        return sequence([*[inner] * minimum, tail])
 
     def number(self) -> int:
         start = self.at
         while self.peek("0123456789"):
             self.at += 1
         if start == self.at:
-            raise self.wrong("expected a number")
+            raise self.error("expected a number")
         return int(self.text[start : self.at])
 
     def complement(self) -> Expression:
-        if self.take("~"):
+        if self.accept("~"):
             return complement(self.complement())
         return self.simple()
 
     def simple(self) -> Expression:
-        if self.take("."):
+        if self.accept("."):
             return ANY
-        if self.take("#"):
+        if self.accept("#"):
             return NONE
-        if self.take("@"):
+        if self.accept("@"):
             return ALL
-        if self.take("("):
-            if self.take(")"):
+        if self.accept("("):
+            if self.accept(")"):
                 return EMPTY
             inner = self.union()
-            if not self.take(")"):
-                raise self.wrong("expected ')'")
+            if not self.accept(")"):
+                raise self.error("expected ')'")
             return inner
-        if self.take('"'):
+        if self.accept('"'):
             start = self.at
             while not self.peek('"'):
                 self.next()
             self.at += 1
             return sequence([character(each) for each in self.text[start : self.at - 1]])
-        if self.take("["):
+        if self.accept("["):
             return self.char_class()
-        if self.take("<"):
+        if self.accept("<"):
             return self.interval()
         return self.single()
 
     def single(self) -> Expression:
-        if self.take("\\"):
+        if self.accept("\\"):
             char = self.next()
-            known = _CLASSES.get(char.lower())
-            if known is not None:
-                return ("set", known, char.isupper())
+            ranges = _CLASSES.get(char.lower())
+            if ranges is not None:
+                return ("set", ranges, char.isupper())
             return character(char)
         return character(self.next())
 
     def char_class(self) -> Expression:
-        negated = self.take("^")
+        negated = self.accept("^")
         ranges: list[tuple[str, str]] = []
         first = True
         while first or not self.peek("]"):
@@ -175,11 +175,11 @@ class _Parser:
         body = self.text[self.at : end] if end > 0 else ""
         low, dash, high = body.partition("-")
         if not dash or not low.isdigit() or not high.isdigit():
-            raise self.wrong("expected <number-number>")
+            raise self.error("expected <number-number>")
         self.at = end + 1
         first, last = sorted((int(low), int(high)))
         if last - first > 1000:
-            raise self.wrong("an interval of more than 1000 numbers")
+            raise self.error("an interval of more than 1000 numbers")
         width = len(low) if len(low) == len(high) else 0
         result = NONE
         for number in range(first, last + 1):
@@ -195,12 +195,12 @@ _CLASSES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def regular_expression(text: str) -> Expression:
-    """*text* in Lucene's syntax: . ? + * {} | () [] "" ~ & @ # <> and \\d \\w \\s.
+def parse_regexp(text: str) -> Expression:
+    """Parse *text* in Lucene's syntax: . ? + * {} | () [] "" ~ & @ # <> and \\d \\w \\s.
 
-    :raises BackendRejected: it can't be read.
+    :raises BackendRejected: its syntax is wrong.
     """
     try:
         return _Parser(text).parse()
     except RecursionError as error:
-        raise refused("regular expression: nested too deeply") from error
+        raise rejected("regular expression: nested too deeply") from error

@@ -1,4 +1,4 @@
-"""Text -> terms, as Elasticsearch's ``standard`` analyzer makes them.
+"""Split text into terms as Elasticsearch's ``standard`` analyzer does.
 
 Word boundaries are those of Unicode Standard Annex 29 as Lucene's StandardTokenizer applies
 them: https://unicode.org/reports/tr29/#Word_Boundary_Rules. A text is translated to one letter
@@ -19,7 +19,7 @@ POSITION_GAP = 100
 
 
 class Token(NamedTuple):
-    """A term and where it stands: in words, and from which character to which."""
+    """A term and its place in the text: in words, and from which character to which."""
 
     term: str
     position: int
@@ -87,9 +87,9 @@ _PICTOGRAPHS = frozenset(
 
 
 def _class_of(char: str) -> str:
-    known = _CONNECTED.get(char)
-    if known is not None:
-        return known
+    connected = _CONNECTED.get(char)
+    if connected is not None:
+        return connected
     category = unicodedata.category(char)
     code = ord(char)
     if category in ("Mn", "Me", "Mc"):
@@ -145,18 +145,18 @@ def _spaceless(code: int) -> bool:
 
 
 class _Classes(dict):
-    """For ``str.translate``: classes are looked up once per character."""
+    """For ``str.translate``: the class of each character is computed once."""
 
     def __missing__(self, code: int) -> str:
-        found = self[code] = _class_of(chr(code))
-        return found
+        letter = self[code] = _class_of(chr(code))
+        return letter
 
 
 class _Lower(dict):
     def __missing__(self, code: int) -> str:
         # One for one: U+0130 becomes a plain i.
-        found = self[code] = chr(code).lower()[0]
-        return found
+        lower = self[code] = chr(code).lower()[0]
+        return lower
 
 
 _classes = _Classes()
@@ -181,8 +181,8 @@ _TOKENS = re.compile(
 
 
 def tokens(text: str) -> list[Token]:
-    """The terms of *text*, in order."""
-    found = []
+    """Return the terms of *text* with their places, in order."""
+    result = []
     position = 0
     classes = text.translate(_classes)
     for match in _TOKENS.finditer(classes):
@@ -190,24 +190,24 @@ def tokens(text: str) -> list[Token]:
         word = text[start:end]
         term = word.lower() if word.isascii() else word.translate(_lower)
         if end - start <= MAX_TERM_UNITS // 2 or _units(term) <= MAX_TERM_UNITS:
-            found.append(Token(term, position, start, end))
+            result.append(Token(term, position, start, end))
             position += 1
             continue
         for first, piece in _pieces(term):
-            found.append(Token(piece, position, start + first, start + first + len(piece)))
+            result.append(Token(piece, position, start + first, start + first + len(piece)))
             position += 1
-    return found
+    return result
 
 
 def terms(text: str) -> list[str]:
-    """The terms of *text* alone; each one's position is its place in the list."""
+    """Return the terms of *text*; the position of each is its index in the list."""
     lower = text.lower() if text.isascii() else text.translate(_lower)
-    found = [
+    result = [
         lower[match.start() : match.end()] for match in _TOKENS.finditer(text.translate(_classes))
     ]
-    if len(text) > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in found):
-        return [piece for term in found for _, piece in _pieces(term)]
-    return found
+    if len(text) > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in result):
+        return [piece for term in result for _, piece in _pieces(term)]
+    return result
 
 
 def _units(text: str) -> int:

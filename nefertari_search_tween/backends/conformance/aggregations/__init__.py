@@ -1,0 +1,1 @@
+"""Cases of aggregations, in the shape of Elasticsearch's responses."""
