@@ -62,11 +62,12 @@ class MetricCases(Cases):
         percentiles = empty.aggregate(years={"percentiles": {"field": "year"}})["years"]["values"]
         assert list(percentiles) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
         for name, value in percentiles.items():
-            assert value == pytest.approx(float(name), abs=1.0)
+            # Servers estimate, by half a value at most here; the next value would be a mistake.
+            assert value == pytest.approx(float(name), abs=0.6)
 
     def test_chosen_percentiles(self, empty: Index) -> None:
         empty.write({str(number): {"year": number} for number in range(101)})
         options = {"field": "year", "percents": [0, 50, 100], "keyed": False}
         percentiles = empty.aggregate(years={"percentiles": options})["years"]["values"]
         assert [each["key"] for each in percentiles] == [0.0, 50.0, 100.0]
-        assert [each["value"] for each in percentiles] == pytest.approx([0, 50, 100], abs=1.0)
+        assert [each["value"] for each in percentiles] == pytest.approx([0, 50, 100], abs=0.6)
