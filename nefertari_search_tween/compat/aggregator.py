@@ -21,21 +21,19 @@ from nefertari_search_tween.exceptions import BadQuery, Reason, SearchUnavailabl
 from nefertari_search_tween.search.aggregations.execute import (
     AggregationResult,
     aggregate,
-    answer_aggregation,
     asked_of,
 )
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, flattened, taken
-from nefertari_search_tween.search.query.clauses import MATCH_NONE
-from nefertari_search_tween.search.routing import (
+from nefertari_search_tween.search.context import (
     FLAG,
     MULTI_COLLECTION,
-    PRIMARY,
-    SEARCH,
     QueryText,
     ReadContext,
-    answering,
+    ReadKind,
     current_read,
 )
+from nefertari_search_tween.search.dispatch import answer_aggregation
+from nefertari_search_tween.search.query.clauses import MATCH_NONE
 
 #: the parameter that stands in messages where Python code asks
 PARAMETER = "_aggregations"
@@ -109,11 +107,11 @@ def _aggregated(aggregator: Any, read: ReadContext, index: Callable[[], Any]) ->
     asked, rest = taken(view._query_params, aggregator._aggregations_keys)
     if asked is None:
         return index()
-    if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+    if read.refuses_search:
         raise _primary(asked)
-    if read.kind != SEARCH:
+    if read.kind is not ReadKind.SEARCH:
         # By a key that only this aggregator knows: it was not known to be a search.
-        read.kind = SEARCH
+        read.kind = ReadKind.SEARCH
         rest = {name: _typed(read.request, name, value) for name, value in rest.items()}
     read.aggregation = asked
     view._query_params = dictset(rest)
@@ -168,8 +166,8 @@ def of_collection(
     if asked is None:
         return None, params
     filters: list[dict[str, Any]] = []
-    if es.overrides():
-        with answering(read):
+    if es.overrides_search_params():
+        with read.tracked():
             filters = subclass_filters(es, params)
         params = {}
     return answer_aggregation(_search().searcher, read, params, asked, filters), params
@@ -191,7 +189,7 @@ def aggregated(mirror: Any, params: dict[str, Any], exact_filters: Any = ()) -> 
     read: Optional[ReadContext] = current_read()
     with if_built(raise_on_empty):
         if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+            if read.refuses_search:
                 raise _primary(asked)
             return dict(answer_aggregation(searcher, read, params, asked, exact_filters))
         request, current = get_current_request(), must_be_current()

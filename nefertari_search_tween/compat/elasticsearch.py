@@ -34,9 +34,9 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.search.context import FLAG
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
-from nefertari_search_tween.search.routing import FLAG, PRIMARY, answering
 
 __all__ = [
     "ES",
@@ -69,7 +69,7 @@ def includeme(config: Any) -> None:
 def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
     """Index what *documents_actions* name, from the primary's current state."""
     if ES.current is None and ES.starting is not None:
-        ES.starting.add(Key(each["_type"], each["_id"]) for each in documents_actions)
+        ES.starting.enqueue(Key(each["_type"], each["_id"]) for each in documents_actions)
         return
     index_calls.bulk(ES.search(), documents_actions, request)
 
@@ -259,7 +259,7 @@ class ES:
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = search_params.read_of(mirror)
-        if read is not None and read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+        if read is not None and read.refuses_search:
             if self.overrides_search_params():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
@@ -269,7 +269,7 @@ class ES:
             found, params = aggregator.of_collection(self, read, params)
             if found is not None:
                 return found
-        with answering(read) if read is not None else nullcontext():
+        with read.tracked() if read is not None else nullcontext():
             built = self.build_search_params(params)
             if "_count" in params:
                 return self.do_count(built)

@@ -14,13 +14,11 @@ from nefertari_search_tween.compat.aggregator import if_built, unpacked
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.execute import asked_of
-from nefertari_search_tween.search.multi.aggregations import (
-    aggregate_multi,
-    answer_multi_aggregation,
-)
+from nefertari_search_tween.search.context import ReadContext, current_read
+from nefertari_search_tween.search.dispatch import run_search
+from nefertari_search_tween.search.multi.aggregations import aggregate_multi
 from nefertari_search_tween.search.multi.query import Filters
-from nefertari_search_tween.search.multi.searcher import answer_multi, unfiltered
-from nefertari_search_tween.search.routing import ReadContext, current_read
+from nefertari_search_tween.search.multi.searcher import unfiltered
 
 
 def asked(es: Any) -> Optional[list[Mirror]]:
@@ -47,13 +45,15 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if read is not None:
         wanted, params = asked_of(read, params)
     params, filters = _narrowed(es, mirrors, params)
-    if read is not None and wanted is not None:
-        return answer_multi_aggregation(searcher, read, mirrors, params, wanted, filters)
-    if read is not None:
-        result = answer_multi(searcher, read, mirrors, params, filters)
-    else:
-        request, current = get_current_request(), must_be_current()
-        result = searcher.search_several(mirrors, params, request, filters, current)[0]
+    request, current = get_current_request(), must_be_current()
+    if wanted is not None:
+        return run_search(
+            read,
+            lambda: aggregate_multi(searcher, mirrors, params, wanted, request, filters, current),
+        )
+    result = run_search(
+        read, lambda: searcher.search_multi(mirrors, params, request, filters, current)
+    )
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result
@@ -69,11 +69,13 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     asked, params, raise_on_empty = unpacked(params)
     params, filters = _narrowed(es, mirrors, {**params, "_limit": 0})
     searcher, read = es.search().searcher, _read()
+    request, current = get_current_request(), must_be_current()
     with if_built(raise_on_empty):
-        if read is not None:
-            return dict(answer_multi_aggregation(searcher, read, mirrors, params, asked, filters))
-        request, current = get_current_request(), must_be_current()
-        return dict(aggregate_multi(searcher, mirrors, params, asked, request, filters, current)[0])
+        result = run_search(
+            read,
+            lambda: aggregate_multi(searcher, mirrors, params, asked, request, filters, current),
+        )
+    return dict(result)
 
 
 def _narrowed(
@@ -83,7 +85,7 @@ def _narrowed(
 
     What a subclass makes of the parameters is known by what it searches each model by.
     """
-    if not es.overrides():
+    if not es.overrides_search_params():
         return params, unfiltered
     by_model = {mirror.name: subclass_filters(_of_one(es, mirror), params) for mirror in mirrors}
     kept = {name: params[name] for name in RESERVED_PARAMS if name in params}

@@ -16,10 +16,12 @@ from pyramid.threadlocal import get_current_request
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.request import flattened
-from nefertari_search_tween.search.privacy import Caller, FieldScope
+from nefertari_search_tween.search.context import READS, ReadContext, current_read
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query import search_read as search_params
+from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.search_read import NOT_IN_A_SEARCH, SearchQuery
-from nefertari_search_tween.search.routing import READS, ReadContext, current_read
+from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 
 HTTP_INTERNAL = 500
 
@@ -194,5 +196,5 @@ def _sorted(scope: FieldScope, given: dict[str, Any]) -> dict[str, Any]:
             name, _, order = each.strip().partition(":")
             if name:
                 names.append(f"-{name}" if order == "desc" else name)
-        return {"sort": search_params.sort_clauses(",".join(names), scope)}
+        return {"sort": sort_clauses(parse_sort(",".join(names)), scope)}
     return {"sort": sort}

@@ -81,6 +81,40 @@ class Reader(Protocol):
         """
 
 
+class Semantics(Protocol):
+    """How the primary's database compares the values of one model.
+
+    :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
+    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
+    """
+
+    default_sort: list[str]
+    first_sort_counts: bool
+
+    def filter_value(self, name: str, value: Any) -> Any:
+        """The value that the database compares the column *name* with, in its exact form;
+        ``exceptions.NOTHING`` when no value of the column can equal it.
+
+        :raises Unanswerable: the database would refuse it, or read it in a way of its own.
+        """
+
+    def sortable(self, name: str) -> bool:
+        """True when the database sorts the column by value (text: by code point)."""
+
+    def nulls_first(self, descending: bool) -> bool:
+        """Where the database puts missing values."""
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        """Names of the fields that the primary selects for ``_fields``, in its order.
+
+        :raises Unanswerable: only the primary can say.
+        """
+
+    def unloaded(self, name: str) -> Any:
+        """What the primary's objects show, in documents, of a field that was not selected; for
+        primaries that give objects then."""
+
+
 class ChangeCapture(Protocol):
     """Reports the changes of a primary to a :class:`ChangeListener`."""
 
@@ -121,8 +155,8 @@ class Primary(Protocol):
         :param document_cls: gives the mirror model of a model.
         """
 
-    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Any:
-        """How the database compares values of *model*: ``search.exact.Semantics``."""
+    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics:
+        """How the database compares values of *model*."""
 
     def dependencies(self, chosen: Iterable[Any]) -> Any:
         """The relationships between the mirrored models *chosen*.

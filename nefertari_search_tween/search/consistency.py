@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import (
     BackendDenied,
@@ -22,6 +22,7 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
 from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
@@ -36,8 +37,15 @@ CATCH_UP_STEP_SECONDS = 0.02
 # what a search server shows by itself (it refreshes once a second).
 GLANCE_SECONDS = 1.0
 
-#: whether changes wait, and the number of the last claim; of one moment
-State = tuple[bool, int]
+
+class PendingChanges(Protocol):
+    """What reads must know of the outbox; see ``interfaces.outbox.Outbox``."""
+
+    def sync_state(self, model_name: str, /) -> SyncState: ...
+
+    def watermark(self) -> Watermark: ...
+
+    def has_passed(self, watermark: Watermark, /) -> bool: ...
 
 
 class ReadVersion(NamedTuple):
@@ -57,10 +65,7 @@ ANYTHING = ReadVersion(None, None)
 class ReadConsistency:
     """See the module.
 
-    :param state: model name -> whether committed changes of it wait to be indexed, and the
-        number of its last claim.
-    :param mark: gives the end of what waits now.
-    :param passed: whether nothing waits any more of what waited at a mark.
+    :param pending: the outbox, or what tells the same.
     :param cached: whether answers are kept.
     """
 
@@ -68,20 +73,16 @@ class ReadConsistency:
         self,
         mirrors: MirrorRegistry,
         settings: Settings,
-        state: Callable[[str], State],
-        mark: Callable[[], Any],
-        passed: Callable[[Any], bool],
+        pending: PendingChanges,
         cached: bool,
     ) -> None:
         self.mirrors = mirrors
         self.settings = settings
-        self.state = state
-        self.mark = mark
-        self.passed = passed
+        self.pending = pending
         self.cached = cached
         # Until when reads are impatient.
         self._impatient = 0.0
-        self._glances: dict[str, tuple[float, State]] = {}
+        self._glances: dict[str, tuple[float, SyncState]] = {}
 
     @property
     def _own_writes(self) -> bool:
@@ -94,10 +95,10 @@ class ReadConsistency:
         """
         if not self._own_writes:
             return self._recent_version(mirror)
-        waiting, number = self.state(mirror.name)
-        if waiting:
+        state = self.pending.sync_state(mirror.name)
+        if state.pending:
             raise SearchUnavailable(Reason.STALE, f"The mirror of {mirror.name} is behind.")
-        return ReadVersion(number, str(number))
+        return ReadVersion(state.version, str(state.version))
 
     def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
         """What a search read sees, when changes that are being indexed are.
@@ -114,12 +115,11 @@ class ReadConsistency:
         if not self.cached:
             return ANYTHING
         now = time.monotonic()
-        until, state = self._glances.get(mirror.name, (0.0, (True, 0)))
+        until, state = self._glances.get(mirror.name, (0.0, SyncState(True, 0)))
         if now >= until:
-            state = self.state(mirror.name)
+            state = self.pending.sync_state(mirror.name)
             self._glances[mirror.name] = now + GLANCE_SECONDS, state
-        waiting, number = state
-        return ANYTHING if waiting else ReadVersion(number, str(number))
+        return ANYTHING if state.pending else ReadVersion(state.version, str(state.version))
 
     @contextmanager
     def translate_errors(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
@@ -177,23 +177,23 @@ class ReadConsistency:
 
         :raises SearchUnavailable: they still are not.
         """
-        waiting, number = self.state(mirror.name)
-        if not waiting:
-            return ReadVersion(number, str(number))
-        mark = self.mark()
+        state = self.pending.sync_state(mirror.name)
+        if not state.pending:
+            return ReadVersion(state.version, str(state.version))
+        watermark = self.pending.watermark()
         now = time.monotonic()
         patience = self.settings.search_timeout
         if now < self._impatient:
             patience = min(patience, IMPATIENT_SECONDS)
         deadline = now + patience
         while True:
-            if self.passed(mark):
+            if self.pending.has_passed(watermark):
                 self._impatient = 0.0
                 # Of rows that nobody had claimed before, nobody knows the numbers: all is made
                 # visible. Claims up to this number were among what waited, so they are, too.
                 with self.translate_errors(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
-                return ReadVersion(number, None)
+                return ReadVersion(state.version, None)
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient = time.monotonic() + self.settings.search_timeout
                 raise SearchUnavailable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -12,10 +13,31 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
     Unanswerable,
 )
-from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.aggregations.execute import answer_aggregation, asked_of
-from nefertari_search_tween.search.routing import ReadContext, answering
+from nefertari_search_tween.search.aggregations.execute import (
+    AggregationResult,
+    aggregate,
+    asked_of,
+)
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.context import ReadContext
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.searcher import Searcher
+
+
+def run_search(read: Optional[ReadContext], search: Callable[[], tuple[Any, int]]) -> Any:
+    """Return the result of *search*, and record on *read* who answered.
+
+    :param read: the read that the search answers; None outside of routed requests.
+    :param search: returns the result, and the milliseconds that the backend took.
+    :raises SearchError: the mirrors can't answer.
+    :raises JHTTPForbidden: it names fields that the caller may not see.
+    """
+    if read is None:
+        return search()[0]
+    with read.tracked():
+        result, took = search()
+    read.record_mirror(took)
+    return result
 
 
 def answer_transparent(
@@ -25,16 +47,16 @@ def answer_transparent(
 
     :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
     """
-    mirror = _mirror(read)
+    mirror = read.require_mirror()
 
     def query() -> Any:
         # The view goes on with a database query: from here on the primary answers.
         read.record_primary(Reason.USED_AS_QUERY)
         return primary()
 
-    read.start()
     try:
-        result, took = searcher.transparent(mirror, params, query)
+        with read.timed():
+            result, took = searcher.transparent(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
     except (SearchUnavailable, SearchTimeout) as error:
@@ -51,8 +73,6 @@ def answer_transparent(
     else:
         read.record_mirror(took)
         return result
-    finally:
-        read.stop()
     read.record_primary(reason)
     return primary()
 
@@ -61,27 +81,37 @@ def answer_search(
     searcher: Searcher,
     read: ReadContext,
     params: dict[str, Any],
-    exact_filters: Optional[Any] = None,
+    exact_filters: Sequence[Query] = (),
 ) -> Any:
-    """A search read of a routed request.
+    """A search read of a routed request, or aggregations if it asks for them.
 
     :raises SearchError: the mirror can't answer.
     """
-    mirror = _mirror(read)
+    mirror = read.require_mirror()
     try:
-        asked, params = asked_of(read, params)
+        aggregation, params = asked_of(read, params)
     except SearchError:
         read.record_failure(Reason.BAD_REQUEST)
         raise
-    if asked is not None:
-        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
-    with answering(read):
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    read.record_mirror(took)
+    if aggregation is not None:
+        return answer_aggregation(searcher, read, params, aggregation, exact_filters)
+    return run_search(read, lambda: searcher.search(mirror, params, read.request, exact_filters))
+
+
+def answer_aggregation(
+    searcher: Searcher,
+    read: ReadContext,
+    params: dict[str, Any],
+    aggregation: AggregationRequest,
+    exact_filters: Sequence[Query] = (),
+) -> AggregationResult:
+    """A request for aggregations, whose view asks for its collection now.
+
+    :raises SearchError: the mirror can't answer.
+    """
+    mirror = read.require_mirror()
+    result: AggregationResult = run_search(
+        read,
+        lambda: aggregate(searcher, mirror, params, aggregation, read.request, exact_filters),
+    )
     return result
-
-
-def _mirror(read: ReadContext) -> Mirror:
-    if read.mirror is None:
-        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
-    return read.mirror

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
+from nefertari import RESERVED_PARAMS
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 
 from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
-from nefertari_search_tween.search.item_acl import access_of, has_item_acl
-from nefertari_search_tween.search.privacy import hidden_fields_used
-from nefertari_search_tween.search.routing import (
-    PRIMARY,
-    SEARCH,
-    TRANSPARENT,
+from nefertari_search_tween.search.context import (
     ReadContext,
+    ReadKind,
     collection_request,
     current_read,
 )
+from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
+from nefertari_search_tween.search.item_acl import access_of, has_item_acl
+from nefertari_search_tween.search.privacy import Caller, noted_parameters
+from nefertari_search_tween.search.query.sorting import parse_sort
 from nefertari_search_tween.search.searcher import Searcher
 
 OVERRIDE = "_query_secondary"
@@ -79,13 +79,13 @@ def wrap_get_collection(
             return _of_mirror(searcher, mirror, params, primary)
         if params.get("_item_request") is True:
             return primary()
-        if read is None or read.kind == PRIMARY:
+        if read is None or read.kind is ReadKind.PRIMARY:
             if read is not None:
                 read.record_primary(read.reason)
             return primary()
-        if read.kind == TRANSPARENT:
+        if read.kind is ReadKind.TRANSPARENT:
             return answer_transparent(searcher, read, params, primary)
-        assert read.kind == SEARCH
+        assert read.kind is ReadKind.SEARCH
         try:
             typed, filters = searcher.view_filters(mirror, params)
         except Unanswerable as error:
@@ -110,17 +110,47 @@ def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[ReadContext]
     :raises JHTTPBadRequest: what the primary says of a field that does not exist.
     """
     request = collection_request(cls)
-    if request is None or (read is not None and read.kind == SEARCH):
+    if request is None or (read is not None and read.kind is ReadKind.SEARCH):
         # A search knows its caller's fields, and says so in its own words.
         return
-    hidden = hidden_fields_used(request, cls, params)
+    hidden = _hidden_fields_used(request, cls, params)
     if not hidden:
         return
     if read is not None:
         read.record_primary(
-            Reason.UNSUPPORTED_PARAMETER if read.kind == TRANSPARENT else read.reason
+            Reason.UNSUPPORTED_PARAMETER if read.kind is ReadKind.TRANSPARENT else read.reason
         )
     raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
+
+
+def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:
+    """Fields of *model* that this caller may not see, but filters or sorts by.
+
+    :param params: names of the parameters that are about to be used; what the caller gave and
+        the view took out does not count, nor does what the view put there itself.
+    :returns: their names, sorted, as the caller wrote them less modifiers (``name__bool``).
+    """
+    noted = noted_parameters(request)
+    used = {name for name in params if name in noted}
+    names = {
+        form
+        for name in used
+        if name not in RESERVED_PARAMS and not name.startswith("__")
+        for form in (name, name.partition("__")[0])
+    }
+    if "_sort" in used:
+        names.update(key.name.strip("-+ ") for key in parse_sort(noted["_sort"]))
+    names = {name for name in names if model.has_field(name)}
+    # Most reads name what everybody sees: who asks need not be looked up for them.
+    if not names or names <= _seen_by_all(model):
+        return []
+    visible = Caller.of(request).visible(model)
+    return [] if visible is None else sorted(names - visible)
+
+
+def _seen_by_all(model: Any) -> frozenset[str]:
+    anonymous, user = Caller(True, False).visible(model), Caller(True, True).visible(model)
+    return (anonymous or frozenset()) & (user or frozenset())
 
 
 def wrap_get_by_ids(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:

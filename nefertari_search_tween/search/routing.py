@@ -2,153 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, Optional
 from urllib.parse import unquote_plus
 
-from nefertari.json_httpexceptions import JHTTPForbidden
-from pyramid.threadlocal import get_current_request
-
-from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError
+from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
-from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of
+from nefertari_search_tween.search.aggregations.request import root_of
+from nefertari_search_tween.search.context import (
+    AGGREGATIONS,
+    COLLECTION,
+    FLAG,
+    MULTI_COLLECTION,
+    NUMBERS,
+    READS,
+    SEARCH_PARAMETERS,
+    SELECTING,
+    QueryText,
+    ReadContext,
+    ReadKind,
+)
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings
-
-FLAG = "_search"
-HEADER = "X-Search-Engine"
-READS = frozenset({"GET", "HEAD"})
-#: methods of a collection that select objects by the query string
-SELECTING = READS | {"PUT", "PATCH", "DELETE"}
-#: parameters that only a search understands
-SEARCH_PARAMETERS = ("q", "_search_fields")
-NUMBERS = frozenset({"_limit", "_start", "_page"})
-AGGREGATIONS = ("_aggs", "_aggregations")
-
-TRANSPARENT = "transparent"
-SEARCH = "search"
-PRIMARY = "primary"
-#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
-COLLECTION = "nefertari_search.collection"
-#: attribute of a view class: its collection is that of several models at once
-MULTI_COLLECTION = "searches_several"
-
-
-class QueryText(str):
-    """A value as the caller typed it in the query string of a search read.
-
-    It is query syntax. A value that the application's own view put beside it is a plain
-    string, and stays an exact filter: an owner filter never becomes a full text search.
-    """
-
-    __slots__ = ()
-
-
-_PRIMARY_BY_DECISION = (
-    Reason.NOT_READ,
-    Reason.SEARCH_FALSE,
-    Reason.READ_FROM_PRIMARY,
-    Reason.NOT_MIRRORED,
-)
-
-
-@dataclass
-class ReadContext:
-    """The decision for one request, and what became of it.
-
-    :param model: of the collection, None for several collections at once.
-    :param kind: TRANSPARENT, SEARCH or PRIMARY.
-    :param reason: why the primary answers, when it does.
-    :param aggregation_keys: parameters that ask the view for aggregations.
-    :param aggregation: what it was asked for; set as the view runs.
-    """
-
-    request: Any
-    model: Any
-    mirror: Optional[Mirror]
-    kind: str
-    reason: Reason = Reason.NOT_READ
-    answered_by_mirror: bool = False
-    answered: bool = False
-    seconds: float = 0.0
-    server_milliseconds: int = 0
-    aggregation_keys: tuple[str, ...] = AGGREGATIONS
-    aggregation: Optional[AggregationRequest] = None
-    _started: float = field(default=0.0, repr=False)
-
-    def record_mirror(self, took: int) -> None:
-        """The mirror gave the result; *took* are the backend's own milliseconds."""
-        self.answered = self.answered_by_mirror = True
-        self.server_milliseconds += took
-
-    def record_primary(self, reason: Reason) -> None:
-        self.answered = True
-        self.answered_by_mirror = False
-        self.reason = reason
-
-    def record_failure(self, reason: Reason) -> None:
-        """Nobody answers: the response will be an error."""
-        self.answered = self.answered_by_mirror = False
-        self.reason = reason
-
-    def start(self) -> None:
-        self._started = time.perf_counter()
-
-    def stop(self) -> None:
-        self.seconds += time.perf_counter() - self._started
-
-    def add_headers(self, request: Any, response: Any) -> None:
-        """Response callback: say who answered, and what the search cost."""
-        if self.answered_by_mirror:
-            value = "mirror"
-        elif self.answered or self.reason in _PRIMARY_BY_DECISION:
-            value = f"primary; reason={self.reason}"
-        else:
-            value = f"none; reason={self.reason}"
-        response.headers[HEADER] = value
-        if self.seconds:
-            response.headers["Server-Timing"] = (
-                f"search;dur={self.seconds * 1000:.1f}, "
-                f"search-backend;dur={self.server_milliseconds}"
-            )
-
-
-@contextmanager
-def answering(read: ReadContext) -> Iterator[None]:
-    """A search for *read* goes on: what it costs, and why it failed, is for the headers."""
-    read.start()
-    try:
-        yield
-    except SearchError as error:
-        read.record_failure(getattr(error, "reason", Reason.BAD_REQUEST))
-        raise
-    except JHTTPForbidden:
-        read.record_failure(Reason.FORBIDDEN)
-        raise
-    finally:
-        read.stop()
-
-
-def current_read() -> Optional[ReadContext]:
-    """The read of the request that this thread works on; None outside routed requests.
-
-    Subrequests are requests of their own, and are not routed.
-    """
-    request = get_current_request()
-    return None if request is None else request.__dict__.get("search_read")
-
-
-def collection_request(model: Any) -> Any:
-    """The request that this thread works on, if it selects from a collection of *model*, by
-    itself or with others."""
-    request = get_current_request()
-    if request is None:
-        return None
-    collection = request.__dict__.get(COLLECTION)
-    return request if collection is model or collection is MULTI_COLLECTION else None
 
 
 class Router:
@@ -195,7 +70,7 @@ class Router:
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
         # Known from here on, so that an error response says who answered, too.
-        read = ReadContext(request, model, mirror, PRIMARY)
+        read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
         read.aggregation_keys = self._aggregation_keys[route]
         request.__dict__["search_read"] = read
         request.add_response_callback(read.add_headers)
@@ -210,7 +85,7 @@ class Router:
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
-        if read.kind == SEARCH:
+        if read.kind is ReadKind.SEARCH:
             self._check_search(read, request.GET)
             typed = [(key, QueryText(value)) for key, value in request.GET.items()]
             request.GET.clear()
@@ -263,13 +138,13 @@ class Router:
 
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Iterable[str]) -> None:
         if read.model is None:
-            read.kind, read.reason = SEARCH, Reason.NOT_SEARCHED
+            read.kind, read.reason = ReadKind.SEARCH, Reason.NOT_SEARCHED
             if flag is False:
                 raise BadQuery(FLAG, "only a search answers requests for several collections")
         root = root_of(names, read.aggregation_keys)
         if root is not None:
             self._check_aggregation(read, flag, root)
-            read.kind = SEARCH
+            read.kind = ReadKind.SEARCH
             return
         if read.model is None:
             return
@@ -280,11 +155,11 @@ class Router:
         elif flag is False:
             read.reason = Reason.SEARCH_FALSE
         elif flag or self._asks_for_search(read.mirror, names):
-            read.kind = SEARCH
+            read.kind = ReadKind.SEARCH
         elif self.settings.read_from == "primary":
             read.reason = Reason.READ_FROM_PRIMARY
         else:
-            read.kind = TRANSPARENT
+            read.kind = ReadKind.TRANSPARENT
 
     @staticmethod
     def _asks_for_search(mirror: Mirror, names: Iterable[str]) -> bool:

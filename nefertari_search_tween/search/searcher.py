@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -14,13 +15,15 @@ from nefertari_search_tween.exceptions import (
     TooManyClauses,
     Unanswerable,
 )
+from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
-from nefertari_search_tween.search.consistency import ReadConsistency, ReadVersion, State
+from nefertari_search_tween.search.consistency import PendingChanges, ReadConsistency, ReadVersion
+from nefertari_search_tween.search.context import QueryText, collection_request
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
-from nefertari_search_tween.search.query.transparent_read import Semantics, transparent_query
+from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
     SearchResults,
     TransparentResults,
@@ -28,7 +31,6 @@ from nefertari_search_tween.search.results import (
     transparent_documents,
     transparent_rows,
 )
-from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings.settings import Settings
 
 SCAN_CHUNK = 1000
@@ -37,18 +39,22 @@ NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
 
 
+class ReadPrimary(Protocol):
+    """What reads need of a primary; see ``interfaces.primary.Primary``."""
+
+    query_class: type
+    rows: Optional[Callable[[list[Any]], Any]]
+
+    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics: ...
+
+    def uncommitted_session(self, outbox: Any) -> Any: ...
+
+
 class Searcher:
     """Answers reads of one application from its mirrors.
 
-    :param semantics: how the primary compares values, by name of the model.
-    :param state: model name -> whether committed changes of it wait to be indexed, and the
-        number of its last claim.
-    :param mark: gives the end of what waits now.
-    :param passed: whether nothing waits any more of what waited at a mark.
-    :param dirty: True when the caller's running transaction changed something.
-    :param query_class: class of the primary's queries.
-    :param rows: makes the primary's type of result for ``_fields`` of dictionaries; None where it
-        gives objects then, too.
+    :param mirrors: of all models; complete.
+    :param pending: the outbox, or what tells the same.
     :param cache: keeps answers.
     """
 
@@ -56,24 +62,20 @@ class Searcher:
         self,
         mirrors: MirrorRegistry,
         settings: Settings,
-        semantics: dict[str, Semantics],
-        state: Callable[[str], State],
-        mark: Callable[[], Any],
-        passed: Callable[[Any], bool],
-        dirty: Callable[[], bool],
-        query_class: type,
-        rows: Optional[Callable[[list[Any]], Any]],
+        primary: ReadPrimary,
+        pending: PendingChanges,
         cache: ResponseCache = NO_CACHE,
     ) -> None:
         self.mirrors = mirrors
         self.backend = mirrors.backend
         self.settings = settings
-        self.semantics = semantics
-        self.dirty = dirty
-        self.query_class = query_class
-        self.rows = rows
+        self.primary = primary
+        self.pending = pending
+        self.semantics = {
+            mirror.name: primary.semantics(mirror.model, mirror.document_cls) for mirror in mirrors
+        }
         self.cache = cache
-        self.consistency = ReadConsistency(mirrors, settings, state, mark, passed, cache.on)
+        self.consistency = ReadConsistency(mirrors, settings, pending, cache.on)
 
     def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
         """What holds for the objects that the running request may select from its collection."""
@@ -108,7 +110,7 @@ class Searcher:
             keys,
         )
         _among_visible(query.body, self.restrictions(mirror))
-        if self.dirty():
+        if self.primary.uncommitted_session(self.pending) is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         seen = self.consistency.require_current(mirror)
         if query.count_only:
@@ -127,13 +129,13 @@ class Searcher:
         if query.count_only:
             return total, answer["took"]
         meta = {"total": total, "start": query.start, "fields": query.fields}
-        if query.picked is not None and self.rows is not None:
-            result = self.rows(transparent_rows(mirror.document_cls, hits, query))
+        if query.picked is not None and self.primary.rows is not None:
+            result = self.primary.rows(transparent_rows(mirror.document_cls, hits, query))
             result._nefertari_meta = meta
         else:
             semantics = self.semantics[mirror.name]
             documents = transparent_documents(mirror.document_cls, hits, query, semantics.unloaded)
-            result = TransparentResults(documents, meta, primary, self.query_class)
+            result = TransparentResults(documents, meta, primary, self.primary.query_class)
         return result, answer["took"]
 
     # Search reads
@@ -181,7 +183,7 @@ class Searcher:
             answer = self._asked(mirror, query.index or mirror.alias, body, seen, refusals(query))
             return answer["hits"]["total"]["value"], answer["took"]
         answer, hits = self._hits(mirror, query, seen)
-        result = SearchResults(search_documents(hits), query_class=self.query_class)
+        result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
         result._nefertari_meta = {
             "start": query.start,
             "fields": query.fields,

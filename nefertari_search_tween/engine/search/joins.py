@@ -18,17 +18,7 @@ from nefertari_search_tween.engine.queries import (
     keys_condition,
     values_of,
 )
-
-#: a query's only key: the documents whose related documents meet a condition
-JOINED = "_joined"
-
-
-def joined(model: str, name: str, query: dict[str, Any]) -> dict[str, Any]:
-    """The documents of *model* that relate by *name* to one that meets *query*.
-
-    :func:`resolved` makes a query of it that a backend knows.
-    """
-    return {JOINED: {"model": model, "name": name, "query": query}}
+from nefertari_search_tween.search.query.clauses import JOINED
 
 
 class JoiningBackend:

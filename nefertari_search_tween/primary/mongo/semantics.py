@@ -21,7 +21,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class MongoSemantics:
-    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`."""
+    """See :class:`~nefertari_search_tween.interfaces.primary.Semantics`."""
 
     #: The driver makes one of both: the direction of the last at the place of the first.
     first_sort_counts = False

@@ -32,7 +32,7 @@ _SORTED_BY_CODE_POINT = {"C", "POSIX", "C.UTF-8", "C.utf8"}
 
 
 class SqlaSemantics:
-    """See :class:`~nefertari_search_tween.search.query.transparent_read.Semantics`.
+    """See :class:`~nefertari_search_tween.interfaces.primary.Semantics`.
 
     :param bind: gives the SQLAlchemy engine of the model's table.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from nefertari_search_tween.exceptions import BackendRejected, BadQuery, Reason, SearchUnavailable
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT
 from nefertari_search_tween.mirror.registry import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
@@ -15,11 +15,12 @@ from nefertari_search_tween.search.aggregations.builder import Builder, base_que
 from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, root_of, taken
 from nefertari_search_tween.search.aggregations.response import unwrap
-from nefertari_search_tween.search.privacy import Caller, FieldScope, named_by_caller
+from nefertari_search_tween.search.context import ReadContext
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.search.query.search_read import search_query
-from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -185,26 +186,6 @@ def asked_of(
     # It has no part in HEAD; what the renderer does with a list of objects is none for results.
     getattr(read.request, "filters", {}).pop(getattr(read.request, "action", ""), None)
     return taken(params, read.aggregation_keys)
-
-
-def answer_aggregation(
-    searcher: Searcher,
-    read: ReadContext,
-    params: dict[str, Any],
-    asked: AggregationRequest,
-    exact_filters: Any = (),
-) -> AggregationResult:
-    """A request for aggregations, whose view asks for its collection now.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = read.mirror
-    if mirror is None:
-        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
-    with answering(read):
-        result, took = aggregate(searcher, mirror, params, asked, read.request, exact_filters)
-    read.record_mirror(took)
-    return result
 
 
 def _told(details: Any) -> str:

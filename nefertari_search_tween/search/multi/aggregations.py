@@ -27,9 +27,9 @@ from nefertari_search_tween.search.multi.query import (
     multi_query,
 )
 from nefertari_search_tween.search.multi.searcher import MultiSearcher, unfiltered
-from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
-from nefertari_search_tween.search.routing import ReadContext, answering
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.searcher import refusals
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
@@ -195,24 +195,6 @@ def aggregate_multi(
             wanted, body, version, lambda: searcher.backend.search(aliases, body)
         )
     return ready.result(answer["aggregations"]), answer["took"]
-
-
-def answer_multi_aggregation(
-    searcher: MultiSearcher,
-    read: ReadContext,
-    mirrors: Iterable[Mirror],
-    params: dict[str, Any],
-    asked: AggregationRequest,
-    filters: Filters = unfiltered,
-) -> AggregationResult:
-    """A request for aggregations that names several collections.
-
-    :raises SearchError: the mirrors can't answer.
-    """
-    with answering(read):
-        result, took = aggregate_multi(searcher, mirrors, params, asked, read.request, filters)
-    read.record_mirror(took)
-    return result
 
 
 def _of_one(mirror: Mirror, queries: list[Query]) -> Query:

@@ -7,7 +7,7 @@ don't match, and sort last. So the two cases can't be told apart. What no model 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -17,9 +17,11 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
-from nefertari_search_tween.search.query.search_read import SCORE, SearchQuery, search_query
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
+from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
+from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
 #: gives what must hold besides, of the documents of one model
@@ -131,7 +133,7 @@ def multi_query(
     """
     visible = scopes(mirrors, caller, settings)
     searched = {key: value for key, value in params.items() if key != "_fields"}
-    orders = _orders(params.get("_sort"), visible)
+    orders = _orders(parse_sort(params.get("_sort")), visible)
     for name in _names(params.get("_search_fields")):
         _known("_search_fields", name, visible, [scope.own(name) for scope in visible])
     source, fields = _shown(params.get("_fields"), visible)
@@ -168,31 +170,19 @@ def missing(name: str, visible: Sequence[FieldScope]) -> str:
     return f"none of {models} has a field '{name[:60]}' that can be named here"
 
 
-def _sorts(value: Any) -> list[tuple[str, str]]:
-    """``_sort`` as names with ``asc`` or ``desc``, each name once."""
-    if value is None or value == "":
-        return [(SCORE, "desc")]
-    names: dict[str, str] = {}
-    for each in (",".join(value) if isinstance(value, list) else value).split(","):
-        text = each.strip()
-        if text:
-            names.setdefault(text.lstrip("+-"), "desc" if text[0] == "-" else "asc")
-    return list(names.items())
-
-
-def _orders(value: Any, visible: Sequence[ModelScope]) -> list[SortOrder]:
+def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[SortOrder]:
     """The orders of the sort clauses.
 
     :raises BadQuery: by what no model has, or by values that can't be compared.
     """
     orders = []
-    for name, order in _sorts(value):
+    for name, descending in keys:
         kind = "a number"
         if name != SCORE:
             targets = [(scope, scope.own(name)) for scope in visible]
             _known("_sort", name, visible, [target for _, target in targets])
             kind = common_kind("_sort", name, targets)
-        orders.append(SortOrder(order == "desc", kind))
+        orders.append(SortOrder(descending, kind))
     return orders
 
 

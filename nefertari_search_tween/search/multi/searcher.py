@@ -21,7 +21,6 @@ from nefertari_search_tween.search.multi.query import (
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.results import SearchResults, search_documents
-from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, refusals
 
 # Up to this many hits of each model are sent whole; of a page further on, first their order.
@@ -68,7 +67,7 @@ class MultiSearcher(Searcher):
                 answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
                 return _total(answers), _took(answers)
             hits, total, took = self._merged_hits(query, version)
-        result = SearchResults(search_documents(hits), query_class=self.query_class)
+        result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
         result._nefertari_meta = {
             "start": query.any.start,
             "fields": query.fields,
@@ -215,20 +214,3 @@ def _total(answers: Iterable[dict[str, Any]]) -> int:
 def _took(answers: Iterable[dict[str, Any]]) -> int:
     """Milliseconds: the searches run side by side."""
     return max(answer["took"] for answer in answers)
-
-
-def answer_multi(
-    searcher: MultiSearcher,
-    read: ReadContext,
-    mirrors: Iterable[Mirror],
-    params: dict[str, Any],
-    filters: Filters = unfiltered,
-) -> Any:
-    """The search read of a routed request.
-
-    :raises SearchError: the mirrors can't answer.
-    """
-    with answering(read):
-        result, took = searcher.search_multi(mirrors, params, read.request, filters)
-    read.record_mirror(took)
-    return result

@@ -8,8 +8,7 @@ import re
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
-from nefertari_search_tween.engine.search.joins import joined
-from nefertari_search_tween.search.privacy import SearchField
+from nefertari_search_tween.search.query.fields import SearchField
 
 Query = dict[str, Any]
 
@@ -29,6 +28,10 @@ _DATE = re.compile(
 )
 _TIME = re.compile(r"\d{2}:\d{2}(?::\d{2})?\Z", re.ASCII)
 _SECOND_MS = 1000
+
+
+#: key of a condition on documents in another index, which only the engine's searches resolve
+JOINED = "_joined"
 
 
 class ValueMismatch(Exception):
@@ -157,7 +160,7 @@ def nested(target: SearchField, query: Query) -> Query:
         ):
             if condition is not None:
                 query = {"bool": {"must": [query], "filter": [condition]}}
-            query = joined(model, name, query)
+            query = {JOINED: {"model": model, "name": name, "query": query}}
         return query
     if not target.guarded:
         return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}

@@ -14,9 +14,9 @@ from luqum.exceptions import ParseError
 from luqum.thread import parse
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import FieldScope, SearchField
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import Query, ValueMismatch
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.settings.settings import Settings
 
 # Elasticsearch refuses bool queries nested deeper than 30; a group is not always one.

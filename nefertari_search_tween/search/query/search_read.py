@@ -12,7 +12,7 @@ from nefertari.utils import process_fields
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, INTERNAL
-from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
@@ -21,16 +21,16 @@ from nefertari_search_tween.search.query.clauses import (
     Query,
     ValueMismatch,
 )
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
+from nefertari_search_tween.search.query.paging import parse_page
+from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 from nefertari_search_tween.settings.settings import Settings
 
-SCORE = "_score"
 # Half of what servers take (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
 #: the stubs of documents that the backend refused: no search finds them
 NOT_IN_A_SEARCH: Query = {"term": {INEXACT: EVERYTHING}}
-# A name that no index has a field of.
-ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -109,10 +109,10 @@ def search_query(
                 "must_not": [NOT_IN_A_SEARCH],
             }
         },
-        "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
+        "sort": sort_clauses(parse_sort(params.get("_sort")), scope_for("_sort")),
         "track_total_hits": True,
     }
-    start, limit = _page(params, settings)
+    start, limit = parse_page(params, settings.max_result_window)
     if limit is not None:
         body["from"], body["size"] = start, limit
     fields = params.get("_fields") or ""
@@ -231,82 +231,6 @@ def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
             )
         weighted.append((target, float(len(names) - place)))
     return weighted
-
-
-def sort_clauses(value: Any, scope: FieldScope) -> list[dict[str, Any]]:
-    """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
-
-    :raises BadQuery: nothing can be sorted by that.
-    """
-    if value is None or value == "":
-        sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
-    else:
-        if isinstance(value, list):
-            value = ",".join(value)
-        sorts = []
-        seen: set[str] = set()
-        for each in value.split(","):
-            name = each.strip()
-            if not name or name.lstrip("+-") in seen:
-                continue
-            seen.add(name.lstrip("+-"))
-            order = "desc" if name[0] == "-" else "asc"
-            name = name.lstrip("+-") if name[0] in "+-" else name
-            if name == SCORE:
-                sorts.append({SCORE: {"order": order}})
-                continue
-            target = scope.get(name)
-            if target is not None and target.kind == ABSENT:
-                # In its place, so that the clauses of all models are of one number.
-                sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
-                continue
-            # Of several levels with rules of their own, a sort can heed only one.
-            deep = target is not None and target.guarded and len(target.nested_levels) > 1
-            if target is None or target.kind not in SEARCHABLE or deep or target.joins:
-                raise BadQuery(
-                    "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
-                )
-            clause: dict[str, Any] = {"order": order, "missing": "_last"}
-            if target.path is not None:
-                clause["nested"] = _sorted_within(target)
-            sorts.append({target.sort_key: clause})
-    if not any(scope.tie_breaker in clause for clause in sorts):
-        sorts.append({scope.tie_breaker: {"order": "asc"}})
-    return sorts
-
-
-def _sorted_within(target: SearchField) -> Query:
-    """Which nested documents count for a sort by *target*."""
-    _, condition = target.nested_levels[-1]
-    return {"path": target.path, **({"filter": condition} if condition is not None else {})}
-
-
-def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:
-    numbers: dict[str, Optional[int]] = {}
-    for name in ("_limit", "_start", "_page"):
-        value = params.get(name)
-        if value is None:
-            numbers[name] = None
-            continue
-        try:
-            numbers[name] = int(value)
-        except (TypeError, ValueError):
-            raise BadQuery(name, f"'{str(value)[:40]}' is not a whole number") from None
-        if numbers[name] < 0:  # type: ignore[operator]
-            raise BadQuery(name, "it can't be negative")
-    limit, start, page = numbers["_limit"], numbers["_start"], numbers["_page"]
-    if start is not None and page is not None:
-        raise BadQuery("_page", "_start and _page can't be given at the same time")
-    if limit is None:
-        return start or 0, None
-    first = start if start is not None else (page or 0) * limit
-    if first + limit > settings.max_result_window:
-        raise BadQuery(
-            "_page" if page is not None else "_start" if start is not None else "_limit",
-            f"a search shows its first {settings.max_result_window} results only "
-            "(nefertari_search.max_result_window)",
-        )
-    return first, limit
 
 
 def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:

@@ -15,7 +15,7 @@ goes to the primary, whose own code then also words its own errors. What makes i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol
+from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields, process_limit, split_strip
@@ -23,44 +23,11 @@ from nefertari.utils import process_fields, process_limit, split_strip
 from nefertari_search_tween.documents.fields import BaseField
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
+from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.mirror.mapping import EVERYTHING, INEXACT, exact_field
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
-
-
-class Semantics(Protocol):
-    """How the primary's database compares the values of one model.
-
-    :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
-    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
-    """
-
-    default_sort: list[str]
-    first_sort_counts: bool
-
-    def filter_value(self, name: str, value: Any) -> Any:
-        """The value that the database compares the column *name* with, in its exact form;
-        ``exceptions.NOTHING`` when no value of the column can equal it.
-
-        :raises Unanswerable: the database would refuse it, or read it in a way of its own.
-        """
-
-    def sortable(self, name: str) -> bool:
-        """True when the database sorts the column by value (text: by code point)."""
-
-    def nulls_first(self, descending: bool) -> bool:
-        """Where the database puts missing values."""
-
-    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
-        """Names of the fields that the primary selects for ``_fields``, in its order.
-
-        :raises Unanswerable: only the primary can say.
-        """
-
-    def unloaded(self, name: str) -> Any:
-        """What the primary's objects show, in documents, of a field that was not selected; for
-        primaries that give objects then."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,140 @@
+"""Searches what is stored, and shows it as the models do."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.backends.embedded.search.source_filter import picker
+from nefertari_search_tween.engine.queries import NotFoundByType, Query, Rows, compared
+from nefertari_search_tween.engine.search.joins import JoiningBackend
+from nefertari_search_tween.engine.serializers import JSONEncoder
+from nefertari_search_tween.exceptions import Reason, SearchError, Unanswerable
+from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
+from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.search.consistency import ReadVersion
+from nefertari_search_tween.search.multi.query import MultiQuery
+from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.settings.settings import Settings
+
+
+class EnginePrimary:
+    """What reads need of a primary: here it is the index itself."""
+
+    query_class: type = Query
+    rows: Optional[Callable[[list[Any]], Any]] = Rows
+
+    def semantics(self, model: Any, document_cls: Any) -> EngineSemantics:
+        return EngineSemantics(model)
+
+    def uncommitted_session(self, outbox: Any) -> None:
+        """There are no transactions."""
+
+
+class EngineSemantics:
+    """How this engine compares; see ``interfaces.primary.Semantics``."""
+
+    default_sort: list[str] = []
+    first_sort_counts = True
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
+
+    def unloaded(self, name: str) -> Any:
+        return None
+
+    def filter_value(self, name: str, value: Any) -> Any:
+        try:
+            return compared(self.model, self.model.fields()[name], value)
+        except (NotFoundByType, SearchError) as error:
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
+
+    def sortable(self, name: str) -> bool:
+        return True
+
+    def nulls_first(self, descending: bool) -> bool:
+        return not descending
+
+
+class NothingPending:
+    """The changes that a search must wait for: none, as what is stored is what is searched."""
+
+    def __init__(self) -> None:
+        self._versions = itertools.count(1)
+
+    def sync_state(self, model_name: str) -> SyncState:
+        # Every search sees every write before it: a new version asks for a refresh.
+        return SyncState(False, next(self._versions))
+
+    def watermark(self) -> Watermark:
+        return Watermark(0, 0)
+
+    def has_passed(self, watermark: Watermark) -> bool:
+        return True
+
+
+class EngineSearcher(MultiSearcher):
+    """Searches what is stored, and shows it as the models do: with related documents."""
+
+    def __init__(self, mirrors: MirrorRegistry, settings: Settings) -> None:
+        super().__init__(mirrors, settings, primary=EnginePrimary(), pending=NothingPending())
+        self.backend: Any = JoiningBackend(self.backend)
+
+    def documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        found = super().documents(mirror, ids, current, index)
+        if index not in ("", mirror.alias):
+            # Another application's: its models are not known here.
+            return found
+        hits = [{"_id": key, "_source": each} for key, each in found.items() if each is not None]
+        shown = {hit["_id"]: hit["_source"] for hit in _as_shown(mirror, hits, True)}
+        return {key: shown.get(key) for key in found}
+
+    def _hits(
+        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+    ) -> tuple[dict[str, Any], Any]:
+        chosen = query.body.get("_source", True)
+        body = {**query.body, "_source": True}
+        answer, hits = super()._hits(mirror, dataclasses.replace(query, body=body), seen)
+        return answer, _as_shown(mirror, hits, chosen)
+
+    def _merged_hits(
+        self, query: MultiQuery, version: Optional[str]
+    ) -> tuple[list[dict[str, Any]], int, int]:
+        whole = dataclasses.replace(query, source=True)
+        hits, total, took = super()._merged_hits(whole, version)
+        shown: dict[tuple[int, str], dict[str, Any]] = {}
+        for place, (mirror, _) in enumerate(query.parts):
+            own = [hit for hit in hits if hit["part"] == place]
+            for hit in _as_shown(mirror, own, query.source):
+                shown[place, hit["_id"]] = hit
+        keys = [(hit["part"], hit["_id"]) for hit in hits]
+        return [shown[key] for key in keys if key in shown], total, took
+
+
+def _as_shown(mirror: Mirror, hits: list[dict[str, Any]], chosen: Any) -> list[dict[str, Any]]:
+    """*hits* with what the model shows of each document.
+
+    :param chosen: what of it, as ``_source`` of a search.
+    """
+    model: Any = mirror.document_cls
+    documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
+    model._prefetch(documents)
+    shown = {str(each.pk_value()): each for each in documents}
+    pick = picker(chosen) if chosen is not True else None
+    made = []
+    for hit in hits:
+        document = shown.get(hit["_source"]["_pk"])
+        if document is None:
+            # It was deleted between the search and the read.
+            continue
+        source = json.loads(json.dumps(document.to_dict(), cls=JSONEncoder))
+        made.append({**hit, "_source": source if pick is None else pick(source)})
+    return made
