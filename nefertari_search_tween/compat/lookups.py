@@ -23,7 +23,7 @@ def sources(search: Any, mirror: Mirror, index: str, pks: Iterable[Any]) -> dict
     ids = [document_id(pk) for pk in pks]
     if not ids:
         return {}
-    found = search.searcher.documents(mirror, ids, search_params.must_be_current(), index)
+    found = search.searcher.get_documents(mirror, ids, search_params.must_be_current(), index)
     return {
         str(source["_pk"]): stripped(source)
         for source in found.values()

@@ -50,7 +50,7 @@ def build(search: Any, mirror: Mirror, index: str, params: dict[str, Any]) -> Se
     if raw is not None:
         # As ever: a query of one's own stands in the place of filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    query = search.searcher.query(mirror, flattened(params), request)
+    query = search.searcher.build_query(mirror, flattened(params), request)
     made = SearchParams(
         index=index,
         body={"query": query.body["query"]} if raw is None else dict(raw),
@@ -74,7 +74,7 @@ def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> Search
     query: Optional[SearchQuery] = getattr(given, "query", None)
     if query is None:
         # A subclass made a new mapping of it: nothing is known but what it holds.
-        query = search.searcher.query(mirror, {}, get_current_request())
+        query = search.searcher.build_query(mirror, {}, get_current_request())
     own = dict(given["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own}
     if own.get("query") != query.body["query"]:
@@ -96,7 +96,7 @@ def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> Search
         if fields or "_source" not in own:
             body["_source"] = query.body["_source"]
     else:
-        body["_source"] = search_params.shown_fields(mirror.document_cls, fields, scope)
+        body["_source"] = search_params.source_of(mirror.document_cls, fields, scope)
     start, size = given.get("from_"), given.get("size")
     start = start or own.get("from", 0)
     size = own.get("size") if size is None else size
@@ -126,7 +126,7 @@ def run(search: Any, mirror: Mirror, given: dict[str, Any], count: bool = False)
     """
     query = replace(compile_params(search, mirror, given), count_only=count)
     try:
-        result, took = search.searcher.run(mirror, query, must_be_current())
+        result, took = search.searcher.run_query(mirror, query, must_be_current())
     except SearchRejected as error:
         raise as_http_error(error) from error
     read = read_of(mirror)

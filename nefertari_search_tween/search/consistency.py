@@ -35,7 +35,7 @@ IMPATIENT_SECONDS = 1.0
 CATCH_UP_STEP_SECONDS = 0.02
 # With consistency = eventual, how old the state may be that a kept answer is good for: as old as
 # what a search server shows by itself (it refreshes once a second).
-GLANCE_SECONDS = 1.0
+STATE_AGE_SECONDS = 1.0
 
 
 class PendingChanges(Protocol):
@@ -51,7 +51,7 @@ class PendingChanges(Protocol):
 class ReadVersion(NamedTuple):
     """What a read sees.
 
-    :param number: what was indexed by this claim, and before, must be visible; None: whatever is.
+    :param version: what was indexed by this claim, and before, must be visible; None: whatever is.
     :param version: of what it sees, for the cache; None: it is not known.
     """
 
@@ -66,7 +66,7 @@ class ReadConsistency:
     """See the module.
 
     :param pending: the outbox, or what tells the same.
-    :param cached: whether answers are kept.
+    :param caching: whether answers are kept.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class ReadConsistency:
         mirrors: MirrorRegistry,
         settings: Settings,
         pending: PendingChanges,
-        cached: bool,
+        caching: bool,
     ) -> None:
         self.mirrors = mirrors
         self.settings = settings
         self.pending = pending
-        self.cached = cached
+        self.caching = caching
         # Until when reads are impatient.
-        self._impatient = 0.0
-        self._glances: dict[str, tuple[float, SyncState]] = {}
+        self._impatient_until = 0.0
+        self._recent_states: dict[str, tuple[float, SyncState]] = {}
 
     @property
-    def _own_writes(self) -> bool:
+    def _reads_own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
     def require_current(self, mirror: Mirror) -> ReadVersion:
@@ -93,7 +93,7 @@ class ReadConsistency:
 
         :raises SearchUnavailable: it would have to wait.
         """
-        if not self._own_writes:
+        if not self._reads_own_writes:
             return self._recent_version(mirror)
         state = self.pending.sync_state(mirror.name)
         if state.pending:
@@ -107,32 +107,36 @@ class ReadConsistency:
         :raises SearchUnavailable: they took too long.
         """
         if current:
-            return ReadVersion(self._catch_up(mirror).version, None)
-        return self._catch_up(mirror) if self._own_writes else self._recent_version(mirror)
+            return ReadVersion(self._wait_for_pending(mirror).version, None)
+        return (
+            self._wait_for_pending(mirror)
+            if self._reads_own_writes
+            else self._recent_version(mirror)
+        )
 
     def _recent_version(self, mirror: Mirror) -> ReadVersion:
         """What a read sees that need not see what was just committed."""
-        if not self.cached:
+        if not self.caching:
             return ANYTHING
         now = time.monotonic()
-        until, state = self._glances.get(mirror.name, (0.0, SyncState(True, 0)))
+        until, state = self._recent_states.get(mirror.name, (0.0, SyncState(True, 0)))
         if now >= until:
             state = self.pending.sync_state(mirror.name)
-            self._glances[mirror.name] = now + GLANCE_SECONDS, state
+            self._recent_states[mirror.name] = now + STATE_AGE_SECONDS, state
         return ANYTHING if state.pending else ReadVersion(state.version, str(state.version))
 
     @contextmanager
-    def translate_errors(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
+    def translate_errors(self, mirror: Mirror, version: Optional[int]) -> Iterator[None]:
         """The backend's failures become ours.
 
-        :param number: what was indexed by this claim, and before, is visible inside.
+        :param version: what was indexed by this claim, and before, is visible inside.
         """
         breaker = self.mirrors.breaker
         breaker.check()
         try:
             mirror.require_ready()
-            if number is not None:
-                mirror.ensure_visible(number)
+            if version is not None:
+                mirror.ensure_visible(version)
             yield
         except IndexMissing as error:
             mirror.invalidate()
@@ -169,7 +173,7 @@ class ReadConsistency:
         else:
             breaker.record_success()
 
-    def _catch_up(self, mirror: Mirror) -> ReadVersion:
+    def _wait_for_pending(self, mirror: Mirror) -> ReadVersion:
         """Wait for changes that are being indexed, as long as a search may take.
 
         What comes after the call is not waited for: where writes never pause, something always
@@ -182,20 +186,20 @@ class ReadConsistency:
             return ReadVersion(state.version, str(state.version))
         watermark = self.pending.watermark()
         now = time.monotonic()
-        patience = self.settings.search_timeout
-        if now < self._impatient:
-            patience = min(patience, IMPATIENT_SECONDS)
-        deadline = now + patience
+        timeout = self.settings.search_timeout
+        if now < self._impatient_until:
+            timeout = min(timeout, IMPATIENT_SECONDS)
+        deadline = now + timeout
         while True:
             if self.pending.has_passed(watermark):
-                self._impatient = 0.0
+                self._impatient_until = 0.0
                 # Of rows that nobody had claimed before, nobody knows the numbers: all is made
                 # visible. Claims up to this number were among what waited, so they are, too.
                 with self.translate_errors(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
                 return ReadVersion(state.version, None)
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
-                self._impatient = time.monotonic() + self.settings.search_timeout
+                self._impatient_until = time.monotonic() + self.settings.search_timeout
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )

@@ -56,7 +56,7 @@ def answer_transparent(
 
     try:
         with read.timed():
-            result, took = searcher.transparent(mirror, params, query)
+            result, took = searcher.read_transparent(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
     except (SearchUnavailable, SearchTimeout) as error:

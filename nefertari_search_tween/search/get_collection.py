@@ -28,17 +28,17 @@ from nefertari_search_tween.search.searcher import Searcher
 
 OVERRIDE = "_query_secondary"
 # What get_item adds for get_collection.
-_OF_ITEMS = ("_item_request", "_raise_on_empty")
+_ITEM_PARAMS = ("_item_request", "_raise_on_empty")
 
 
 def wrap_get_collection(
     original: Callable[..., Any],
     searcher: Searcher,
-    visible_only: Callable[[Any, Callable[[Any], bool]], Any],
+    restrict_by_acl: Callable[[Any, Callable[[Any], bool]], Any],
 ) -> Callable[..., Any]:
     """*original* (``get_collection`` as a function of class and params), routed.
 
-    :param visible_only: the primary's query for the objects of a model whose ACLs pass a test.
+    :param restrict_by_acl: the primary's query for the objects of a model whose ACLs pass a test.
 
     ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
     text that came in over HTTP is a field name like any other.
@@ -52,22 +52,22 @@ def wrap_get_collection(
         if isinstance(params.get(OVERRIDE), bool):
             override = params.pop(OVERRIDE)
         # The primary changes what it is given; every answer starts from the same.
-        given = dict(params)
+        arguments = dict(params)
 
         def primary() -> Any:
             narrowed = {}
-            if has_item_acl(cls) and _selects(given):
+            if has_item_acl(cls) and _selects(arguments):
                 access = access_of(collection_request(cls))
                 if access is not None:
-                    narrowed["query_set"] = visible_only(cls, access.allows)
-            return original(cls, **{**given, **narrowed})
+                    narrowed["query_set"] = restrict_by_acl(cls, access.allows)
+            return original(cls, **{**arguments, **narrowed})
 
         read = current_read()
         if read is not None and read.model is not cls:
             read = None
         # Look-ups of single objects are the application's own, those of who asks among them.
         if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
-            _refuse_hidden(cls, params, read)
+            _reject_hidden_fields(cls, params, read)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
@@ -76,7 +76,7 @@ def wrap_get_collection(
         if query_set is not None and not isinstance(query_set, str):
             return primary()
         if override:
-            return _of_mirror(searcher, mirror, params, primary)
+            return _read_mirror(searcher, mirror, params, primary)
         if params.get("_item_request") is True:
             return primary()
         if read is None or read.kind is ReadKind.PRIMARY:
@@ -104,7 +104,7 @@ def _selects(params: dict[str, Any]) -> bool:
     return params.get("_item_request") is not True and params.get("query_set") is None
 
 
-def _refuse_hidden(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
+def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
     """Who answers does not matter: the database filters and sorts by hidden fields, too.
 
     :raises JHTTPBadRequest: what the primary says of a field that does not exist.
@@ -142,13 +142,13 @@ def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list
         names.update(key.name.strip("-+ ") for key in parse_sort(noted["_sort"]))
     names = {name for name in names if model.has_field(name)}
     # Most reads name what everybody sees: who asks need not be looked up for them.
-    if not names or names <= _seen_by_all(model):
+    if not names or names <= _visible_to_all(model):
         return []
     visible = Caller.of(request).visible(model)
     return [] if visible is None else sorted(names - visible)
 
 
-def _seen_by_all(model: Any) -> frozenset[str]:
+def _visible_to_all(model: Any) -> frozenset[str]:
     anonymous, user = Caller(True, False).visible(model), Caller(True, True).visible(model)
     return (anonymous or frozenset()) & (user or frozenset())
 
@@ -164,14 +164,16 @@ def wrap_get_by_ids(original: Callable[..., Any], searcher: Searcher) -> Callabl
         if params.get(OVERRIDE) is not True or mirror is None or mirror.model is not cls:
             return original(cls, keys, **params)
         params.pop(OVERRIDE)
-        given = dict(params)
-        return _of_mirror(searcher, mirror, params, lambda: original(cls, keys, **given), keys)
+        arguments = dict(params)
+        return _read_mirror(
+            searcher, mirror, params, lambda: original(cls, keys, **arguments), keys
+        )
 
     get_by_ids.intercepts = original  # type: ignore[attr-defined]
     return get_by_ids
 
 
-def _of_mirror(
+def _read_mirror(
     searcher: Searcher,
     mirror: Mirror,
     params: dict[str, Any],
@@ -182,11 +184,11 @@ def _of_mirror(
 
     :raises JHTTPNotFound: nothing fits, and ``_raise_on_empty`` is set.
     """
-    asked = {name: value for name, value in params.items() if name not in _OF_ITEMS}
+    filters = {name: value for name, value in params.items() if name not in _ITEM_PARAMS}
     try:
-        result = searcher.transparent(mirror, asked, primary, keys)[0]
+        result = searcher.read_transparent(mirror, filters, primary, keys)[0]
     except Unanswerable:
         return primary()
     if params.get("_raise_on_empty") is True and not isinstance(result, int) and not len(result):
-        raise JHTTPNotFound(f"'{mirror.name}({asked})' resource not found")
+        raise JHTTPNotFound(f"'{mirror.name}({filters})' resource not found")
     return result

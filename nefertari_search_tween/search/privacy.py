@@ -56,8 +56,8 @@ class Caller:
         """
         if not self.restricted:
             return None
-        named = model._auth_fields if self.authenticated else model._public_fields
-        return (frozenset(named or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
+        names = model._auth_fields if self.authenticated else model._public_fields
+        return (frozenset(names or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
 
 
 def named_by_caller(request: Any) -> frozenset[str]:

@@ -14,7 +14,7 @@ from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
 # Of what JSON holds, what has values inside.
-_HOLDING = (dict, list)
+_CONTAINERS = (dict, list)
 
 
 class TransparentResults:
@@ -151,15 +151,15 @@ def data_object(source: dict[str, Any]) -> Any:
     """
     if not source:
         return source
-    made = _data_class(str(source.get("_type")))(source)
-    attributes = made.__dict__
+    result = _data_class(str(source.get("_type")))(source)
+    attributes = result.__dict__
     attributes.update(source)
-    for name, value in _holding(source):
+    for name, value in _containers_in(source):
         if type(value) is dict:
             attributes[name] = data_object(value)
         else:
             attributes[name] = [data_object(e) if type(e) is dict else e for e in value]
-    return made
+    return result
 
 
 @lru_cache(maxsize=1024)
@@ -175,7 +175,7 @@ def stripped(source: dict[str, Any]) -> dict[str, Any]:
     result = dict(source)
     for name in INTERNAL:
         result.pop(name, None)
-    for name, value in _holding(result):
+    for name, value in _containers_in(result):
         if type(value) is dict:
             result[name] = stripped(value)
         elif value and type(value[0]) is dict:
@@ -183,6 +183,6 @@ def stripped(source: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _holding(source: dict[str, Any]) -> list[tuple[str, Any]]:
+def _containers_in(source: dict[str, Any]) -> list[tuple[str, Any]]:
     """The names of *source* under which there is more than one value, with it."""
-    return [(name, each) for name, each in source.items() if type(each) in _HOLDING]
+    return [(name, each) for name, each in source.items() if type(each) in _CONTAINERS]

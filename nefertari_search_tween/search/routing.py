@@ -38,7 +38,7 @@ class Router:
         self.settings = settings
         self.mirrors = mirrors
         self._models: dict[str, Any] = {}
-        self._several: set[str] = set()
+        self._multi_routes: set[str] = set()
         self._aggregation_keys: dict[str, tuple[str, ...]] = {}
         for resource in resources:
             model = getattr(resource.view, "Model", None)
@@ -46,7 +46,7 @@ class Router:
             if route is not None and isinstance(model, type):
                 self._models[route] = model
             elif route is not None and getattr(resource.view, MULTI_COLLECTION, False):
-                self._several.add(route)
+                self._multi_routes.add(route)
             else:
                 continue
             keys = getattr(resource.view, "_aggregations_keys", None) or AGGREGATIONS
@@ -62,7 +62,7 @@ class Router:
         """
         route = request.matched_route.name
         model = self._models.get(route)
-        if request.method not in SELECTING or (model is None and route not in self._several):
+        if request.method not in SELECTING or (model is None and route not in self._multi_routes):
             return
         request.__dict__[COLLECTION] = MULTI_COLLECTION if model is None else model
         if request.method not in READS:

@@ -86,7 +86,7 @@ class Searcher:
 
     # Transparent reads
 
-    def transparent(
+    def read_transparent(
         self,
         mirror: Mirror,
         params: dict[str, Any],
@@ -109,25 +109,25 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        _among_visible(query.body, self.restrictions(mirror))
+        _restrict(query.body, self.restrictions(mirror))
         if self.primary.uncommitted_session(self.pending) is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
-        seen = self.consistency.require_current(mirror)
+        read_version = self.consistency.require_current(mirror)
         if query.count_only:
             query.body["size"] = 0
         if "size" in query.body:
-            answer = self._asked(mirror, mirror.alias, query.body, seen)
-            hits = answer["hits"]["hits"]
+            response = self._search(mirror, mirror.alias, query.body, read_version)
+            hits = response["hits"]["hits"]
         else:
-            with self.consistency.translate_errors(mirror, seen.version):
-                answer, hits = self._all(mirror.alias, query.body)
+            with self.consistency.translate_errors(mirror, read_version.version):
+                response, hits = self._all(mirror.alias, query.body)
         if hits:
             mirror.answered_by(hits[0]["_index"])
-        if answer["aggregations"]["inexact"]["doc_count"]:
+        if response["aggregations"]["inexact"]["doc_count"]:
             raise Unanswerable(Reason.INEXACT_VALUES)
-        total = answer["hits"]["total"]["value"]
+        total = response["hits"]["total"]["value"]
         if query.count_only:
-            return total, answer["took"]
+            return total, response["took"]
         meta = {"total": total, "start": query.start, "fields": query.fields}
         if query.picked is not None and self.primary.rows is not None:
             result = self.primary.rows(transparent_rows(mirror.document_cls, hits, query))
@@ -136,7 +136,7 @@ class Searcher:
             semantics = self.semantics[mirror.name]
             documents = transparent_documents(mirror.document_cls, hits, query, semantics.unloaded)
             result = TransparentResults(documents, meta, primary, self.primary.query_class)
-        return result, answer["took"]
+        return result, response["took"]
 
     # Search reads
 
@@ -158,10 +158,10 @@ class Searcher:
         :raises BadQuery: parameters that can't be understood.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = self.query(mirror, params, request, exact_filters)
-        return self.run(mirror, query, current)
+        query = self.build_query(mirror, params, request, exact_filters)
+        return self.run_query(mirror, query, current)
 
-    def query(
+    def build_query(
         self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
     ) -> SearchQuery:
         """What :meth:`search` runs.
@@ -174,25 +174,27 @@ class Searcher:
             mirror.document_cls, params, filters, Caller.of(request), self.settings, own
         )
 
-    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+    def run_query(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
-        seen = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current(mirror, current)
         if query.count_only:
             body = _without(query.body, *NOT_COUNTED)
             body["size"] = 0
-            answer = self._asked(mirror, query.index or mirror.alias, body, seen, refusals(query))
-            return answer["hits"]["total"]["value"], answer["took"]
-        answer, hits = self._hits(mirror, query, seen)
+            response = self._search(
+                mirror, query.index or mirror.alias, body, read_version, explain_rejections(query)
+            )
+            return response["hits"]["total"]["value"], response["took"]
+        response, hits = self._hits(mirror, query, read_version)
         result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
         result._nefertari_meta = {
             "start": query.start,
             "fields": query.fields,
-            "total": answer["hits"]["total"]["value"],
-            "took": answer["took"],
+            "total": response["hits"]["total"]["value"],
+            "took": response["took"],
         }
-        return result, answer["took"]
+        return result, response["took"]
 
-    def documents(
+    def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
     ) -> dict[str, Any]:
         """Documents as the index holds them, by id; None for those that are not there.
@@ -201,15 +203,15 @@ class Searcher:
         :param index: where to look, '' for the index of the mirror.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current(mirror, current)
 
-        def fetch(wanted: list[str]) -> dict[str, Any]:
-            with self.consistency.translate_errors(mirror, seen.version):
-                return self.backend.multi_get(index or mirror.alias, wanted)
+        def fetch(missing: list[str]) -> dict[str, Any]:
+            with self.consistency.translate_errors(mirror, read_version.version):
+                return self.backend.multi_get(index or mirror.alias, missing)
 
         # Another index than the mirror's is not of the state that the version stands for.
         own = not index or index == mirror.alias
-        return self.cache.documents(mirror, ids, seen.cache_version if own else None, fetch)
+        return self.cache.documents(mirror, ids, read_version.cache_version if own else None, fetch)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Split what a view gave to ``get_collection`` in a search read.
@@ -243,73 +245,80 @@ class Searcher:
         mirror: Mirror,
         query: SearchQuery,
         body: dict[str, Any],
-        meaning: AbstractContextManager[None],
+        explanation: AbstractContextManager[None],
         current: bool = False,
     ) -> Any:
         """The backend's own answer to *body*, which was made of *query*.
 
-        :param meaning: says what a refusal of *body* means.
+        :param explanation: says what a refusal of *body* means.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.consistency.wait_until_current(mirror, current)
-        return self._asked(mirror, mirror.alias, body, seen, meaning, refusals(query))
+        read_version = self.consistency.wait_until_current(mirror, current)
+        return self._search(
+            mirror, mirror.alias, body, read_version, explanation, explain_rejections(query)
+        )
 
     # How
 
-    def _asked(
+    def _search(
         self,
         mirror: Mirror,
         index: str,
         body: dict[str, Any],
-        seen: ReadVersion,
-        *meanings: AbstractContextManager[None],
+        read_version: ReadVersion,
+        *explanations: AbstractContextManager[None],
     ) -> Any:
         """The backend's answer to *body*, or the same from the cache.
 
-        :param meanings: say what a refusal of *body* means, the last one first.
+        :param explanations: say what a refusal of *body* means, the last one first.
         """
 
-        def ask() -> Any:
+        def search() -> Any:
             with (
-                self.consistency.translate_errors(mirror, seen.version),
+                self.consistency.translate_errors(mirror, read_version.version),
                 ExitStack() as inside,
             ):
-                for meaning in meanings:
-                    inside.enter_context(meaning)
+                for explanation in explanations:
+                    inside.enter_context(explanation)
                 return self.backend.search(index, body)
 
         # Another index than the mirror's is not of the state that the version stands for.
-        version = seen.cache_version if index == mirror.alias else None
-        return self.cache.get_or_search([mirror], body, version, ask)
+        version = read_version.cache_version if index == mirror.alias else None
+        return self.cache.get_or_search([mirror], body, version, search)
 
     def _hits(
-        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
     ) -> tuple[dict[str, Any], Any]:
         index = query.index or mirror.alias
         if query.limited:
-            answer = self._asked(mirror, index, query.body, seen, refusals(query))
-            return answer, answer["hits"]["hits"]
-        with self.consistency.translate_errors(mirror, seen.version), refusals(query):
-            answer, hits = self._all(index, query.body)
-        return answer, hits[query.start :]
+            response = self._search(
+                mirror, index, query.body, read_version, explain_rejections(query)
+            )
+            return response, response["hits"]["hits"]
+        with (
+            self.consistency.translate_errors(mirror, read_version.version),
+            explain_rejections(query),
+        ):
+            response, hits = self._all(index, query.body)
+        return response, hits[query.start :]
 
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """All matches, however many: counted first, then scanned at one point in time."""
         totals = _without(body, "sort", "_source", "highlight")
-        answer = self.backend.search(index, {**totals, "size": 0})
-        if not answer["hits"]["total"]["value"]:
-            return answer, []
+        response = self.backend.search(index, {**totals, "size": 0})
+        if not response["hits"]["total"]["value"]:
+            return response, []
         page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
         for chunk in self.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
-        answer["hits"]["total"]["value"] = len(hits)
-        return answer, hits
+        response["hits"]["total"]["value"] = len(hits)
+        return response, hits
 
 
 @contextmanager
-def refusals(query: SearchQuery) -> Iterator[None]:
+def explain_rejections(query: SearchQuery) -> Iterator[None]:
     """What the backend refuses of a caller's words is the caller's to mend."""
     try:
         yield
@@ -327,15 +336,15 @@ def refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
+def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
     """Narrow a transparent read, such that documents that can't be trusted still void it."""
     if not restrictions:
         return
     unknown = {"term": {INEXACT: EVERYTHING}}
     either = [{"bool": {"filter": restrictions}}, unknown]
     visible = {"bool": {"should": either, "minimum_should_match": 1}}
-    asked = [body["query"]] if "query" in body else []
-    body["query"] = {"bool": {"filter": [*asked, visible]}}
+    queries = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*queries, visible]}}
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -15,16 +15,16 @@ MARK = "nefertari_search.tween"
 
 
 def make_tween(
-    handler: Callable[[Any], Any], router: Router, came: Callable[[], None]
+    handler: Callable[[Any], Any], router: Router, on_request: Callable[[], None]
 ) -> Callable[[Any], Any]:
     """The tween's inner function.
 
     :param router: decides for the requests that pass.
-    :param came: called for each request, before it is handled.
+    :param on_request: called for each request, before it is handled.
     """
 
     def search_tween(request: Any) -> Any:
-        came()
+        on_request()
         # Subrequests do not pass here unless they use tweens: those have no mark.
         request.__dict__[MARK] = router
         return handler(request)

@@ -31,14 +31,14 @@ class JoiningBackend:
         return getattr(self._backend, name)
 
     def search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self._backend.search(index, resolved(body))
-        return found
+        result: dict[str, Any] = self._backend.search(index, resolved(body))
+        return result
 
     def multi_search(self, searches: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._backend.multi_search(
+        result: list[dict[str, Any]] = self._backend.multi_search(
             [(index, resolved(body)) for index, body in searches]
         )
-        return found
+        return result
 
     def scan(self, index: str, body: dict[str, Any], size: int) -> Iterator[Any]:
         yield from self._backend.scan(index, resolved(body), size)
@@ -51,54 +51,54 @@ def resolved(body: dict[str, Any]) -> dict[str, Any]:
 
     :raises SearchUnavailable: the index of the related documents can't be searched.
     """
-    known: dict[str, dict[str, Any]] = {}
+    resolutions: dict[str, dict[str, Any]] = {}
     while True:
-        waiting: dict[str, dict[str, Any]] = {}
-        found: dict[str, Any] = _replaced(body, known, waiting)
-        if not waiting:
-            return found
-        known.update(_conditions(waiting))
+        pending: dict[str, dict[str, Any]] = {}
+        result: dict[str, Any] = _replaced(body, resolutions, pending)
+        if not pending:
+            return result
+        resolutions.update(_conditions(pending))
 
 
 def _replaced(
-    part: Any, known: dict[str, dict[str, Any]], waiting: dict[str, dict[str, Any]]
+    part: Any, resolutions: dict[str, dict[str, Any]], pending: dict[str, dict[str, Any]]
 ) -> Any:
     """
-    :param known: what was looked up, by what was asked; the same may stand in several places.
-    :param waiting: what can be looked up now, filled here.
+    :param resolutions: what was looked up, by what was asked; the same may stand in several places.
+    :param pending: what can be looked up now, filled here.
     """
     if isinstance(part, list):
-        return [_replaced(each, known, waiting) for each in part]
+        return [_replaced(each, resolutions, pending) for each in part]
     if not isinstance(part, dict):
         return part
     if set(part) != {JOINED}:
-        return {name: _replaced(each, known, waiting) for name, each in part.items()}
-    asked = part[JOINED]
-    said = json.dumps(asked, sort_keys=True)
-    if said in known:
-        return known[said]
-    inside: dict[str, dict[str, Any]] = {}
-    query = _replaced(asked["query"], known, inside)
-    waiting.update(inside or {said: {**asked, "query": query}})
+        return {name: _replaced(each, resolutions, pending) for name, each in part.items()}
+    condition = part[JOINED]
+    key = json.dumps(condition, sort_keys=True)
+    if key in resolutions:
+        return resolutions[key]
+    inner: dict[str, dict[str, Any]] = {}
+    query = _replaced(condition["query"], resolutions, inner)
+    pending.update(inner or {key: {**condition, "query": query}})
     return part
 
 
-def _conditions(waiting: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _conditions(pending: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The conditions that take the place of those that wait."""
     links = {
-        said: model_registry.get(asked["model"]).links()[asked["name"]]
-        for said, asked in waiting.items()
+        key: model_registry.get(condition["model"]).links()[condition["name"]]
+        for key, condition in pending.items()
     }
     searches = []
-    for said, link in links.items():
-        wanted = Query(link.target)
-        wanted.filters.append(waiting[said]["query"])
-        searches.append((wanted, link.target.pk_field() if link.is_owning else link.field))
-    found = {}
-    for (said, link), values in zip(links.items(), values_of(searches)):
-        found[said] = (
+    for key, link in links.items():
+        query = Query(link.target)
+        query.filters.append(pending[key]["query"])
+        searches.append((query, link.target.pk_field() if link.is_owning else link.field))
+    result = {}
+    for (key, link), values in zip(links.items(), values_of(searches)):
+        result[key] = (
             field_condition(link.model, link.name, values)
             if link.is_owning
             else keys_condition(link.model, values)
         )
-    return found
+    return result

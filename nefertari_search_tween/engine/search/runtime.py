@@ -48,7 +48,7 @@ class EngineRuntime:
         self.models = model_registry.models()
         for model in self.models.values():
             self.database.mirror(model)
-        self.capture, self.indexer, self.outbox = _Nothing(), _Nothing(), _Nothing()
+        self.capture, self.indexer, self.outbox = _NullPart(), _NullPart(), _NullPart()
         self.searcher = EngineSearcher(self.mirrors, self.settings)
         resources = set(getattr(app_registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
@@ -98,11 +98,11 @@ def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
     return query
 
 
-class _Nothing:
+class _NullPart:
     """Stands where an application with mirrors has hooks, an outbox and an indexer."""
 
     @property
-    def recovery(self) -> _Nothing:
+    def recovery(self) -> _NullPart:
         return self
 
     def enqueue(self, keys: Iterable[Any]) -> None:

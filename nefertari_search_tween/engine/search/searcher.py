@@ -86,55 +86,55 @@ class EngineSearcher(MultiSearcher):
         super().__init__(mirrors, settings, primary=EnginePrimary(), pending=NothingPending())
         self.backend: Any = JoiningBackend(self.backend)
 
-    def documents(
+    def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
     ) -> dict[str, Any]:
-        found = super().documents(mirror, ids, current, index)
+        sources = super().get_documents(mirror, ids, current, index)
         if index not in ("", mirror.alias):
             # Another application's: its models are not known here.
-            return found
-        hits = [{"_id": key, "_source": each} for key, each in found.items() if each is not None]
-        shown = {hit["_id"]: hit["_source"] for hit in _as_shown(mirror, hits, True)}
-        return {key: shown.get(key) for key in found}
+            return sources
+        hits = [{"_id": key, "_source": each} for key, each in sources.items() if each is not None]
+        visible = {hit["_id"]: hit["_source"] for hit in _render(mirror, hits, True)}
+        return {key: visible.get(key) for key in sources}
 
     def _hits(
-        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
     ) -> tuple[dict[str, Any], Any]:
-        chosen = query.body.get("_source", True)
+        source_filter = query.body.get("_source", True)
         body = {**query.body, "_source": True}
-        answer, hits = super()._hits(mirror, dataclasses.replace(query, body=body), seen)
-        return answer, _as_shown(mirror, hits, chosen)
+        response, hits = super()._hits(mirror, dataclasses.replace(query, body=body), read_version)
+        return response, _render(mirror, hits, source_filter)
 
     def _merged_hits(
         self, query: MultiQuery, version: Optional[str]
     ) -> tuple[list[dict[str, Any]], int, int]:
         whole = dataclasses.replace(query, source=True)
         hits, total, took = super()._merged_hits(whole, version)
-        shown: dict[tuple[int, str], dict[str, Any]] = {}
-        for place, (mirror, _) in enumerate(query.parts):
-            own = [hit for hit in hits if hit["part"] == place]
-            for hit in _as_shown(mirror, own, query.source):
-                shown[place, hit["_id"]] = hit
+        visible: dict[tuple[int, str], dict[str, Any]] = {}
+        for part, (mirror, _) in enumerate(query.parts):
+            own = [hit for hit in hits if hit["part"] == part]
+            for hit in _render(mirror, own, query.source):
+                visible[part, hit["_id"]] = hit
         keys = [(hit["part"], hit["_id"]) for hit in hits]
-        return [shown[key] for key in keys if key in shown], total, took
+        return [visible[key] for key in keys if key in visible], total, took
 
 
-def _as_shown(mirror: Mirror, hits: list[dict[str, Any]], chosen: Any) -> list[dict[str, Any]]:
+def _render(mirror: Mirror, hits: list[dict[str, Any]], source_filter: Any) -> list[dict[str, Any]]:
     """*hits* with what the model shows of each document.
 
-    :param chosen: what of it, as ``_source`` of a search.
+    :param source_filter: what of it, as ``_source`` of a search.
     """
     model: Any = mirror.document_cls
     documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
     model._prefetch(documents)
-    shown = {str(each.pk_value()): each for each in documents}
-    pick = picker(chosen) if chosen is not True else None
-    made = []
+    visible = {str(each.pk_value()): each for each in documents}
+    pick = picker(source_filter) if source_filter is not True else None
+    rendered = []
     for hit in hits:
-        document = shown.get(hit["_source"]["_pk"])
+        document = visible.get(hit["_source"]["_pk"])
         if document is None:
             # It was deleted between the search and the read.
             continue
         source = json.loads(json.dumps(document.to_dict(), cls=JSONEncoder))
-        made.append({**hit, "_source": source if pick is None else pick(source)})
-    return made
+        rendered.append({**hit, "_source": source if pick is None else pick(source)})
+    return rendered

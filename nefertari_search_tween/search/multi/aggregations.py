@@ -30,7 +30,7 @@ from nefertari_search_tween.search.multi.searcher import MultiSearcher, unfilter
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.searcher import refusals
+from nefertari_search_tween.search.searcher import explain_rejections
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
 
@@ -39,25 +39,27 @@ class MultiFieldScope:
     """The fields of several models that a caller may name, as those of one.
 
     :param parameter: for messages.
-    :param everything: whether the caller may name all fields.
+    :param all_fields: whether the caller may name all fields.
     """
 
     #: keys of several models are compared as texts
     tie_breaker = "_pk"
 
     def __init__(
-        self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
+        self, mirrors: Sequence[Mirror], caller: Caller, all_fields: bool, parameter: str
     ) -> None:
         anyone = caller.unrestricted
-        named = anyone if everything else caller
+        nameable = anyone if all_fields else caller
         self.parameter = parameter
         self.mirrors = mirrors
         # Nested documents with ACLs of their own are counted for nobody, as in one collection.
-        self._named = [FieldScope(mirror.document_cls, named).unguarded() for mirror in mirrors]
+        self._nameable = [
+            FieldScope(mirror.document_cls, nameable).unguarded() for mirror in mirrors
+        ]
         self._all = [FieldScope(mirror.document_cls, anyone) for mirror in mirrors]
-        self._shown = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        self._visible = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
         #: documents hold what nobody may name here
-        self.partial = any(scope.partial for scope in self._shown)
+        self.partial = any(scope.partial for scope in self._visible)
         #: of messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
@@ -66,13 +68,13 @@ class MultiFieldScope:
 
         :raises BadQuery: its values are of kinds that can't be put together.
         """
-        found = [scope.get(name) for scope in self._named]
-        present = [target for target in found if target is not None]
+        fields = [scope.get(name) for scope in self._nameable]
+        present = [target for target in fields if target is not None]
         if not present:
             return None
         if any(target.kind not in SEARCHABLE for target in present):
             return present[0]
-        common_kind(self.parameter, name, list(zip(self._named, found)))
+        common_kind(self.parameter, name, list(zip(self._nameable, fields)))
         # Indices that hold another kind of values under the name refuse it, hidden or not.
         kinds = {
             COMPARABLE.get(target.kind)
@@ -89,25 +91,25 @@ class MultiFieldScope:
     def default(self) -> list[SearchField]:
         """The fields that all models have: what a text without a field's name is looked for in."""
         names = set.intersection(
-            *({target.name for target in scope.default()} for scope in self._named)
+            *({target.name for target in scope.default()} for scope in self._nameable)
         )
-        found = [(scope.get(name) for scope in self._named) for name in sorted(names)]
-        alike = [list(targets) for targets in found]
+        fields = [(scope.get(name) for scope in self._nameable) for name in sorted(names)]
+        alike = [list(targets) for targets in fields]
         return [
             targets[0]
             for targets in alike
             if targets[0] is not None and len({each.kind for each in targets if each}) == 1
         ]
 
-    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
+    def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
         """:raises BadQuery: a word fits no field."""
         raise error
 
-    def only(self, targets: Sequence[SearchField]) -> Optional[Query]:
+    def objects_having(self, targets: Sequence[SearchField]) -> Optional[Query]:
         """The objects of the models that have all of *targets*; None when all have them."""
         having = [
             mirror.alias
-            for mirror, scope in zip(self.mirrors, self._named)
+            for mirror, scope in zip(self.mirrors, self._nameable)
             if all(scope.get(target.name) is not None for target in targets)
         ]
         return None if len(having) == len(self.mirrors) else {"terms": {"_index": having}}
@@ -117,23 +119,23 @@ class MultiFieldScope:
 
         :raises KeyError: it is none of these models.
         """
-        for mirror, scope in zip(self.mirrors, self._shown):
+        for mirror, scope in zip(self.mirrors, self._visible):
             if re.fullmatch(re.escape(mirror.alias) + r"-\d{6}", index):
                 return scope
         raise KeyError(index)
 
     def mixed(self, name: str) -> bool:
         """True for whole numbers in some models and others in others."""
-        kinds = {target.kind for target in (scope.get(name) for scope in self._named) if target}
+        kinds = {target.kind for target in (scope.get(name) for scope in self._nameable) if target}
         return len(kinds & {"integer", "float"}) > 1
 
-    def sorting(self, asked: Any) -> Any:
-        """*asked* (aggregations) with sorts that indices without the field take, too."""
-        if isinstance(asked, list):
-            return [self.sorting(each) for each in asked]
-        if not isinstance(asked, dict):
-            return asked
-        result = {name: self.sorting(each) for name, each in asked.items()}
+    def tolerate_sorts(self, aggregation: Any) -> Any:
+        """*aggregation* (aggregations) with sorts that indices without the field take, too."""
+        if isinstance(aggregation, list):
+            return [self.tolerate_sorts(each) for each in aggregation]
+        if not isinstance(aggregation, dict):
+            return aggregation
+        result = {name: self.tolerate_sorts(each) for name, each in aggregation.items()}
         if isinstance(result.get("top_hits"), dict):
             clauses = result["top_hits"].get("sort")
             if isinstance(clauses, list):
@@ -156,7 +158,7 @@ def aggregate_multi(
     searcher: MultiSearcher,
     mirrors: Iterable[Mirror],
     params: dict[str, Any],
-    asked: AggregationRequest,
+    aggregation: AggregationRequest,
     request: Any = None,
     filters: Filters = unfiltered,
     current: bool = False,
@@ -171,30 +173,36 @@ def aggregate_multi(
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises SearchUnavailable: the mirrors can't answer now.
     """
-    wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+    ordered = sorted(mirrors, key=lambda mirror: mirror.name)
     caller, settings = Caller.of(request), searcher.settings
-    names = MultiFieldScope(wanted, caller, settings.hidden_fields == "allow", asked.root)
+    names = MultiFieldScope(ordered, caller, settings.hidden_fields == "allow", aggregation.root)
 
     def all_filters(mirror: Mirror) -> Sequence[Query]:
         return [*filters(mirror), *searcher.restrictions(mirror)]
 
-    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
-    ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
+    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in ordered]
+    ready = prepared(
+        aggregation, names, names, caller, settings, [_any_of(base)], only=names.objects_having
+    )
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = multi_query(wanted, searched, all_filters, caller, settings)
-    found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
+    query = multi_query(ordered, searched, all_filters, caller, settings)
+    queries = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
     body = {
-        "query": _any_of(found),
+        "query": _any_of(queries),
         "size": 0,
         "track_total_hits": False,
-        "aggs": names.sorting(_tolerant(ready.body)),
+        "aggs": names.tolerate_sorts(_tolerant(ready.body)),
     }
-    with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
-        aliases = ",".join(mirror.alias for mirror in wanted)
-        answer = searcher.cache.get_or_search(
-            wanted, body, version, lambda: searcher.backend.search(aliases, body)
+    with (
+        searcher.ready(ordered, current) as version,
+        ready.refusals(),
+        explain_rejections(query.any),
+    ):
+        aliases = ",".join(mirror.alias for mirror in ordered)
+        response = searcher.cache.get_or_search(
+            ordered, body, version, lambda: searcher.backend.search(aliases, body)
         )
-    return ready.result(answer["aggregations"]), answer["took"]
+    return ready.result(response["aggregations"]), response["took"]
 
 
 def _of_one(mirror: Mirror, queries: list[Query]) -> Query:
@@ -205,13 +213,13 @@ def _any_of(queries: list[Query]) -> Query:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def _tolerant(asked: Any) -> Any:
-    """*asked* with conditions on nested documents that indices without these take, too."""
-    if isinstance(asked, list):
-        return [_tolerant(each) for each in asked]
-    if not isinstance(asked, dict):
-        return asked
-    result = {name: _tolerant(each) for name, each in asked.items()}
+def _tolerant(aggregation: Any) -> Any:
+    """*aggregation* with conditions on nested documents that indices without these take, too."""
+    if isinstance(aggregation, list):
+        return [_tolerant(each) for each in aggregation]
+    if not isinstance(aggregation, dict):
+        return aggregation
+    result = {name: _tolerant(each) for name, each in aggregation.items()}
     nested = result.get("nested")
     if isinstance(nested, dict) and set(nested) >= {"path", "query"}:
         nested["ignore_unmapped"] = True

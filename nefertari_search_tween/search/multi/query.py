@@ -43,35 +43,35 @@ COMPARABLE = {
 class ModelScope(FieldScope):
     """The fields of one of several models; every other name is that of an absent field.
 
-    :ivar refused: words that fit no field of this model, by their place in the request.
+    :ivar rejected: words that fit no field of this model, by their place in the request.
     """
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         super().__init__(document_cls, caller)
-        self.refused: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
+        self.rejected: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
 
-    def own(self, name: str) -> Optional[SearchField]:
+    def searchable(self, name: str) -> Optional[SearchField]:
         """The field *name*, if a search may name it."""
         target = self.targets.get(name)
         return target if target is not None and target.kind in SEARCHABLE else None
 
     def get(self, name: str) -> SearchField:
-        return self.own(name) or SearchField(name, ABSENT)
+        return self.searchable(name) or SearchField(name, ABSENT)
 
-    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
-        self.refused[error.parameter, place] = error, targets
+    def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
+        self.rejected[error.parameter, position] = error, targets
 
-    def knows(self, name: str) -> bool:
+    def can_filter(self, name: str) -> bool:
         """True for what may be the name of a filter."""
-        if self.own(name) is not None:
+        if self.searchable(name) is not None:
             return True
         field = self.document_cls.fields().get(name)
         if field is None or field.kind != "relationship":
             return False
         related = self.document_cls.related(name)
-        return self.own(f"{name}.{related.pk_field()}") is not None
+        return self.searchable(f"{name}.{related.pk_field()}") is not None
 
-    def shows(self, name: str) -> bool:
+    def can_show(self, name: str) -> bool:
         """True for what a response may show."""
         if name in ALWAYS_VISIBLE or name in (SCORE, "_self"):
             return True
@@ -135,8 +135,8 @@ def multi_query(
     searched = {key: value for key, value in params.items() if key != "_fields"}
     orders = _orders(parse_sort(params.get("_sort")), visible)
     for name in _names(params.get("_search_fields")):
-        _known("_search_fields", name, visible, [scope.own(name) for scope in visible])
-    source, fields = _shown(params.get("_fields"), visible)
+        _require_any("_search_fields", name, visible, [scope.searchable(name) for scope in visible])
+    source, fields = _source(params.get("_fields"), visible)
     parts = []
     for mirror, scope in zip(mirrors, visible):
         query = search_query(
@@ -145,8 +145,8 @@ def multi_query(
         parts.append((mirror, query))
     for name in parts[0][1].searched:
         if name != "q":
-            _known(name, name, visible, [scope.knows(name) for scope in visible])
-    _check_words(visible)
+            _require_any(name, name, visible, [scope.can_filter(name) for scope in visible])
+    _check_rejected(visible)
     return MultiQuery(parts, orders, source, fields)
 
 
@@ -156,11 +156,13 @@ def _names(value: Any) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
-def _known(parameter: str, name: str, visible: Sequence[ModelScope], found: Sequence[Any]) -> None:
+def _require_any(
+    parameter: str, name: str, visible: Sequence[ModelScope], matches: Sequence[Any]
+) -> None:
     """
-    :raises BadQuery: nothing was *found* in any model.
+    :raises BadQuery: no model has what the parameter names: nothing *matches*.
     """
-    if not any(found):
+    if not any(matches):
         raise BadQuery(parameter, missing(name, visible))
 
 
@@ -179,8 +181,8 @@ def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[Sort
     for name, descending in keys:
         kind = "a number"
         if name != SCORE:
-            targets = [(scope, scope.own(name)) for scope in visible]
-            _known("_sort", name, visible, [target for _, target in targets])
+            targets = [(scope, scope.searchable(name)) for scope in visible]
+            _require_any("_sort", name, visible, [target for _, target in targets])
             kind = common_kind("_sort", name, targets)
         orders.append(SortOrder(descending, kind))
     return orders
@@ -198,45 +200,47 @@ def common_kind(
         if target is not None:
             kinds.setdefault(COMPARABLE[target.kind], scope.document_cls.__name__)
     if len(kinds) > 1:
-        said = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
-        raise BadQuery(parameter, f"'{name[:60]}' is {said}: these can't be compared")
+        listing = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
+        raise BadQuery(parameter, f"'{name[:60]}' is {listing}: these can't be compared")
     return next(iter(kinds))
 
 
-def _shown(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
+def _source(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
     """What the backend sends of each document; and ``_fields`` as it was given."""
     if not value or (isinstance(value, str) and not value.strip(", ")):
         return True, ""
     only, exclude = process_fields(value)
     for name in (*only, *exclude):
-        _known("_fields", name, visible, [scope.shows(name) for scope in visible])
+        _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
     if only and not exclude:
         return {"includes": [*only, "_type"]}, value
     return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}, value
 
 
-def _check_words(visible: Sequence[ModelScope]) -> None:
+def _check_rejected(visible: Sequence[ModelScope]) -> None:
     """
     :raises BadQuery: a word fits in no model, or fits a field in one and not the same kind of
         field in another (a fraction, a float and a whole number): to leave out the objects of
         that one would be no answer. The first such word of the request.
     """
-    places = dict.fromkeys(place for scope in visible for place in scope.refused)
+    positions = dict.fromkeys(position for scope in visible for position in scope.rejected)
     # In the order of the request: clauses are counted down.
-    for key in sorted(places, key=lambda place: -place[1]):
-        found = [scope.refused[key] for scope in visible if key in scope.refused]
+    for key in sorted(positions, key=lambda position: -position[1]):
+        rejections = [scope.rejected[key] for scope in visible if key in scope.rejected]
         present = [
             (error, target)
-            for error, targets in found
+            for error, targets in rejections
             for target in targets
             if target.kind != ABSENT
         ]
-        if len(found) == len(visible):
+        if len(rejections) == len(visible):
             if present:
                 raise present[0][0]
-            error, targets = found[0]
+            error, targets = rejections[0]
             raise BadQuery(error.parameter, missing(targets[0].name, visible))
         for error, target in present:
-            fitting = [scope.own(target.name) for scope in visible if key not in scope.refused]
+            fitting = [
+                scope.searchable(target.name) for scope in visible if key not in scope.rejected
+            ]
             if any(each and COMPARABLE[each.kind] == COMPARABLE[target.kind] for each in fitting):
                 raise error

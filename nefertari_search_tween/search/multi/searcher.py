@@ -21,7 +21,7 @@ from nefertari_search_tween.search.multi.query import (
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.results import SearchResults, search_documents
-from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, refusals
+from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, explain_rejections
 
 # Up to this many hits of each model are sent whole; of a page further on, first their order.
 WHOLE = 100
@@ -56,16 +56,18 @@ class MultiSearcher(Searcher):
 
         :param filters: gives exact filters for the documents of one model.
         """
-        wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+        ordered = sorted(mirrors, key=lambda mirror: mirror.name)
 
         def all_filters(mirror: Mirror) -> Sequence[Any]:
             return [*filters(mirror), *self.restrictions(mirror)]
 
-        query = multi_query(wanted, params, all_filters, Caller.of(request), self.settings)
-        with self.ready(wanted, current) as version, refusals(query.any):
+        query = multi_query(ordered, params, all_filters, Caller.of(request), self.settings)
+        with self.ready(ordered, current) as version, explain_rejections(query.any):
             if query.any.count_only:
-                answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
-                return _total(answers), _took(answers)
+                responses = self._search_parts(
+                    [(*each, {"size": 0}) for each in query.parts], version
+                )
+                return _total(responses), _took(responses)
             hits, total, took = self._merged_hits(query, version)
         result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
         result._nefertari_meta = {
@@ -86,53 +88,53 @@ class MultiSearcher(Searcher):
         """
         versions = []
         for mirror in mirrors:
-            seen = self.consistency.wait_until_current(mirror, current)
-            versions.append(seen.cache_version)
-            with self.consistency.translate_errors(mirror, seen.version):
+            read_version = self.consistency.wait_until_current(mirror, current)
+            versions.append(read_version.cache_version)
+            with self.consistency.translate_errors(mirror, read_version.version):
                 pass
-        known = [version for version in versions if version is not None]
+        cache_versions = [version for version in versions if version is not None]
         try:
             with self.consistency.translate_errors(mirrors[0], None):
-                yield " ".join(known) if len(known) == len(versions) else None
+                yield " ".join(cache_versions) if len(cache_versions) == len(versions) else None
         except SearchUnavailable as error:
             if isinstance(error.__cause__, IndexMissing):
                 for mirror in mirrors:
                     mirror.invalidate()
             raise
 
-    def _ask(
+    def _search_parts(
         self,
         parts: Sequence[tuple[Mirror, SearchQuery, dict[str, Any]]],
         version: Optional[str],
     ) -> list[dict[str, Any]]:
         """Run the searches of *parts*, each with changes of its own."""
         searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
-        answers: list[dict[str, Any]] = self.cache.get_or_search(
+        responses: list[dict[str, Any]] = self.cache.get_or_search(
             [mirror for mirror, _, _ in parts],
             searches,
             version,
             lambda: self.backend.multi_search(searches),
         )
-        return answers
+        return responses
 
     def _merged_hits(self, query: MultiQuery, version: Optional[str]) -> tuple[list[Hit], int, int]:
         """The hits of the page, how many there are, and milliseconds."""
         start = query.any.start
         if not query.any.limited:
-            answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
+            responses = self._search_parts([(*each, {"size": 0}) for each in query.parts], version)
             merged = _merged([self._scanned(query, *each) for each in query.parts], query.orders)
-            return merged[start:], len(merged), _took(answers)
+            return merged[start:], len(merged), _took(responses)
         size: int = query.any.body["size"]
         # A page of nothing needs no hits, wherever it is.
         depth = start + size if size else 0
         whole = depth <= WHOLE
         changes = {"from": 0, "size": depth, "_source": query.source if whole else False}
-        answers = self._ask([(*each, changes) for each in query.parts], version)
-        merged = _merged([answer["hits"]["hits"] for answer in answers], query.orders)
+        responses = self._search_parts([(*each, changes) for each in query.parts], version)
+        merged = _merged([response["hits"]["hits"] for response in responses], query.orders)
         page = merged[start : start + size]
         if not whole:
             page = self._with_sources(query, page)
-        return page, _total(answers), _took(answers)
+        return page, _total(responses), _took(responses)
 
     def _scanned(self, query: MultiQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
         """All hits of one model."""
@@ -142,12 +144,12 @@ class MultiSearcher(Searcher):
 
     def _with_sources(self, query: MultiQuery, page: list[Hit]) -> list[Hit]:
         """The hits of a page with their documents, less those deleted meanwhile."""
-        wanted: dict[int, list[str]] = {}
+        ids_by_part: dict[int, list[str]] = {}
         for hit in page:
-            wanted.setdefault(hit["part"], []).append(hit["_id"])
+            ids_by_part.setdefault(hit["part"], []).append(hit["_id"])
         searches = [
             (
-                query.parts[place][0].alias,
+                query.parts[part][0].alias,
                 {
                     "query": {"ids": {"values": ids}},
                     "size": len(ids),
@@ -155,12 +157,12 @@ class MultiSearcher(Searcher):
                     "track_total_hits": False,
                 },
             )
-            for place, ids in wanted.items()
+            for part, ids in ids_by_part.items()
         ]
         sources: dict[tuple[int, str], Any] = {}
-        for place, answer in zip(wanted, self.backend.multi_search(searches)):
-            for hit in answer["hits"]["hits"]:
-                sources[place, hit["_id"]] = hit["_source"]
+        for part, response in zip(ids_by_part, self.backend.multi_search(searches)):
+            for hit in response["hits"]["hits"]:
+                sources[part, hit["_id"]] = hit["_source"]
         return [
             {**hit, "_source": sources[hit["part"], hit["_id"]]}
             for hit in page
@@ -168,15 +170,15 @@ class MultiSearcher(Searcher):
         ]
 
 
-def _merged(found: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
+def _merged(hits_by_model: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
     """All hits in one order; each gets a key ``part``, the place of its model.
 
     Only the foremost hits of the models are ever compared, so what a page shows does not depend
     on how many hits were asked for, and pages never overlap. Of equal ones, the first model's.
     """
     streams = [
-        [{**hit, "part": place, "key": _values(hit, orders)} for hit in hits]
-        for place, hits in enumerate(found)
+        [{**hit, "part": part, "key": _values(hit, orders)} for hit in hits]
+        for part, hits in enumerate(hits_by_model)
     ]
 
     def compare(one: Hit, other: Hit) -> int:
@@ -207,10 +209,10 @@ def _part(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _total(answers: Iterable[dict[str, Any]]) -> int:
-    return sum(answer["hits"]["total"]["value"] for answer in answers)
+def _total(responses: Iterable[dict[str, Any]]) -> int:
+    return sum(response["hits"]["total"]["value"] for response in responses)
 
 
-def _took(answers: Iterable[dict[str, Any]]) -> int:
+def _took(responses: Iterable[dict[str, Any]]) -> int:
     """Milliseconds: the searches run side by side."""
-    return max(answer["took"] for answer in answers)
+    return max(response["took"] for response in responses)

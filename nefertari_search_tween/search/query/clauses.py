@@ -179,7 +179,9 @@ def date_span(text: str) -> tuple[int, int]:
     """
     match = _DATE.match(text)
     if match is None:
-        raise ValueMismatch(f"'{_shown(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)")
+        raise ValueMismatch(
+            f"'{_shortened(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)"
+        )
     parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}
     try:
         start = datetime.datetime(
@@ -191,7 +193,7 @@ def date_span(text: str) -> tuple[int, int]:
             parts.get("second", 0),
         )
     except ValueError as error:
-        raise ValueMismatch(f"'{_shown(text)}' is not a date: {error}") from error
+        raise ValueMismatch(f"'{_shortened(text)}' is not a date: {error}") from error
     if "day" not in parts:
         month = parts.get("month")
         days = (
@@ -217,9 +219,9 @@ def _integer(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ValueMismatch(f"'{_shown(text)}' is not a whole number") from None
+        raise ValueMismatch(f"'{_shortened(text)}' is not a whole number") from None
     if not -INT64_MAX <= number <= INT64_MAX:
-        raise ValueMismatch(f"'{_shown(text)}' is too large a number")
+        raise ValueMismatch(f"'{_shortened(text)}' is too large a number")
     return number
 
 
@@ -227,16 +229,16 @@ def _float(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ValueMismatch(f"'{_shown(text)}' is not a number") from None
+        raise ValueMismatch(f"'{_shortened(text)}' is not a number") from None
     if number != number or abs(number) == float("inf"):
-        raise ValueMismatch(f"'{_shown(text)}' is not a number")
+        raise ValueMismatch(f"'{_shortened(text)}' is not a number")
     return number
 
 
 def _boolean(text: str) -> bool:
     value = {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
     if value is None:
-        raise ValueMismatch(f"'{_shown(text)}' is neither true nor false")
+        raise ValueMismatch(f"'{_shortened(text)}' is neither true nor false")
     return value
 
 
@@ -246,7 +248,7 @@ def _time(text: str) -> str:
     except ValueError:
         time = None
     if time is None or not _TIME.match(text):
-        raise ValueMismatch(f"'{_shown(text)}' is not a time (12:30:00)")
+        raise ValueMismatch(f"'{_shortened(text)}' is not a time (12:30:00)")
     return time.isoformat()
 
 
@@ -277,5 +279,5 @@ def _boosted(query: Query, boost: float) -> Query:
     return {"bool": {"must": [query], "boost": boost}}
 
 
-def _shown(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."

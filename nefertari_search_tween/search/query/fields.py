@@ -67,10 +67,10 @@ class FieldScope:
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         self.document_cls = document_cls
         self.caller = caller
-        everything = not caller.restricted and caller.access is None
-        known: Any = document_cls
+        sees_all = not caller.restricted and caller.access is None
+        hashable: Any = document_cls
         self.targets: dict[str, SearchField] = (
-            _all_fields(known) if everything else _fields_of(document_cls, caller)
+            _all_fields(hashable) if sees_all else _fields_of(document_cls, caller)
         )
 
     @property
@@ -83,10 +83,10 @@ class FieldScope:
         """The field called *name*, None when there is none that the caller may see."""
         return self.targets.get(name)
 
-    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
+    def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
         """A word of a request fits none of the fields *targets* that it is looked for in.
 
-        :param place: which word it is: the same one for every model that is asked.
+        :param position: which word it is: the same one for every model that is asked.
         :raises BadQuery: the *error*; a scope that returns has the word match nothing.
         """
         raise error
@@ -108,8 +108,8 @@ class FieldScope:
 
 
 def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, SearchField]:
-    found = _targets(document_cls, caller, (), (), document_cls._nesting_depth)
-    return {target.name: target for target in found}
+    fields = _targets(document_cls, caller, (), (), document_cls._nesting_depth)
+    return {target.name: target for target in fields}
 
 
 @lru_cache(maxsize=256)

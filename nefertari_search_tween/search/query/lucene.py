@@ -71,14 +71,14 @@ def compile_lucene(
     parameter: str,
     scope: FieldScope,
     fields: list[Weighted],
-    named: bool,
-    words: ClauseBudget,
+    one_field: bool,
+    budget: ClauseBudget,
 ) -> Query:
     """The query that *text* stands for.
 
     :param parameter: the query string parameter that holds it, for messages.
     :param fields: what a word without a field name looks into.
-    :param named: the parameter names one field (``title=...``): several words must all be
+    :param one_field: the parameter names one field (``title=...``): several words must all be
         there, and a value that does not fit the field's type is an error. Otherwise (``q``)
         any word will do, and fields that a word does not fit are left out.
     :raises BadQuery: broken syntax, an unknown field, a value that does not fit.
@@ -87,13 +87,13 @@ def compile_lucene(
         raise BadQuery(parameter, "it is empty")
     if len(text) > MAX_TEXT_LENGTH:
         raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
-    if any(found[0] == "^" for found in _BOOSTS.finditer(text)):
+    if any(match[0] == "^" for match in _BOOSTS.finditer(text)):
         raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
     # An accent may be written as a character of its own; texts hold the composed form.
     text = unicodedata.normalize("NFC", text)
     try:
         parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
-        return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
+        return _Compiler(parameter, scope, one_field, budget).compile(parsed, fields, 0)
     except ParseError as error:
         raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
     except RecursionError as error:
@@ -104,11 +104,13 @@ def compile_lucene(
 
 
 class _Compiler:
-    def __init__(self, parameter: str, scope: FieldScope, named: bool, words: ClauseBudget) -> None:
+    def __init__(
+        self, parameter: str, scope: FieldScope, one_field: bool, budget: ClauseBudget
+    ) -> None:
         self.parameter = parameter
         self.scope = scope
-        self.named = named
-        self.words = words
+        self.one_field = one_field
+        self.budget = budget
 
     def compile(self, node: Any, fields: list[Weighted], depth: int) -> Query:
         if depth > MAX_DEPTH:
@@ -123,7 +125,7 @@ class _Compiler:
                     f"{self.scope.document_cls.__name__} has no field '{node.name[:60]}' "
                     "(a colon that belongs to the text is written \\: or inside quotes)",
                 )
-            inner = _Compiler(self.parameter, self.scope, True, self.words)
+            inner = _Compiler(self.parameter, self.scope, True, self.budget)
             return inner.compile(node.children[0], [(target, 1.0)], depth + 1)
         if isinstance(node, (tree.Not, tree.Prohibit)):
             return {"bool": {"must_not": [self.compile(node.children[0], fields, depth + 1)]}}
@@ -144,7 +146,7 @@ class _Compiler:
         elif isinstance(node, tree.OrOperation):
             default = "should"
         else:
-            default = "must" if self.named else "should"
+            default = "must" if self.one_field else "should"
         # A lone dash or ampersand is no word of the text: it asks for nothing.
         children = [child for child in node.children if not _wordless(child)]
         for child in children or node.children:
@@ -165,7 +167,7 @@ class _Compiler:
         return {"bool": body}
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
-        self.words.charge(self.parameter, node)
+        self.budget.charge(self.parameter, node)
         make = self._maker(node)
         queries: list[Query] = []
         problem: Optional[ValueMismatch] = None
@@ -184,9 +186,9 @@ class _Compiler:
                 query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
                 queries.append(clauses.nested(target, query))
         if not queries:
-            if problem is not None and (self.named or len(fields) == 1):
+            if problem is not None and (self.one_field or len(fields) == 1):
                 refusal = BadQuery(self.parameter, str(problem))
-                self.scope.reject(refusal, [target for target, _ in fields], self.words.remaining)
+                self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
             return clauses.MATCH_NONE
         return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
 
@@ -221,12 +223,12 @@ class _Compiler:
                 target, lower, upper, node.include_low, node.include_high, boost
             )
         if isinstance(node, tree.Regex):
-            if not self.words.settings.allow_regular_expressions:
+            if not self.budget.settings.allow_regular_expressions:
                 raise BadQuery(
                     self.parameter,
                     "regular expressions are off (nefertari_search.allow_regular_expressions)",
                 )
-            self.words.expressions.append(self.parameter)
+            self.budget.expressions.append(self.parameter)
             expression = self._bounded(node.value[1:-1])
             return lambda target, boost: clauses.regular_expression(target, expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
@@ -235,7 +237,7 @@ class _Compiler:
         if node.value == "*":
             return lambda target, boost: clauses.exists(target)
         if node.has_wildcard():
-            if node.value[0] in "*?" and not self.words.settings.allow_leading_wildcards:
+            if node.value[0] in "*?" and not self.budget.settings.allow_leading_wildcards:
                 raise BadQuery(
                     self.parameter,
                     f"'{node.value[:40]}' starts with a wildcard, which is off "
@@ -276,10 +278,10 @@ def _all_of(queries: list[Query]) -> list[Query]:
     """Clauses that must all match, less the words that an analyzer leaves out: ``the lion`` asks
     for ``lion``. If nothing is left, nothing matches."""
     neutral = [clauses.neutral(query) for query in queries]
-    found = [other or query for other, query in zip(neutral, queries)]
+    remaining = [other or query for other, query in zip(neutral, queries)]
     if all(neutral):
-        found.append({"bool": {"should": queries, "minimum_should_match": 1}})
-    return found
+        remaining.append({"bool": {"should": queries, "minimum_should_match": 1}})
+    return remaining
 
 
 def _wordless(node: Any) -> bool:

@@ -62,27 +62,29 @@ def search_query(
     exact_filters: list[Query],
     caller: Caller,
     settings: Settings,
-    own: frozenset[str] = frozenset(),
+    application_params: frozenset[str] = frozenset(),
     scope: Optional[FieldScope] = None,
 ) -> SearchQuery:
     """The search that *params* ask for.
 
     :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
     :param exact_filters: what must hold besides (the view's own narrowing).
-    :param own: parameters that the application gave, not the caller: these may name any field.
-        A text in them may still be the caller's words, and is read as such.
+    :param application_params: parameters that the application gave, not the caller: these may
+        name any field. A text in them may still be the caller's words, and is read as such.
     :param scope: the fields that may be named, when it is not the model and caller alone that say.
     :raises BadQuery: a parameter that can't be understood; the message names it.
     """
     scope = scope or scope_of(document_cls, caller, settings)
-    everything = (
-        FieldScope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+    unrestricted = (
+        FieldScope(document_cls, caller.unrestricted)
+        if application_params and caller.restricted
+        else scope
     )
 
     def scope_for(name: str) -> FieldScope:
-        return everything if name in own else scope
+        return unrestricted if name in application_params else scope
 
-    words = ClauseBudget(settings)
+    budget = ClauseBudget(settings)
     must: list[Query] = []
     searched: list[str] = []
     for name, value in params.items():
@@ -90,15 +92,19 @@ def search_query(
             continue
         searched.append(name)
         target = _target(name, scope_for(name))
-        if name in own and name == document_cls.pk_field() and isinstance(value, (list, tuple)):
+        if (
+            name in application_params
+            and name == document_cls.pk_field()
+            and isinstance(value, (list, tuple))
+        ):
             must.append(_keys(target, name, value))
         else:
-            must.append(_field_query(target, name, value, scope, words))
+            must.append(_field_query(target, name, value, scope, budget))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        places = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
-        must.append(_q(text, places, scope, words))
+        weighted = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
+        must.append(_q(text, weighted, scope, budget))
     elif params.get("_search_fields"):
         _search_fields(params["_search_fields"], scope_for("_search_fields"))
     body: dict[str, Any] = {
@@ -118,9 +124,9 @@ def search_query(
     fields = params.get("_fields") or ""
     if isinstance(fields, str) and not fields.strip(", "):
         fields = ""
-    body["_source"] = shown_fields(document_cls, fields, scope_for("_fields"))
+    body["_source"] = source_of(document_cls, fields, scope_for("_fields"))
     return SearchQuery(
-        body, "_count" in params, limit is not None, start, fields, searched, words.expressions
+        body, "_count" in params, limit is not None, start, fields, searched, budget.expressions
     )
 
 
@@ -153,14 +159,14 @@ def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
     parent's children so. They are no words to be read, and there may be more than a caller may
     write."""
     try:
-        wanted = [clauses.value(target, str(key)) for key in keys]
+        values = [clauses.value(target, str(key)) for key in keys]
     except ValueMismatch as error:
         raise BadQuery(name, str(error)) from error
     return {
         "bool": {
             "should": [
-                {"terms": {target.sort_key: wanted[start : start + KEYS_PER_CLAUSE]}}
-                for start in range(0, len(wanted), KEYS_PER_CLAUSE)
+                {"terms": {target.sort_key: values[start : start + KEYS_PER_CLAUSE]}}
+                for start in range(0, len(values), KEYS_PER_CLAUSE)
             ]
             or [clauses.MATCH_NONE],
             "minimum_should_match": 1,
@@ -169,24 +175,24 @@ def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
 
 
 def _field_query(
-    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+    target: SearchField, name: str, value: Any, scope: FieldScope, budget: ClauseBudget
 ) -> Query:
     if isinstance(value, (list, tuple, set)):
-        parts = [_one(target, name, each, scope, words) for each in value]
+        parts = [_one(target, name, each, scope, budget) for each in value]
         if not parts:
             return clauses.MATCH_NONE
         return {"bool": {"should": parts, "minimum_should_match": 1}}
-    return _one(target, name, value, scope, words)
+    return _one(target, name, value, scope, budget)
 
 
 def _one(
-    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+    target: SearchField, name: str, value: Any, scope: FieldScope, budget: ClauseBudget
 ) -> Query:
     if target.kind not in NAMEABLE:
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
-        return compile_lucene(value, name, scope, [(target, 1.0)], True, words)
-    words.charge(name, value)
+        return compile_lucene(value, name, scope, [(target, 1.0)], True, budget)
+    budget.charge(name, value)
     if value is None:
         if target.kind == ABSENT:
             return {"match_all": {}}
@@ -196,22 +202,22 @@ def _one(
     try:
         return clauses.nested(target, clauses.term(target, text))
     except ValueMismatch as error:
-        scope.reject(BadQuery(name, str(error)), [target], words.remaining)
+        scope.reject(BadQuery(name, str(error)), [target], budget.remaining)
         return clauses.MATCH_NONE
 
 
-def _q(text: Any, fields: list[Weighted], scope: FieldScope, words: ClauseBudget) -> Query:
+def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudget) -> Query:
     """
     :param fields: where to look, empty for everywhere.
     """
     if not isinstance(text, str):
-        parts = [_q(each, fields, scope, words) for each in text]
+        parts = [_q(each, fields, scope, budget) for each in text]
         return {"bool": {"should": parts, "minimum_should_match": 1}}
     if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
         return clauses.MATCH_NONE
-    return compile_lucene(text, "q", scope, fields, False, words)
+    return compile_lucene(text, "q", scope, fields, False, budget)
 
 
 def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
@@ -222,18 +228,18 @@ def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
         raise BadQuery("_search_fields", "given more than once")
     names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     weighted: list[Weighted] = []
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         target = scope.get(name)
         if target is None or target.kind not in NAMEABLE:
             raise BadQuery(
                 "_search_fields",
                 f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
             )
-        weighted.append((target, float(len(names) - place)))
+        weighted.append((target, float(len(names) - position)))
     return weighted
 
 
-def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
+def source_of(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
     """``_fields`` -> what the backend sends of each document, always by which rules
     it is to be shown.
 
