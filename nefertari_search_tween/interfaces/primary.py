@@ -84,35 +84,35 @@ class Reader(Protocol):
 class Semantics(Protocol):
     """How the primary's database compares the values of one model.
 
-    :ivar default_sort: what it sorts by without being asked, as in ``_sort``.
-    :ivar first_sort_counts: of a column that is named twice in ``_sort``.
+    :ivar default_sort: its order without ``_sort``, in the same form.
+    :ivar first_sort_counts: of a column that ``_sort`` names twice, the first one counts.
     """
 
     default_sort: list[str]
     first_sort_counts: bool
 
     def filter_value(self, name: str, value: Any) -> Any:
-        """The value that the database compares the column *name* with, in its exact form;
-        ``exceptions.NOTHING`` when no value of the column can equal it.
+        """Return the value that the database compares the column *name* with, in its exact form;
+        ``exceptions.NOTHING`` if no value of the column can equal it.
 
-        :raises Unanswerable: the database would refuse it, or read it in a way of its own.
+        :raises Unanswerable: the database would reject it, or interpret it in its own way.
         """
 
     def sortable(self, name: str) -> bool:
-        """True when the database sorts the column by value (text: by code point)."""
+        """Return True if the database sorts the column by value (text: by code point)."""
 
     def nulls_first(self, descending: bool) -> bool:
-        """Where the database puts missing values."""
+        """Return True if the database sorts missing values first."""
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
-        """Names of the fields that the primary selects for ``_fields``, in its order.
+        """Return the names of the fields that the primary selects for ``_fields``, in its order.
 
-        :raises Unanswerable: only the primary can say.
+        :raises Unanswerable: only the primary can tell.
         """
 
     def unloaded(self, name: str) -> Any:
-        """What the primary's objects show, in documents, of a field that was not selected; for
-        primaries that give objects then."""
+        """Return what documents of the primary's objects contain for a field that is not selected;
+        for primaries that return objects then."""
 
 
 class ChangeCapture(Protocol):

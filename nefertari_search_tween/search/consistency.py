@@ -1,4 +1,4 @@
-"""When a mirror may answer: its server is there, its index is built, what must be seen is in it."""
+"""Decides when a mirror may answer: its server responds, its index is built and current."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How long a search read waits where one has waited for as long as a search may take, in vain:
-# threads of the web server must not all stand there.
+# How long a search read waits after another one has waited for the whole search timeout in vain:
+# the web server's threads must not all be blocked.
 IMPATIENT_SECONDS = 1.0
-# How often it looks whether what it waits for has been indexed.
+# How often a waiting read checks whether the changes are indexed.
 CATCH_UP_STEP_SECONDS = 0.02
-# With consistency = eventual, how old the state may be that a kept answer is good for: as old as
-# what a search server shows by itself (it refreshes once a second).
+# With consistency = eventual, how old the state of a cached response may be: as old as what a
+# search server shows by itself (it refreshes once a second).
 STATE_AGE_SECONDS = 1.0
 
 
 class PendingChanges(Protocol):
-    """What reads must know of the outbox; see ``interfaces.outbox.Outbox``."""
+    """The part of the outbox that reads need; see ``interfaces.outbox.Outbox``."""
 
     def sync_state(self, model_name: str, /) -> SyncState: ...
 
@@ -49,10 +49,10 @@ class PendingChanges(Protocol):
 
 
 class ReadVersion(NamedTuple):
-    """What a read sees.
+    """The state of the index that a read sees.
 
-    :param version: what was indexed by this claim, and before, must be visible; None: whatever is.
-    :param version: of what it sees, for the cache; None: it is not known.
+    :param version: external version; what was indexed up to it must be visible. None: no demand.
+    :param cache_version: of the state, for the cache; None if it is not known.
     """
 
     version: Optional[int]
@@ -65,8 +65,7 @@ ANYTHING = ReadVersion(None, None)
 class ReadConsistency:
     """See the module.
 
-    :param pending: the outbox, or what tells the same.
-    :param caching: whether answers are kept.
+    :param caching: whether responses are cached.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class ReadConsistency:
         self.settings = settings
         self.pending = pending
         self.caching = caching
-        # Until when reads are impatient.
+        # Until when reads wait for IMPATIENT_SECONDS only.
         self._impatient_until = 0.0
         self._recent_states: dict[str, tuple[float, SyncState]] = {}
 
@@ -89,9 +88,9 @@ class ReadConsistency:
         return self.settings.consistency == "read_your_writes"
 
     def require_current(self, mirror: Mirror) -> ReadVersion:
-        """What a transparent read sees.
+        """Return the version that a transparent read sees.
 
-        :raises SearchUnavailable: it would have to wait.
+        :raises SearchUnavailable: changes are pending; it does not wait for them.
         """
         if not self._reads_own_writes:
             return self._recent_version(mirror)
@@ -101,10 +100,10 @@ class ReadConsistency:
         return ReadVersion(state.version, str(state.version))
 
     def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
-        """What a search read sees, when changes that are being indexed are.
+        """Wait until pending changes are indexed, and return the version that a search read sees.
 
         :param current: see every committed change, whatever the consistency setting.
-        :raises SearchUnavailable: they took too long.
+        :raises SearchUnavailable: indexing took too long.
         """
         if current:
             return ReadVersion(self._wait_for_pending(mirror).version, None)
@@ -115,7 +114,7 @@ class ReadConsistency:
         )
 
     def _recent_version(self, mirror: Mirror) -> ReadVersion:
-        """What a read sees that need not see what was just committed."""
+        """Return the version that a read sees which need not see recent commits."""
         if not self.caching:
             return ANYTHING
         now = time.monotonic()
@@ -127,9 +126,9 @@ class ReadConsistency:
 
     @contextmanager
     def translate_errors(self, mirror: Mirror, version: Optional[int]) -> Iterator[None]:
-        """The backend's failures become ours.
+        """Translate failures of the backend into errors of this package.
 
-        :param version: what was indexed by this claim, and before, is visible inside.
+        :param version: what was indexed up to this version is visible inside.
         """
         breaker = self.mirrors.breaker
         breaker.check()
@@ -145,7 +144,7 @@ class ReadConsistency:
                 Reason.NO_INDEX, f"The search index of {mirror.name} is gone."
             ) from error
         except BackendTimeout as error:
-            # One slow query says nothing about the server; a server that is silent, too, does.
+            # One slow query says nothing about the server, unless it does not respond to a ping.
             if not self.mirrors.backend.ping():
                 breaker.record_failure()
             raise SearchTimeout(
@@ -157,14 +156,14 @@ class ReadConsistency:
                 Reason.UNAVAILABLE, "The search server does not answer."
             ) from error
         except BackendDenied as error:
-            # What it says of users and rights is for the log, not for the caller.
+            # Details of users and rights are for the log, not for the caller.
             breaker.record_denied(error)
             raise SearchUnavailable(
                 Reason.DENIED, "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
             breaker.record_response()
-            log.error("the backend refused a query of ours: %s", error)
+            log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
@@ -174,12 +173,11 @@ class ReadConsistency:
             breaker.record_success()
 
     def _wait_for_pending(self, mirror: Mirror) -> ReadVersion:
-        """Wait for changes that are being indexed, as long as a search may take.
+        """Wait until the changes pending now are indexed, at most for the search timeout.
 
-        What comes after the call is not waited for: where writes never pause, something always
-        waits.
+        Later changes are not waited for: where writes never pause, some are always pending.
 
-        :raises SearchUnavailable: they still are not.
+        :raises SearchUnavailable: they are not indexed in time.
         """
         state = self.pending.sync_state(mirror.name)
         if not state.pending:

@@ -1,4 +1,4 @@
-"""One routed read: what was decided for its request, and what became of it."""
+"""The context of one routed read: the decision for its request, and its outcome."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SEARCH_PARAMETERS = ("q", "_search_fields")
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 
-#: key of a request's ``__dict__``: the model whose collection the URL names, or SEVERAL
+#: key of a request's ``__dict__``: the model whose collection the URL names, or MULTI_COLLECTION
 COLLECTION = "nefertari_search.collection"
-#: attribute of a view class: its collection is that of several models at once
+#: attribute of a view class: true if its collection is that of several models at once
 MULTI_COLLECTION = "searches_several"
 
 
@@ -41,10 +41,10 @@ class ReadKind(Enum):
 
 
 class QueryText(str):
-    """A value as the caller typed it in the query string of a search read.
+    """A value as the caller typed it in the query string of a search read: query syntax.
 
-    It is query syntax. A value that the application's own view put beside it is a plain
-    string, and stays an exact filter: an owner filter never becomes a full text search.
+    A value that the application's view adds is a plain string and stays an exact filter, so that
+    an owner filter never becomes a full text search.
     """
 
     __slots__ = ()
@@ -60,13 +60,12 @@ _PRIMARY_BY_DECISION = (
 
 @dataclass
 class ReadContext:
-    """The decision for one request, and what became of it.
+    """The decision for one request, and its outcome.
 
-    :param model: of the collection, None for several collections at once.
-    :param kind: TRANSPARENT, SEARCH or PRIMARY.
-    :param reason: why the primary answers, when it does.
-    :param aggregation_keys: parameters that ask the view for aggregations.
-    :param aggregation: what it was asked for; set as the view runs.
+    :param model: of the collection; None for several collections at once.
+    :param reason: why the primary answers, if it does.
+    :param aggregation_keys: parameters that request aggregations of the view.
+    :param aggregation: the requested aggregations; set as the view runs.
     """
 
     request: Any
@@ -82,27 +81,28 @@ class ReadContext:
     aggregation: Optional[AggregationRequest] = None
 
     def record_mirror(self, took: int) -> None:
-        """The mirror gave the result; *took* are the backend's own milliseconds."""
+        """Record that the mirror answered; *took* are the backend's own milliseconds."""
         self.answered = self.answered_by_mirror = True
         self.server_milliseconds += took
 
     def record_primary(self, reason: Reason) -> None:
+        """Record that the primary answers."""
         self.answered = True
         self.answered_by_mirror = False
         self.reason = reason
 
     def record_failure(self, reason: Reason) -> None:
-        """Nobody answers: the response will be an error."""
+        """Record that neither answers: the response will be an error."""
         self.answered = self.answered_by_mirror = False
         self.reason = reason
 
     @property
     def refuses_search(self) -> bool:
-        """True when the caller said that the primary is to answer."""
+        """Return True if the caller demanded an answer of the primary."""
         return self.kind is ReadKind.PRIMARY and self.reason is Reason.SEARCH_FALSE
 
     def require_mirror(self) -> Mirror:
-        """The mirror of the collection.
+        """Return the mirror of the collection.
 
         :raises SearchUnavailable: it has none.
         """
@@ -112,6 +112,7 @@ class ReadContext:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
+        """Add the time spent inside to that of the search."""
         started = time.perf_counter()
         try:
             yield
@@ -120,7 +121,7 @@ class ReadContext:
 
     @contextmanager
     def tracked(self) -> Iterator[None]:
-        """A search goes on: what it costs, and why it failed, is for the headers."""
+        """Record how long a search takes inside, and why it fails, for the headers."""
         with self.timed():
             try:
                 yield
@@ -132,7 +133,8 @@ class ReadContext:
                 raise
 
     def add_headers(self, request: Any, response: Any) -> None:
-        """Response callback: say who answered, and what the search cost."""
+        """Add the headers that name who answered and how long the search took; a response
+        callback."""
         if self.answered_by_mirror:
             value = "mirror"
         elif self.answered or self.reason in _PRIMARY_BY_DECISION:
@@ -148,17 +150,17 @@ class ReadContext:
 
 
 def current_read() -> Optional[ReadContext]:
-    """The read of the request that this thread works on; None outside routed requests.
+    """Return the read of this thread's current request; None outside of routed requests.
 
-    Subrequests are requests of their own, and are not routed.
+    Subrequests are separate requests and are not routed.
     """
     request = get_current_request()
     return None if request is None else request.__dict__.get("search_read")
 
 
 def collection_request(model: Any) -> Any:
-    """The request that this thread works on, if it selects from a collection of *model*, by
-    itself or with others."""
+    """Return this thread's current request if it selects from a collection of *model*, alone or
+    together with others; else None."""
     request = get_current_request()
     if request is None:
         return None

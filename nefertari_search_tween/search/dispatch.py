@@ -1,4 +1,4 @@
-"""Answers a routed request's own collection read, and notes on the request who did."""
+"""Answers the collection read of a routed request, and records on its context who answered."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def run_search(read: Optional[ReadContext], search: Callable[[], tuple[Any, int]
 def answer_transparent(
     searcher: Searcher, read: ReadContext, params: dict[str, Any], primary: Callable[[], Any]
 ) -> Any:
-    """A transparent read: the mirror's answer, or the primary's, in the same request.
+    """Answer a transparent read from the mirror, or from the primary in the same request.
 
-    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
+    :raises SearchUnavailable: the mirror can't answer and ``fallback_to_primary`` is off.
     """
     mirror = read.require_mirror()
 
     def query() -> Any:
-        # The view goes on with a database query: from here on the primary answers.
+        # The view continues with a database query: from here on the primary answers.
         read.record_primary(Reason.USED_AS_QUERY)
         return primary()
 
@@ -65,7 +65,7 @@ def answer_transparent(
             read.record_failure(reason)
             raise
     except SearchRejected:
-        # A defect of ours is logged as an error; the caller gets the right answer.
+        # A defect of this package, logged as an error; the caller gets the primary's answer.
         reason = Reason.QUERY_REJECTED
         if not searcher.settings.fallback_to_primary:
             read.record_failure(reason)
@@ -83,7 +83,7 @@ def answer_search(
     params: dict[str, Any],
     exact_filters: Sequence[Query] = (),
 ) -> Any:
-    """A search read of a routed request, or aggregations if it asks for them.
+    """Answer a search read of a routed request, or its aggregations if it requests any.
 
     :raises SearchError: the mirror can't answer.
     """
@@ -105,7 +105,7 @@ def answer_aggregation(
     aggregation: AggregationRequest,
     exact_filters: Sequence[Query] = (),
 ) -> AggregationResult:
-    """A request for aggregations, whose view asks for its collection now.
+    """Aggregate the collection that the view of a routed request reads.
 
     :raises SearchError: the mirror can't answer.
     """

@@ -1,7 +1,7 @@
-"""``Model.get_collection`` of the primary's models, with the mirror behind it.
+"""``Model.get_collection`` of the primary's models, answered by the mirror where possible.
 
-The views, events, wrappers and renderers of the application run as ever; only where a routed
-request's own collection is read, the decision of the request counts.
+The views, events, wrappers and renderers of the application run unchanged. The decision for a
+routed request counts only where its own collection is read.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ def wrap_get_collection(
     searcher: Searcher,
     restrict_by_acl: Callable[[Any, Callable[[Any], bool]], Any],
 ) -> Callable[..., Any]:
-    """*original* (``get_collection`` as a function of class and params), routed.
+    """Return *original* (``get_collection`` as a function of class and params) with routing.
 
-    :param restrict_by_acl: the primary's query for the objects of a model whose ACLs pass a test.
+    ``_query_secondary=True`` selects the mirror and ``False`` the primary, from Python only: a
+    text that came over HTTP is a field name like any other.
 
-    ``_query_secondary=True`` asks the mirror and ``False`` the primary, from Python only: a
-    text that came in over HTTP is a field name like any other.
+    :param restrict_by_acl: returns the primary's query for the objects of a model whose ACLs pass
+        a test.
     """
 
-    # An application made later takes the place of the one before.
+    # An application made later replaces the one before.
     original = getattr(original, "intercepts", original)
 
     def get_collection(cls: Any, **params: Any) -> Any:
         override = None
         if isinstance(params.get(OVERRIDE), bool):
             override = params.pop(OVERRIDE)
-        # The primary changes what it is given; every answer starts from the same.
+        # The primary modifies its arguments; every query starts from the same ones.
         arguments = dict(params)
 
         def primary() -> Any:
@@ -65,13 +66,13 @@ def wrap_get_collection(
         read = current_read()
         if read is not None and read.model is not cls:
             read = None
-        # Look-ups of single objects are the application's own, those of who asks among them.
+        # Single objects are looked up by the application itself, the current user among them.
         if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
             _reject_hidden_fields(cls, params, read)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
-        # Texts under these names came in over HTTP, and switch nothing.
+        # A text of this name came over HTTP, and switches nothing.
         query_set = params.get("query_set")
         if query_set is not None and not isinstance(query_set, str):
             return primary()
@@ -100,18 +101,18 @@ def wrap_get_collection(
 
 
 def _selects(params: dict[str, Any]) -> bool:
-    """True unless *params* look one object up, or select from what was selected before."""
+    """Return True unless *params* look up one object, or narrow an earlier query."""
     return params.get("_item_request") is not True and params.get("query_set") is None
 
 
 def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
-    """Who answers does not matter: the database filters and sorts by hidden fields, too.
+    """Reject filters and sorts by hidden fields, whoever answers: the database knows them, too.
 
-    :raises JHTTPBadRequest: what the primary says of a field that does not exist.
+    :raises JHTTPBadRequest: the primary's message about a field that does not exist.
     """
     request = collection_request(cls)
     if request is None or (read is not None and read.kind is ReadKind.SEARCH):
-        # A search knows its caller's fields, and says so in its own words.
+        # A search checks its caller's fields itself, with its own message.
         return
     hidden = _hidden_fields_used(request, cls, params)
     if not hidden:
@@ -124,11 +125,11 @@ def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadC
 
 
 def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:
-    """Fields of *model* that this caller may not see, but filters or sorts by.
+    """Return the fields of *model* that this caller may not see, but filters or sorts by.
 
-    :param params: names of the parameters that are about to be used; what the caller gave and
-        the view took out does not count, nor does what the view put there itself.
-    :returns: their names, sorted, as the caller wrote them less modifiers (``name__bool``).
+    :param params: names of the parameters in use. Parameters that the view removed do not count,
+        nor do those that it added itself.
+    :returns: their names, sorted, without modifiers (``name__bool``).
     """
     noted = noted_parameters(request)
     used = {name for name in params if name in noted}
@@ -141,7 +142,7 @@ def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list
     if "_sort" in used:
         names.update(key.name.strip("-+ ") for key in parse_sort(noted["_sort"]))
     names = {name for name in names if model.has_field(name)}
-    # Most reads name what everybody sees: who asks need not be looked up for them.
+    # Most reads use only fields that are visible to all: the caller need not be looked up.
     if not names or names <= _visible_to_all(model):
         return []
     visible = Caller.of(request).visible(model)
@@ -154,8 +155,8 @@ def _visible_to_all(model: Any) -> frozenset[str]:
 
 
 def wrap_get_by_ids(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:
-    """*original* (``get_by_ids`` as a function of class, keys and params): with
-    ``_query_secondary=True`` it asks the mirror."""
+    """Return *original* (``get_by_ids`` as a function of class, keys and params), answered by the
+    mirror with ``_query_secondary=True``."""
     original = getattr(original, "intercepts", original)
 
     def get_by_ids(cls: Any, ids: Iterable[Any], **params: Any) -> Any:
@@ -180,9 +181,9 @@ def _read_mirror(
     primary: Callable[[], Any],
     keys: Optional[list[Any]] = None,
 ) -> Any:
-    """What the mirror has, asked for in Python; the primary's where the mirror can't say.
+    """Answer a read from Python code from the mirror; from the primary if the mirror can't.
 
-    :raises JHTTPNotFound: nothing fits, and ``_raise_on_empty`` is set.
+    :raises JHTTPNotFound: nothing matches, and ``_raise_on_empty`` is set.
     """
     filters = {name: value for name, value in params.items() if name not in _ITEM_PARAMS}
     try:

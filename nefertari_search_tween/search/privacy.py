@@ -1,11 +1,11 @@
-"""Which fields this caller may search and sort by: those that a response may show them.
+"""Which fields a caller may search and sort by: those that are visible in its responses.
 
-The same rules as nefertari's ``apply_privacy``: ``_public_fields`` for anonymous callers,
-``_auth_fields`` for users, never ``_hidden_fields``, everything for admins, and no rules at all
-where authentication is off. Nested documents follow their own model's rules.
+The rules are those of nefertari's ``apply_privacy``: ``_public_fields`` for anonymous callers,
+``_auth_fields`` for users, never ``_hidden_fields``, all fields for admins, and no rules if
+authentication is off. Nested documents follow the rules of their own model.
 
-The rules bind the caller's words, not the application's: a view may narrow its collection by any
-field. So it matters who named a field, see :func:`named_by_caller`.
+The rules apply to the caller's input, not to the application's: a view may narrow its collection
+by any field. So it matters who named a field, see :func:`named_by_caller`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any, Optional
 from nefertari_search_tween.search.item_acl import VIEW, AclFilter, access_of
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
-#: key of a request's ``__dict__``: the parameters as the caller gave them
+#: key of a request's ``__dict__``: the parameters as they came from the caller
 NOTED = "nefertari_search.given"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """The rights of the caller of a request.
 
-    :param restricted: privacy rules apply (authentication is on, and it is no admin).
-    :param authenticated: it is a known user.
-    :param access: which objects it may see, where these have ACLs of their own; None: all.
+    :param restricted: privacy rules apply (authentication is on, and the caller is no admin).
+    :param authenticated: the caller is a known user.
+    :param access: the objects that are visible if they have item ACLs; None for all.
     """
 
     restricted: bool
@@ -35,7 +35,7 @@ class Caller:
 
     @classmethod
     def of(cls, request: Any) -> Caller:
-        """The caller of *request*; without a request nothing is restricted (scripts)."""
+        """Return the caller of *request*; without a request nothing is restricted (scripts)."""
         if request is None or not _auth_enabled(request.registry):
             return cls(False, False)
         user = getattr(request, "user", None)
@@ -46,13 +46,13 @@ class Caller:
 
     @property
     def unrestricted(self) -> Caller:
-        """The same, were every field visible; objects are not."""
+        """Return the same caller with all fields visible, but not all objects."""
         return Caller(False, self.authenticated, self.access)
 
     def visible(self, model: Any) -> Optional[frozenset[str]]:
-        """Names of the fields that this caller may see; None for all.
+        """Return the names of the fields that this caller may see; None for all.
 
-        :param model: of the primary, or its document class: both have the same rules.
+        :param model: the primary's model or its document class: both have the same rules.
         """
         if not self.restricted:
             return None
@@ -61,12 +61,12 @@ class Caller:
 
 
 def named_by_caller(request: Any) -> frozenset[str]:
-    """The parameters that the caller of *request* gave, whatever a view made of them since."""
+    """Return the names of the caller's parameters, whatever a view has changed since."""
     return frozenset(noted_parameters(request))
 
 
 def noted_parameters(request: Any) -> dict[str, list[str]]:
-    """What the caller of *request* gave, by name."""
+    """Return the caller's parameters, by name, whatever a view has changed since."""
     noted: Optional[dict[str, list[str]]] = request.__dict__.get(NOTED)
     if noted is None:
         return {name: request.params.getall(name) for name in request.params}
@@ -74,7 +74,7 @@ def noted_parameters(request: Any) -> dict[str, list[str]]:
 
 
 def note_parameters(request: Any, params: Any) -> None:
-    """Remember what the caller gave, before the application's own code can change it.
+    """Store the caller's parameters before the application's code can change them.
 
     :param params: names and texts, a multi dict.
     """

@@ -1,4 +1,4 @@
-"""Which collection a request reads, and where the read goes: mirror or primary, and why."""
+"""Decides which collection a request reads, and whether the mirror or the primary answers."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ class Router:
             self._aggregation_keys[route] = tuple(keys)
 
     def route(self, request: Any) -> None:
-        """Decide where *request* reads; called when its route is known.
+        """Decide who answers *request*; called when its route is known.
 
-        Writes are not routed; only what they select is looked at (:func:`collection_request`).
+        Writes are not routed; only the collection that they select from is recorded
+        (:func:`collection_request`).
 
-        :raises BadQuery: a flag with an unknown value, or a query string that is too long or
-            not text.
+        :raises BadQuery: the flag has an unknown value, or the query string is too long or not
+            text.
         """
         route = request.matched_route.name
         model = self._models.get(route)
@@ -69,7 +70,7 @@ class Router:
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
-        # Known from here on, so that an error response says who answered, too.
+        # Set before anything can fail, so that error responses have the headers, too.
         read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
         read.aggregation_keys = self._aggregation_keys[route]
         request.__dict__["search_read"] = read
@@ -108,7 +109,7 @@ class Router:
         return params
 
     def _take_flag(self, request: Any, params: Any, query_string: str) -> Optional[bool]:
-        """The value of ``_search``, which is taken out of the query string."""
+        """Remove ``_search`` from the query string, and return its value."""
         values = params.getall(FLAG)
         if not values:
             return None
@@ -127,14 +128,11 @@ class Router:
 
     @staticmethod
     def _check_search(read: ReadContext, params: Any) -> None:
-        """What nefertari's own view code would word badly, or take for something else."""
+        """Reject what nefertari's view code would report badly, or misread."""
         for name in params:
-            problem = None
             if name in NUMBERS and len(params.getall(name)) > 1:
-                problem = "given more than once"
-            if problem is not None:
                 read.record_failure(Reason.BAD_REQUEST)
-                raise BadQuery(name, problem)
+                raise BadQuery(name, "given more than once")
 
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Iterable[str]) -> None:
         if read.model is None:
@@ -163,10 +161,9 @@ class Router:
 
     @staticmethod
     def _asks_for_search(mirror: Mirror, names: Iterable[str]) -> bool:
-        for name in names:
-            if name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name):
-                return True
-        return False
+        return any(
+            name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name) for name in names
+        )
 
     def _check_aggregation(self, read: ReadContext, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:

@@ -1,4 +1,4 @@
-"""Runs reads against the mirror, and says clearly when it can't."""
+"""Runs reads of one model on its mirror."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from nefertari_search_tween.search.results import (
 from nefertari_search_tween.settings.settings import Settings
 
 SCAN_CHUNK = 1000
-# Of a search, what its number of matches does not depend on.
+# Parts of a search that do not affect its number of matches.
 NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
 
 
 class ReadPrimary(Protocol):
-    """What reads need of a primary; see ``interfaces.primary.Primary``."""
+    """The part of a primary that reads need; see ``interfaces.primary.Primary``."""
 
     query_class: type
     rows: Optional[Callable[[list[Any]], Any]]
@@ -53,9 +53,8 @@ class ReadPrimary(Protocol):
 class Searcher:
     """Answers reads of one application from its mirrors.
 
-    :param mirrors: of all models; complete.
-    :param pending: the outbox, or what tells the same.
-    :param cache: keeps answers.
+    :param mirrors: those of all models, complete.
+    :param pending: the outbox.
     """
 
     def __init__(
@@ -78,7 +77,8 @@ class Searcher:
         self.consistency = ReadConsistency(mirrors, settings, pending, cache.on)
 
     def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
-        """What holds for the objects that the running request may select from its collection."""
+        """Return conditions that hold for all objects that the current request may select from its
+        collection."""
         if not has_item_acl(mirror.document_cls):
             return []
         access = access_of(collection_request(mirror.model))
@@ -93,13 +93,13 @@ class Searcher:
         primary: Callable[[], Any],
         keys: Optional[list[Any]] = None,
     ) -> Any:
-        """What ``get_collection(**params)`` of the primary gives, from the mirror.
+        """Return what ``get_collection(**params)`` of the primary returns, from the mirror.
 
         :param primary: makes the primary's own result.
-        :param keys: primary keys of the documents that count; None: all.
+        :param keys: primary keys of the documents to select from; None for all.
         :returns: results, dicts (with ``_fields``) or a number (with ``_count``); and the
             milliseconds that the backend took.
-        :raises Unanswerable: only the primary can say.
+        :raises Unanswerable: only the primary can answer.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         query = transparent_query(
@@ -148,14 +148,14 @@ class Searcher:
         exact_filters: Any = (),
         current: bool = False,
     ) -> Any:
-        """nefertari's search: a list of data objects with metadata, or a number (``_count``).
+        """Search as nefertari does: a list of data objects with metadata, or a number (``_count``).
 
         :param params: nefertari's parameters, texts in Lucene syntax.
-        :param request: whose caller's rights count; None: no restriction (scripts).
-        :param current: what is found will be changed: see every committed change, whatever the
-            consistency setting.
+        :param request: its caller's rights apply; None for no restriction (scripts).
+        :param current: see every committed change, whatever the consistency setting, because the
+            results will be modified.
         :returns: the result, and the milliseconds that the backend took.
-        :raises BadQuery: parameters that can't be understood.
+        :raises BadQuery: invalid parameters.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         query = self.build_query(mirror, params, request, exact_filters)
@@ -164,9 +164,9 @@ class Searcher:
     def build_query(
         self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
     ) -> SearchQuery:
-        """What :meth:`search` runs.
+        """Return the query that :meth:`search` runs.
 
-        :raises BadQuery: parameters that can't be understood.
+        :raises BadQuery: invalid parameters.
         """
         filters = [*exact_filters, *self.restrictions(mirror)]
         own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
@@ -197,10 +197,10 @@ class Searcher:
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
     ) -> dict[str, Any]:
-        """Documents as the index holds them, by id; None for those that are not there.
+        """Return documents as stored in the index, by id; None for those that do not exist.
 
         :param current: see :meth:`search`.
-        :param index: where to look, '' for the index of the mirror.
+        :param index: the index to read; '' for the mirror's.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         read_version = self.consistency.wait_until_current(mirror, current)
@@ -209,16 +209,16 @@ class Searcher:
             with self.consistency.translate_errors(mirror, read_version.version):
                 return self.backend.multi_get(index or mirror.alias, missing)
 
-        # Another index than the mirror's is not of the state that the version stands for.
+        # The version is that of the mirror's index, not of any other.
         own = not index or index == mirror.alias
         return self.cache.documents(mirror, ids, read_version.cache_version if own else None, fetch)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Split what a view gave to ``get_collection`` in a search read.
+        """Split what a view passes to ``get_collection`` in a search read.
 
-        :returns: the parameters that the caller typed, and exact filters for those that the
-            view put there itself.
-        :raises Unanswerable: such a filter can't be exact.
+        :returns: the parameters that the caller typed, and exact filters for those that the view
+            added.
+        :raises Unanswerable: a filter of the view can't be exact.
         """
         typed: dict[str, Any] = {}
         own: dict[str, Any] = {}
@@ -248,17 +248,15 @@ class Searcher:
         explanation: AbstractContextManager[None],
         current: bool = False,
     ) -> Any:
-        """The backend's own answer to *body*, which was made of *query*.
+        """Return the backend's response to *body*, which was built from *query*.
 
-        :param explanation: says what a refusal of *body* means.
+        :param explanation: translates a rejection of *body*.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         read_version = self.consistency.wait_until_current(mirror, current)
         return self._search(
             mirror, mirror.alias, body, read_version, explanation, explain_rejections(query)
         )
-
-    # How
 
     def _search(
         self,
@@ -268,9 +266,9 @@ class Searcher:
         read_version: ReadVersion,
         *explanations: AbstractContextManager[None],
     ) -> Any:
-        """The backend's answer to *body*, or the same from the cache.
+        """Return the backend's response to *body*, or the cached one.
 
-        :param explanations: say what a refusal of *body* means, the last one first.
+        :param explanations: translate a rejection of *body*, the last one first.
         """
 
         def search() -> Any:
@@ -282,7 +280,7 @@ class Searcher:
                     inside.enter_context(explanation)
                 return self.backend.search(index, body)
 
-        # Another index than the mirror's is not of the state that the version stands for.
+        # The version is that of the mirror's index, not of any other.
         version = read_version.cache_version if index == mirror.alias else None
         return self.cache.get_or_search([mirror], body, version, search)
 
@@ -303,7 +301,7 @@ class Searcher:
         return response, hits[query.start :]
 
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """All matches, however many: counted first, then scanned at one point in time."""
+        """Return all matches: counted first, then scanned at one point in time."""
         totals = _without(body, "sort", "_source", "highlight")
         response = self.backend.search(index, {**totals, "size": 0})
         if not response["hits"]["total"]["value"]:
@@ -319,7 +317,7 @@ class Searcher:
 
 @contextmanager
 def explain_rejections(query: SearchQuery) -> Iterator[None]:
-    """What the backend refuses of a caller's words is the caller's to mend."""
+    """Translate rejections of the caller's input into errors that the caller can fix."""
     try:
         yield
     except TooManyClauses as error:
@@ -337,7 +335,7 @@ def explain_rejections(query: SearchQuery) -> Iterator[None]:
 
 
 def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
-    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+    """Narrow a transparent read, so that inexact documents still invalidate it."""
     if not restrictions:
         return
     unknown = {"term": {INEXACT: EVERYTHING}}

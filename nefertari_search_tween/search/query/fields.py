@@ -24,13 +24,13 @@ class SearchField:
 
     :param name: as the caller writes it (``title``, ``director.name``).
     :param kind: see :class:`BaseField`; also ``keyword`` for ``_pk`` and ``_type``.
-    :param path: path of the nested documents that hold it, None for the document itself.
-    :param analyzed: by an analyzer that may leave words out.
-    :param levels: of the nested documents on the way, outermost first: their path, and which of
-        them the caller may see (None: all of them).
-    :param joins: the relationships on the way whose documents are in indices of their own (see
-        engine/joins.py), outermost first: model and name.
-    :param key: what the field is called in that index.
+    :param path: path of the nested documents that contain it; None for the document itself.
+    :param analyzed: its analyzer may remove words.
+    :param nested_levels: path and visibility condition (None: all are visible) of the nested
+        documents that lead to it, outermost first.
+    :param joins: model and name of the relationships that lead to it and whose documents are in
+        indices of their own (see engine/search/joins.py), outermost first.
+    :param key: its name in that index.
     """
 
     name: str
@@ -43,12 +43,12 @@ class SearchField:
 
     @property
     def index_field(self) -> str:
-        """What the index that has it calls it."""
+        """Return its name in the index that contains it."""
         return self.key or self.name
 
     @property
     def guarded(self) -> bool:
-        """True when the caller may not see all of the nested documents that hold it."""
+        """Return True if some of the nested documents that contain it are not visible."""
         return any(condition is not None for _, condition in self.nested_levels)
 
     @property
@@ -59,7 +59,7 @@ class SearchField:
 class FieldScope:
     """The fields that one caller may name in searches of one model.
 
-    :ivar partial: there are more that nobody may name here.
+    :ivar partial: fields were left out that no caller may name here.
     """
 
     partial = False
@@ -75,31 +75,31 @@ class FieldScope:
 
     @property
     def tie_breaker(self) -> str:
-        """What equal documents are sorted by: their primary key."""
+        """Return the field that equal documents are ordered by: their primary key."""
         pk = self.document_cls.pk_field()
         return f"{pk}.keyword" if self.document_cls.fields()[pk].kind == "text" else pk
 
     def get(self, name: str) -> Optional[SearchField]:
-        """The field called *name*, None when there is none that the caller may see."""
+        """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)
 
     def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
-        """A word of a request fits none of the fields *targets* that it is looked for in.
+        """Reject a term of the request that fits none of the fields *targets*.
 
-        :param position: which word it is: the same one for every model that is asked.
-        :raises BadQuery: the *error*; a scope that returns has the word match nothing.
+        :param position: identifies the term, over all models of a request.
+        :raises BadQuery: the *error*; in a scope that returns instead, the term matches nothing.
         """
         raise error
 
     def unguarded(self) -> FieldScope:
-        """The same without the fields of nested documents that have ACLs of their own."""
+        """Return the same scope without fields of nested documents that have item ACLs."""
         scope = FieldScope(self.document_cls, self.caller)
         scope.targets = {name: each for name, each in self.targets.items() if not each.guarded}
         scope.partial = len(scope.targets) < len(self.targets)
         return scope
 
     def default(self) -> list[SearchField]:
-        """What a search without a field name looks into."""
+        """Return the fields that a term without a field name is searched in."""
         return [
             target
             for target in self.targets.values()
@@ -114,7 +114,7 @@ def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, Se
 
 @lru_cache(maxsize=256)
 def _all_fields(document_cls: Any) -> dict[str, SearchField]:
-    """For those who may see everything: no rule is asked, so it is always the same."""
+    """Return the fields for callers without restrictions: always the same, so cached."""
     return _fields_of(document_cls, Caller(False, False))
 
 
@@ -155,8 +155,8 @@ def _targets(
 def _joined_targets(
     document_cls: Any, name: str, caller: Caller, levels: Levels, joins: Joins, depth: int
 ) -> Iterator[SearchField]:
-    """The fields of the documents that the relationship *name* leads to, where they are in an
-    index of their own; and their keys, which the document itself may hold."""
+    """Yield the fields of documents in another index that the relationship *name* leads to, and
+    their keys, which the document itself may contain."""
     full = f"{levels[-1][0]}.{name}" if levels else name
     related = document_cls.related(name)
     pk = related.fields()[related.pk_field()]
@@ -169,7 +169,7 @@ def _joined_targets(
         yield from _targets(related, caller, (*levels, (full, condition)), further, depth - 1)
     own_field = document_cls.held_in(name)
     if own_field is not None:
-        # That there is such a document is for those who may see it.
+        # Only callers who may see such a document may know that it exists.
         if condition is None:
             yield _target(full, pk, levels, joins, own_field)
     elif not nested:

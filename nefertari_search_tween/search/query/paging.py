@@ -1,4 +1,4 @@
-"""``_start``, ``_limit`` and ``_page``: read once, for searches of one model and of several."""
+"""Pages of search reads, of one model or several (``_start``, ``_limit``, ``_page``)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from nefertari_search_tween.exceptions import BadQuery
 
 
 class Page(NamedTuple):
-    """Which results a search shows; a *limit* of None: all from *start* on."""
+    """The part of the results that is returned; all from *start* on if *limit* is None."""
 
     start: int
     limit: Optional[int]
 
 
 def parse_page(params: dict[str, Any], window: int) -> Page:
-    """The page that *params* ask for.
+    """Return the page that *params* specify.
 
-    :param window: largest start + limit that one search may ask for.
-    :raises BadQuery: a number that is none, or too large; two that contradict each other.
+    :param window: maximum of start + limit.
+    :raises BadQuery: a value is no number or too large, or two parameters exclude each other.
     """
     limit, start, page = (_number(params, name) for name in ("_limit", "_start", "_page"))
     if start is not None and page is not None:

@@ -1,4 +1,4 @@
-"""Search reads: nefertari's documented parameters -> a search."""
+"""Translates the parameters of a search read, as nefertari documents them, into a search."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from nefertari_search_tween.search.query.paging import parse_page
 from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 from nefertari_search_tween.settings.settings import Settings
 
-# Half of what servers take (index.max_terms_count).
+# Half of the servers' limit (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
-#: the stubs of documents that the backend refused: no search finds them
+#: stubs of documents that the backend rejected; excluded from all searches
 NOT_IN_A_SEARCH: Query = {"term": {INEXACT: EVERYTHING}}
 _RESERVED = frozenset(RESERVED_PARAMS)
 
@@ -38,12 +38,12 @@ _RESERVED = frozenset(RESERVED_PARAMS)
 class SearchQuery:
     """A search read, ready to run.
 
-    :param body: the search, without size where the caller gave no limit.
-    :param limited: the caller gave a limit.
-    :param fields: the ``_fields`` parameter as given, '' without one.
-    :param searched: parameters that hold words.
-    :param expressions: parameters that hold a regular expression.
-    :param index: where it runs, '' for the index of the mirror.
+    :param body: the search; it has a size only if there is a limit.
+    :param limited: the caller set a limit.
+    :param fields: the ``_fields`` parameter as received; '' without one.
+    :param searched: names of parameters with search terms.
+    :param expressions: names of parameters with a regular expression.
+    :param index: the index to search; '' for the mirror's.
     """
 
     body: dict[str, Any]
@@ -65,14 +65,14 @@ def search_query(
     application_params: frozenset[str] = frozenset(),
     scope: Optional[FieldScope] = None,
 ) -> SearchQuery:
-    """The search that *params* ask for.
+    """Return the search that *params* specify.
 
-    :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
-    :param exact_filters: what must hold besides (the view's own narrowing).
-    :param application_params: parameters that the application gave, not the caller: these may
-        name any field. A text in them may still be the caller's words, and is read as such.
-    :param scope: the fields that may be named, when it is not the model and caller alone that say.
-    :raises BadQuery: a parameter that can't be understood; the message names it.
+    :param params: those of the request; texts are Lucene syntax, lists are alternatives.
+    :param exact_filters: conditions that must hold as well (those of the view).
+    :param application_params: names of parameters that the application added: these may name any
+        field. Their texts may still be the caller's input, and are parsed as such.
+    :param scope: the fields that may be named; by default those of the model for the caller.
+    :raises BadQuery: an invalid parameter; the message names it.
     """
     scope = scope or scope_of(document_cls, caller, settings)
     unrestricted = (
@@ -131,7 +131,7 @@ def search_query(
 
 
 def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> FieldScope:
-    """The fields that *caller* may name."""
+    """Return the fields that *caller* may name."""
     return FieldScope(
         document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller
     )
@@ -144,7 +144,7 @@ def _is_all(value: Any) -> bool:
 def _target(name: str, scope: FieldScope) -> SearchField:
     target = scope.get(name)
     if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
-        # A nested relationship by itself: its documents' keys.
+        # The name of a relationship means the keys of its documents.
         field = scope.document_cls.fields()[name]
         if field.kind == "relationship":
             related = scope.document_cls.related(name)
@@ -155,9 +155,9 @@ def _target(name: str, scope: FieldScope) -> SearchField:
 
 
 def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
-    """The objects of these primary keys, which the application knows: Ramses lists those of a
-    parent's children so. They are no words to be read, and there may be more than a caller may
-    write."""
+    """Return a query for the objects with these primary keys, which the application supplies:
+    Ramses lists the children of a parent this way. They are not parsed, and there may be more
+    than a caller may send."""
     try:
         values = [clauses.value(target, str(key)) for key in keys]
     except ValueMismatch as error:
@@ -207,8 +207,9 @@ def _one(
 
 
 def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudget) -> Query:
-    """
-    :param fields: where to look, empty for everywhere.
+    """Return the query for the value of ``q``.
+
+    :param fields: the fields to search; empty for all.
     """
     if not isinstance(text, str):
         parts = [_q(each, fields, scope, budget) for each in text]
@@ -221,7 +222,7 @@ def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudge
 
 
 def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
-    """The first field listed counts most; empty without a list."""
+    """Return the fields that are listed, the first one with the highest weight."""
     if not value:
         return []
     if not isinstance(value, str):
@@ -240,8 +241,8 @@ def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
 
 
 def source_of(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
-    """``_fields`` -> what the backend sends of each document, always by which rules
-    it is to be shown.
+    """Return the ``_source`` option for ``_fields``: always includes the type, whose privacy rules
+    apply to the document.
 
     :raises BadQuery: an unknown field.
     """

@@ -1,4 +1,4 @@
-"""``_sort``: read once, for searches of one model and of several, and for the drop-in."""
+"""Sorts of search reads, of one model or several, and of the drop-in (``_sort``)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Quer
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 
 SCORE = "_score"
-# A name that no index has a field of.
+# A field name that no index has.
 ABSENT_KEY = "_absent"
 
 
 class SortKey(NamedTuple):
-    """What to sort by: a field, or :data:`SCORE`."""
+    """A field to sort by, or :data:`SCORE`."""
 
     name: str
     descending: bool
 
 
 def parse_sort(value: Union[str, list[str], None]) -> list[SortKey]:
-    """``_sort`` as its keys, each name once; the best matches first without one."""
+    """Return the keys of ``_sort``, each name once; without a value, best matches come first."""
     if value is None or value == "":
         return [SortKey(SCORE, True)]
     keys: dict[str, SortKey] = {}
@@ -35,9 +35,10 @@ def parse_sort(value: Union[str, list[str], None]) -> list[SortKey]:
 
 
 def sort_clauses(keys: Iterable[SortKey], scope: FieldScope) -> list[dict[str, Any]]:
-    """*keys* -> sort clauses; ties go by primary key, so that pages never overlap.
+    """Return the sort clauses of *keys*; ties are ordered by primary key, so that pages never
+    overlap.
 
-    :raises BadQuery: nothing can be sorted by that.
+    :raises BadQuery: a field can't be sorted by.
     """
     sorts: list[dict[str, Any]] = []
     for name, descending in keys:
@@ -47,10 +48,10 @@ def sort_clauses(keys: Iterable[SortKey], scope: FieldScope) -> list[dict[str, A
             continue
         target = scope.get(name)
         if target is not None and target.kind == ABSENT:
-            # In its place, so that the clauses of all models are of one number.
+            # A placeholder, so that all models have the same number of clauses.
             sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
             continue
-        # Of several levels with rules of their own, a sort can heed only one.
+        # A sort can apply the visibility condition of one level only.
         deep = target is not None and target.guarded and len(target.nested_levels) > 1
         if target is None or target.kind not in SEARCHABLE or deep or target.joins:
             raise BadQuery(
@@ -66,6 +67,6 @@ def sort_clauses(keys: Iterable[SortKey], scope: FieldScope) -> list[dict[str, A
 
 
 def _sorted_within(target: SearchField) -> Query:
-    """Which nested documents count for a sort by *target*."""
+    """Return the ``nested`` option of a sort by *target*: which nested documents count."""
     _, condition = target.nested_levels[-1]
     return {"path": target.path, **({"filter": condition} if condition is not None else {})}
