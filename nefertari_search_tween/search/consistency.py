@@ -58,6 +58,11 @@ class ReadVersion(NamedTuple):
     version: Optional[int]
     cache_version: Optional[str]
 
+    @classmethod
+    def of(cls, state: SyncState) -> ReadVersion:
+        """Return the version of a mirror without pending changes."""
+        return cls(state.version, str(state.version))
+
 
 ANYTHING = ReadVersion(None, None)
 
@@ -97,7 +102,7 @@ class ReadConsistency:
         state = self.pending.sync_state(mirror.name)
         if state.pending:
             raise SearchUnavailable(Reason.STALE, f"The mirror of {mirror.name} is behind.")
-        return ReadVersion(state.version, str(state.version))
+        return ReadVersion.of(state)
 
     def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
         """Wait until pending changes are indexed, and return the version that a search read sees.
@@ -107,11 +112,9 @@ class ReadConsistency:
         """
         if current:
             return ReadVersion(self._wait_for_pending(mirror).version, None)
-        return (
-            self._wait_for_pending(mirror)
-            if self._reads_own_writes
-            else self._recent_version(mirror)
-        )
+        if self._reads_own_writes:
+            return self._wait_for_pending(mirror)
+        return self._recent_version(mirror)
 
     def _recent_version(self, mirror: Mirror) -> ReadVersion:
         """Return the version that a read sees which need not see recent commits."""
@@ -122,7 +125,7 @@ class ReadConsistency:
         if now >= until:
             state = self.pending.sync_state(mirror.name)
             self._recent_states[mirror.name] = now + STATE_AGE_SECONDS, state
-        return ANYTHING if state.pending else ReadVersion(state.version, str(state.version))
+        return ANYTHING if state.pending else ReadVersion.of(state)
 
     @contextmanager
     def translate_errors(self, mirror: Mirror, version: Optional[int]) -> Iterator[None]:
@@ -181,7 +184,7 @@ class ReadConsistency:
         """
         state = self.pending.sync_state(mirror.name)
         if not state.pending:
-            return ReadVersion(state.version, str(state.version))
+            return ReadVersion.of(state)
         watermark = self.pending.watermark()
         now = time.monotonic()
         timeout = self.settings.search_timeout
@@ -191,8 +194,8 @@ class ReadConsistency:
         while True:
             if self.pending.has_passed(watermark):
                 self._impatient_until = 0.0
-                # Of rows that nobody had claimed before, nobody knows the numbers: all is made
-                # visible. Claims up to this number were among what waited, so they are, too.
+                # The versions of rows that were not claimed yet are unknown, so everything is made
+                # visible, claims up to this version included: they were pending, too.
                 with self.translate_errors(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
                 return ReadVersion(state.version, None)

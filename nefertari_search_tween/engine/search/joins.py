@@ -1,8 +1,8 @@
-"""Searches in fields of related documents, which are in indices of their own.
+"""Searches in fields of related documents that are in separate indices.
 
-A condition on them is first a search of its own; the keys that it finds become a condition on the
-documents that are looked for. So it sees every write that was answered before it, as all reads
-of this engine do, and there is no copy that could be behind.
+A condition on them is searched for first; the keys of its hits become a condition on the documents
+of the search itself. So it sees every write that was acknowledged before it, as all reads of this
+engine do, and there is no copy that could be stale.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nefertari_search_tween.search.query.clauses import JOINED
 
 
 class JoiningBackend:
-    """A backend whose searches may have such conditions, wherever in them."""
+    """A backend whose searches may contain such conditions, at any depth."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -45,9 +45,9 @@ class JoiningBackend:
 
 
 def resolved(body: dict[str, Any]) -> dict[str, Any]:
-    """*body* with the keys of the documents in place of conditions on related ones.
+    """Return *body* with conditions on related documents replaced by ones on keys.
 
-    All of them are looked up in one request, those inside of others before.
+    All conditions of a level are resolved in one request, inner ones first.
 
     :raises SearchUnavailable: the index of the related documents can't be searched.
     """
@@ -63,9 +63,10 @@ def resolved(body: dict[str, Any]) -> dict[str, Any]:
 def _replaced(
     part: Any, resolutions: dict[str, dict[str, Any]], pending: dict[str, dict[str, Any]]
 ) -> Any:
-    """
-    :param resolutions: what was looked up, by what was asked; the same may stand in several places.
-    :param pending: what can be looked up now, filled here.
+    """Return *part* with the conditions that are resolved replaced.
+
+    :param resolutions: resolved conditions, by their JSON text; one may occur repeatedly.
+    :param pending: receives the conditions that can be resolved next.
     """
     if isinstance(part, list):
         return [_replaced(each, resolutions, pending) for each in part]
@@ -84,7 +85,7 @@ def _replaced(
 
 
 def _conditions(pending: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The conditions that take the place of those that wait."""
+    """Return the conditions that replace the *pending* ones."""
     links = {
         key: model_registry.get(condition["model"]).links()[condition["name"]]
         for key, condition in pending.items()

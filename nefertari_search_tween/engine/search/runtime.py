@@ -1,7 +1,7 @@
-"""The search of an application whose database is this package's engine.
+"""The search of an application whose only database is this package's engine.
 
-There is nothing to keep in sync: what is searched is what is stored. So of an application's
-search (see runtime.py) only the reading half is made.
+Searches read the stored documents, so there is nothing to keep in sync: only the reading half of
+an application's search (see runtime.py) exists.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nefertari_search_tween.search.routing import Router
 
 
 class EngineRuntime:
-    """See :class:`~nefertari_search_tween.runtime.Search`.
+    """See :class:`~nefertari_search_tween.runtime.SearchRuntime`.
 
     :raises ConfigurationError: ``engine.setup_database`` was not called.
     """
@@ -54,7 +54,7 @@ class EngineRuntime:
         self.router = Router(self.settings, self.mirrors, resources)
 
     def on_request(self) -> None:
-        """A request came; nothing waits to be indexed."""
+        """Do nothing for a request: no changes are pending."""
 
     def install(self) -> None:
         """Take over: ``get_collection`` in search reads, the drop-in."""
@@ -80,18 +80,18 @@ class EngineRuntime:
         aggregator.install()
 
     def stop(self) -> None:
-        """Another application takes over; nothing runs."""
+        """Do nothing when another application takes over: nothing runs."""
 
     def prepare(self) -> None:
-        """Make the indices of models that were declared after the database was set up."""
+        """Create the indices of models that were declared after the database was set up."""
         self.database.prepare()
 
     def enqueue(self, keys: Iterable[Any]) -> None:
-        """What is stored is indexed."""
+        """Do nothing: what is stored is indexed."""
 
 
 def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
-    """A query for the objects of *model* whose stored ACL *allows* them to be seen."""
+    """Return a query for the objects of *model* whose stored ACL *allows* them to be seen."""
     keys = [each.pk_value() for each in Query(model).stream() if allows(getattr(each, ACL))]
     query = Query(model)
     query.filters.append(keys_condition(model, keys))
@@ -99,27 +99,27 @@ def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
 
 
 class _NullPart:
-    """Stands where an application with mirrors has hooks, an outbox and an indexer."""
+    """Replaces the capture, outbox and indexer of an application with mirrors."""
 
     @property
     def recovery(self) -> _NullPart:
         return self
 
     def enqueue(self, keys: Iterable[Any]) -> None:
-        """What is stored is indexed."""
+        """Do nothing: what is stored is indexed."""
 
     def index_pending(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no changes are pending."""
 
     def remove(self) -> None:
-        """There are no hooks."""
+        """Do nothing: no capture is installed."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: nothing runs."""
 
 
 def search_of(app_registry: Any) -> Optional[EngineRuntime]:
-    """The search of the application, None when another engine is its database."""
+    """Return the search of the application; None if another engine is its database."""
     from nefertari_search_tween import engine
 
     if not engine.is_only_engine(app_registry.settings):

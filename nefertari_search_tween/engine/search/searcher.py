@@ -1,4 +1,4 @@
-"""Searches what is stored, and shows it as the models do."""
+"""Searches the engine's documents, and renders them as their models do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nefertari_search_tween.settings.settings import Settings
 
 
 class EnginePrimary:
-    """What reads need of a primary: here it is the index itself."""
+    """The part of a primary that reads need: here the index is the primary."""
 
     query_class: type = Query
     rows: Optional[Callable[[list[Any]], Any]] = Rows
@@ -63,13 +63,13 @@ class EngineSemantics:
 
 
 class NothingPending:
-    """The changes that a search must wait for: none, as what is stored is what is searched."""
+    """Pending changes: there are none, because searches read the stored documents themselves."""
 
     def __init__(self) -> None:
         self._versions = itertools.count(1)
 
     def sync_state(self, model_name: str) -> SyncState:
-        # Every search sees every write before it: a new version asks for a refresh.
+        # Every search sees every write before it: a new version causes a refresh.
         return SyncState(False, next(self._versions))
 
     def watermark(self) -> Watermark:
@@ -80,7 +80,7 @@ class NothingPending:
 
 
 class EngineSearcher(MultiSearcher):
-    """Searches what is stored, and shows it as the models do: with related documents."""
+    """Searches the engine's documents, and renders them as their models do, with relations."""
 
     def __init__(self, mirrors: MirrorRegistry, settings: Settings) -> None:
         super().__init__(mirrors, settings, primary=EnginePrimary(), pending=NothingPending())
@@ -91,7 +91,7 @@ class EngineSearcher(MultiSearcher):
     ) -> dict[str, Any]:
         sources = super().get_documents(mirror, ids, current, index)
         if index not in ("", mirror.alias):
-            # Another application's: its models are not known here.
+            # The index of another application, whose models are not known here.
             return sources
         hits = [{"_id": key, "_source": each} for key, each in sources.items() if each is not None]
         visible = {hit["_id"]: hit["_source"] for hit in _render(mirror, hits, True)}
@@ -120,9 +120,9 @@ class EngineSearcher(MultiSearcher):
 
 
 def _render(mirror: Mirror, hits: list[dict[str, Any]], source_filter: Any) -> list[dict[str, Any]]:
-    """*hits* with what the model shows of each document.
+    """Return *hits* with each document as its model renders it.
 
-    :param source_filter: what of it, as ``_source`` of a search.
+    :param source_filter: which of its fields, as ``_source`` of a search.
     """
     model: Any = mirror.document_cls
     documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
@@ -133,7 +133,7 @@ def _render(mirror: Mirror, hits: list[dict[str, Any]], source_filter: Any) -> l
     for hit in hits:
         document = visible.get(hit["_source"]["_pk"])
         if document is None:
-            # It was deleted between the search and the read.
+            # Deleted between the search and the read.
             continue
         source = json.loads(json.dumps(document.to_dict(), cls=JSONEncoder))
         rendered.append({**hit, "_source": source if pick is None else pick(source)})

@@ -1,9 +1,9 @@
 """Aggregations over several collections.
 
-An aggregation looks at the objects of those models that have all of its fields where the caller
-may see them; the buckets around it count what they count without it. So a field that a model
-hides and one that it lacks can't be told apart. A model's index tells its objects: every level of
-nested documents knows it, too.
+An aggregation covers the objects of those models in which all of its fields exist and are visible
+to the caller; the buckets that contain it count as without it. So a field that a model hides and
+one that it lacks can't be distinguished. A model's objects are selected by their index, which is
+known on every level of nested documents, too.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float"
 
 
 class MultiFieldScope:
-    """The fields of several models that a caller may name, as those of one.
+    """The fields of several models that a caller may name, as if they were one model's.
 
     :param parameter: for messages.
     :param all_fields: whether the caller may name all fields.
     """
 
-    #: keys of several models are compared as texts
+    #: primary keys of several models are compared as texts
     tie_breaker = "_pk"
 
     def __init__(
@@ -52,21 +52,21 @@ class MultiFieldScope:
         nameable = anyone if all_fields else caller
         self.parameter = parameter
         self.mirrors = mirrors
-        # Nested documents with ACLs of their own are counted for nobody, as in one collection.
+        # Nested documents with item ACLs are not counted for any caller, as in one collection.
         self._nameable = [
             FieldScope(mirror.document_cls, nameable).unguarded() for mirror in mirrors
         ]
         self._all = [FieldScope(mirror.document_cls, anyone) for mirror in mirrors]
         self._visible = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
-        #: documents hold what nobody may name here
+        #: documents contain fields that no caller may name here
         self.partial = any(scope.partial for scope in self._visible)
-        #: of messages
+        #: for messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
     def get(self, name: str) -> Optional[SearchField]:
-        """The field *name* of the models that have it.
+        """Return the field *name* of the models that have it; None if no model does.
 
-        :raises BadQuery: its values are of kinds that can't be put together.
+        :raises BadQuery: its kinds of values can't be combined.
         """
         fields = [scope.get(name) for scope in self._nameable]
         present = [target for target in fields if target is not None]
@@ -75,7 +75,7 @@ class MultiFieldScope:
         if any(target.kind not in SEARCHABLE for target in present):
             return present[0]
         common_kind(self.parameter, name, list(zip(self._nameable, fields)))
-        # Indices that hold another kind of values under the name refuse it, hidden or not.
+        # Indices with another kind of values under that name reject it, hidden or not.
         kinds = {
             COMPARABLE.get(target.kind)
             for target in (scope.get(name) for scope in self._all)
@@ -89,24 +89,23 @@ class MultiFieldScope:
         return floats[0] if floats else present[0]
 
     def default(self) -> list[SearchField]:
-        """The fields that all models have: what a text without a field's name is looked for in."""
+        """Return the fields of all models, in which text without a field name is searched."""
         names = set.intersection(
             *({target.name for target in scope.default()} for scope in self._nameable)
         )
-        fields = [(scope.get(name) for scope in self._nameable) for name in sorted(names)]
-        alike = [list(targets) for targets in fields]
+        by_name = [[scope.get(name) for scope in self._nameable] for name in sorted(names)]
         return [
             targets[0]
-            for targets in alike
+            for targets in by_name
             if targets[0] is not None and len({each.kind for each in targets if each}) == 1
         ]
 
     def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
-        """:raises BadQuery: a word fits no field."""
+        """Raise the *error* about a term that fits no field."""
         raise error
 
     def objects_having(self, targets: Sequence[SearchField]) -> Optional[Query]:
-        """The objects of the models that have all of *targets*; None when all have them."""
+        """Return a query for objects of models that have all of *targets*; None if all do."""
         having = [
             mirror.alias
             for mirror, scope in zip(self.mirrors, self._nameable)
@@ -115,9 +114,9 @@ class MultiFieldScope:
         return None if len(having) == len(self.mirrors) else {"terms": {"_index": having}}
 
     def of_index(self, index: str) -> FieldScope:
-        """What a document in *index* may show.
+        """Return the visible fields of documents in *index*.
 
-        :raises KeyError: it is none of these models.
+        :raises KeyError: it is an index of none of these models.
         """
         for mirror, scope in zip(self.mirrors, self._visible):
             if re.fullmatch(re.escape(mirror.alias) + r"-\d{6}", index):
@@ -125,12 +124,12 @@ class MultiFieldScope:
         raise KeyError(index)
 
     def mixed(self, name: str) -> bool:
-        """True for whole numbers in some models and others in others."""
+        """Return True if the values are integers in some models and floats in others."""
         kinds = {target.kind for target in (scope.get(name) for scope in self._nameable) if target}
         return len(kinds & {"integer", "float"}) > 1
 
     def tolerate_sorts(self, aggregation: Any) -> Any:
-        """*aggregation* (aggregations) with sorts that indices without the field take, too."""
+        """Return *aggregation* with sorts that indices without the field accept, too."""
         if isinstance(aggregation, list):
             return [self.tolerate_sorts(each) for each in aggregation]
         if not isinstance(aggregation, dict):
@@ -163,13 +162,13 @@ def aggregate_multi(
     filters: Filters = unfiltered,
     current: bool = False,
 ) -> tuple[AggregationResult, int]:
-    """Aggregate what a search of several models finds.
+    """Aggregate the results of a search of several models.
 
     :param params: nefertari's parameters, texts in Lucene syntax; pages, sorts and fields of
-        documents do not matter.
-    :param filters: gives exact filters for the documents of one model.
+        documents are ignored.
+    :param filters: returns exact filters for the documents of one model.
     :returns: the results by name, and the milliseconds that the backend took.
-    :raises BadQuery: parameters that can't be understood.
+    :raises BadQuery: invalid parameters.
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises SearchUnavailable: the mirrors can't answer now.
     """
@@ -214,7 +213,7 @@ def _any_of(queries: list[Query]) -> Query:
 
 
 def _tolerant(aggregation: Any) -> Any:
-    """*aggregation* with conditions on nested documents that indices without these take, too."""
+    """Return *aggregation* with conditions on nested documents that indices without them accept."""
     if isinstance(aggregation, list):
         return [_tolerant(each) for each in aggregation]
     if not isinstance(aggregation, dict):

@@ -1,8 +1,8 @@
-"""Searches of several models at once: one set of parameters -> a search for each model.
+"""Translates one set of parameters into a search of each of several models.
 
-Each model is asked by its own fields, of their own kinds, that the caller may see there. A field
-that a model lacks, or hides from this caller, is one in which its objects have no value: they
-don't match, and sort last. So the two cases can't be told apart. What no model has is an error.
+Each model is searched by those of its own fields that the caller may see. Objects of a model that
+lacks a field, or hides it from the caller, have no value in it: they don't match, and sort last.
+So the two cases can't be distinguished. A field that no model has is an error.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from nefertari_search_tween.search.query.search_read import SearchQuery, search_
 from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
-#: gives what must hold besides, of the documents of one model
+#: returns further conditions on the documents of one model
 Filters = Callable[[Mirror], Sequence[Query]]
 
 BOOLEAN = "true or false"
-#: kinds of fields whose values have one order
+#: kinds of fields whose values are ordered in the same way
 COMPARABLE = {
     "text": "text",
     "keyword": "text",
@@ -41,9 +41,9 @@ COMPARABLE = {
 
 
 class ModelScope(FieldScope):
-    """The fields of one of several models; every other name is that of an absent field.
+    """The fields of one of several models; any other name is that of an absent field.
 
-    :ivar rejected: words that fit no field of this model, by their place in the request.
+    :ivar rejected: terms that fit no field of this model, by parameter and position.
     """
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
@@ -51,7 +51,7 @@ class ModelScope(FieldScope):
         self.rejected: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
 
     def searchable(self, name: str) -> Optional[SearchField]:
-        """The field *name*, if a search may name it."""
+        """Return the field *name* if a search may name it, else None."""
         target = self.targets.get(name)
         return target if target is not None and target.kind in SEARCHABLE else None
 
@@ -62,7 +62,7 @@ class ModelScope(FieldScope):
         self.rejected[error.parameter, position] = error, targets
 
     def can_filter(self, name: str) -> bool:
-        """True for what may be the name of a filter."""
+        """Return True if *name* may be the name of a filter."""
         if self.searchable(name) is not None:
             return True
         field = self.document_cls.fields().get(name)
@@ -72,7 +72,7 @@ class ModelScope(FieldScope):
         return self.searchable(f"{name}.{related.pk_field()}") is not None
 
     def can_show(self, name: str) -> bool:
-        """True for what a response may show."""
+        """Return True if the field *name* may be part of a response."""
         if name in ALWAYS_VISIBLE or name in (SCORE, "_self"):
             return True
         visible = self.caller.visible(self.document_cls)
@@ -80,7 +80,7 @@ class ModelScope(FieldScope):
 
 
 class SortOrder(NamedTuple):
-    """What is known of a sort clause.
+    """How hits are ordered by a sort clause.
 
     :param kind: of its values, see :data:`COMPARABLE`.
     """
@@ -93,11 +93,11 @@ class SortOrder(NamedTuple):
 class MultiQuery:
     """A search of several models, ready to run.
 
-    :param parts: the search of each; their sort clauses are of one number and meaning, and then
-        a model's own tie-break.
-    :param orders: what those clauses say.
-    :param source: what to send of a document.
-    :param fields: the ``_fields`` parameter as given, '' without one.
+    :param parts: the search of each model; all have corresponding sort clauses, followed by the
+        model's own tie-breaker.
+    :param orders: those of the corresponding clauses.
+    :param source: the ``_source`` option.
+    :param fields: the ``_fields`` parameter as received; '' without one.
     """
 
     parts: list[tuple[Mirror, SearchQuery]]
@@ -107,12 +107,12 @@ class MultiQuery:
 
     @property
     def any(self) -> SearchQuery:
-        """What is the same for all of them: paging, and what the words are."""
+        """Return one of the searches, for what all have in common: paging, names of parameters."""
         return self.parts[0][1]
 
 
 def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> list[ModelScope]:
-    """What the *caller* may name, by model."""
+    """Return the fields that *caller* may name, for each model."""
     if settings.hidden_fields == "allow":
         caller = caller.unrestricted
     return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
@@ -125,11 +125,11 @@ def multi_query(
     caller: Caller,
     settings: Settings,
 ) -> MultiQuery:
-    """The searches that *params* ask for.
+    """Return the searches that *params* specify.
 
-    :param params: as those of a search of one model.
-    :raises BadQuery: a parameter that can't be understood for any of the models; or a sort by
-        values that have no common order. The message names it.
+    :param params: those of a search of one model.
+    :raises BadQuery: a parameter that is invalid for all models, or a sort by values that have no
+        common order. The message names it.
     """
     visible = scopes(mirrors, caller, settings)
     searched = {key: value for key, value in params.items() if key != "_fields"}
@@ -159,23 +159,24 @@ def _names(value: Any) -> list[str]:
 def _require_any(
     parameter: str, name: str, visible: Sequence[ModelScope], matches: Sequence[Any]
 ) -> None:
-    """
-    :raises BadQuery: no model has what the parameter names: nothing *matches*.
+    """Check that *name* means something in at least one model.
+
+    :raises BadQuery: nothing in *matches*, one for each model, is true.
     """
     if not any(matches):
         raise BadQuery(parameter, missing(name, visible))
 
 
 def missing(name: str, visible: Sequence[FieldScope]) -> str:
-    """What is wrong with a name that is none in any model, in words."""
+    """Return the message about a name that means nothing in any model."""
     models = ", ".join(scope.document_cls.__name__ for scope in visible)
     return f"none of {models} has a field '{name[:60]}' that can be named here"
 
 
 def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[SortOrder]:
-    """The orders of the sort clauses.
+    """Return the orders of the sort clauses.
 
-    :raises BadQuery: by what no model has, or by values that can't be compared.
+    :raises BadQuery: a field that no model has, or values that can't be compared.
     """
     orders = []
     for name, descending in keys:
@@ -191,9 +192,9 @@ def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[Sort
 def common_kind(
     parameter: str, name: str, targets: Sequence[tuple[FieldScope, Optional[SearchField]]]
 ) -> str:
-    """The kind of the values of the field *name*, which at least one of *targets* is.
+    """Return the common kind of the values of the field *name*, which at least one model has.
 
-    :raises BadQuery: they can't be compared from model to model.
+    :raises BadQuery: the models' values can't be compared.
     """
     kinds: dict[str, str] = {}
     for scope, target in targets:
@@ -206,7 +207,7 @@ def common_kind(
 
 
 def _source(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
-    """What the backend sends of each document; and ``_fields`` as it was given."""
+    """Return the ``_source`` option, and ``_fields`` as it was received."""
     if not value or (isinstance(value, str) and not value.strip(", ")):
         return True, ""
     only, exclude = process_fields(value)
@@ -218,13 +219,14 @@ def _source(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
 
 
 def _check_rejected(visible: Sequence[ModelScope]) -> None:
-    """
-    :raises BadQuery: a word fits in no model, or fits a field in one and not the same kind of
-        field in another (a fraction, a float and a whole number): to leave out the objects of
-        that one would be no answer. The first such word of the request.
+    """Check that each rejected term fits at least one model, and all comparable fields.
+
+    :raises BadQuery: a term fits no model; or it fits a field of one model but not the comparable
+        field of another (a fraction, a float and a whole number), whose objects must not be
+        left out silently. The first such term of the request is reported.
     """
     positions = dict.fromkeys(position for scope in visible for position in scope.rejected)
-    # In the order of the request: clauses are counted down.
+    # In the order of the request: positions are counted down.
     for key in sorted(positions, key=lambda position: -position[1]):
         rejections = [scope.rejected[key] for scope in visible if key in scope.rejected]
         present = [

@@ -1,4 +1,4 @@
-"""Runs searches of several models at once, and puts what they find in one order."""
+"""Runs searches of several models at once, and merges their hits."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from nefertari_search_tween.search.query.search_read import SearchQuery
 from nefertari_search_tween.search.results import SearchResults, search_documents
 from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, explain_rejections
 
-# Up to this many hits of each model are sent whole; of a page further on, first their order.
+# Up to this many hits of each model are fetched with their documents; for a deeper page, only
+# their sort keys at first.
 WHOLE = 100
 
 Hit = dict[str, Any]
 
 
 def unfiltered(mirror: Mirror) -> Sequence[Any]:
-    """All documents of a model."""
+    """Return no conditions: all documents of a model."""
     return ()
 
 
 class MultiSearcher(Searcher):
     """Searches one mirror of an application, or several at once.
 
-    Each mirror is searched by a query of its own, all in one request to the backend, and the
-    hits are merged here. One search over all indices would have one set of sort keys for them:
-    it could not sort by a field where it may be seen and leave it out where it is hidden, nor by
-    one that is nested in some.
+    Each mirror is searched by its own query, all in one request to the backend, and the hits are
+    merged here. One search over all indices would have the same sort keys for all of them: it
+    could not sort by a field only where it is visible, nor by one that is nested in some.
     """
 
     def search_multi(
@@ -51,10 +51,10 @@ class MultiSearcher(Searcher):
         filters: Filters = unfiltered,
         current: bool = False,
     ) -> tuple[Any, int]:
-        """As :meth:`search`, of several models; ties go by name of the model, and then by
-        primary key.
+        """Search several models, see :meth:`search`; ties are ordered by name of the model, and
+        then by primary key.
 
-        :param filters: gives exact filters for the documents of one model.
+        :param filters: returns exact filters for the documents of one model.
         """
         ordered = sorted(mirrors, key=lambda mirror: mirror.name)
 
@@ -80,9 +80,9 @@ class MultiSearcher(Searcher):
 
     @contextmanager
     def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[Optional[str]]:
-        """Inside, all *mirrors* can be searched and show what was written before.
+        """Inside, all *mirrors* can be searched and are current.
 
-        Gives the version of what they show, for the cache.
+        Yields their version for the cache; None if it is not known.
 
         :raises SearchUnavailable: one of them can't answer now.
         """
@@ -107,7 +107,7 @@ class MultiSearcher(Searcher):
         parts: Sequence[tuple[Mirror, SearchQuery, dict[str, Any]]],
         version: Optional[str],
     ) -> list[dict[str, Any]]:
-        """Run the searches of *parts*, each with changes of its own."""
+        """Run the searches of *parts*, each with its own changes."""
         searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
         responses: list[dict[str, Any]] = self.cache.get_or_search(
             [mirror for mirror, _, _ in parts],
@@ -118,14 +118,14 @@ class MultiSearcher(Searcher):
         return responses
 
     def _merged_hits(self, query: MultiQuery, version: Optional[str]) -> tuple[list[Hit], int, int]:
-        """The hits of the page, how many there are, and milliseconds."""
+        """Return the hits of the page, their total number, and milliseconds."""
         start = query.any.start
         if not query.any.limited:
             responses = self._search_parts([(*each, {"size": 0}) for each in query.parts], version)
             merged = _merged([self._scanned(query, *each) for each in query.parts], query.orders)
             return merged[start:], len(merged), _took(responses)
         size: int = query.any.body["size"]
-        # A page of nothing needs no hits, wherever it is.
+        # An empty page needs no hits, wherever it starts.
         depth = start + size if size else 0
         whole = depth <= WHOLE
         changes = {"from": 0, "size": depth, "_source": query.source if whole else False}
@@ -137,13 +137,13 @@ class MultiSearcher(Searcher):
         return page, _total(responses), _took(responses)
 
     def _scanned(self, query: MultiQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
-        """All hits of one model."""
+        """Return all hits of one model."""
         body = _part(part.body, {"_source": query.source, "track_total_hits": False})
         chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
         return [hit for chunk in chunks for hit in chunk]
 
     def _with_sources(self, query: MultiQuery, page: list[Hit]) -> list[Hit]:
-        """The hits of a page with their documents, less those deleted meanwhile."""
+        """Return the hits of a page with their documents, without those deleted meanwhile."""
         ids_by_part: dict[int, list[str]] = {}
         for hit in page:
             ids_by_part.setdefault(hit["part"], []).append(hit["_id"])
@@ -171,10 +171,10 @@ class MultiSearcher(Searcher):
 
 
 def _merged(hits_by_model: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
-    """All hits in one order; each gets a key ``part``, the place of its model.
+    """Return all hits in one order; each gets a key ``part``, the index of its model.
 
-    Only the foremost hits of the models are ever compared, so what a page shows does not depend
-    on how many hits were asked for, and pages never overlap. Of equal ones, the first model's.
+    Only the models' first remaining hits are compared, so a page does not depend on the number of
+    hits that were fetched, and pages never overlap. Of equal hits, the first model's comes first.
     """
     streams = [
         [{**hit, "part": part, "key": _values(hit, orders)} for hit in hits]
@@ -202,7 +202,7 @@ def _values(hit: Hit, orders: Sequence[SortOrder]) -> list[Any]:
 
 
 def _part(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """*body* with *changes*; without a sort where no hits are asked for."""
+    """Return *body* with *changes*; without a sort if no hits are requested."""
     changed = {**body, **changes}
     if changed.get("size") == 0:
         del changed["sort"]
@@ -214,5 +214,5 @@ def _total(responses: Iterable[dict[str, Any]]) -> int:
 
 
 def _took(responses: Iterable[dict[str, Any]]) -> int:
-    """Milliseconds: the searches run side by side."""
+    """Return the milliseconds that the backend took: the searches run in parallel."""
     return max(response["took"] for response in responses)
