@@ -96,7 +96,7 @@ def compile_params(search: Any, mirror: Mirror, given: dict[str, Any]) -> Search
         if fields or "_source" not in own:
             body["_source"] = query.body["_source"]
     else:
-        body["_source"] = search_params.source_of(mirror.document_cls, fields, scope)
+        body["_source"] = search_params.source_of(fields, scope)
     start, size = given.get("from_"), given.get("size")
     start = start or own.get("from", 0)
     size = own.get("size") if size is None else size

@@ -59,14 +59,10 @@ def answer_transparent(
             result, took = searcher.read_transparent(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
-    except (SearchUnavailable, SearchTimeout) as error:
-        reason = error.reason
-        if not searcher.settings.fallback_to_primary:
-            read.record_failure(reason)
-            raise
-    except SearchRejected:
-        # A defect of this package, logged as an error; the caller gets the primary's answer.
-        reason = Reason.QUERY_REJECTED
+    except (SearchUnavailable, SearchTimeout, SearchRejected) as error:
+        # A rejected query is a defect of this package, logged as an error; the caller gets the
+        # primary's answer.
+        reason = getattr(error, "reason", Reason.QUERY_REJECTED)
         if not searcher.settings.fallback_to_primary:
             read.record_failure(reason)
             raise

@@ -36,7 +36,8 @@ class Caller:
     @classmethod
     def of(cls, request: Any) -> Caller:
         """Return the caller of *request*; without a request nothing is restricted (scripts)."""
-        if request is None or not _auth_enabled(request.registry):
+        roots = {} if request is None else getattr(request.registry, "_root_resources", {})
+        if not any(root.auth for root in roots.values()):
             return cls(False, False)
         user = getattr(request, "user", None)
         access = access_of(request, VIEW)
@@ -79,8 +80,3 @@ def note_parameters(request: Any, params: Any) -> None:
     :param params: names and texts, a multi dict.
     """
     request.__dict__[NOTED] = {name: params.getall(name) for name in params}
-
-
-def _auth_enabled(registry: Any) -> bool:
-    roots = getattr(registry, "_root_resources", {})
-    return any(root.auth for root in roots.values())

@@ -131,6 +131,15 @@ class SearchResults(list):
         raise AttributeError(name)
 
 
+def search_results(
+    hits: list[dict[str, Any]], start: int, fields: Any, total: int, took: int, query_class: type
+) -> SearchResults:
+    """Return the page of *hits* with its metadata, as nefertari's renderers expect it."""
+    result = SearchResults(search_documents(hits), query_class=query_class)
+    result._nefertari_meta = {"start": start, "fields": fields, "total": total, "took": took}
+    return result
+
+
 def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
     """Return hits as nefertari's data objects: fields, ``_score`` and ``_type``."""
     documents = []

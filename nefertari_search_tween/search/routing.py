@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Optional
 from urllib.parse import unquote_plus
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
-from nefertari_search_tween.mirror.registry import Mirror, MirrorRegistry
+from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import root_of
 from nefertari_search_tween.search.context import (
     AGGREGATIONS,
@@ -134,7 +134,7 @@ class Router:
                 read.record_failure(Reason.BAD_REQUEST)
                 raise BadQuery(name, "given more than once")
 
-    def _decide(self, read: ReadContext, flag: Optional[bool], names: Iterable[str]) -> None:
+    def _decide(self, read: ReadContext, flag: Optional[bool], names: Collection[str]) -> None:
         if read.model is None:
             read.kind, read.reason = ReadKind.SEARCH, Reason.NOT_SEARCHED
             if flag is False:
@@ -152,18 +152,15 @@ class Router:
             read.reason = Reason.NOT_MIRRORED
         elif flag is False:
             read.reason = Reason.SEARCH_FALSE
-        elif flag or self._asks_for_search(read.mirror, names):
+        elif flag or any(
+            name in names and not read.mirror.document_cls.has_field(name)
+            for name in SEARCH_PARAMETERS
+        ):
             read.kind = ReadKind.SEARCH
         elif self.settings.read_from == "primary":
             read.reason = Reason.READ_FROM_PRIMARY
         else:
             read.kind = ReadKind.TRANSPARENT
-
-    @staticmethod
-    def _asks_for_search(mirror: Mirror, names: Iterable[str]) -> bool:
-        return any(
-            name in SEARCH_PARAMETERS and not mirror.document_cls.has_field(name) for name in names
-        )
 
     def _check_aggregation(self, read: ReadContext, flag: Optional[bool], root: str) -> None:
         if not self.settings.enable_aggregations:

@@ -25,9 +25,8 @@ from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
 from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
-    SearchResults,
     TransparentResults,
-    search_documents,
+    search_results,
     transparent_documents,
     transparent_rows,
 )
@@ -185,14 +184,9 @@ class Searcher:
             )
             return response["hits"]["total"]["value"], response["took"]
         response, hits = self._hits(mirror, query, read_version)
-        result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
-        result._nefertari_meta = {
-            "start": query.start,
-            "fields": query.fields,
-            "total": response["hits"]["total"]["value"],
-            "took": response["took"],
-        }
-        return result, response["took"]
+        total, took = response["hits"]["total"]["value"], response["took"]
+        query_class = self.primary.query_class
+        return search_results(hits, query.start, query.fields, total, took, query_class), took
 
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.registry import Mirror
@@ -128,18 +128,12 @@ class MultiFieldScope:
         kinds = {target.kind for target in (scope.get(name) for scope in self._nameable) if target}
         return len(kinds & {"integer", "float"}) > 1
 
-    def tolerate_sorts(self, aggregation: Any) -> Any:
-        """Return *aggregation* with sorts that indices without the field accept, too."""
-        if isinstance(aggregation, list):
-            return [self.tolerate_sorts(each) for each in aggregation]
-        if not isinstance(aggregation, dict):
-            return aggregation
-        result = {name: self.tolerate_sorts(each) for name, each in aggregation.items()}
-        if isinstance(result.get("top_hits"), dict):
-            clauses = result["top_hits"].get("sort")
-            if isinstance(clauses, list):
-                result["top_hits"]["sort"] = [self._sort(clause) for clause in clauses]
-        return result
+    def tolerate_sorts(self, part: dict[str, Any]) -> None:
+        """Make the sorts of *part*, an object of aggregations, acceptable to indices without the
+        field."""
+        top_hits = part.get("top_hits")
+        if isinstance(top_hits, dict) and isinstance(top_hits.get("sort"), list):
+            top_hits["sort"] = [self._sort(clause) for clause in top_hits["sort"]]
 
     def _sort(self, clause: Any) -> Any:
         ((key, options),) = clause.items()
@@ -185,12 +179,15 @@ def aggregate_multi(
     )
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
     query = multi_query(ordered, searched, all_filters, caller, settings)
-    queries = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
+    queries = [
+        _of_one(mirror, [_changed(part.body["query"], _tolerate_unmapped)])
+        for mirror, part in query.parts
+    ]
     body = {
         "query": _any_of(queries),
         "size": 0,
         "track_total_hits": False,
-        "aggs": names.tolerate_sorts(_tolerant(ready.body)),
+        "aggs": _changed(ready.body, _tolerate_unmapped, names.tolerate_sorts),
     }
     with (
         searcher.ready(ordered, current) as version,
@@ -212,14 +209,20 @@ def _any_of(queries: list[Query]) -> Query:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def _tolerant(aggregation: Any) -> Any:
-    """Return *aggregation* with conditions on nested documents that indices without them accept."""
-    if isinstance(aggregation, list):
-        return [_tolerant(each) for each in aggregation]
-    if not isinstance(aggregation, dict):
-        return aggregation
-    result = {name: _tolerant(each) for name, each in aggregation.items()}
-    nested = result.get("nested")
+def _changed(tree: Any, *changes: Callable[[dict[str, Any]], None]) -> Any:
+    """Return a copy of *tree* with *changes* made to each of its objects, inner ones first."""
+    if isinstance(tree, list):
+        return [_changed(each, *changes) for each in tree]
+    if not isinstance(tree, dict):
+        return tree
+    result = {name: _changed(each, *changes) for name, each in tree.items()}
+    for change in changes:
+        change(result)
+    return result
+
+
+def _tolerate_unmapped(part: dict[str, Any]) -> None:
+    """Make a condition on nested documents acceptable to indices without them."""
+    nested = part.get("nested")
     if isinstance(nested, dict) and set(nested) >= {"path", "query"}:
         nested["ignore_unmapped"] = True
-    return result

@@ -15,12 +15,16 @@ from nefertari.utils import process_fields
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.mirror.mapping import INTERNAL
 from nefertari_search_tween.mirror.registry import Mirror
-from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
+from nefertari_search_tween.search.query.search_read import (
+    SearchQuery,
+    requested_fields,
+    search_query,
+    source_option,
+)
 from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
@@ -70,13 +74,6 @@ class ModelScope(FieldScope):
             return False
         related = self.document_cls.related(name)
         return self.searchable(f"{name}.{related.pk_field()}") is not None
-
-    def can_show(self, name: str) -> bool:
-        """Return True if the field *name* may be part of a response."""
-        if name in ALWAYS_VISIBLE or name in (SCORE, "_self"):
-            return True
-        visible = self.caller.visible(self.document_cls)
-        return name in self.document_cls.fields() and (visible is None or name in visible)
 
 
 class SortOrder(NamedTuple):
@@ -136,7 +133,10 @@ def multi_query(
     orders = _orders(parse_sort(params.get("_sort")), visible)
     for name in _names(params.get("_search_fields")):
         _require_any("_search_fields", name, visible, [scope.searchable(name) for scope in visible])
-    source, fields = _source(params.get("_fields"), visible)
+    fields = requested_fields(params)
+    only, exclude = process_fields(fields)
+    for name in (*only, *exclude):
+        _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
     parts = []
     for mirror, scope in zip(mirrors, visible):
         query = search_query(
@@ -147,7 +147,7 @@ def multi_query(
         if name != "q":
             _require_any(name, name, visible, [scope.can_filter(name) for scope in visible])
     _check_rejected(visible)
-    return MultiQuery(parts, orders, source, fields)
+    return MultiQuery(parts, orders, source_option(only, exclude), fields)
 
 
 def _names(value: Any) -> list[str]:
@@ -204,18 +204,6 @@ def common_kind(
         listing = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
         raise BadQuery(parameter, f"'{name[:60]}' is {listing}: these can't be compared")
     return next(iter(kinds))
-
-
-def _source(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
-    """Return the ``_source`` option, and ``_fields`` as it was received."""
-    if not value or (isinstance(value, str) and not value.strip(", ")):
-        return True, ""
-    only, exclude = process_fields(value)
-    for name in (*only, *exclude):
-        _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
-    if only and not exclude:
-        return {"includes": [*only, "_type"]}, value
-    return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}, value
 
 
 def _check_rejected(visible: Sequence[ModelScope]) -> None:

@@ -20,7 +20,7 @@ from nefertari_search_tween.search.multi.query import (
 )
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.search_read import SearchQuery
-from nefertari_search_tween.search.results import SearchResults, search_documents
+from nefertari_search_tween.search.results import search_results
 from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, explain_rejections
 
 # Up to this many hits of each model are fetched with their documents; for a deeper page, only
@@ -69,14 +69,8 @@ class MultiSearcher(Searcher):
                 )
                 return _total(responses), _took(responses)
             hits, total, took = self._merged_hits(query, version)
-        result = SearchResults(search_documents(hits), query_class=self.primary.query_class)
-        result._nefertari_meta = {
-            "start": query.any.start,
-            "fields": query.fields,
-            "total": total,
-            "took": took,
-        }
-        return result, took
+        start, query_class = query.any.start, self.primary.query_class
+        return search_results(hits, start, query.fields, total, took, query_class), took
 
     @contextmanager
     def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[Optional[str]]:

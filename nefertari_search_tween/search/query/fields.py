@@ -13,6 +13,7 @@ from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.item_acl import has_item_acl
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
 
+IN_ALL_RESPONSES = ALWAYS_VISIBLE | {"_score", "_self"}
 #: see :class:`SearchField`
 Levels = tuple[tuple[str, Optional[dict[str, Any]]], ...]
 Joins = tuple[tuple[str, str], ...]
@@ -82,6 +83,13 @@ class FieldScope:
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)
+
+    def can_show(self, name: str) -> bool:
+        """Return True if the field *name* may be part of a response."""
+        if name in IN_ALL_RESPONSES:
+            return True
+        visible = self.caller.visible(self.document_cls)
+        return name in self.document_cls.fields() and (visible is None or name in visible)
 
     def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
         """Reject a term of the request that fits none of the fields *targets*.

@@ -100,13 +100,11 @@ def search_query(
             must.append(_keys(target, name, value))
         else:
             must.append(_field_query(target, name, value, scope, budget))
+    weighted = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        weighted = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
         must.append(_q(text, weighted, scope, budget))
-    elif params.get("_search_fields"):
-        _search_fields(params["_search_fields"], scope_for("_search_fields"))
     body: dict[str, Any] = {
         "query": {
             "bool": {
@@ -121,10 +119,8 @@ def search_query(
     start, limit = parse_page(params, settings.max_result_window)
     if limit is not None:
         body["from"], body["size"] = start, limit
-    fields = params.get("_fields") or ""
-    if isinstance(fields, str) and not fields.strip(", "):
-        fields = ""
-    body["_source"] = source_of(document_cls, fields, scope_for("_fields"))
+    fields = requested_fields(params)
+    body["_source"] = source_of(fields, scope_for("_fields"))
     return SearchQuery(
         body, "_count" in params, limit is not None, start, fields, searched, budget.expressions
     )
@@ -240,21 +236,29 @@ def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
     return weighted
 
 
-def source_of(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
+def source_of(fields: Any, scope: FieldScope) -> Any:
     """Return the ``_source`` option for ``_fields``: always includes the type, whose privacy rules
     apply to the document.
 
     :raises BadQuery: an unknown field.
     """
     only, exclude = process_fields(fields)
+    for name in (*only, *exclude):
+        if not scope.can_show(name):
+            raise BadQuery("_fields", f"{scope.document_cls.__name__} has no field '{name[:60]}'")
+    return source_option(only, exclude)
+
+
+def source_option(only: list[str], exclude: list[str]) -> Any:
+    """Return the ``_source`` option that selects the fields *only*, or all but *exclude*."""
     if not only and not exclude:
         return True
-    visible = scope.caller.visible(document_cls)
-    for name in (*only, *exclude):
-        if name in ("_pk", "_type", "_score", "_self"):
-            continue
-        if name not in document_cls.fields() or (visible is not None and name not in visible):
-            raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")
-    if only and not exclude:
+    if not exclude:
         return {"includes": [*only, "_type"]}
     return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}
+
+
+def requested_fields(params: dict[str, Any]) -> Any:
+    """Return ``_fields`` as it was received; '' without a value."""
+    fields = params.get("_fields") or ""
+    return "" if isinstance(fields, str) and not fields.strip(", ") else fields
