@@ -158,16 +158,8 @@ class SearchRuntime:
         self.searcher = MultiSearcher(
             self.mirrors,
             self.settings,
-            {
-                model.__name__: self.primary.semantics(model, self.mirror_class(model))
-                for model in (mirror.model for mirror in self.mirrors)
-            },
-            state=self.outbox.sync_state,
-            mark=self.outbox.watermark,
-            passed=self.outbox.has_passed,
-            dirty=lambda: self.primary.uncommitted_session(self.outbox) is not None,
-            query_class=self.primary.query_class,
-            rows=self.primary.rows,
+            primary=self.primary,
+            pending=self.outbox,
             cache=self.cache,
         )
         resources = set(getattr(self.registry, "_resources_map", {}).values())

@@ -21,7 +21,6 @@ from nefertari_search_tween.exceptions import BadQuery, Reason, SearchUnavailabl
 from nefertari_search_tween.search.aggregations.execute import (
     AggregationResult,
     aggregate,
-    answer_aggregation,
     asked_of,
 )
 from nefertari_search_tween.search.aggregations.request import (
@@ -29,17 +28,16 @@ from nefertari_search_tween.search.aggregations.request import (
     flatten,
     split_params,
 )
-from nefertari_search_tween.search.query.clauses import MATCH_NONE
-from nefertari_search_tween.search.routing import (
+from nefertari_search_tween.search.context import (
     FLAG,
     MULTI_COLLECTION,
-    PRIMARY,
-    SEARCH,
     QueryText,
     ReadContext,
-    answering,
+    ReadKind,
     current_read,
 )
+from nefertari_search_tween.search.dispatch import answer_aggregation
+from nefertari_search_tween.search.query.clauses import MATCH_NONE
 
 #: the parameter that messages name when Python code aggregates
 PARAMETER = "_aggregations"
@@ -110,11 +108,11 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
     aggregation, rest = split_params(view._query_params, aggregator._aggregations_keys)
     if aggregation is None:
         return index()
-    if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+    if read.refuses_search:
         raise _primary_error(aggregation)
-    if read.kind != SEARCH:
+    if read.kind is not ReadKind.SEARCH:
         # The router did not know this aggregator's key, so it saw no search.
-        read.kind = SEARCH
+        read.kind = ReadKind.SEARCH
         rest = {name: _mark_query_text(read.request, name, value) for name, value in rest.items()}
     read.aggregation = aggregation
     view._query_params = dictset(rest)
@@ -164,7 +162,7 @@ def aggregate_collection(
         return None, params
     filters: list[dict[str, Any]] = []
     if es.overrides_search_params():
-        with answering(read):
+        with read.tracked():
             filters = subclass_filters(es, params)
         params = {}
     return answer_aggregation(
@@ -190,7 +188,7 @@ def aggregate_mirror(
     read: Optional[ReadContext] = current_read()
     with missing_index_as_404(raise_on_empty):
         if read is not None and read.model is mirror.model:
-            if read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+            if read.refuses_search:
                 raise _primary_error(aggregation)
             return dict(answer_aggregation(searcher, read, params, aggregation, exact_filters))
         request, current = get_current_request(), must_be_current()

@@ -35,9 +35,9 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
+from nefertari_search_tween.search.context import FLAG
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
-from nefertari_search_tween.search.routing import FLAG, PRIMARY, answering
 
 __all__ = [
     "ES",
@@ -248,7 +248,7 @@ class ES:
             raise_on_empty = params.pop("_raise_on_empty")
         mirror = self._mirror()
         read = search_params.read_of(mirror)
-        if read is not None and read.kind == PRIMARY and read.reason == Reason.SEARCH_FALSE:
+        if read is not None and read.refuses_search:
             if self.overrides_search_params():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
@@ -258,7 +258,7 @@ class ES:
             results, params = aggregator.aggregate_collection(self, read, params)
             if results is not None:
                 return results
-        with answering(read) if read is not None else nullcontext():
+        with read.tracked() if read is not None else nullcontext():
             built = self.build_search_params(params)
             if "_count" in params:
                 return self.do_count(built)

@@ -15,13 +15,11 @@ from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.search_params import must_be_current, subclass_filters
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.execute import asked_of
-from nefertari_search_tween.search.multi.aggregations import (
-    aggregate_multi,
-    answer_multi_aggregation,
-)
+from nefertari_search_tween.search.context import ReadContext, current_read
+from nefertari_search_tween.search.dispatch import run_search
+from nefertari_search_tween.search.multi.aggregations import aggregate_multi
 from nefertari_search_tween.search.multi.query import Filters
-from nefertari_search_tween.search.multi.searcher import answer_multi, unfiltered
-from nefertari_search_tween.search.routing import ReadContext, current_read
+from nefertari_search_tween.search.multi.searcher import unfiltered
 
 
 def mirrors_of(es: Any) -> Optional[list[Mirror]]:
@@ -48,13 +46,17 @@ def get_collection(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -
     if read is not None:
         aggregation, params = asked_of(read, params)
     params, filters = _subclass_filters(es, mirrors, params)
-    if read is not None and aggregation is not None:
-        return answer_multi_aggregation(searcher, read, mirrors, params, aggregation, filters)
-    if read is not None:
-        result = answer_multi(searcher, read, mirrors, params, filters)
-    else:
-        request, current = get_current_request(), must_be_current()
-        result = searcher.search_multi(mirrors, params, request, filters, current)[0]
+    request, current = get_current_request(), must_be_current()
+    if aggregation is not None:
+        return run_search(
+            read,
+            lambda: aggregate_multi(
+                searcher, mirrors, params, aggregation, request, filters, current
+            ),
+        )
+    result = run_search(
+        read, lambda: searcher.search_multi(mirrors, params, request, filters, current)
+    )
     if raise_on_empty and not isinstance(result, int) and not result:
         raise JHTTPNotFound(f"{es.doc_type}({params}) resource not found")
     return result
@@ -70,15 +72,15 @@ def aggregate(es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]) -> dic
     aggregation, params, raise_on_empty = unpack(params)
     params, filters = _subclass_filters(es, mirrors, {**params, "_limit": 0})
     searcher, read = CURRENT.require().searcher, _multi_read()
+    request, current = get_current_request(), must_be_current()
     with missing_index_as_404(raise_on_empty):
-        if read is not None:
-            return dict(
-                answer_multi_aggregation(searcher, read, mirrors, params, aggregation, filters)
-            )
-        request, current = get_current_request(), must_be_current()
-        return dict(
-            aggregate_multi(searcher, mirrors, params, aggregation, request, filters, current)[0]
+        result = run_search(
+            read,
+            lambda: aggregate_multi(
+                searcher, mirrors, params, aggregation, request, filters, current
+            ),
         )
+    return dict(result)
 
 
 def _subclass_filters(

@@ -22,11 +22,13 @@ from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import flatten
-from nefertari_search_tween.search.privacy import Caller, FieldScope
+from nefertari_search_tween.search.context import READS, ReadContext, current_read
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query import search_read
+from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 from nefertari_search_tween.search.results import stripped
-from nefertari_search_tween.search.routing import READS, ReadContext, current_read
 
 HTTP_INTERNAL = 500
 
@@ -55,7 +57,7 @@ def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) 
     if raw is not None:
         # As in nefertari, an application's own query replaces filters and q.
         params = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    query = runtime.searcher.query(mirror, flatten(params), request)
+    query = runtime.searcher.build_query(mirror, flatten(params), request)
     result = SearchParams(
         index=index,
         body={"query": query.body["query"]} if raw is None else dict(raw),
@@ -79,7 +81,7 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
     query: Optional[SearchQuery] = getattr(params, "query", None)
     if query is None:
         # A subclass returned a new mapping: only its contents are known.
-        query = runtime.searcher.query(mirror, {}, get_current_request())
+        query = runtime.searcher.build_query(mirror, {}, get_current_request())
     own_body = dict(params["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own_body}
     if own_body.get("query") != query.body["query"]:
@@ -104,7 +106,7 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
         if fields or "_source" not in own_body:
             body["_source"] = query.body["_source"]
     else:
-        body["_source"] = search_read.shown_fields(mirror.document_cls, fields, scope)
+        body["_source"] = search_read.source_of(fields, scope)
     start, size = params.get("from_"), params.get("size")
     start = start or own_body.get("from", 0)
     size = own_body.get("size") if size is None else size
@@ -134,7 +136,7 @@ def run(runtime: Runtime, mirror: Mirror, params: dict[str, Any], count: bool = 
     """
     query = replace(compile_params(runtime, mirror, params), count_only=count)
     try:
-        result, took = runtime.searcher.run(mirror, query, must_be_current())
+        result, took = runtime.searcher.run_query(mirror, query, must_be_current())
     except SearchRejected as error:
         raise as_http_error(error) from error
     read = read_of(mirror)
@@ -160,7 +162,7 @@ def read_sources(
     ids = [document_id(pk) for pk in pks]
     if not ids:
         return {}
-    documents = runtime.searcher.documents(mirror, ids, must_be_current(), index)
+    documents = runtime.searcher.get_documents(mirror, ids, must_be_current(), index)
     return {
         str(source["_pk"]): stripped(source)
         for source in documents.values()
@@ -232,5 +234,5 @@ def _sort_clauses(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:
             name, _, order = each.strip().partition(":")
             if name:
                 names.append(f"-{name}" if order == "desc" else name)
-        return {"sort": search_read.sort_clauses(",".join(names), scope)}
+        return {"sort": sort_clauses(parse_sort(",".join(names)), scope)}
     return {"sort": sort}

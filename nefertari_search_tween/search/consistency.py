@@ -1,4 +1,4 @@
-"""When a mirror may answer: its server is there, its index is built, what must be seen is in it."""
+"""Decides when a mirror may answer: its server responds, its index is built and current."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import (
     BackendDenied,
@@ -22,34 +22,47 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How long a search read waits where one has waited for as long as a search may take, in vain:
-# threads of the web server must not all stand there.
+# How long a search read waits after another one has waited for the whole search timeout in vain:
+# the web server's threads must not all be blocked.
 IMPATIENT_SECONDS = 1.0
-# How often it looks whether what it waits for has been indexed.
+# How often a waiting read checks whether the changes are indexed.
 CATCH_UP_STEP_SECONDS = 0.02
-# With consistency = eventual, how old the state may be that a kept answer is good for: as old as
-# what a search server shows by itself (it refreshes once a second).
-GLANCE_SECONDS = 1.0
+# With consistency = eventual, how old the state of a cached response may be: as old as what a
+# search server shows by itself (it refreshes once a second).
+STATE_AGE_SECONDS = 1.0
 
-#: whether changes wait, and the number of the last claim; of one moment
-State = tuple[bool, int]
+
+class PendingChanges(Protocol):
+    """The part of the outbox that reads need; see ``interfaces.outbox.Outbox``."""
+
+    def sync_state(self, model_name: str, /) -> SyncState: ...
+
+    def watermark(self) -> Watermark: ...
+
+    def has_passed(self, watermark: Watermark, /) -> bool: ...
 
 
 class ReadVersion(NamedTuple):
-    """What a read sees.
+    """The state of the index that a read sees.
 
-    :param number: what was indexed by this claim, and before, must be visible; None: whatever is.
-    :param version: of what it sees, for the cache; None: it is not known.
+    :param version: external version; what was indexed up to it must be visible. None: no demand.
+    :param cache_version: of the state, for the cache; None if it is not known.
     """
 
     version: Optional[int]
     cache_version: Optional[str]
+
+    @classmethod
+    def of(cls, state: SyncState) -> ReadVersion:
+        """Return the version of a mirror without pending changes."""
+        return cls(state.version, str(state.version))
 
 
 ANYTHING = ReadVersion(None, None)
@@ -58,82 +71,75 @@ ANYTHING = ReadVersion(None, None)
 class ReadConsistency:
     """See the module.
 
-    :param state: model name -> whether committed changes of it wait to be indexed, and the
-        number of its last claim.
-    :param mark: gives the end of what waits now.
-    :param passed: whether nothing waits any more of what waited at a mark.
-    :param cached: whether answers are kept.
+    :param caching: whether responses are cached.
     """
 
     def __init__(
         self,
         mirrors: MirrorRegistry,
         settings: Settings,
-        state: Callable[[str], State],
-        mark: Callable[[], Any],
-        passed: Callable[[Any], bool],
-        cached: bool,
+        pending: PendingChanges,
+        caching: bool,
     ) -> None:
         self.mirrors = mirrors
         self.settings = settings
-        self.state = state
-        self.mark = mark
-        self.passed = passed
-        self.cached = cached
-        # Until when reads are impatient.
-        self._impatient = 0.0
-        self._glances: dict[str, tuple[float, State]] = {}
+        self.pending = pending
+        self.caching = caching
+        # Until when reads wait for IMPATIENT_SECONDS only.
+        self._impatient_until = 0.0
+        self._recent_states: dict[str, tuple[float, SyncState]] = {}
 
     @property
-    def _own_writes(self) -> bool:
+    def _reads_own_writes(self) -> bool:
         return self.settings.consistency == "read_your_writes"
 
     def require_current(self, mirror: Mirror) -> ReadVersion:
-        """What a transparent read sees.
+        """Return the version that a transparent read sees.
 
-        :raises SearchUnavailable: it would have to wait.
+        :raises SearchUnavailable: changes are pending; it does not wait for them.
         """
-        if not self._own_writes:
+        if not self._reads_own_writes:
             return self._recent_version(mirror)
-        waiting, number = self.state(mirror.name)
-        if waiting:
+        state = self.pending.sync_state(mirror.name)
+        if state.pending:
             raise SearchUnavailable(Reason.STALE, f"The mirror of {mirror.name} is behind.")
-        return ReadVersion(number, str(number))
+        return ReadVersion.of(state)
 
     def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
-        """What a search read sees, when changes that are being indexed are.
+        """Wait until pending changes are indexed, and return the version that a search read sees.
 
         :param current: see every committed change, whatever the consistency setting.
-        :raises SearchUnavailable: they took too long.
+        :raises SearchUnavailable: indexing took too long.
         """
         if current:
-            return ReadVersion(self._catch_up(mirror).version, None)
-        return self._catch_up(mirror) if self._own_writes else self._recent_version(mirror)
+            return ReadVersion(self._wait_for_pending(mirror).version, None)
+        if self._reads_own_writes:
+            return self._wait_for_pending(mirror)
+        return self._recent_version(mirror)
 
     def _recent_version(self, mirror: Mirror) -> ReadVersion:
-        """What a read sees that need not see what was just committed."""
-        if not self.cached:
+        """Return the version that a read sees which need not see recent commits."""
+        if not self.caching:
             return ANYTHING
         now = time.monotonic()
-        until, state = self._glances.get(mirror.name, (0.0, (True, 0)))
+        until, state = self._recent_states.get(mirror.name, (0.0, SyncState(True, 0)))
         if now >= until:
-            state = self.state(mirror.name)
-            self._glances[mirror.name] = now + GLANCE_SECONDS, state
-        waiting, number = state
-        return ANYTHING if waiting else ReadVersion(number, str(number))
+            state = self.pending.sync_state(mirror.name)
+            self._recent_states[mirror.name] = now + STATE_AGE_SECONDS, state
+        return ANYTHING if state.pending else ReadVersion.of(state)
 
     @contextmanager
-    def translate_errors(self, mirror: Mirror, number: Optional[int]) -> Iterator[None]:
-        """The backend's failures become ours.
+    def translate_errors(self, mirror: Mirror, version: Optional[int]) -> Iterator[None]:
+        """Translate failures of the backend into errors of this package.
 
-        :param number: what was indexed by this claim, and before, is visible inside.
+        :param version: what was indexed up to this version is visible inside.
         """
         breaker = self.mirrors.breaker
         breaker.check()
         try:
             mirror.require_ready()
-            if number is not None:
-                mirror.ensure_visible(number)
+            if version is not None:
+                mirror.ensure_visible(version)
             yield
         except IndexMissing as error:
             mirror.invalidate()
@@ -142,7 +148,7 @@ class ReadConsistency:
                 Reason.NO_INDEX, f"The search index of {mirror.name} is gone."
             ) from error
         except BackendTimeout as error:
-            # One slow query says nothing about the server; a server that is silent, too, does.
+            # One slow query says nothing about the server, unless it does not respond to a ping.
             if not self.mirrors.backend.ping():
                 breaker.record_failure()
             raise SearchTimeout(
@@ -154,14 +160,14 @@ class ReadConsistency:
                 Reason.UNAVAILABLE, "The search server does not answer."
             ) from error
         except BackendDenied as error:
-            # What it says of users and rights is for the log, not for the caller.
+            # Details of users and rights are for the log, not for the caller.
             breaker.record_denied(error)
             raise SearchUnavailable(
                 Reason.DENIED, "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
             breaker.record_response()
-            log.error("the backend refused a query of ours: %s", error)
+            log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
@@ -170,33 +176,32 @@ class ReadConsistency:
         else:
             breaker.record_success()
 
-    def _catch_up(self, mirror: Mirror) -> ReadVersion:
-        """Wait for changes that are being indexed, as long as a search may take.
+    def _wait_for_pending(self, mirror: Mirror) -> ReadVersion:
+        """Wait until the changes pending now are indexed, at most for the search timeout.
 
-        What comes after the call is not waited for: where writes never pause, something always
-        waits.
+        Later changes are not waited for: where writes never pause, some are always pending.
 
-        :raises SearchUnavailable: they still are not.
+        :raises SearchUnavailable: they are not indexed in time.
         """
-        waiting, number = self.state(mirror.name)
-        if not waiting:
-            return ReadVersion(number, str(number))
-        mark = self.mark()
+        state = self.pending.sync_state(mirror.name)
+        if not state.pending:
+            return ReadVersion.of(state)
+        watermark = self.pending.watermark()
         now = time.monotonic()
-        patience = self.settings.search_timeout
-        if now < self._impatient:
-            patience = min(patience, IMPATIENT_SECONDS)
-        deadline = now + patience
+        timeout = self.settings.search_timeout
+        if now < self._impatient_until:
+            timeout = min(timeout, IMPATIENT_SECONDS)
+        deadline = now + timeout
         while True:
-            if self.passed(mark):
-                self._impatient = 0.0
-                # Of rows that nobody had claimed before, nobody knows the numbers: all is made
-                # visible. Claims up to this number were among what waited, so they are, too.
+            if self.pending.has_passed(watermark):
+                self._impatient_until = 0.0
+                # The versions of rows that were not claimed yet are unknown, so everything is made
+                # visible, claims up to this version included: they were pending, too.
                 with self.translate_errors(mirror, None):
                     self.mirrors.backend.refresh(mirror.alias)
-                return ReadVersion(number, None)
+                return ReadVersion(state.version, None)
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
-                self._impatient = time.monotonic() + self.settings.search_timeout
+                self._impatient_until = time.monotonic() + self.settings.search_timeout
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )

@@ -1,7 +1,8 @@
-"""Answers a routed request's own collection read, and notes on the request who did."""
+"""Answers the collection read of a routed request, and records on its context who answered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
@@ -12,47 +13,62 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
     Unanswerable,
 )
-from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.aggregations.execute import answer_aggregation, asked_of
-from nefertari_search_tween.search.routing import ReadContext, answering
+from nefertari_search_tween.search.aggregations.execute import (
+    AggregationResult,
+    aggregate,
+    asked_of,
+)
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.context import ReadContext
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.searcher import Searcher
+
+
+def run_search(read: Optional[ReadContext], search: Callable[[], tuple[Any, int]]) -> Any:
+    """Return the result of *search*, and record on *read* who answered.
+
+    :param read: the read that the search answers; None outside of routed requests.
+    :param search: returns the result, and the milliseconds that the backend took.
+    :raises SearchError: the mirrors can't answer.
+    :raises JHTTPForbidden: it names fields that the caller may not see.
+    """
+    if read is None:
+        return search()[0]
+    with read.tracked():
+        result, took = search()
+    read.record_mirror(took)
+    return result
 
 
 def answer_transparent(
     searcher: Searcher, read: ReadContext, params: dict[str, Any], primary: Callable[[], Any]
 ) -> Any:
-    """A transparent read: the mirror's answer, or the primary's, in the same request.
+    """Answer a transparent read from the mirror, or from the primary in the same request.
 
-    :raises SearchUnavailable: the mirror can't answer and ``fallback`` is off.
+    :raises SearchUnavailable: the mirror can't answer and ``fallback_to_primary`` is off.
     """
-    mirror = _mirror(read)
+    mirror = read.require_mirror()
 
     def query() -> Any:
-        # The view goes on with a database query: from here on the primary answers.
+        # The view continues with a database query: from here on the primary answers.
         read.record_primary(Reason.USED_AS_QUERY)
         return primary()
 
-    read.start()
     try:
-        result, took = searcher.transparent(mirror, params, query)
+        with read.timed():
+            result, took = searcher.read_transparent(mirror, params, query)
     except Unanswerable as error:
         reason = error.reason
-    except (SearchUnavailable, SearchTimeout) as error:
-        reason = error.reason
-        if not searcher.settings.fallback_to_primary:
-            read.record_failure(reason)
-            raise
-    except SearchRejected:
-        # A defect of ours is logged as an error; the caller gets the right answer.
-        reason = Reason.QUERY_REJECTED
+    except (SearchUnavailable, SearchTimeout, SearchRejected) as error:
+        # A rejected query is a defect of this package, logged as an error; the caller gets the
+        # primary's answer.
+        reason = getattr(error, "reason", Reason.QUERY_REJECTED)
         if not searcher.settings.fallback_to_primary:
             read.record_failure(reason)
             raise
     else:
         read.record_mirror(took)
         return result
-    finally:
-        read.stop()
     read.record_primary(reason)
     return primary()
 
@@ -61,27 +77,37 @@ def answer_search(
     searcher: Searcher,
     read: ReadContext,
     params: dict[str, Any],
-    exact_filters: Optional[Any] = None,
+    exact_filters: Sequence[Query] = (),
 ) -> Any:
-    """A search read of a routed request.
+    """Answer a search read of a routed request, or its aggregations if it requests any.
 
     :raises SearchError: the mirror can't answer.
     """
-    mirror = _mirror(read)
+    mirror = read.require_mirror()
     try:
-        asked, params = asked_of(read, params)
+        aggregation, params = asked_of(read, params)
     except SearchError:
         read.record_failure(Reason.BAD_REQUEST)
         raise
-    if asked is not None:
-        return answer_aggregation(searcher, read, params, asked, exact_filters or ())
-    with answering(read):
-        result, took = searcher.search(mirror, params, read.request, exact_filters or ())
-    read.record_mirror(took)
+    if aggregation is not None:
+        return answer_aggregation(searcher, read, params, aggregation, exact_filters)
+    return run_search(read, lambda: searcher.search(mirror, params, read.request, exact_filters))
+
+
+def answer_aggregation(
+    searcher: Searcher,
+    read: ReadContext,
+    params: dict[str, Any],
+    aggregation: AggregationRequest,
+    exact_filters: Sequence[Query] = (),
+) -> AggregationResult:
+    """Aggregate the collection that the view of a routed request reads.
+
+    :raises SearchError: the mirror can't answer.
+    """
+    mirror = read.require_mirror()
+    result: AggregationResult = run_search(
+        read,
+        lambda: aggregate(searcher, mirror, params, aggregation, read.request, exact_filters),
+    )
     return result
-
-
-def _mirror(read: ReadContext) -> Mirror:
-    if read.mirror is None:
-        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
-    return read.mirror

@@ -1,10 +1,9 @@
-"""Item ACLs (nefertari-guards): which objects of a collection this caller may see.
+"""Item ACLs (nefertari-guards): which objects of a collection a caller may see.
 
 An object with a field ``_acl`` is visible if one of its entries allows the permission (or all) to
-one of the caller's principals, and none denies it; the order of entries does not matter. That is
-how nefertari-guards filters its collections. Here it holds for every read of such a collection,
-whoever answers: the mirror by a condition of its query, the database by the keys that are left
-when the rules have been applied to all rows.
+one of the caller's principals, and no entry denies it; the order of entries does not matter, as in
+nefertari-guards. This holds for every read of such a collection: the mirror applies it by a
+condition in its query, the database by the keys of the rows whose ACLs pass.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from nefertari.utils import dictset
 ACL = "_acl"
 ALL = "all"
 VIEW = "view"
-# What nefertari-guards stores in the place of these principals of Pyramid.
+# What nefertari-guards stores instead of these principals of Pyramid.
 STORED = {"system.Everyone": "everyone", "system.Authenticated": "authenticated"}
 
 Query = dict[str, Any]
@@ -27,17 +26,17 @@ Query = dict[str, Any]
 
 @dataclass(frozen=True)
 class AclFilter:
-    """What one caller may do.
+    """The objects on which a caller has a permission.
 
-    :param principals: as they are stored in ACLs, sorted.
-    :param permission: what the request needs of each object.
+    :param principals: those of the caller, as stored in ACLs, sorted.
+    :param permission: the permission that the request needs on each object.
     """
 
     principals: tuple[str, ...]
     permission: str = VIEW
 
     def allows(self, acl: Optional[Iterable[dict[str, Any]]]) -> bool:
-        """True when an object with the stored entries *acl* is visible."""
+        """Return True if an object with the stored entries *acl* is visible."""
         actions = {
             entry["action"]
             for entry in acl or ()
@@ -47,9 +46,9 @@ class AclFilter:
         return actions == {"allow"}
 
     def query(self, prefix: str = "") -> Query:
-        """The same as a query; it adds nothing to scores.
+        """Return the same as a query, which does not affect scores.
 
-        :param prefix: of the names of fields: the path of nested documents, with a dot.
+        :param prefix: of field names: the path of nested documents, with a dot.
         """
         return {
             "bool": {
@@ -71,10 +70,10 @@ class AclFilter:
 
 
 def access_of(request: Any, permission: Optional[str] = None) -> Optional[AclFilter]:
-    """The access rights of the caller of *request*; None where no rules apply: scripts, and
-    applications without authentication.
+    """Return the access rights of the caller of *request*; None where no rules apply: in scripts,
+    and in applications without authentication.
 
-    :param permission: None for what the request's action needs.
+    :param permission: None for the one that the request's action needs.
     """
     if request is None or not dictset(request.registry.settings).asbool("auth"):
         return None
@@ -85,5 +84,5 @@ def access_of(request: Any, permission: Optional[str] = None) -> Optional[AclFil
 
 
 def has_item_acl(model: Any) -> bool:
-    """True for models, and document classes, whose objects have ACLs of their own."""
+    """Return True for models, and document classes, whose objects have ACLs of their own."""
     return hasattr(model, "get_acl") and bool(model.has_field(ACL))

@@ -1,4 +1,4 @@
-"""Hits -> what views and renderers expect of a collection."""
+"""Makes the results of reads, as views and renderers expect them of a collection."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
-# Of what JSON holds, what has values inside.
-_HOLDING = (dict, list)
+# Types of JSON values that contain others.
+_CONTAINERS = (dict, list)
 
 
 class TransparentResults:
-    """The result of a transparent read: reads like the primary's query.
+    """The result of a transparent read, which acts as the primary's query.
 
-    Iterates over documents that act as the primary's objects. Whatever else a query can do
-    (``filter``, ``order_by``, ``update``, ...) is done by the primary's own query for the same
-    parameters, which is made then.
+    It iterates over documents that act as the primary's objects. All else that a query can do
+    (``filter``, ``order_by``, ``update``, ...) is delegated to the primary's own query for the
+    same parameters, which is made then.
 
     :param documents: the page.
     :param query: makes the primary's query.
-    :param query_class: its class, to know what a query can do.
+    :param query_class: its class, whose attributes are delegated.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TransparentResults:
         return len(self._documents)
 
     def __bool__(self) -> bool:
-        # A database query is true, also when it finds nothing.
+        # A database query is true even if it has no results.
         return True
 
     def all(self) -> list[BaseDocument]:
@@ -75,9 +75,9 @@ def transparent_documents(
     query: TransparentQuery,
     unloaded: Callable[[str], Any],
 ) -> list[BaseDocument]:
-    """Hits as documents that act as the primary's objects.
+    """Return hits as documents that act as the primary's objects.
 
-    :param unloaded: what the primary's objects show of a field that ``_fields`` leaves out.
+    :param unloaded: returns what the primary's objects have for a field that is not selected.
     """
     if query.picked is None:
         return [document_cls(hit["_source"]) for hit in hits]
@@ -88,7 +88,7 @@ def transparent_documents(
 def transparent_rows(
     document_cls: type[BaseDocument], hits: list[dict[str, Any]], query: TransparentQuery
 ) -> list[dict[str, Any]]:
-    """Hits as the dicts that the primary gives for ``_fields``."""
+    """Return hits as the dicts that the primary returns for ``_fields``."""
     picked = query.picked or []
     pk = document_cls.pk_field()
     rows = []
@@ -121,7 +121,7 @@ class SearchResults(list):
         self._query_class = query_class
 
     def __getattr__(self, name: str) -> Any:
-        # A view that narrows its collection as a database query must not lose that silently.
+        # If a view narrows its collection as a database query, that must not get lost silently.
         if not name.startswith("_") and hasattr(self._query_class, name):
             raise BadQuery(
                 "_search",
@@ -131,8 +131,17 @@ class SearchResults(list):
         raise AttributeError(name)
 
 
+def search_results(
+    hits: list[dict[str, Any]], start: int, fields: Any, total: int, took: int, query_class: type
+) -> SearchResults:
+    """Return the page of *hits* with its metadata, as nefertari's renderers expect it."""
+    result = SearchResults(search_documents(hits), query_class=query_class)
+    result._nefertari_meta = {"start": start, "fields": fields, "total": total, "took": took}
+    return result
+
+
 def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
-    """Hits as nefertari's data objects: fields, ``_score`` and ``_type``."""
+    """Return hits as nefertari's data objects: fields, ``_score`` and ``_type``."""
     documents = []
     for hit in hits:
         source = stripped(hit["_source"])
@@ -144,22 +153,22 @@ def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
 
 
 def data_object(source: dict[str, Any]) -> Any:
-    """What nefertari's ``dict2obj`` gives, without a class made for every (nested) document: that
-    takes longer than all else that a search read does here.
+    """Return *source*, a JSON object, as nefertari's ``dict2obj`` does.
 
-    :param source: what JSON holds.
+    That makes a class for every (nested) document, which takes longer than all else in a search
+    read; here there is one for each type.
     """
     if not source:
         return source
-    made = _data_class(str(source.get("_type")))(source)
-    attributes = made.__dict__
+    result = _data_class(str(source.get("_type")))(source)
+    attributes = result.__dict__
     attributes.update(source)
-    for name, value in _holding(source):
+    for name, value in _containers_in(source):
         if type(value) is dict:
             attributes[name] = data_object(value)
         else:
             attributes[name] = [data_object(e) if type(e) is dict else e for e in value]
-    return made
+    return result
 
 
 @lru_cache(maxsize=1024)
@@ -168,14 +177,12 @@ def _data_class(name: str) -> type[Any]:
 
 
 def stripped(source: dict[str, Any]) -> dict[str, Any]:
-    """*source* without what is internal to this package, nested documents included.
-
-    :param source: what JSON holds.
-    """
+    """Return *source*, a JSON object, without this package's internal fields, nested ones
+    included."""
     result = dict(source)
     for name in INTERNAL:
         result.pop(name, None)
-    for name, value in _holding(result):
+    for name, value in _containers_in(result):
         if type(value) is dict:
             result[name] = stripped(value)
         elif value and type(value[0]) is dict:
@@ -183,6 +190,6 @@ def stripped(source: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _holding(source: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The names of *source* under which there is more than one value, with it."""
-    return [(name, each) for name, each in source.items() if type(each) in _HOLDING]
+def _containers_in(source: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the members of *source* that contain other values."""
+    return [(name, each) for name, each in source.items() if type(each) in _CONTAINERS]

@@ -1,13 +1,14 @@
-"""Runs reads against the mirror, and says clearly when it can't."""
+"""Runs reads of one model on its mirror."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.documents.format import STUBS
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -18,67 +19,66 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.search.consistency import ReadConsistency, ReadVersion, State
+from nefertari_search_tween.search.consistency import PendingChanges, ReadConsistency, ReadVersion
+from nefertari_search_tween.search.context import QueryText, collection_request
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
 from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
-    SearchResults,
     TransparentResults,
-    search_documents,
+    search_results,
     transparent_documents,
     transparent_rows,
 )
-from nefertari_search_tween.search.routing import QueryText, collection_request
 from nefertari_search_tween.settings.settings import Settings
 
 SCAN_CHUNK = 1000
-# Of a search, what its number of matches does not depend on.
+# Parts of a search that do not affect its number of matches.
 NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
 HTTP_BAD_REQUEST = 400
+
+
+class ReadPrimary(Protocol):
+    """The part of a primary that reads need; see ``interfaces.primary.Primary``."""
+
+    query_class: type
+    rows: Optional[Callable[[list[Any]], Any]]
+
+    def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics: ...
+
+    def uncommitted_session(self, outbox: Any) -> Any: ...
 
 
 class Searcher:
     """Answers reads of one application from its mirrors.
 
-    :param semantics: how the primary compares values, by name of the model.
-    :param state: model name -> whether committed changes of it wait to be indexed, and the
-        number of its last claim.
-    :param mark: gives the end of what waits now.
-    :param passed: whether nothing waits any more of what waited at a mark.
-    :param dirty: True when the caller's running transaction changed something.
-    :param query_class: class of the primary's queries.
-    :param rows: makes the primary's type of result for ``_fields`` of dictionaries; None where it
-        gives objects then, too.
-    :param cache: keeps answers.
+    :param mirrors: those of all models, complete.
+    :param pending: the outbox.
     """
 
     def __init__(
         self,
         mirrors: MirrorRegistry,
         settings: Settings,
-        semantics: dict[str, Semantics],
-        state: Callable[[str], State],
-        mark: Callable[[], Any],
-        passed: Callable[[Any], bool],
-        dirty: Callable[[], bool],
-        query_class: type,
-        rows: Optional[Callable[[list[Any]], Any]],
+        primary: ReadPrimary,
+        pending: PendingChanges,
         cache: ResponseCache = NO_CACHE,
     ) -> None:
         self.mirrors = mirrors
         self.backend = mirrors.backend
         self.settings = settings
-        self.semantics = semantics
-        self.dirty = dirty
-        self.query_class = query_class
-        self.rows = rows
+        self.primary = primary
+        self.pending = pending
+        self.semantics = {
+            mirror.name: primary.semantics(mirror.model, mirror.document_cls) for mirror in mirrors
+        }
         self.cache = cache
-        self.consistency = ReadConsistency(mirrors, settings, state, mark, passed, cache.on)
+        self.consistency = ReadConsistency(mirrors, settings, pending, cache.on)
 
     def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
-        """What holds for the objects that the running request may select from its collection."""
+        """Return conditions that hold for all objects that the current request may select from its
+        collection."""
         if not has_item_acl(mirror.document_cls):
             return []
         access = access_of(collection_request(mirror.model))
@@ -86,20 +86,20 @@ class Searcher:
 
     # Transparent reads
 
-    def transparent(
+    def read_transparent(
         self,
         mirror: Mirror,
         params: dict[str, Any],
         primary: Callable[[], Any],
         keys: Optional[list[Any]] = None,
     ) -> Any:
-        """What ``get_collection(**params)`` of the primary gives, from the mirror.
+        """Return what ``get_collection(**params)`` of the primary returns, from the mirror.
 
         :param primary: makes the primary's own result.
-        :param keys: primary keys of the documents that count; None: all.
+        :param keys: primary keys of the documents to select from; None for all.
         :returns: results, dicts (with ``_fields``) or a number (with ``_count``); and the
             milliseconds that the backend took.
-        :raises Unanswerable: only the primary can say.
+        :raises Unanswerable: only the primary can answer.
         :raises SearchUnavailable: the mirror can't answer now.
         """
         query = transparent_query(
@@ -109,34 +109,34 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        _among_visible(query.body, self.restrictions(mirror))
-        if self.dirty():
+        _restrict(query.body, self.restrictions(mirror))
+        if self.primary.uncommitted_session(self.pending) is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
-        seen = self.consistency.require_current(mirror)
+        read_version = self.consistency.require_current(mirror)
         if query.count_only:
             query.body["size"] = 0
         if "size" in query.body:
-            answer = self._asked(mirror, mirror.alias, query.body, seen)
-            hits = answer["hits"]["hits"]
+            response = self._search(mirror, mirror.alias, query.body, read_version)
+            hits = response["hits"]["hits"]
         else:
-            with self.consistency.translate_errors(mirror, seen.version):
-                answer, hits = self._all(mirror.alias, query.body)
+            with self.consistency.translate_errors(mirror, read_version.version):
+                response, hits = self._all(mirror.alias, query.body)
         if hits:
             mirror.answered_by(hits[0]["_index"])
-        if answer["aggregations"]["inexact"]["doc_count"]:
+        if response["aggregations"]["inexact"]["doc_count"]:
             raise Unanswerable(Reason.INEXACT_VALUES)
-        total = answer["hits"]["total"]["value"]
+        total = response["hits"]["total"]["value"]
         if query.count_only:
-            return total, answer["took"]
+            return total, response["took"]
         meta = {"total": total, "start": query.start, "fields": query.fields}
-        if query.picked is not None and self.rows is not None:
-            result = self.rows(transparent_rows(mirror.document_cls, hits, query))
+        if query.picked is not None and self.primary.rows is not None:
+            result = self.primary.rows(transparent_rows(mirror.document_cls, hits, query))
             result._nefertari_meta = meta
         else:
             semantics = self.semantics[mirror.name]
             documents = transparent_documents(mirror.document_cls, hits, query, semantics.unloaded)
-            result = TransparentResults(documents, meta, primary, self.query_class)
-        return result, answer["took"]
+            result = TransparentResults(documents, meta, primary, self.primary.query_class)
+        return result, response["took"]
 
     # Search reads
 
@@ -148,25 +148,25 @@ class Searcher:
         exact_filters: Any = (),
         current: bool = False,
     ) -> Any:
-        """nefertari's search: a list of data objects with metadata, or a number (``_count``).
+        """Search as nefertari does: a list of data objects with metadata, or a number (``_count``).
 
         :param params: nefertari's parameters, texts in Lucene syntax.
-        :param request: whose caller's rights count; None: no restriction (scripts).
-        :param current: what is found will be changed: see every committed change, whatever the
-            consistency setting.
+        :param request: its caller's rights apply; None for no restriction (scripts).
+        :param current: see every committed change, whatever the consistency setting, because the
+            results will be modified.
         :returns: the result, and the milliseconds that the backend took.
-        :raises BadQuery: parameters that can't be understood.
+        :raises BadQuery: invalid parameters.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        query = self.query(mirror, params, request, exact_filters)
-        return self.run(mirror, query, current)
+        query = self.build_query(mirror, params, request, exact_filters)
+        return self.run_query(mirror, query, current)
 
-    def query(
+    def build_query(
         self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
     ) -> SearchQuery:
-        """What :meth:`search` runs.
+        """Return the query that :meth:`search` runs.
 
-        :raises BadQuery: parameters that can't be understood.
+        :raises BadQuery: invalid parameters.
         """
         filters = [*exact_filters, *self.restrictions(mirror)]
         own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
@@ -174,49 +174,46 @@ class Searcher:
             mirror.document_cls, params, filters, Caller.of(request), self.settings, own
         )
 
-    def run(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+    def run_query(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
         """Run *query*; see :meth:`search`."""
-        seen = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current(mirror, current)
         if query.count_only:
             body = _without(query.body, *NOT_COUNTED)
             body["size"] = 0
-            answer = self._asked(mirror, query.index or mirror.alias, body, seen, refusals(query))
-            return answer["hits"]["total"]["value"], answer["took"]
-        answer, hits = self._hits(mirror, query, seen)
-        result = SearchResults(search_documents(hits), query_class=self.query_class)
-        result._nefertari_meta = {
-            "start": query.start,
-            "fields": query.fields,
-            "total": answer["hits"]["total"]["value"],
-            "took": answer["took"],
-        }
-        return result, answer["took"]
+            response = self._search(
+                mirror, query.index or mirror.alias, body, read_version, explain_rejections(query)
+            )
+            return response["hits"]["total"]["value"], response["took"]
+        response, hits = self._hits(mirror, query, read_version)
+        total, took = response["hits"]["total"]["value"], response["took"]
+        query_class = self.primary.query_class
+        return search_results(hits, query.start, query.fields, total, took, query_class), took
 
-    def documents(
+    def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
     ) -> dict[str, Any]:
-        """Documents as the index holds them, by id; None for those that are not there.
+        """Return documents as stored in the index, by id; None for those that do not exist.
 
         :param current: see :meth:`search`.
-        :param index: where to look, '' for the index of the mirror.
+        :param index: the index to read; '' for the mirror's.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current(mirror, current)
 
-        def fetch(wanted: list[str]) -> dict[str, Any]:
-            with self.consistency.translate_errors(mirror, seen.version):
-                return self.backend.multi_get(index or mirror.alias, wanted)
+        def fetch(missing: list[str]) -> dict[str, Any]:
+            with self.consistency.translate_errors(mirror, read_version.version):
+                return self.backend.multi_get(index or mirror.alias, missing)
 
-        # Another index than the mirror's is not of the state that the version stands for.
+        # The version is that of the mirror's index, not of any other.
         own = not index or index == mirror.alias
-        return self.cache.documents(mirror, ids, seen.cache_version if own else None, fetch)
+        return self.cache.documents(mirror, ids, read_version.cache_version if own else None, fetch)
 
     def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Split what a view gave to ``get_collection`` in a search read.
+        """Split what a view passes to ``get_collection`` in a search read.
 
-        :returns: the parameters that the caller typed, and exact filters for those that the
-            view put there itself.
-        :raises Unanswerable: such a filter can't be exact.
+        :returns: the parameters that the caller typed, and exact filters for those that the view
+            added.
+        :raises Unanswerable: a filter of the view can't be exact.
         """
         typed: dict[str, Any] = {}
         own: dict[str, Any] = {}
@@ -243,74 +240,79 @@ class Searcher:
         mirror: Mirror,
         query: SearchQuery,
         body: dict[str, Any],
-        meaning: AbstractContextManager[None],
+        explanation: AbstractContextManager[None],
         current: bool = False,
     ) -> Any:
-        """The backend's own answer to *body*, which was made of *query*.
+        """Return the backend's response to *body*, which was built from *query*.
 
-        :param meaning: says what a refusal of *body* means.
+        :param explanation: translates a rejection of *body*.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        seen = self.consistency.wait_until_current(mirror, current)
-        return self._asked(mirror, mirror.alias, body, seen, meaning, refusals(query))
+        read_version = self.consistency.wait_until_current(mirror, current)
+        return self._search(
+            mirror, mirror.alias, body, read_version, explanation, explain_rejections(query)
+        )
 
-    # How
-
-    def _asked(
+    def _search(
         self,
         mirror: Mirror,
         index: str,
         body: dict[str, Any],
-        seen: ReadVersion,
-        *meanings: AbstractContextManager[None],
+        read_version: ReadVersion,
+        *explanations: AbstractContextManager[None],
     ) -> Any:
-        """The backend's answer to *body*, or the same from the cache.
+        """Return the backend's response to *body*, or the cached one.
 
-        :param meanings: say what a refusal of *body* means, the last one first.
+        :param explanations: translate a rejection of *body*, the last one first.
         """
 
-        def ask() -> Any:
+        def search() -> Any:
             with (
-                self.consistency.translate_errors(mirror, seen.version),
+                self.consistency.translate_errors(mirror, read_version.version),
                 ExitStack() as inside,
             ):
-                for meaning in meanings:
-                    inside.enter_context(meaning)
+                for explanation in explanations:
+                    inside.enter_context(explanation)
                 return self.backend.search(index, body)
 
-        # Another index than the mirror's is not of the state that the version stands for.
-        version = seen.cache_version if index == mirror.alias else None
-        return self.cache.get_or_search([mirror], body, version, ask)
+        # The version is that of the mirror's index, not of any other.
+        version = read_version.cache_version if index == mirror.alias else None
+        return self.cache.get_or_search([mirror], body, version, search)
 
     def _hits(
-        self, mirror: Mirror, query: SearchQuery, seen: ReadVersion
+        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
     ) -> tuple[dict[str, Any], Any]:
         index = query.index or mirror.alias
         if query.limited:
-            answer = self._asked(mirror, index, query.body, seen, refusals(query))
-            return answer, answer["hits"]["hits"]
-        with self.consistency.translate_errors(mirror, seen.version), refusals(query):
-            answer, hits = self._all(index, query.body)
-        return answer, hits[query.start :]
+            response = self._search(
+                mirror, index, query.body, read_version, explain_rejections(query)
+            )
+            return response, response["hits"]["hits"]
+        with (
+            self.consistency.translate_errors(mirror, read_version.version),
+            explain_rejections(query),
+        ):
+            response, hits = self._all(index, query.body)
+        return response, hits[query.start :]
 
     def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """All matches, however many: counted first, then scanned at one point in time."""
+        """Return all matches: counted first, then scanned at one point in time."""
         totals = _without(body, "sort", "_source", "highlight")
-        answer = self.backend.search(index, {**totals, "size": 0})
-        if not answer["hits"]["total"]["value"]:
-            return answer, []
+        response = self.backend.search(index, {**totals, "size": 0})
+        if not response["hits"]["total"]["value"]:
+            return response, []
         page = _without(body, "aggs", "aggregations")
         page["track_total_hits"] = False
         hits: list[Any] = []
         for chunk in self.backend.scan(index, page, SCAN_CHUNK):
             hits.extend(chunk)
-        answer["hits"]["total"]["value"] = len(hits)
-        return answer, hits
+        response["hits"]["total"]["value"] = len(hits)
+        return response, hits
 
 
 @contextmanager
-def refusals(query: SearchQuery) -> Iterator[None]:
-    """What the backend refuses of a caller's words is the caller's to mend."""
+def explain_rejections(query: SearchQuery) -> Iterator[None]:
+    """Translate rejections of the caller's input into errors that the caller can fix."""
     try:
         yield
     except TooManyClauses as error:
@@ -327,14 +329,14 @@ def refusals(query: SearchQuery) -> Iterator[None]:
         ) from error
 
 
-def _among_visible(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
-    """Narrow a transparent read, such that documents that can't be trusted still void it."""
+def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
+    """Narrow a transparent read, so that inexact documents still invalidate it."""
     if not restrictions:
         return
     either = [{"bool": {"filter": restrictions}}, STUBS]
     visible = {"bool": {"should": either, "minimum_should_match": 1}}
-    asked = [body["query"]] if "query" in body else []
-    body["query"] = {"bool": {"filter": [*asked, visible]}}
+    queries = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*queries, visible]}}
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

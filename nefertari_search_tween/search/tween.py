@@ -1,8 +1,8 @@
-"""The tween: marks requests that came from outside; the routing itself follows the match.
+"""The tween marks requests from outside; they are routed when Pyramid has matched them.
 
-It stands between the exception views and the router, and never answers in a view's place: it
-opens the door for :class:`~nefertari_search_tween.search.routing.Router`, which decides as soon
-as Pyramid knows the route (matching it here, too, would do the work twice).
+It runs between the exception views and Pyramid's router, and never replaces a view's response.
+:class:`~nefertari_search_tween.search.routing.Router` decides as soon as the route is known:
+matching it here, too, would do the work twice.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ MARK = "nefertari_search.tween"
 
 
 def make_tween(
-    handler: Callable[[Any], Any], router: Router, came: Callable[[], None]
+    handler: Callable[[Any], Any], router: Router, on_request: Callable[[], None]
 ) -> Callable[[Any], Any]:
-    """The tween's inner function.
+    """Return the tween's inner function.
 
-    :param router: decides for the requests that pass.
-    :param came: called for each request, before it is handled.
+    :param router: decides for the requests that pass through the tween.
+    :param on_request: called for each request, before it is handled.
     """
 
     def search_tween(request: Any) -> Any:
-        came()
-        # Subrequests do not pass here unless they use tweens: those have no mark.
+        on_request()
+        # Subrequests have no mark, unless they use tweens.
         request.__dict__[MARK] = router
         return handler(request)
 
@@ -33,7 +33,7 @@ def make_tween(
 
 
 def route(event: Any) -> None:
-    """Subscriber of ``BeforeTraversal``: the route is known, nothing has read the query yet."""
+    """Route the request of a ``BeforeTraversal`` event: no code has read its query string yet."""
     request = event.request
     router = request.__dict__.get(MARK)
     if router is not None and request.matched_route is not None:

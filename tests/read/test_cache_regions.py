@@ -221,9 +221,9 @@ def test_eventual_reads_ask_the_database_once_a_second(tmp_path, backend_url, mo
     )
     fill_zoo(60)
     states = []
-    availability = search_of(app).searcher.consistency
-    state = availability.state
-    availability.state = lambda name: states.append(name) or state(name)
+    pending = search_of(app).searcher.consistency.pending
+    sync_state = pending.sync_state
+    pending.sync_state = lambda name: states.append(name) or sync_state(name)
     path = "/keepers?_search=true&_sort=name&_limit=1"
 
     def first():

@@ -505,7 +505,7 @@ def _searchable(model: str, name: str) -> bool:
     from tests.apps.multi_collection import models
 
     scope = ModelScope(getattr(models, model).secondary, Caller(False, False))
-    return scope.own(name) is not None
+    return scope.searchable(name) is not None
 
 
 # What nobody may see

@@ -1,8 +1,8 @@
-"""Searches in fields of related documents, which are in indices of their own.
+"""Searches in fields of related documents that are in separate indices.
 
-A condition on them is first a search of its own; the keys that it finds become a condition on the
-documents that are looked for. So it sees every write that was answered before it, as all reads
-of this engine do, and there is no copy that could be behind.
+A condition on them is searched for first; the keys of its hits become a condition on the documents
+of the search itself. So it sees every write that was acknowledged before it, as all reads of this
+engine do, and there is no copy that could be stale.
 """
 
 from __future__ import annotations
@@ -18,21 +18,11 @@ from nefertari_search_tween.engine.queries import (
     keys_condition,
     values_of,
 )
-
-#: a query's only key: the documents whose related documents meet a condition
-JOINED = "_joined"
-
-
-def joined(model: str, name: str, query: dict[str, Any]) -> dict[str, Any]:
-    """The documents of *model* that relate by *name* to one that meets *query*.
-
-    :func:`resolved` makes a query of it that a backend knows.
-    """
-    return {JOINED: {"model": model, "name": name, "query": query}}
+from nefertari_search_tween.search.query.clauses import JOINED
 
 
 class JoiningBackend:
-    """A backend whose searches may have such conditions, wherever in them."""
+    """A backend whose searches may contain such conditions, at any depth."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -41,74 +31,75 @@ class JoiningBackend:
         return getattr(self._backend, name)
 
     def search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self._backend.search(index, resolved(body))
-        return found
+        result: dict[str, Any] = self._backend.search(index, resolved(body))
+        return result
 
     def multi_search(self, searches: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._backend.multi_search(
+        result: list[dict[str, Any]] = self._backend.multi_search(
             [(index, resolved(body)) for index, body in searches]
         )
-        return found
+        return result
 
     def scan(self, index: str, body: dict[str, Any], size: int) -> Iterator[Any]:
         yield from self._backend.scan(index, resolved(body), size)
 
 
 def resolved(body: dict[str, Any]) -> dict[str, Any]:
-    """*body* with the keys of the documents in place of conditions on related ones.
+    """Return *body* with conditions on related documents replaced by ones on keys.
 
-    All of them are looked up in one request, those inside of others before.
+    All conditions of a level are resolved in one request, inner ones first.
 
     :raises SearchUnavailable: the index of the related documents can't be searched.
     """
-    known: dict[str, dict[str, Any]] = {}
+    resolutions: dict[str, dict[str, Any]] = {}
     while True:
-        waiting: dict[str, dict[str, Any]] = {}
-        found: dict[str, Any] = _replaced(body, known, waiting)
-        if not waiting:
-            return found
-        known.update(_conditions(waiting))
+        pending: dict[str, dict[str, Any]] = {}
+        result: dict[str, Any] = _replaced(body, resolutions, pending)
+        if not pending:
+            return result
+        resolutions.update(_conditions(pending))
 
 
 def _replaced(
-    part: Any, known: dict[str, dict[str, Any]], waiting: dict[str, dict[str, Any]]
+    part: Any, resolutions: dict[str, dict[str, Any]], pending: dict[str, dict[str, Any]]
 ) -> Any:
-    """
-    :param known: what was looked up, by what was asked; the same may stand in several places.
-    :param waiting: what can be looked up now, filled here.
+    """Return *part* with the conditions that are resolved replaced.
+
+    :param resolutions: resolved conditions, by their JSON text; one may occur repeatedly.
+    :param pending: receives the conditions that can be resolved next.
     """
     if isinstance(part, list):
-        return [_replaced(each, known, waiting) for each in part]
+        return [_replaced(each, resolutions, pending) for each in part]
     if not isinstance(part, dict):
         return part
     if set(part) != {JOINED}:
-        return {name: _replaced(each, known, waiting) for name, each in part.items()}
-    asked = part[JOINED]
-    said = json.dumps(asked, sort_keys=True)
-    if said in known:
-        return known[said]
-    inside: dict[str, dict[str, Any]] = {}
-    query = _replaced(asked["query"], known, inside)
-    waiting.update(inside or {said: {**asked, "query": query}})
+        return {name: _replaced(each, resolutions, pending) for name, each in part.items()}
+    condition = part[JOINED]
+    key = json.dumps(condition, sort_keys=True)
+    if key in resolutions:
+        return resolutions[key]
+    inner: dict[str, dict[str, Any]] = {}
+    query = _replaced(condition["query"], resolutions, inner)
+    pending.update(inner or {key: {**condition, "query": query}})
     return part
 
 
-def _conditions(waiting: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The conditions that take the place of those that wait."""
+def _conditions(pending: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the conditions that replace the *pending* ones."""
     links = {
-        said: model_registry.get(asked["model"]).links()[asked["name"]]
-        for said, asked in waiting.items()
+        key: model_registry.get(condition["model"]).links()[condition["name"]]
+        for key, condition in pending.items()
     }
     searches = []
-    for said, link in links.items():
-        wanted = Query(link.target)
-        wanted.filters.append(waiting[said]["query"])
-        searches.append((wanted, link.target.pk_field() if link.is_owning else link.field))
-    found = {}
-    for (said, link), values in zip(links.items(), values_of(searches)):
-        found[said] = (
+    for key, link in links.items():
+        query = Query(link.target)
+        query.filters.append(pending[key]["query"])
+        searches.append((query, link.target.pk_field() if link.is_owning else link.field))
+    result = {}
+    for (key, link), values in zip(links.items(), values_of(searches)):
+        result[key] = (
             field_condition(link.model, link.name, values)
             if link.is_owning
             else keys_condition(link.model, values)
         )
-    return found
+    return result

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
-from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
+from nefertari_search_tween.search.query.fields import SearchField
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.settings.settings import Settings
 

@@ -11,8 +11,6 @@ from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
-    Reason,
-    SearchUnavailable,
     innermost_error,
 )
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -25,11 +23,12 @@ from nefertari_search_tween.search.aggregations.request import (
     split_params,
 )
 from nefertari_search_tween.search.aggregations.response import unwrap
-from nefertari_search_tween.search.privacy import Caller, FieldScope, named_by_caller
+from nefertari_search_tween.search.context import ReadContext
+from nefertari_search_tween.search.privacy import Caller, named_by_caller
 from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.search.query.search_read import search_query
-from nefertari_search_tween.search.routing import ReadContext, answering
 from nefertari_search_tween.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,26 +189,6 @@ def asked_of(
     # It does not wrap HEAD; the renderer's filters for a list of objects do not fit results.
     getattr(read.request, "filters", {}).pop(getattr(read.request, "action", ""), None)
     return split_params(params, read.aggregation_keys)
-
-
-def answer_aggregation(
-    searcher: Searcher,
-    read: ReadContext,
-    params: dict[str, Any],
-    aggregation: AggregationRequest,
-    exact_filters: Any = (),
-) -> AggregationResult:
-    """Answer an aggregation request, whose view reads its collection now.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = read.mirror
-    if mirror is None:
-        raise SearchUnavailable(Reason.NOT_MIRRORED, f"{read.model.__name__} has no mirror.")
-    with answering(read):
-        result, took = aggregate(searcher, mirror, params, aggregation, read.request, exact_filters)
-    read.record_mirror(took)
-    return result
 
 
 def _cause_of(details: Any) -> str:

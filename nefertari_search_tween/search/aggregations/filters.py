@@ -16,9 +16,9 @@ from nefertari_search_tween.search.aggregations.context import (
     split_list,
 )
 from nefertari_search_tween.search.aggregations.options import path
-from nefertari_search_tween.search.privacy import SearchField
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query, ValueMismatch
+from nefertari_search_tween.search.query.fields import SearchField
 from nefertari_search_tween.search.query.lucene import compile_lucene
 
 MAX_DEPTH = 10

@@ -1,16 +1,16 @@
 """Aggregations over several collections.
 
-An aggregation looks at the objects of those models that have all of its fields where the caller
-may see them; the buckets around it count what they count without it. So a field that a model
-hides and one that it lacks can't be told apart. A model's index tells its objects: every level of
-nested documents knows it, too.
+An aggregation covers the objects of those models in which all of its fields exist and are visible
+to the caller; the buckets that contain it count as without it. So a field that a model hides and
+one that it lacks can't be distinguished. A model's objects are selected by their index, which is
+known on every level of nested documents, too.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -27,53 +27,55 @@ from nefertari_search_tween.search.multi.query import (
     multi_query,
 )
 from nefertari_search_tween.search.multi.searcher import MultiSearcher, unfiltered
-from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
-from nefertari_search_tween.search.routing import ReadContext, answering
-from nefertari_search_tween.search.searcher import refusals
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
+from nefertari_search_tween.search.searcher import explain_rejections
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
 
 
 class MultiFieldScope:
-    """The fields of several models that a caller may name, as those of one.
+    """The fields of several models that a caller may name, as if they were one model's.
 
     :param parameter: for messages.
-    :param everything: whether the caller may name all fields.
+    :param all_fields: whether the caller may name all fields.
     """
 
-    #: keys of several models are compared as texts
+    #: primary keys of several models are compared as texts
     tie_breaker = "_pk"
 
     def __init__(
-        self, mirrors: Sequence[Mirror], caller: Caller, everything: bool, parameter: str
+        self, mirrors: Sequence[Mirror], caller: Caller, all_fields: bool, parameter: str
     ) -> None:
         anyone = caller.unrestricted
-        named = anyone if everything else caller
+        nameable = anyone if all_fields else caller
         self.parameter = parameter
         self.mirrors = mirrors
-        # Nested documents with ACLs of their own are counted for nobody, as in one collection.
-        self._named = [FieldScope(mirror.document_cls, named).unguarded() for mirror in mirrors]
+        # Nested documents with item ACLs are not counted for any caller, as in one collection.
+        self._nameable = [
+            FieldScope(mirror.document_cls, nameable).unguarded() for mirror in mirrors
+        ]
         self._all = [FieldScope(mirror.document_cls, anyone) for mirror in mirrors]
-        self._shown = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
-        #: documents hold what nobody may name here
-        self.partial = any(scope.partial for scope in self._shown)
-        #: of messages
+        self._visible = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
+        #: documents contain fields that no caller may name here
+        self.partial = any(scope.partial for scope in self._visible)
+        #: for messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 
     def get(self, name: str) -> Optional[SearchField]:
-        """The field *name* of the models that have it.
+        """Return the field *name* of the models that have it; None if no model does.
 
-        :raises BadQuery: its values are of kinds that can't be put together.
+        :raises BadQuery: its kinds of values can't be combined.
         """
-        found = [scope.get(name) for scope in self._named]
-        present = [target for target in found if target is not None]
+        fields = [scope.get(name) for scope in self._nameable]
+        present = [target for target in fields if target is not None]
         if not present:
             return None
         if any(target.kind not in SEARCHABLE for target in present):
             return present[0]
-        common_kind(self.parameter, name, list(zip(self._named, found)))
-        # Indices that hold another kind of values under the name refuse it, hidden or not.
+        common_kind(self.parameter, name, list(zip(self._nameable, fields)))
+        # Indices with another kind of values under that name reject it, hidden or not.
         kinds = {
             COMPARABLE.get(target.kind)
             for target in (scope.get(name) for scope in self._all)
@@ -87,58 +89,51 @@ class MultiFieldScope:
         return floats[0] if floats else present[0]
 
     def default(self) -> list[SearchField]:
-        """The fields that all models have: what a text without a field's name is looked for in."""
+        """Return the fields of all models, in which text without a field name is searched."""
         names = set.intersection(
-            *({target.name for target in scope.default()} for scope in self._named)
+            *({target.name for target in scope.default()} for scope in self._nameable)
         )
-        found = [(scope.get(name) for scope in self._named) for name in sorted(names)]
-        alike = [list(targets) for targets in found]
+        by_name = [[scope.get(name) for scope in self._nameable] for name in sorted(names)]
         return [
             targets[0]
-            for targets in alike
+            for targets in by_name
             if targets[0] is not None and len({each.kind for each in targets if each}) == 1
         ]
 
-    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
-        """:raises BadQuery: a word fits no field."""
+    def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
+        """Raise the *error* about a term that fits no field."""
         raise error
 
-    def only(self, targets: Sequence[SearchField]) -> Optional[Query]:
-        """The objects of the models that have all of *targets*; None when all have them."""
+    def objects_having(self, targets: Sequence[SearchField]) -> Optional[Query]:
+        """Return a query for objects of models that have all of *targets*; None if all do."""
         having = [
             mirror.alias
-            for mirror, scope in zip(self.mirrors, self._named)
+            for mirror, scope in zip(self.mirrors, self._nameable)
             if all(scope.get(target.name) is not None for target in targets)
         ]
         return None if len(having) == len(self.mirrors) else {"terms": {"_index": having}}
 
     def of_index(self, index: str) -> FieldScope:
-        """What a document in *index* may show.
+        """Return the visible fields of documents in *index*.
 
-        :raises KeyError: it is none of these models.
+        :raises KeyError: it is an index of none of these models.
         """
-        for mirror, scope in zip(self.mirrors, self._shown):
+        for mirror, scope in zip(self.mirrors, self._visible):
             if re.fullmatch(re.escape(mirror.alias) + r"-\d{6}", index):
                 return scope
         raise KeyError(index)
 
     def mixed(self, name: str) -> bool:
-        """True for whole numbers in some models and others in others."""
-        kinds = {target.kind for target in (scope.get(name) for scope in self._named) if target}
+        """Return True if the values are integers in some models and floats in others."""
+        kinds = {target.kind for target in (scope.get(name) for scope in self._nameable) if target}
         return len(kinds & {"integer", "float"}) > 1
 
-    def sorting(self, asked: Any) -> Any:
-        """*asked* (aggregations) with sorts that indices without the field take, too."""
-        if isinstance(asked, list):
-            return [self.sorting(each) for each in asked]
-        if not isinstance(asked, dict):
-            return asked
-        result = {name: self.sorting(each) for name, each in asked.items()}
-        if isinstance(result.get("top_hits"), dict):
-            clauses = result["top_hits"].get("sort")
-            if isinstance(clauses, list):
-                result["top_hits"]["sort"] = [self._sort(clause) for clause in clauses]
-        return result
+    def tolerate_sorts(self, part: dict[str, Any]) -> None:
+        """Make the sorts of *part*, an object of aggregations, acceptable to indices without the
+        field."""
+        top_hits = part.get("top_hits")
+        if isinstance(top_hits, dict) and isinstance(top_hits.get("sort"), list):
+            top_hits["sort"] = [self._sort(clause) for clause in top_hits["sort"]]
 
     def _sort(self, clause: Any) -> Any:
         ((key, options),) = clause.items()
@@ -156,63 +151,54 @@ def aggregate_multi(
     searcher: MultiSearcher,
     mirrors: Iterable[Mirror],
     params: dict[str, Any],
-    asked: AggregationRequest,
+    aggregation: AggregationRequest,
     request: Any = None,
     filters: Filters = unfiltered,
     current: bool = False,
 ) -> tuple[AggregationResult, int]:
-    """Aggregate what a search of several models finds.
+    """Aggregate the results of a search of several models.
 
     :param params: nefertari's parameters, texts in Lucene syntax; pages, sorts and fields of
-        documents do not matter.
-    :param filters: gives exact filters for the documents of one model.
+        documents are ignored.
+    :param filters: returns exact filters for the documents of one model.
     :returns: the results by name, and the milliseconds that the backend took.
-    :raises BadQuery: parameters that can't be understood.
+    :raises BadQuery: invalid parameters.
     :raises JHTTPForbidden: fields that the caller may not see.
     :raises SearchUnavailable: the mirrors can't answer now.
     """
-    wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+    ordered = sorted(mirrors, key=lambda mirror: mirror.name)
     caller, settings = Caller.of(request), searcher.settings
-    names = MultiFieldScope(wanted, caller, settings.hidden_fields == "allow", asked.root)
+    names = MultiFieldScope(ordered, caller, settings.hidden_fields == "allow", aggregation.root)
 
     def all_filters(mirror: Mirror) -> Sequence[Query]:
         return [*filters(mirror), *searcher.restrictions(mirror)]
 
-    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in wanted]
-    ready = prepared(asked, names, names, caller, settings, [_any_of(base)], only=names.only)
+    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in ordered]
+    ready = prepared(
+        aggregation, names, names, caller, settings, [_any_of(base)], only=names.objects_having
+    )
     searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = multi_query(wanted, searched, all_filters, caller, settings)
-    found = [_of_one(mirror, [_tolerant(part.body["query"])]) for mirror, part in query.parts]
+    query = multi_query(ordered, searched, all_filters, caller, settings)
+    queries = [
+        _of_one(mirror, [_changed(part.body["query"], _tolerate_unmapped)])
+        for mirror, part in query.parts
+    ]
     body = {
-        "query": _any_of(found),
+        "query": _any_of(queries),
         "size": 0,
         "track_total_hits": False,
-        "aggs": names.sorting(_tolerant(ready.body)),
+        "aggs": _changed(ready.body, _tolerate_unmapped, names.tolerate_sorts),
     }
-    with searcher.ready(wanted, current) as version, ready.refusals(), refusals(query.any):
-        aliases = ",".join(mirror.alias for mirror in wanted)
-        answer = searcher.cache.get_or_search(
-            wanted, body, version, lambda: searcher.backend.search(aliases, body)
+    with (
+        searcher.ready(ordered, current) as version,
+        ready.refusals(),
+        explain_rejections(query.any),
+    ):
+        aliases = ",".join(mirror.alias for mirror in ordered)
+        response = searcher.cache.get_or_search(
+            ordered, body, version, lambda: searcher.backend.search(aliases, body)
         )
-    return ready.result(answer["aggregations"]), answer["took"]
-
-
-def answer_multi_aggregation(
-    searcher: MultiSearcher,
-    read: ReadContext,
-    mirrors: Iterable[Mirror],
-    params: dict[str, Any],
-    asked: AggregationRequest,
-    filters: Filters = unfiltered,
-) -> AggregationResult:
-    """A request for aggregations that names several collections.
-
-    :raises SearchError: the mirrors can't answer.
-    """
-    with answering(read):
-        result, took = aggregate_multi(searcher, mirrors, params, asked, read.request, filters)
-    read.record_mirror(took)
-    return result
+    return ready.result(response["aggregations"]), response["took"]
 
 
 def _of_one(mirror: Mirror, queries: list[Query]) -> Query:
@@ -223,14 +209,20 @@ def _any_of(queries: list[Query]) -> Query:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def _tolerant(asked: Any) -> Any:
-    """*asked* with conditions on nested documents that indices without these take, too."""
-    if isinstance(asked, list):
-        return [_tolerant(each) for each in asked]
-    if not isinstance(asked, dict):
-        return asked
-    result = {name: _tolerant(each) for name, each in asked.items()}
-    nested = result.get("nested")
+def _changed(tree: Any, *changes: Callable[[dict[str, Any]], None]) -> Any:
+    """Return a copy of *tree* with *changes* made to each of its objects, inner ones first."""
+    if isinstance(tree, list):
+        return [_changed(each, *changes) for each in tree]
+    if not isinstance(tree, dict):
+        return tree
+    result = {name: _changed(each, *changes) for name, each in tree.items()}
+    for change in changes:
+        change(result)
+    return result
+
+
+def _tolerate_unmapped(part: dict[str, Any]) -> None:
+    """Make a condition on nested documents acceptable to indices without them."""
+    nested = part.get("nested")
     if isinstance(nested, dict) and set(nested) >= {"path", "query"}:
         nested["ignore_unmapped"] = True
-    return result

@@ -1,32 +1,38 @@
-"""Searches of several models at once: one set of parameters -> a search for each model.
+"""Translates one set of parameters into a search of each of several models.
 
-Each model is asked by its own fields, of their own kinds, that the caller may see there. A field
-that a model lacks, or hides from this caller, is one in which its objects have no value: they
-don't match, and sort last. So the two cases can't be told apart. What no model has is an error.
+Each model is searched by those of its own fields that the caller may see. Objects of a model that
+lacks a field, or hides it from the caller, have no value in it: they don't match, and sort last.
+So the two cases can't be distinguished. A field that no model has is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Optional
 
 from nefertari.utils import process_fields
 
-from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
-from nefertari_search_tween.search.query.search_read import SCORE, SearchQuery, search_query
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
+from nefertari_search_tween.search.query.search_read import (
+    SearchQuery,
+    requested_fields,
+    search_query,
+    source_option,
+)
+from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
-#: gives what must hold besides, of the documents of one model
+#: returns further conditions on the documents of one model
 Filters = Callable[[Mirror], Sequence[Query]]
 
 BOOLEAN = "true or false"
-#: kinds of fields whose values have one order
+#: kinds of fields whose values are ordered in the same way
 COMPARABLE = {
     "text": "text",
     "keyword": "text",
@@ -39,46 +45,39 @@ COMPARABLE = {
 
 
 class ModelScope(FieldScope):
-    """The fields of one of several models; every other name is that of an absent field.
+    """The fields of one of several models; any other name is that of an absent field.
 
-    :ivar refused: words that fit no field of this model, by their place in the request.
+    :ivar rejected: terms that fit no field of this model, by parameter and position.
     """
 
     def __init__(self, document_cls: type[BaseDocument], caller: Caller) -> None:
         super().__init__(document_cls, caller)
-        self.refused: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
+        self.rejected: dict[tuple[str, int], tuple[BadQuery, list[SearchField]]] = {}
 
-    def own(self, name: str) -> Optional[SearchField]:
-        """The field *name*, if a search may name it."""
+    def searchable(self, name: str) -> Optional[SearchField]:
+        """Return the field *name* if a search may name it, else None."""
         target = self.targets.get(name)
         return target if target is not None and target.kind in SEARCHABLE else None
 
     def get(self, name: str) -> SearchField:
-        return self.own(name) or SearchField(name, ABSENT)
+        return self.searchable(name) or SearchField(name, ABSENT)
 
-    def reject(self, error: BadQuery, targets: list[SearchField], place: int) -> None:
-        self.refused[error.parameter, place] = error, targets
+    def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
+        self.rejected[error.parameter, position] = error, targets
 
-    def knows(self, name: str) -> bool:
-        """True for what may be the name of a filter."""
-        if self.own(name) is not None:
+    def can_filter(self, name: str) -> bool:
+        """Return True if *name* may be the name of a filter."""
+        if self.searchable(name) is not None:
             return True
         field = self.document_cls.fields().get(name)
         if field is None or field.kind != "relationship":
             return False
         related = self.document_cls.related(name)
-        return self.own(f"{name}.{related.pk_field()}") is not None
-
-    def shows(self, name: str) -> bool:
-        """True for what a response may show."""
-        if name in ALWAYS_VISIBLE or name in (SCORE, "_self"):
-            return True
-        visible = self.caller.visible(self.document_cls)
-        return name in self.document_cls.fields() and (visible is None or name in visible)
+        return self.searchable(f"{name}.{related.pk_field()}") is not None
 
 
 class SortOrder(NamedTuple):
-    """What is known of a sort clause.
+    """How hits are ordered by a sort clause.
 
     :param kind: of its values, see :data:`COMPARABLE`.
     """
@@ -91,11 +90,11 @@ class SortOrder(NamedTuple):
 class MultiQuery:
     """A search of several models, ready to run.
 
-    :param parts: the search of each; their sort clauses are of one number and meaning, and then
-        a model's own tie-break.
-    :param orders: what those clauses say.
-    :param source: what to send of a document.
-    :param fields: the ``_fields`` parameter as given, '' without one.
+    :param parts: the search of each model; all have corresponding sort clauses, followed by the
+        model's own tie-breaker.
+    :param orders: those of the corresponding clauses.
+    :param source: the ``_source`` option.
+    :param fields: the ``_fields`` parameter as received; '' without one.
     """
 
     parts: list[tuple[Mirror, SearchQuery]]
@@ -105,12 +104,12 @@ class MultiQuery:
 
     @property
     def any(self) -> SearchQuery:
-        """What is the same for all of them: paging, and what the words are."""
+        """Return one of the searches, for what all have in common: paging, names of parameters."""
         return self.parts[0][1]
 
 
 def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> list[ModelScope]:
-    """What the *caller* may name, by model."""
+    """Return the fields that *caller* may name, for each model."""
     if settings.hidden_fields == "allow":
         caller = caller.unrestricted
     return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
@@ -123,18 +122,21 @@ def multi_query(
     caller: Caller,
     settings: Settings,
 ) -> MultiQuery:
-    """The searches that *params* ask for.
+    """Return the searches that *params* specify.
 
-    :param params: as those of a search of one model.
-    :raises BadQuery: a parameter that can't be understood for any of the models; or a sort by
-        values that have no common order. The message names it.
+    :param params: those of a search of one model.
+    :raises BadQuery: a parameter that is invalid for all models, or a sort by values that have no
+        common order. The message names it.
     """
     visible = scopes(mirrors, caller, settings)
     searched = {key: value for key, value in params.items() if key != "_fields"}
-    orders = _orders(params.get("_sort"), visible)
+    orders = _orders(parse_sort(params.get("_sort")), visible)
     for name in _names(params.get("_search_fields")):
-        _known("_search_fields", name, visible, [scope.own(name) for scope in visible])
-    source, fields = _shown(params.get("_fields"), visible)
+        _require_any("_search_fields", name, visible, [scope.searchable(name) for scope in visible])
+    fields = requested_fields(params)
+    only, exclude = process_fields(fields)
+    for name in (*only, *exclude):
+        _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
     parts = []
     for mirror, scope in zip(mirrors, visible):
         query = search_query(
@@ -143,9 +145,9 @@ def multi_query(
         parts.append((mirror, query))
     for name in parts[0][1].searched:
         if name != "q":
-            _known(name, name, visible, [scope.knows(name) for scope in visible])
-    _check_words(visible)
-    return MultiQuery(parts, orders, source, fields)
+            _require_any(name, name, visible, [scope.can_filter(name) for scope in visible])
+    _check_rejected(visible)
+    return MultiQuery(parts, orders, source_option(only, exclude), fields)
 
 
 def _names(value: Any) -> list[str]:
@@ -154,99 +156,81 @@ def _names(value: Any) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
-def _known(parameter: str, name: str, visible: Sequence[ModelScope], found: Sequence[Any]) -> None:
+def _require_any(
+    parameter: str, name: str, visible: Sequence[ModelScope], matches: Sequence[Any]
+) -> None:
+    """Check that *name* means something in at least one model.
+
+    :raises BadQuery: nothing in *matches*, one for each model, is true.
     """
-    :raises BadQuery: nothing was *found* in any model.
-    """
-    if not any(found):
+    if not any(matches):
         raise BadQuery(parameter, missing(name, visible))
 
 
 def missing(name: str, visible: Sequence[FieldScope]) -> str:
-    """What is wrong with a name that is none in any model, in words."""
+    """Return the message about a name that means nothing in any model."""
     models = ", ".join(scope.document_cls.__name__ for scope in visible)
     return f"none of {models} has a field '{name[:60]}' that can be named here"
 
 
-def _sorts(value: Any) -> list[tuple[str, str]]:
-    """``_sort`` as names with ``asc`` or ``desc``, each name once."""
-    if value is None or value == "":
-        return [(SCORE, "desc")]
-    names: dict[str, str] = {}
-    for each in (",".join(value) if isinstance(value, list) else value).split(","):
-        text = each.strip()
-        if text:
-            names.setdefault(text.lstrip("+-"), "desc" if text[0] == "-" else "asc")
-    return list(names.items())
+def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[SortOrder]:
+    """Return the orders of the sort clauses.
 
-
-def _orders(value: Any, visible: Sequence[ModelScope]) -> list[SortOrder]:
-    """The orders of the sort clauses.
-
-    :raises BadQuery: by what no model has, or by values that can't be compared.
+    :raises BadQuery: a field that no model has, or values that can't be compared.
     """
     orders = []
-    for name, order in _sorts(value):
+    for name, descending in keys:
         kind = "a number"
         if name != SCORE:
-            targets = [(scope, scope.own(name)) for scope in visible]
-            _known("_sort", name, visible, [target for _, target in targets])
+            targets = [(scope, scope.searchable(name)) for scope in visible]
+            _require_any("_sort", name, visible, [target for _, target in targets])
             kind = common_kind("_sort", name, targets)
-        orders.append(SortOrder(order == "desc", kind))
+        orders.append(SortOrder(descending, kind))
     return orders
 
 
 def common_kind(
     parameter: str, name: str, targets: Sequence[tuple[FieldScope, Optional[SearchField]]]
 ) -> str:
-    """The kind of the values of the field *name*, which at least one of *targets* is.
+    """Return the common kind of the values of the field *name*, which at least one model has.
 
-    :raises BadQuery: they can't be compared from model to model.
+    :raises BadQuery: the models' values can't be compared.
     """
     kinds: dict[str, str] = {}
     for scope, target in targets:
         if target is not None:
             kinds.setdefault(COMPARABLE[target.kind], scope.document_cls.__name__)
     if len(kinds) > 1:
-        said = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
-        raise BadQuery(parameter, f"'{name[:60]}' is {said}: these can't be compared")
+        listing = " and ".join(f"{kind} in {model}" for kind, model in kinds.items())
+        raise BadQuery(parameter, f"'{name[:60]}' is {listing}: these can't be compared")
     return next(iter(kinds))
 
 
-def _shown(value: Any, visible: Sequence[ModelScope]) -> tuple[Any, Any]:
-    """What the backend sends of each document; and ``_fields`` as it was given."""
-    if not value or (isinstance(value, str) and not value.strip(", ")):
-        return True, ""
-    only, exclude = process_fields(value)
-    for name in (*only, *exclude):
-        _known("_fields", name, visible, [scope.shows(name) for scope in visible])
-    if only and not exclude:
-        return {"includes": [*only, "_type"]}, value
-    return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}, value
+def _check_rejected(visible: Sequence[ModelScope]) -> None:
+    """Check that each rejected term fits at least one model, and all comparable fields.
 
-
-def _check_words(visible: Sequence[ModelScope]) -> None:
+    :raises BadQuery: a term fits no model; or it fits a field of one model but not the comparable
+        field of another (a fraction, a float and a whole number), whose objects must not be
+        left out silently. The first such term of the request is reported.
     """
-    :raises BadQuery: a word fits in no model, or fits a field in one and not the same kind of
-        field in another (a fraction, a float and a whole number): to leave out the objects of
-        that one would be no answer. The first such word of the request.
-    """
-    places = dict.fromkeys(place for scope in visible for place in scope.refused)
-    # In the order of the request: clauses are counted down.
-    for key in sorted(places, key=lambda place: -place[1]):
-        found = [scope.refused[key] for scope in visible if key in scope.refused]
+    positions = dict.fromkeys(position for scope in visible for position in scope.rejected)
+    # In the order of the request: positions are counted down.
+    for key in sorted(positions, key=lambda position: -position[1]):
+        rejections = [scope.rejected[key] for scope in visible if key in scope.rejected]
         present = [
             (error, target)
-            for error, targets in found
+            for error, targets in rejections
             for target in targets
             if target.kind != ABSENT
         ]
-        if len(found) == len(visible):
+        if len(rejections) == len(visible):
             if present:
                 raise present[0][0]
-            error, targets = found[0]
+            error, targets = rejections[0]
             raise BadQuery(error.parameter, missing(targets[0].name, visible))
         for error, target in present:
-            fitting = [scope.own(target.name) for scope in visible if key not in scope.refused]
+            fitting = [
+                scope.searchable(target.name) for scope in visible if key not in scope.rejected
+            ]
             if any(each and COMPARABLE[each.kind] == COMPARABLE[target.kind] for each in fitting):
                 raise error

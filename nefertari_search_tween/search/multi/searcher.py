@@ -1,4 +1,4 @@
-"""Runs searches of several models at once, and puts what they find in one order."""
+"""Runs searches of several models at once, and merges their hits."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from nefertari_search_tween.search.multi.query import (
 )
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.search_read import SearchQuery
-from nefertari_search_tween.search.results import SearchResults, search_documents
-from nefertari_search_tween.search.routing import ReadContext, answering
-from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, refusals
+from nefertari_search_tween.search.results import search_results
+from nefertari_search_tween.search.searcher import SCAN_CHUNK, Searcher, explain_rejections
 
-# Up to this many hits of each model are sent whole; of a page further on, first their order.
+# Up to this many hits of each model are fetched with their documents; for a deeper page, only
+# their sort keys at first.
 WHOLE = 100
 
 Hit = dict[str, Any]
 
 
 def unfiltered(mirror: Mirror) -> Sequence[Any]:
-    """All documents of a model."""
+    """Return no conditions: all documents of a model."""
     return ()
 
 
 class MultiSearcher(Searcher):
     """Searches one mirror of an application, or several at once.
 
-    Each mirror is searched by a query of its own, all in one request to the backend, and the
-    hits are merged here. One search over all indices would have one set of sort keys for them:
-    it could not sort by a field where it may be seen and leave it out where it is hidden, nor by
-    one that is nested in some.
+    Each mirror is searched by its own query, all in one request to the backend, and the hits are
+    merged here. One search over all indices would have the same sort keys for all of them: it
+    could not sort by a field only where it is visible, nor by one that is nested in some.
     """
 
     def search_multi(
@@ -52,103 +51,99 @@ class MultiSearcher(Searcher):
         filters: Filters = unfiltered,
         current: bool = False,
     ) -> tuple[Any, int]:
-        """As :meth:`search`, of several models; ties go by name of the model, and then by
-        primary key.
+        """Search several models, see :meth:`search`; ties are ordered by name of the model, and
+        then by primary key.
 
-        :param filters: gives exact filters for the documents of one model.
+        :param filters: returns exact filters for the documents of one model.
         """
-        wanted = sorted(mirrors, key=lambda mirror: mirror.name)
+        ordered = sorted(mirrors, key=lambda mirror: mirror.name)
 
         def all_filters(mirror: Mirror) -> Sequence[Any]:
             return [*filters(mirror), *self.restrictions(mirror)]
 
-        query = multi_query(wanted, params, all_filters, Caller.of(request), self.settings)
-        with self.ready(wanted, current) as version, refusals(query.any):
+        query = multi_query(ordered, params, all_filters, Caller.of(request), self.settings)
+        with self.ready(ordered, current) as version, explain_rejections(query.any):
             if query.any.count_only:
-                answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
-                return _total(answers), _took(answers)
+                responses = self._search_parts(
+                    [(*each, {"size": 0}) for each in query.parts], version
+                )
+                return _total(responses), _took(responses)
             hits, total, took = self._merged_hits(query, version)
-        result = SearchResults(search_documents(hits), query_class=self.query_class)
-        result._nefertari_meta = {
-            "start": query.any.start,
-            "fields": query.fields,
-            "total": total,
-            "took": took,
-        }
-        return result, took
+        start, query_class = query.any.start, self.primary.query_class
+        return search_results(hits, start, query.fields, total, took, query_class), took
 
     @contextmanager
     def ready(self, mirrors: Sequence[Mirror], current: bool) -> Iterator[Optional[str]]:
-        """Inside, all *mirrors* can be searched and show what was written before.
+        """Inside, all *mirrors* can be searched and are current.
 
-        Gives the version of what they show, for the cache.
+        Yields their version for the cache; None if it is not known.
 
         :raises SearchUnavailable: one of them can't answer now.
         """
         versions = []
         for mirror in mirrors:
-            seen = self.consistency.wait_until_current(mirror, current)
-            versions.append(seen.cache_version)
-            with self.consistency.translate_errors(mirror, seen.version):
+            read_version = self.consistency.wait_until_current(mirror, current)
+            versions.append(read_version.cache_version)
+            with self.consistency.translate_errors(mirror, read_version.version):
                 pass
-        known = [version for version in versions if version is not None]
+        cache_versions = [version for version in versions if version is not None]
         try:
             with self.consistency.translate_errors(mirrors[0], None):
-                yield " ".join(known) if len(known) == len(versions) else None
+                yield " ".join(cache_versions) if len(cache_versions) == len(versions) else None
         except SearchUnavailable as error:
             if isinstance(error.__cause__, IndexMissing):
                 for mirror in mirrors:
                     mirror.invalidate()
             raise
 
-    def _ask(
+    def _search_parts(
         self,
         parts: Sequence[tuple[Mirror, SearchQuery, dict[str, Any]]],
         version: Optional[str],
     ) -> list[dict[str, Any]]:
-        """Run the searches of *parts*, each with changes of its own."""
+        """Run the searches of *parts*, each with its own changes."""
         searches = [(mirror.alias, _part(query.body, changes)) for mirror, query, changes in parts]
-        answers: list[dict[str, Any]] = self.cache.get_or_search(
+        responses: list[dict[str, Any]] = self.cache.get_or_search(
             [mirror for mirror, _, _ in parts],
             searches,
             version,
             lambda: self.backend.multi_search(searches),
         )
-        return answers
+        return responses
 
     def _merged_hits(self, query: MultiQuery, version: Optional[str]) -> tuple[list[Hit], int, int]:
-        """The hits of the page, how many there are, and milliseconds."""
+        """Return the hits of the page, their total number, and milliseconds."""
         start = query.any.start
         if not query.any.limited:
-            answers = self._ask([(*each, {"size": 0}) for each in query.parts], version)
+            responses = self._search_parts([(*each, {"size": 0}) for each in query.parts], version)
             merged = _merged([self._scanned(query, *each) for each in query.parts], query.orders)
-            return merged[start:], len(merged), _took(answers)
+            return merged[start:], len(merged), _took(responses)
         size: int = query.any.body["size"]
-        # A page of nothing needs no hits, wherever it is.
+        # An empty page needs no hits, wherever it starts.
         depth = start + size if size else 0
         whole = depth <= WHOLE
         changes = {"from": 0, "size": depth, "_source": query.source if whole else False}
-        answers = self._ask([(*each, changes) for each in query.parts], version)
-        merged = _merged([answer["hits"]["hits"] for answer in answers], query.orders)
+        responses = self._search_parts([(*each, changes) for each in query.parts], version)
+        merged = _merged([response["hits"]["hits"] for response in responses], query.orders)
         page = merged[start : start + size]
         if not whole:
             page = self._with_sources(query, page)
-        return page, _total(answers), _took(answers)
+        return page, _total(responses), _took(responses)
 
     def _scanned(self, query: MultiQuery, mirror: Mirror, part: SearchQuery) -> list[Hit]:
-        """All hits of one model."""
+        """Return all hits of one model."""
         body = _part(part.body, {"_source": query.source, "track_total_hits": False})
         chunks = self.backend.scan(mirror.alias, body, SCAN_CHUNK)
         return [hit for chunk in chunks for hit in chunk]
 
     def _with_sources(self, query: MultiQuery, page: list[Hit]) -> list[Hit]:
-        """The hits of a page with their documents, less those deleted meanwhile."""
-        wanted: dict[int, list[str]] = {}
+        """Return the hits of a page with their documents, without those deleted meanwhile."""
+        ids_by_part: dict[int, list[str]] = {}
         for hit in page:
-            wanted.setdefault(hit["part"], []).append(hit["_id"])
+            ids_by_part.setdefault(hit["part"], []).append(hit["_id"])
         searches = [
             (
-                query.parts[place][0].alias,
+                query.parts[part][0].alias,
                 {
                     "query": {"ids": {"values": ids}},
                     "size": len(ids),
@@ -156,12 +151,12 @@ class MultiSearcher(Searcher):
                     "track_total_hits": False,
                 },
             )
-            for place, ids in wanted.items()
+            for part, ids in ids_by_part.items()
         ]
         sources: dict[tuple[int, str], Any] = {}
-        for place, answer in zip(wanted, self.backend.multi_search(searches)):
-            for hit in answer["hits"]["hits"]:
-                sources[place, hit["_id"]] = hit["_source"]
+        for part, response in zip(ids_by_part, self.backend.multi_search(searches)):
+            for hit in response["hits"]["hits"]:
+                sources[part, hit["_id"]] = hit["_source"]
         return [
             {**hit, "_source": sources[hit["part"], hit["_id"]]}
             for hit in page
@@ -169,15 +164,15 @@ class MultiSearcher(Searcher):
         ]
 
 
-def _merged(found: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
-    """All hits in one order; each gets a key ``part``, the place of its model.
+def _merged(hits_by_model: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:
+    """Return all hits in one order; each gets a key ``part``, the index of its model.
 
-    Only the foremost hits of the models are ever compared, so what a page shows does not depend
-    on how many hits were asked for, and pages never overlap. Of equal ones, the first model's.
+    Only the models' first remaining hits are compared, so a page does not depend on the number of
+    hits that were fetched, and pages never overlap. Of equal hits, the first model's comes first.
     """
     streams = [
-        [{**hit, "part": place, "key": _values(hit, orders)} for hit in hits]
-        for place, hits in enumerate(found)
+        [{**hit, "part": part, "key": _values(hit, orders)} for hit in hits]
+        for part, hits in enumerate(hits_by_model)
     ]
 
     def compare(one: Hit, other: Hit) -> int:
@@ -201,34 +196,17 @@ def _values(hit: Hit, orders: Sequence[SortOrder]) -> list[Any]:
 
 
 def _part(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """*body* with *changes*; without a sort where no hits are asked for."""
+    """Return *body* with *changes*; without a sort if no hits are requested."""
     changed = {**body, **changes}
     if changed.get("size") == 0:
         del changed["sort"]
     return changed
 
 
-def _total(answers: Iterable[dict[str, Any]]) -> int:
-    return sum(answer["hits"]["total"]["value"] for answer in answers)
+def _total(responses: Iterable[dict[str, Any]]) -> int:
+    return sum(response["hits"]["total"]["value"] for response in responses)
 
 
-def _took(answers: Iterable[dict[str, Any]]) -> int:
-    """Milliseconds: the searches run side by side."""
-    return max(answer["took"] for answer in answers)
-
-
-def answer_multi(
-    searcher: MultiSearcher,
-    read: ReadContext,
-    mirrors: Iterable[Mirror],
-    params: dict[str, Any],
-    filters: Filters = unfiltered,
-) -> Any:
-    """The search read of a routed request.
-
-    :raises SearchError: the mirrors can't answer.
-    """
-    with answering(read):
-        result, took = searcher.search_multi(mirrors, params, read.request, filters)
-    read.record_mirror(took)
-    return result
+def _took(responses: Iterable[dict[str, Any]]) -> int:
+    """Return the milliseconds that the backend took: the searches run in parallel."""
+    return max(response["took"] for response in responses)

@@ -1,4 +1,4 @@
-"""One word, phrase, range or pattern on one field -> a query. Values are checked here."""
+"""Makes and checks the query for a term, phrase, range or pattern on one field."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import re
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
-from nefertari_search_tween.engine.search.joins import joined
-from nefertari_search_tween.search.privacy import SearchField
+from nefertari_search_tween.search.query.fields import SearchField
 
 Query = dict[str, Any]
 
 MATCH_NONE: Query = {"match_none": {}}
-# What a text that is left without terms means: none matches, or all do.
+# What a text matches whose terms the analyzer all removes: nothing, or everything.
 EMPTY = "zero_terms_query"
 TEXTS = frozenset({"text"})
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
-#: kind of a field that this model lacks, and another one of the same request has
+#: kind of a field that this model lacks, but another model of the same request has
 ABSENT = "absent"
 NAMEABLE = SEARCHABLE | {ABSENT}
 
@@ -31,14 +30,18 @@ _TIME = re.compile(r"\d{2}:\d{2}(?::\d{2})?\Z", re.ASCII)
 _SECOND_MS = 1000
 
 
+#: key of a condition on related documents in another index, resolved by engine/search/joins.py
+JOINED = "_joined"
+
+
 class ValueMismatch(Exception):
-    """A value that the field's type can't be compared with; the message says why."""
+    """A value that can't be compared with the field's type; the message says why."""
 
 
 def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
-    """The documents whose *target* holds the word *text* (or equals the value)."""
+    """Return a query for documents whose *target* contains the term *text* (or equals it)."""
     if target.kind == "text":
-        # One written word may be several terms ("spider-man"): all of them, in a row.
+        # One written word may be several terms ("spider-man"): all of them, as a phrase.
         return phrase(target, text, 0, boost)
     if target.kind == "date":
         start, end = date_span(text)
@@ -49,7 +52,7 @@ def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
 
 
 def phrase(target: SearchField, text: str, slop: int = 0, boost: float = 1.0) -> Query:
-    """The documents whose *target* holds the words of *text* in a row."""
+    """Return a query for documents whose *target* contains the phrase *text*."""
     if target.kind == "text":
         options: Query = {"query": text}
         if slop:
@@ -61,7 +64,8 @@ def phrase(target: SearchField, text: str, slop: int = 0, boost: float = 1.0) ->
 
 
 def fuzzy(target: SearchField, text: str, edits: Optional[int], boost: float = 1.0) -> Query:
-    """The documents with a word at most *edits* (None: by its length) edits from *text*."""
+    """Return a query for documents with a term at most *edits* edits from *text* (None: a number
+    that depends on its length)."""
     if target.kind != "text":
         raise ValueMismatch("only text can be searched fuzzily")
     fuzziness: Any = "AUTO" if edits is None else edits
@@ -72,27 +76,28 @@ def fuzzy(target: SearchField, text: str, edits: Optional[int], boost: float = 1
 
 
 def pattern(target: SearchField, text: str, boost: float = 1.0) -> Query:
-    """The documents with a word that fits *text* (``*`` any characters, ``?`` one)."""
+    """Return a query for documents with a term that matches *text* (``*`` any characters, ``?``
+    one)."""
     if target.kind not in ("text", "keyword"):
         raise ValueMismatch("only text can be searched with * and ?")
     return _boosted({"wildcard": {target.index_field: _folded(target, text)}}, boost)
 
 
 def regular_expression(target: SearchField, text: str, boost: float = 1.0) -> Query:
-    """The documents with a word that the regular expression *text* matches whole."""
+    """Return a query for documents with a term that matches the regular expression *text*."""
     if target.kind not in ("text", "keyword"):
         raise ValueMismatch("only text can be searched with regular expressions")
     return _boosted({"regexp": {target.index_field: _folded(target, text)}}, boost)
 
 
 def _folded(target: SearchField, text: str) -> Query:
-    """A pattern's options: the terms of a text are lower case, in every alphabet."""
+    """Return a pattern's options: terms of texts are lower case, in every alphabet."""
     return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
 
 
 def neutral(query: Query) -> Optional[Query]:
-    """*query* on a word or a phrase, such that it asks for nothing where the analyzer leaves
-    out all of it (``the``, in English); None for a query that always asks for something."""
+    """Return *query* on a term or phrase, matching everything if the analyzer removes all of it
+    (``the``, in English); None for a query that always has terms."""
     for kind, inner in query.items():
         if kind in ("match_phrase", "match"):
             ((name, options),) = inner.items()
@@ -110,7 +115,7 @@ def neutral(query: Query) -> Optional[Query]:
 
 
 def exists(target: SearchField) -> Query:
-    """The documents that have a value in *target*."""
+    """Return a query for documents with a value in *target*."""
     if target.kind not in SEARCHABLE:
         raise ValueMismatch("this field can't be searched")
     return {"exists": {"field": target.index_field}}
@@ -124,7 +129,7 @@ def range_query(
     include_high: bool,
     boost: float = 1.0,
 ) -> Query:
-    """The documents whose *target* lies between *low* and *high* (None: no bound)."""
+    """Return a query for documents with *target* between *low* and *high* (None: no bound)."""
     if low is None and high is None:
         return exists(target)
     bounds: Query = {}
@@ -148,7 +153,7 @@ def range_query(
 
 
 def nested(target: SearchField, query: Query) -> Query:
-    """*query* on a field of nested documents, as a query on the document that holds them."""
+    """Return *query* on a field of nested documents as one on the document that contains them."""
     if target.path is None:
         return query
     if target.joins:
@@ -157,7 +162,7 @@ def nested(target: SearchField, query: Query) -> Query:
         ):
             if condition is not None:
                 query = {"bool": {"must": [query], "filter": [condition]}}
-            query = joined(model, name, query)
+            query = {JOINED: {"model": model, "name": name, "query": query}}
         return query
     if not target.guarded:
         return {"nested": {"path": target.path, "query": query, "score_mode": "max"}}
@@ -169,14 +174,16 @@ def nested(target: SearchField, query: Query) -> Query:
 
 
 def date_span(text: str) -> tuple[int, int]:
-    """What a date means, to the precision that it is written in.
+    """Return the period that a date denotes, by the precision that it is written with.
 
-    :returns: milliseconds since 1970: of its first moment, and of the first one after it.
-    :raises Unfit: not a date.
+    :returns: its start and its end (exclusive), in milliseconds since 1970.
+    :raises ValueMismatch: it is no date.
     """
     match = _DATE.match(text)
     if match is None:
-        raise ValueMismatch(f"'{_shown(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)")
+        raise ValueMismatch(
+            f"'{_shortened(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)"
+        )
     parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}
     try:
         start = datetime.datetime(
@@ -188,7 +195,7 @@ def date_span(text: str) -> tuple[int, int]:
             parts.get("second", 0),
         )
     except ValueError as error:
-        raise ValueMismatch(f"'{_shown(text)}' is not a date: {error}") from error
+        raise ValueMismatch(f"'{_shortened(text)}' is not a date: {error}") from error
     if "day" not in parts:
         month = parts.get("month")
         days = (
@@ -214,9 +221,9 @@ def _integer(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ValueMismatch(f"'{_shown(text)}' is not a whole number") from None
+        raise ValueMismatch(f"'{_shortened(text)}' is not a whole number") from None
     if not -INT64_MAX <= number <= INT64_MAX:
-        raise ValueMismatch(f"'{_shown(text)}' is too large a number")
+        raise ValueMismatch(f"'{_shortened(text)}' is too large a number")
     return number
 
 
@@ -224,16 +231,16 @@ def _float(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ValueMismatch(f"'{_shown(text)}' is not a number") from None
+        raise ValueMismatch(f"'{_shortened(text)}' is not a number") from None
     if number != number or abs(number) == float("inf"):
-        raise ValueMismatch(f"'{_shown(text)}' is not a number")
+        raise ValueMismatch(f"'{_shortened(text)}' is not a number")
     return number
 
 
 def _boolean(text: str) -> bool:
     value = {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
     if value is None:
-        raise ValueMismatch(f"'{_shown(text)}' is neither true nor false")
+        raise ValueMismatch(f"'{_shortened(text)}' is neither true nor false")
     return value
 
 
@@ -243,7 +250,7 @@ def _time(text: str) -> str:
     except ValueError:
         time = None
     if time is None or not _TIME.match(text):
-        raise ValueMismatch(f"'{_shown(text)}' is not a time (12:30:00)")
+        raise ValueMismatch(f"'{_shortened(text)}' is not a time (12:30:00)")
     return time.isoformat()
 
 
@@ -258,9 +265,9 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 
 
 def value(target: SearchField, text: str) -> Any:
-    """*text* as a value of *target*.
+    """Return *text* as a value of *target*.
 
-    :raises Unfit: it is none.
+    :raises ValueMismatch: it is none.
     """
     convert = _CONVERTERS.get(target.kind)
     if convert is None:
@@ -274,5 +281,5 @@ def _boosted(query: Query, boost: float) -> Query:
     return {"bool": {"must": [query], "boost": boost}}
 
 
-def _shown(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."

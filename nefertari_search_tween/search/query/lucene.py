@@ -1,6 +1,6 @@
-"""Lucene query syntax: parsed (luqum), checked, and turned into a query of ours.
+"""Parses Lucene query syntax (with luqum), checks it, and builds a query from it.
 
-Nothing that a caller wrote reaches the backend as syntax.
+None of the caller's input reaches the backend as syntax.
 """
 
 from __future__ import annotations
@@ -14,47 +14,50 @@ from luqum.exceptions import ParseError
 from luqum.thread import parse
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import FieldScope, SearchField
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import Query, ValueMismatch
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.settings.settings import Settings
 
-# Elasticsearch refuses bool queries nested deeper than 30; a group is not always one.
+# Elasticsearch rejects bool queries nested deeper than 30; a group is not always one.
 MAX_DEPTH = 20
-# Parsing takes time that grows with the square of the length.
+# Parsing time grows with the square of the length.
 MAX_TEXT_LENGTH = 8192
 MAX_EDITS = 2
 MAX_SLOP = 100
 MAX_BOOST = 1000
-# Clauses that a fuzzy word or a pattern counts for: each reads many terms.
+# Number of clauses that a fuzzy term or a pattern counts as: each reads many terms.
 EXPANDING = 8
-# Characters of one word or phrase that count as one clause.
+# Characters of a term or phrase that count as one clause.
 CLAUSE_LENGTH = 255
-# A pattern becomes an automaton in the server's memory, which a long one fills.
+# A pattern becomes an automaton in the server's memory, which a long one can exhaust.
 MAX_PATTERN_LENGTH = 255
 MAX_WILDCARDS = 10
 #: a field and its weight
 Weighted = tuple[SearchField, float]
 
-# luqum has the words and + -; these are what nefertari documents besides.
+# luqum knows AND, OR, NOT, + and -; nefertari documents these as well.
 _SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
-# A ^ without a number behind it, outside quotes.
+# A ^ that is not followed by a number, outside quotes.
 _BOOSTS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|\^(?![0-9.])')
 _WILDCARD = re.compile(r"(?<!\\)[*?]")
 _SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
 
 
 class ClauseBudget:
-    """Counts the clauses of one request, over all of its parameters."""
+    """Limits the number of clauses of one request, over all of its parameters."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.remaining = settings.max_clauses
-        #: parameters that hold a regular expression
+        #: parameters with a regular expression
         self.expressions: list[str] = []
 
     def charge(self, parameter: str, node: Any) -> None:
-        """Count a clause; a phrase counts its words, a pattern the terms it may stand for."""
+        """Count a clause; a phrase counts by its words, a pattern as several clauses.
+
+        :raises BadQuery: the request has too many clauses.
+        """
         text = str(node)
         weight = EXPANDING if isinstance(node, (tree.Fuzzy, tree.Regex)) else 1
         if isinstance(node, tree.Word) and node.value != "*" and node.has_wildcard():
@@ -71,44 +74,46 @@ def compile_lucene(
     parameter: str,
     scope: FieldScope,
     fields: list[Weighted],
-    named: bool,
-    words: ClauseBudget,
+    one_field: bool,
+    budget: ClauseBudget,
 ) -> Query:
-    """The query that *text* stands for.
+    """Return the query that *text* denotes.
 
-    :param parameter: the query string parameter that holds it, for messages.
-    :param fields: what a word without a field name looks into.
-    :param named: the parameter names one field (``title=...``): several words must all be
-        there, and a value that does not fit the field's type is an error. Otherwise (``q``)
-        any word will do, and fields that a word does not fit are left out.
-    :raises BadQuery: broken syntax, an unknown field, a value that does not fit.
+    :param parameter: the query string parameter that contains it, for messages.
+    :param fields: the fields that a term without a field name is searched in.
+    :param one_field: the parameter names one field (``title=...``): all terms must match, and a
+        value that does not fit the field's type is an error. Otherwise (``q``) any term may
+        match, and fields whose type a term does not fit are left out.
+    :raises BadQuery: invalid syntax, an unknown field, a value that does not fit.
     """
     if not text.strip():
         raise BadQuery(parameter, "it is empty")
     if len(text) > MAX_TEXT_LENGTH:
         raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
-    if any(found[0] == "^" for found in _BOOSTS.finditer(text)):
+    if any(match[0] == "^" for match in _BOOSTS.finditer(text)):
         raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
-    # An accent may be written as a character of its own; texts hold the composed form.
+    # An accent may be a separate character; texts contain the composed form.
     text = unicodedata.normalize("NFC", text)
     try:
         parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
-        return _Compiler(parameter, scope, named, words).compile(parsed, fields, 0)
+        return _Compiler(parameter, scope, one_field, budget).compile(parsed, fields, 0)
     except ParseError as error:
         raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
     except RecursionError as error:
         raise BadQuery(parameter, f"nested deeper than {MAX_DEPTH} levels") from error
     except (ValueError, ArithmeticError) as error:
-        # Numbers after ~ and ^ that are none.
+        # What follows ~ or ^ is no number.
         raise BadQuery(parameter, f"a number in it can't be read (in: {text[:80]})") from error
 
 
 class _Compiler:
-    def __init__(self, parameter: str, scope: FieldScope, named: bool, words: ClauseBudget) -> None:
+    def __init__(
+        self, parameter: str, scope: FieldScope, one_field: bool, budget: ClauseBudget
+    ) -> None:
         self.parameter = parameter
         self.scope = scope
-        self.named = named
-        self.words = words
+        self.one_field = one_field
+        self.budget = budget
 
     def compile(self, node: Any, fields: list[Weighted], depth: int) -> Query:
         if depth > MAX_DEPTH:
@@ -123,7 +128,7 @@ class _Compiler:
                     f"{self.scope.document_cls.__name__} has no field '{node.name[:60]}' "
                     "(a colon that belongs to the text is written \\: or inside quotes)",
                 )
-            inner = _Compiler(self.parameter, self.scope, True, self.words)
+            inner = _Compiler(self.parameter, self.scope, True, self.budget)
             return inner.compile(node.children[0], [(target, 1.0)], depth + 1)
         if isinstance(node, (tree.Not, tree.Prohibit)):
             return {"bool": {"must_not": [self.compile(node.children[0], fields, depth + 1)]}}
@@ -144,11 +149,11 @@ class _Compiler:
         elif isinstance(node, tree.OrOperation):
             default = "should"
         else:
-            default = "must" if self.named else "should"
-        # A lone dash or ampersand is no word of the text: it asks for nothing.
+            default = "must" if self.one_field else "should"
+        # A lone dash or ampersand is no term of the text.
         children = [child for child in node.children if not _wordless(child)]
         for child in children or node.children:
-            # In `a OR -b` the minus belongs to its word; in `a -b` to the whole.
+            # In `a OR -b` the minus belongs to its term; in `a -b` to the whole.
             implicit = not isinstance(node, tree.OrOperation)
             if implicit and isinstance(child, (tree.Prohibit, tree.Not)):
                 query = self.compile(child.children[0], fields, depth + 1)
@@ -165,7 +170,7 @@ class _Compiler:
         return {"bool": body}
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
-        self.words.charge(self.parameter, node)
+        self.budget.charge(self.parameter, node)
         make = self._maker(node)
         queries: list[Query] = []
         problem: Optional[ValueMismatch] = None
@@ -184,14 +189,14 @@ class _Compiler:
                 query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
                 queries.append(clauses.nested(target, query))
         if not queries:
-            if problem is not None and (self.named or len(fields) == 1):
+            if problem is not None and (self.one_field or len(fields) == 1):
                 refusal = BadQuery(self.parameter, str(problem))
-                self.scope.reject(refusal, [target for target, _ in fields], self.words.remaining)
+                self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
             return clauses.MATCH_NONE
         return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
 
     def _maker(self, node: Any) -> Callable[[SearchField, float], Query]:
-        """What this leaf is on a given field."""
+        """Return a function that makes the query of this leaf for a field and boost."""
         if isinstance(node, tree.Word):
             return self._word(node)
         if isinstance(node, tree.Phrase):
@@ -221,12 +226,12 @@ class _Compiler:
                 target, lower, upper, node.include_low, node.include_high, boost
             )
         if isinstance(node, tree.Regex):
-            if not self.words.settings.allow_regular_expressions:
+            if not self.budget.settings.allow_regular_expressions:
                 raise BadQuery(
                     self.parameter,
                     "regular expressions are off (nefertari_search.allow_regular_expressions)",
                 )
-            self.words.expressions.append(self.parameter)
+            self.budget.expressions.append(self.parameter)
             expression = self._bounded(node.value[1:-1])
             return lambda target, boost: clauses.regular_expression(target, expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
@@ -235,7 +240,7 @@ class _Compiler:
         if node.value == "*":
             return lambda target, boost: clauses.exists(target)
         if node.has_wildcard():
-            if node.value[0] in "*?" and not self.words.settings.allow_leading_wildcards:
+            if node.value[0] in "*?" and not self.budget.settings.allow_leading_wildcards:
                 raise BadQuery(
                     self.parameter,
                     f"'{node.value[:40]}' starts with a wildcard, which is off "
@@ -256,7 +261,7 @@ class _Compiler:
     def _fuzzy(self, node: Any) -> Callable[[SearchField, float], Query]:
         text = _unescaped(node.term.value)
         degree = float(node.degree)
-        # Lucene of old took a similarity below one here; today it is a number of edits.
+        # Old versions of Lucene took a similarity below one here, current ones a number of edits.
         edits = None if 0 < degree < 1 else int(degree)
         self._bounded(text)
         if edits is not None and edits > MAX_EDITS:
@@ -273,17 +278,17 @@ class _Compiler:
 
 
 def _all_of(queries: list[Query]) -> list[Query]:
-    """Clauses that must all match, less the words that an analyzer leaves out: ``the lion`` asks
-    for ``lion``. If nothing is left, nothing matches."""
+    """Return clauses that must all match, except for terms that the analyzer removes: ``the lion``
+    means ``lion``. If no term remains, nothing matches."""
     neutral = [clauses.neutral(query) for query in queries]
-    found = [other or query for other, query in zip(neutral, queries)]
+    remaining = [other or query for other, query in zip(neutral, queries)]
     if all(neutral):
-        found.append({"bool": {"should": queries, "minimum_should_match": 1}})
-    return found
+        remaining.append({"bool": {"should": queries, "minimum_should_match": 1}})
+    return remaining
 
 
 def _wordless(node: Any) -> bool:
-    """True for a word or phrase that no text field has a term for: punctuation alone."""
+    """Return True for a word or phrase of punctuation only: no text field has a term for it."""
     if not isinstance(node, (tree.Word, tree.Phrase)) or node.value == "*":
         return False
     if isinstance(node, tree.Word) and node.has_wildcard():

@@ -1,4 +1,4 @@
-"""Search reads: nefertari's documented parameters -> a search."""
+"""Translates the parameters of a search read, as nefertari documents them, into a search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nefertari.utils import process_fields
 from nefertari_search_tween.documents.format import INTERNAL, STUBS
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import Caller, FieldScope, SearchField
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
@@ -21,15 +21,14 @@ from nefertari_search_tween.search.query.clauses import (
     Query,
     ValueMismatch,
 )
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
+from nefertari_search_tween.search.query.paging import parse_page
+from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 from nefertari_search_tween.settings.settings import Settings
 
-SCORE = "_score"
-# Half of what servers take (index.max_terms_count).
+# Half of the servers' limit (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
-#: the stubs of documents that the backend refused: no search finds them
-# A name that no index has a field of.
-ABSENT_KEY = "_absent"
 _RESERVED = frozenset(RESERVED_PARAMS)
 
 
@@ -37,12 +36,12 @@ _RESERVED = frozenset(RESERVED_PARAMS)
 class SearchQuery:
     """A search read, ready to run.
 
-    :param body: the search, without size where the caller gave no limit.
-    :param limited: the caller gave a limit.
-    :param fields: the ``_fields`` parameter as given, '' without one.
-    :param searched: parameters that hold words.
-    :param expressions: parameters that hold a regular expression.
-    :param index: where it runs, '' for the index of the mirror.
+    :param body: the search; it has a size only if there is a limit.
+    :param limited: the caller set a limit.
+    :param fields: the ``_fields`` parameter as received; '' without one.
+    :param searched: names of parameters with search terms.
+    :param expressions: names of parameters with a regular expression.
+    :param index: the index to search; '' for the mirror's.
     """
 
     body: dict[str, Any]
@@ -61,27 +60,29 @@ def search_query(
     exact_filters: list[Query],
     caller: Caller,
     settings: Settings,
-    own: frozenset[str] = frozenset(),
+    application_params: frozenset[str] = frozenset(),
     scope: Optional[FieldScope] = None,
 ) -> SearchQuery:
-    """The search that *params* ask for.
+    """Return the search that *params* specify.
 
-    :param params: what the caller gave; texts are Lucene syntax, lists are alternatives.
-    :param exact_filters: what must hold besides (the view's own narrowing).
-    :param own: parameters that the application gave, not the caller: these may name any field.
-        A text in them may still be the caller's words, and is read as such.
-    :param scope: the fields that may be named, when it is not the model and caller alone that say.
-    :raises BadQuery: a parameter that can't be understood; the message names it.
+    :param params: those of the request; texts are Lucene syntax, lists are alternatives.
+    :param exact_filters: conditions that must hold as well (those of the view).
+    :param application_params: names of parameters that the application added: these may name any
+        field. Their texts may still be the caller's input, and are parsed as such.
+    :param scope: the fields that may be named; by default those of the model for the caller.
+    :raises BadQuery: an invalid parameter; the message names it.
     """
     scope = scope or scope_of(document_cls, caller, settings)
-    everything = (
-        FieldScope(document_cls, caller.unrestricted) if own and caller.restricted else scope
+    unrestricted = (
+        FieldScope(document_cls, caller.unrestricted)
+        if application_params and caller.restricted
+        else scope
     )
 
     def scope_for(name: str) -> FieldScope:
-        return everything if name in own else scope
+        return unrestricted if name in application_params else scope
 
-    words = ClauseBudget(settings)
+    budget = ClauseBudget(settings)
     must: list[Query] = []
     searched: list[str] = []
     for name, value in params.items():
@@ -89,17 +90,19 @@ def search_query(
             continue
         searched.append(name)
         target = _target(name, scope_for(name))
-        if name in own and name == document_cls.pk_field() and isinstance(value, (list, tuple)):
+        if (
+            name in application_params
+            and name == document_cls.pk_field()
+            and isinstance(value, (list, tuple))
+        ):
             must.append(_keys(target, name, value))
         else:
-            must.append(_field_query(target, name, value, scope, words))
+            must.append(_field_query(target, name, value, scope, budget))
+    weighted = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
-        places = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
-        must.append(_q(text, places, scope, words))
-    elif params.get("_search_fields"):
-        _search_fields(params["_search_fields"], scope_for("_search_fields"))
+        must.append(_q(text, weighted, scope, budget))
     body: dict[str, Any] = {
         "query": {
             "bool": {
@@ -108,23 +111,21 @@ def search_query(
                 "must_not": [STUBS],
             }
         },
-        "sort": sort_clauses(params.get("_sort"), scope_for("_sort")),
+        "sort": sort_clauses(parse_sort(params.get("_sort")), scope_for("_sort")),
         "track_total_hits": True,
     }
-    start, limit = _page(params, settings)
+    start, limit = parse_page(params, settings.max_result_window)
     if limit is not None:
         body["from"], body["size"] = start, limit
-    fields = params.get("_fields") or ""
-    if isinstance(fields, str) and not fields.strip(", "):
-        fields = ""
-    body["_source"] = shown_fields(document_cls, fields, scope_for("_fields"))
+    fields = requested_fields(params)
+    body["_source"] = source_of(fields, scope_for("_fields"))
     return SearchQuery(
-        body, "_count" in params, limit is not None, start, fields, searched, words.expressions
+        body, "_count" in params, limit is not None, start, fields, searched, budget.expressions
     )
 
 
 def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> FieldScope:
-    """The fields that *caller* may name."""
+    """Return the fields that *caller* may name."""
     return FieldScope(
         document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller
     )
@@ -137,7 +138,7 @@ def _is_all(value: Any) -> bool:
 def _target(name: str, scope: FieldScope) -> SearchField:
     target = scope.get(name)
     if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
-        # A nested relationship by itself: its documents' keys.
+        # The name of a relationship means the keys of its documents.
         field = scope.document_cls.fields()[name]
         if field.kind == "relationship":
             related = scope.document_cls.related(name)
@@ -148,18 +149,18 @@ def _target(name: str, scope: FieldScope) -> SearchField:
 
 
 def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
-    """The objects of these primary keys, which the application knows: Ramses lists those of a
-    parent's children so. They are no words to be read, and there may be more than a caller may
-    write."""
+    """Return a query for the objects with these primary keys, which the application supplies:
+    Ramses lists the children of a parent this way. They are not parsed, and there may be more
+    than a caller may send."""
     try:
-        wanted = [clauses.value(target, str(key)) for key in keys]
+        values = [clauses.value(target, str(key)) for key in keys]
     except ValueMismatch as error:
         raise BadQuery(name, str(error)) from error
     return {
         "bool": {
             "should": [
-                {"terms": {target.sort_key: wanted[start : start + KEYS_PER_CLAUSE]}}
-                for start in range(0, len(wanted), KEYS_PER_CLAUSE)
+                {"terms": {target.sort_key: values[start : start + KEYS_PER_CLAUSE]}}
+                for start in range(0, len(values), KEYS_PER_CLAUSE)
             ]
             or [clauses.MATCH_NONE],
             "minimum_should_match": 1,
@@ -168,24 +169,24 @@ def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
 
 
 def _field_query(
-    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+    target: SearchField, name: str, value: Any, scope: FieldScope, budget: ClauseBudget
 ) -> Query:
     if isinstance(value, (list, tuple, set)):
-        parts = [_one(target, name, each, scope, words) for each in value]
+        parts = [_one(target, name, each, scope, budget) for each in value]
         if not parts:
             return clauses.MATCH_NONE
         return {"bool": {"should": parts, "minimum_should_match": 1}}
-    return _one(target, name, value, scope, words)
+    return _one(target, name, value, scope, budget)
 
 
 def _one(
-    target: SearchField, name: str, value: Any, scope: FieldScope, words: ClauseBudget
+    target: SearchField, name: str, value: Any, scope: FieldScope, budget: ClauseBudget
 ) -> Query:
     if target.kind not in NAMEABLE:
         raise BadQuery(name, "this field can't be searched")
     if isinstance(value, str):
-        return compile_lucene(value, name, scope, [(target, 1.0)], True, words)
-    words.charge(name, value)
+        return compile_lucene(value, name, scope, [(target, 1.0)], True, budget)
+    budget.charge(name, value)
     if value is None:
         if target.kind == ABSENT:
             return {"match_all": {}}
@@ -195,134 +196,67 @@ def _one(
     try:
         return clauses.nested(target, clauses.term(target, text))
     except ValueMismatch as error:
-        scope.reject(BadQuery(name, str(error)), [target], words.remaining)
+        scope.reject(BadQuery(name, str(error)), [target], budget.remaining)
         return clauses.MATCH_NONE
 
 
-def _q(text: Any, fields: list[Weighted], scope: FieldScope, words: ClauseBudget) -> Query:
-    """
-    :param fields: where to look, empty for everywhere.
+def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudget) -> Query:
+    """Return the query for the value of ``q``.
+
+    :param fields: the fields to search; empty for all.
     """
     if not isinstance(text, str):
-        parts = [_q(each, fields, scope, words) for each in text]
+        parts = [_q(each, fields, scope, budget) for each in text]
         return {"bool": {"should": parts, "minimum_should_match": 1}}
     if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
         return clauses.MATCH_NONE
-    return compile_lucene(text, "q", scope, fields, False, words)
+    return compile_lucene(text, "q", scope, fields, False, budget)
 
 
 def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
-    """The first field listed counts most; empty without a list."""
+    """Return the fields that are listed, the first one with the highest weight."""
     if not value:
         return []
     if not isinstance(value, str):
         raise BadQuery("_search_fields", "given more than once")
     names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     weighted: list[Weighted] = []
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         target = scope.get(name)
         if target is None or target.kind not in NAMEABLE:
             raise BadQuery(
                 "_search_fields",
                 f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
             )
-        weighted.append((target, float(len(names) - place)))
+        weighted.append((target, float(len(names) - position)))
     return weighted
 
 
-def sort_clauses(value: Any, scope: FieldScope) -> list[dict[str, Any]]:
-    """``_sort`` -> sort clauses; ties go by primary key, so that pages never overlap.
-
-    :raises BadQuery: nothing can be sorted by that.
-    """
-    if value is None or value == "":
-        sorts: list[dict[str, Any]] = [{SCORE: {"order": "desc"}}]
-    else:
-        if isinstance(value, list):
-            value = ",".join(value)
-        sorts = []
-        seen: set[str] = set()
-        for each in value.split(","):
-            name = each.strip()
-            if not name or name.lstrip("+-") in seen:
-                continue
-            seen.add(name.lstrip("+-"))
-            order = "desc" if name[0] == "-" else "asc"
-            name = name.lstrip("+-") if name[0] in "+-" else name
-            if name == SCORE:
-                sorts.append({SCORE: {"order": order}})
-                continue
-            target = scope.get(name)
-            if target is not None and target.kind == ABSENT:
-                # In its place, so that the clauses of all models are of one number.
-                sorts.append({ABSENT_KEY: {"order": order, "unmapped_type": "keyword"}})
-                continue
-            # Of several levels with rules of their own, a sort can heed only one.
-            deep = target is not None and target.guarded and len(target.nested_levels) > 1
-            if target is None or target.kind not in SEARCHABLE or deep or target.joins:
-                raise BadQuery(
-                    "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
-                )
-            clause: dict[str, Any] = {"order": order, "missing": "_last"}
-            if target.path is not None:
-                clause["nested"] = _sorted_within(target)
-            sorts.append({target.sort_key: clause})
-    if not any(scope.tie_breaker in clause for clause in sorts):
-        sorts.append({scope.tie_breaker: {"order": "asc"}})
-    return sorts
-
-
-def _sorted_within(target: SearchField) -> Query:
-    """Which nested documents count for a sort by *target*."""
-    _, condition = target.nested_levels[-1]
-    return {"path": target.path, **({"filter": condition} if condition is not None else {})}
-
-
-def _page(params: dict[str, Any], settings: Settings) -> tuple[int, Optional[int]]:
-    numbers: dict[str, Optional[int]] = {}
-    for name in ("_limit", "_start", "_page"):
-        value = params.get(name)
-        if value is None:
-            numbers[name] = None
-            continue
-        try:
-            numbers[name] = int(value)
-        except (TypeError, ValueError):
-            raise BadQuery(name, f"'{str(value)[:40]}' is not a whole number") from None
-        if numbers[name] < 0:  # type: ignore[operator]
-            raise BadQuery(name, "it can't be negative")
-    limit, start, page = numbers["_limit"], numbers["_start"], numbers["_page"]
-    if start is not None and page is not None:
-        raise BadQuery("_page", "_start and _page can't be given at the same time")
-    if limit is None:
-        return start or 0, None
-    first = start if start is not None else (page or 0) * limit
-    if first + limit > settings.max_result_window:
-        raise BadQuery(
-            "_page" if page is not None else "_start" if start is not None else "_limit",
-            f"a search shows its first {settings.max_result_window} results only "
-            "(nefertari_search.max_result_window)",
-        )
-    return first, limit
-
-
-def shown_fields(document_cls: type[BaseDocument], fields: Any, scope: FieldScope) -> Any:
-    """``_fields`` -> what the backend sends of each document, always by which rules
-    it is to be shown.
+def source_of(fields: Any, scope: FieldScope) -> Any:
+    """Return the ``_source`` option for ``_fields``: always includes the type, whose privacy rules
+    apply to the document.
 
     :raises BadQuery: an unknown field.
     """
     only, exclude = process_fields(fields)
+    for name in (*only, *exclude):
+        if not scope.can_show(name):
+            raise BadQuery("_fields", f"{scope.document_cls.__name__} has no field '{name[:60]}'")
+    return source_option(only, exclude)
+
+
+def source_option(only: list[str], exclude: list[str]) -> Any:
+    """Return the ``_source`` option that selects the fields *only*, or all but *exclude*."""
     if not only and not exclude:
         return True
-    visible = scope.caller.visible(document_cls)
-    for name in (*only, *exclude):
-        if name in ("_pk", "_type", "_score", "_self"):
-            continue
-        if name not in document_cls.fields() or (visible is not None and name not in visible):
-            raise BadQuery("_fields", f"{document_cls.__name__} has no field '{name[:60]}'")
-    if only and not exclude:
+    if not exclude:
         return {"includes": [*only, "_type"]}
     return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}
+
+
+def requested_fields(params: dict[str, Any]) -> Any:
+    """Return ``_fields`` as it was received; '' without a value."""
+    fields = params.get("_fields") or ""
+    return "" if isinstance(fields, str) and not fields.strip(", ") else fields

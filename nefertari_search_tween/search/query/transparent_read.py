@@ -1,15 +1,15 @@
-"""Transparent reads: the parameters of ``Model.get_collection`` -> a query that answers the same.
+"""Translates the parameters of ``Model.get_collection`` into a search with the same results.
 
-The rule is a list of what is known to be equal; everything else is :class:`Unanswerable` and
-goes to the primary, whose own code then also words its own errors. What makes it equal:
+Only what is known to be equal is translated; everything else is :class:`Unanswerable` and left to
+the primary, which then also reports its own errors. What makes the results equal:
 
 * a filter is a ``term`` on an exact form of the field: the keyword subfield, the number, or the
   ``_exact`` companion (microseconds, days, the database's own float); the primary's semantics
-  object says which texts the database reads as which value;
-* sorts use the same forms, nulls go where the database puts them, ties go by primary key;
-* a document whose value the index can't hold exactly names the field in ``_inexact``, and one
-  that the backend refused stands as a stub with ``_inexact: *``. Both are matched besides the
-  filters and counted; a count above zero makes the answer void.
+  object tells which value the database reads in a text;
+* sorts use the same forms, nulls are placed as in the database, ties are ordered by primary key;
+* a document whose value the index can't represent exactly lists the field in ``_inexact``, and one
+  that the backend rejected is a stub with ``_inexact: *``. Both are matched besides the filters
+  and counted; a count above zero makes the response void.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class TransparentQuery:
     """A transparent read, ready to run.
 
     :param body: the search.
-    :param count_only: the caller wants the total.
+    :param count_only: only the total is requested.
     :param fields: the ``_fields`` parameter, split; empty for whole documents.
-    :param picked: names to put into each result, in order; None for whole documents.
-    :param keep_pk: the primary key was asked for by name.
+    :param picked: names of the fields of each result, in order; None for whole documents.
+    :param keep_pk: the primary key is one of the requested fields.
     """
 
     body: dict[str, Any]
@@ -56,11 +56,11 @@ def transparent_query(
     window: int,
     keys: Optional[list[Any]] = None,
 ) -> TransparentQuery:
-    """The search that answers ``get_collection(**params)`` as the primary would.
+    """Return the search whose results equal those of the primary's ``get_collection(**params)``.
 
-    :param window: largest start + limit that one search may ask for.
-    :param keys: primary keys of the documents that count; None: all.
-    :raises Unanswerable: no search does; the reason is for the ``X-Search-Engine`` header.
+    :param window: maximum of start + limit.
+    :param keys: primary keys of the documents to select from; None for all.
+    :raises Unanswerable: there is none; the reason is for the ``X-Search-Engine`` header.
     """
     if document_cls.custom_to_dict():
         raise Unanswerable(Reason.CUSTOM_TO_DICT)
@@ -120,13 +120,13 @@ class _Builder:
             return
         compared = self.semantics.filter_value(name, value)
         if field.kind != "text":
-            # A text too long for the index equals no text that is short enough to ask for.
+            # A text too long for the index equals no text that is short enough for a query string.
             self.filtered.add(name)
         if compared is NOTHING:
             # Every document has a type.
             self.filters.append({"bool": {"must_not": [{"exists": {"field": "_type"}}]}})
         elif compared == 0 and field.kind == "float":
-            # Lucene tells -0.0 from 0.0, databases do not.
+            # Lucene distinguishes -0.0 from 0.0, databases do not.
             self.filters.append({"range": {key: {"gte": -0.0, "lte": 0.0}}})
         else:
             self.filters.append({"term": {key: compared}})
@@ -163,7 +163,7 @@ class _Builder:
             "aggs": {"inexact": {"filter": {"terms": {INEXACT: watched}}}},
         }
         if self.filters:
-            # Documents about which the filters can't be trusted are looked at, too.
+            # Documents with inexact values of filtered fields are matched, too.
             doubtful = {"terms": {INEXACT: [ANY_FIELD, *sorted(self.filtered)]}}
             body["query"] = {
                 "bool": {
@@ -184,7 +184,7 @@ class _Builder:
 
 
 def _split(value: Any) -> list[str]:
-    """As nefertari splits comma-separated parameters."""
+    """Split a comma-separated parameter as nefertari does."""
     if not isinstance(value, (str, list)):
         raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):

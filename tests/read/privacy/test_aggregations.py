@@ -13,7 +13,8 @@ from webtest import TestApp
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.aggregations.execute import PreparedAggregation, prepared
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.privacy import Caller, FieldScope
+from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.query.fields import FieldScope
 from tests.read.aggregations.test_types import CASES
 from tests.read.test_equality import fill_zoo
 from tests.support import apps

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from nefertari import RESERVED_PARAMS
 
-from nefertari_search_tween.search import get_collection, routing
+from nefertari_search_tween.search import context, get_collection
 from nefertari_search_tween.search.aggregations import filters as inner
 from nefertari_search_tween.search.aggregations import types
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
@@ -393,8 +393,8 @@ def test_every_parameter_has_a_probe():
     """A parameter that is new to nefertari, to this package or to the primary fails here."""
     from nefertari_sqla import BaseMixin
 
-    known = {*RESERVED_PARAMS, *transparent_read._KNOWN, *routing.NUMBERS, *routing.AGGREGATIONS}
-    known |= {routing.FLAG, *routing.SEARCH_PARAMETERS, get_collection.OVERRIDE, *ALWAYS_VISIBLE}
+    known = {*RESERVED_PARAMS, *transparent_read._KNOWN, *context.NUMBERS, *context.AGGREGATIONS}
+    known |= {context.FLAG, *context.SEARCH_PARAMETERS, get_collection.OVERRIDE, *ALWAYS_VISIBLE}
     known |= {"{field}" + each for each in transparent_read._MODIFIERS}
     # Another test's application may have taken its place in this process.
     original = getattr(BaseMixin.get_collection, "intercepts", BaseMixin.get_collection)

@@ -1,0 +1,141 @@
+"""Searches the engine's documents, and renders them as their models do."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from typing import Any, Callable, Optional
+
+from nefertari_search_tween.backends.embedded.search.source_filter import filter_source
+from nefertari_search_tween.engine.queries import NotFoundByType, Query, Rows, compared
+from nefertari_search_tween.engine.search.joins import JoiningBackend
+from nefertari_search_tween.engine.serializers import JSONEncoder
+from nefertari_search_tween.exceptions import Reason, SearchError, Unanswerable
+from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.registry import MirrorRegistry
+from nefertari_search_tween.search.consistency import ReadVersion
+from nefertari_search_tween.search.multi.query import MultiQuery
+from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.settings.settings import Settings
+
+
+class EnginePrimary:
+    """The part of a primary that reads need: here the index is the primary."""
+
+    query_class: type = Query
+    rows: Optional[Callable[[list[Any]], Any]] = Rows
+
+    def semantics(self, model: Any, document_cls: Any) -> EngineSemantics:
+        return EngineSemantics(model)
+
+    def uncommitted_session(self, outbox: Any) -> None:
+        """There are no transactions."""
+
+
+class EngineSemantics:
+    """How this engine compares; see ``interfaces.primary.Semantics``."""
+
+    default_sort: list[str] = []
+    first_sort_counts = True
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def picked(self, only: list[str], exclude: list[str]) -> list[str]:
+        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
+
+    def unloaded(self, name: str) -> Any:
+        return None
+
+    def filter_value(self, name: str, value: Any) -> Any:
+        try:
+            return compared(self.model, self.model.fields()[name], value)
+        except (NotFoundByType, SearchError) as error:
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
+
+    def sortable(self, name: str) -> bool:
+        return True
+
+    def nulls_first(self, descending: bool) -> bool:
+        return not descending
+
+
+class NothingPending:
+    """Pending changes: there are none, because searches read the stored documents themselves."""
+
+    def __init__(self) -> None:
+        self._versions = itertools.count(1)
+
+    def sync_state(self, model_name: str) -> SyncState:
+        # Every search sees every write before it: a new version causes a refresh.
+        return SyncState(False, next(self._versions))
+
+    def watermark(self) -> Watermark:
+        return Watermark(0, 0)
+
+    def has_passed(self, watermark: Watermark) -> bool:
+        return True
+
+
+class EngineSearcher(MultiSearcher):
+    """Searches the engine's documents, and renders them as their models do, with relations."""
+
+    def __init__(self, mirrors: MirrorRegistry, settings: Settings) -> None:
+        super().__init__(mirrors, settings, primary=EnginePrimary(), pending=NothingPending())
+        self.backend: Any = JoiningBackend(self.backend)
+
+    def get_documents(
+        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+    ) -> dict[str, Any]:
+        sources = super().get_documents(mirror, ids, current, index)
+        if index not in ("", mirror.alias):
+            # The index of another application, whose models are not known here.
+            return sources
+        hits = [{"_id": key, "_source": each} for key, each in sources.items() if each is not None]
+        visible = {hit["_id"]: hit["_source"] for hit in _render(mirror, hits, True)}
+        return {key: visible.get(key) for key in sources}
+
+    def _hits(
+        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
+    ) -> tuple[dict[str, Any], Any]:
+        source_filter = query.body.get("_source", True)
+        body = {**query.body, "_source": True}
+        response, hits = super()._hits(mirror, dataclasses.replace(query, body=body), read_version)
+        return response, _render(mirror, hits, source_filter)
+
+    def _merged_hits(
+        self, query: MultiQuery, version: Optional[str]
+    ) -> tuple[list[dict[str, Any]], int, int]:
+        whole = dataclasses.replace(query, source=True)
+        hits, total, took = super()._merged_hits(whole, version)
+        visible: dict[tuple[int, str], dict[str, Any]] = {}
+        for part, (mirror, _) in enumerate(query.parts):
+            own = [hit for hit in hits if hit["part"] == part]
+            for hit in _render(mirror, own, query.source):
+                visible[part, hit["_id"]] = hit
+        keys = [(hit["part"], hit["_id"]) for hit in hits]
+        return [visible[key] for key in keys if key in visible], total, took
+
+
+def _render(mirror: Mirror, hits: list[dict[str, Any]], source_filter: Any) -> list[dict[str, Any]]:
+    """Return *hits* with each document as its model renders it.
+
+    :param source_filter: which of its fields, as ``_source`` of a search.
+    """
+    model: Any = mirror.document_cls
+    documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
+    model._prefetch(documents)
+    visible = {str(each.pk_value()): each for each in documents}
+    pick = filter_source(source_filter) if source_filter is not True else None
+    rendered = []
+    for hit in hits:
+        document = visible.get(hit["_source"]["_pk"])
+        if document is None:
+            # Deleted between the search and the read.
+            continue
+        source = json.loads(json.dumps(document.to_dict(), cls=JSONEncoder))
+        rendered.append({**hit, "_source": source if pick is None else pick(source)})
+    return rendered

@@ -1,0 +1,168 @@
+"""The context of one routed read: the decision for its request, and its outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Optional
+
+from nefertari.json_httpexceptions import JHTTPForbidden
+from pyramid.threadlocal import get_current_request
+
+from nefertari_search_tween.exceptions import Reason, SearchError, SearchUnavailable
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+
+FLAG = "_search"
+HEADER = "X-Search-Engine"
+READS = frozenset({"GET", "HEAD"})
+#: methods of a collection that select objects by the query string
+SELECTING = READS | {"PUT", "PATCH", "DELETE"}
+#: parameters that only a search understands
+SEARCH_PARAMETERS = ("q", "_search_fields")
+NUMBERS = frozenset({"_limit", "_start", "_page"})
+AGGREGATIONS = ("_aggs", "_aggregations")
+
+#: key of a request's ``__dict__``: the model whose collection the URL names, or MULTI_COLLECTION
+COLLECTION = "nefertari_search.collection"
+#: attribute of a view class: true if its collection is that of several models at once
+MULTI_COLLECTION = "searches_several"
+
+
+class ReadKind(Enum):
+    """How a read is answered."""
+
+    TRANSPARENT = "transparent"
+    SEARCH = "search"
+    PRIMARY = "primary"
+
+
+class QueryText(str):
+    """A value as the caller typed it in the query string of a search read: query syntax.
+
+    A value that the application's view adds is a plain string and stays an exact filter, so that
+    an owner filter never becomes a full text search.
+    """
+
+    __slots__ = ()
+
+
+_PRIMARY_BY_DECISION = (
+    Reason.NOT_READ,
+    Reason.SEARCH_FALSE,
+    Reason.READ_FROM_PRIMARY,
+    Reason.NOT_MIRRORED,
+)
+
+
+@dataclass
+class ReadContext:
+    """The decision for one request, and its outcome.
+
+    :param model: of the collection; None for several collections at once.
+    :param reason: why the primary answers, if it does.
+    :param aggregation_keys: parameters that request aggregations of the view.
+    :param aggregation: the requested aggregations; set as the view runs.
+    """
+
+    request: Any
+    model: Any
+    mirror: Optional[Mirror]
+    kind: ReadKind
+    reason: Reason = Reason.NOT_READ
+    answered_by_mirror: bool = False
+    answered: bool = False
+    seconds: float = 0.0
+    server_milliseconds: int = 0
+    aggregation_keys: tuple[str, ...] = AGGREGATIONS
+    aggregation: Optional[AggregationRequest] = None
+
+    def record_mirror(self, took: int) -> None:
+        """Record that the mirror answered; *took* are the backend's own milliseconds."""
+        self.answered = self.answered_by_mirror = True
+        self.server_milliseconds += took
+
+    def record_primary(self, reason: Reason) -> None:
+        """Record that the primary answers."""
+        self.answered = True
+        self.answered_by_mirror = False
+        self.reason = reason
+
+    def record_failure(self, reason: Reason) -> None:
+        """Record that neither answers: the response will be an error."""
+        self.answered = self.answered_by_mirror = False
+        self.reason = reason
+
+    @property
+    def refuses_search(self) -> bool:
+        """Return True if the caller demanded an answer of the primary."""
+        return self.kind is ReadKind.PRIMARY and self.reason is Reason.SEARCH_FALSE
+
+    def require_mirror(self) -> Mirror:
+        """Return the mirror of the collection.
+
+        :raises SearchUnavailable: it has none.
+        """
+        if self.mirror is None:
+            raise SearchUnavailable(Reason.NOT_MIRRORED, f"{self.model.__name__} has no mirror.")
+        return self.mirror
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add the time spent inside to that of the search."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    @contextmanager
+    def tracked(self) -> Iterator[None]:
+        """Record how long a search takes inside, and why it fails, for the headers."""
+        with self.timed():
+            try:
+                yield
+            except SearchError as error:
+                self.record_failure(getattr(error, "reason", Reason.BAD_REQUEST))
+                raise
+            except JHTTPForbidden:
+                self.record_failure(Reason.FORBIDDEN)
+                raise
+
+    def add_headers(self, request: Any, response: Any) -> None:
+        """Add the headers that name who answered and how long the search took; a response
+        callback."""
+        if self.answered_by_mirror:
+            value = "mirror"
+        elif self.answered or self.reason in _PRIMARY_BY_DECISION:
+            value = f"primary; reason={self.reason}"
+        else:
+            value = f"none; reason={self.reason}"
+        response.headers[HEADER] = value
+        if self.seconds:
+            response.headers["Server-Timing"] = (
+                f"search;dur={self.seconds * 1000:.1f}, "
+                f"search-backend;dur={self.server_milliseconds}"
+            )
+
+
+def current_read() -> Optional[ReadContext]:
+    """Return the read of this thread's current request; None outside of routed requests.
+
+    Subrequests are separate requests and are not routed.
+    """
+    request = get_current_request()
+    return None if request is None else request.__dict__.get("search_read")
+
+
+def collection_request(model: Any) -> Any:
+    """Return this thread's current request if it selects from a collection of *model*, alone or
+    together with others; else None."""
+    request = get_current_request()
+    if request is None:
+        return None
+    collection = request.__dict__.get(COLLECTION)
+    return request if collection is model or collection is MULTI_COLLECTION else None
