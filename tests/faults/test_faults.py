@@ -22,8 +22,7 @@ import transaction
 
 from nefertari_search_tween.compat.elasticsearch import ES
 from tests.apps.every_field import INI
-from tests.conftest import started
-from tests.servers import ElasticsearchServer, Pserve
+from tests.servers import Pserve
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
 from tests.support.faulty_server import slowing
@@ -38,8 +37,8 @@ NESTED_LIMIT = 2
 
 
 @pytest.fixture(scope="module")
-def server():
-    yield from started(ElasticsearchServer())
+def server(own_elasticsearch):
+    return own_elasticsearch
 
 
 @pytest.fixture(scope="module")

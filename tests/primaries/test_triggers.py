@@ -27,8 +27,8 @@ from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.registry import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
-from tests.conftest import PRIMARY
 from tests.support.apps import search_of, zoo
+from tests.support.tiers import PRIMARY
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
 ON_POSTGRESQL = os.environ.get(PRIMARY) == "postgresql"

@@ -22,6 +22,7 @@ from webtest import TestApp
 from tests.read.test_search_reads import encoded
 from tests.servers import Pserve
 from tests.support.apps import INI, film_options, films, load_films, zoo
+from tests.support.tiers import examples
 
 ERROR = {"status_code", "explanation", "message", "title", "timestamp"}
 # Nobody waits longer for a refusal, however busy the machine is.
@@ -629,7 +630,7 @@ numbers = st.one_of(st.integers().map(str), values)
 flags = st.sampled_from(["_search=true", "_search=false", ""])
 
 anything_goes = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -15,8 +15,9 @@ from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.caching import asked, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
+from tests.support.tiers import examples
 
-EXAMPLES = 20
+EXAMPLES = examples(20)
 STEPS = 15
 
 SEARCHES = [

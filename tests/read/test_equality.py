@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from tests.support import apps
 from tests.support.compare_answers import Comparison
+from tests.support.tiers import examples
 
-FILM_EXAMPLES = 45
-ZOO_EXAMPLES = 40
+FILM_EXAMPLES = examples(45)
+ZOO_EXAMPLES = examples(40)
 STEPS = 25
 LEAST_REQUESTS = 2000
 

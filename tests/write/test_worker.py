@@ -18,16 +18,14 @@ import uuid
 import psycopg2
 import pytest
 
-from tests.conftest import started
 from tests.faults.test_faults import bring_back, fetch
-from tests.servers import ElasticsearchServer
 from tests.servers.base import free_port, wait_until
 from tests.support.processes import LEASE, PROGRAM, SOON, Place
 
 
 @pytest.fixture(scope="module")
-def server():
-    yield from started(ElasticsearchServer())
+def server(own_elasticsearch):
+    return own_elasticsearch
 
 
 @pytest.fixture(autouse=True)

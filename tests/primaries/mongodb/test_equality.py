@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from tests.read.test_equality import LIMITS, Catalogue, texts
 from tests.support import mongodb as on_mongodb
 from tests.support.compare_answers import Comparison
+from tests.support.tiers import examples
 
-pytestmark = on_mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
-EXAMPLES = 40
+EXAMPLES = examples(40)
 STEPS = 20
 WRITES = ["create", "update", "move", "rename", "delete", "bulk", "bulk-delete", "many", "raw"]
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import pytest
 
 from tests.compat import test_ramses
-from tests.support.mongodb import only_on_mongodb
 from tests.support.object_ids import ObjectIdTalk
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 RELATIONSHIPS = {"author_id": "author", "book_id": "book", "reviewer": "user"}
 RELATIONSHIPS.update({name: name for name in ("author", "books", "book", "reviews")})

@@ -8,11 +8,10 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance import test_scaffolds
-from tests.support.mongodb import only_on_mongodb
 from tests.support.object_ids import ObjectIdTalk
 from tests.support.scaffolds import INCLUDES, Deployment, generate
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 
 class Session(test_scaffolds.Session):

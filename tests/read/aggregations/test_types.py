@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,6 @@ from webtest import TestApp
 
 from nefertari_search_tween.search.aggregations.types import KINDS
 from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
-from tests.conftest import BACKEND
 from tests.support.apps import films as make_films
 from tests.support.apps import load_films, search_of
 from tests.support.reference_aggregations import (
@@ -33,6 +31,7 @@ from tests.support.reference_aggregations import (
     units_of,
     values_of,
 )
+from tests.support.tiers import backend_kind, examples
 
 #: what a server (as the tests start it: Elasticsearch without its modules) has not
 LACKS = {
@@ -52,7 +51,7 @@ LACKS = {
         *("terms", "range", "date_range", "histogram", "date_histogram", "top_hits"),
     },
 }
-LACKING = LACKS[os.environ.get(BACKEND, "elasticsearch")]
+LACKING = LACKS[backend_kind()]
 
 
 @pytest.fixture(scope="module")
@@ -818,7 +817,7 @@ trees = st.recursive(
 
 
 @settings(
-    max_examples=int(os.environ.get("NEFERTARI_SEARCH_TEST_EXAMPLES", "100")),
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
