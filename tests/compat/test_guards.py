@@ -22,6 +22,8 @@ from tests.read.aggregations.test_types import LACKING
 from tests.support.reference_aggregations import request
 from tests.support.tiers import examples
 
+pytestmark = pytest.mark.every_backend
+
 ADMIN = "root,g:admin"
 ALONE = "nefertari_search_tween.engine"
 TITLES = ("red lion", "red tiger", "blue lion", "blue bear", "red bear", "green owl")

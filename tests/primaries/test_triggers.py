@@ -31,6 +31,8 @@ from tests.support.apps import search_of, zoo
 from tests.support.tiers import PRIMARY
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
+pytestmark = pytest.mark.every_primary
+
 ON_POSTGRESQL = os.environ.get(PRIMARY) == "postgresql"
 postgresql = pytest.mark.skipif(not ON_POSTGRESQL, reason=f"{PRIMARY} is not postgresql")
 sqlite = pytest.mark.skipif(ON_POSTGRESQL, reason=f"{PRIMARY} is postgresql")

@@ -22,6 +22,8 @@ from webtest import TestApp
 from tests.support.apps import films, load_films
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.every_backend
+
 DOCUMENTATION = TOP / "docs" / "searching.rst"
 FILMS = 17_472
 

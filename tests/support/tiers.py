@@ -14,10 +14,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import pytest
+
+C = TypeVar("C")
 
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
@@ -55,6 +57,17 @@ def backend_kind() -> str:
 def examples(count: int) -> int:
     """Return how many examples to draw where the whole suite draws *count*."""
     return max(1, round(count * float(os.environ.get(EXAMPLES, "1"))))
+
+
+def sample(cases: Sequence[C], group: Callable[[C], Hashable], most: int) -> list[C]:
+    """Return all *cases* in the whole suite, otherwise at most *most* of each group."""
+    if float(os.environ.get(EXAMPLES, "1")) >= 1:
+        return list(cases)
+    groups: dict[Hashable, list[C]] = {}
+    for case in cases:
+        groups.setdefault(group(case), []).append(case)
+    # Spread over the group: neighbours are alike.
+    return [case for each in groups.values() for case in each[:: -(-len(each) // most)]]
 
 
 def mostly_long(cases: Iterable[Any], every: int) -> list[Any]:

@@ -29,6 +29,8 @@ from tests.support.apps import search_of, zoo
 from tests.support.tiers import examples
 from tests.write.test_sync import Changes, empty_tables, same_everywhere
 
+pytestmark = pytest.mark.every_primary
+
 EXAMPLES = examples(20)
 STEPS = 50
 # So short that an indexer that was held up for a step has to look the indices up again.

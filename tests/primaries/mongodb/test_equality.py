@@ -20,7 +20,7 @@ from tests.support import mongodb as on_mongodb
 from tests.support.compare_answers import Comparison
 from tests.support.tiers import examples
 
-pytestmark = pytest.mark.mongodb
+pytestmark = [pytest.mark.mongodb, pytest.mark.every_backend]
 
 EXAMPLES = examples(40)
 STEPS = 20
