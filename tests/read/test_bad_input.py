@@ -34,17 +34,17 @@ LEAKS = ("Traceback", 'File "', "elasticsearch", "search_phase", "root_cause", "
 
 @pytest.fixture(scope="module")
 def directory(
-    tmp_path_factory: pytest.TempPathFactory, elasticsearch_url: str, module_prefix: str
+    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
 ) -> Path:
     """Holds the loaded films.sqlite, whose indices are built."""
     path = tmp_path_factory.mktemp("films")
-    load_films(path, elasticsearch_url, module_prefix)
+    load_films(path, backend_url, module_prefix)
     return path
 
 
 @pytest.fixture(scope="module")
-def film_app(directory: Path, elasticsearch_url: str, module_prefix: str) -> TestApp:
-    return films(directory, elasticsearch_url, module_prefix)
+def film_app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
+    return films(directory, backend_url, module_prefix)
 
 
 @pytest.fixture
@@ -502,8 +502,8 @@ def test_a_transparent_read_is_the_primarys_answer(read: str, app: TestApp):
 
 
 @pytest.fixture(scope="module")
-def pserve(directory: Path, elasticsearch_url: str, module_prefix: str) -> Iterator[Pserve]:
-    server = Pserve(INI, variables=film_options(directory, elasticsearch_url, module_prefix))
+def pserve(directory: Path, backend_url: str, module_prefix: str) -> Iterator[Pserve]:
+    server = Pserve(INI, variables=film_options(directory, backend_url, module_prefix))
     with server:
         yield server
 
@@ -721,8 +721,8 @@ GOOD_VALUES = [
 
 class TestEveryKindOfField:
     @pytest.fixture(scope="class")
-    def zoo_app(self, primary_url: str, elasticsearch_url: str, module_prefix: str) -> TestApp:
-        return zoo(primary_url, elasticsearch_url, f"{module_prefix}-zoo")
+    def zoo_app(self, primary_url: str, backend_url: str, module_prefix: str) -> TestApp:
+        return zoo(primary_url, backend_url, f"{module_prefix}-zoo")
 
     @pytest.mark.parametrize(("name", "value"), BAD_VALUES, ids=str)
     def test_a_value_that_does_not_fit(self, name: str, value: str, zoo_app: TestApp):
@@ -760,10 +760,10 @@ class TestPatternsAreOn:
     """An application that allows leading wildcards and regular expressions."""
 
     @pytest.fixture(scope="class")
-    def zoo_app(self, primary_url: str, elasticsearch_url: str, module_prefix: str) -> TestApp:
+    def zoo_app(self, primary_url: str, backend_url: str, module_prefix: str) -> TestApp:
         return zoo(
             primary_url,
-            elasticsearch_url,
+            backend_url,
             f"{module_prefix}-patterns",
             **{
                 "nefertari_search.allow_leading_wildcards": "true",

@@ -170,10 +170,10 @@ def own_redis(redis_server):
 
 
 @pytest.fixture
-def on_own_redis(own_redis, tmp_path, elasticsearch_url):
+def on_own_redis(own_redis, tmp_path, backend_url):
     app = apps.zoo(
         f"sqlite:///{tmp_path / 'zoo.sqlite'}",
-        elasticsearch_url,
+        backend_url,
         f"test-{uuid.uuid4().hex[:12]}",
         **{"nefertari_search.cache": own_redis.url},
     )

@@ -140,14 +140,14 @@ def note(event):
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory, elasticsearch_url):
+def app(tmp_path_factory, backend_url):
     from pyramid_sqlalchemy import Session
 
     Session.remove()  # one left by another module is bound to that module's database
     database = tmp_path_factory.mktemp("sync") / "zoo.sqlite"
     made = zoo(
         f"sqlite:///{database}",
-        elasticsearch_url,
+        backend_url,
         f"test-{uuid.uuid4().hex[:12]}",
         **{"elasticsearch.chunk_size": str(CHUNK)},
     )
