@@ -15,7 +15,7 @@ from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.caching import asked, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
-from tests.support.random_requests import Catalogue
+from tests.support.random_requests import Catalogue, drawn
 from tests.support.tiers import examples
 
 EXAMPLES = examples(20)
