@@ -17,7 +17,7 @@ from typing import Any
 from bench.turns import medians
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_place
-from tests.servers import ElasticsearchServer, RedisServer
+from tests.servers import ElasticsearchServer, RedisServer, shared
 from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 20
@@ -49,6 +49,7 @@ def measure(app: Any, path: str, places: dict[str, ResponseCache]) -> dict[str, 
 
 def main() -> None:
     with (
+        shared.owned(),
         ElasticsearchServer() as server,
         RedisServer() as redis,
         tempfile.TemporaryDirectory() as folder,

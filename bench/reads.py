@@ -26,7 +26,7 @@ from pyramid.interfaces import ITweens
 
 from bench.turns import medians
 from nefertari_search_tween import TWEEN
-from tests.servers import ElasticsearchServer
+from tests.servers import ElasticsearchServer, shared
 from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 30
@@ -151,7 +151,11 @@ class Bench:
 
 
 def main() -> None:
-    with ElasticsearchServer() as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        shared.owned(),
+        ElasticsearchServer() as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         load_films(Path(folder), server.url, "bench")
         bench = Bench(films(Path(folder), server.url, "bench"))
         for path in READS:

@@ -26,6 +26,7 @@ from tests.servers import (
 )
 from tests.servers.base import JAVA_OPTIONS
 from tests.support import tiers
+from tests.support.apps import Films, load_films
 from tests.support.tiers import PRIMARY
 
 S = TypeVar("S", bound=Server)
@@ -182,6 +183,15 @@ def primary_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     assert kind == "postgresql", f"{PRIMARY}={kind}"
     server = request.getfixturevalue("postgres_server")
     return str(server.create_database(f"test_{uuid.uuid4().hex[:12]}"))
+
+
+@pytest.fixture(scope="session")
+def loaded_films(tmp_path_factory: pytest.TempPathFactory, backend_url: str) -> Iterator[Films]:
+    """The films, loaded and indexed, for all modules that only read them."""
+    for prefix in _prefix():
+        loaded = Films(tmp_path_factory.mktemp("films"), backend_url, prefix)
+        load_films(*loaded)
+        yield loaded
 
 
 @pytest.fixture(scope="module")

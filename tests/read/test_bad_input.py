@@ -10,7 +10,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
@@ -21,7 +20,7 @@ from webtest import TestApp
 
 from tests.read.test_search_reads import encoded
 from tests.servers import Pserve
-from tests.support.apps import INI, film_options, films, load_films, zoo
+from tests.support.apps import INI, Films, film_options, films, zoo
 from tests.support.tiers import examples
 
 ERROR = {"status_code", "explanation", "message", "title", "timestamp"}
@@ -33,18 +32,8 @@ LEAKS = ("Traceback", 'File "', "elasticsearch", "search_phase", "root_cause", "
 
 
 @pytest.fixture(scope="module")
-def directory(
-    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
-) -> Path:
-    """Holds the loaded films.sqlite, whose indices are built."""
-    path = tmp_path_factory.mktemp("films")
-    load_films(path, backend_url, module_prefix)
-    return path
-
-
-@pytest.fixture(scope="module")
-def film_app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
-    return films(directory, backend_url, module_prefix)
+def film_app(loaded_films: Films) -> TestApp:
+    return films(*loaded_films)
 
 
 @pytest.fixture
@@ -502,8 +491,8 @@ def test_a_transparent_read_is_the_primarys_answer(read: str, app: TestApp):
 
 
 @pytest.fixture(scope="module")
-def pserve(directory: Path, backend_url: str, module_prefix: str) -> Iterator[Pserve]:
-    server = Pserve(INI, variables=film_options(directory, backend_url, module_prefix))
+def pserve(loaded_films: Films) -> Iterator[Pserve]:
+    server = Pserve(INI, variables=film_options(*loaded_films))
     with server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Servers that all processes of a test run share: the first that needs one starts it."""
+"""What all processes of a test run share: the first that needs a server or a file makes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,11 +52,30 @@ def owned() -> Iterator[None]:
                     kind.attach(folder).stop()
 
 
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[Path]:
+    """One process of the run at a time: what it makes is in this folder."""
+    folder = Path(os.environ[FOLDER])
+    with (folder / f"{name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield folder
+
+
+@contextlib.contextmanager
+def made_once(name: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A file that the first process of the run makes which needs it."""
+    with _alone(name) as folder:
+        if not (folder / name).exists():
+            # A process that ended half way leaves no half.
+            with tempfile.TemporaryDirectory(dir=folder) as beside:
+                make(Path(beside) / name)
+                (Path(beside) / name).rename(folder / name)
+        yield folder / name
+
+
 def start_or_attach(kind: type[S]) -> S:
     """Return the run's server of this kind, started by the first process that asks for it."""
-    folder = Path(os.environ[FOLDER])
-    with (folder / f"{kind.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _alone(kind.name) as folder:
         try:
             return kind.attach(folder)
         except ServerMissing:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections import Counter
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -17,8 +16,8 @@ from webtest import TestApp
 
 from nefertari_search_tween.search.aggregations.types import KINDS
 from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
+from tests.support.apps import Films, search_of
 from tests.support.apps import films as make_films
-from tests.support.apps import load_films, search_of
 from tests.support.reference_aggregations import (
     DAY,
     EPOCH,
@@ -57,22 +56,13 @@ LACKING = LACKS[backend_kind()]
 
 
 @pytest.fixture(scope="module")
-def directory(
-    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
-) -> Path:
-    path = tmp_path_factory.mktemp("films")
-    load_films(path, backend_url, module_prefix)
-    return path
+def app(loaded_films: Films) -> TestApp:
+    return make_films(*loaded_films)
 
 
 @pytest.fixture(scope="module")
-def app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
-    return make_films(directory, backend_url, module_prefix)
-
-
-@pytest.fixture(scope="module")
-def films(directory: Path) -> list[Film]:
-    return films_of(directory)
+def films(loaded_films: Films) -> list[Film]:
+    return films_of(loaded_films.directory)
 
 
 @pytest.fixture(scope="module")
