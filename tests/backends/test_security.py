@@ -351,6 +351,7 @@ def backend_of(server: ElasticsearchServer, **options: Any) -> ElasticsearchBack
     return ElasticsearchBackend(Connection(**given))
 
 
+@pytest.mark.long
 class TestElasticsearchSecured(WriteCases, PageCases):
     """A part of the cases over TLS, compressed, by a user who has what an application needs."""
 

@@ -22,7 +22,7 @@ from tests.read.aggregations.test_types import LACKING
 from tests.support.reference_aggregations import request
 from tests.support.tiers import examples
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 ADMIN = "root,g:admin"
 ALONE = "nefertari_search_tween.engine"

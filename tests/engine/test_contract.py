@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 ENGINE = "nefertari_search_tween.engine"
 SECONDS = 300
 #: what docs/engine.rst calls them

@@ -20,12 +20,16 @@ import pytest
 from tests.conftest import indices_of
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 PROCESSES, THREADS = 4, 5
 RACERS = PROCESSES * THREADS
 ROUNDS = 5
 
 
-@pytest.fixture(params=["embedded", "elasticsearch", "opensearch"])
+@pytest.fixture(
+    params=["embedded", "elasticsearch", pytest.param("opensearch", marks=pytest.mark.long)]
+)
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, index_prefix: str
 ) -> Iterator[dict[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.paths import TOP
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 
 # In `make faults`: SQLite, which has one writer at a time, and so fewer surprises; MongoDB, where

@@ -29,6 +29,8 @@ from tests.support.faulty_server import slowing
 from tests.support.paths import TOP
 from tests.write.test_sync import empty_tables, found, same
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 1.0
 # What a request may take beside the search itself, on a machine that is busy.
 MARGIN = 2.0

@@ -31,7 +31,7 @@ from tests.support.apps import search_of, zoo
 from tests.support.tiers import PRIMARY
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
-pytestmark = pytest.mark.every_primary
+pytestmark = [pytest.mark.every_primary, pytest.mark.slow]
 
 ON_POSTGRESQL = os.environ.get(PRIMARY) == "postgresql"
 postgresql = pytest.mark.skipif(not ON_POSTGRESQL, reason=f"{PRIMARY} is not postgresql")

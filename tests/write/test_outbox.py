@@ -205,7 +205,7 @@ class TestSqlOutbox(OutboxConformance):
     @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
     def store(self, request, tmp_path):
         if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path}/a.sqlite"
+            url = f"sqlite:///{tmp_path}/a.sqlite?timeout=60"
         else:
             fixture = {"postgresql": "postgres_server"}.get(request.param, "mariadb_server")
             server = request.getfixturevalue(fixture)

@@ -34,12 +34,13 @@ from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
+from tests.support.tiers import examples
 from tests.write.test_sync import delete_indices, empty_tables
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 #: flights of the campaign; `make faults` takes them all
-ROWS = int(os.environ.get("NEFERTARI_SEARCH_TEST_FLIGHTS", "20000"))
+ROWS = int(os.environ.get("NEFERTARI_SEARCH_TEST_FLIGHTS", examples(20_000)))
 COMMAND = [sys.executable, "-m", "nefertari_search_tween.scripts.main"]
 OPERATIONS = TOP / "docs" / "operations.rst"
 
@@ -250,6 +251,7 @@ def test_killed_at_any_moment_it_loses_nothing(request, tmp_path, where):
             flights.ask("DELETE", index)
 
 
+@pytest.mark.long
 def test_the_campaign_in_short(elasticsearch_url):
     """`make faults` runs it with all flights."""
     program = [sys.executable, "-m", "tests.faults.rebuild_flights"]

@@ -1,7 +1,7 @@
 """The embedded backend's files among processes that write, read, and are killed.
 
-NEFERTARI_SEARCH_TEST_SECONDS (10) is how long processes write and read at once,
-NEFERTARI_SEARCH_TEST_KILLS (10) how often a writer is killed.
+NEFERTARI_SEARCH_TEST_SECONDS is how long processes write and read at once,
+NEFERTARI_SEARCH_TEST_KILLS how often a writer is killed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
 
-SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", "10"))
-KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", "10"))
+SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", examples(10)))
+KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", examples(10)))
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}
 MAPPING = {
@@ -254,6 +254,7 @@ def test_two_processes_write_while_two_read(tmp_path: Path) -> None:
 VICTIM = """
 import sys
 from tests.backends.embedded.test_processes import EmbeddedBackend, write
+from tests.support.tiers import examples
 backend, turn = EmbeddedBackend(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 while True:

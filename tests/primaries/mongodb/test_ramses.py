@@ -83,7 +83,8 @@ def deploy(folder, url, index_prefix, mongodb, name, **lines):
 
 
 @pytest.mark.parametrize(
-    ("database_acls", "backend"), [(False, "embedded"), (True, "elasticsearch")]
+    ("database_acls", "backend"),
+    [(False, "embedded"), pytest.param(True, "elasticsearch", marks=pytest.mark.long)],
 )
 def test_an_application_on_ramses_needs_two_lines(
     database_acls, backend, request, mongodb, tmp_path, index_prefix, record_property

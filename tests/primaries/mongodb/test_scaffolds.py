@@ -78,7 +78,10 @@ class Session(test_scaffolds.Session):
 
 @pytest.mark.parametrize(
     ("scaffold", "backend"),
-    [("nefertari_starter", "embedded"), ("ramses_starter", "elasticsearch")],
+    [
+        ("nefertari_starter", "embedded"),
+        pytest.param("ramses_starter", "elasticsearch", marks=pytest.mark.long),
+    ],
 )
 def test_a_scaffolded_application_needs_two_lines(
     scaffold, backend, request, mongodb, tmp_path, index_prefix, record_property
