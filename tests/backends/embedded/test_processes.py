@@ -25,6 +25,7 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
+from tests.support.tiers import examples
 
 SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", examples(10)))
 KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", examples(10)))
@@ -254,7 +255,6 @@ def test_two_processes_write_while_two_read(tmp_path: Path) -> None:
 VICTIM = """
 import sys
 from tests.backends.embedded.test_processes import EmbeddedBackend, write
-from tests.support.tiers import examples
 backend, turn = EmbeddedBackend(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 while True:
