@@ -37,7 +37,21 @@ demo: env # the films on http://localhost: load, index, serve
 demo-check: env # the demo once through, with checks, and no questions
 	$(BIN)/python examples/demo.py --check --backend $(BACKEND)
 
-# The tiers, and what their tests are: tests/run.py, tests/support/tiers.py.
+# The tiers: tests/run.py has their runs, tests/support/tiers.py the marks. Only `make test-all` has
+#
+#   long tests                                     what of them `make test` has
+#   ---------------------------------------------  -----------------------------------------------
+#   every suite on Elasticsearch, on PostgreSQL    those of every backend on it and on the embedded
+#   and on MongoDB beside Elasticsearch            one, those of every database, on the embedded one
+#   suites of every backend on OpenSearch          its conformance suite
+#   conformance on three nodes, and with TLS       application tests with TLS
+#   4,926 probes of hidden fields                  two of each kind, caller and collection
+#   all examples of random tests                   two of five
+#   scaffolds and Ramses on Elasticsearch          the same sessions on the embedded backend
+#   workers and races on a second server           SQLite; Elasticsearch
+#   58,788 titles, campaigns of kills              `make faults` has longer ones
+#   the helpers that start servers, each switch    one switch of the example application
+#   of the example application; .ci/smoke
 test-quick: env # before each commit: no server, embedded backend and SQLite (under 3 minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
