@@ -8,15 +8,16 @@ whole request, through Pyramid and nefertari; beside it the part that the search
 
 from __future__ import annotations
 
-import statistics
+import functools
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from bench.turns import medians
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_region
-from tests.servers import ElasticsearchServer, RedisServer
+from tests.servers import ElasticsearchServer, RedisServer, shared
 from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 20
@@ -29,30 +30,26 @@ READS = {
 }
 
 
-def measure(
-    app: Any, path: str, places: dict[str, ResponseCache]
-) -> dict[str, tuple[float, float]]:
+def measure(app: Any, path: str, places: dict[str, ResponseCache]) -> dict[str, dict[str, float]]:
     """Median seconds of a request, and of its search, by place."""
     searcher = search_of(app).searcher
-    whole: dict[str, list[float]] = {name: [] for name in places}
-    search: dict[str, list[float]] = {name: [] for name in places}
-    for _ in range(WARM_UP + ROUNDS):
-        for name, answers in places.items():
-            searcher.cache = answers
-            began = time.perf_counter()
-            response = app.get(path)
-            whole[name].append(time.perf_counter() - began)
-            assert response.headers["X-Search-Engine"] == "mirror"
-            timing = response.headers["Server-Timing"]
-            search[name].append(float(timing.partition("dur=")[2].partition(",")[0]) / 1000)
-    return {
-        name: (statistics.median(whole[name][WARM_UP:]), statistics.median(search[name][WARM_UP:]))
-        for name in places
-    }
+
+    def turn(cache: ResponseCache) -> dict[str, float]:
+        searcher.cache = cache
+        began = time.perf_counter()
+        response = app.get(path)
+        whole = time.perf_counter() - began
+        assert response.headers["X-Search-Engine"] == "mirror"
+        timing = response.headers["Server-Timing"].partition("dur=")[2]
+        return {"whole": whole, "search": float(timing.partition(",")[0]) / 1000}
+
+    turns = {name: functools.partial(turn, cache) for name, cache in places.items()}
+    return medians(turns, WARM_UP, ROUNDS)
 
 
 def main() -> None:
     with (
+        shared.owned(),
         ElasticsearchServer() as server,
         RedisServer() as redis,
         tempfile.TemporaryDirectory() as folder,
@@ -65,12 +62,13 @@ def main() -> None:
             "redis": ResponseCache(make_region(redis.url, 64, 300), "bench"),
         }
         for read, path in READS.items():
-            found = measure(app, path, places)
-            for name, (whole, search) in found.items():
+            figures = measure(app, path, places)
+            for name, each in figures.items():
+                ratios = {part: each[part] / figures["off"][part] for part in each}
                 print(
-                    f"{read:<9} {name:<7} {1000 * whole:6.2f} ms  ratio "
-                    f"{whole / found['off'][0]:.2f}   of it the search {1000 * search:5.2f} ms  "
-                    f"ratio {search / found['off'][1]:.2f}"
+                    f"{read:<9} {name:<7} {1000 * each['whole']:6.2f} ms  ratio "
+                    f"{ratios['whole']:.2f}   of it the search {1000 * each['search']:5.2f} ms  "
+                    f"ratio {ratios['search']:.2f}"
                 )
         search_of(app).stop()
 

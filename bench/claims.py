@@ -5,7 +5,6 @@ python -m bench.claims [rows]
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from sqlalchemy import Column, Integer, create_engine
 from sqlalchemy.ext.declarative import declarative_base
 
+from bench.turns import medians
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
@@ -48,8 +48,8 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
     outbox = SqlaOutbox(
         {"Item": Item}, FanOutPlan(Dependencies([Item])), lambda: engine, inline=False
     )
-    taken: dict[str, list[float]] = {"claim": [], "settle": [], "state": []}
-    for _ in range(ROUNDS):
+
+    def turn() -> dict[str, float]:
         began = time.perf_counter()
         claim = outbox.claim("Item", LIMIT)
         claimed = time.perf_counter()
@@ -58,10 +58,10 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
         outbox.settle(claim, "Item", {}, [])
         settled = time.perf_counter()
         assert outbox.sync_state("Item").pending
-        taken["claim"].append(claimed - began)
-        taken["settle"].append(settled - claimed)
-        taken["state"].append(time.perf_counter() - settled)
-    return {name: statistics.median(each) for name, each in taken.items()}
+        checked = time.perf_counter()
+        return {"claim": claimed - began, "settle": settled - claimed, "state": checked - settled}
+
+    return medians({"all": turn}, 0, ROUNDS)["all"]
 
 
 def main() -> None:

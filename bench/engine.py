@@ -10,16 +10,18 @@ reads go to the database.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from typing import Any
 
+from bench.turns import medians
 from tests.servers import ElasticsearchServer
 
 AUTHORS = 20
@@ -39,6 +41,7 @@ class Engine:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
+        self.requests: Counter[str] = Counter()
         assert self.answer() == "ready"
 
     def answer(self) -> Any:
@@ -48,9 +51,11 @@ class Engine:
             raise RuntimeError(f"an engine's process ended: {self.process.wait()}")
         return json.loads(line)
 
-    def seconds(self, kind: str, number: int) -> float:
-        """How long one request takes."""
+    def next_seconds(self, kind: str) -> float:
+        """How long one more request takes."""
         assert self.process.stdin is not None
+        number = self.requests[kind]
+        self.requests[kind] += 1
         self.process.stdin.write(f"{kind} {number}\n")
         return float(self.answer())
 
@@ -105,15 +110,15 @@ def _request(app: Any, kind: str, number: int) -> None:
 
 def measure(engines: dict[str, Engine]) -> dict[str, dict[str, float]]:
     """Median seconds by kind of request and engine."""
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for kind in KINDS:
-        taking = {n: e for n, e in engines.items() if kind != "search" or n != REFERENCE}
-        taken: dict[str, list[float]] = {name: [] for name in taking}
-        for number in range(WARM_UP + ROUNDS):
-            for name, engine in taking.items():
-                taken[name].append(engine.seconds(kind, number))
-        found[kind] = {name: statistics.median(each[WARM_UP:]) for name, each in taken.items()}
-    return found
+        turns = {
+            name: functools.partial(engine.next_seconds, kind)
+            for name, engine in engines.items()
+            if kind != "search" or name != REFERENCE
+        }
+        figures[kind] = medians(turns, WARM_UP, ROUNDS)
+    return figures
 
 
 def main() -> None:

@@ -16,8 +16,6 @@ tween, its hooks of sessions, and its part of ``get_collection``.
 from __future__ import annotations
 
 import contextlib
-import random
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,8 +24,9 @@ from typing import Any, Callable
 
 from pyramid.interfaces import ITweens
 
+from bench.turns import medians
 from nefertari_search_tween import TWEEN
-from tests.servers import ElasticsearchServer
+from tests.servers import ElasticsearchServer, shared
 from tests.support.apps import films, load_films, search_of
 
 WARM_UP = 30
@@ -50,20 +49,6 @@ def spent(what: Callable[[], Any], expected: Any = None) -> float:
     taken = 1000 * (time.perf_counter() - began)
     assert expected is None or answer.json["data"] == expected
     return taken
-
-
-def medians(turns: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Median milliseconds of *turns*, each once a round.
-
-    In another order each time: what runs behind a turn of the server finds it awake.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in turns}
-    order, chance = list(turns), random.Random(0)
-    for _ in range(WARM_UP + ROUNDS):
-        chance.shuffle(order)
-        for name in order:
-            taken[name].append(turns[name]())
-    return {name: statistics.median(each[WARM_UP:]) for name, each in taken.items()}
 
 
 class Bench:
@@ -142,12 +127,12 @@ class Bench:
             "search": lambda: spent(lambda: client.search(index=index, body=body)),
             "rendering": canned,
         }
-        found = medians(turns)
+        found = medians(turns, WARM_UP, ROUNDS)
         floor = found["search"] + found["rendering"]
         if "q=" not in path:
             # By itself: it takes so long that the server falls asleep.
             forced = f"{path}&_search=false"
-            found |= medians({"database": lambda: spent(lambda: self.get(forced))})
+            found |= medians({"database": lambda: spent(lambda: self.get(forced))}, WARM_UP, ROUNDS)
         parts = ", ".join(f"{name} {each:.2f}" for name, each in found.items() if name != "whole")
         ratio = found["whole"] / floor
         print(f"{path}\n    {found['whole']:.2f} ms, {ratio:.3f} of the floor ({parts})")
@@ -159,13 +144,18 @@ class Bench:
             with self.off():
                 return spent(lambda: self.get(path))
 
-        found = medians({"with": lambda: spent(lambda: self.get(path)), "without": without})
+        turns = {"with": lambda: spent(lambda: self.get(path)), "without": without}
+        found = medians(turns, WARM_UP, ROUNDS)
         ratio = found["with"] / found["without"]
         print(f"{path}\n    {found['with']:.3f} ms, {ratio:.3f} of {found['without']:.3f} without")
 
 
 def main() -> None:
-    with ElasticsearchServer() as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        shared.owned(),
+        ElasticsearchServer() as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         load_films(Path(folder), server.url, "bench")
         bench = Bench(films(Path(folder), server.url, "bench"))
         for path in READS:

@@ -8,11 +8,12 @@ does strikes all of them alike. Off: the package's hooks are taken off, nothing 
 
 from __future__ import annotations
 
-import statistics
+import functools
+import itertools
 import sys
 import tempfile
-import time
 
+from bench.turns import medians, seconds
 from tests.servers import ElasticsearchServer, PostgresServer
 from tests.support.apps import search_of, zoo
 
@@ -24,20 +25,22 @@ def measure(url: str, database: str) -> dict[str, float]:
     """Median seconds of a POST, by mode."""
     app = zoo(database, url, "bench")
     search = search_of(app)
-    seconds: dict[str, list[float]] = {"off": [], "worker": [], "inline": []}
-    for number in range(WARM_UP + ROUNDS):
-        for mode, taken in seconds.items():
-            search.outbox.inline = mode == "inline"
-            if mode == "off":
-                search.capture.remove()
-            began = time.perf_counter()
-            app.post_json("/items", {"name": f"{mode} {number}", "count": number})
-            taken.append(time.perf_counter() - began)
-            if mode == "off":
-                search.capture.install()
-            if mode == "worker":
-                search.indexer.drain()
-    return {mode: statistics.median(taken[WARM_UP:]) for mode, taken in seconds.items()}
+    numbers = itertools.count()
+
+    def turn(mode: str) -> float:
+        search.outbox.inline = mode == "inline"
+        item = {"name": f"{mode} {next(numbers)}", "count": 1}
+        if mode == "off":
+            search.capture.remove()
+        taken = seconds(lambda: app.post_json("/items", item))
+        if mode == "off":
+            search.capture.install()
+        if mode == "worker":
+            search.indexer.drain()
+        return taken
+
+    turns = {mode: functools.partial(turn, mode) for mode in ("off", "worker", "inline")}
+    return medians(turns, WARM_UP, ROUNDS)
 
 
 def main() -> None:
@@ -49,8 +52,8 @@ def main() -> None:
         else:
             found = measure(server.url, f"sqlite:///{folder}/zoo.sqlite")
     off = found["off"]
-    for mode, seconds in found.items():
-        print(f"writes on {kind}: {mode:<6} {1000 * seconds:6.2f} ms  ratio {seconds / off:.2f}")
+    for mode, each in found.items():
+        print(f"writes on {kind}: {mode:<6} {1000 * each:6.2f} ms  ratio {each / off:.2f}")
 
 
 if __name__ == "__main__":

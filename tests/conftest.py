@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,40 +22,24 @@ from tests.servers import (
     RedisServer,
     Server,
     ServerMissing,
+    shared,
 )
 from tests.servers.base import JAVA_OPTIONS
+from tests.support import tiers
+from tests.support.apps import Films, load_films
+from tests.support.tiers import PRIMARY
+
+S = TypeVar("S", bound=Server)
 
 GIVEN_ELASTICSEARCH = "NEFERTARI_SEARCH_TEST_ELASTICSEARCH"
 GIVEN_OPENSEARCH = "NEFERTARI_SEARCH_TEST_OPENSEARCH"
-SLOWEST = (
-    "engine/test_contract",
-    "engine/test_races",
-    "compat/test_guards",
-    "engine/test_scaffolds",
-    "write/test_worker",
-    "faults/test_faults",
-    "commands/test_commands",
-    "write/test_rebuild",
-    "faults/test_campaign",
-    "read/test_equality",
-    "backends/test_security",
-    "backends/test_conformance",
-    "write/test_verify",
-    "primaries/test_triggers",
-    "acceptance/test_scaffolds",
-    "compat/test_ramses",
-    "primaries/mongodb/test_ramses",
-    "read/aggregations/test_types",
-    "read/test_multi_collection",
-    "commands/test_nefertari_scripts",
-    "compat/test_dropin",
-    "read/privacy/test_hidden_fields",
-)
-BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
-PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
+
+_servers = contextlib.ExitStack()
+# The URLs of those that this process has used.
+_search_servers: list[str] = []
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Make a run that is terminated tear its fixtures down, or servers would outlive it.
 
     Servers live for minutes here: what Java's second compiler takes to make them fast is more than
@@ -64,6 +48,11 @@ def pytest_configure() -> None:
     """
     os.environ.setdefault(JAVA_OPTIONS, "-XX:TieredStopAtLevel=1")
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
+    _servers.enter_context(shared.owned())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _servers.close()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -74,67 +63,69 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 terminalreporter.write_line(value)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first: with two processes, none is left alone at the end."""
-    order = {name: place for place, name in enumerate(SLOWEST)}
-    here = Path(__file__).parent
-    items.sort(
-        key=lambda item: order.get(
-            item.path.relative_to(here).with_suffix("").as_posix(), len(order)
-        )
-    )
+    """Mark the tests before -m selects, the slowest first: none is left alone at the end."""
+    tiers.add_marks(items)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def started(server: Server) -> Iterator[Server]:
-    """Start a server for a fixture; one that can't be had skips the test, and fails it in CI."""
-    try:
+def started(server: S) -> Iterator[S]:
+    """Start a server for a fixture, and stop it."""
+    with _or_skip(server.name):
         server.start()
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"{server.name}: {missing}")
-        pytest.skip(f"{server.name}: {missing}")
     yield server
     server.stop()
 
 
+@contextlib.contextmanager
+def _or_skip(name: str) -> Iterator[None]:
+    """A server that can't be had skips the test, and fails it in CI."""
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name}: {missing}")
+        pytest.skip(f"{name}: {missing}")
+
+
+def _shared(kind: type[S]) -> S:
+    """The run's server of this kind, which no test may hurt."""
+    with _or_skip(kind.name):
+        return shared.start_or_attach(kind)
+
+
 @pytest.fixture(scope="session")
-def elasticsearch_server() -> Iterator[ElasticsearchServer]:
-    """The session's Elasticsearch. A test that hurts it must bring it back (`restart`)."""
-    if os.environ.get(GIVEN_ELASTICSEARCH):
-        pytest.skip(f"{GIVEN_ELASTICSEARCH} is set: its process is not ours to touch")
+def elasticsearch_url() -> str:
+    """URL of an Elasticsearch: the one named by the environment, or else the run's."""
+    return _search_server(os.environ.get(GIVEN_ELASTICSEARCH), ElasticsearchServer)
+
+
+@pytest.fixture(scope="session")
+def own_elasticsearch() -> Iterator[ElasticsearchServer]:
+    """An Elasticsearch of this process alone. A test that hurts it must bring it back.
+
+    Modules that use it are in one xdist_group, so that there is one of it.
+    """
     yield from started(ElasticsearchServer())
 
 
 @pytest.fixture(scope="session")
-def elasticsearch_url(request: pytest.FixtureRequest) -> str:
-    """URL of an Elasticsearch: the one named by the environment, or else the session's."""
-    given = os.environ.get(GIVEN_ELASTICSEARCH)
-    if given:
-        return given.rstrip("/")
-    return request.getfixturevalue("elasticsearch_server").url
+def opensearch_url() -> str:
+    """URL of an OpenSearch: the one named by the environment, or else the run's."""
+    return _search_server(os.environ.get(GIVEN_OPENSEARCH), OpenSearchServer)
 
 
-@pytest.fixture(scope="session")
-def opensearch_server() -> Iterator[OpenSearchServer]:
-    """The session's OpenSearch. A test that hurts it must bring it back (`restart`)."""
-    if os.environ.get(GIVEN_OPENSEARCH):
-        pytest.skip(f"{GIVEN_OPENSEARCH} is set: its process is not ours to touch")
-    yield from started(OpenSearchServer())
-
-
-@pytest.fixture(scope="session")
-def opensearch_url(request: pytest.FixtureRequest) -> str:
-    """URL of an OpenSearch: the one named by the environment, or else the session's."""
-    given = os.environ.get(GIVEN_OPENSEARCH)
-    if given:
-        return given.rstrip("/")
-    return request.getfixturevalue("opensearch_server").url
+def _search_server(given: str | None, kind: type[Server]) -> str:
+    url = given.rstrip("/") if given else _shared(kind).url
+    _search_servers.append(url)
+    return url
 
 
 @pytest.fixture(scope="session")
 def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The backend that suites of every backend run on: what NEFERTARI_SEARCH_TEST_BACKEND says."""
-    kind = os.environ.get(BACKEND, "elasticsearch")
+    kind = tiers.backend_kind()
     if kind == "embedded":
         return f"embedded:{tmp_path_factory.mktemp('embedded')}"
     url = str(request.getfixturevalue(f"{kind}_url"))
@@ -142,27 +133,27 @@ def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """The session's PostgreSQL; `create_database(name)` gives a test one of its own."""
-    yield from started(PostgresServer())
+def postgres_server() -> PostgresServer:
+    """The run's PostgreSQL; `create_database(name)` gives a test one of its own."""
+    return _shared(PostgresServer)
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariadbServer]:
-    """The session's MariaDB; `create_database(name)` gives a test one of its own."""
-    yield from started(MariadbServer())
+def mariadb_server() -> MariadbServer:
+    """The run's MariaDB; `create_database(name)` gives a test one of its own."""
+    return _shared(MariadbServer)
 
 
 @pytest.fixture(scope="session")
-def ferretdb_server() -> Iterator[FerretdbServer]:
-    """The session's MongoDB-protocol server. A test that hurts it must bring it back."""
-    yield from started(FerretdbServer())
+def ferretdb_server() -> FerretdbServer:
+    """The run's MongoDB-protocol server."""
+    return _shared(FerretdbServer)
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """The session's Redis. A test that hurts it must bring it back."""
-    yield from started(RedisServer())
+def redis_server() -> RedisServer:
+    """The run's Redis."""
+    return _shared(RedisServer)
 
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
@@ -194,29 +185,37 @@ def primary_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return str(server.create_database(f"test_{uuid.uuid4().hex[:12]}"))
 
 
-@pytest.fixture
-def index_prefix(elasticsearch_url: str) -> Iterator[str]:
-    """A name that no index begins with; what the test makes under it is deleted afterwards."""
-    yield from _own_prefix(elasticsearch_url)
+@pytest.fixture(scope="session")
+def loaded_films(tmp_path_factory: pytest.TempPathFactory, backend_url: str) -> Iterator[Films]:
+    """The films, loaded and indexed, for all modules that only read them."""
+    for prefix in _prefix():
+        loaded = Films(tmp_path_factory.mktemp("films"), backend_url, prefix)
+        load_films(*loaded)
+        yield loaded
 
 
 @pytest.fixture(scope="module")
-def module_prefix(backend_url: str) -> Iterator[str]:
-    """The same, for a whole module, on the backend that suites of every backend run on."""
-    if backend_url.startswith("embedded:"):
-        yield f"test-{uuid.uuid4().hex[:12]}"
-    else:
-        yield from _own_prefix(backend_url.rpartition("+")[2])
+def module_prefix() -> Iterator[str]:
+    """A name that no index begins with; what the module makes under it is deleted afterwards."""
+    yield from _prefix()
 
 
-def _own_prefix(url: str) -> Iterator[str]:
+@pytest.fixture
+def index_prefix() -> Iterator[str]:
+    """The same for one test."""
+    yield from _prefix()
+
+
+def _prefix() -> Iterator[str]:
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     yield prefix
-    for index in _indices(url, prefix):
-        _call("DELETE", f"{url}/{index}")
+    for url in _search_servers:
+        for index in indices_of(url, prefix):
+            _call("DELETE", f"{url}/{index}")
 
 
-def _indices(url: str, prefix: str) -> list[str]:
+def indices_of(url: str, prefix: str) -> list[str]:
+    """The names of the indices at *url* that begin with *prefix*."""
     # Wildcards in a DELETE are refused by default, so each index goes by its own name.
     listing = _call("GET", f"{url}/_cat/indices/{prefix}*?format=json&h=index&expand_wildcards=all")
     return [entry["index"] for entry in json.loads(listing)]

@@ -13,7 +13,9 @@ import sys
 import pytest
 from pyramid.paster import get_appsettings
 
+from tests.support.apps import backend_and_hosts
 from tests.support.paths import TOP
+from tests.support.tiers import mostly_long
 
 FILMS = TOP / "examples" / "films"
 
@@ -121,12 +123,13 @@ def test_load_needs_no_search_server_and_loads_once(write_ini):
     assert "17,472 films are there already" in run("-m", "films.load", ini)
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_each_switch_suffices(switch, write_ini, elasticsearch_url, index_prefix):
+@pytest.mark.parametrize("switch", mostly_long(SWITCHES, 3))
+def test_each_switch_suffices(switch, write_ini, backend_url, index_prefix):
+    backend, hosts = backend_and_hosts(backend_url)
     plain = write_ini("pyramid.includes =")
     run("-m", "films.load", plain)
     ini = write_ini(
-        SWITCHES[switch], elasticsearch_hosts=elasticsearch_url, index_name=index_prefix
+        SWITCHES[switch], backend=backend, elasticsearch_hosts=hosts, index_name=index_prefix
     )
     answers = json.loads(run("-c", REQUESTS, ini))
 

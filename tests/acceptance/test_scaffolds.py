@@ -15,6 +15,8 @@ import ramlfications
 
 from tests.support.scaffolds import INCLUDES, Deployment, Talk, generate
 
+pytestmark = pytest.mark.slow
+
 SCAFFOLDS = ("nefertari_starter", "ramses_starter")
 REQUESTS = 60
 
@@ -467,7 +469,7 @@ def as_documented(talk, raml):
             assert common == (body or {})
 
 
-@pytest.fixture(params=["embedded", "elasticsearch"])
+@pytest.fixture(params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.long)])
 def backend(request, tmp_path):
     """URL of a backend."""
     if request.param == "embedded":

@@ -27,6 +27,8 @@ from nefertari_search_tween.exceptions import BackendRejected, ConfigurationErro
 from tests.conftest import started
 from tests.servers import OpenSearchServer, free_port
 
+pytestmark = [pytest.mark.split, pytest.mark.slow]
+
 TIMEOUT = 30.0
 
 
@@ -80,6 +82,8 @@ class TestOpenSearch(BackendConformance):
 # The third, TestEmbedded, is in embedded/test_conformance.py: it needs no server.
 
 
+@pytest.mark.long
+@pytest.mark.server
 class TestThreeNodes(WriteCases, VersionCases, PagingCases):
     """A part of the cases on a cluster: three shards, each with a copy on another node."""
 

@@ -354,6 +354,7 @@ def backend_of(server: ElasticsearchServer, **options: Any) -> ElasticsearchBack
     return ElasticsearchBackend(Connection(**connection))
 
 
+@pytest.mark.long
 class TestElasticsearchSecured(WriteCases, VersionCases, PagingCases):
     """A part of the cases over TLS, compressed, by a user who has what an application needs."""
 

@@ -19,6 +19,8 @@ from tests.servers import Pserve
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import INI, TOP, film_options
 
+pytestmark = pytest.mark.slow
+
 MODELS = {"Country", "Film", "Genre", "Person"}
 ENVIRONMENT = {
     **os.environ,

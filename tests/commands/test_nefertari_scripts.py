@@ -22,6 +22,8 @@ from tests.servers import Pserve
 from tests.support.apps import backend_and_hosts
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 # nefertari's own command stops at 10,000.
 ROWS = 10_400
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}

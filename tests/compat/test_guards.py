@@ -20,6 +20,9 @@ from tests.apps.item_acls import INI, PRINCIPALS
 from tests.apps.private_fields.running import Answer, Club
 from tests.read.aggregations.test_types import LACKING
 from tests.support.reference_aggregations import request
+from tests.support.tiers import examples
+
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 ADMIN = "root,g:admin"
 ALONE = "nefertari_search_tween.engine"
@@ -131,7 +134,9 @@ def ids(answer: Answer) -> list[int]:
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     stories=st.lists(acls, min_size=len(TITLES), max_size=len(TITLES)),

@@ -16,6 +16,8 @@ import pytest
 from tests.support.paths import TOP
 from tests.support.scaffolds import Deployment, Talk, set_lines
 
+pytestmark = pytest.mark.slow
+
 LIBRARY = TOP / "tests" / "apps" / "ramses"
 REQUESTS = 60
 PUBLIC = {
@@ -595,7 +597,7 @@ def forget_acls(document):
             forget_acls(value)
 
 
-@pytest.fixture(params=["embedded", "elasticsearch"])
+@pytest.fixture(params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.long)])
 def backend(request, tmp_path):
     """URL of a backend."""
     if request.param == "embedded":

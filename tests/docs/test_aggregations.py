@@ -10,7 +10,7 @@ from webtest import TestApp
 from nefertari_search_tween.search.aggregations.types import KINDS
 from tests.read.aggregations.test_types import LACKS
 from tests.read.test_search_reads import encoded
-from tests.support.apps import films, load_films
+from tests.support.apps import Films, films
 from tests.support.paths import TOP
 
 DOCUMENTATION = TOP / "docs" / "aggregations.rst"
@@ -20,10 +20,8 @@ EXAMPLES = EXAMPLE.findall(TEXT)
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str) -> TestApp:
-    directory = tmp_path_factory.mktemp("films")
-    load_films(directory, backend_url, module_prefix)
-    return films(directory, backend_url, module_prefix)
+def app(loaded_films: Films) -> TestApp:
+    return films(*loaded_films)
 
 
 def test_the_page_has_examples():

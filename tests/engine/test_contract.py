@@ -10,12 +10,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.paths import TOP
+
+pytestmark = pytest.mark.slow
 
 ENGINE = "nefertari_search_tween.engine"
 SECONDS = 300
@@ -68,19 +69,12 @@ def on_embedded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server_prefix(request: pytest.FixtureRequest, elasticsearch_url: str) -> Iterator[str]:
-    from tests.conftest import _own_prefix
-
-    yield from _own_prefix(elasticsearch_url)
-
-
-@pytest.fixture(scope="module")
-def on_elasticsearch(elasticsearch_url: str, server_prefix: str) -> dict[str, Any]:
+def on_elasticsearch(elasticsearch_url: str, module_prefix: str) -> dict[str, Any]:
     return run(
         ENGINE,
         **{
             "elasticsearch.hosts": elasticsearch_url.partition("://")[2],
-            "elasticsearch.index_name": server_prefix,
+            "elasticsearch.index_name": module_prefix,
         },
     )
 

@@ -11,38 +11,42 @@ import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import _indices, _own_prefix
+from tests.conftest import indices_of
 from tests.support.paths import TOP
+
+pytestmark = pytest.mark.slow
 
 PROCESSES, THREADS = 4, 5
 RACERS = PROCESSES * THREADS
 ROUNDS = 5
 
 
-@pytest.fixture(params=["embedded", "elasticsearch", "opensearch"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(
+    params=["embedded", "elasticsearch", pytest.param("opensearch", marks=pytest.mark.long)]
+)
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, index_prefix: str
+) -> Iterator[dict[str, str]]:
     """The settings of an application on a backend, with nothing in it."""
     if request.param == "embedded":
         yield {
             "nefertari_search.backend": f"embedded:{tmp_path}",
-            "elasticsearch.index_name": f"race-{uuid.uuid4().hex[:8]}",
+            "elasticsearch.index_name": index_prefix,
         }
         return
     url = request.getfixturevalue(f"{request.param}_url")
-    for prefix in _own_prefix(url):
-        yield {
-            "nefertari_search.backend": request.param,
-            "elasticsearch.hosts": url.partition("://")[2],
-            "elasticsearch.index_name": prefix,
-        }
-        assert _indices(url, prefix)
+    yield {
+        "nefertari_search.backend": request.param,
+        "elasticsearch.hosts": url.partition("://")[2],
+        "elasticsearch.index_name": index_prefix,
+    }
+    assert indices_of(url, index_prefix)
 
 
 def started(work: str, threads: int, first: int, settings: dict[str, str]) -> Any:

@@ -16,6 +16,8 @@ from tests.acceptance.test_scaffolds import REQUESTS, SCAFFOLDS, Session, as_doc
 from tests.compat import test_ramses
 from tests.support.scaffolds import Deployment, Talk, generate, set_lines
 
+pytestmark = pytest.mark.slow
+
 #: the database and the index are one, and a read that does not search is the view's own
 UNSEARCHED = "primary; reason=read-from-primary"
 ENGINE = "nefertari_search_tween.engine"
@@ -25,7 +27,7 @@ def where(backend: str) -> str:
     return "embedded" if backend.startswith("embedded:") else "Elasticsearch"
 
 
-@pytest.fixture(params=["embedded", "elasticsearch"])
+@pytest.fixture(params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.long)])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a backend."""
     if request.param == "embedded":

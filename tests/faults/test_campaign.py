@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.paths import TOP
 
+pytestmark = [pytest.mark.server, pytest.mark.long]
+
 
 # In `make faults`: SQLite, which has one writer at a time, and so fewer surprises; MongoDB, where
 # rebuilds wait for the intents of the killed (primaries/mongodb/test_faults.py kills, too).

@@ -23,13 +23,14 @@ import transaction
 from nefertari_search_tween.compat.elasticsearch import ES
 from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
 from tests.apps.every_field import INI
-from tests.conftest import started
-from tests.servers import ElasticsearchServer, Pserve
+from tests.servers import Pserve
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
 from tests.support.faulty_server import slowing
 from tests.support.paths import TOP
 from tests.write.test_sync import empty_tables, found, same
+
+pytestmark = pytest.mark.slow
 
 TIMEOUT = 1.0
 # What a request may take beside the search itself, on a machine that is busy.
@@ -39,8 +40,8 @@ NESTED_LIMIT = 2
 
 
 @pytest.fixture(scope="module")
-def server():
-    yield from started(ElasticsearchServer())
+def server(own_elasticsearch):
+    return own_elasticsearch
 
 
 @pytest.fixture(scope="module")

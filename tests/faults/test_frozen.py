@@ -46,9 +46,9 @@ print("done", flush=True)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, elasticsearch_url):
+def place(tmp_path_factory, backend_url):
     folder = tmp_path_factory.mktemp("frozen")
-    return f"sqlite:///{folder}/zoo.sqlite", elasticsearch_url, f"test-{uuid.uuid4().hex[:12]}"
+    return f"sqlite:///{folder}/zoo.sqlite", backend_url, f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")

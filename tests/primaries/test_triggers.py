@@ -27,9 +27,11 @@ from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
-from tests.conftest import PRIMARY
 from tests.support.apps import search_of, zoo
+from tests.support.tiers import PRIMARY
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
+
+pytestmark = [pytest.mark.every_primary, pytest.mark.slow]
 
 ON_POSTGRESQL = os.environ.get(PRIMARY) == "postgresql"
 postgresql = pytest.mark.skipif(not ON_POSTGRESQL, reason=f"{PRIMARY} is not postgresql")

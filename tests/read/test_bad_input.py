@@ -10,7 +10,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
@@ -21,7 +20,8 @@ from webtest import TestApp
 
 from tests.read.test_search_reads import encoded
 from tests.servers import Pserve
-from tests.support.apps import INI, film_options, films, load_films, zoo
+from tests.support.apps import INI, Films, film_options, films, zoo
+from tests.support.tiers import examples
 
 ERROR = {"status_code", "explanation", "message", "title", "timestamp"}
 # Nobody waits longer for a refusal, however busy the machine is.
@@ -32,18 +32,8 @@ LEAKS = ("Traceback", 'File "', "elasticsearch", "search_phase", "root_cause", "
 
 
 @pytest.fixture(scope="module")
-def directory(
-    tmp_path_factory: pytest.TempPathFactory, elasticsearch_url: str, module_prefix: str
-) -> Path:
-    """Holds the loaded films.sqlite, whose indices are built."""
-    path = tmp_path_factory.mktemp("films")
-    load_films(path, elasticsearch_url, module_prefix)
-    return path
-
-
-@pytest.fixture(scope="module")
-def film_app(directory: Path, elasticsearch_url: str, module_prefix: str) -> TestApp:
-    return films(directory, elasticsearch_url, module_prefix)
+def film_app(loaded_films: Films) -> TestApp:
+    return films(*loaded_films)
 
 
 @pytest.fixture
@@ -501,8 +491,8 @@ def test_a_transparent_read_is_the_primarys_answer(read: str, app: TestApp):
 
 
 @pytest.fixture(scope="module")
-def pserve(directory: Path, elasticsearch_url: str, module_prefix: str) -> Iterator[Pserve]:
-    server = Pserve(INI, variables=film_options(directory, elasticsearch_url, module_prefix))
+def pserve(loaded_films: Films) -> Iterator[Pserve]:
+    server = Pserve(INI, variables=film_options(*loaded_films))
     with server:
         yield server
 
@@ -629,7 +619,7 @@ numbers = st.one_of(st.integers().map(str), values)
 flags = st.sampled_from(["_search=true", "_search=false", ""])
 
 anything_goes = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -720,8 +710,8 @@ GOOD_VALUES = [
 
 class TestEveryKindOfField:
     @pytest.fixture(scope="class")
-    def zoo_app(self, primary_url: str, elasticsearch_url: str, module_prefix: str) -> TestApp:
-        return zoo(primary_url, elasticsearch_url, f"{module_prefix}-zoo")
+    def zoo_app(self, primary_url: str, backend_url: str, module_prefix: str) -> TestApp:
+        return zoo(primary_url, backend_url, f"{module_prefix}-zoo")
 
     @pytest.mark.parametrize(("name", "value"), BAD_VALUES, ids=str)
     def test_a_value_that_does_not_fit(self, name: str, value: str, zoo_app: TestApp):
@@ -759,10 +749,10 @@ class TestPatternsAreOn:
     """An application that allows leading wildcards and regular expressions."""
 
     @pytest.fixture(scope="class")
-    def zoo_app(self, primary_url: str, elasticsearch_url: str, module_prefix: str) -> TestApp:
+    def zoo_app(self, primary_url: str, backend_url: str, module_prefix: str) -> TestApp:
         return zoo(
             primary_url,
-            elasticsearch_url,
+            backend_url,
             f"{module_prefix}-patterns",
             **{
                 "nefertari_search.allow_leading_wildcards": "true",

@@ -19,10 +19,10 @@ from sqlalchemy.schema import CreateTable
 
 from nefertari_search_tween.settings.settings import Settings
 from tests.apps.engine_relationships import INI as SHELVES
+from tests.apps.every_field.content import fill_zoo
 from tests.apps.item_acls import INI as GUARDED
 from tests.apps.multi_collection.objects import fill as fill_museum
 from tests.compat.test_guards import Library
-from tests.read.test_equality import fill_zoo
 from tests.servers import free_port
 from tests.servers.base import wait_until
 from tests.support import apps
@@ -170,10 +170,10 @@ def own_redis(redis_server):
 
 
 @pytest.fixture
-def on_own_redis(own_redis, tmp_path, elasticsearch_url):
+def on_own_redis(own_redis, tmp_path, backend_url):
     app = apps.zoo(
         f"sqlite:///{tmp_path / 'zoo.sqlite'}",
-        elasticsearch_url,
+        backend_url,
         f"test-{uuid.uuid4().hex[:12]}",
         **{"nefertari_search.cache": own_redis.url},
     )

@@ -6,17 +6,19 @@ import random
 
 import pytest
 import transaction
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from tests.read.test_equality import WRITES, Catalogue, change_zoo, fill_zoo, values_of
+from tests.apps.every_field.content import WRITES, change_zoo, fill_zoo, values_of
 from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.caching import asked, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
+from tests.support.random_requests import Catalogue, drawn
+from tests.support.tiers import examples
 
-EXAMPLES = 20
+EXAMPLES = examples(20)
 STEPS = 15
 
 SEARCHES = [
@@ -134,14 +136,7 @@ def catalogue(zoo):
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@drawn(EXAMPLES)
 @given(data=st.data())
 def test_random_writes_and_reads(zoo, catalogue, data):
     """Transparent reads equal the primary's; searches, those without the cache. Each is asked

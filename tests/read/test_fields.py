@@ -14,6 +14,8 @@ import transaction
 from nefertari_search_tween.documents.fields import FIELDS
 from tests.support import apps
 
+pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
+
 UTC = datetime.timezone.utc
 HUNDRED_KB = "käse " * 20_000
 

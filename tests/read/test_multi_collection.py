@@ -27,6 +27,7 @@ from nefertari_search_tween.search.multi.query import ModelScope
 from nefertari_search_tween.search.privacy import Caller
 from tests.servers.base import free_port
 from tests.support.apps import forget_sessions, museum, search_of
+from tests.support.tiers import examples
 from tests.write.test_sync import statements
 
 ALL = "paintings,painters,vases"
@@ -446,7 +447,7 @@ COLLECTIONS = {"Painter": "painters", "Painting": "paintings", "Vase": "vases"}
 
 
 @settings(
-    max_examples=120,
+    max_examples=examples(120),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from pyramid.paster import get_appsettings
 from webtest import TestApp
 
 from tests.read.test_search_reads import EXAMPLE, encoded
-from tests.support.apps import INI, film_options, forget_sessions, load_films
+from tests.support.apps import INI, Films, film_options, forget_sessions
 from tests.support.paths import TOP
 from tests.write.test_sync import statements
 
@@ -36,18 +35,11 @@ def together(config: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str) -> Path:
-    folder = tmp_path_factory.mktemp("films")
-    load_films(folder, backend_url, module_prefix)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def app(folder: Path, backend_url: str, module_prefix: str) -> Iterator[TestApp]:
+def app(loaded_films: Films) -> Iterator[TestApp]:
     from films import database_url
 
     forget_sessions()
-    options = film_options(folder, backend_url, module_prefix)
+    options = film_options(*loaded_films)
     settings = get_appsettings(str(INI), options=options)
     settings["sqlalchemy.url"] = database_url(settings["sqlalchemy.url"])
     settings["elasticsearch.enable_polymorphic_query"] = "true"
@@ -63,8 +55,8 @@ def app(folder: Path, backend_url: str, module_prefix: str) -> Iterator[TestApp]
 
 
 @pytest.fixture(scope="module")
-def database(folder: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(folder / "films.sqlite")
+def database(loaded_films: Films) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(loaded_films.directory / "films.sqlite")
     connection.execute(OBJECTS)
     yield connection
     connection.close()

@@ -12,15 +12,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import quote
 
 import pytest
 from webtest import TestApp
 
-from tests.support.apps import films, load_films
+from tests.support.apps import Films, films
 from tests.support.paths import TOP
+
+pytestmark = pytest.mark.every_backend
 
 DOCUMENTATION = TOP / "docs" / "searching.rst"
 FILMS = 17_472
@@ -1052,24 +1053,14 @@ def encoded(request: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def directory(
-    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
-) -> Path:
-    """Holds the loaded films.sqlite, whose indices are built."""
-    path = tmp_path_factory.mktemp("films")
-    load_films(path, backend_url, module_prefix)
-    return path
+def app(loaded_films: Films) -> TestApp:
+    return films(*loaded_films)
 
 
 @pytest.fixture(scope="module")
-def app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
-    return films(directory, backend_url, module_prefix)
-
-
-@pytest.fixture(scope="module")
-def database(directory: Path) -> Iterator[sqlite3.Connection]:
+def database(loaded_films: Films) -> Iterator[sqlite3.Connection]:
     """The films as SQL sees them: one row of `film` each, with director, genres and all texts."""
-    connection = sqlite3.connect(directory / "films.sqlite")
+    connection = sqlite3.connect(loaded_films.directory / "films.sqlite")
     connection.create_function("has", 2, _has, deterministic=True)
     connection.create_function("near", 3, _near, deterministic=True)
     connection.execute(

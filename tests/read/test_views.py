@@ -56,12 +56,12 @@ SEARCHES = [
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory, elasticsearch_url):
+def app(tmp_path_factory, backend_url):
     from pyramid_sqlalchemy import Session
 
     Session.remove()
     database = tmp_path_factory.mktemp("views") / "zoo.sqlite"
-    made = zoo(f"sqlite:///{database}", elasticsearch_url, f"test-{uuid.uuid4().hex[:12]}")
+    made = zoo(f"sqlite:///{database}", backend_url, f"test-{uuid.uuid4().hex[:12]}")
     from nefertari.events import AfterIndex
 
     config = Configurator(registry=made.app.registry)

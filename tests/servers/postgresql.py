@@ -45,13 +45,13 @@ class PostgresServer(Server):
 
     def _run(self, program: str, *arguments: str) -> str:
         assert self.work is not None, "the server is not running"
-        done = run_as_server_user([self._bin / program, *arguments], cwd=self.work)
+        done = run_as_server_user([install_package() / program, *arguments], cwd=self.work)
         if done.returncode != 0:
             raise ServerFailed(f"{program} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout
 
     def _install(self) -> None:
-        self._bin = install_package()
+        install_package()
 
     def _create(self, work: Path) -> None:
         options = ["-A", "trust", "-U", SUPERUSER, "--encoding=UTF8", "--locale=C.UTF-8"]
@@ -65,7 +65,7 @@ class PostgresServer(Server):
             "-c fsync=off -c max_connections=200"
         )
         wait = ["--wait", "--timeout", f"{self.start_seconds:.0f}"]
-        command = [self._bin / "pg_ctl", "start", *wait, "-D", work / "data"]
+        command = [install_package() / "pg_ctl", "start", *wait, "-D", work / "data"]
         log = self._log_file(work)
 
         done = run_as_server_user([*command, "-o", settings], cwd=work, log=log)
@@ -87,7 +87,7 @@ class PostgresServer(Server):
 
     def _healthy(self) -> bool:
         assert self.work is not None
-        command = [self._bin / "pg_isready", "-q", "-d", self.url]
+        command = [install_package() / "pg_isready", "-q", "-d", self.url]
         return run_as_server_user(command, cwd=self.work).returncode == 0
 
     def _pid_file(self, work: Path) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import transaction
 from pyramid.paster import get_app
 from webtest import TestApp
 
+from tests.servers import shared
 from tests.support.paths import TOP
 
 INI = TOP / "development.ini"
@@ -34,6 +36,14 @@ def backend_and_hosts(url: str) -> tuple[str, str]:
     return kind if plus else "elasticsearch", url.partition("://")[2]
 
 
+class Films(NamedTuple):
+    """Where the loaded films are: arguments of :func:`films`."""
+
+    directory: Path
+    url: str
+    prefix: str
+
+
 def films(directory: Path, url: str, prefix: str) -> TestApp:
     """The example application; its database holds the films when `load_films` was called."""
     forget_sessions()
@@ -42,18 +52,28 @@ def films(directory: Path, url: str, prefix: str) -> TestApp:
 
 def load_films(directory: Path, url: str, prefix: str) -> None:
     """Load the films by the example's own command, and build the indices by the package's."""
-    from films.load import main as load
-
     from nefertari_search_tween.indexing.rebuild import rebuild
     from nefertari_search_tween.scripts.main import cli
 
     forget_sessions()
     variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
-    load([str(INI), *variables])
+    with shared.made_once("films.sqlite", lambda file: _load_database(file, url, prefix)) as made:
+        shutil.copy(made, directory / made.name)
     with pytest.MonkeyPatch.context() as patch:
         # Nobody writes meanwhile: there are no older claims to be waited for.
         patch.setattr(rebuild, "SETTLE_SECONDS", 0)
         cli(["rebuild", str(INI), *variables, "--json"], standalone_mode=False)
+
+
+def _load_database(file: Path, url: str, prefix: str) -> None:
+    from films.load import main as load
+    from pyramid_sqlalchemy import metadata
+
+    variables = film_options(file.parent, url, prefix).items()
+    load([str(INI), *(f"{key}={value}" for key, value in variables)])
+    # Its connections go, and with them what they have not written into the file.
+    forget_sessions()
+    metadata.bind.dispose()
 
 
 def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:

@@ -1,24 +1,16 @@
 """What tests on MongoDB have in common: the application, and an eye on its commands.
 
-One process has one engine, so these tests run when NEFERTARI_SEARCH_TEST_PRIMARY=mongodb only.
+One process has one engine, so these tests are marked ``mongodb``: tests/support/tiers.py.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import pytest
 from pymongo import monitoring
 from webtest import TestApp
 
 from tests.support.apps import backend_and_hosts
-
-PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
-
-only_on_mongodb = pytest.mark.skipif(
-    os.environ.get(PRIMARY) != "mongodb", reason=f"{PRIMARY} is not mongodb"
-)
 
 
 def ini_on_mongodb(ini: str, settings: dict[str, str]) -> str:

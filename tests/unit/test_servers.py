@@ -16,6 +16,8 @@ from tests.servers import ElasticsearchServer, PostgresServer, ServerFailed, Ser
 from tests.servers.base import alive
 from tests.support.paths import TOP
 
+pytestmark = [pytest.mark.server, pytest.mark.long]
+
 
 def call(method, url, body=None):
     request = urllib.request.Request(

@@ -9,7 +9,6 @@ indexed, and the mirror must be equal to the primary to the byte.
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 
@@ -27,9 +26,12 @@ from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.interfaces.outbox import ClaimExpired
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress
 from tests.support.apps import search_of, zoo
+from tests.support.tiers import examples
 from tests.write.test_sync import Changes, empty_tables, same_everywhere
 
-EXAMPLES = int(os.environ.get("NEFERTARI_SEARCH_TEST_EXAMPLES", "20"))
+pytestmark = pytest.mark.every_primary
+
+EXAMPLES = examples(20)
 STEPS = 50
 # So short that an indexer that was held up for a step has to look the indices up again.
 TARGETS_SECONDS = 0.02

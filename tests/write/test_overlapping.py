@@ -16,6 +16,8 @@ from sqlalchemy.orm import sessionmaker
 from tests.support.apps import search_of, zoo
 from tests.write.test_sync import delete_indices, empty_tables, same_everywhere
 
+pytestmark = pytest.mark.every_primary
+
 WAIT_SECONDS = 30
 
 

@@ -34,10 +34,13 @@ from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
+from tests.support.tiers import examples
 from tests.write.test_sync import delete_indices, empty_tables
 
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
+
 #: flights of the campaign; `make faults` takes them all
-ROWS = int(os.environ.get("NEFERTARI_SEARCH_TEST_FLIGHTS", "20000"))
+ROWS = int(os.environ.get("NEFERTARI_SEARCH_TEST_FLIGHTS", examples(20_000)))
 COMMAND = [sys.executable, "-m", "nefertari_search_tween.scripts.main"]
 OPERATIONS = TOP / "docs" / "operations.rst"
 
@@ -248,6 +251,7 @@ def test_killed_at_any_moment_it_loses_nothing(request, tmp_path, where):
             flights.ask("DELETE", index)
 
 
+@pytest.mark.long
 def test_the_campaign_in_short(elasticsearch_url):
     """`make faults` runs it with all flights."""
     program = [sys.executable, "-m", "tests.faults.rebuild_flights"]
@@ -262,18 +266,14 @@ def test_the_campaign_in_short(elasticsearch_url):
 # In one process
 
 
-@pytest.fixture(scope="module", params=["elasticsearch", "embedded"])
-def app(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, backend_url, module_prefix):
     from pyramid_sqlalchemy import Session
 
-    place = tmp_path_factory.mktemp("rebuild")
-    url = f"embedded:{place}/search"
-    if request.param == "elasticsearch":
-        url = request.getfixturevalue("elasticsearch_url")
     made = zoo(
-        f"sqlite:///{place}/zoo.sqlite",
-        url,
-        f"test-{uuid.uuid4().hex[:12]}",
+        f"sqlite:///{tmp_path_factory.mktemp('rebuild')}/zoo.sqlite",
+        backend_url,
+        module_prefix,
         **{"elasticsearch.chunk_size": "10"},
     )
     yield made

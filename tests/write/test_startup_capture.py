@@ -81,12 +81,12 @@ transaction.commit()
 
 
 @pytest.fixture
-def start(request, tmp_path, index_prefix):
+def start(tmp_path, backend_url, index_prefix):
     """Start the application with something to do at its start; gives what it answers then."""
-    if getattr(request, "param", "embedded") == "embedded":
-        url = f"embedded:{tmp_path}/search"
-    else:
-        url = request.getfixturevalue("elasticsearch_url")
+    return starting(tmp_path, backend_url, index_prefix)
+
+
+def starting(tmp_path, url, index_prefix):
     backend, hosts = backend_and_hosts(url)
     settings = {
         "pyramid.includes": "nefertari_search_tween",
@@ -113,7 +113,7 @@ def start(request, tmp_path, index_prefix):
     return run
 
 
-@pytest.mark.parametrize("start", ["embedded", "elasticsearch"], indirect=True)
+@pytest.mark.every_backend
 @pytest.mark.parametrize("create", ["ours too", "not ours"])
 def test_the_first_objects_are_there_at_the_first_request(start, create):
     answers = start(SEED, create)
@@ -221,8 +221,8 @@ transaction.commit()
     assert answers["searched keepers"] == ["raw"] and answers["searched items"] == [1]
 
 
-@pytest.mark.parametrize("start", ["elasticsearch"], indirect=True)
-def test_a_backend_that_is_down_at_start_gets_it_later(start):
+def test_a_backend_that_is_down_at_start_gets_it_later(tmp_path, elasticsearch_url, index_prefix):
+    start = starting(tmp_path, elasticsearch_url, index_prefix)
     away = start(SEED, **{"elasticsearch.hosts": "127.0.0.1:9"})
     assert away["keepers"][0].startswith("primary; reason=")
     assert ["Keeper", "k1"] in away["waiting"]

@@ -24,14 +24,14 @@ SOON = 20
 
 
 @pytest.fixture
-def make(tmp_path, elasticsearch_url):
+def make(tmp_path, backend_url):
     """Makes applications on one database and one name of indices."""
     made = []
     prefix = f"test-{uuid.uuid4().hex[:12]}"
 
     def make_one(**settings):
         settings = {f"nefertari_search.{name}": value for name, value in settings.items()}
-        app = zoo(f"sqlite:///{tmp_path / 'zoo.sqlite'}", elasticsearch_url, prefix, **settings)
+        app = zoo(f"sqlite:///{tmp_path / 'zoo.sqlite'}", backend_url, prefix, **settings)
         made.append(app)
         return app
 
@@ -139,7 +139,7 @@ def test_the_application_made_last_has_it(make):
     assert threads() == [after]
 
 
-def test_a_process_that_ends_is_not_held_up(tmp_path, elasticsearch_url):
+def test_a_process_that_ends_is_not_held_up(tmp_path, backend_url):
     """Nor does it leave with an error: the thread sleeps, or is in the middle of its work."""
     program = f"""
 import logging

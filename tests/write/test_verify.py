@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-import uuid
 
 import pytest
 import transaction
@@ -31,25 +30,20 @@ from nefertari_search_tween.mirror.serializer import document_id
 from tests.support.apps import search_of, zoo
 from tests.write.test_sync import delete_indices, empty_tables
 
+pytestmark = pytest.mark.every_backend
+
 CHUNK = 20
 MIRRORED = ("Custom", "Item", "Keeper", "Marked", "Node", "Tag", "Visit")
 
 
-@pytest.fixture(scope="module", params=["elasticsearch", "embedded"])
-def search(request, tmp_path_factory, primary_url):
-    """The search of a zoo application, on each backend."""
+@pytest.fixture(scope="module")
+def search(primary_url, backend_url, module_prefix):
+    """The search of a zoo application."""
     from pyramid_sqlalchemy import Session
 
-    if request.param == "embedded":
-        url = f"embedded:{tmp_path_factory.mktemp('verify')}"
-    else:
-        url = request.getfixturevalue("elasticsearch_url")
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    app = zoo(primary_url, url, prefix, **{"elasticsearch.chunk_size": str(CHUNK)})
+    app = zoo(primary_url, backend_url, module_prefix, **{"elasticsearch.chunk_size": str(CHUNK)})
     yield search_of(app)
     transaction.abort()
-    # The application of the next backend begins with the same database.
-    empty_tables()
     Session.remove()
     delete_indices(app)
 

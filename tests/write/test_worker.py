@@ -18,16 +18,16 @@ import uuid
 import psycopg2
 import pytest
 
-from tests.conftest import started
 from tests.faults.test_faults import bring_back, fetch
-from tests.servers import ElasticsearchServer
 from tests.servers.base import free_port, wait_until
 from tests.support.processes import LEASE, PROGRAM, SOON, Place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
-def server():
-    yield from started(ElasticsearchServer())
+def server(own_elasticsearch):
+    return own_elasticsearch
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def postgres(tmp_path, server, postgres_server):
     postgres_server.drop_database(name)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def place(request):
     return request.getfixturevalue(request.param)
 

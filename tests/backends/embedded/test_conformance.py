@@ -10,6 +10,8 @@ from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 
+pytestmark = pytest.mark.slow
+
 
 class TestEmbedded(BackendConformance):
     @pytest.fixture(scope="class")

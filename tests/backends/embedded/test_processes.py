@@ -1,7 +1,7 @@
 """The embedded backend's files among processes that write, read, and are killed.
 
-NEFERTARI_SEARCH_TEST_SECONDS (10) is how long processes write and read at once,
-NEFERTARI_SEARCH_TEST_KILLS (10) how often a writer is killed.
+NEFERTARI_SEARCH_TEST_SECONDS is how long processes write and read at once,
+NEFERTARI_SEARCH_TEST_KILLS how often a writer is killed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
+from tests.support.tiers import examples
 
-SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", "10"))
-KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", "10"))
+SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", examples(10)))
+KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", examples(10)))
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}
 MAPPING = {

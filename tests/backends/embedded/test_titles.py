@@ -19,6 +19,8 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.backends.embedded.text import tokenizer
 
+pytestmark = pytest.mark.long
+
 MEMBER = "resources/rdata/csv/ggplot2/movies.csv"
 MAPPING = {
     "dynamic": False,

@@ -14,7 +14,7 @@ from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 from tests.support.caching import asked, figures, plain, second_is_kept
 
-pytestmark = on_mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 PATHS = ("/keepers?_limit=5&_sort=code", "/keepers?q=ann&_limit=5", "/keepers?q=ann&_count")
 
 

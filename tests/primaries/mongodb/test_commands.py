@@ -19,10 +19,9 @@ import pytest
 from tests.apps.every_field import LOGGING
 from tests.apps.every_field_mongo import INI
 from tests.servers import FerretdbServer, Pserve
-from tests.support import mongodb
 from tests.support.paths import TOP
 
-pytestmark = mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 PAGE = (TOP / "docs" / "mongodb.rst").read_text(encoding="utf-8")
 TAGS = 25

@@ -6,24 +6,22 @@ answers, no command reaches a collection of the application.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.read.test_equality import LIMITS, Catalogue, texts
+from tests.apps.every_field_mongo.content import WRITES, change, fill
 from tests.support import mongodb as on_mongodb
 from tests.support.compare_answers import Comparison
+from tests.support.random_requests import LIMITS, Catalogue, drawn, texts
+from tests.support.tiers import examples
 
-pytestmark = on_mongodb.only_on_mongodb
+pytestmark = [pytest.mark.mongodb, pytest.mark.every_backend]
 
-EXAMPLES = 40
+EXAMPLES = examples(40)
 STEPS = 20
-WRITES = ["create", "update", "move", "rename", "delete", "bulk", "bulk-delete", "many", "raw"]
 
 
 class MongoComparison(Comparison):
@@ -39,132 +37,6 @@ class MongoComparison(Comparison):
     @statements.setter
     def statements(self, value: int) -> None:
         """Nothing: see :attr:`statements`."""
-
-
-def random_item(chooser: random.Random, number: int) -> dict[str, Any]:
-    """Values for the fields of an item, with every edge once in a while."""
-
-    def maybe(*values: Any) -> Any:
-        return chooser.choice([None, *values])
-
-    return {
-        "big": maybe(2**62, -(2**63) + 1, 2**63 - 2, 0, number),
-        "flag": maybe(True, False),
-        "day": maybe(
-            datetime.date(1, 1, 1), datetime.date(9999, 12, 31), datetime.date(2000, 2, 29)
-        ),
-        "moment": maybe(
-            datetime.datetime(1999, 12, 31, 23, 59, 59, 999999),
-            datetime.datetime(1999, 12, 31, 23, 59, 59, 1),
-            datetime.datetime(1970, 1, 1),
-            datetime.datetime(1066, 10, 14, 9, 0),
-        ),
-        "kind": maybe("red", "green", "blue"),
-        "level": maybe(1, 2, 3),
-        "ratio": maybe(0.0, -0.0, 0.1, 1e300, 5e-324, -1.5, number / 3),
-        "amount": maybe(0, -1, 2**31 - 1, number),
-        "blob": maybe(b"", b"\x00\xff'\"", b"plain"),
-        "price": maybe(
-            decimal.Decimal("0.0001"), decimal.Decimal("99999999.9999"), decimal.Decimal(-number)
-        ),
-        "small": maybe(-32768, 32767, 7),
-        "word": maybe("", "a", "A", "Ä", "ä", "z", " a", "a ", "\U0001f600", "\uffff", "a" * 200),
-        "prose": maybe("", "x\ny", "the quick brown fox"),
-        "clock": maybe(datetime.time(0, 0), datetime.time(23, 59, 59, 999999)),
-        "name": maybe("Lion", "lion", "LION", "Löwe", "a,b", "100%", "under_score", "_all"),
-        "story": maybe("", "x" * 9000, "y" * 10),
-        "options": maybe({}, {"a": {"b": [1, 2]}}, {"x": 1, "when": datetime.datetime(2020, 1, 1)}),
-        "words": maybe([], ["a"], ["b", "a", "b"], ["a,b", ""]),
-        "owner": maybe("bob", "bob smith"),
-    }
-
-
-def set_others(item: Any, chooser: random.Random) -> None:
-    """Fields whose values nefertari_mongodb does not take when an object is made."""
-    item.span = chooser.choice([None, 0, 5, 3 * 86400 + 5])
-    item.thing = chooser.choice([None, {"a": [1, None, "ü"]}, "text", datetime.date(2020, 1, 1)])
-
-
-def fill(count: int) -> None:
-    from tests.apps.every_field_mongo.models import (
-        Custom,
-        Item,
-        Keeper,
-        Label,
-        Marked,
-        Node,
-        Tag,
-        Visit,
-    )
-
-    chooser = random.Random(7)
-    keepers = [
-        Keeper(code=code, name=f"Keeper {code}").save() for code in ("a", "B", "ä", "x/y", "z z")
-    ]
-    tags = [Tag(number=n, name=name).save() for n, name in enumerate(("big", "small", "Big"))]
-    items = []
-    for number in range(count):
-        item = Item(**random_item(chooser, number), tags=chooser.sample(tags, chooser.randrange(4)))
-        set_others(item, chooser)
-        if chooser.random() < 0.3:
-            item.label = Label(text=f"Label {number}").save()
-        item.save()
-        keeper = chooser.choice([None, *keepers])
-        if keeper is not None:
-            item.update({"keeper": keeper})
-        items.append(item)
-    for n in range(20):
-        Visit(guest=f"Guest {n % 7}", item=chooser.choice(items)).save()
-    nodes = [Node(name=f"Node {n % 9}").save() for n in range(12)]
-    nodes[0].update({"children": nodes[1:4]})
-    for n in range(5):
-        Custom(first=f"F{n}", last=f"L{n % 3}").save()
-    for n in range(9):
-        Marked(name=f"Marked {n % 4}").save()
-
-
-def change(kind: str, number: int) -> None:
-    """One random write; most change what other documents show."""
-    from tests.apps.every_field_mongo.models import Item, Keeper, Label, Node, Tag, Visit
-
-    chooser = random.Random(number)
-
-    def one(model: Any) -> Any:
-        return chooser.choice(list(model.objects.order_by("pk")) or [None])
-
-    item = one(Item)
-    if kind == "create" or item is None:
-        item = Item(**random_item(chooser, number))
-        set_others(item, chooser)
-        item.save()
-    elif kind == "update":
-        for name, value in random_item(chooser, number).items():
-            setattr(item, name, value)
-        set_others(item, chooser)
-        item.save()
-    elif kind == "move":
-        item.update({"keeper": one(Keeper), "label": Label(text=f"new {number}").save()})
-        item.update({"tags": [tag for tag in [one(Tag)] if tag is not None]})
-    elif kind == "rename":
-        for each in (one(Keeper), one(Tag), one(Node)):
-            if each is not None:
-                each.update({"name": f"renamed {number}"})
-        if item.label is not None:
-            item.label.update({"text": f"changed {number}"})
-    elif kind == "delete":
-        victim = one(chooser.choice([Item, Keeper, Visit, Tag, Node]))
-        if victim is not None:
-            victim.delete()
-    elif kind == "bulk":
-        Item.objects(amount=item.amount).update(set__owner=chooser.choice(["bob", "eve"]))
-    elif kind == "bulk-delete":
-        Visit.objects(guest=f"Guest {number % 7}").delete()
-    elif kind == "many":
-        Item._update_many(Item.get_collection(kind="red"), {"small": number % 100})
-        Item.objects(pk=item.pk).modify(inc__amount=1)
-        Tag.objects(number=number).update_one(upsert=True, set__name=f"upserted {number}")
-    elif kind == "raw":
-        Item.objects.insert([Item(**random_item(chooser, n)) for n in (number, number + 1)])
 
 
 @pytest.fixture(scope="module")
@@ -197,21 +69,10 @@ def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> 
     return Catalogue(comparison, paths, LIMITS)
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@drawn(EXAMPLES)
 @given(data=st.data())
 def test_random_requests(catalogue: Catalogue, data: Any) -> None:
-    kind = data.draw(st.sampled_from([None, *WRITES]))
-    if kind is not None:
-        change(kind, data.draw(st.integers(0, 100_000)))
-    for _ in range(STEPS):
-        catalogue.step(data)
+    catalogue.change_and_compare(data, WRITES, change, STEPS)
 
 
 def test_the_mirror_answered_most_of_them(catalogue: Catalogue, record_property: Any) -> None:

@@ -15,10 +15,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.servers import FerretdbServer, Pserve
-from tests.support import mongodb
 from tests.support.apps import INI, TOP, backend_and_hosts
 
-pytestmark = mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 # Of 17,472: FerretDB compares every `$in` with every document, which takes minutes for all.
 FIRST = 200

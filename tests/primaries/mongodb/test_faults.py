@@ -21,7 +21,7 @@ from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 from tests.support.paths import TOP
 
-pytestmark = on_mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 RECOVERY_SECONDS = 60
 WRITES = [

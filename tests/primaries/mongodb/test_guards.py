@@ -24,10 +24,10 @@ from tests.compat.test_guards import (  # noqa: F401 - run here, too
     test_only_what_may_be_changed_is_changed,
     test_with_the_engine_of_this_package_beside_the_database_it_is_the_same,
 )
-from tests.support.mongodb import ini_on_mongodb, only_on_mongodb
+from tests.support.mongodb import ini_on_mongodb
 from tests.support.object_ids import object_id
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 # Foreign keys are SQL's.
 RELATIONSHIPS = {"author_id": "author", "story_id": "story"}

@@ -19,9 +19,9 @@ from tests.read.privacy.test_hidden_fields import (  # noqa: F401 - run here, to
     test_no_probe_tells_anything_about_a_hidden_value,
     test_with_the_protection_off_the_probes_tell,
 )
-from tests.support.mongodb import ini_on_mongodb, only_on_mongodb
+from tests.support.mongodb import ini_on_mongodb
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 
 @pytest.fixture(scope="module")

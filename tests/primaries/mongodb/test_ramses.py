@@ -9,10 +9,9 @@ from __future__ import annotations
 import pytest
 
 from tests.compat import test_ramses
-from tests.support.mongodb import only_on_mongodb
 from tests.support.object_ids import ObjectIdTalk
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 RELATIONSHIPS = {"author_id": "author", "book_id": "book", "reviewer": "user"}
 RELATIONSHIPS.update({name: name for name in ("author", "books", "book", "reviews")})
@@ -84,7 +83,8 @@ def deploy(folder, url, index_prefix, mongodb, name, **lines):
 
 
 @pytest.mark.parametrize(
-    ("database_acls", "backend"), [(False, "embedded"), (True, "elasticsearch")]
+    ("database_acls", "backend"),
+    [(False, "embedded"), pytest.param(True, "elasticsearch", marks=pytest.mark.long)],
 )
 def test_an_application_on_ramses_needs_two_lines(
     database_acls, backend, request, mongodb, tmp_path, index_prefix, record_property

@@ -8,11 +8,10 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance import test_scaffolds
-from tests.support.mongodb import only_on_mongodb
 from tests.support.object_ids import ObjectIdTalk
 from tests.support.scaffolds import INCLUDES, Deployment, generate
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 
 class Session(test_scaffolds.Session):
@@ -79,7 +78,10 @@ class Session(test_scaffolds.Session):
 
 @pytest.mark.parametrize(
     ("scaffold", "backend"),
-    [("nefertari_starter", "embedded"), ("ramses_starter", "elasticsearch")],
+    [
+        ("nefertari_starter", "embedded"),
+        pytest.param("ramses_starter", "elasticsearch", marks=pytest.mark.long),
+    ],
 )
 def test_a_scaffolded_application_needs_two_lines(
     scaffold, backend, request, mongodb, tmp_path, index_prefix, record_property

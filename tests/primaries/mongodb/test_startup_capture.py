@@ -13,10 +13,9 @@ import uuid
 
 import pytest
 
-from tests.support.mongodb import only_on_mongodb
 from tests.support.paths import TOP
 
-pytestmark = only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 START = """
 import json, os, sys

@@ -12,7 +12,7 @@ from webtest import TestApp
 from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 
-pytestmark = on_mongodb.only_on_mongodb
+pytestmark = pytest.mark.mongodb
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import os
 import statistics
 from collections import Counter
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -18,9 +16,8 @@ from webtest import TestApp
 
 from nefertari_search_tween.search.aggregations.types import KINDS
 from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
-from tests.conftest import BACKEND
+from tests.support.apps import Films, search_of
 from tests.support.apps import films as make_films
-from tests.support.apps import load_films, search_of
 from tests.support.reference_aggregations import (
     DAY,
     EPOCH,
@@ -33,6 +30,9 @@ from tests.support.reference_aggregations import (
     units_of,
     values_of,
 )
+from tests.support.tiers import backend_kind, examples
+
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 #: what a server (as the tests start it: Elasticsearch without its modules) has not
 LACKS = {
@@ -52,26 +52,17 @@ LACKS = {
         *("terms", "range", "date_range", "histogram", "date_histogram", "top_hits"),
     },
 }
-LACKING = LACKS[os.environ.get(BACKEND, "elasticsearch")]
+LACKING = LACKS[backend_kind()]
 
 
 @pytest.fixture(scope="module")
-def directory(
-    tmp_path_factory: pytest.TempPathFactory, backend_url: str, module_prefix: str
-) -> Path:
-    path = tmp_path_factory.mktemp("films")
-    load_films(path, backend_url, module_prefix)
-    return path
+def app(loaded_films: Films) -> TestApp:
+    return make_films(*loaded_films)
 
 
 @pytest.fixture(scope="module")
-def app(directory: Path, backend_url: str, module_prefix: str) -> TestApp:
-    return make_films(directory, backend_url, module_prefix)
-
-
-@pytest.fixture(scope="module")
-def films(directory: Path) -> list[Film]:
-    return films_of(directory)
+def films(loaded_films: Films) -> list[Film]:
+    return films_of(loaded_films.directory)
 
 
 @pytest.fixture(scope="module")
@@ -819,7 +810,7 @@ trees = st.recursive(
 
 
 @settings(
-    max_examples=int(os.environ.get("NEFERTARI_SEARCH_TEST_EXAMPLES", "100")),
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -14,7 +14,8 @@ from webtest import TestApp
 
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT
-from tests.read.test_equality import fill_zoo
+from nefertari_search_tween.mirror.mapping import INEXACT
+from tests.apps.every_field.content import fill_zoo
 from tests.servers.base import free_port
 from tests.support import apps
 from tests.support.reference_aggregations import counted, request

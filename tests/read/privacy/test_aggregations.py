@@ -15,8 +15,8 @@ from nefertari_search_tween.search.aggregations.execute import PreparedAggregati
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.fields import FieldScope
+from tests.apps.every_field.content import fill_zoo
 from tests.read.aggregations.test_types import CASES
-from tests.read.test_equality import fill_zoo
 from tests.support import apps
 
 ANONYMOUS, USER, ADMIN = Caller(True, False), Caller(True, True), Caller(False, True)

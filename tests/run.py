@@ -1,0 +1,202 @@
+"""Runs the tests of a tier: ``python -m tests.run quick|test|all [arguments of pytest]``.
+
+A process has one engine and one backend, so a tier is several runs of pytest. They share servers,
+and run beside each other while there are processors for them. What they print is in .pytest_tmp;
+here, what they come to, and all of what a failed one printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers import shared
+from tests.support.paths import TOP
+from tests.support.tiers import BACKEND, EXAMPLES, PRIMARY
+
+FOLDER = TOP / ".pytest_tmp"
+PROGRESS_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest, or of another *command*.
+
+    :param select: the expression of marks that selects its tests.
+    :param workers: how many processes it keeps busy.
+    """
+
+    name: str
+    select: str = ""
+    workers: int = 1
+    backend: str = "embedded"
+    primary: str = "sqlite"
+    command: tuple[str, ...] = ()
+
+    def arguments(self, more: Sequence[str]) -> list[str]:
+        if self.command:
+            return list(self.command)
+        split = ["-n", str(self.workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
+        return [
+            *(sys.executable, "-m", "pytest", "-m", self.select),
+            # pytest removes old folders of its own, which may be another run's.
+            f"--basetemp={FOLDER / self.name}",
+            *("-o", f"cache_dir={FOLDER / 'cache' / self.name}"),
+            *(split if self.workers > 1 else []),
+            *more,
+        ]
+
+
+CORES = os.cpu_count() or 1
+QUICK = Run("quick", "not server and not mongodb and not long", workers=CORES)
+SMOKE = Run("smoke", command=(".ci/smoke",))
+TIERS: dict[str, list[Run]] = {
+    "quick": [QUICK],
+    # Every backend passes the conformance suite here, and the two most different ones all suites
+    # of every backend.
+    "test": [
+        Run(
+            "elasticsearch",
+            "(server or every_backend) and not mongodb and not long",
+            workers=CORES,
+            backend="elasticsearch",
+        ),
+        QUICK,
+        Run("mongodb", "mongodb and not long", primary="mongodb"),
+        Run("postgresql", "every_primary and not long", primary="postgresql"),
+    ],
+    "all": [
+        Run("elasticsearch", "not mongodb", workers=CORES, backend="elasticsearch"),
+        Run("embedded", "not server and not mongodb", workers=CORES),
+        Run("mongodb", "mongodb", primary="mongodb", backend="elasticsearch"),
+        Run("postgresql", "every_primary", primary="postgresql", backend="elasticsearch"),
+        Run("opensearch", "every_backend and not mongodb", backend="opensearch"),
+        Run("mongodb-embedded", "mongodb and every_backend", primary="mongodb"),
+        SMOKE,
+    ],
+}
+#: the share of a random test's examples that a tier draws
+SHARES = {"quick": "0.4", "test": "0.4", "all": "1"}
+
+
+@dataclass
+class Process:
+    """A run that was started."""
+
+    run: Run
+    log: Path
+    popen: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def progress(self) -> str:
+        return (re.findall(r"\[ *(\d+%)\]", self.text) or ["started"])[-1]
+
+    @property
+    def result(self) -> str:
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        return lines[-1].strip("= ") if lines else ""
+
+
+def start(run: Run, tier: str, arguments: Sequence[str]) -> Process:
+    environment = {
+        **os.environ,
+        BACKEND: run.backend,
+        PRIMARY: run.primary,
+        EXAMPLES: os.environ.get(EXAMPLES, SHARES[tier]),
+        # Tests start hundreds of processes: none of them compiles the modules again.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(FOLDER / "pycache"),
+    }
+    log = FOLDER / f"{run.name}.log"
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            run.arguments(arguments),
+            cwd=TOP,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    say(f"{run.name}: started (what it prints: {log.relative_to(TOP)})")
+    return Process(run, log, popen)
+
+
+def run_tier(tier: str, arguments: Sequence[str]) -> int:
+    """Run all of it; returns how many runs failed."""
+    pending, running, failed = list(TIERS[tier]), [], 0
+    told = time.monotonic()
+    try:
+        while pending or running:
+            # One more process than processors: tests wait for servers, too.
+            while pending and (
+                not running
+                or sum(each.run.workers for each in running) + pending[0].workers <= CORES + 1
+            ):
+                running.append(start(pending.pop(0), tier, arguments))
+            time.sleep(0.2)
+            for each in [each for each in running if each.popen.poll() is not None]:
+                running.remove(each)
+                failed += finish(each)
+            if running and time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                say(", ".join(f"{each.run.name} {each.progress}" for each in running))
+    finally:
+        for each in running:
+            stop(each)
+    return failed
+
+
+def finish(process: Process) -> bool:
+    """Say what came of it; returns whether it failed."""
+    failed = process.popen.returncode != 0
+    if failed:
+        sys.stdout.write(process.text)
+    outcome = "FAILED" if failed else "passed"
+    say(f"{process.run.name}: {outcome} after {process.seconds:.0f} s: {process.result}")
+    return failed
+
+
+def stop(process: Process) -> None:
+    """End a run; its fixtures stop what they have started."""
+    process.popen.send_signal(signal.SIGTERM)
+    try:
+        process.popen.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.popen.pid, signal.SIGKILL)
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+def main() -> int:
+    tier, *arguments = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    FOLDER.mkdir(exist_ok=True)
+    began = time.monotonic()
+    with shared.owned():
+        failed = run_tier(tier, arguments)
+    say(f"{tier}: {failed} failed runs" if failed else f"{tier}: all passed")
+    say(f"{time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Random requests to an application, asked of the mirror and of the primary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+
+from tests.support.compare_answers import Comparison
+
+JUNK = [
+    "",
+    " ",
+    "0",
+    "-0",
+    "1",
+    "1.0",
+    "01",
+    "+1",
+    "1e3",
+    " 7",
+    "7 ",
+    "abc",
+    "nan",
+    "inf",
+    "_all",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "99999999999999999999",
+    "0.1",
+    "-1.5",
+    "1972-03-15",
+    "1972-03-15T00:00:00Z",
+    "true",
+    "True",
+    "null",
+    "None",
+    "%",
+    "_",
+    "a,b",
+    "İstanbul",
+    "日本",
+    "'",
+    '"',
+    "*",
+    "a OR b",
+    "\t",
+    "ß",
+    "SS",
+]
+UNKNOWN = ["nope", "_nope", "title__in", "year__bool", "id.x", "_type", "_pk", "metadata", "_acl"]
+LIMITS = [*["0", "1", "2", "3", "5", "7", "20", "50"] * 3, "-1", "abc", "", "1.5"]
+OFFSETS = [*LIMITS, "10000", "99999999999999"]
+
+
+def requests(
+    fields: dict[str, list[str]], limits: list[str], small: bool
+) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """Random parameters over *fields* (name -> values that occur; none for relationships).
+
+    :param limits: values of _limit; without one the pages are of 20.
+    :param small: the tables are.
+    """
+    columns = [name for name, values in sorted(fields.items()) if values]
+    column = st.sampled_from(columns)
+    # One name in twenty is no column: a relationship, or nothing at all.
+    odd = st.sampled_from([name for name in sorted(fields) if not fields[name]] + UNKNOWN)
+    any_name = st.integers(0, 19).flatmap(lambda number: odd if number == 0 else column)
+
+    def filters(name: str) -> st.SearchStrategy[tuple[str, str]]:
+        occurring = st.sampled_from(fields.get(name) or ["1"])
+        junk = st.sampled_from(JUNK) | st.text(max_size=8)
+        value = st.integers(0, 5).flatmap(lambda number: junk if number == 0 else occurring)
+        return st.tuples(st.just(name), value.filter(lambda text: "\x00" not in text))
+
+    sign = st.sampled_from(["", "", "", "", "-", "-", "-", "-", "+", "--"])
+    sort = st.tuples(sign, any_name).map("".join)
+    sorts = st.lists(sort, min_size=1, max_size=3).map(lambda each: ("_sort", ",".join(each)))
+    # A relationship in _fields, or fields taken out only, make the database join tables without
+    # a condition: on large ones that takes minutes.
+    named = any_name if small else st.one_of(column, column, column, st.sampled_from(UNKNOWN))
+    pick = st.tuples(st.sampled_from(["", "", "", "", "-"]), named).map("".join)
+    first = pick if small else column
+    picks = st.tuples(first, st.lists(pick, max_size=3)).map(
+        lambda each: ("_fields", ",".join([each[0], *each[1]]))
+    )
+
+    def page(name: str) -> st.SearchStrategy[tuple[str, str]]:
+        return st.tuples(st.just(name), st.sampled_from(limits if name == "_limit" else OFFSETS))
+
+    def sometimes(part: Any) -> st.SearchStrategy[list[tuple[str, str]]]:
+        return st.integers(0, 2).flatmap(
+            lambda number: st.tuples(part) if number == 0 else st.just(())
+        )
+
+    both = st.sampled_from([("_start", "1"), ("_page", "1")])
+    return st.tuples(
+        st.lists(any_name.flatmap(filters), max_size=2),
+        sometimes(sorts),
+        sometimes(picks),
+        st.integers(0, 3).flatmap(
+            lambda number: st.just(()) if number == 0 else st.tuples(page("_limit"))
+        ),
+        sometimes(st.one_of(page("_start"), page("_page"), both)),
+        st.integers(0, 9).map(lambda number: [("_count", "")] if number == 0 else []),
+    ).map(lambda parts: [pair for part in parts for pair in part])
+
+
+def texts(values: Any) -> list[str]:
+    """Values of the database as a caller writes them."""
+    return sorted({str(value) for value in values if value is not None})[:200] or [""]
+
+
+class Catalogue:
+    """What can be asked of one application: path -> fields, and how to change things."""
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        paths: dict[str, tuple[str, dict[str, list[str]]]],
+        limits: list[str],
+    ) -> None:
+        self.comparison = comparison
+        self.paths = paths
+        self.strategies = {
+            path: requests(fields, limits, limits is LIMITS) for path, (_, fields) in paths.items()
+        }
+
+    def step(self, data: Any) -> None:
+        # The first path is the richest.
+        paths = [*self.paths, *[next(iter(self.paths))] * len(self.paths)]
+        path = data.draw(st.sampled_from(paths))
+        params = data.draw(self.strategies[path])
+        self.comparison.check(path, params, self.paths[path][0])
+
+    def change_and_compare(
+        self, data: Any, writes: list[str], change: Callable[[str, int], None], steps: int
+    ) -> None:
+        """Make one of *writes*, or none, then compare what *steps* requests answer."""
+        kind = data.draw(st.sampled_from([None, *writes]))
+        if kind is not None:
+            change(kind, data.draw(st.integers(0, 100_000)))
+        for _ in range(steps):
+            self.step(data)
+
+
+def drawn(count: int) -> Any:
+    """Settings of hypothesis: *count* examples, the same in each run."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
