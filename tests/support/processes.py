@@ -64,10 +64,10 @@ INI += LOGGING
 
 def main(global_config, **settings):
     """The zoo, with claims that end sooner."""
-    from nefertari_search_tween.primary.sqla.outbox import outbox
+    from nefertari_search_tween.primary import outbox_base
     from tests.apps import every_field
 
-    outbox.LEASE_SECONDS = LEASE
+    outbox_base.LEASE_SECONDS = LEASE
     return every_field.main(global_config, **settings)
 
 

@@ -194,12 +194,12 @@ def test_an_index_that_refuses_everything_holds_up_its_own_model_only(place):
 def test_an_error_of_any_length_and_any_characters_is_kept(place):
     from sqlalchemy import create_engine
 
-    from nefertari_search_tween.primary.sqla.outbox import dead_letters
+    from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
 
     engine = create_engine(place.variables["database"])
     with engine.begin() as connection:
         refused = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
-        dead_letters.replace(connection, "Item", refused, [], 0)
+        SqlaDeadLetters(connection).replace("Item", refused, [])
     shown = {each["key"]: each["error"] for each in letters(place)}
     assert len(shown[1]) == MAX_ERROR_CHARACTERS + 4
     assert shown[2] == "null \\x00 and \\ud800"

@@ -23,8 +23,10 @@ from sqlalchemy.orm import sessionmaker
 from nefertari_search_tween.exceptions import BackendUnavailable
 from nefertari_search_tween.indexing import indexer as indexing
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.interfaces.outbox import ClaimExpired
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress
+from nefertari_search_tween.mirror.index_lifecycle import _create_empty
 from tests.support.apps import search_of, zoo
 from tests.support.tiers import examples
 from tests.write.test_sync import Changes, empty_tables, same_everywhere
@@ -344,9 +346,7 @@ class Interleaving(Changes):
         mirror = search.mirrors.get(name)
         self.begin(
             f"index_missing of {name}",
-            lambda: rebuilding.index_missing(
-                search.mirrors, mirror, 3, search.outbox, search.rebuild_locks
-            ),
+            lambda: index_missing(search.mirrors, mirror, 3, search.outbox, search.rebuild_locks),
         )
         self.advance(len(self.processes) - 1, steps)
 
@@ -358,7 +358,7 @@ class Interleaving(Changes):
         mirror = search.mirrors.get(name)
         for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
-        search.mirrors._create_empty(mirror)
+        _create_empty(search.mirrors, mirror)
         search.outbox.enqueue_model(name)
 
     # Any of them

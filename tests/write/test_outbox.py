@@ -244,7 +244,7 @@ class TestSqlOutbox(OutboxConformance):
         outbox.enqueue(tags(*range(10)))
         with outbox._transaction() as connection:
             rows = claimable_rows(connection, "Tag", 5, 0)
-            outbox._mark([row.id for row in rows], "open", connection)
+            outbox._lease_rows([row.id for row in rows], "open", connection)
             outbox.record(session, tags(*range(20, 30)))
             session.commit()
             claim = outbox.claim("Tag", 100)

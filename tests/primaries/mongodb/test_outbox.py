@@ -156,7 +156,7 @@ class TestMongoOutbox(OutboxConformance):
         outbox.enqueue(tags(2))
         # A row that was made of another one, when that was claimed.
         (row,) = store.collections.outbox.find({})
-        outbox._insert(outbox._made([Key("Keeper", "a")], None, 0, [row["_id"]]))
+        outbox._insert(outbox._rows([Key("Keeper", "a")], None, 0, [row["_id"]]))
         outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [2])
         assert not outbox.has_passed([row["_id"]])
 

@@ -14,7 +14,6 @@ from webtest import TestApp
 
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT
-from nefertari_search_tween.mirror.mapping import INEXACT
 from tests.apps.every_field.content import fill_zoo
 from tests.servers.base import free_port
 from tests.support import apps
