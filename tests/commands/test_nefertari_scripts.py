@@ -21,11 +21,12 @@ from tests.apps.large.load import INI
 from tests.servers import Pserve
 from tests.support.apps import backend_and_hosts
 from tests.support.paths import TOP
+from tests.support.tiers import examples
 
 pytestmark = pytest.mark.slow
 
-# nefertari's own command stops at 10,000.
-ROWS = 10_400
+# In the whole suite above 10,000, where nefertari's own command stops.
+ROWS = examples(10_400)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
 
 
