@@ -46,7 +46,7 @@ demo-check: env # the demo once through, with checks, and no questions
 #   suites of every backend on OpenSearch          its conformance suite
 #   conformance on three nodes, and with TLS       application tests with TLS
 #   4,926 probes of hidden fields                  two of each kind, caller and collection
-#   all examples of random tests                   two of five
+#   all examples of random tests                   one of four
 #   scaffolds and Ramses on Elasticsearch          the same sessions on the embedded backend
 #   workers and races on a second server           SQLite; Elasticsearch
 #   58,788 titles, campaigns of kills              `make faults` has longer ones

@@ -83,7 +83,7 @@ TIERS: dict[str, list[Run]] = {
     ],
 }
 #: the share of a random test's examples that a tier draws
-SHARES = {"quick": "0.4", "test": "0.4", "all": "1"}
+SHARES = {"quick": "0.25", "test": "0.25", "all": "1"}
 
 
 @dataclass
