@@ -45,11 +45,11 @@ class Place:
 
     def app(self, **settings: Any) -> Any:
         """The zoo; ``analyzer__Item=x`` is ``nefertari_search.analyzer.Item = x``."""
-        named = {
+        options = {
             key if "." in key else f"nefertari_search.{key.replace('__', '.')}": value
             for key, value in settings.items()
         }
-        return zoo(f"sqlite:///{self.folder / 'zoo.sqlite'}", self.url, self.prefix, **named)
+        return zoo(f"sqlite:///{self.folder / 'zoo.sqlite'}", self.url, self.prefix, **options)
 
     def file(self, content: Any, name: str = "index.json") -> str:
         path = self.folder / name
@@ -69,12 +69,12 @@ class Place:
 def placed(folder: Path, url: str) -> Iterator[Place]:
     from pyramid_sqlalchemy import Session
 
-    place = Place(folder, url)
-    yield place
+    deployment = Place(folder, url)
+    yield deployment
     transaction.abort()
     Session.remove()
     server = url.rpartition("+")[2]
-    for entry in place.ask(f"/_cat/indices/{place.prefix}*?format=json&h=index"):
+    for entry in deployment.ask(f"/_cat/indices/{deployment.prefix}*?format=json&h=index"):
         request = urllib.request.Request(f"{server}/{entry['index']}", method="DELETE")
         urllib.request.urlopen(request, timeout=30).close()
 
@@ -90,8 +90,8 @@ def languages(
 ) -> Iterator[tuple[Place, Any]]:
     """An application with texts of several languages, filled."""
     pytest.importorskip("opensearchpy", reason="the extra 'opensearch' is not installed")
-    for place in placed(tmp_path_factory.mktemp("languages"), f"opensearch+{opensearch_url}"):
-        app = place.app(
+    for deployment in placed(tmp_path_factory.mktemp("languages"), f"opensearch+{opensearch_url}"):
+        app = deployment.app(
             analyzer="english",
             analyzer__Item__word="standard",
             analyzer__Item__words="whitespace",
@@ -104,7 +104,7 @@ def languages(
             app.post_json("/items", {**item, "keeper_code": "running" if number == 1 else None})
         outbox = search_of(app).outbox
         assert wait_until(lambda outbox=outbox: not outbox.pending_count(), 20)
-        yield place, app
+        yield deployment, app
 
 
 STORIES = ["The lion runs from the hunters", "A lion is running", "Of mice and men", "The Who"]
@@ -193,8 +193,8 @@ def test_sorts_of_searches_go_by_the_whole_text(languages: Any) -> None:
 
 
 def test_mappings_name_analyzers_that_are_not_the_default(languages: Any) -> None:
-    place, _ = languages
-    item, keeper = place.mapping("item"), place.mapping("keeper")
+    deployment, _ = languages
+    item, keeper = deployment.mapping("item"), deployment.mapping("keeper")
     assert item["story"]["analyzer"] == "english"
     assert "analyzer" not in item["story"]["fields"]["keyword"]
     assert item["words"]["analyzer"] == "whitespace"
@@ -208,14 +208,14 @@ def test_mappings_name_analyzers_that_are_not_the_default(languages: Any) -> Non
 
 
 def test_an_index_of_another_analyzer_is_not_searched(languages: Any) -> None:
-    place, app = languages
-    other = place.app(analyzer="french", analyzer__Keeper="german")
+    deployment, app = languages
+    other = deployment.app(analyzer="french", analyzer__Keeper="german")
     mirrors = search_of(other).mirrors
     response = other.get("/items?_sort=id")
     assert response.headers["X-Search-Engine"] == "primary; reason=schema-mismatch"
     assert same(other, "/keepers")["count"] == 1
-    wanted = mirrors.get("Item")
-    lines = mapping_diff(wanted.mapping, mirrors.backend.get_mapping(wanted.alias))
+    mirror = mirrors.get("Item")
+    lines = mapping_diff(mirror.mapping, mirrors.backend.get_mapping(mirror.alias))
     assert "! story: analyzer english in the index, french by the settings" in lines
     assert "! words: analyzer whitespace in the index, french by the settings" in lines
     # The one made last has what is global to nefertari: give it back.
@@ -247,13 +247,13 @@ def test_an_unknown_analyzer_stops_the_application(
 
 
 def test_the_embedded_backend_has_one_analyzer(tmp_path: Path) -> None:
-    place = Place(tmp_path, f"embedded:{tmp_path / 'search'}")
+    deployment = Place(tmp_path, f"embedded:{tmp_path / 'search'}")
     with pytest.raises(ConfigurationError) as raised:
-        place.app(analyzer="english")
+        deployment.app(analyzer="english")
 
     assert "embedded has no analyzer 'english'" in str(raised.value)
     assert "Elasticsearch and OpenSearch have more" in str(raised.value)
-    place.app(analyzer="standard")
+    deployment.app(analyzer="standard")
 
 
 def test_a_server_that_is_down_at_start_is_asked_when_an_index_is_made(elastic: Place) -> None:
@@ -303,11 +303,11 @@ def test_settings_of_a_model_go_before_those_of_all(elastic: Place) -> None:
             "nefertari_search.analyzer.Item.name": "mine",
         }
     )
-    made = {
+    responses = {
         alias: next(iter(elastic.ask(f"/{elastic.prefix}-{alias}/_settings").values()))
         for alias in ("item", "keeper")
     }
-    item, keeper = (made[alias]["settings"]["index"] for alias in ("item", "keeper"))
+    item, keeper = (responses[alias]["settings"]["index"] for alias in ("item", "keeper"))
     assert (item["number_of_shards"], keeper["number_of_shards"]) == ("3", "2")
     assert (item["number_of_replicas"], keeper["number_of_replicas"]) == ("0", "0")
     assert (item["refresh_interval"], keeper.get("refresh_interval")) == ("7s", None)

@@ -449,12 +449,12 @@ TRANSPARENT = [
 @pytest.mark.parametrize("read", TRANSPARENT, ids=[read[:50] for read in TRANSPARENT])
 def test_a_transparent_read_gets_the_primarys_error(read: str, app: TestApp):
     response, primary = ask(app, encoded(read)), ask(app, encoded(read + "&_search=false"))
-    found, expected = response.json, primary.json
+    body, expected = response.json, primary.json
     assert response.status_int == primary.status_int
     assert 400 <= response.status_int < 500, read
-    assert set(found) >= ERROR
+    assert set(body) >= ERROR
     for name in ("message", "explanation", "title", "status_code"):
-        assert found[name] == expected[name]
+        assert body[name] == expected[name]
     assert response.headers["X-Search-Engine"].startswith("primary; reason=")
     head = ask(app, encoded(read), "HEAD")
     assert (head.status_int, head.body) == (response.status_int, b"")
@@ -481,10 +481,10 @@ def test_a_transparent_read_gets_the_primarys_error(read: str, app: TestApp):
 def test_a_transparent_read_is_the_primarys_answer(read: str, app: TestApp):
     response, primary = ask(app, read), ask(app, read + "&_search=false")
     assert response.status_int == primary.status_int < 500
-    found, expected = response.json, primary.json
+    body, expected = response.json, primary.json
     for volatile in ("timestamp", "request_url", "took"):
-        found.pop(volatile, None), expected.pop(volatile, None)
-    assert found == expected
+        body.pop(volatile, None), expected.pop(volatile, None)
+    assert body == expected
 
 
 # Over HTTP, with the server that users run

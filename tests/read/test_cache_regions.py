@@ -31,7 +31,7 @@ from tests.support.caching import asked, cache_of, figures, plain, second_is_kep
 from tests.support.processes import PROGRAM, SOON, TOP, Place
 
 ALL = "paintings,painters,vases"
-SEVERAL = [
+MUSEUM_PATHS = [
     f"/{ALL}?q=krater&_limit=10",
     f"/{ALL}?q=night&_count",
     f"/{ALL}?_limit=7&_sort=-worth",
@@ -60,7 +60,7 @@ def test_several_collections(museum):
 
     from tests.apps.multi_collection.models import Painter, Vase
 
-    for path in SEVERAL:
+    for path in MUSEUM_PATHS:
         second_is_kept(museum, path)
     # Each change is of one of them.
     for number in range(4):
@@ -69,7 +69,7 @@ def test_several_collections(museum):
         else:
             Session().add(Vase(code=f"x{number}", name=f"krater night {number}", worth=number))
         transaction.commit()
-        for path in SEVERAL:
+        for path in MUSEUM_PATHS:
             was = asked(museum, path)
             assert was == plain(museum, path)
             if "_limit=0" not in path or number:
@@ -84,12 +84,12 @@ def test_the_memory_of_a_process_is_bounded(tmp_path, backend_url, module_prefix
     file = tmp_path / "zoo.sqlite"
     app = apps.zoo(f"sqlite:///{file}", backend_url, f"{module_prefix}-small", **small)
     fill_zoo(60)
-    kept = cache_of(app).region.region.backend._cache
+    cache = cache_of(app).region.region.backend._cache
     most = 0
     # Each answer is large: long stories are in it.
     for number in range(1, 151):
         app.get(f"/items?q=lion OR {'x' * number}&_limit=60")
-        most = max(most, kept.size)
+        most = max(most, cache.size)
     assert 900_000 < most <= 1024 * 1024
     assert figures(app) == (0, 150)
     # What was asked last is there, what was asked first is not.
@@ -134,7 +134,7 @@ def test_a_process_sees_what_another_wrote(deployment):
         # What they found, commands and workers tell: of three reads, each process makes one or
         # two; with a place of its own it is the one who asks first, too.
         alone = deployment.variables["cache"] == "memory"
-        assert wait_until(lambda: told(deployment) == (33.3 if alone else 66.7), SOON)
+        assert wait_until(lambda: hit_percent(deployment) == (33.3 if alone else 66.7), SOON)
         with deployment.worker("--metrics-port", str(port := free_port())):
             url = f"http://127.0.0.1:{port}/metrics"
             with urllib.request.urlopen(url, timeout=10) as answer:
@@ -148,7 +148,7 @@ def test_a_process_sees_what_another_wrote(deployment):
     assert sums == ({"hits": 60, "misses": 120} if alone else {"hits": 120, "misses": 60})
 
 
-def told(deployment):
+def hit_percent(deployment):
     """The part of kept answers that `status` tells of, in percent."""
     done = deployment.run("status", "--json")
     return json.loads(done.stdout)["Keeper"]["cache_hit_percent"]
@@ -157,7 +157,7 @@ def told(deployment):
 def test_status_without_a_cache(tmp_path, elasticsearch_url):
     database = f"sqlite:///{tmp_path / 'zoo.sqlite'}"
     deployment = Place(tmp_path, database, elasticsearch_url, sync="inline")
-    assert told(deployment) is None
+    assert hit_percent(deployment) is None
 
 
 @pytest.fixture
@@ -197,11 +197,11 @@ def test_a_redis_that_is_lost_and_comes_back(own_redis, on_own_redis, caplog):
     assert figures(app) == (1, 4)
     own_redis.restart()
 
-    def kept():
+    def has_hits():
         app.get("/items?q=lion")
         return figures(app)[0] > 1
 
-    assert wait_until(kept, SOON)
+    assert wait_until(has_hits, SOON)
 
 
 def test_a_redis_that_hangs_holds_nobody_up_for_long(own_redis, on_own_redis):
@@ -296,16 +296,16 @@ def test_no_caller_is_given_what_another_may_see(cache_place, tmp_path, backend_
             if cache:
                 library.fill()
                 library.allow(STORIES, AUTHORS)
-            answers.append(everything(library))
+            answers.append(answers_of(library))
     finally:
         library.stop()
     assert answers[0] == answers[1]
     for path in PATHS:
-        told = {answers[0][path, caller, 0][2] for caller in CALLERS}
-        assert len(told) == len(CALLERS), path
+        bodies = {answers[0][path, caller, 0][2] for caller in CALLERS}
+        assert len(bodies) == len(CALLERS), path
 
 
-def everything(library):
+def answers_of(library):
     """(path, caller, time) -> the answer."""
     return {
         (path, caller, number): library.get(path, caller).lasting
@@ -327,17 +327,17 @@ def test_the_settings_of_the_page_are_good():
     assert set(lines) == {f"nefertari_search.cache{end}" for end in ("", "_megabytes", "_ttl")}
     for cache in ("memory", "redis://127.0.0.1:6379/0"):
         assert f"nefertari_search.cache = {cache}" in PAGE
-        found = Settings({**lines, "nefertari_search.cache": cache}, "zoo")
-        assert (found.cache, found.cache_megabytes, found.cache_ttl) == (cache, 64, 300)
+        settings = Settings({**lines, "nefertari_search.cache": cache}, "zoo")
+        assert (settings.cache, settings.cache_megabytes, settings.cache_ttl) == (cache, 64, 300)
 
 
 def test_the_table_of_the_page_is_the_table():
     """For a database user who may not create tables."""
     from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS
 
-    made = str(CreateTable(CACHE_STATS).compile(dialect=postgresql.dialect()))
-    shown = re.search(r"CREATE TABLE nefertari_search_cache_stats \([^;]*\)", PAGE)[0]
-    assert shown.split() == made.split()
+    expected = str(CreateTable(CACHE_STATS).compile(dialect=postgresql.dialect()))
+    example = re.search(r"CREATE TABLE nefertari_search_cache_stats \([^;]*\)", PAGE)[0]
+    assert example.split() == expected.split()
 
 
 def test_a_cache_without_its_packages(tmp_path):

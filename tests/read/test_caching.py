@@ -64,8 +64,8 @@ def test_all_of_a_collection_is_not_kept(zoo):
     items = search_of(zoo).mirrors.get("Item")
     searcher, before = search_of(zoo).searcher, figures(zoo)
     for _ in range(2):
-        found, _took = searcher.search(items, {"_sort": "id"})
-        assert len(found) == found._nefertari_meta["total"] >= 60
+        results, _took = searcher.search(items, {"_sort": "id"})
+        assert len(results) == results._nefertari_meta["total"] >= 60
     assert figures(zoo) == before
 
 
@@ -183,10 +183,10 @@ def test_an_answer_that_depends_on_the_time_is_not_kept(zoo):
             for _ in range(2)
         ]
         assert answers[0] != answers[1], body
-    kept = {"query": {"match": {"name": "snow knows nothing"}}}
+    query = {"query": {"match": {"name": "snow knows nothing"}}}
     answers = [
         cache_of(zoo).get_or_search(
-            [mirror], kept, "1", lambda: {"hits": random.random(), "took": 0}
+            [mirror], query, "1", lambda: {"hits": random.random(), "took": 0}
         )
         for _ in range(2)
     ]
@@ -198,13 +198,13 @@ def test_a_caller_may_change_the_answer(zoo):
     cache = cache_of(zoo)
     mirror = search_of(zoo).mirrors.get("Item")
     asked_for = {"query": {"match_none": {}}, "size": 7}
-    given = cache.get_or_search(
+    answer = cache.get_or_search(
         [mirror], asked_for, "1", lambda: {"hits": {"hits": [1]}, "took": 3}
     )
-    given["hits"]["hits"].append(2)
-    kept = cache.get_or_search([mirror], asked_for, "1", lambda: {"hits": None})
-    assert kept == {"hits": {"hits": [1]}, "took": 0}
-    kept["hits"]["hits"].clear()
+    answer["hits"]["hits"].append(2)
+    cached = cache.get_or_search([mirror], asked_for, "1", lambda: {"hits": None})
+    assert cached == {"hits": {"hits": [1]}, "took": 0}
+    cached["hits"]["hits"].clear()
     assert cache.get_or_search([mirror], asked_for, "1", dict)["hits"] == {"hits": [1]}
 
 
@@ -235,8 +235,8 @@ def test_an_old_version_of_the_application_has_answers_of_its_own(zoo, monkeypat
     body = {"query": {"match_none": {}}, "size": 8}
     cache_of(zoo).get_or_search([mirror], body, "1", lambda: {"hits": "new", "took": 1})
     monkeypatch.setattr(mirror, "fingerprint", "another")
-    kept = cache_of(zoo).get_or_search([mirror], body, "1", lambda: {"hits": "old", "took": 1})
-    assert kept["hits"] == "old"
+    answer = cache_of(zoo).get_or_search([mirror], body, "1", lambda: {"hits": "old", "took": 1})
+    assert answer["hits"] == "old"
 
 
 # Changes that no claim tells of

@@ -25,12 +25,12 @@ from tests.support.apps import search_of, zoo
 
 @pytest.fixture(scope="module")
 def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[TestApp]:
-    made = zoo(primary_url, backend_url, module_prefix, **{"nefertari_search.sync": "worker"})
-    search = search_of(made)
+    app = zoo(primary_url, backend_url, module_prefix, **{"nefertari_search.sync": "worker"})
+    search = search_of(app)
     for mirror in search.mirrors:
         for index in search.mirrors.indices_of(mirror):
             search.backend.put_settings(index, {"index.refresh_interval": "-1"})
-    yield made
+    yield app
     transaction.abort()
 
 

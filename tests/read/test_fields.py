@@ -238,8 +238,8 @@ def test_what_json_does_not_have(zoo: Any) -> None:
 def test_the_mapping_of_every_field(zoo: Any) -> None:
     """What the index is made with: text with keyword subfields, numbers, dates, nested."""
     mirror = apps.search_of(zoo).mirrors.get("Item")
-    found = mirror.backend.get_mapping(mirror.alias)
-    properties = found["properties"]
+    mapping = mirror.backend.get_mapping(mirror.alias)
+    properties = mapping["properties"]
     assert properties["name"]["type"] == "text"
     assert properties["name"]["fields"]["keyword"]["type"] == "keyword"
     types = {name: properties[name].get("type", "object") for name in properties}
@@ -251,5 +251,5 @@ def test_the_mapping_of_every_field(zoo: Any) -> None:
     assert properties["keeper"]["properties"]["name"]["type"] == "text"
     assert types["tags"] == "long"
     assert properties["options"]["enabled"] is False
-    assert found["_meta"]["fingerprint"] == mirror.fingerprint
-    assert json.loads(json.dumps(found["_meta"])) == mirror.mapping["_meta"]
+    assert mapping["_meta"]["fingerprint"] == mirror.fingerprint
+    assert json.loads(json.dumps(mapping["_meta"])) == mirror.mapping["_meta"]

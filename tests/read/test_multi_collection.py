@@ -48,7 +48,7 @@ SELECT 'Vase', code, name, NULL, year, NULL, worth, height, exhibited, excavated
 """
 
 
-class Asked(NamedTuple):
+class Read(NamedTuple):
     """
     :param sql: condition on the objects, and their order where that is the answer's, too.
     """
@@ -60,123 +60,123 @@ class Asked(NamedTuple):
 
 TYPE_PK = ["type", "pk"]
 READS = [
-    Asked("all objects of all collections", f"/{ALL}", "1 ORDER BY type, pk"),
-    Asked(
+    Read("all objects of all collections", f"/{ALL}", "1 ORDER BY type, pk"),
+    Read(
         "an exact value, in the models that have the field",
         f"/{ALL}?height=40",
         "height = 40",
     ),
-    Asked(
+    Read(
         "a field that one model has",
         f"/{ALL}?insurer=krater",
         "type = 'Painting' AND has(insurer, 'krater')",
     ),
-    Asked(
+    Read(
         "what a model lacks is not there: NOT finds it",
         f"/{ALL}?insurer=NOT krater",
         "NOT has(insurer, 'krater')",
     ),
-    Asked("a field that all have", f"/{ALL}?worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
-    Asked("values present", f"/{ALL}?height=*", "height IS NOT NULL"),
-    Asked("values absent, fields too", f"/{ALL}?height=NOT *", "height IS NULL"),
-    Asked(
+    Read("a field that all have", f"/{ALL}?worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
+    Read("values present", f"/{ALL}?height=*", "height IS NOT NULL"),
+    Read("values absent, fields too", f"/{ALL}?height=NOT *", "height IS NULL"),
+    Read(
         "a word in one kind of field is a number in another",
         f"/{ALL}?year=1415",
         "year = 1415 OR year = '1415'",
     ),
-    Asked("a word that is no number elsewhere", f"/{ALL}?year=unknown", "year = 'unknown'"),
-    Asked("alternatives", f"/{ALL}?worth=1&worth=7", "worth IN (1, 7)"),
-    Asked("filters all hold", f"/{ALL}?worth=1&exhibited=true", "worth = 1 AND exhibited"),
-    Asked(
+    Read("a word that is no number elsewhere", f"/{ALL}?year=unknown", "year = 'unknown'"),
+    Read("alternatives", f"/{ALL}?worth=1&worth=7", "worth IN (1, 7)"),
+    Read("filters all hold", f"/{ALL}?worth=1&exhibited=true", "worth = 1 AND exhibited"),
+    Read(
         "a filter on nested documents",
         f'/{ALL}?painter.name="night 10"',
         "type = 'Painting' AND has(by, 'night 10')",
     ),
-    Asked(
+    Read(
         "fields in q",
         f"/{ALL}?q=title:saturn OR name:krater",
         "has(title, 'saturn') OR has(name, 'krater')",
     ),
-    Asked(
+    Read(
         "fields of different models can't both hold",
         f"/{ALL}?q=title:saturn AND code:v02",
         "0",
     ),
-    Asked(
+    Read(
         "q in some fields",
         f"/{ALL}?q=amphora&_search_fields=name,title",
         "has(name, 'amphora') OR has(title, 'amphora')",
     ),
-    Asked(
+    Read(
         "q in a field that one model has",
         f"/{ALL}?q=amphora&_search_fields=title",
         "has(title, 'amphora')",
     ),
-    Asked(
+    Read(
         "q in every field, nested ones too",
         f"/{ALL}?q=amphora",
         "has(name, 'amphora') OR has(title, 'amphora') OR has(by, 'amphora')"
         " OR has(insurer, 'amphora')",
     ),
-    Asked(
+    Read(
         "a fraction where a float is",
         "/vases,painters?height=11.5",
         "type = 'Vase' AND height = 11.5",
     ),
-    Asked("two collections", "/vases,painters?worth=3", "type != 'Painting' AND worth = 3"),
-    Asked("one collection twice", "/vases,vases?worth=3", "type = 'Vase' AND worth = 3"),
-    Asked(
+    Read("two collections", "/vases,painters?worth=3", "type != 'Painting' AND worth = 3"),
+    Read("one collection twice", "/vases,vases?worth=3", "type = 'Vase' AND worth = 3"),
+    Read(
         "one without a mirror is left out",
         "/vases,tickets?worth=3",
         "type = 'Vase' AND worth = 3",
     ),
-    Asked(
+    Read(
         "the flag of searches",
         f"/{ALL}?_search=true&worth=3",
         "worth = 3",
     ),
-    Asked(
+    Read(
         "sorted by a number of two kinds",
         "/paintings,vases?_sort=height",
         "type != 'Painter' ORDER BY height IS NULL, height, type, pk",
     ),
-    Asked(
+    Read(
         "descending; what has no value comes last all the same",
         f"/{ALL}?_sort=-height",
         "1 ORDER BY height IS NULL, height DESC, type, pk",
     ),
-    Asked(
+    Read(
         "sorted by a text of two models",
         f"/{ALL}?_sort=name",
         "1 ORDER BY name IS NULL, name, type, pk",
     ),
-    Asked(
+    Read(
         "sorted by several keys",
         f"/{ALL}?_sort=-exhibited,worth,-height",
         "1 ORDER BY exhibited IS NULL, exhibited DESC, worth IS NULL, worth, height IS NULL, "
         "height DESC, type, pk",
     ),
-    Asked(
+    Read(
         "sorted by a field of nested documents",
         f"/{ALL}?_sort=-painter.name,worth",
         "1 ORDER BY by IS NULL, by DESC, worth IS NULL, worth, type, pk",
     ),
-    Asked(
+    Read(
         "sorted by a date that one model has",
         f"/{ALL}?_sort=excavated,-worth",
         "1 ORDER BY excavated IS NULL, excavated, worth IS NULL, worth DESC, type, pk",
     ),
-    Asked(
+    Read(
         "sorted by the models' names",
         f"/{ALL}?_sort=-_type,-worth",
         "1 ORDER BY type DESC, worth IS NULL, worth DESC, pk",
     ),
-    Asked(
+    Read(
         "sorted by a key that is of another name elsewhere",
         f"/{ALL}?_sort=-id",
         "1 ORDER BY type = 'Vase', pk * (type != 'Vase') DESC, type, pk",
     ),
-    Asked(
+    Read(
         "an application's own name for several",
         "/everything?worth=4",
         "type != 'Painting' AND worth = 4 ORDER BY name IS NULL, name, type, pk",
@@ -234,10 +234,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(folder: Path, backend_url: str, module_prefix: str) -> Iterator[TestApp]:
     from tests.apps.multi_collection.objects import fill
 
-    made = museum(f"sqlite:///{folder}/museum.sqlite", backend_url, module_prefix)
+    app = museum(f"sqlite:///{folder}/museum.sqlite", backend_url, module_prefix)
     with transaction.manager:
         fill()
-    yield made
+    yield app
     forget_sessions()
 
 
@@ -278,32 +278,32 @@ def rows(database: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
 # What is found
 
 
-@pytest.mark.parametrize("asked", READS, ids=lambda asked: asked.shows)
-def test_several_collections(asked: Asked, app: TestApp, database: sqlite3.Connection) -> None:
-    expected = rows(database, asked.sql)
+@pytest.mark.parametrize("read", READS, ids=lambda read: read.shows)
+def test_several_collections(read: Read, app: TestApp, database: sqlite3.Connection) -> None:
+    expected = rows(database, read.sql)
     with statements() as asked_of_the_database:
-        response = app.get(and_(asked.request, "_limit=1000"))
+        response = app.get(and_(read.request, "_limit=1000"))
     assert asked_of_the_database == []
     assert response.headers["X-Search-Engine"] == "mirror"
-    found = keys(response.json)
-    assert len(set(found)) == len(found)
-    if "ORDER BY" in asked.sql:
-        assert found == expected
+    objects = keys(response.json)
+    assert len(set(objects)) == len(objects)
+    if "ORDER BY" in read.sql:
+        assert objects == expected
     else:
-        assert sorted(found, key=str) == sorted(expected, key=str)
+        assert sorted(objects, key=str) == sorted(expected, key=str)
     assert response.json["total"] == response.json["count"] == len(expected)
-    assert app.get(and_(asked.request, "_count=")).json == {"data": len(expected)}
+    assert app.get(and_(read.request, "_count=")).json == {"data": len(expected)}
 
 
 def test_the_table_finds_something(database: sqlite3.Connection) -> None:
-    found = {asked.shows: len(rows(database, asked.sql)) for asked in READS}
-    assert [shows for shows, count in found.items() if not count] == [
+    counts = {read.shows: len(rows(database, read.sql)) for read in READS}
+    assert [shows for shows, count in counts.items() if not count] == [
         "fields of different models can't both hold"
     ]
-    several = [
-        asked.shows for asked in READS if len({row[0] for row in rows(database, asked.sql)}) > 1
+    multi_model = [
+        read.shows for read in READS if len({row[0] for row in rows(database, read.sql)}) > 1
     ]
-    assert len(several) >= 20
+    assert len(multi_model) >= 20
 
 
 @pytest.mark.parametrize(("request_", "status", "message"), REFUSED)
@@ -372,8 +372,8 @@ def test_there_is_nothing_to_write_to(method: str, app: TestApp) -> None:
 
 def test_fields_in(app: TestApp) -> None:
     data = app.get(f"/{ALL}?_fields=title,code&_limit=1000").json["data"]
-    shown = {each["_type"]: set(each) - {"_self", "_score"} for each in data}
-    assert shown == {
+    fields = {each["_type"]: set(each) - {"_self", "_score"} for each in data}
+    assert fields == {
         "Painter": {"_type"},
         "Painting": {"_type", "title"},
         "Vase": {"_type", "code"},
@@ -408,16 +408,16 @@ def test_fields_out(app: TestApp) -> None:
 def test_pages_are_the_whole_without_gap_or_repeat(query: str, size: int, app: TestApp) -> None:
     whole = app.get(encoded(f"/{ALL}?{query}&_limit=1000")).json
     expected = keys(whole)
-    found = []
+    objects = []
     step = size if size > 1 else 23
     for start in range(0, len(expected) + step, step):
         page = app.get(encoded(f"/{ALL}?{query}&_limit={size}&_start={start}")).json
         assert page["total"] == whole["total"]
         assert page["start"] == start
         assert page["data"] == whole["data"][start : start + size]
-        found += keys(page)
+        objects += keys(page)
     if size == step:
-        assert found == expected
+        assert objects == expected
         numbered = app.get(encoded(f"/{ALL}?{query}&_limit={size}&_page=1")).json
         assert numbered["data"] == whole["data"][size : 2 * size]
 
@@ -454,14 +454,14 @@ COLLECTIONS = {"Painter": "painters", "Painting": "paintings", "Vase": "vases"}
 @given(
     filters=st.dictionaries(NAMES, VALUES, max_size=2),
     words=st.none() | VALUES,
-    named=st.none() | st.lists(NAMES, min_size=1, max_size=2, unique=True),
-    chosen=st.sets(st.sampled_from(sorted(COLLECTIONS)), min_size=2),
+    search_fields=st.none() | st.lists(NAMES, min_size=1, max_size=2, unique=True),
+    models=st.sets(st.sampled_from(sorted(COLLECTIONS)), min_size=2),
 )
 def test_together_is_the_union_of_one_by_one(
     filters: dict[str, str],
     words: Optional[str],
-    named: Optional[list[str]],
-    chosen: set[str],
+    search_fields: Optional[list[str]],
+    models: set[str],
     app: TestApp,
 ) -> None:
     """For words that a model can't be asked (an unknown field, no number), none of its objects.
@@ -471,21 +471,21 @@ def test_together_is_the_union_of_one_by_one(
     params = [*filters.items(), ("_limit", "1000"), ("_search", "true")]
     if words is not None:
         params.append(("q", words))
-    if named and words is not None:
-        params.append(("_search_fields", ",".join(named)))
-    path = ",".join(COLLECTIONS[model] for model in chosen)
+    if search_fields and words is not None:
+        params.append(("_search_fields", ",".join(search_fields)))
+    path = ",".join(COLLECTIONS[model] for model in models)
     response = app.get(f"/{path}?{urlencode(params)}", expect_errors=True)
     if words is not None and any(
-        not any(_searchable(model, name) for model in chosen) for name in named or []
+        not any(_searchable(model, name) for model in models) for name in search_fields or []
     ):
         assert response.status_int == 400
         return
     expected: set[Any] = set()
     answered = False
-    for model in sorted(chosen):
+    for model in sorted(models):
         own = dict(params)
         if "_search_fields" in own:
-            fields = [name for name in named or [] if _searchable(model, name)]
+            fields = [name for name in search_fields or [] if _searchable(model, name)]
             if not fields:
                 continue
             own["_search_fields"] = ",".join(fields)
@@ -515,8 +515,8 @@ def _searchable(model: str, name: str) -> bool:
 @pytest.fixture(scope="module")
 def closed(folder: Path, app: TestApp, backend_url: str, module_prefix: str) -> Iterator[TestApp]:
     """The same museum, where it matters who asks."""
-    made = museum(f"sqlite:///{folder}/museum.sqlite", backend_url, module_prefix, auth="true")
-    yield made
+    closed = museum(f"sqlite:///{folder}/museum.sqlite", backend_url, module_prefix, auth="true")
+    yield closed
     forget_sessions()
 
 
@@ -559,9 +559,9 @@ def _index_anew(app: TestApp) -> None:
     search.indexer.index_pending()
 
 
-def _told(app: TestApp, who: dict[str, str]) -> dict[str, str]:
+def _answers(app: TestApp, who: dict[str, str]) -> dict[str, str]:
     """Everything that the probes tell, besides how long they took."""
-    told = {}
+    answers = {}
     for path in ("/paintings,vases", "/painters,paintings"):
         for probe in PROBES:
             request = encoded(f"{path}?{probe}")
@@ -571,8 +571,8 @@ def _told(app: TestApp, who: dict[str, str]) -> dict[str, str]:
             body = response.json
             for name in ("took", "timestamp", "request_url"):
                 body.pop(name, None)
-            told[f"{path}?{probe}"] = f"{response.status} {json.dumps(body)}"
-    return told
+            answers[f"{path}?{probe}"] = f"{response.status} {json.dumps(body)}"
+    return answers
 
 
 @pytest.mark.parametrize("who", [VISITOR, USER], ids=["visitor", "user"])
@@ -583,8 +583,8 @@ def test_nothing_tells_what_is_hidden(who: dict[str, str], closed: TestApp) -> N
     from tests.apps.multi_collection.models import Painter, Painting
 
     _index_anew(closed)
-    before = _told(closed, who)
-    admins = _told(closed, ADMIN)
+    before = _answers(closed, who)
+    admins = _answers(closed, ADMIN)
     with transaction.manager:
         for painting in Session.query(Painting):
             painting.worth = None if painting.worth is None else -painting.worth * 7 + 3
@@ -594,9 +594,9 @@ def test_nothing_tells_what_is_hidden(who: dict[str, str], closed: TestApp) -> N
             for painter in Session.query(Painter):
                 painter.worth = (painter.id * 5) % 11
     _index_anew(closed)
-    after = _told(closed, who)
+    after = _answers(closed, who)
     assert [request for request in before if after[request] != before[request]] == []
-    changed = _told(closed, ADMIN)
+    changed = _answers(closed, ADMIN)
     assert len([request for request in admins if admins[request] != changed[request]]) > 100
 
 
@@ -604,30 +604,30 @@ def test_a_field_sorts_those_where_it_may_be_seen(closed: TestApp, app: TestApp)
     """Vases by their worth; paintings, where it is hidden, as if they had none."""
     body = closed.get("/paintings,vases?_sort=-worth&_limit=1000", extra_environ=USER).json
     worths = [each.get("worth") for each in body["data"]]
-    known = [worth for worth in worths if worth is not None]
-    assert len(known) > 50
-    assert worths[: len(known)] == sorted(known, reverse=True)
-    rest = keys(body)[len(known) :]
+    values = [worth for worth in worths if worth is not None]
+    assert len(values) > 50
+    assert worths[: len(values)] == sorted(values, reverse=True)
+    rest = keys(body)[len(values) :]
     assert rest == sorted(rest)
     assert {model for model, _ in rest} == {"Painting", "Vase"}
 
 
 def test_what_each_may_see_is_shown(closed: TestApp) -> None:
-    shown = {}
+    fields = {}
     for name, who in (("visitor", VISITOR), ("user", USER), ("admin", ADMIN)):
         data = closed.get("/paintings,painters", {"_limit": "1000"}, extra_environ=who)
         data = data.json["data"]
-        shown[name] = {each["_type"]: set(each) for each in data}
+        fields[name] = {each["_type"]: set(each) for each in data}
         nested = [each["painter"] for each in data if each.get("painter")]
-        shown[name]["nested"] = set(nested[0]) if nested else set()
+        fields[name]["nested"] = set(nested[0]) if nested else set()
     always = {"_type", "_pk", "_self"}
-    assert shown["visitor"]["Painter"] == {"id", "name", "year", "style"} | always
-    assert shown["user"]["Painter"] == {"id", "name", "year", "style", "worth"} | always
+    assert fields["visitor"]["Painter"] == {"id", "name", "year", "style"} | always
+    assert fields["user"]["Painter"] == {"id", "name", "year", "style", "worth"} | always
     painting = {"id", "title", "year", "style", "height", "painter", "exhibited"}
-    assert shown["visitor"]["Painting"] == shown["user"]["Painting"] == painting | always
-    assert {"worth", "insurer", "painter_id"} < shown["admin"]["Painting"]
-    assert "worth" not in shown["visitor"]["nested"]
-    assert "worth" in shown["user"]["nested"]
+    assert fields["visitor"]["Painting"] == fields["user"]["Painting"] == painting | always
+    assert {"worth", "insurer", "painter_id"} < fields["admin"]["Painting"]
+    assert "worth" not in fields["visitor"]["nested"]
+    assert "worth" in fields["user"]["nested"]
 
 
 def test_visitors_see_at_most_so_many(closed: TestApp) -> None:
@@ -671,8 +671,8 @@ def test_an_id_with_a_comma_is_an_id(app: TestApp) -> None:
     with transaction.manager:
         Session.add(Vase(code="a,b", name="comma"))
     assert app.get("/vases/a,b").json["name"] == "comma"
-    found = app.get('/vases,painters?code="a,b"').json["data"]
-    assert [each["_self"] for each in found] == ["http://localhost/vases/a,b"]
+    data = app.get('/vases,painters?code="a,b"').json["data"]
+    assert [each["_self"] for each in data] == ["http://localhost/vases/a,b"]
     with transaction.manager:
         Session.query(Vase).filter_by(code="a,b").one().delete()
 
@@ -709,8 +709,8 @@ def test_what_the_backend_refused_is_left_out(app: TestApp) -> None:
         assert app.get(f"/{ALL}?_count=").json == before
         assert "stub" not in [key for _, key in keys(app.get(f"/{ALL}?_limit=1000").json)]
     finally:
-        gone = BulkAction(write_alias(index), "stub", 2, None)
-        assert [outcome.error for outcome in mirror.backend.bulk([gone], 10)] == [None]
+        deletion = BulkAction(write_alias(index), "stub", 2, None)
+        assert [outcome.error for outcome in mirror.backend.bulk([deletion], 10)] == [None]
 
 
 def test_one_index_that_is_not_built_is_503(app: TestApp) -> None:
@@ -750,29 +750,29 @@ def test_several_models_in_python(app: TestApp, database: sqlite3.Connection) ->
     from nefertari.elasticsearch import ES
 
     search_of(app).install()
-    several = ES("Painting, Vase")
-    everything = several.get_collection(_sort="-height")
+    search = ES("Painting, Vase")
+    objects = search.get_collection(_sort="-height")
     expected = rows(
         database,
         "type != 'Painter' ORDER BY height IS NULL, height DESC, type, pk",
     )
-    assert [(each._type, str(each._pk)) for each in everything] == [
+    assert [(each._type, str(each._pk)) for each in objects] == [
         (model, str(pk)) for model, pk in expected
     ]
-    assert everything._nefertari_meta["total"] == 240
-    assert [
-        each.height for each in several.get_collection(_sort="-height", _limit=2, _start=3)
-    ] == [each.height for each in everything[3:5]]
-    assert several.get_collection(_count=True, worth=3) == len(
+    assert objects._nefertari_meta["total"] == 240
+    assert [each.height for each in search.get_collection(_sort="-height", _limit=2, _start=3)] == [
+        each.height for each in objects[3:5]
+    ]
+    assert search.get_collection(_count=True, worth=3) == len(
         rows(database, "type != 'Painter' AND worth = 3")
     )
-    assert several.do_count({"worth": 3}) == several.get_collection(_count=True, worth=3)
-    assert len(several.get_collection(worth=[3, 4])) == len(
+    assert search.do_count({"worth": 3}) == search.get_collection(_count=True, worth=3)
+    assert len(search.get_collection(worth=[3, 4])) == len(
         rows(database, "type != 'Painter' AND worth IN (3, 4)")
     )
-    assert {each._type for each in several.get_collection(height=None)} == {"Painting", "Vase"}
-    assert several.get_collection(code="nobody") == []
-    assert several.get_collection(_start=238, _sort="-height")[-1]._pk == str(expected[-1][1])
+    assert {each._type for each in search.get_collection(height=None)} == {"Painting", "Vase"}
+    assert search.get_collection(code="nobody") == []
+    assert search.get_collection(_start=238, _sort="-height")[-1]._pk == str(expected[-1][1])
 
 
 def test_what_several_models_in_python_refuse(app: TestApp) -> None:
@@ -803,29 +803,29 @@ def counted(database: sqlite3.Connection, sql: str) -> dict[Any, int]:
     return dict(database.execute(sql).fetchall())
 
 
-def buckets(found: Any) -> dict[Any, int]:
-    return {bucket["key"]: bucket["doc_count"] for bucket in found["buckets"]}
+def buckets(result: Any) -> dict[Any, int]:
+    return {bucket["key"]: bucket["doc_count"] for bucket in result["buckets"]}
 
 
 def test_buckets_over_several_collections(app: TestApp, database: sqlite3.Connection) -> None:
-    found = aggregated(
+    results = aggregated(
         app,
         f"/{ALL}",
         "_aggs.types.terms.field=_type&_aggs.styles.terms.field=style&_aggs.worths.terms.field=worth"
         "&_aggs.worths.terms.size=100&_aggs.names.terms.field=name&_aggs.names.terms.size=300",
     )
-    assert buckets(found["types"]) == counted(
+    assert buckets(results["types"]) == counted(
         database, "SELECT type, count(*) FROM objects GROUP BY 1"
     )
     for name, column in (("styles", "style"), ("worths", "worth"), ("names", "name")):
-        assert buckets(found[name]) == counted(
+        assert buckets(results[name]) == counted(
             database,
             f"SELECT {column}, count(*) FROM objects WHERE {column} IS NOT NULL GROUP BY 1",
         )
 
 
 def test_numbers_of_two_kinds_are_one(app: TestApp, database: sqlite3.Connection) -> None:
-    found = aggregated(
+    results = aggregated(
         app,
         "/paintings,vases",
         "height=[-5 TO 100]&_aggs.h.stats.field=height&_aggs.each.terms.field=height"
@@ -835,12 +835,12 @@ def test_numbers_of_two_kinds_are_one(app: TestApp, database: sqlite3.Connection
     count, low, high, mean = database.execute(
         f"SELECT count(*), min(height), max(height), avg(height) FROM objects WHERE {condition}"
     ).fetchone()
-    assert (found["h"]["count"], found["h"]["min"], found["h"]["max"]) == (count, low, high)
-    assert found["h"]["avg"] == pytest.approx(mean)
-    assert buckets(found["each"]) == counted(
+    assert (results["h"]["count"], results["h"]["min"], results["h"]["max"]) == (count, low, high)
+    assert results["h"]["avg"] == pytest.approx(mean)
+    assert buckets(results["each"]) == counted(
         database, f"SELECT height, count(*) FROM objects WHERE {condition} GROUP BY 1"
     )
-    steps = {key: count for key, count in buckets(found["step"]).items() if count}
+    steps = {key: count for key, count in buckets(results["step"]).items() if count}
     assert steps == counted(
         database,
         "SELECT 10 * (CAST((height + 10) / 10 AS INTEGER) - 1), count(*) FROM objects "
@@ -858,8 +858,8 @@ def test_filters_and_words_choose_what_is_aggregated(
         ("insurer=NOT krater", "NOT has(insurer, 'krater')"),
         ("year=1415", "year = 1415 OR year = '1415'"),
     ):
-        found = aggregated(app, f"/{ALL}", f"{query}&_aggs.types.terms.field=_type")
-        assert buckets(found["types"]) == counted(
+        results = aggregated(app, f"/{ALL}", f"{query}&_aggs.types.terms.field=_type")
+        assert buckets(results["types"]) == counted(
             database, f"SELECT type, count(*) FROM objects WHERE {condition} GROUP BY 1"
         )
 
@@ -868,7 +868,7 @@ def test_inside_a_bucket_those_count_that_have_the_field(
     app: TestApp, database: sqlite3.Connection
 ) -> None:
     """The buckets count all the same; their order may go by what is inside."""
-    found = aggregated(
+    results = aggregated(
         app,
         f"/{ALL}",
         "_aggs.types.terms.field=_type&_aggs.types.terms.order.tall=desc"
@@ -882,19 +882,19 @@ def test_inside_a_bucket_those_count_that_have_the_field(
     none = {"Painter": 0}
     assert [
         (each["key"], each["doc_count"], each["tall"]["value"], each["none"]["doc_count"])
-        for each in found["types"]["buckets"]
+        for each in results["types"]["buckets"]
     ] == [(key, count, tall, none.get(key, gaps)) for key, count, tall, gaps in rows_]
-    assert found["none"]["doc_count"] == sum(row[3] for row in rows_ if row[0] != "Painter")
+    assert results["none"]["doc_count"] == sum(row[3] for row in rows_ if row[0] != "Painter")
 
 
 def test_nested_documents_of_some(app: TestApp, database: sqlite3.Connection) -> None:
-    found = aggregated(
+    results = aggregated(
         app,
         f"/{ALL}",
         "_aggs.by.terms.field=painter.name&_aggs.by.terms.size=100"
         "&_aggs.by.aggs.worth.sum.field=painter.worth",
     )
-    assert buckets(found["by"]) == counted(
+    assert buckets(results["by"]) == counted(
         database, "SELECT by, count(*) FROM objects WHERE by IS NOT NULL GROUP BY 1"
     )
 
@@ -907,18 +907,21 @@ def test_the_best_of_each_are_shown_as_their_own_rules_say(
         "&_aggs.types.aggs.best.top_hits.sort=-height"
     )
     for who in (USER, ADMIN):
-        found = aggregated(closed, "/paintings,vases", query, **who)
-        shown = {
-            bucket["key"]: bucket["best"]["hits"]["hits"] for bucket in found["types"]["buckets"]
+        results = aggregated(closed, "/paintings,vases", query, **who)
+        hits_by_model = {
+            bucket["key"]: bucket["best"]["hits"]["hits"] for bucket in results["types"]["buckets"]
         }
-        for model, hits in shown.items():
+        for model, hits in hits_by_model.items():
             assert [hit["_type"] for hit in hits] == [model, model]
             heights = [hit["_source"]["height"] for hit in hits]
             (most,) = database.execute(
                 "SELECT max(height) FROM objects WHERE type = ?", (model,)
             ).fetchone()
             assert heights[0] == most
-        painting, vase = shown["Painting"][0]["_source"], shown["Vase"][0]["_source"]
+        painting, vase = (
+            hits_by_model["Painting"][0]["_source"],
+            hits_by_model["Vase"][0]["_source"],
+        )
         assert ("insurer" in painting) == (who is ADMIN)
         assert ("worth" in painting) == (who is ADMIN)
         assert "worth" in vase
@@ -961,7 +964,7 @@ def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed
 
     from tests.apps.multi_collection.models import Painting
 
-    def told(who: dict[str, str]) -> dict[str, str]:
+    def answers(who: dict[str, str]) -> dict[str, str]:
         return {
             probe: closed.get(
                 encoded(f"/paintings,vases?{probe}"), extra_environ=who, expect_errors=True
@@ -970,13 +973,13 @@ def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed
         }
 
     _index_anew(closed)
-    before, admins = told(who), told(ADMIN)
+    before, admins = answers(who), answers(ADMIN)
     with transaction.manager:
         for painting in Session.query(Painting):
             painting.worth = None if painting.worth == 3 else (painting.worth or 0) + painting.id
             painting.insurer = f"{painting.insurer} krater {painting.id}"
     _index_anew(closed)
-    after, changed = told(who), told(ADMIN)
+    after, changed = answers(who), answers(ADMIN)
     assert [probe for probe in before if before[probe] != after[probe]] == []
     assert len([probe for probe in admins if admins[probe] != changed[probe]]) >= 8
 
@@ -1013,10 +1016,10 @@ def test_aggregations_of_several_models_in_python(
     from nefertari.elasticsearch import ES
 
     search_of(app).install()
-    found = ES("Painting,Vase").aggregate(
+    results = ES("Painting,Vase").aggregate(
         _aggregations_params={"worth": {"sum": {"field": "worth"}}}, exhibited=True
     )
     (expected,) = database.execute("SELECT sum(worth) FROM objects WHERE exhibited").fetchone()
-    assert found["worth"]["value"] == expected
+    assert results["worth"]["value"] == expected
     with pytest.raises(BadQuery):
         ES("Painting,Vase").aggregate(shown=True)

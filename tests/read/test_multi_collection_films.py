@@ -120,8 +120,8 @@ def test_all_of_them_in_python(app: TestApp, database: sqlite3.Connection) -> No
     """More than a search shows, in one order."""
     from nefertari.elasticsearch import ES
 
-    found = ES("Film,Person").get_collection(_sort="name,-oscars")
-    assert [(each._type, int(each._pk)) for each in found] == rows(
+    results = ES("Film,Person").get_collection(_sort="name,-oscars")
+    assert [(each._type, int(each._pk)) for each in results] == rows(
         database,
         "WHERE type IN ('Film', 'Person') "
         "ORDER BY name IS NULL, name, oscars IS NULL, oscars DESC, type, pk",

@@ -13,24 +13,24 @@ WINDOW, ITEMS = 5, 12
 
 @pytest.fixture(scope="module")
 def app(primary_url, backend_url, module_prefix):
-    made = zoo(
+    app = zoo(
         primary_url,
         backend_url,
         module_prefix,
         **{"nefertari_search.max_result_window": str(WINDOW)},
     )
     for pk in range(1, ITEMS + 1):
-        made.post_json("/items", {"id": pk, "name": "Lion", "count": pk})
-    yield made
+        app.post_json("/items", {"id": pk, "name": "Lion", "count": pk})
+    yield app
     transaction.abort()
 
 
 def test_a_search_without_a_limit_gives_all_matches(app):
     from nefertari.elasticsearch import ES
 
-    found = ES("Item").get_collection(name="lion", _sort="-id")
-    assert [each.id for each in found] == list(range(ITEMS, 0, -1))
-    assert found._nefertari_meta["total"] == ITEMS
+    results = ES("Item").get_collection(name="lion", _sort="-id")
+    assert [each.id for each in results] == list(range(ITEMS, 0, -1))
+    assert results._nefertari_meta["total"] == ITEMS
 
 
 def test_pages_end_at_the_window(app):

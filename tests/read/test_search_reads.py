@@ -1090,8 +1090,8 @@ def _words(text: Optional[str]) -> list[str]:
 
 def _has(text: Optional[str], phrase: str) -> bool:
     """SQL: the words of *phrase* stand in a row in *text*."""
-    words, wanted = _words(text), _words(phrase)
-    return any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
+    words, phrase_words = _words(text), _words(phrase)
+    return any(words[at : at + len(phrase_words)] == phrase_words for at in range(len(words)))
 
 
 def _near(text: Optional[str], word: str, edits: int) -> bool:
@@ -1103,11 +1103,11 @@ def _edits(one: str, other: str) -> int:
     """Edits from one word to the other; two letters that changed places are one."""
     before: list[int] = []
     row = list(range(len(other) + 1))
-    for i, left in enumerate(one, 1):
+    for i, letter in enumerate(one, 1):
         older, before, row = before, row, [i]
-        for j, right in enumerate(other, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (left != right))
-            if i > 1 and j > 1 and left == other[j - 2] and one[i - 2] == right:
+        for j, other_letter in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other_letter))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == other_letter:
                 cost = min(cost, older[j - 2] + 1)
             row.append(cost)
     return row[-1]
@@ -1127,25 +1127,25 @@ def test_the_database_agrees_with_the_expectation(read: Read, database: sqlite3.
     table = TABLE[read.request.partition("?")[0]]
     column = "title" if table == "film" else "name"
     rows = database.execute(f"SELECT {column} FROM {table} WHERE {read.sql}")
-    found = [row[0] for row in rows]
+    names = [row[0] for row in rows]
     if "ORDER BY" not in read.sql:
-        assert set(found) == set(read.expected)
+        assert set(names) == set(read.expected)
     else:
-        assert found[: len(read.expected)] == read.expected
-        assert len(found) == len(read.expected) or "_limit" in read.request
+        assert names[: len(read.expected)] == read.expected
+        assert len(names) == len(read.expected) or "_limit" in read.request
 
 
 @pytest.mark.parametrize("read", CASES)
 def test_search_read(read: Read, app: TestApp):
     response = app.get(encoded(read.request))
     assert response.headers["X-Search-Engine"] == "mirror"
-    found = titles(response.json)
-    assert response.json["count"] == len(found)
+    names = titles(response.json)
+    assert response.json["count"] == len(names)
     if isinstance(read.expected, set):
-        assert set(found) == read.expected
-        assert response.json["total"] == len(found)
+        assert set(names) == read.expected
+        assert response.json["total"] == len(names)
     else:
-        assert found == read.expected
+        assert names == read.expected
 
 
 def test_more_words_than_the_server_takes_are_the_callers_to_mend(app: TestApp, backend_url: str):
@@ -1183,10 +1183,10 @@ def test_the_answer_is_nefertaris_collection(app: TestApp):
 
 def test_the_items_are_the_primarys_items(app: TestApp):
     """Besides the score, a search shows of a film what the database shows of it."""
-    found = app.get(encoded("/films?_search=true&title=vertigo")).json["data"][0]
+    hit = app.get(encoded("/films?_search=true&title=vertigo")).json["data"][0]
     stored = app.get("/films?_search=false&title=Vertigo").json["data"][0]
-    assert found.pop("_score") > 0
-    assert found == stored
+    assert hit.pop("_score") > 0
+    assert hit == stored
 
 
 def test_scores_fall_down_the_list(app: TestApp):
@@ -1295,7 +1295,7 @@ def test_head_is_get_without_a_body(read: str, app: TestApp):
 
 
 @pytest.mark.parametrize(
-    ("read", "engine", "found"),
+    ("read", "engine", "total"),
     [
         # Without a flag a filter is the whole value, as the primary compares it.
         ("/films?title=Vertigo", "mirror", 1),
@@ -1309,10 +1309,10 @@ def test_head_is_get_without_a_body(read: str, app: TestApp):
         ("/films?q=vertigo&_search_fields=title", "mirror", 1),
     ],
 )
-def test_the_flag(read: str, engine: str, found: int, app: TestApp):
+def test_the_flag(read: str, engine: str, total: int, app: TestApp):
     response = app.get(read)
     assert response.headers["X-Search-Engine"] == engine
-    assert response.json["total"] == found
+    assert response.json["total"] == total
 
 
 def test_the_header_says_what_a_search_cost(app: TestApp):

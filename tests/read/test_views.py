@@ -61,16 +61,16 @@ def app(tmp_path_factory, backend_url):
 
     Session.remove()
     database = tmp_path_factory.mktemp("views") / "zoo.sqlite"
-    made = zoo(f"sqlite:///{database}", backend_url, f"test-{uuid.uuid4().hex[:12]}")
+    app = zoo(f"sqlite:///{database}", backend_url, f"test-{uuid.uuid4().hex[:12]}")
     from nefertari.events import AfterIndex
 
-    config = Configurator(registry=made.app.registry)
+    config = Configurator(registry=app.app.registry)
     config.add_subscriber(note_what_a_response_holds, AfterIndex)
     config.commit()
-    yield made
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 def note_what_a_response_holds(event):
@@ -319,7 +319,7 @@ def test_every_attribute_is_the_primarys(full, name):
 
 
 def test_reading_fields_asks_the_database_nothing(full):
-    with statements() as asked:
+    with statements() as queries:
         mirror = full.get_collection(name="Full", _query_secondary=True)[0]
         for name in FULL:
             if name != "thing":  # a pickled value is the primary's to unpickle
@@ -327,15 +327,15 @@ def test_reading_fields_asks_the_database_nothing(full):
         mirror.shout()
         hasattr(mirror, "_nefertari_meta")
         full.get_collection(owner="alice", _query_secondary=True)[0].to_dict()
-    assert asked == []
+    assert queries == []
 
 
 @pytest.mark.parametrize("path", ["/items", "/mine", "/items?_fields=name", "/items?_count"])
 def test_a_response_of_the_mirror_asks_the_database_nothing(app, path):
-    with statements() as asked:
+    with statements() as queries:
         response = asked_by(app, "bob", path)
     assert response.headers["X-Search-Engine"] == "mirror"
-    assert asked == []
+    assert queries == []
 
 
 def test_relationships_lead_to_the_primarys_objects(full):
@@ -362,12 +362,12 @@ def test_methods_and_class_attributes_are_the_models(full):
 
 def test_the_whole_object_renders_as_the_primarys(full):
     mirror, primary = (result.first() for result in both(full, name="Full"))
-    left, right = mirror.to_dict(), primary.to_dict()
+    mirror_fields, primary_fields = mirror.to_dict(), primary.to_dict()
 
-    assert list(left) == list(right)
-    for name, value in right.items():
-        assert left[name] == value, name
-        assert type(left[name]) is type(value), name
+    assert list(mirror_fields) == list(primary_fields)
+    for name, value in primary_fields.items():
+        assert mirror_fields[name] == value, name
+        assert type(mirror_fields[name]) is type(value), name
 
 
 def test_results_act_as_a_query_does(full):

@@ -122,8 +122,8 @@ def reference(kind: str, body: Any, **inner: Any) -> None:
     """The answer is what tests/support/reference_aggregations.py computes."""
     tree = {"x": {kind: body, **({"aggs": inner} if inner else {})}}
 
-    def check(found: Any, films: list[Film]) -> None:
-        same(found, aggregated(tree, units_of(films)))
+    def check(results: Any, films: list[Film]) -> None:
+        same(results, aggregated(tree, units_of(films)))
 
     CASES[kind] = (tree, check)
 
@@ -150,21 +150,21 @@ reference(
 
 
 @case("extended_stats", {"field": "runtime", "sigma": 3})
-def _extended(found: Any, films: list[Film]) -> None:
+def _extended(results: Any, films: list[Film]) -> None:
     numbers = values(films, "runtime")
     spread = statistics.pstdev(numbers)
-    assert found["x"]["count"] == len(numbers)
-    assert found["x"]["std_deviation"] == pytest.approx(spread)
-    assert found["x"]["variance"] == pytest.approx(spread**2)
-    bounds = found["x"]["std_deviation_bounds"]
+    assert results["x"]["count"] == len(numbers)
+    assert results["x"]["std_deviation"] == pytest.approx(spread)
+    assert results["x"]["variance"] == pytest.approx(spread**2)
+    bounds = results["x"]["std_deviation_bounds"]
     assert bounds["upper"] == pytest.approx(statistics.fmean(numbers) + 3 * spread)
 
 
 @case("percentiles", {"field": "runtime", "percents": "5,50,95"})
-def _percentiles(found: Any, films: list[Film]) -> None:
+def _percentiles(results: Any, films: list[Film]) -> None:
     numbers = sorted(values(films, "runtime"))
-    assert list(found["x"]["values"]) == ["5.0", "50.0", "95.0"]
-    for percent, value in found["x"]["values"].items():
+    assert list(results["x"]["values"]) == ["5.0", "50.0", "95.0"]
+    for percent, value in results["x"]["values"].items():
         below = sum(number < value for number in numbers) / len(numbers) * 100
         above = sum(number > value for number in numbers) / len(numbers) * 100
         # Servers estimate; a tenth of a percent is some fifteen films.
@@ -172,38 +172,38 @@ def _percentiles(found: Any, films: list[Film]) -> None:
 
 
 @case("percentile_ranks", {"field": "runtime", "values": "80,120"})
-def _ranks(found: Any, films: list[Film]) -> None:
+def _ranks(results: Any, films: list[Film]) -> None:
     numbers = values(films, "runtime")
-    for value, rank in found["x"]["values"].items():
+    for value, rank in results["x"]["values"].items():
         below = sum(number < float(value) for number in numbers) / len(numbers) * 100
         upto = sum(number <= float(value) for number in numbers) / len(numbers) * 100
         assert below - 0.1 <= rank <= upto + 0.1
 
 
 @case("median_absolute_deviation", {"field": "runtime"})
-def _deviation(found: Any, films: list[Film]) -> None:
+def _deviation(results: Any, films: list[Film]) -> None:
     numbers = values(films, "runtime")
     middle = statistics.median(numbers)
     expected = statistics.median(abs(number - middle) for number in numbers)
-    assert found["x"]["value"] == pytest.approx(expected, rel=0.05)
+    assert results["x"]["value"] == pytest.approx(expected, rel=0.05)
 
 
 @case("weighted_avg", {"value": {"field": "tomato_rating"}, "weight": {"field": "reviews"}})
-def _weighted(found: Any, films: list[Film]) -> None:
+def _weighted(results: Any, films: list[Film]) -> None:
     pairs = [(f["tomato_rating"], f["reviews"]) for f in films]
     pairs = [(value, weight) for value, weight in pairs if None not in (value, weight)]
     total = sum(value * weight for value, weight in pairs)
-    assert found["x"]["value"] == pytest.approx(total / sum(weight for _, weight in pairs))
+    assert results["x"]["value"] == pytest.approx(total / sum(weight for _, weight in pairs))
 
 
 @case(
     "top_hits",
     {"size": 3, "sort": "-oscars,title", "_source": "title,oscars,director"},
 )
-def _top_hits(found: Any, films: list[Film]) -> None:
+def _top_hits(results: Any, films: list[Film]) -> None:
     best = sorted(films, key=lambda film: (-(film["oscars"] or 0), film["title"]))[:3]
-    hits = found["x"]["hits"]["hits"]
-    assert found["x"]["hits"]["total"]["value"] == len(films)
+    hits = results["x"]["hits"]["hits"]
+    assert results["x"]["hits"]["total"]["value"] == len(films)
     assert [hit["_id"] for hit in hits] == [str(film["id"]) for film in best]
     for hit, film in zip(hits, best):
         assert set(hit) == {"_id", "_type", "_score", "sort", "_source"}
@@ -216,28 +216,32 @@ def _top_hits(found: Any, films: list[Film]) -> None:
 
 
 @case("global", {}, n={"value_count": {"field": "id"}})
-def _global(found: Any, films: list[Film]) -> None:
-    assert found == {"x": {"doc_count": len(films), "n": {"value": len(films)}}}
+def _global(results: Any, films: list[Film]) -> None:
+    assert results == {"x": {"doc_count": len(films), "n": {"value": len(films)}}}
 
 
 @case("nested", {"path": "genres"}, names={"terms": {"field": "genres.name", "size": 3}})
-def _nested(found: Any, films: list[Film]) -> None:
+def _nested(results: Any, films: list[Film]) -> None:
     names = [genre["name"] for film in films for genre in film["genres"]]
-    assert found["x"]["doc_count"] == len(names)
-    assert keys(found["x"]["names"]) == counted(names)[:3]
+    assert results["x"]["doc_count"] == len(names)
+    assert keys(results["x"]["names"]) == counted(names)[:3]
 
 
 @case(
     "reverse_nested",
     {},
 )
-def _reverse(found: Any, films: list[Film]) -> None:
-    buckets = found["x"]["names"]["buckets"]
+def _reverse(results: Any, films: list[Film]) -> None:
+    buckets = results["x"]["names"]["buckets"]
     assert len(buckets) == 4
     for bucket in buckets:
-        held = [f for f in films if bucket["key"] in [genre["name"] for genre in f["genres"]]]
-        assert bucket["back"]["doc_count"] == bucket["doc_count"] == len(held)
-        assert bucket["back"]["y"]["value"] == pytest.approx(statistics.fmean(values(held, "year")))
+        genre_films = [
+            f for f in films if bucket["key"] in [genre["name"] for genre in f["genres"]]
+        ]
+        assert bucket["back"]["doc_count"] == bucket["doc_count"] == len(genre_films)
+        assert bucket["back"]["y"]["value"] == pytest.approx(
+            statistics.fmean(values(genre_films, "year"))
+        )
 
 
 BACK = {"reverse_nested": {}, "aggs": {"y": {"avg": {"field": "year"}}}}
@@ -256,23 +260,23 @@ CASES["reverse_nested"] = (
         "ranges": [{"to": "1950-01-01"}, {"key": "new", "from": "2000-01-01", "to": "2010-01-01"}],
     },
 )
-def _date_range(found: Any, films: list[Film]) -> None:
+def _date_range(results: Any, films: list[Film]) -> None:
     days = [film["released"] for film in films if film["released"] is not None]
     old = sum(day < datetime.date(1950, 1, 1) for day in days)
     new = sum(datetime.date(2000, 1, 1) <= day < datetime.date(2010, 1, 1) for day in days)
-    assert keys(found["x"]) == [("*-1950-01-01", old), ("new", new)]
+    assert keys(results["x"]) == [("*-1950-01-01", old), ("new", new)]
 
 
 @case("auto_date_histogram", {"field": "released", "buckets": 10})
-def _auto(found: Any, films: list[Film]) -> None:
-    buckets = found["x"]["buckets"]
+def _auto(results: Any, films: list[Film]) -> None:
+    buckets = results["x"]["buckets"]
     assert 1 <= len(buckets) <= 10
     assert sum(bucket["doc_count"] for bucket in buckets) == len(values(films, "released"))
 
 
 @case("variable_width_histogram", {"field": "year", "buckets": 4})
-def _variable(found: Any, films: list[Film]) -> None:
-    buckets = found["x"]["buckets"]
+def _variable(results: Any, films: list[Film]) -> None:
+    buckets = results["x"]["buckets"]
     assert len(buckets) == 4
     years = values(films, "year")
     assert sum(bucket["doc_count"] for bucket in buckets) == len(years)
@@ -280,29 +284,29 @@ def _variable(found: Any, films: list[Film]) -> None:
 
 
 @case("rare_terms", {"field": "rating", "max_doc_count": 60})
-def _rare(found: Any, films: list[Film]) -> None:
+def _rare(results: Any, films: list[Film]) -> None:
     counts = Counter(values(films, "rating"))
     rare = sorted((count, key) for key, count in counts.items() if count <= 60)
-    assert keys(found["x"]) == [(key, count) for count, key in rare]
+    assert keys(results["x"]) == [(key, count) for count, key in rare]
 
 
 @case("significant_terms", {"field": "year", "size": 1})
-def _significant(found: Any, films: list[Film]) -> None:
+def _significant(results: Any, films: list[Film]) -> None:
     # Everything is found: nothing is more frequent than elsewhere. See the test below, too.
-    assert found["x"] == {"doc_count": len(films), "bg_count": len(films), "buckets": []}
+    assert results["x"] == {"doc_count": len(films), "bg_count": len(films), "buckets": []}
 
 
 @case("significant_text", {"field": "title", "size": 1})
-def _significant_text(found: Any, films: list[Film]) -> None:
-    assert found["x"] == {"doc_count": len(films), "bg_count": len(films), "buckets": []}
+def _significant_text(results: Any, films: list[Film]) -> None:
+    assert results["x"] == {"doc_count": len(films), "bg_count": len(films), "buckets": []}
 
 
 @case("multi_terms", {"terms": [{"field": "rating"}, {"field": "year"}], "size": 5})
-def _multi(found: Any, films: list[Film]) -> None:
+def _multi(results: Any, films: list[Film]) -> None:
     pairs = Counter((f["rating"], f["year"]) for f in films if f["rating"] and f["year"])
     best = sorted(pairs.values(), reverse=True)[:5]
-    assert [bucket["doc_count"] for bucket in found["x"]["buckets"]] == best
-    for bucket in found["x"]["buckets"]:
+    assert [bucket["doc_count"] for bucket in results["x"]["buckets"]] == best
+    for bucket in results["x"]["buckets"]:
         assert pairs[tuple(bucket["key"])] == bucket["doc_count"]
 
 
@@ -311,12 +315,12 @@ def _multi(found: Any, films: list[Film]) -> None:
     {"sources": [{"r": {"terms": {"field": "rating"}}}], "size": 4, "after": {"r": "GP"}},
     years={"max": {"field": "year"}},
 )
-def _composite(found: Any, films: list[Film]) -> None:
+def _composite(results: Any, films: list[Film]) -> None:
     counts = sorted(Counter(values(films, "rating")).items())
     after = [(key, count) for key, count in counts if key > "GP"][:4]
-    assert [(b["key"]["r"], b["doc_count"]) for b in found["x"]["buckets"]] == after
-    assert found["x"]["after_key"] == {"r": after[-1][0]}
-    for bucket in found["x"]["buckets"]:
+    assert [(b["key"]["r"], b["doc_count"]) for b in results["x"]["buckets"]] == after
+    assert results["x"]["after_key"] == {"r": after[-1][0]}
+    for bucket in results["x"]["buckets"]:
         years = [f["year"] for f in films if f["rating"] == bucket["key"]["r"] and f["year"]]
         assert bucket["years"]["value"] == max(years)
 
@@ -331,12 +335,12 @@ def _composite(found: Any, films: list[Film]) -> None:
         "other_bucket": True,
     },
 )
-def _filters(found: Any, films: list[Film]) -> None:
+def _filters(results: Any, films: list[Film]) -> None:
     heat = {film["id"] for film in films if film["title"] == "Heat"}
     kubrick = {
         film["id"] for film in films if film["director"] and film["director"]["name"] == KUBRICK
     }
-    counts = {name: bucket["doc_count"] for name, bucket in found["x"]["buckets"].items()}
+    counts = {name: bucket["doc_count"] for name, bucket in results["x"]["buckets"].items()}
     rest = len(films) - len(heat | kubrick)
     assert counts == {"heat": len(heat), "kubrick": len(kubrick), "_other_": rest}
 
@@ -348,17 +352,17 @@ KUBRICK = "Stanley Kubrick"
     "adjacency_matrix",
     {"filters": {"new": {"range": {"year": {"gte": 2000}}}, "r": {"term": {"rating": "R"}}}},
 )
-def _adjacency(found: Any, films: list[Film]) -> None:
+def _adjacency(results: Any, films: list[Film]) -> None:
     new = {film["id"] for film in films if film["year"] and film["year"] >= 2000}
     rated = {film["id"] for film in films if film["rating"] == "R"}
-    assert sorted(keys(found["x"])) == sorted(
+    assert sorted(keys(results["x"])) == sorted(
         [("new", len(new)), ("r", len(rated)), ("new&r", len(new & rated))]
     )
 
 
-def _sampled(found: Any, films: list[Film]) -> None:
-    assert 0 < found["x"]["doc_count"] <= 100
-    assert found["x"]["n"]["value"] == found["x"]["doc_count"]
+def _sampled(results: Any, films: list[Film]) -> None:
+    assert 0 < results["x"]["doc_count"] <= 100
+    assert results["x"]["n"]["value"] == results["x"]["doc_count"]
 
 
 case("sampler", {"shard_size": 100}, n={"value_count": {"field": "id"}})(_sampled)
@@ -370,15 +374,15 @@ case(
 
 
 @case("random_sampler", {"probability": 0.5, "seed": 7}, n={"value_count": {"field": "id"}})
-def _random(found: Any, films: list[Film]) -> None:
-    assert 0.4 < found["x"]["n"]["value"] / len(films) < 1.6
+def _random(results: Any, films: list[Film]) -> None:
+    assert 0.4 < results["x"]["n"]["value"] / len(films) < 1.6
 
 
 @case("matrix_stats", {"fields": "year,oscars"})
-def _matrix(found: Any, films: list[Film]) -> None:
+def _matrix(results: Any, films: list[Film]) -> None:
     both = [f for f in films if None not in (f["year"], f["oscars"])]
-    means = {each["name"]: each["mean"] for each in found["x"]["fields"]}
-    assert {each["count"] for each in found["x"]["fields"]} == {len(both)}
+    means = {each["name"]: each["mean"] for each in results["x"]["fields"]}
+    assert {each["count"] for each in results["x"]["fields"]} == {len(both)}
     assert means == {
         name: pytest.approx(statistics.fmean(film[name] for film in both))
         for name in ("year", "oscars")
@@ -386,18 +390,18 @@ def _matrix(found: Any, films: list[Film]) -> None:
 
 
 @case("boxplot", {"field": "year"})
-def _boxplot(found: Any, films: list[Film]) -> None:
-    assert found["x"]["min"] == min(values(films, "year"))
+def _boxplot(results: Any, films: list[Film]) -> None:
+    assert results["x"]["min"] == min(values(films, "year"))
 
 
 @case("string_stats", {"field": "rating"})
-def _strings(found: Any, films: list[Film]) -> None:
-    assert found["x"]["count"] == len(values(films, "rating"))
+def _strings(results: Any, films: list[Film]) -> None:
+    assert results["x"]["count"] == len(values(films, "rating"))
 
 
 @case("top_metrics", {"metrics": {"field": "year"}, "sort": "-oscars"})
-def _top_metrics(found: Any, films: list[Film]) -> None:
-    assert found["x"]["top"]
+def _top_metrics(results: Any, films: list[Film]) -> None:
+    assert results["x"]["top"]
 
 
 # Pipelines work on the years of the two decades here.
@@ -408,22 +412,22 @@ DECADES = {
 
 
 def _won(films: list[Film]) -> list[float]:
-    found: dict[int, float] = {}
+    sums: dict[int, float] = {}
     for film in films:
         if film["year"] is not None:
             decade = film["year"] // 10
-            found[decade] = found.get(decade, 0) + (film["oscars"] or 0)
-    return [found[decade] for decade in sorted(found)]
+            sums[decade] = sums.get(decade, 0) + (film["oscars"] or 0)
+    return [sums[decade] for decade in sorted(sums)]
 
 
 def beside(kind: str, expected: Callable[[list[float]], Any], **options: Any) -> None:
     """A pipeline that stands beside what it works on."""
     tree = {"years": DECADES, "x": {kind: {"buckets_path": "years>won", **options}}}
 
-    def check(found: Any, films: list[Film]) -> None:
-        wanted = expected(_won(films))
-        assert {name: found["x"][name] for name in wanted} == {
-            name: pytest.approx(each) for name, each in wanted.items()
+    def check(results: Any, films: list[Film]) -> None:
+        fields = expected(_won(films))
+        assert {name: results["x"][name] for name in fields} == {
+            name: pytest.approx(each) for name, each in fields.items()
         }
 
     CASES[kind] = (tree, check)
@@ -445,8 +449,8 @@ def within(
     inner = {**DECADES["aggs"], "p": {kind: options}}
     tree = {"x": {**DECADES, "aggs": inner}}
 
-    def check(found: Any, films: list[Film]) -> None:
-        got = [bucket["p"][name] for bucket in found["x"]["buckets"] if "p" in bucket]
+    def check(results: Any, films: list[Film]) -> None:
+        got = [bucket["p"][name] for bucket in results["x"]["buckets"] if "p" in bucket]
         assert got == [pytest.approx(each) for each in expected(_won(films))]
 
     CASES[kind] = (tree, check)
@@ -474,8 +478,8 @@ within("rate", {"unit": "year"}, lambda won: [])
 
 
 @case("bucket_sort", {})
-def _bucket_sort(found: Any, films: list[Film]) -> None:
-    won = [bucket["won"]["value"] for bucket in found["x"]["buckets"]]
+def _bucket_sort(results: Any, films: list[Film]) -> None:
+    won = [bucket["won"]["value"] for bucket in results["x"]["buckets"]]
     assert won == sorted(_won(films), reverse=True)[:2]
 
 
@@ -504,9 +508,9 @@ def test_type(kind: str, app: TestApp, films: list[Film], asked_sql: list[str]):
         assert f"aggregation '{kind}'" in message or f"aggregations of type '{kind}'" in message
         return
     del asked_sql[:]
-    found = ask(app, tree)
+    results = ask(app, tree)
     assert not asked_sql
-    check(found, films)
+    check(results, films)
 
 
 @pytest.mark.parametrize("kind", sorted(UNSUPPORTED))
@@ -522,9 +526,9 @@ def test_a_type_that_there_is_not(kind: str, app: TestApp):
 def test_nested_fields_need_no_nested(app: TestApp, films: list[Film]):
     """The result stands where the caller asked for it; documents counted are the nested ones."""
     tree = {"g": {"terms": {"field": "genres.name", "size": 5}}}
-    found = ask(app, tree)
-    same(found, aggregated(tree, units_of(films)))
-    assert set(found["g"]) == {"buckets", "sum_other_doc_count", "doc_count_error_upper_bound"}
+    results = ask(app, tree)
+    same(results, aggregated(tree, units_of(films)))
+    assert set(results["g"]) == {"buckets", "sum_other_doc_count", "doc_count_error_upper_bound"}
 
 
 @pytest.mark.parametrize(
@@ -565,9 +569,9 @@ def test_nested_fields_need_no_nested(app: TestApp, films: list[Film]):
 )
 def test_nested_documents(tree: Any, app: TestApp, films: list[Film], asked_sql: list[str]):
     del asked_sql[:]
-    found = ask(app, tree)
+    results = ask(app, tree)
     assert not asked_sql
-    same(found, aggregated(tree, units_of(films)))
+    same(results, aggregated(tree, units_of(films)))
 
 
 def test_a_condition_on_the_nested_documents_themselves(app: TestApp, films: list[Film]):
@@ -610,9 +614,9 @@ def test_a_pipeline_through_nested_documents(app: TestApp, backend_url: str):
         # Its pipelines don't look through a bucket that is alone (docs/aggregations.rst).
         assert "must be a multi-bucket aggregation" in refused(app, tree)
         return
-    found = ask(app, tree)
-    averages = [bucket["y"]["value"] for bucket in found["g"]["buckets"]]
-    assert found["all"]["value"] == pytest.approx(statistics.fmean(averages))
+    results = ask(app, tree)
+    averages = [bucket["y"]["value"] for bucket in results["g"]["buckets"]]
+    assert results["all"]["value"] == pytest.approx(statistics.fmean(averages))
 
 
 def test_equal_hits_go_by_their_keys(app: TestApp, films: list[Film]):
@@ -623,10 +627,10 @@ def test_equal_hits_go_by_their_keys(app: TestApp, films: list[Film]):
     assert [hit["_id"] for hit in hits] == [str(each) for each in ids[:9]]
     assert all(hit["sort"] == [0] and hit["_score"] is None for hit in hits)
     tree["x"]["top_hits"] = {"size": 9, "_source": "title"}
-    found = ask(app, tree, oscars="0")["x"]["hits"]
-    assert [hit["_id"] for hit in found["hits"]] == [str(each) for each in ids[:9]]
-    assert all(set(hit) == {"_id", "_type", "_score", "_source"} for hit in found["hits"])
-    assert found["max_score"] == found["hits"][0]["_score"] > 0
+    result = ask(app, tree, oscars="0")["x"]["hits"]
+    assert [hit["_id"] for hit in result["hits"]] == [str(each) for each in ids[:9]]
+    assert all(set(hit) == {"_id", "_type", "_score", "_source"} for hit in result["hits"])
+    assert result["max_score"] == result["hits"][0]["_score"] > 0
 
 
 def test_documents_of_nested_buckets_are_the_collections(app: TestApp, films: list[Film]):
@@ -638,8 +642,10 @@ def test_documents_of_nested_buckets_are_the_collections(app: TestApp, films: li
         }
     }
     for bucket in ask(app, tree)["g"]["buckets"]:
-        held = [f for f in films if bucket["key"] in [genre["name"] for genre in f["genres"]]]
-        best = min(held, key=lambda film: (-(film["oscars"] or 0), film["id"]))
+        genre_films = [
+            f for f in films if bucket["key"] in [genre["name"] for genre in f["genres"]]
+        ]
+        best = min(genre_films, key=lambda film: (-(film["oscars"] or 0), film["id"]))
         (hit,) = bucket["best"]["hits"]["hits"]
         assert hit["_source"]["title"] == best["title"]
         assert not {"_exact", "_inexact", "_rejected"} & set(hit["_source"])
@@ -649,7 +655,7 @@ def test_documents_of_nested_buckets_are_the_collections(app: TestApp, films: li
 
 
 @pytest.mark.parametrize(
-    ("path", "params", "kept"),
+    ("path", "params", "condition"),
     [
         ("/films", {"year": "1999"}, lambda film: film["year"] == 1999),
         ("/films", {"year": ">=2010", "rating": "PG-13"}, None),
@@ -665,22 +671,22 @@ def test_documents_of_nested_buckets_are_the_collections(app: TestApp, films: li
     ],
 )
 def test_filters_apply(
-    path: str, params: dict[str, str], kept: Any, app: TestApp, films: list[Film]
+    path: str, params: dict[str, str], condition: Any, app: TestApp, films: list[Film]
 ):
     tree = {
         "y": {"terms": {"field": "year", "size": 5}},
         "d": {"cardinality": {"field": "director_id"}},
     }
-    found = ask(app, tree, path, **params)
-    if kept is None:
+    results = ask(app, tree, path, **params)
+    if condition is None:
         # The films that a search with the same parameters finds, one by one.
         searched = app.get(
             request(path, {}, _limit="9000", _search="true", **params)[: -len("&_aggs=")]
         )
-        wanted = {item["id"] for item in searched.json["data"]}
-        assert len(wanted) == searched.json["total"]
-        kept = lambda film: film["id"] in wanted  # noqa: E731
-    same(found, aggregated(tree, units_of([film for film in films if kept(film)])))
+        ids = {item["id"] for item in searched.json["data"]}
+        assert len(ids) == searched.json["total"]
+        condition = lambda film: film["id"] in ids  # noqa: E731
+    same(results, aggregated(tree, units_of([film for film in films if condition(film)])))
 
 
 def test_pages_sorts_and_fields_do_not_matter(app: TestApp):
@@ -693,19 +699,19 @@ def test_pages_sorts_and_fields_do_not_matter(app: TestApp):
 def test_global_stays_within_the_views_own_collection(app: TestApp, films: list[Film]):
     tree = {"all": {"global": {}, "aggs": {"n": {"value_count": {"field": "id"}}}}}
     own = sum(film["director_id"] == 7437 for film in films)
-    found = ask(app, tree, "/people/7437/films", year="1979")
-    assert found == {"all": {"doc_count": own, "n": {"value": own}}}
+    results = ask(app, tree, "/people/7437/films", year="1979")
+    assert results == {"all": {"doc_count": own, "n": {"value": own}}}
 
 
 @pytest.mark.skipif("significant_terms" in LACKING, reason="this backend has them not")
 def test_what_is_usual_is_counted_within_the_views_own_collection(app: TestApp, films: list[Film]):
     tree = {"s": {"significant_terms": {"field": "rating"}}}
     own = [film for film in films if film["director_id"] == 7437]
-    found = ask(app, tree, "/people/7437/films", year="[1970 TO 1979]")
-    assert found["s"]["bg_count"] == len(own)
+    results = ask(app, tree, "/people/7437/films", year="[1970 TO 1979]")
+    assert results["s"]["bg_count"] == len(own)
     tree["s"]["significant_terms"]["background_filter"] = {"exists": {"field": "rating"}}
-    found = ask(app, tree, "/people/7437/films", year="[1970 TO 1979]")
-    assert found["s"]["bg_count"] == sum(film["rating"] is not None for film in own)
+    results = ask(app, tree, "/people/7437/films", year="[1970 TO 1979]")
+    assert results["s"]["bg_count"] == sum(film["rating"] is not None for film in own)
 
 
 def test_the_long_name_and_the_flag(app: TestApp):
@@ -819,10 +825,10 @@ def test_any_aggregations(
     tree: Any, year: int, years: int, app: TestApp, films: list[Film], asked_sql: list[str]
 ):
     del asked_sql[:]
-    found = ask(app, tree, year=f"[{year} TO {year + years}]")
+    results = ask(app, tree, year=f"[{year} TO {year + years}]")
     assert not asked_sql
-    kept = [film for film in films if film["year"] and year <= film["year"] <= year + years]
-    same(found, aggregated(tree, units_of(kept)))
+    matches = [film for film in films if film["year"] and year <= film["year"] <= year + years]
+    same(results, aggregated(tree, units_of(matches)))
 
 
 # What is refused, by name
@@ -926,9 +932,9 @@ def test_any_aggregations(
     ids=str,
 )
 def test_what_is_refused(tree: Any, message: str, app: TestApp):
-    told = refused(app, tree)
-    assert told.startswith("Bad parameter '_aggs")
-    assert message in told
+    error = refused(app, tree)
+    assert error.startswith("Bad parameter '_aggs")
+    assert message in error
 
 
 def test_sizes_multiply(app: TestApp):
@@ -984,9 +990,9 @@ def test_from_python(app: TestApp, films: list[Film]):
     from nefertari.elasticsearch import ES
 
     tree = {"y": {"terms": {"field": "year", "size": 3}}, "o": {"sum": {"field": "oscars"}}}
-    found = ES("Film").aggregate(_aggregations_params=tree, rating="R")
+    results = ES("Film").aggregate(_aggregations_params=tree, rating="R")
     rated = [film for film in films if film["rating"] == "R"]
-    same(found, aggregated(tree, units_of(rated)))
+    same(results, aggregated(tree, units_of(rated)))
     with pytest.raises(Exception, match="Missing _aggregations_params"):
         ES("Film").aggregate(rating="R")
     with pytest.raises(Exception, match="there is no field 'nope'"):

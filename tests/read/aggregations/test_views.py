@@ -59,7 +59,7 @@ def owners(items: list[Any]) -> list[tuple[Any, int]]:
     return counted(item.owner for item in items if item.owner is not None)
 
 
-def told(app: TestApp, url: str, status: int = 400) -> str:
+def error_message(app: TestApp, url: str, status: int = 400) -> str:
     response = app.get(url, expect_errors=True)
     assert response.status_int == status, response.text[:300]
     return str(response.json["message"])
@@ -72,7 +72,7 @@ def told(app: TestApp, url: str, status: int = 400) -> str:
 def test_a_plain_view(path: str, app: TestApp, items: list[Any]):
     """The last one writes through its objects, which there are none of: an error, no change."""
     if path == "/touches":
-        message = told(app, request(path, OWNERS_TREE))
+        message = error_message(app, request(path, OWNERS_TREE))
         assert "'str' object has no attribute" in message
         return
     response = app.get(request(path, OWNERS_TREE))
@@ -94,7 +94,7 @@ def test_a_view_narrowed_by_an_argument(app: TestApp, items: list[Any]):
 
 
 def test_a_view_that_narrows_a_database_query(app: TestApp):
-    message = told(app, request("/narrows", OWNERS_TREE))
+    message = error_message(app, request("/narrows", OWNERS_TREE))
     assert message == (
         "Bad parameter '_aggs': the view of this collection goes on with what it found "
         "(from_self), which aggregations can't follow"
@@ -102,7 +102,7 @@ def test_a_view_that_narrows_a_database_query(app: TestApp):
 
 
 def test_a_view_that_leaves_some_out(app: TestApp):
-    message = told(app, request("/sifteds", OWNERS_TREE))
+    message = error_message(app, request("/sifteds", OWNERS_TREE))
     assert message == (
         "Bad parameter '_aggs': the view of this collection changes what it found, which "
         "aggregations can't follow"
@@ -122,20 +122,20 @@ def test_keys_of_the_views_own(path: str, key: str, app: TestApp, items: list[An
     response = app.get(f"{path}?{key}.o.terms.field=owner&name=lion OR tiger OR *")
     assert response.headers["X-Search-Engine"] == "mirror"
     assert pairs(response.json["o"]) == owners([item for item in items if item.name is not None])
-    assert told(app, f"{path}?{key}.o.terms.field=nope") == (
+    assert error_message(app, f"{path}?{key}.o.terms.field=nope") == (
         f"Bad parameter '{key}.o.terms.field': there is no field 'nope'"
     )
     # nefertari's own names are nothing to this view.
     assert app.get(f"{path}?_aggs.o.terms.field=owner", expect_errors=True).status_int == 400
-    assert told(app, f"{path}?{key}.o.terms.field=owner&_search=false").startswith(
+    assert error_message(app, f"{path}?{key}.o.terms.field=owner&_search=false").startswith(
         "Bad parameter '_search': the database has no aggregations"
     )
 
 
 def test_an_aggregator_of_the_applications_own(app: TestApp, items: list[Any]):
     response = app.get(request("/renameds", OWNERS_TREE, **{"keeper.name": "keeper"}))
-    kept = [item for item in items if item.keeper is not None]
-    assert pairs(response.json["renamed"]["o"]) == owners(kept)
+    items_with_keeper = [item for item in items if item.keeper is not None]
+    assert pairs(response.json["renamed"]["o"]) == owners(items_with_keeper)
     assert response.headers["X-Search-Engine"] == "mirror"
     # Who asks for none gets the collection.
     assert app.get("/renameds?_limit=2").json["count"] == 2
@@ -143,19 +143,19 @@ def test_an_aggregator_of_the_applications_own(app: TestApp, items: list[Any]):
 
 def test_an_error_inside_is_an_error(app: TestApp):
     """nefertari took every KeyError for a request without aggregations."""
-    assert "'mistake'" in told(app, request("/brokens", OWNERS_TREE))
+    assert "'mistake'" in error_message(app, request("/brokens", OWNERS_TREE))
     assert app.get("/brokens?_limit=2").json["count"] == 2
 
 
 def test_a_view_without_aggregations(app: TestApp):
-    assert told(app, request("/bares", OWNERS_TREE)) == (
+    assert error_message(app, request("/bares", OWNERS_TREE)) == (
         "Bad parameter '_aggs': the view of this collection has no aggregations"
     )
     assert app.get("/bares?_limit=2").json["count"] == 2
 
 
 def test_a_model_without_a_mirror(app: TestApp):
-    assert told(app, "/plains?_aggs.n.terms.field=name") == (
+    assert error_message(app, "/plains?_aggs.n.terms.field=name") == (
         "Bad parameter '_aggs': Plain has no mirror to aggregate"
     )
 
@@ -165,7 +165,7 @@ def test_aggregations_that_are_off(primary_url: str, backend_url: str, module_pr
     try:
         for url in ("/items?_aggs.n.terms.field=name", "/facets?facets.n.terms.field=name"):
             root = url.partition("?")[2].partition(".")[0]
-            assert told(off, url) == (
+            assert error_message(off, url) == (
                 f"Bad parameter '{root}': aggregations are off (elasticsearch.enable_aggregations)"
             )
         assert off.get("/items?_limit=2").json["count"] == 2
@@ -178,9 +178,11 @@ def test_what_was_just_written_is_there(app: TestApp, items: list[Any]):
     before = app.get(request("/items", {"n": {"value_count": {"field": "id"}}})).json["n"]["value"]
     app.post_json("/items", {"name": "new", "owner": "carol"})
     try:
-        found = app.get(request("/items", {"n": {"value_count": {"field": "id"}}, **OWNERS_TREE}))
-        assert found.json["n"]["value"] == before + 1
-        assert ("carol", 1) in pairs(found.json["o"])
+        response = app.get(
+            request("/items", {"n": {"value_count": {"field": "id"}}, **OWNERS_TREE})
+        )
+        assert response.json["n"]["value"] == before + 1
+        assert ("carol", 1) in pairs(response.json["o"])
     finally:
         (new,) = app.get("/items?owner=carol").json["data"]
         app.delete(f"/items/{new['id']}")
@@ -211,30 +213,30 @@ def test_a_server_that_is_down(app: TestApp, primary_url: str, module_prefix: st
 )
 def test_terms_of_every_kind(name: str, app: TestApp, items: list[Any]):
     tree = {"t": {"terms": {"field": name, "size": 100, "order": {"_key": "asc"}}}}
-    found = app.get(request("/items", tree)).json["t"]["buckets"]
+    buckets = app.get(request("/items", tree)).json["t"]["buckets"]
     expected = Counter(getattr(item, name) for item in items)
     del expected[None]
-    assert {bucket["key"]: bucket["doc_count"] for bucket in found} == dict(expected)
+    assert {bucket["key"]: bucket["doc_count"] for bucket in buckets} == dict(expected)
 
 
 def test_terms_of_lists(app: TestApp, items: list[Any]):
     tree = {"t": {"terms": {"field": "words", "size": 100}}}
-    found = app.get(request("/items", tree)).json["t"]["buckets"]
+    buckets = app.get(request("/items", tree)).json["t"]["buckets"]
     expected = Counter(word for item in items for word in set(item.words or []))
-    assert {bucket["key"]: bucket["doc_count"] for bucket in found} == dict(expected)
+    assert {bucket["key"]: bucket["doc_count"] for bucket in buckets} == dict(expected)
 
 
 @pytest.mark.parametrize("name", ["ratio", "price", "small", "span"])
 def test_numbers_of_every_kind(name: str, app: TestApp, items: list[Any]):
-    found = app.get(request("/items", {"s": {"stats": {"field": name}}})).json["s"]
+    stats = app.get(request("/items", {"s": {"stats": {"field": name}}})).json["s"]
     values = [getattr(item, name) for item in items if getattr(item, name) is not None]
     if values and isinstance(values[0], datetime.timedelta):
         # What a response shows of an interval: its seconds, without whole days.
         values = [value.seconds for value in values]
-    assert found["count"] == len(values)
-    assert found["min"] == pytest.approx(float(min(values)))
-    assert found["max"] == pytest.approx(float(max(values)))
-    assert found["sum"] == pytest.approx(float(sum(values)), rel=1e-6)
+    assert stats["count"] == len(values)
+    assert stats["min"] == pytest.approx(float(min(values)))
+    assert stats["max"] == pytest.approx(float(max(values)))
+    assert stats["sum"] == pytest.approx(float(sum(values)), rel=1e-6)
 
 
 def test_times_and_dates(app: TestApp, items: list[Any]):
@@ -243,37 +245,37 @@ def test_times_and_dates(app: TestApp, items: list[Any]):
         "day": {"max": {"field": "day"}},
         "moment": {"min": {"field": "moment"}},
     }
-    found = app.get(request("/items", tree)).json
+    results = app.get(request("/items", tree)).json
     clocks = Counter(
         item.clock.replace(microsecond=0).isoformat() for item in items if item.clock is not None
     )
-    assert {b["key_as_string"]: b["doc_count"] for b in found["clock"]["buckets"]} == dict(clocks)
+    assert {b["key_as_string"]: b["doc_count"] for b in results["clock"]["buckets"]} == dict(clocks)
     latest = max(item.day for item in items if item.day is not None)
-    assert found["day"]["value_as_string"] == f"{latest:%Y-%m-%d}T00:00:00.000Z"
+    assert results["day"]["value_as_string"] == f"{latest:%Y-%m-%d}T00:00:00.000Z"
     first = min(item.moment for item in items if item.moment is not None)
-    assert found["moment"]["value_as_string"] == f"{first:%Y-%m-%dT%H:%M:%S}.000Z"
+    assert results["moment"]["value_as_string"] == f"{first:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 @pytest.mark.parametrize("name", ["blob", "thing", "options"])
 def test_fields_that_have_no_values_to_aggregate(name: str, app: TestApp):
-    message = told(app, request("/items", {"t": {"terms": {"field": name}}}))
+    message = error_message(app, request("/items", {"t": {"terms": {"field": name}}}))
     assert message.endswith(f"the values of '{name}' can't be aggregated")
 
 
 def test_a_foreign_key_that_is_a_text(app: TestApp, items: list[Any]):
     """nefertari_sqla does not tell what type its key has."""
     for code in ("a", "B"):
-        found = app.get(f"/items?_search=true&keeper_code={code}&_count").json
-        assert found["data"] == sum(item.keeper_code == code for item in items) > 0
+        body = app.get(f"/items?_search=true&keeper_code={code}&_count").json
+        assert body["data"] == sum(item.keeper_code == code for item in items) > 0
 
 
 def test_relationships_by_themselves_are_keys(app: TestApp, items: list[Any]):
     keepers = counted(item.keeper.code for item in items if item.keeper is not None)
     tags = counted(tag.id for item in items for tag in item.tags)
     tree = {"k": {"terms": {"field": "keeper"}}, "t": {"terms": {"field": "tags"}}}
-    found = app.get(request("/items", tree)).json
-    assert sorted(pairs(found["k"])) == sorted(keepers)
-    assert sorted(pairs(found["t"])) == sorted(tags)
+    results = app.get(request("/items", tree)).json
+    assert sorted(pairs(results["k"])) == sorted(keepers)
+    assert sorted(pairs(results["t"])) == sorted(tags)
 
 
 def test_two_levels_of_nested_documents(app: TestApp):
@@ -292,26 +294,28 @@ def test_two_levels_of_nested_documents(app: TestApp):
         },
         "f": {"filter": {"nested": {"path": "item", "query": {"term": {"item.kind": "red"}}}}},
     }
-    found = app.get(request("/visits", tree)).json
+    results = app.get(request("/visits", tree)).json
     expected = []
     for name in sorted({v.item.keeper.name for v in visits if v.item.keeper is not None}):
-        held = [v for v in visits if v.item.keeper is not None and v.item.keeper.name == name]
-        kinds = Counter(v.item.kind for v in held if v.item.kind is not None)
-        expected.append((name, sorted(kinds.items()), len({v.guest for v in held})))
+        keeper_visits = [
+            v for v in visits if v.item.keeper is not None and v.item.keeper.name == name
+        ]
+        kinds = Counter(v.item.kind for v in keeper_visits if v.item.kind is not None)
+        expected.append((name, sorted(kinds.items()), len({v.guest for v in keeper_visits})))
     assert [
         (bucket["key"], pairs(bucket["kinds"]), bucket["guests"]["value"])
-        for bucket in found["k"]["buckets"]
+        for bucket in results["k"]["buckets"]
     ] == expected
-    assert found["f"]["doc_count"] == sum(v.item.kind == "red" for v in visits)
+    assert results["f"]["doc_count"] == sum(v.item.kind == "red" for v in visits)
     transaction.abort()
 
 
 def test_a_model_that_renders_itself(app: TestApp):
     """What its documents hold besides is shown, where nobody's rules are in the way."""
     tree = {"l": {"terms": {"field": "last"}}, "h": {"top_hits": {"size": 1}}}
-    found = app.get(request("/customs", tree)).json
-    assert sum(count for _, count in pairs(found["l"])) == 5
-    (hit,) = found["h"]["hits"]["hits"]
+    results = app.get(request("/customs", tree)).json
+    assert sum(count for _, count in pairs(results["l"])) == 5
+    (hit,) = results["h"]["hits"]["hits"]
     assert hit["_source"]["full_name"] == f"{hit['_source']['first']} {hit['_source']['last']}"
 
 
@@ -326,9 +330,9 @@ def test_documents_that_the_backend_refused_are_none(app: TestApp, caplog: Any):
         search.backend.refresh(mirror.alias)
     try:
         tree = {"t": {"terms": {"field": "_type"}}, "all": {"global": {}}}
-        found = app.get(request("/marked", tree)).json
-        assert pairs(found["t"]) == [("Marked", before["all"]["doc_count"])]
-        assert found["all"] == before["all"]
+        results = app.get(request("/marked", tree)).json
+        assert pairs(results["t"]) == [("Marked", before["all"]["doc_count"])]
+        assert results["all"] == before["all"]
     finally:
         list(search.backend.bulk([BulkAction(mirror.alias, "9999", 2, None)], 10))
         search.backend.refresh(mirror.alias)

@@ -57,25 +57,25 @@ def private(film_app: TestApp, monkeypatch: pytest.MonkeyPatch) -> TestApp:
     return film_app
 
 
-def named(tree: Any) -> set[str]:
+def fields_in(tree: Any) -> set[str]:
     """Fields of films that a tree names anywhere, by the words in it."""
-    known = {
+    fields = {
         *("year", "runtime", "oscars", "released", "rating", "box_office", "metacritic"),
         *("tomato_rating", "reviews", "director_id", "title", "director", "genres"),
     }
     if isinstance(tree, dict):
-        found = {name for name in tree if name.partition(".")[0] in known}
-        return found.union(*(named(each) for each in tree.values())) if tree else found
+        names = {name for name in tree if name.partition(".")[0] in fields}
+        return names.union(*(fields_in(each) for each in tree.values())) if tree else names
     if isinstance(tree, list):
-        return set().union(*(named(each) for each in tree))
+        return set().union(*(fields_in(each) for each in tree))
     parts = [part.strip().lstrip("-") for part in str(tree).split(",")]
-    return {part for part in parts if part.partition(".")[0] in known}
+    return {part for part in parts if part.partition(".")[0] in fields}
 
 
 @pytest.mark.parametrize("kind", sorted(CASES))
 def test_no_type_names_a_field_that_may_not_be_seen(kind: str, private: TestApp):
     tree = CASES[kind][0]
-    hidden = named(tree)
+    hidden = fields_in(tree)
     if not hidden:
         assert kind == "global" or "sampler" in kind
         ready(private, "Film", tree, ANONYMOUS)
@@ -84,10 +84,10 @@ def test_no_type_names_a_field_that_may_not_be_seen(kind: str, private: TestApp)
         ready(private, "Film", tree, ANONYMOUS)
     message = str(caught.value.detail or caught.value)
     assert message.startswith("Not enough permissions to aggregate on fields: ")
-    told = {name.replace("._pk", "") for name in message.partition(": ")[2].split(", ")}
+    fields = {name.replace("._pk", "") for name in message.partition(": ")[2].split(", ")}
     # Paths are told by themselves; names behind a path, with it.
-    assert told & hidden, (told, hidden)
-    assert told <= hidden | {name.partition(".")[0] for name in hidden}
+    assert fields & hidden, (fields, hidden)
+    assert fields <= hidden | {name.partition(".")[0] for name in hidden}
     # Who may see all of it may ask for all of it.
     ready(private, "Film", tree, ADMIN)
 
@@ -219,12 +219,12 @@ def zoo_app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[
 
 def hits(app: TestApp, tree: Any, caller: Caller) -> list[dict[str, Any]]:
     search = apps.search_of(app)
-    asked = ready(app, "Item", tree, caller)
+    aggregation = ready(app, "Item", tree, caller)
     search.backend.refresh(search.mirrors.get("Item").alias)
-    body = {"size": 0, "aggs": asked.body}
+    body = {"size": 0, "aggs": aggregation.body}
     answer = search.backend.search(search.mirrors.get("Item").alias, body)
-    found = asked.result(answer["aggregations"])
-    return list(found["x"]["hits"]["hits"])
+    results = aggregation.result(answer["aggregations"])
+    return list(results["x"]["hits"]["hits"])
 
 
 def test_documents_show_what_their_reader_may_see(
@@ -240,14 +240,16 @@ def test_documents_show_what_their_reader_may_see(
     monkeypatch.setattr(label, "_auth_fields", ["text"])
     tree = {"x": {"top_hits": {"size": 60, "sort": "id"}}}
     always = {"_type", "_pk"}
-    everything = {name for hit in hits(zoo_app, tree, ADMIN) for name in hit["_source"]}
-    assert {"kind", "price", "keeper", "label", "tags", "options"} < everything
-    assert not {"_exact", "_inexact", "_rejected"} & everything
-    seen = hits(zoo_app, tree, ANONYMOUS)
-    assert len(seen) == 60
-    for hit in seen:
+    names = {name for hit in hits(zoo_app, tree, ADMIN) for name in hit["_source"]}
+    assert {"kind", "price", "keeper", "label", "tags", "options"} < names
+    assert not {"_exact", "_inexact", "_rejected"} & names
+    documents = hits(zoo_app, tree, ANONYMOUS)
+    assert len(documents) == 60
+    for hit in documents:
         assert set(hit["_source"]) == always | {"id", "name", "keeper", "options"}
-    keepers = [hit["_source"]["keeper"] for hit in seen if hit["_source"]["keeper"] is not None]
+    keepers = [
+        hit["_source"]["keeper"] for hit in documents if hit["_source"]["keeper"] is not None
+    ]
     assert keepers and all(set(each) == always | {"code"} for each in keepers)
     users = hits(zoo_app, tree, USER)
     labels = [hit["_source"]["label"] for hit in users if hit["_source"]["label"]]

@@ -14,8 +14,8 @@ ACCOUNT = {"username": "Dora", "email": "dora@example.org", "password": "a passw
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application with tokens, filled."""
-    made = Club(tmp_path_factory.mktemp("login"), backend_url, module_prefix)
-    yield from filled(made)
+    club = Club(tmp_path_factory.mktemp("login"), backend_url, module_prefix)
+    yield from filled(club)
 
 
 def tables(answer) -> set[str]:
@@ -66,8 +66,8 @@ def test_tokens_are_registered_claimed_and_reset(club):
     assert club.ask("/members?q=dora").json["total"] == 1
     wrong = club.ask("/token", method="POST", body={"login": "dora", "password": "no"})
     assert wrong.status == 401
-    nobody = club.ask("/token", method="POST", body={"login": "nobody", "password": "no"})
-    assert nobody.status == 404
+    stranger = club.ask("/token", method="POST", body={"login": "nobody", "password": "no"})
+    assert stranger.status == 404
     login = {"login": "dora@example.org", "password": "a password"}
     again = club.ask("/reset_token", method="POST", body=login).headers["Www-Authenticate"]
     assert again != token
@@ -108,10 +108,10 @@ def test_tickets(club):
         answer = club.ask("/login", method="POST", body=login)
         assert answer.status == 200 and "members_users" in tables(answer)
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
-        found = club.ask("/stories?q=title", Cookie=cookie)
-        assert found.headers["X-Search-Engine"] == "mirror"
-        assert "members_users" in tables(found) and "members_stories" not in tables(found)
-        assert "body" in found.json["data"][0]
+        response = club.ask("/stories?q=title", Cookie=cookie)
+        assert response.headers["X-Search-Engine"] == "mirror"
+        assert "members_users" in tables(response) and "members_stories" not in tables(response)
+        assert "body" in response.json["data"][0]
         assert club.ask("/stories?rank=3", Cookie=cookie).status == 400
         assert club.ask("/closed_stories", Cookie="auth_tkt=forged").status == 403
         wrong = {"login": "fay", "password": "another"}

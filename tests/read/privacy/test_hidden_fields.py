@@ -44,7 +44,7 @@ SHOWN = {
 #: views with a narrower of their own: less is asked of them
 NARROWED = ("/found_stories", "/members/bob/stories")
 #: requests for several collections: a name is hidden when none of the models shows it
-SEVERAL = {"/members,stories": ("/members", "/stories")}
+COMBINATIONS = {"/members,stories": ("/members", "/stories")}
 #: what hidden values are looked for by, by kind
 WORDS = {
     "text": ("secretone", "secret*"),
@@ -156,25 +156,25 @@ class Probe(NamedTuple):
 
 def hidden_names(collection: str, caller: str) -> list[str]:
     """Fields that *caller* may not name in a search of *collection*, nested ones by their path."""
-    parts = [_names(each, caller) for each in SEVERAL.get(collection, (collection,))]
-    shown = {name for visible, _ in parts for name in visible}
-    return [name for _, hidden in parts for name in hidden if name not in shown]
+    parts = [_names(each, caller) for each in COMBINATIONS.get(collection, (collection,))]
+    visible_names = {name for visible, _ in parts for name in visible}
+    return [name for _, hidden in parts for name in hidden if name not in visible_names]
 
 
 def _names(collection: str, caller: str) -> tuple[list[str], list[str]]:
     """Names of fields: those that *caller* may see, and the others."""
     visible, names = [], []
-    seen = {""}
+    prefixes = {""}
     for prefix, model in SHOWN[collection].items():
         rules = RULES[model]
         fields = (*LOGIN, *rules.fields, "api_key") if model == "Member" else rules.fields
         parent = prefix[:-1].rpartition(".")[0]
-        shown = prefix == "" or (f"{parent}." if parent else "") in seen
+        reachable = prefix == "" or (f"{parent}." if parent else "") in prefixes
         owner = SHOWN[collection][f"{parent}." if parent else ""]
-        if prefix and shown and prefix[:-1].rpartition(".")[2] in RULES[owner].visible(caller):
-            seen.add(prefix)
+        if prefix and reachable and prefix[:-1].rpartition(".")[2] in RULES[owner].visible(caller):
+            prefixes.add(prefix)
         for name in fields:
-            if prefix in seen and name in rules.visible(caller):
+            if prefix in prefixes and name in rules.visible(caller):
                 visible.append(prefix + name)
             else:
                 names.append(prefix + name)
@@ -182,9 +182,9 @@ def _names(collection: str, caller: str) -> tuple[list[str], list[str]]:
 
 
 def probes() -> list[Probe]:
-    found: dict[tuple[str, str], Probe] = {}
+    by_request: dict[tuple[str, str], Probe] = {}
     for caller in CALLERS:
-        for collection in (*SHOWN, *SEVERAL):
+        for collection in (*SHOWN, *COMBINATIONS):
             names = hidden_names(collection, caller)
             # Those whose values vary come last, and one of each kind and path is kept; of several
             # collections, one of each kind.
@@ -201,8 +201,8 @@ def probes() -> list[Probe]:
                     for word in words if carrier.every else words[:1]:
                         query = carrier.query.format(f=name, v=word)
                         path = f"{collection}?{quote(query, safe='=&')}"
-                        found[caller, path] = Probe(carrier, caller, path)
-    return [*found.values(), *aggregations()]
+                        by_request[caller, path] = Probe(carrier, caller, path)
+    return [*by_request.values(), *aggregations()]
 
 
 # What options need besides the field that is looked for; an option that is not here, and is
@@ -237,9 +237,11 @@ def aggregations() -> list[Probe]:
         for option in (*kind.options, "script", "unknown", ""):
             forms = [f"{option}={{f}}", f"{option}.0.{{f}}=asc", f"{option}.0.s.terms.field={{f}}"]
             for form in forms if option else [""]:
-                given = [form] if form else []
-                given += [each for each in needed if not each.startswith(f"{option}=")]
-                queries.append("&".join(f"{here}.{each}" for each in given).replace("%s", here))
+                parameters = [form] if form else []
+                parameters += [each for each in needed if not each.startswith(f"{option}=")]
+                queries.append(
+                    "&".join(f"{here}.{each}" for each in parameters).replace("%s", here)
+                )
     for name in inner._QUERIES:
         for form in ("{f}=secretone", "field={f}", "query={f}:secretone", "{f}.gte=3"):
             queries.append(f"_aggs.a.filter.{name}.{form}")
@@ -248,8 +250,8 @@ def aggregations() -> list[Probe]:
     fields = (("ann", "rank"), ("", "author.salary"), ("", "rating"))
     return [
         Probe(AGGREGATION, caller, f"/stories?{quote(query.format(f=name), safe='=&')}")
-        for place, query in enumerate(dict.fromkeys(queries))
-        for caller, name in [fields[place % len(fields)]]
+        for position, query in enumerate(dict.fromkeys(queries))
+        for caller, name in [fields[position % len(fields)]]
     ]
 
 
@@ -333,8 +335,8 @@ def vary(club: Club, hidden: int, members_only: int) -> None:
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix):
     """The application, filled."""
-    made = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
-    yield from filled(made)
+    club = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
+    yield from filled(club)
 
 
 def alike(probe: Probe) -> tuple[str, ...]:
@@ -344,14 +346,14 @@ def alike(probe: Probe) -> tuple[str, ...]:
     return (probe.carrier.query, probe.caller, collection, *of_type)
 
 
-def answers(club: Club, asked: list[Probe]) -> list[Answer]:
-    return [club.ask(probe.path, probe.caller) for probe in asked]
+def answers(club: Club, selection: list[Probe]) -> list[Answer]:
+    return [club.ask(probe.path, probe.caller) for probe in selection]
 
 
-def differing(club: Club, asked: list[Probe]) -> list[tuple[Probe, Answer, Answer]]:
-    """Those of *asked* whose answers differ when only what the caller may not see does."""
-    anonymous = [probe for probe in asked if not probe.caller]
-    members = [probe for probe in asked if probe.caller]
+def differing(club: Club, selection: list[Probe]) -> list[tuple[Probe, Answer, Answer]]:
+    """Those of *selection* whose answers differ when only what the caller may not see does."""
+    anonymous = [probe for probe in selection if not probe.caller]
+    members = [probe for probe in selection if probe.caller]
     vary(club, 0, 0)
     first = [*answers(club, anonymous), *answers(club, members)]
     if members:
@@ -367,54 +369,64 @@ def differing(club: Club, asked: list[Probe]) -> list[tuple[Probe, Answer, Answe
 
 
 def test_no_probe_tells_anything_about_a_hidden_value(club, record_property):
-    asked = sample(probes(), alike, 2)
-    told = differing(club, asked)
-    assert not told, [(probe.caller, probe.path) for probe, _, _ in told[:20]]
-    by_caller = Counter(probe.caller or "anonymous" for probe in asked)
+    selection = sample(probes(), alike, 2)
+    leaks = differing(club, selection)
+    assert not leaks, [(probe.caller, probe.path) for probe, _, _ in leaks[:20]]
+    by_caller = Counter(probe.caller or "anonymous" for probe in selection)
     record_property(
         "compared",
-        f"privacy: {len(asked)} probes told nothing about hidden values "
+        f"privacy: {len(selection)} probes told nothing about hidden values "
         f"({', '.join(f'{number} of {name}' for name, number in sorted(by_caller.items()))})",
     )
-    assert len(asked) >= 200
+    assert len(selection) >= 200
 
 
 def test_with_the_protection_off_the_probes_tell(club):
     """The suite can fail: what it asks, it would hear."""
     club.start(hidden_fields="allow")
     try:
-        asked = [
+        selection = [
             probe
             for probe in sample(probes(), alike, 3)
-            if not probe.caller and probe.path.partition("?")[0] in ("/stories", *SEVERAL)
+            if not probe.caller and probe.path.partition("?")[0] in ("/stories", *COMBINATIONS)
         ]
-        told = Counter()
-        for probe, _, _ in differing(club, asked):
-            told[probe.carrier.query] += 1
-            told[probe.path.partition("?")[0]] += 1
+        leaks = Counter()
+        for probe, _, _ in differing(club, selection):
+            leaks[probe.carrier.query] += 1
+            leaks[probe.path.partition("?")[0]] += 1
     finally:
         club.start()
-    assert all(told[collection] > 20 for collection in SEVERAL)
+    assert all(leaks[collection] > 20 for collection in COMBINATIONS)
     for carrier in (*CARRIERS, AGGREGATION):
-        assert not carrier.tells or told[carrier.query], carrier
+        assert not carrier.tells or leaks[carrier.query], carrier
 
 
 def test_every_parameter_has_a_probe():
     """A parameter that is new to nefertari, to this package or to the primary fails here."""
     from nefertari_sqla import BaseMixin
 
-    known = {*RESERVED_PARAMS, *transparent_read._KNOWN, *context.NUMBERS, *context.AGGREGATIONS}
-    known |= {context.FLAG, *context.SEARCH_PARAMETERS, get_collection.OVERRIDE, *ALWAYS_VISIBLE}
-    known |= {"{field}" + each for each in transparent_read._MODIFIERS}
+    parameters = {
+        *RESERVED_PARAMS,
+        *transparent_read._KNOWN,
+        *context.NUMBERS,
+        *context.AGGREGATIONS,
+    }
+    parameters |= {
+        context.FLAG,
+        *context.SEARCH_PARAMETERS,
+        get_collection.OVERRIDE,
+        *ALWAYS_VISIBLE,
+    }
+    parameters |= {"{field}" + each for each in transparent_read._MODIFIERS}
     # Another test's application may have taken its place in this process.
     original = getattr(BaseMixin.get_collection, "intercepts", BaseMixin.get_collection)
     source = inspect.getsource(original)
-    known |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
-    known |= set(re.findall(r"""['"](\w+)['"] in params""", source))
-    known |= {"_raise_on_empty", "body"}
-    assert len(known) > 20
+    parameters |= set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
+    parameters |= set(re.findall(r"""['"](\w+)['"] in params""", source))
+    parameters |= {"_raise_on_empty", "body"}
+    assert len(parameters) > 20
     probed = {name for carrier in CARRIERS for name in carrier.parameters}
-    assert known - probed - {"_self"} == set()
+    assert parameters - probed - {"_self"} == set()
 
 
 # What the answers are
@@ -439,11 +451,11 @@ def test_a_hidden_field_is_one_that_does_not_exist(club, caller, path, hidden):
     unknown = re.sub(r"[a-z]+$", "nofield", hidden)
     one, other = (club.ask(path.format(name), caller) for name in (hidden, unknown))
     assert one.status == other.status == 400
-    told = [
+    messages = [
         re.sub(r'"request_url": "[^"]*"', "", answer.lasting[2]).replace(name, "it")
         for answer, name in ((one, hidden), (other, unknown))
     ]
-    assert told[0] == told[1]
+    assert messages[0] == messages[1]
     assert one.headers["X-Search-Engine"] == other.headers["X-Search-Engine"]
 
 
