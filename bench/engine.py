@@ -99,13 +99,13 @@ def _request(app: Any, kind: str, number: int) -> None:
     elif kind == "change":
         app.patch_json(f"/books/b{number % BOOKS}", {"pages": 1 + number % 9999}, status=200)
     elif kind == "get":
-        found = app.get(f"/books/b{number % BOOKS}").json
-        assert found["author"]["name"] == "Virginia Woolf"
+        body = app.get(f"/books/b{number % BOOKS}").json
+        assert body["author"]["name"] == "Virginia Woolf"
     else:
         path = "/founds?q=waves&" if kind == "search" else "/books?"
-        found = app.get(f"{path}_sort=title&_limit={PAGE}&_start={number % 100}").json
-        assert found["count"] == PAGE
-        assert found["data"][0]["author"]["name"] == "Virginia Woolf"
+        body = app.get(f"{path}_sort=title&_limit={PAGE}&_start={number % 100}").json
+        assert body["count"] == PAGE
+        assert body["data"][0]["author"]["name"] == "Virginia Woolf"
 
 
 def measure(engines: dict[str, Engine]) -> dict[str, dict[str, float]]:
@@ -152,11 +152,11 @@ def main() -> None:
             ),
         }
         try:
-            found = measure(engines)
+            figures = measure(engines)
         finally:
             for engine in engines.values():
                 engine.end()
-    for kind, seconds in found.items():
+    for kind, seconds in figures.items():
         reference = seconds.get(REFERENCE)
         for name, each in seconds.items():
             ratio = "" if reference is None else f"  ratio {each / reference:5.2f}"

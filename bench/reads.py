@@ -46,9 +46,9 @@ def spent(what: Callable[[], Any], expected: Any = None) -> float:
     """Milliseconds that *what* takes; what it answers is compared, when it is known."""
     began = time.perf_counter()
     answer = what()
-    taken = 1000 * (time.perf_counter() - began)
+    milliseconds = 1000 * (time.perf_counter() - began)
     assert expected is None or answer.json["data"] == expected
-    return taken
+    return milliseconds
 
 
 class Bench:
@@ -85,19 +85,19 @@ class Bench:
     def get(self, path: str) -> Any:
         return self.app.get(path, expect_errors=True)
 
-    def asked(self, path: str) -> tuple[str, dict[str, Any], Any]:
+    def search_and_documents(self, path: str) -> tuple[str, dict[str, Any], Any]:
         """Index and body of the search that *path* makes, and the documents that it gives."""
-        asked: list[tuple[str, dict[str, Any]]] = []
-        given: list[Any] = []
+        searches: list[tuple[str, dict[str, Any]]] = []
+        results: list[Any] = []
         backend, function = self.search.backend, self.intercepted.__func__
 
         def search(index: str, body: dict[str, Any]) -> Any:
-            asked.append((index, body))
+            searches.append((index, body))
             return type(backend).search(backend, index, body)
 
         def get_collection(cls: Any, **params: Any) -> Any:
-            given.append(function(cls, **params))
-            return given[-1]
+            results.append(function(cls, **params))
+            return results[-1]
 
         backend.search = search
         self.base.get_collection = classmethod(get_collection)
@@ -107,13 +107,13 @@ class Bench:
             self.base.get_collection = self.intercepted
             del backend.search
         assert response.headers["X-Search-Engine"] == "mirror", response.text
-        ((index, body),) = asked
-        (documents,) = given
+        ((index, body),) = searches
+        (documents,) = results
         return index, body, documents
 
     def read(self, path: str) -> None:
         """Measure one read of the mirror, and print it."""
-        index, body, documents = self.asked(path)
+        index, body, documents = self.search_and_documents(path)
         client = self.search.backend.client
         answered = self.get(path).json["data"]
 
@@ -127,15 +127,19 @@ class Bench:
             "search": lambda: spent(lambda: client.search(index=index, body=body)),
             "rendering": canned,
         }
-        found = medians(turns, WARM_UP, ROUNDS)
-        floor = found["search"] + found["rendering"]
+        durations = medians(turns, WARM_UP, ROUNDS)
+        floor = durations["search"] + durations["rendering"]
         if "q=" not in path:
             # By itself: it takes so long that the server falls asleep.
             forced = f"{path}&_search=false"
-            found |= medians({"database": lambda: spent(lambda: self.get(forced))}, WARM_UP, ROUNDS)
-        parts = ", ".join(f"{name} {each:.2f}" for name, each in found.items() if name != "whole")
-        ratio = found["whole"] / floor
-        print(f"{path}\n    {found['whole']:.2f} ms, {ratio:.3f} of the floor ({parts})")
+            durations |= medians(
+                {"database": lambda: spent(lambda: self.get(forced))}, WARM_UP, ROUNDS
+            )
+        parts = ", ".join(
+            f"{name} {each:.2f}" for name, each in durations.items() if name != "whole"
+        )
+        ratio = durations["whole"] / floor
+        print(f"{path}\n    {durations['whole']:.2f} ms, {ratio:.3f} of the floor ({parts})")
 
     def other(self, path: str) -> None:
         """Measure one request that no mirror answers, and print it."""
@@ -145,9 +149,9 @@ class Bench:
                 return spent(lambda: self.get(path))
 
         turns = {"with": lambda: spent(lambda: self.get(path)), "without": without}
-        found = medians(turns, WARM_UP, ROUNDS)
-        ratio = found["with"] / found["without"]
-        print(f"{path}\n    {found['with']:.3f} ms, {ratio:.3f} of {found['without']:.3f} without")
+        durations = medians(turns, WARM_UP, ROUNDS)
+        ours, theirs = durations["with"], durations["without"]
+        print(f"{path}\n    {ours:.3f} ms, {ours / theirs:.3f} of {theirs:.3f} without")
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ def medians(turns: dict[str, Callable[[], Any]], warm_up: int, rounds: int) -> d
     :param turns: return a number, or several by name.
     :param warm_up: how many rounds come first, and do not count.
     """
-    taken: dict[str, list[Any]] = {name: [] for name in turns}
+    samples: dict[str, list[Any]] = {name: [] for name in turns}
     order, chance = list(turns), random.Random(0)
     for _ in range(warm_up + rounds):
         chance.shuffle(order)
         for name in order:
-            taken[name].append(turns[name]())
-    return {name: _median(each[warm_up:]) for name, each in taken.items()}
+            samples[name].append(turns[name]())
+    return {name: _median(each[warm_up:]) for name, each in samples.items()}
 
 
 def _median(values: list[Any]) -> Any:

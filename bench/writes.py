@@ -32,12 +32,12 @@ def measure(url: str, database: str) -> dict[str, float]:
         item = {"name": f"{mode} {next(numbers)}", "count": 1}
         if mode == "off":
             search.capture.remove()
-        taken = seconds(lambda: app.post_json("/items", item))
+        duration = seconds(lambda: app.post_json("/items", item))
         if mode == "off":
             search.capture.install()
         if mode == "worker":
             search.indexer.drain()
-        return taken
+        return duration
 
     turns = {mode: functools.partial(turn, mode) for mode in ("off", "worker", "inline")}
     return medians(turns, WARM_UP, ROUNDS)
@@ -48,11 +48,11 @@ def main() -> None:
     with ElasticsearchServer() as server, tempfile.TemporaryDirectory() as folder:
         if kind == "postgresql":
             with PostgresServer() as primary:
-                found = measure(server.url, primary.create_database("bench"))
+                durations = measure(server.url, primary.create_database("bench"))
         else:
-            found = measure(server.url, f"sqlite:///{folder}/zoo.sqlite")
-    off = found["off"]
-    for mode, each in found.items():
+            durations = measure(server.url, f"sqlite:///{folder}/zoo.sqlite")
+    off = durations["off"]
+    for mode, each in durations.items():
         print(f"writes on {kind}: {mode:<6} {1000 * each:6.2f} ms  ratio {each / off:.2f}")
 
 

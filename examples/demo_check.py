@@ -59,18 +59,18 @@ class Client:
 def run(url: str) -> int:
     """Run every check, print a line for each; 0 when all hold, 1 otherwise."""
     client = Client(url)
-    failed = passed = 0
+    failures = successes = 0
     for check in CHECKS:
         try:
             check(client)
         except Exception as error:  # noqa: BLE001 (one failed check must not hide the others)
-            failed += 1
+            failures += 1
             print(f"FAILED  {check.__doc__}\n        {type(error).__name__}: {error}", flush=True)
         else:
-            passed += 1
+            successes += 1
             print(f"ok      {check.__doc__}", flush=True)
-    print(f"demo-check: {passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    print(f"demo-check: {successes} passed, {failures} failed", flush=True)
+    return 1 if failures else 0
 
 
 CHECKS: list[Callable[[Client], None]] = []
@@ -81,9 +81,9 @@ def check(function: Callable[[Client], None]) -> Callable[[Client], None]:
     return function
 
 
-def expect(what: str, got: Any, wanted: Any) -> None:
-    if got != wanted:
-        raise AssertionError(f"{what} is {got!r}, expected {wanted!r}")
+def expect(what: str, got: Any, expected: Any) -> None:
+    if got != expected:
+        raise AssertionError(f"{what} is {got!r}, expected {expected!r}")
 
 
 def holds(condition: object, message: str) -> None:
@@ -149,8 +149,8 @@ def full_text(get: Client) -> None:
     """q searches every field"""
     answer = get("/films", q="godfather", _sort="year", _limit=50)
     expect("X-Search-Engine", answer.engine, "mirror")
-    found = {(film["title"], film["year"]) for film in answer.body["data"]}
-    holds(("The Godfather", 1972) in found, f"no The Godfather of 1972 in {sorted(found)}")
+    films = {(film["title"], film["year"]) for film in answer.body["data"]}
+    holds(("The Godfather", 1972) in films, f"no The Godfather of 1972 in {sorted(films)}")
     years = [film["year"] for film in answer.body["data"]]
     expect("the order", years, sorted(years))
 

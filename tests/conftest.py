@@ -116,8 +116,8 @@ def opensearch_url() -> str:
     return _search_server(os.environ.get(GIVEN_OPENSEARCH), OpenSearchServer)
 
 
-def _search_server(given: str | None, kind: type[Server]) -> str:
-    url = given.rstrip("/") if given else _shared(kind).url
+def _search_server(address: str | None, kind: type[Server]) -> str:
+    url = address.rstrip("/") if address else _shared(kind).url
     _search_servers.append(url)
     return url
 

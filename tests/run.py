@@ -141,7 +141,7 @@ def start(run: Run, tier: str, arguments: Sequence[str]) -> Process:
 def run_tier(tier: str, arguments: Sequence[str]) -> int:
     """Run all of it; returns how many runs failed."""
     pending, running, failed = list(TIERS[tier]), [], 0
-    told = time.monotonic()
+    reported_at = time.monotonic()
     try:
         while pending or running:
             # One more process than processors: tests wait for servers, too.
@@ -154,8 +154,8 @@ def run_tier(tier: str, arguments: Sequence[str]) -> int:
             for each in [each for each in running if each.popen.poll() is not None]:
                 running.remove(each)
                 failed += finish(each)
-            if running and time.monotonic() - told > PROGRESS_SECONDS:
-                told = time.monotonic()
+            if running and time.monotonic() - reported_at > PROGRESS_SECONDS:
+                reported_at = time.monotonic()
                 say(", ".join(f"{each.run.name} {each.progress}" for each in running))
     finally:
         for each in running:

@@ -36,7 +36,7 @@ from tests.servers.base import wait_until
 from tests.servers.elasticsearch import make_certificate
 from tests.support.apps import search_of, zoo
 from tests.support.paths import TOP
-from tests.write.test_sync import empty_tables, found, same
+from tests.write.test_sync import empty_tables, hit_keys, same
 
 WRONG = "not-the-password"
 
@@ -107,13 +107,13 @@ def engine_of(response: Any) -> str:
 def test_an_application_reads_searches_and_writes(app: Any) -> None:
     app.post_json("/items", {"id": 1, "name": "Old Lion"}, status=201)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Old Lion"]
-    assert found(app, "items", name="lion") == [1]
+    assert hit_keys(app, "items", name="lion") == [1]
     assert engine_of(app.get("/items?q=lion")) == "mirror"
 
     app.patch_json("/items/1", {"name": "New Tiger"}, status=200)
 
     assert [each["name"] for each in same(app, "/items")["data"]] == ["New Tiger"]
-    assert found(app, "items", name="lion") == []
+    assert hit_keys(app, "items", name="lion") == []
     app.delete("/items/1", status=200)
     assert same(app, "/items")["data"] == []
 
@@ -125,7 +125,7 @@ def test_a_rebuild_by_the_command(site: dict[str, Any], app: Any) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "Item: 1 documents indexed" in done.stdout
-    assert found(app, "items", name="lion") == [1]
+    assert hit_keys(app, "items", name="lion") == [1]
 
 
 # Something is wrong at start
@@ -258,7 +258,7 @@ def test_a_user_who_may_only_read(
     limited = make_app(site, basic_auth=as_user(server, "reader"))
     search = search_of(limited)
     assert [each["name"] for each in same(limited, "/items")["data"]] == ["Lion"]
-    assert found(limited, "items", name="lion") == [1]
+    assert hit_keys(limited, "items", name="lion") == [1]
 
     # The write is the application's own; the mirror waits.
     limited.post_json("/items", {"id": 2, "name": "Tiger"}, status=201)
@@ -282,7 +282,7 @@ def test_a_user_who_may_only_read(
             original.replace('["read", "view_index_metadata", "maintenance"]', '["all"]')
         )
         assert wait_until(lambda: not search.outbox.pending_count("Item"), 30)
-        assert found(limited, "items", name="tiger") == [2]
+        assert hit_keys(limited, "items", name="tiger") == [2]
     finally:
         roles.write_text(original)
 

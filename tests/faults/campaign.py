@@ -198,9 +198,9 @@ class Campaign:
                 return False
             time.sleep(1)
         verified = self.run("verify", "--json")
-        found = json.loads(verified.stdout)
+        results = json.loads(verified.stdout)
         counts: Counter[str] = Counter()
-        for name, each in found.items():
+        for name, each in results.items():
             counts["compared"] += each["compared"]
             for kind in ("missing", "stale", "orphaned", "rejected", "pending", "changing"):
                 counts[kind] += len(each[kind])
@@ -225,8 +225,8 @@ class Campaign:
                     print(f"  {hit['_index']} {hit['_id']}: version {hit['_version']}")
 
     def report(self) -> str:
-        named = {"c": "committed", "r": "rolled back", "x": "refused by the database"}
-        counts = {named.get(key, key): value for key, value in sorted(self.counts.items())}
+        labels = {"c": "committed", "r": "rolled back", "x": "refused by the database"}
+        counts = {labels.get(key, key): value for key, value in sorted(self.counts.items())}
         counts.pop("ready", None)
         return ", ".join(f"{value} {key}" for key, value in counts.items())
 

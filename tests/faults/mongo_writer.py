@@ -128,9 +128,9 @@ class MongoWriter:
         model, numbers = self.dice.choice(
             [(self.models.Visit, range(1, HOT_VISITS + 1)), (self.models.Item, LONELY)]
         )
-        chosen = model.objects(id=key(self.dice.choice(numbers))).first()
-        if chosen is not None:
-            chosen.delete()
+        document = model.objects(id=key(self.dice.choice(numbers))).first()
+        if document is not None:
+            document.delete()
 
     def update_many(self) -> None:
         low = self.dice.randrange(HOT_ITEMS)

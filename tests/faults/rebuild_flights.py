@@ -190,16 +190,16 @@ class Campaign:
                 position, done = self.done(search)
                 self.tell(f"killed at key {position}, {done} documents")
                 refused = self.begin("rebuild", "--models", "Flight")
-                _, said = refused.communicate()
-                self.tell(f"at once: exit code {refused.returncode}, {said.strip()}")
+                _, errors = refused.communicate()
+                self.tell(f"at once: exit code {refused.returncode}, {errors.strip()}")
                 if refused.returncode != 2:
                     problems.append("a second rebuild was not refused")
                 time.sleep(16)
                 second = self.begin("rebuild", "--models", "Flight")
                 memory = watched(second)
-                output, said = second.communicate()
+                output, errors = second.communicate()
                 if second.returncode != 0:
-                    return [f"the second rebuild failed: {said}"]
+                    return [f"the second rebuild failed: {errors}"]
                 built = json.loads(output)["Flight"]
                 self.tell(
                     f"resumed behind {built['resumed']} documents, indexed {built['indexed']}, "
@@ -224,10 +224,10 @@ class Campaign:
         rest, _ = self.begin("drain").communicate()
         self.tell(f"indexed afterwards: {rest.strip()}")
         verify = self.begin("verify", "--models", "Flight")
-        found = json.loads(verify.communicate()[0])["Flight"]
+        comparison = json.loads(verify.communicate()[0])["Flight"]
         kinds = ("missing", "stale", "orphaned", "rejected", "pending")
-        result = ", ".join(f"{len(found[kind])} {kind}" for kind in kinds)
-        self.tell(f"verify: {found['compared']} compared, {result}")
+        result = ", ".join(f"{len(comparison[kind])} {kind}" for kind in kinds)
+        self.tell(f"verify: {comparison['compared']} compared, {result}")
         if verify.returncode != 0:
             problems.append(f"verify: {result}")
         return problems

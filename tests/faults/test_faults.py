@@ -28,7 +28,7 @@ from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
 from tests.support.faulty_server import slowing
 from tests.support.paths import TOP
-from tests.write.test_sync import empty_tables, found, same
+from tests.write.test_sync import empty_tables, hit_keys, same
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def server(own_elasticsearch):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, server):
+def deployment(tmp_path_factory, server):
     """Where the application of this module lives: variables of the ini file, and its path."""
     folder = tmp_path_factory.mktemp("faults")
     (folder / "zoo.ini").write_text(INI)
@@ -62,20 +62,20 @@ def place(tmp_path_factory, server):
 
 
 @pytest.fixture(scope="module")
-def app(place, server):
+def app(deployment, server):
     from pyramid_sqlalchemy import Session
 
     Session.remove()
-    made = zoo(
-        place["variables"]["database"],
+    app = zoo(
+        deployment["variables"]["database"],
         server.url,
-        place["variables"]["index_name"],
+        deployment["variables"]["index_name"],
         **{
             "nefertari_search.search_timeout": str(TIMEOUT),
-            "elasticsearch.index.settings_file": str(place["folder"] / "index.json"),
+            "elasticsearch.index.settings_file": str(deployment["folder"] / "index.json"),
         },
     )
-    yield made
+    yield app
     transaction.abort()
     Session.remove()
 
@@ -103,9 +103,11 @@ def bring_back(server):
 def make_indices_anew(app):
     """What a test has deleted, or left where none should be. The tables are empty."""
     search = search_of(app)
-    known = {index for mirror in search.mirrors for index in search.mirrors.indices_of(mirror)}
+    own_indices = {
+        index for mirror in search.mirrors for index in search.mirrors.indices_of(mirror)
+    }
     for index in search.backend.indices(f"{search.settings.index_name}*"):
-        if index not in known:
+        if index not in own_indices:
             search.backend.delete_index(index)
     prepare_indices(search.mirrors)
 
@@ -123,10 +125,10 @@ def names(response):
     return [each["name"] for each in response.json["data"]]
 
 
-def status_of(place, *arguments, command="status"):
+def status_of(deployment, *arguments, command="status"):
     """Run a command on the application of this module in a process of its own."""
-    variables = [f"{key}={value}" for key, value in place["variables"].items()]
-    ini = str(place["folder"] / "zoo.ini")
+    variables = [f"{key}={value}" for key, value in deployment["variables"].items()]
+    ini = str(deployment["folder"] / "zoo.ini")
     return subprocess.run(
         [
             sys.executable,
@@ -193,8 +195,8 @@ def test_writes_succeed_while_the_server_is_down_and_are_mirrored_afterwards(app
     server.start()
     serves_again(app)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Changed", "Old 2", "New"]
-    assert found(app, "items", name="new") == [9]
-    assert found(app, "items", name="old") == [3]
+    assert hit_keys(app, "items", name="new") == [9]
+    assert hit_keys(app, "items", name="old") == [3]
 
 
 def test_a_restart_of_the_server_between_two_reads_is_not_noticed(app, server):
@@ -398,7 +400,7 @@ def delete_index(app, name):
         search.backend.delete_index(index)
 
 
-def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(app, place):
+def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(app, deployment):
     app.post_json("/items", {"id": 1, "name": "Lion"})
     assert engine_of(app.get("/items")) == "mirror"
     delete_index(app, "Item")
@@ -411,15 +413,15 @@ def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(ap
     app.post_json("/items", {"id": 2, "name": "Tiger"}, status=201)
     assert names(app.get("/items?_sort=id")) == ["Lion", "Tiger"]
 
-    done = status_of(place, "--models", "Item", command="rebuild")
+    done = status_of(deployment, "--models", "Item", command="rebuild")
     assert done.returncode == 0, done.stderr
     serves_again(app)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Lion", "Tiger"]
     app.patch_json("/items/1", {"name": "Puma"})
-    assert found(app, "items", name="puma") == [1]
+    assert hit_keys(app, "items", name="puma") == [1]
 
 
-def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, place):
+def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, deployment):
     app.post_json("/items", {"id": 1, "name": "Lion"})
     app.post_json("/items", {"id": 2, "name": "Tiger"})
     delete_index(app, "Item")
@@ -432,7 +434,7 @@ def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, 
     assert search.backend.indices(f"{mirror.alias}*") == {}
     assert names(app.get("/items", status=200)) == ["Puma"]
 
-    done = status_of(place, "--models", "Item", command="rebuild")
+    done = status_of(deployment, "--models", "Item", command="rebuild")
     assert done.returncode == 0, done.stderr
     serves_again(app)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["Puma"]
@@ -444,12 +446,12 @@ def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, 
 # Documents that can't be indexed
 
 
-def state_of(place, model):
-    done = status_of(place, "--json")
+def state_of(deployment, model):
+    done = status_of(deployment, "--json")
     return done.returncode, json.loads(done.stdout)[model]
 
 
-def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, place):
+def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, deployment):
     from pyramid_sqlalchemy import Session
 
     from tests.apps.every_field.models import Label
@@ -463,8 +465,8 @@ def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, place):
     app.post_json("/visits", {"id": 1, "guest": "Refused", "item_id": 1})
     app.post_json("/visits", {"id": 2, "guest": "Fine", "item_id": 2})
 
-    assert found(app, "visits") == [2]
-    assert found(app, "visits", guest="refused") == []
+    assert hit_keys(app, "visits") == [2]
+    assert hit_keys(app, "visits", guest="refused") == []
     response = app.get("/visits?_sort=id")
     assert engine_of(response) == "primary; reason=inexact-values"
     assert response.body == app.get("/visits?_sort=id&_search=false").body
@@ -472,20 +474,20 @@ def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, place):
     assert app.get("/visits?_count").json == 2 or app.get("/visits?_count").json["data"] == 2
     same(app, "/items")
     same(app, "/keepers")
-    code, row = state_of(place, "Visit")
+    code, row = state_of(deployment, "Visit")
     assert code == 1
     assert (row["state"], row["rejected"], row["documents"], row["rows"]) == ("rejected", 1, 1, 2)
 
     with transaction.manager:
         Session.query(Label).delete(synchronize_session=False)
 
-    assert found(app, "visits", guest="refused") == [1]
+    assert hit_keys(app, "visits", guest="refused") == [1]
     assert [each["id"] for each in same(app, "/visits")["data"]] == [1, 2]
-    code, row = state_of(place, "Visit")
+    code, row = state_of(deployment, "Visit")
     assert (code, row["state"], row["rejected"]) == (0, "ready", 0)
 
 
-def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, place):
+def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, deployment):
     from pyramid_sqlalchemy import Session
 
     from tests.apps.every_field.models import Item
@@ -494,22 +496,22 @@ def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, place):
         Session.add(Item(id=1, name="Nan", thing=float("nan")))
         Session.add(Item(id=2, name="Fine", thing=1.5))
 
-    assert found(app, "items") == [2]
+    assert hit_keys(app, "items") == [2]
     response = app.get("/items?_sort=id")
     assert engine_of(response) == "primary; reason=inexact-values"
     assert response.body == app.get("/items?_sort=id&_search=false").body
-    code, row = state_of(place, "Item")
+    code, row = state_of(deployment, "Item")
     assert (code, row["state"], row["rejected"]) == (1, "rejected", 1)
 
     with transaction.manager:
         Session.query(Item).get(1).thing = 2.5
 
-    assert found(app, "items") == [1, 2]
+    assert hit_keys(app, "items") == [1, 2]
     same(app, "/items")
-    assert state_of(place, "Item")[0] == 0
+    assert state_of(deployment, "Item")[0] == 0
 
 
-def test_a_refused_document_that_is_deleted_leaves_no_trace(app, place):
+def test_a_refused_document_that_is_deleted_leaves_no_trace(app, deployment):
     from pyramid_sqlalchemy import Session
 
     from tests.apps.every_field.models import Item
@@ -521,7 +523,7 @@ def test_a_refused_document_that_is_deleted_leaves_no_trace(app, place):
     app.delete("/items/1")
 
     assert same(app, "/items")["data"] == []
-    assert state_of(place, "Item")[0] == 0
+    assert state_of(deployment, "Item")[0] == 0
 
 
 def test_refused_documents_among_many_do_not_hold_up_the_others(app):
@@ -534,7 +536,7 @@ def test_refused_documents_among_many_do_not_hold_up_the_others(app):
             thing = float("inf") if number % 3 == 0 else number
             Session.add(Item(id=number + 1, name="Bird", thing=thing))
 
-    assert len(found(app, "items", name="bird")) == 40
+    assert len(hit_keys(app, "items", name="bird")) == 40
     assert search_of(app).outbox.pending_count() == 0
 
 
@@ -604,7 +606,7 @@ def elsewhere(tmp_path, server):
             env={"PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"},
         )
 
-    make.place = {"folder": tmp_path, "variables": variables}
+    make.deployment = {"folder": tmp_path, "variables": variables}
     return make
 
 
@@ -635,9 +637,9 @@ def test_no_client_sees_an_error_while_the_server_is_killed_and_comes_back(elsew
     assert len(set(counts)) == 1
     assert [each["name"] for each in last["data"]][-1] == "Meanwhile"
     # Told in a few lines, not by a stack for every attempt.
-    told = [line for line in log.splitlines() if line.startswith(("WARNING", "ERROR"))]
-    assert 1 <= len(told) < 10, told
-    assert "Traceback" not in log, told
+    log_entries = [line for line in log.splitlines() if line.startswith(("WARNING", "ERROR"))]
+    assert 1 <= len(log_entries) < 10, log_entries
+    assert "Traceback" not in log, log_entries
 
 
 def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, server):
@@ -658,7 +660,7 @@ def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, 
         assert wait_until(
             lambda: fetch(f"{process.url}/items")[1] == "primary; reason=no-index", RECOVERY
         )
-        done = status_of(elsewhere.place, command="rebuild")
+        done = status_of(elsewhere.deployment, command="rebuild")
         assert done.returncode == 0, done.stderr
         assert wait_until(lambda: fetch(f"{process.url}/items")[1] == "mirror", RECOVERY)
         assert json.loads(fetch(f"{process.url}/items?q=early")[2])["total"] == 1

@@ -46,28 +46,28 @@ print("done", flush=True)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, backend_url):
+def zoo_arguments(tmp_path_factory, backend_url):
     folder = tmp_path_factory.mktemp("frozen")
     return f"sqlite:///{folder}/zoo.sqlite", backend_url, f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")
-def app(place):
+def app(zoo_arguments):
     from pyramid_sqlalchemy import Session
 
-    made = zoo(*place)
-    yield made
+    app = zoo(*zoo_arguments)
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 class Frozen:
     """A process that has changed the item, has read it, and is frozen."""
 
-    def __init__(self, place, item):
+    def __init__(self, zoo_arguments, item):
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", FROZEN, *place, str(item)],
+            [sys.executable, "-W", "ignore", "-c", FROZEN, *zoo_arguments, str(item)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -94,8 +94,8 @@ def item(app):
     return app.post_json("/items", {"name": "Lion"}).json["id"]
 
 
-def test_ten_newer_updates_stand(app, place, item):
-    frozen = Frozen(place, item)
+def test_ten_newer_updates_stand(app, zoo_arguments, item):
+    frozen = Frozen(zoo_arguments, item)
     for number in range(10):
         app.patch_json(f"/items/{item}", {"name": f"update {number}"})
     assert "written 409" in frozen.thaw()
@@ -104,8 +104,8 @@ def test_ten_newer_updates_stand(app, place, item):
     assert [each["name"] for each in same(app, "/items")["data"]] == ["update 9"]
 
 
-def test_a_deleted_document_stays_deleted(app, place, item):
-    frozen = Frozen(place, item)
+def test_a_deleted_document_stays_deleted(app, zoo_arguments, item):
+    frozen = Frozen(zoo_arguments, item)
     app.delete(f"/items/{item}")
     assert mirrored_ids(app, "Item") == []
     assert "written 409" in frozen.thaw()
@@ -114,8 +114,8 @@ def test_a_deleted_document_stays_deleted(app, place, item):
     assert same(app, "/items")["data"] == []
 
 
-def test_nothing_newer_means_that_the_write_counts(app, place, item):
-    frozen = Frozen(place, item)
+def test_nothing_newer_means_that_the_write_counts(app, zoo_arguments, item):
+    frozen = Frozen(zoo_arguments, item)
     # Its change is committed, and not indexed: whoever reads is told.
     answer = app.get("/items?_sort=id")
     assert answer.headers["X-Search-Engine"] == "primary; reason=stale"
@@ -124,8 +124,8 @@ def test_nothing_newer_means_that_the_write_counts(app, place, item):
     assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, place, item):
-    frozen = Frozen(place, item)
+def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, zoo_arguments, item):
+    frozen = Frozen(zoo_arguments, item)
     search = search_of(app)
 
     def taken_over():

@@ -25,28 +25,28 @@ def main() -> int:
         PostgresServer() as database,
         tempfile.TemporaryDirectory() as folder,
     ):
-        place = Place(Path(folder), database.create_database("untold"), server.url)
-        place.sql(
+        deployment = Place(Path(folder), database.create_database("untold"), server.url)
+        deployment.sql(
             "INSERT INTO zoo_items (id, name) SELECT n, 'Before' "
             f"FROM generate_series(1, {last}) AS s(n)"
         )
-        assert place.run("rebuild", "--models", "Item").returncode == 0
-        before = differences(place)
-        place.sql(f"UPDATE zoo_items SET name = 'After' WHERE id > {UNCHANGED}")
-        after = differences(place)
-    wanted = {"stale": [str(number) for number in range(UNCHANGED + 1, last + 1)]}
-    right = before == {} and after == wanted
+        assert deployment.run("rebuild", "--models", "Item").returncode == 0
+        before = differences(deployment)
+        deployment.sql(f"UPDATE zoo_items SET name = 'After' WHERE id > {UNCHANGED}")
+        after = differences(deployment)
+    expected = {"stale": [str(number) for number in range(UNCHANGED + 1, last + 1)]}
+    right = before == {} and after == expected
     counts = {kind: len(keys) for kind, keys in after.items()}
     print(f"{CHANGED} rows changed without a trigger; verify: {counts}, exactly these: {right}")
     return 0 if right else 1
 
 
-def differences(place: Any) -> dict[str, list[str]]:
+def differences(deployment: Any) -> dict[str, list[str]]:
     """What `verify` finds, by kind: keys in their order."""
-    found = json.loads(place.run("verify", "--models", "Item", "--json").stdout)["Item"]
+    result = json.loads(deployment.run("verify", "--models", "Item", "--json").stdout)["Item"]
     return {
         kind: [str(key) for key in sorted(map(int, keys))]
-        for kind, keys in found.items()
+        for kind, keys in result.items()
         if isinstance(keys, list) and keys
     }
 

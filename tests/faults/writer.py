@@ -150,9 +150,9 @@ class Writer:
                 (self.models.Tag, HOT_TAGS),
             ]
         )
-        chosen = self.some(model, highest)
-        if chosen is not None:
-            self.session.delete(chosen)
+        row = self.some(model, highest)
+        if row is not None:
+            self.session.delete(row)
 
     def update_many(self) -> None:
         low = self.dice.randrange(HOT_ITEMS)

@@ -42,16 +42,16 @@ def writer(request, path):
 
 
 @pytest.fixture
-def look(path):
+def reader(path):
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
     return ReadConnections(lambda: engine)
 
 
-def seen(look):
-    """What a look sees, and the driver's connection that it saw it by."""
-    (number,) = look.first(NUMBER)
-    kept = look._local.__dict__.get("kept")
-    return number, None if kept is None else kept.connection
+def observation(reader):
+    """The number that is read, and the driver's connection that it was read by."""
+    (number,) = reader.fetch_first(NUMBER)
+    own = reader._local.__dict__.get("own")
+    return number, None if own is None else own.connection
 
 
 def set_to(writer, number):
@@ -59,80 +59,80 @@ def set_to(writer, number):
     writer.commit()
 
 
-def test_each_look_sees_what_was_committed_before_it_by_one_connection(look, writer):
-    number, first = seen(look)
+def test_each_look_sees_what_was_committed_before_it_by_one_connection(reader, writer):
+    number, first = observation(reader)
     assert number == 1
     for number in (2, 3):
         set_to(writer, number)
-        assert seen(look) == (number, first)
+        assert observation(reader) == (number, first)
 
 
-def test_nothing_is_locked_between_looks(look, writer):
+def test_nothing_is_locked_between_looks(reader, writer):
     """By the look that reads of the mirror take."""
-    with look.anew() as connection:
+    with reader.connect() as connection:
         for each in (OUTBOX, VERSIONS):
             each.create(connection)
         connection.execute(VERSIONS.insert(), [{"model": "Cat", "version": 1}])
     for number in (2, 3):
-        assert sync_state(look, "Cat", ("Dog",)) == (False, number - 1)
+        assert sync_state(reader, "Cat", ("Dog",)) == (False, number - 1)
         # Fails at once when anything is locked.
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("UPDATE nefertari_search_versions SET version = ?", (number,))
         writer.commit()
 
 
-def test_a_file_in_the_place_of_another_is_looked_at(look, path, tmp_path):
-    _, first = seen(look)
+def test_a_file_in_the_place_of_another_is_looked_at(reader, path, tmp_path):
+    _, first = observation(reader)
     make(tmp_path / "backup.sqlite", 77)
     os.replace(tmp_path / "backup.sqlite", path)
-    number, second = seen(look)
+    number, second = observation(reader)
     assert number == 77
     assert second is not first
 
 
-def test_a_failed_look_takes_its_connection_with_it(look, path):
-    _, first = seen(look)
+def test_a_failed_look_takes_its_connection_with_it(reader, path):
+    _, first = observation(reader)
     blocking = sqlite3.connect(path)
     blocking.execute("BEGIN EXCLUSIVE")
     with pytest.raises(OperationalError, match="locked"):
-        seen(look)
+        observation(reader)
     blocking.rollback()
     blocking.close()
-    number, second = seen(look)
+    number, second = observation(reader)
     assert number == 1
     assert second is not first
 
 
-def test_threads_share_none(look):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(seen(look)))
-    mine = seen(look)
+def test_threads_share_none(reader):
+    observations = []
+    thread = threading.Thread(target=lambda: observations.append(observation(reader)))
+    mine = observation(reader)
     thread.start()
     thread.join()
-    ((number, its),) = found
+    ((number, its),) = observations
     assert number == 1
     assert its is not mine[1]
 
 
-def test_the_child_of_a_fork_opens_its_own(look, writer):
-    _, first = seen(look)
+def test_the_child_of_a_fork_opens_its_own(reader, writer):
+    _, first = observation(reader)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            number, own = seen(look)
-            kept = [each.connection for each in connections._INHERITED]
-            os.write(write, f"{number} {own is first} {first in kept}".encode())
+            number, own = observation(reader)
+            inherited = [each.connection for each in connections._INHERITED]
+            os.write(write, f"{number} {own is first} {first in inherited}".encode())
             status = 0
         finally:
             os._exit(status)
     os.close(write)
     _, status = os.waitpid(child, 0)
-    with os.fdopen(read) as told:
-        assert (status, told.read()) == (0, "1 False True")
+    with os.fdopen(read) as output:
+        assert (status, output.read()) == (0, "1 False True")
     set_to(writer, 2)
-    assert seen(look) == (2, first)
+    assert observation(reader) == (2, first)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:////nowhere/at/all.sqlite"])
@@ -144,10 +144,10 @@ def test_what_is_no_file_yet_is_not_kept(url):
 def test_a_pool_keeps_its_own(postgres_server):
     """And no transaction is open behind a query."""
     engine = create_engine(postgres_server.create_database("looking"))
-    look = ReadConnections(lambda: engine)
+    reader = ReadConnections(lambda: engine)
     for _ in range(2):
-        assert look.fetch_first(select([literal_column("1")])) == (1,)
-    with look.connect() as connection:
+        assert reader.fetch_first(select([literal_column("1")])) == (1,)
+    with reader.connect() as connection:
         connection.execute("SELECT 1")
         assert not connection.connection.connection.info.transaction_status
     assert engine.pool.checkedin() == 1

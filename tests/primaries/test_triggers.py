@@ -113,9 +113,9 @@ class Gate:
 
 @pytest.fixture(scope="module")
 def gate(elasticsearch_url):
-    made = Gate(elasticsearch_url)
-    yield made
-    made.listener.close()
+    gate = Gate(elasticsearch_url)
+    yield gate
+    gate.listener.close()
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +123,19 @@ def app(primary_url, gate):
     from pyramid_sqlalchemy import Session
 
     Session.remove()
-    made = zoo(
+    app = zoo(
         primary_url,
         f"http://127.0.0.1:{gate.port}",
         f"test-{uuid.uuid4().hex[:12]}",
         **{"elasticsearch.chunk_size": str(CHUNK)},
     )
-    made.get("/keepers?_sort=code")  # the database's collation is asked for once
+    app.get("/keepers?_sort=code")  # the database's collation is asked for once
     # Tests say when what waits is indexed.
-    search_of(made).indexer.recovery.stop()
-    yield made
+    search_of(app).indexer.recovery.stop()
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 @pytest.fixture(scope="module")
@@ -157,15 +157,15 @@ def outside(primary_url):
 @pytest.fixture(scope="module")
 def engine(primary_url):
     """Connections that the application's sessions know nothing of."""
-    made = create_engine(primary_url)
+    engine = create_engine(primary_url)
     if not ON_POSTGRESQL:
 
-        @event.listens_for(made, "connect")
+        @event.listens_for(engine, "connect")
         def enforce(connection, _record):
             connection.execute("PRAGMA foreign_keys = ON")
 
-    yield made
-    made.dispose()
+    yield engine
+    engine.dispose()
 
 
 def database(app):
@@ -220,13 +220,13 @@ def by_key(rows, key="id"):
 
 
 def test_rows_that_another_program_inserted_are_mirrored(app):
-    everything = drained(app)  # all of SEED
+    rows = drained(app)  # all of SEED
 
-    assert by_key(everything["items"])[1]["keeper"]["name"] == "Ann"
-    assert by_key(everything["items"])[1]["label"]["text"] == "roars"
-    assert sorted(by_key(everything["items"])[1]["tags"]) == [1, 2]
-    assert by_key(everything["keepers"], "code")["k1"]["items"] == [1]
-    assert by_key(everything["nodes"])[1]["children"] == [2]
+    assert by_key(rows["items"])[1]["keeper"]["name"] == "Ann"
+    assert by_key(rows["items"])[1]["label"]["text"] == "roars"
+    assert sorted(by_key(rows["items"])[1]["tags"]) == [1, 2]
+    assert by_key(rows["keepers"], "code")["k1"]["items"] == [1]
+    assert by_key(rows["nodes"])[1]["children"] == [2]
     assert mirrored_ids(app, "Item") == ["1", "2", "3"]
 
 
@@ -295,9 +295,9 @@ def test_what_a_transaction_has_not_committed_is_not_claimed(app, engine):
 def test_a_change_shows_two_levels_up(app, outside):
     outside("UPDATE zoo_keepers SET name = 'Zoë' WHERE code = 'k1'")
 
-    everything = captured(app)
-    assert by_key(everything["items"])[1]["keeper"]["name"] == "Zoë"
-    assert by_key(everything["visits"])[1]["item"]["keeper"]["name"] == "Zoë"
+    rows = captured(app)
+    assert by_key(rows["items"])[1]["keeper"]["name"] == "Zoë"
+    assert by_key(rows["visits"])[1]["item"]["keeper"]["name"] == "Zoë"
 
 
 def test_an_object_without_a_mirror_shows_where_it_is_nested(app, outside):
@@ -333,20 +333,20 @@ def test_a_foreign_key_that_moved_shows_on_both_owners(app, outside):
 
 def test_both_sides_show_what_was_linked_and_unlinked(app, outside):
     outside("INSERT INTO zoo_item_tags (item_id, tag_id) VALUES (2, 3)")
-    everything = captured(app)
-    assert by_key(everything["items"])[2]["tags"] == [3]
-    assert by_key(everything["tags"])[3]["items"] == [2]
+    rows = captured(app)
+    assert by_key(rows["items"])[2]["tags"] == [3]
+    assert by_key(rows["tags"])[3]["items"] == [2]
 
     outside("UPDATE zoo_item_tags SET item_id = 3, tag_id = 2 WHERE item_id = 2")
-    everything = captured(app)
-    assert by_key(everything["items"])[2]["tags"] == []
-    assert sorted(by_key(everything["items"])[3]["tags"]) == [1, 2]
-    assert by_key(everything["tags"])[3]["items"] == []
+    rows = captured(app)
+    assert by_key(rows["items"])[2]["tags"] == []
+    assert sorted(by_key(rows["items"])[3]["tags"]) == [1, 2]
+    assert by_key(rows["tags"])[3]["items"] == []
 
     outside("DELETE FROM zoo_item_tags WHERE tag_id = 1")
-    everything = captured(app)
-    assert by_key(everything["items"])[1]["tags"] == [2]
-    assert by_key(everything["tags"])[1]["items"] == []
+    rows = captured(app)
+    assert by_key(rows["items"])[1]["tags"] == [2]
+    assert by_key(rows["tags"])[1]["items"] == []
 
 
 def test_parents_and_children_show_each_other(app, outside):
@@ -381,8 +381,8 @@ def test_a_text_key_is_written_as_python_has_it(app, engine, code):
     with engine.begin() as connection:
         connection.execute(f"INSERT INTO zoo_keepers (code, name) VALUES ({sign}, 'x')", (code,))
         connection.execute(f"UPDATE zoo_items SET keeper_code = {sign} WHERE id = 1", (code,))
-    everything = captured(app)
-    assert by_key(everything["keepers"], "code")[code]["items"] == [1]
+    rows = captured(app)
+    assert by_key(rows["keepers"], "code")[code]["items"] == [1]
     assert mirrored_ids(app, "Keeper") == sorted(["k1", "k2", code])
 
     with engine.begin() as connection:
@@ -410,18 +410,18 @@ def test_keys_that_change_places_in_one_statement_are_mirrored(app, outside):
 def test_on_delete_set_null_reaches_the_mirrors(app, outside):
     outside("DELETE FROM zoo_keepers WHERE code = 'k1'")
 
-    everything = captured(app)
-    assert by_key(everything["items"])[1]["keeper"] is None
-    assert by_key(everything["visits"])[1]["item"]["keeper"] is None
+    rows = captured(app)
+    assert by_key(rows["items"])[1]["keeper"] is None
+    assert by_key(rows["visits"])[1]["item"]["keeper"] is None
 
 
 def test_on_delete_cascade_reaches_the_mirrors(app, outside):
     outside("DELETE FROM zoo_items WHERE id = 1")
 
-    everything = captured(app)
-    assert set(by_key(everything["visits"])) == {2}
-    assert by_key(everything["tags"])[1]["items"] == [3]
-    assert by_key(everything["keepers"], "code")["k1"]["items"] == []
+    rows = captured(app)
+    assert set(by_key(rows["visits"])) == {2}
+    assert by_key(rows["tags"])[1]["items"] == [3]
+    assert by_key(rows["keepers"], "code")["k1"]["items"] == []
     assert mirrored_ids(app, "Visit") == ["2"]
 
 
@@ -435,8 +435,8 @@ def test_on_update_cascade_reaches_the_mirrors(app, outside):
         "DELETE FROM zoo_labels",
         "UPDATE zoo_items SET id = 60 WHERE id = 1",
     )
-    everything = captured(app)
-    assert by_key(everything["visits"])[1]["item"]["id"] == 60
+    rows = captured(app)
+    assert by_key(rows["visits"])[1]["item"]["id"] == 60
     assert mirrored_ids(app, "Item") == ["2", "3", "60"]
 
 
@@ -456,19 +456,19 @@ def test_rows_that_refer_to_what_is_gone_or_comes_later_are_mirrored(app, outsid
         "DELETE FROM zoo_keepers WHERE code = 'k1'",
         "DELETE FROM zoo_tags WHERE id = 1",
     )
-    everything = captured(app)
-    assert by_key(everything["items"])[1]["keeper"] is None
-    assert by_key(everything["items"])[3]["tags"] == []
+    rows = captured(app)
+    assert by_key(rows["items"])[1]["keeper"] is None
+    assert by_key(rows["items"])[3]["tags"] == []
 
     outside(
         off,
         "INSERT INTO zoo_keepers (code, name) VALUES ('k1', 'Back')",
         "INSERT INTO zoo_tags (id, name) VALUES (1, 'back')",
     )
-    everything = captured(app)
-    assert by_key(everything["items"])[1]["keeper"]["name"] == "Back"
-    assert by_key(everything["visits"])[1]["item"]["keeper"]["name"] == "Back"
-    assert by_key(everything["items"])[3]["tags"] == [1]
+    rows = captured(app)
+    assert by_key(rows["items"])[1]["keeper"]["name"] == "Back"
+    assert by_key(rows["visits"])[1]["item"]["keeper"]["name"] == "Back"
+    assert by_key(rows["items"])[3]["tags"] == [1]
 
 
 @sqlite
@@ -517,10 +517,10 @@ def test_a_table_that_was_truncated_and_filled_again_is_mirrored(app, outside):
 def test_a_truncate_that_cascades_is_mirrored(app, outside):
     outside("TRUNCATE zoo_keepers CASCADE")
 
-    everything = captured(app)
+    rows = captured(app)
     for name in ("keepers", "items", "visits"):
-        assert everything[name] == []
-    assert [each["items"] for each in everything["tags"]] == [[], [], []]
+        assert rows[name] == []
+    assert [each["items"] for each in rows["tags"]] == [[], [], []]
     for name in ("Keeper", "Item", "Visit"):
         assert mirrored_ids(app, name) == []
 
@@ -529,8 +529,8 @@ def test_a_truncate_that_cascades_is_mirrored(app, outside):
 def test_truncated_links_and_truncated_nested_objects_are_mirrored(app, outside):
     outside("TRUNCATE zoo_item_tags", "TRUNCATE zoo_labels")
 
-    everything = captured(app)
-    assert [(each["tags"], each["label"]) for each in everything["items"]] == [([], None)] * 3
+    rows = captured(app)
+    assert [(each["tags"], each["label"]) for each in rows["items"]] == [([], None)] * 3
 
 
 @postgresql
@@ -597,8 +597,8 @@ def test_a_session_and_triggers_together_leave_nothing_that_waits(app, models, s
     assert search_of(app).outbox.backlog() == {}
     same_everywhere(app)
 
-    made = app.post_json("/items", {"id": 50, "name": "Ocelot", "keeper_code": "k1"}).json
-    app.patch_json(f"/items/{made['id']}", {"keeper_code": "k2"})
+    item = app.post_json("/items", {"id": 50, "name": "Ocelot", "keeper_code": "k1"}).json
+    app.patch_json(f"/items/{item['id']}", {"keeper_code": "k2"})
     app.delete("/items/1")
     with transaction.manager:
         session.query(models.Label).delete(synchronize_session=False)
@@ -610,9 +610,9 @@ def test_a_session_and_triggers_together_leave_nothing_that_waits(app, models, s
 
 def test_an_object_that_a_session_changed_is_indexed_once(app):
     """The triggers' rows are taken along by the claim of the session's own."""
-    with numbers(app, "Item") as taken:
+    with numbers(app, "Item") as claim_count:
         app.patch_json("/items/2", {"name": "Ocelot"})
-    assert taken() == 1
+    assert claim_count() == 1
 
 
 @contextlib.contextmanager
@@ -639,9 +639,9 @@ def test_raw_sql_beside_the_changes_of_a_session_is_mirrored(app, models, sessio
         session.execute("UPDATE zoo_items SET name = 'Puma' WHERE id = 3")
         session.execute("UPDATE zoo_marked SET name = 'Two'")
 
-    everything = captured(app)
-    assert by_key(everything["items"])[3]["name"] == "Puma"
-    assert everything["marked"][0]["name"] == "Two"
+    rows = captured(app)
+    assert by_key(rows["items"])[3]["name"] == "Puma"
+    assert rows["marked"][0]["name"] == "Two"
 
 
 def test_a_reader_does_not_get_what_the_mirror_does_not_have_yet(app, outside):
@@ -738,8 +738,8 @@ def count(app, name, query, field):
 
 
 def test_an_object_that_many_documents_nest_is_mirrored_in_small_claims(app, outside):
-    wanted = 3 * CHUNK
-    values = ", ".join(f"({n}, 'x', 'k1')" for n in range(1001, 1001 + wanted))
+    count = 3 * CHUNK
+    values = ", ".join(f"({n}, 'x', 'k1')" for n in range(1001, 1001 + count))
     outside(f"INSERT INTO zoo_items (id, name, keeper_code) VALUES {values}")
     search = search_of(app)
     search.indexer.drain()
@@ -752,7 +752,7 @@ def test_an_object_that_many_documents_nest_is_mirrored_in_small_claims(app, out
     while (claim := search.outbox.claim("Item", CHUNK)) is not None:
         claims.append(len(claim.keys))
         search.indexer.process_claim(claim)
-    assert max(claims) <= CHUNK and sum(claims) >= wanted
+    assert max(claims) <= CHUNK and sum(claims) >= count
     assert {row["keeper"]["name"] for row in drained(app)["items"] if row["id"] > 1000} == {"Zoë"}
 
 
@@ -829,8 +829,8 @@ def test_random_statements_leave_mirror_and_primary_equal(app, engine, seed):
 
 
 def not_installed(app):
-    found = triggers.status(*database(app))
-    return {each.table for each in found if each.state != triggers.INSTALLED}
+    states = triggers.status(*database(app))
+    return {each.table for each in states if each.state != triggers.INSTALLED}
 
 
 def definitions(engine):
@@ -848,11 +848,11 @@ def definitions(engine):
 
 
 def test_every_table_that_a_document_shows_has_triggers(app):
-    found = triggers.status(*database(app))
+    states = triggers.status(*database(app))
 
     # nefertari's models are the process's: another module's application may have brought its own.
-    assert {each.table for each in found if each.table.startswith("zoo_")} == TABLES
-    assert {each.state for each in found} == {triggers.INSTALLED}
+    assert {each.table for each in states if each.table.startswith("zoo_")} == TABLES
+    assert {each.state for each in states} == {triggers.INSTALLED}
 
 
 def test_installing_again_changes_nothing(app, engine):
@@ -873,11 +873,11 @@ def test_removing_drops_ours_and_nothing_else(app, engine, outside):
     else:
         outside("CREATE TRIGGER other AFTER INSERT ON zoo_plain BEGIN SELECT 1; END")
     try:
-        found = triggers.remove(*database(app))
+        states = triggers.remove(*database(app))
 
-        assert {each.state for each in found} == {triggers.MISSING}
-        left = definitions(engine)
-        assert {name for _, name, *_ in left} <= {"other"}
+        assert {each.state for each in states} == {triggers.MISSING}
+        remaining = definitions(engine)
+        assert {name for _, name, *_ in remaining} <= {"other"}
         outside(
             "INSERT INTO zoo_plain (id, name) VALUES (1, 'x')", "UPDATE zoo_items SET name = 'x'"
         )

@@ -24,7 +24,7 @@ from tests.servers import free_port
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
 from tests.support.faulty_server import forwarding
-from tests.write.test_sync import empty_tables, found, same
+from tests.write.test_sync import empty_tables, hit_keys, same
 
 ANALYSIS = {
     "analyzer": {
@@ -148,7 +148,7 @@ def test_texts_are_searched_by_the_analyzer_of_their_field(
     languages: Any, field: str, text: str, expected: list[int]
 ) -> None:
     _, app = languages
-    assert found(app, "items", **{field: text}) == expected
+    assert hit_keys(app, "items", **{field: text}) == expected
 
 
 @pytest.mark.parametrize(
@@ -286,10 +286,10 @@ def test_an_analyzer_of_ones_own(elastic: Place) -> None:
     app.post_json("/items", {"id": 1, "name": "King of the lions"})
     app.post_json("/items", {"id": 2, "name": "The Lion King"})
 
-    assert found(app, "items", name="lion") == []
-    assert found(app, "items", name="king") == [1, 2]
-    assert found(app, "items", name="lion king") == [1, 2]
-    assert found(app, "items", name="of lion") == []
+    assert hit_keys(app, "items", name="lion") == []
+    assert hit_keys(app, "items", name="king") == [1, 2]
+    assert hit_keys(app, "items", name="lion king") == [1, 2]
+    assert hit_keys(app, "items", name="of lion") == []
     assert same(app, "/items?name=The%20Lion%20King")["count"] == 1
 
 

@@ -27,7 +27,7 @@ from tests.servers import free_port
 from tests.servers.base import wait_until
 from tests.support import apps
 from tests.support.apps import search_of
-from tests.support.caching import asked, cache_of, figures, plain, second_is_kept
+from tests.support.caching import answer_of, cache_of, figures, plain, second_is_kept
 from tests.support.processes import PROGRAM, SOON, TOP, Place
 
 ALL = "paintings,painters,vases"
@@ -70,10 +70,10 @@ def test_several_collections(museum):
             Session().add(Vase(code=f"x{number}", name=f"krater night {number}", worth=number))
         transaction.commit()
         for path in MUSEUM_PATHS:
-            was = asked(museum, path)
+            was = answer_of(museum, path)
             assert was == plain(museum, path)
             if "_limit=0" not in path or number:
-                assert was == asked(museum, path)
+                assert was == answer_of(museum, path)
 
 
 # Size, figures

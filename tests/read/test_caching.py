@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from tests.apps.every_field.content import WRITES, change_zoo, fill_zoo, values_of
 from tests.support import apps
 from tests.support.apps import search_of
-from tests.support.caching import asked, cache_of, figures, plain, second_is_kept
+from tests.support.caching import answer_of, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
 from tests.support.random_requests import Catalogue, drawn
 from tests.support.tiers import examples
@@ -108,15 +108,15 @@ def test_what_was_written_is_seen_at_once(zoo, kind):
     for number in range(3):
         change(kind, 20 + number)
         for path in SEARCHES:
-            assert asked(zoo, path) == plain(zoo, path), path
+            assert answer_of(zoo, path) == plain(zoo, path), path
 
 
 def test_what_was_rolled_back_changes_nothing(zoo):
-    before = asked(zoo, "/items?kind=red")
+    before = answer_of(zoo, "/items?kind=red")
     hits, misses = figures(zoo)
     change_zoo("update", 8)
     change_zoo("create", 12)
-    assert asked(zoo, "/items?kind=red") == before
+    assert answer_of(zoo, "/items?kind=red") == before
     assert figures(zoo) == (hits + 1, misses)
 
 
@@ -148,8 +148,8 @@ def test_random_writes_and_reads(zoo, catalogue, data):
         catalogue.step(data)
         path = data.draw(st.sampled_from(SEARCHES))
         expected = plain(zoo, path)
-        assert asked(zoo, path) == expected
-        assert asked(zoo, path) == expected
+        assert answer_of(zoo, path) == expected
+        assert answer_of(zoo, path) == expected
 
 
 def test_many_of_these_answers_were_kept(zoo, catalogue, record_property):

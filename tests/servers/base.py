@@ -46,10 +46,10 @@ def cache_dir() -> Path:
     A checkout may lie where only its owner can go (/root, a private temporary folder), so servers
     never run out of it.
     """
-    named = os.environ.get("NEFERTARI_SEARCH_CACHE")
-    path = Path(named) if named else Path(f"/var/tmp/nefertari-search-tween-{os.getuid()}")
+    override = os.environ.get("NEFERTARI_SEARCH_CACHE")
+    path = Path(override) if override else Path(f"/var/tmp/nefertari-search-tween-{os.getuid()}")
     path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not named and path.stat().st_uid != os.getuid():
+    if not override and path.stat().st_uid != os.getuid():
         # The name can be guessed and /var/tmp is everyone's: never run what another user put there.
         raise ServerFailed(f"{path} belongs to another user; set NEFERTARI_SEARCH_CACHE")
     return path.resolve()
@@ -197,8 +197,8 @@ def tail(path: Path, lines: int = 40) -> str:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         return f"(no log at {path})"
-    kept = [line for line in text.splitlines() if not line.lstrip().startswith("at ")]
-    return "\n".join(kept[-lines:])
+    entries = [line for line in text.splitlines() if not line.lstrip().startswith("at ")]
+    return "\n".join(entries[-lines:])
 
 
 def java_options() -> list[str]:

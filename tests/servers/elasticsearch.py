@@ -214,7 +214,7 @@ def make_certificate(certificate: Path, key: Path) -> None:
 
 def find_java_home() -> Path:
     """The home of the first Java that is new enough and that the server's user may run."""
-    seen = []
+    versions = []
     for java in _java_candidates():
         try:
             done = run_as_server_user(
@@ -227,9 +227,11 @@ def find_java_home() -> Path:
         if home and version:
             if int(version[1]) >= OLDEST_JAVA:
                 return Path(home[1].strip())
-            seen.append(f"{java} is Java {version[1]}")
-    found = "; ".join(seen) or "none found"
-    raise ServerMissing(f"Elasticsearch needs Java {OLDEST_JAVA} or newer ({found}); set JAVA_HOME")
+            versions.append(f"{java} is Java {version[1]}")
+    summary = "; ".join(versions) or "none found"
+    raise ServerMissing(
+        f"Elasticsearch needs Java {OLDEST_JAVA} or newer ({summary}); set JAVA_HOME"
+    )
 
 
 def _java_candidates() -> Iterator[Path]:

@@ -29,7 +29,7 @@ from tests.servers.elasticsearch import find_java_home
 VERSION = "2.19.1.0"
 HEAP = "-Xmx512m"
 # More nodes share one JVM.
-HEAP_OF_SEVERAL = "-Xmx1g"
+SHARED_HEAP = "-Xmx1g"
 MAIN = "org.codelibs.opensearch.runner.OpenSearchRunner"
 # The runner knows no other HTTP ports.
 PORTS = range(9201, 9300)
@@ -110,7 +110,7 @@ class OpenSearchServer(Server):
 
     def _launch(self, work: Path) -> None:
         assert self.port is not None
-        heap = HEAP if self.nodes == 1 else HEAP_OF_SEVERAL
+        heap = HEAP if self.nodes == 1 else SHARED_HEAP
         command = [
             *(self._java, heap, "-XX:+UseSerialGC", *java_options(), f"-Djava.io.tmpdir={work}"),
             *("-cp", f"{self._home}/*", MAIN, "-basePath", work / "nodes"),
@@ -129,11 +129,11 @@ class OpenSearchServer(Server):
         try:
             health = f"{self.url}/_cluster/health"
             with urllib.request.urlopen(health, timeout=5) as answer:
-                found = json.load(answer)
+                body = json.load(answer)
         except (OSError, ValueError):
             return False
-        known = found["cluster_name"] == f"test-{self.port}"
-        return known and found["number_of_nodes"] == self.nodes and found["status"] != "red"
+        same_cluster = body["cluster_name"] == f"test-{self.port}"
+        return same_cluster and body["number_of_nodes"] == self.nodes and body["status"] != "red"
 
     def _pid_file(self, work: Path) -> Path:
         return work / "opensearch.pid"

@@ -96,23 +96,23 @@ class PostgresServer(Server):
 
 def _processes_in(folder: Path) -> list[int]:
     """The processes whose working directory is `folder`, as it is of all of PostgreSQL's."""
-    found = []
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (process / "cwd").readlink() == folder:
-                found.append(int(process.name))
-    return found
+                pids.append(int(process.name))
+    return pids
 
 
 def install_package() -> Path:
     """The folder of PostgreSQL's programs; root installs Debian's package when it is missing."""
-    found = _find_bin()
-    if found is None:
+    bin_folder = _find_bin()
+    if bin_folder is None:
         install_debian_package("postgresql")
-        found = _find_bin()
-    if found is None:
+        bin_folder = _find_bin()
+    if bin_folder is None:
         raise ServerMissing("Debian's package postgresql has no /usr/lib/postgresql/*/bin/initdb")
-    return found
+    return bin_folder
 
 
 def _find_bin() -> Path | None:

@@ -57,8 +57,10 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
 
     forget_sessions()
     variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
-    with shared.made_once("films.sqlite", lambda file: _load_database(file, url, prefix)) as made:
-        shutil.copy(made, directory / made.name)
+    with shared.made_once(
+        "films.sqlite", lambda file: _load_database(file, url, prefix)
+    ) as database:
+        shutil.copy(database, directory / database.name)
     with pytest.MonkeyPatch.context() as patch:
         # Nobody writes meanwhile: there are no older claims to be waited for.
         patch.setattr(rebuild, "SETTLE_SECONDS", 0)
@@ -80,7 +82,7 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     """The zoo application (tests/apps/every_field) on *database_url*."""
     from tests.apps.every_field import main
 
-    return _made(main, database_url, url, prefix, settings)
+    return _test_app(main, database_url, url, prefix, settings)
 
 
 def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
@@ -91,10 +93,12 @@ def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp
         "elasticsearch.enable_polymorphic_query": "true",
         "elasticsearch.enable_aggregations": "true",
     }
-    return _made(main, database_url, url, prefix, {**polymorphic, **settings})
+    return _test_app(main, database_url, url, prefix, {**polymorphic, **settings})
 
 
-def _made(main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]) -> TestApp:
+def _test_app(
+    main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]
+) -> TestApp:
     forget_sessions()
     backend, hosts = backend_and_hosts(url)
     return TestApp(

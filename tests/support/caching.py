@@ -17,18 +17,18 @@ def cache_of(app):
 
 def figures(app):
     """Hits and misses of all models so far."""
-    found = cache_of(app).counts().values()
-    return sum(hits for hits, _ in found), sum(misses for _, misses in found)
+    counts = cache_of(app).counts().values()
+    return sum(hits for hits, _ in counts), sum(misses for _, misses in counts)
 
 
 def plain(app, path):
     """The answer without the cache."""
     searcher = search_of(app).searcher
-    kept, searcher.cache = searcher.cache, caching.NO_CACHE
+    cache, searcher.cache = searcher.cache, caching.NO_CACHE
     try:
         return lasting(app.get(path, expect_errors=True))
     finally:
-        searcher.cache = kept
+        searcher.cache = cache
 
 
 def lasting(response):
@@ -39,12 +39,12 @@ def lasting(response):
     return response.status_int, response.headers["X-Search-Engine"], json.dumps(body)
 
 
-def asked(app, path):
+def answer_of(app, path):
     return lasting(app.get(path, expect_errors=True))
 
 
 def second_is_kept(app, path):
-    first = asked(app, path)
+    first = answer_of(app, path)
     assert first[:2] == (200, "mirror"), first
     hits, misses = figures(app)
     second = app.get(path)

@@ -56,21 +56,21 @@ class Comparison:
         asked_the_database = self.statements - before
         engine = mirrored.headers["X-Search-Engine"]
         self.requests += 1
-        asked = params
+        primary_params = params
         if engine == "mirror":
             self.by_mirror += 1
             if self.opaque is None or self.opaque not in mirrored.text.replace(
                 f"{self.opaque}null", ""
             ):
                 assert asked_the_database == 0, (path, params)
-            asked = _ordered(params, pk, self.default_sorts.get(path, ""))
+            primary_params = _ordered(params, pk, self.default_sorts.get(path, ""))
             plain = self._get(path, [*params, ("_search", "false")])
             assert plain.status == mirrored.status, (path, params, plain.text[:300])
             self._same_size(path, params, mirrored, plain)
         else:
             self.reasons[engine] = self.reasons.get(engine, 0) + 1
         before = self.statements
-        primary = self._get(path, [*asked, ("_search", "false")])
+        primary = self._get(path, [*primary_params, ("_search", "false")])
         # The count sees what the database is asked, or it would prove nothing above.
         assert primary.status_int != 200 or self.statements > before, (path, params)
         assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"

@@ -44,30 +44,30 @@ class Killer(monitoring.CommandListener):
 
 
 def main() -> None:
-    given = json.loads(sys.argv[1])
-    killer = Killer(given["moment"])
+    arguments = json.loads(sys.argv[1])
+    killer = Killer(arguments["moment"])
     monitoring.register(killer)
     from tests.apps.every_field_mongo import main as make
 
-    make({}, **given["settings"])
+    make({}, **arguments["settings"])
     from tests.apps.every_field_mongo.models import Keeper
 
     killer.armed = True
-    if given["write"] == "create":
+    if arguments["write"] == "create":
         Keeper(code="new", name="New").save()
-    elif given["write"] == "update":
+    elif arguments["write"] == "update":
         Keeper.get_item(code="a").update({"name": "Changed"})
-    elif given["write"] == "delete":
+    elif arguments["write"] == "delete":
         Keeper.get_item(code="a").delete()
-    elif given["write"] == "bulk-update":
+    elif arguments["write"] == "bulk-update":
         Keeper.objects.update(set__name="Changed")
-    elif given["write"] == "bulk-delete":
+    elif arguments["write"] == "bulk-delete":
         Keeper.objects.delete()
-    elif given["write"] == "upsert":
+    elif arguments["write"] == "upsert":
         Keeper.objects(code="new").update_one(upsert=True, set__name="New")
-    elif given["write"] == "modify":
+    elif arguments["write"] == "modify":
         Keeper.objects(name="Ann").modify(set__name="Changed")
-    elif given["write"] == "insert":
+    elif arguments["write"] == "insert":
         Keeper.objects.insert([Keeper(code="new", name="New"), Keeper(code="newer")])
     print("survived")
 

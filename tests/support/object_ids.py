@@ -34,29 +34,31 @@ class ObjectIdTalk(Talk):
     ) -> None:
         super().__init__(url)
         self.renamed = {"id": "id", **(renamed or {})}
-        self.made = dict.fromkeys(counted, 0)
+        self.object_counts = dict.fromkeys(counted, 0)
 
     def _another(self) -> Talk:
         other = ObjectIdTalk(self.url, self.renamed)
-        other.made = self.made
+        other.object_counts = self.object_counts
         return other
 
     def send(
         self, method: str, path: str, params: Any = None, json: Any = None, **more: Any
     ) -> Any:
-        counts = method == "POST" and path in self.made
+        counts = method == "POST" and path in self.object_counts
         if counts:
-            json = {"id": self.made[path] + 1, **json}
-        shown = _SEGMENT.sub(lambda found: object_id(found[0]), path)
-        answer = super().send(method, shown, self._told(params), self._told(json), **more)
+            json = {"id": self.object_counts[path] + 1, **json}
+        key_path = _SEGMENT.sub(lambda match: object_id(match[0]), path)
+        answer = super().send(
+            method, key_path, self._with_keys(params), self._with_keys(json), **more
+        )
         if counts and answer.status_code == 201:
-            self.made[path] += 1
+            self.object_counts[path] += 1
         return answer
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return _numbered(super().call(*args, **kwargs))
 
-    def _told(self, values: Any) -> Any:
+    def _with_keys(self, values: Any) -> Any:
         """*values* by name (of a query string, or a body) with keys in the place of numbers."""
         if not isinstance(values, dict):
             return values
@@ -70,7 +72,7 @@ def _keys(value: Any) -> Any:
     if isinstance(value, list):
         return [_keys(each) for each in value]
     if isinstance(value, (int, str)):
-        return re.sub(r"\d+", lambda found: object_id(found[0]), str(value))
+        return re.sub(r"\d+", lambda match: object_id(match[0]), str(value))
     return value
 
 
@@ -84,4 +86,4 @@ def _numbered(value: Any, name: str = "") -> Any:
         return value
     if _KEY.fullmatch(value) and name != "_pk":
         return int(value, 16)
-    return _KEY.sub(lambda found: str(int(found[0], 16)), value)
+    return _KEY.sub(lambda match: str(int(match[0], 16)), value)

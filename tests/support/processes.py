@@ -173,29 +173,29 @@ class Place:
 
     def document(self, model, key):
         """The source of a document, None when there is none."""
-        found = self.ask("GET", f"{model}/_doc/{key}")
-        return found["_source"] if found is not None else None
+        response = self.ask("GET", f"{model}/_doc/{key}")
+        return response["_source"] if response is not None else None
 
     def documents(self, model):
         """All sources by key."""
         self.ask("POST", f"{model}/_refresh")
-        found = self.ask("POST", f"{model}/_search", {"size": 10_000})
-        return {hit["_source"]["_pk"]: hit["_source"] for hit in found["hits"]["hits"]}
+        response = self.ask("POST", f"{model}/_search", {"size": 10_000})
+        return {hit["_source"]["_pk"]: hit["_source"] for hit in response["hits"]["hits"]}
 
 
 class Worker:
     """``nefertari-search worker``, from when it works."""
 
-    def __init__(self, place, arguments, more):
+    def __init__(self, deployment, arguments, more):
         self._out = Path(tempfile.mkstemp(prefix="worker-", suffix=".out")[1])
         self._err = self._out.with_suffix(".err")
         words = ["--json", "--report-interval", "0.2", *arguments]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, *PROGRAM, *place.words("worker", *words, **more)],
+                [sys.executable, *PROGRAM, *deployment.words("worker", *words, **more)],
                 stdout=out,
                 stderr=err,
-                env=place.environment,
+                env=deployment.environment,
                 start_new_session=True,
             )
 

@@ -89,9 +89,9 @@ def append(app, number):
         return "deleted"
     # Not over HTTP: nefertari looks the author up again when it renders the answer.
     statuses = []
-    for place in range(ROUNDS):
+    for turn in range(ROUNDS):
         try:
-            Book(code=f"b{number}-{place}", title="T", author_code="race").save()
+            Book(code=f"b{number}-{turn}", title="T", author_code="race").save()
             statuses.append(201)
         except JHTTPBadRequest:
             statuses.append(400)
@@ -102,7 +102,7 @@ def number(app, number):
     """Documents whose keys are numbers that the engine gives out."""
     from tests.apps.any_engine.numbered import Ticket
 
-    return [Ticket(text=f"{number}-{place}").save().id for place in range(ROUNDS)]
+    return [Ticket(text=f"{number}-{turn}").save().id for turn in range(ROUNDS)]
 
 
 def die(app, number):

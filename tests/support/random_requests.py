@@ -80,8 +80,8 @@ def requests(
     sorts = st.lists(sort, min_size=1, max_size=3).map(lambda each: ("_sort", ",".join(each)))
     # A relationship in _fields, or fields taken out only, make the database join tables without
     # a condition: on large ones that takes minutes.
-    named = any_name if small else st.one_of(column, column, column, st.sampled_from(UNKNOWN))
-    pick = st.tuples(st.sampled_from(["", "", "", "", "-"]), named).map("".join)
+    target = any_name if small else st.one_of(column, column, column, st.sampled_from(UNKNOWN))
+    pick = st.tuples(st.sampled_from(["", "", "", "", "-"]), target).map("".join)
     first = pick if small else column
     picks = st.tuples(first, st.lists(pick, max_size=3)).map(
         lambda each: ("_fields", ",".join([each[0], *each[1]]))

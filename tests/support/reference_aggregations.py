@@ -85,23 +85,23 @@ def _one(spec: dict[str, Any], units: list[Unit], path: Optional[str]) -> dict[s
         at = path if kind == "missing" and at == path else None
         if kind == "filter":
             ((_, body),) = options.items()
-            ((asked, _),) = body.items()
-            asked = body["field"] if asked == "field" else asked
-            at = path if "." in asked and asked.partition(".")[0] == path else None
+            ((target, _),) = body.items()
+            target = body["field"] if target == "field" else target
+            at = path if "." in target and target.partition(".")[0] == path else None
         units = climbed(units, path, at)
-        kept = [unit for unit in units if _passes(kind, options, unit, at)]
-        return {"doc_count": len(kept), **aggregated(inner, kept, at)}
+        matches = [unit for unit in units if _passes(kind, options, unit, at)]
+        return {"doc_count": len(matches), **aggregated(inner, matches, at)}
     units = climbed(units, path, at)
     name = field.rpartition(".")[2]
     if kind in _METRICS:
         values = [value for unit in units for value in values_of(unit[0], name)]
         return _METRICS[kind](values)
     buckets = _BUCKETS[kind](options, units, name)
-    shown = {**buckets, "buckets": []}
+    result = {**buckets, "buckets": []}
     for bucket, members in buckets["buckets"]:
-        shown["buckets"].append({**bucket, "doc_count": len(members)})
-        shown["buckets"][-1].update(aggregated(inner, members, at))
-    return shown
+        result["buckets"].append({**bucket, "doc_count": len(members)})
+        result["buckets"][-1].update(aggregated(inner, members, at))
+    return result
 
 
 def climbed(units: list[Unit], path: Optional[str], at: Optional[str]) -> list[Unit]:
@@ -111,12 +111,12 @@ def climbed(units: list[Unit], path: Optional[str], at: Optional[str]) -> list[U
     films = list({id(film): film for _, film in units}.values())
     if at is None:
         return units_of(films)
-    found = []
+    members = []
     for film in films:
-        held = film[at]
-        held = held if isinstance(held, list) else [held] if held is not None else []
-        found += [(each, film) for each in held]
-    return found
+        nested = film[at]
+        nested = nested if isinstance(nested, list) else [nested] if nested is not None else []
+        members += [(each, film) for each in nested]
+    return members
 
 
 def values_of(document: dict[str, Any], name: str) -> list[Any]:
@@ -130,21 +130,21 @@ def values_of(document: dict[str, Any], name: str) -> list[Any]:
 
 def _passes(kind: str, options: dict[str, Any], unit: Unit, at: Optional[str]) -> bool:
     if kind == "missing":
-        return not _found(unit, options["field"], at)
+        return not _values_at(unit, options["field"], at)
     ((query, body),) = options.items()
     if query == "exists":
-        return bool(_found(unit, body["field"], at))
-    ((field, wanted),) = body.items()
-    values = _found(unit, field, at)
+        return bool(_values_at(unit, body["field"], at))
+    ((field, operand),) = body.items()
+    values = _values_at(unit, field, at)
     if query == "term":
-        return wanted in values
+        return operand in values
     assert query == "range"
     return any(
-        wanted.get("gte", -math.inf) <= value < wanted.get("lt", math.inf) for value in values
+        operand.get("gte", -math.inf) <= value < operand.get("lt", math.inf) for value in values
     )
 
 
-def _found(unit: Unit, field: str, at: Optional[str]) -> list[Any]:
+def _values_at(unit: Unit, field: str, at: Optional[str]) -> list[Any]:
     path, _, name = field.rpartition(".")
     if (path or None) == at:
         return values_of(unit[0], name)
@@ -174,11 +174,11 @@ _METRICS: dict[str, Any] = {
 
 def _grouped(units: list[Unit], name: str, key: Any) -> dict[Any, list[Unit]]:
     """Documents by key of their values; each once in a bucket."""
-    found: dict[Any, list[Unit]] = {}
+    groups: dict[Any, list[Unit]] = {}
     for unit in units:
         for each in {key(value) for value in values_of(unit[0], name)}:
-            found.setdefault(each, []).append(unit)
-    return found
+            groups.setdefault(each, []).append(unit)
+    return groups
 
 
 def _terms(options: dict[str, Any], units: list[Unit], name: str) -> dict[str, Any]:
@@ -216,21 +216,21 @@ def _date_histogram(options: dict[str, Any], units: list[Unit], name: str) -> di
 
     groups = _grouped(units, name, start)
     years = [(EPOCH + datetime.timedelta(days=at // DAY)).year for at in groups]
-    found = []
+    buckets = []
     for year in range(min(years), max(years) + 1) if years else ():
         key = (datetime.date(year, 1, 1) - EPOCH).days * DAY
-        shown = {"key": key, "key_as_string": f"{year}-01-01T00:00:00.000Z"}
-        found.append((shown, groups.get(key, [])))
-    return {"buckets": found}
+        bucket = {"key": key, "key_as_string": f"{year}-01-01T00:00:00.000Z"}
+        buckets.append((bucket, groups.get(key, [])))
+    return {"buckets": buckets}
 
 
 def _range(options: dict[str, Any], units: list[Unit], name: str) -> dict[str, Any]:
-    found = []
+    buckets = []
     for each in options["ranges"]:
         low, high = each.get("from", -math.inf), each.get("to", math.inf)
         members = [unit for unit in units if any(low <= v < high for v in values_of(unit[0], name))]
-        found.append(({"key": each["key"], **_ends(each)}, members))
-    return {"buckets": found}
+        buckets.append(({"key": each["key"], **_ends(each)}, members))
+    return {"buckets": buckets}
 
 
 def _ends(each: dict[str, Any]) -> dict[str, Any]:
@@ -245,23 +245,23 @@ _BUCKETS: dict[str, Any] = {
 }
 
 
-def same(found: Any, expected: Any, where: str = "") -> None:
+def same(actual: Any, expected: Any, where: str = "") -> None:
     """Assert that two results are the same, numbers to nine digits."""
     if isinstance(expected, dict):
-        assert isinstance(found, dict), (where, found, expected)
-        texts = {name for name in found if name.endswith("_as_string")} - set(expected)
-        assert set(found) - texts == set(expected), (where, found, expected)
+        assert isinstance(actual, dict), (where, actual, expected)
+        texts = {name for name in actual if name.endswith("_as_string")} - set(expected)
+        assert set(actual) - texts == set(expected), (where, actual, expected)
         for name, each in expected.items():
-            same(found[name], each, f"{where}.{name}")
+            same(actual[name], each, f"{where}.{name}")
     elif isinstance(expected, list):
-        assert len(found) == len(expected), (where, found, expected)
-        for at, (one, other) in enumerate(zip(found, expected)):
+        assert len(actual) == len(expected), (where, actual, expected)
+        for at, (one, other) in enumerate(zip(actual, expected)):
             same(one, other, f"{where}.{at}")
-    elif isinstance(expected, float) or isinstance(found, float):
-        assert found is not None and expected is not None, (where, found, expected)
-        assert math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9), (where, found, expected)
+    elif isinstance(expected, float) or isinstance(actual, float):
+        assert actual is not None and expected is not None, (where, actual, expected)
+        assert math.isclose(actual, expected, rel_tol=1e-9, abs_tol=1e-9), (where, actual, expected)
     else:
-        assert found == expected, where
+        assert actual == expected, where
 
 
 def counted(values: Any) -> list[tuple[Any, int]]:

@@ -46,10 +46,10 @@ def generate(scaffold: str, folder: Path, name: str, engine: str = "sqla") -> Pa
     module, template = TEMPLATES[scaffold]
     script = PCREATE.format(module=module, template=template, scaffold=scaffold, name=name)
     _run([sys.executable, "-W", "ignore", "-c", script], folder, answers=ANSWERS[engine])
-    made = folder / name
+    project = folder / name
     # An application asks for its own distribution: `pip install -e .` makes this folder.
-    _run([sys.executable, "-W", "ignore", "setup.py", "--quiet", "egg_info"], made)
-    return made
+    _run([sys.executable, "-W", "ignore", "setup.py", "--quiet", "egg_info"], project)
+    return project
 
 
 def _run(command: list[str], folder: Path, answers: str = "") -> None:
@@ -66,8 +66,8 @@ def _run(command: list[str], folder: Path, answers: str = "") -> None:
 
 
 def _path(*folders: Path) -> str:
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join([*map(str, folders), str(TOP), *filter(None, given)])
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([*map(str, folders), str(TOP), *filter(None, inherited)])
 
 
 def set_lines(text: str, **values: str) -> str:
@@ -163,8 +163,8 @@ class Deployment:
             env={**os.environ, "PYTHONPATH": _path(self.folder)},
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        results: dict[str, Any] = json.loads(done.stdout)
+        return results
 
 
 class Talk:
@@ -228,15 +228,15 @@ class Talk:
         :param engine: what X-Search-Engine must be; "": no such header.
         """
         answer = self.send(method, path, params, json, **more)
-        told = (method, path, params, answer.status_code, answer.text[:600])
-        assert answer.status_code == status, told
-        assert answer.headers.get("X-Search-Engine", "") == engine, (told, dict(answer.headers))
+        details = (method, path, params, answer.status_code, answer.text[:600])
+        assert answer.status_code == status, details
+        assert answer.headers.get("X-Search-Engine", "") == engine, (details, dict(answer.headers))
         if method == "HEAD":
             assert answer.text == ""
             return dict(answer.headers)
         body = answer.json() if answer.text else None
         if status >= 400:
-            assert body["status_code"] == status, told
+            assert body["status_code"] == status, details
         return body
 
     def read(self, path: str, engine: str = "mirror", **params: Any) -> Any:

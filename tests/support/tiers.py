@@ -101,5 +101,5 @@ def _needs_server(item: pytest.Item) -> bool:
     if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
         return True
     parameters = getattr(item, "callspec", None)
-    chosen = parameters.params.values() if parameters is not None else ()
-    return any(isinstance(each, str) and not SERVERS.isdisjoint(each.split()) for each in chosen)
+    values = parameters.params.values() if parameters is not None else ()
+    return any(isinstance(each, str) and not SERVERS.isdisjoint(each.split()) for each in values)

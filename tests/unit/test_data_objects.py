@@ -30,8 +30,8 @@ def shape(value: Any) -> Any:
 
 @given(sources)
 def test_it_is_what_nefertari_makes(source):
-    made = data_object(source)
-    assert shape(made) == shape(dict2obj(source))
+    result = data_object(source)
+    assert shape(result) == shape(dict2obj(source))
 
 
 def test_documents_of_one_type_have_one_class():

@@ -117,7 +117,7 @@ def circles() -> list[set[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def shown(path: Path) -> str:
+def relative_name(path: Path) -> str:
     return str(path.relative_to(FOLDER))
 
 
@@ -157,21 +157,23 @@ def test_no_circle():
     assert [sorted(group) for group in circles()] == []
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=shown)
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=relative_name)
 def test_a_folder_can_be_seen_at_one_glance(folder):
     modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= MAX_MODULES, [path.name for path in modules]
 
 
 def test_modules_can_be_read_in_one_sitting():
-    lines = {shown(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    lines = {relative_name(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
     assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
 
 
 def test_packages_define_no_classes():
     for path in MODULES:
         if path.name == "__init__.py":
-            assert not [n for n in tree_of(path).body if isinstance(n, ast.ClassDef)], shown(path)
+            assert not [n for n in tree_of(path).body if isinstance(n, ast.ClassDef)], (
+                relative_name(path)
+            )
 
 
 def test_no_exception_is_swallowed_whole():
@@ -180,11 +182,11 @@ def test_no_exception_is_swallowed_whole():
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type is not None else "everything"
                 silent = all(isinstance(each, ast.Pass) for each in node.body)
-                where = f"{shown(path)}:{node.lineno}"
+                where = f"{relative_name(path)}:{node.lineno}"
                 assert caught != "everything", f"{where}: a bare except"
                 broad = caught in ("Exception", "BaseException")
                 assert not (silent and broad), f"{where}: except {caught}: pass"
 
 
 def test_every_module_says_what_it_is_for():
-    assert [shown(path) for path in MODULES if not ast.get_docstring(tree_of(path))] == []
+    assert [relative_name(path) for path in MODULES if not ast.get_docstring(tree_of(path))] == []

@@ -88,10 +88,10 @@ def test_stop_ends_the_process_and_removes_its_files(server):
 
 
 def test_a_failed_start_says_why_and_leaves_nothing(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        server = ElasticsearchServer(tmp_path, port=taken.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = ElasticsearchServer(tmp_path, port=listener.getsockname()[1])
         with pytest.raises(ServerFailed, match=r"(?i)address already in use|failed to bind"):
             server.start()
     assert not server.running

@@ -124,8 +124,8 @@ def test_a_bad_secret_is_not_shown(key, value, says):
 
     assert str(raised.value).startswith(f"{key}: ")
     assert says in str(raised.value)
-    shown = traceback.format_exception(type(raised.value), raised.value, raised.tb)
-    assert "s3cr3t" not in "".join(shown)
+    lines = traceback.format_exception(type(raised.value), raised.value, raised.tb)
+    assert "s3cr3t" not in "".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_settings_that_rule_each_other_out(settings, says):
 def test_every_setting_with_a_wrong_value_is_tried():
     tried = {key for key, _ in BAD} | {key for key, _, _ in SECRET}
     takes_anything = {"nefertari_search.models"}  # unknown names: see below
-    named = {key.replace("Item", "MODEL").replace("name", "FIELD") for key in tried}
+    families = {key.replace("Item", "MODEL").replace("name", "FIELD") for key in tried}
     of_families = {key for key in tried if key.endswith((".Item", ".Item.name"))}
     assert {setting.key for setting in SETTINGS} == tried - of_families | takes_anything
-    assert {setting.key for setting in FAMILIES} <= named
+    assert {setting.key for setting in FAMILIES} <= families
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_server_needs_an_address(backend):
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "place"),
+    ("values", "kind", "folder"),
     [
         ({"elasticsearch.hosts": "127.0.0.1:9200"}, "elasticsearch", None),
         ({}, "embedded", "zoo-search"),
@@ -249,12 +249,12 @@ def test_a_server_needs_an_address(backend):
         ),
     ],
 )
-def test_where_mirrors_live(given, kind, place, monkeypatch, tmp_path):
+def test_where_mirrors_live(values, kind, folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    settings = Settings({"elasticsearch.index_name": "zoo", **given})
+    settings = Settings({"elasticsearch.index_name": "zoo", **values})
 
-    assert settings.backend == (kind, None if place is None else str(tmp_path / place))
-    assert settings.where == f"{kind} {tmp_path / place if place else '127.0.0.1:9200'}"
+    assert settings.backend == (kind, None if folder is None else str(tmp_path / folder))
+    assert settings.where == f"{kind} {tmp_path / folder if folder else '127.0.0.1:9200'}"
 
 
 def test_where_mirrors_live_is_told_without_passwords():
@@ -383,8 +383,8 @@ def test_every_default_is_a_value_that_its_own_converter_takes():
 def test_every_setting_is_an_attribute_and_has_a_type():
     attributes = {setting.attribute for setting in SETTINGS}
     assert len(attributes) == len(SETTINGS)
-    made_of_several = {"connection", "analyzers", "model_index_settings"}
-    assert attributes | made_of_several == set(Settings.__annotations__)
+    composites = {"connection", "analyzers", "model_index_settings"}
+    assert attributes | composites == set(Settings.__annotations__)
 
 
 @pytest.mark.parametrize(

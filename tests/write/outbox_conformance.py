@@ -110,20 +110,20 @@ class OutboxConformance:
         assert second.versions["Tag"] < outbox.next_version("Tag") < ahead
 
     def test_versions_that_many_take_at_once_differ_and_grow(self, store: OutboxStore) -> None:
-        taken: list[tuple[float, float, int]] = []
+        versions: list[tuple[float, float, int]] = []
 
         def take() -> None:
             mine = store.outbox()
             for _ in range(30):
                 before = time.monotonic()
                 version = mine.next_version("Tag")
-                taken.append((before, time.monotonic(), version))
+                versions.append((before, time.monotonic(), version))
 
         in_threads(take, 6)
-        assert len(taken) == 180
-        assert len({version for _, _, version in taken}) == 180
-        for _, ended, version in taken:
-            assert all(later > version for began, _, later in taken if began > ended)
+        assert len(versions) == 180
+        assert len({version for _, _, version in versions}) == 180
+        for _, ended, version in versions:
+            assert all(later > version for began, _, later in versions if began > ended)
 
     def test_a_claim_is_of_one_until_its_lease_is_over(
         self, store: OutboxStore, outbox: Any
@@ -188,23 +188,23 @@ class OutboxConformance:
     def test_every_row_is_claimed_by_many(self, store: OutboxStore) -> None:
         """Exactly once, where the database can promise it; each claim has its own version."""
         count = 600 if store.claims_once else 200
-        seen, problems = [], []
+        claims, problems = [], []
         store.outbox().enqueue(tags(*range(count)))
 
         def work() -> None:
             mine = store.outbox()
             try:
                 while (claim := mine.claim("Tag", 7)) is not None:
-                    seen.append(claim)
+                    claims.append(claim)
                     mine.settle(claim, "Tag", {}, [])
             except Exception as error:  # noqa: BLE001 - told below
                 problems.append(error)
 
         in_threads(work, 4)
         assert problems == []
-        claimed = sorted(key.pk for claim in seen for key in claim.keys)
+        claimed = sorted(key.pk for claim in claims for key in claim.keys)
         assert (claimed if store.claims_once else sorted(set(claimed))) == list(range(count))
-        versions = [claim.versions["Tag"] for claim in seen]
+        versions = [claim.versions["Tag"] for claim in claims]
         assert len(set(versions)) == len(versions)
         assert store.outbox().pending_count() == 0
 

@@ -21,17 +21,17 @@ from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, sa
 def app(tmp_path):
     from pyramid_sqlalchemy import Session
 
-    made = zoo(
+    app = zoo(
         f"sqlite:///{tmp_path}/zoo.sqlite",
         f"embedded:{tmp_path}/mirrors",
         f"test-{uuid.uuid4().hex[:12]}",
     )
-    search_of(made).indexer.recovery.stop()
-    yield made
+    search_of(app).indexer.recovery.stop()
+    yield app
     transaction.abort()
     empty_tables()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 @pytest.mark.parametrize("deleted", [True, False])
@@ -90,10 +90,10 @@ class Counting:
         return getattr(self.reader, name)
 
     def count(self):
-        found = self.reader.count()
+        count = self.reader.count()
         commit, self.commit = self.commit, lambda: None
         commit()
-        return found
+        return count
 
 
 def test_a_change_that_is_settled_just_before_the_first_index_is_made(app):

@@ -16,59 +16,63 @@ LIMIT = "index.mapping.nested_objects.limit"
 
 
 @pytest.fixture
-def place(tmp_path, elasticsearch_url):
+def deployment(tmp_path, elasticsearch_url):
     """An index takes documents with one nested object, no more: an item with its keeper, but not
     with its label, too."""
     settings = tmp_path / "index.json"
     settings.write_text(json.dumps({LIMIT: 1}))
-    made = Place(
+    deployment = Place(
         tmp_path,
         f"sqlite:///{tmp_path / 'zoo.sqlite'}",
         elasticsearch_url,
         settings_file=str(settings),
     )
-    yield made
-    for index in made.ask("GET", "*"):
-        made.ask("DELETE", index[len(made.prefix) + 1 :])
+    yield deployment
+    for index in deployment.ask("GET", "*"):
+        deployment.ask("DELETE", index[len(deployment.prefix) + 1 :])
 
 
 @pytest.fixture
-def refused(place):
+def refused(deployment):
     """Items 1 to 9, of which 4 and 5 are refused."""
-    place.sql("INSERT INTO zoo_keepers (code, name) VALUES ('k', 'Ann')")
+    deployment.sql("INSERT INTO zoo_keepers (code, name) VALUES ('k', 'Ann')")
     for number in range(1, 10):
-        place.sql(f"INSERT INTO zoo_items (id, name, keeper_code) VALUES ({number}, 'Lion', 'k')")
+        deployment.sql(
+            f"INSERT INTO zoo_items (id, name, keeper_code) VALUES ({number}, 'Lion', 'k')"
+        )
     for number in (4, 5):
-        place.sql(f"INSERT INTO zoo_labels (id, item_id) VALUES ({number}, {number})")
-    place.record("Item", *range(1, 10))
-    done = place.run("drain")
+        deployment.sql(f"INSERT INTO zoo_labels (id, item_id) VALUES ({number}, {number})")
+    deployment.record("Item", *range(1, 10))
+    done = deployment.run("drain")
     assert done.returncode == 1
     assert "Item: 2 dead letters (nefertari-search dead-letters list)" in done.stdout.splitlines()
-    return place
+    return deployment
 
 
-def mend(place):
-    place.ask("PUT", "item-000001/_settings", {LIMIT: 100})
+def mend(deployment):
+    deployment.ask("PUT", "item-000001/_settings", {LIMIT: 100})
 
 
-def letters(place, *arguments):
-    done = place.run("dead-letters list", "--json", *arguments)
+def letters(deployment, *arguments):
+    done = deployment.run("dead-letters list", "--json", *arguments)
     assert done.returncode == 0
     return json.loads(done.stdout)
 
 
-def indexed(place):
+def indexed(deployment):
     return sorted(
-        int(key) for key, source in place.documents("item").items() if "_rejected" not in source
+        int(key)
+        for key, source in deployment.documents("item").items()
+        if "_rejected" not in source
     )
 
 
 def test_a_refused_document_is_listed_with_its_error_and_the_others_are_mirrored(refused):
     assert indexed(refused) == [1, 2, 3, 6, 7, 8, 9]
     assert refused.waiting() == 0
-    shown = letters(refused)
-    assert [(each["model"], each["key"]) for each in shown] == [("Item", 4), ("Item", 5)]
-    for each in shown:
+    rows = letters(refused)
+    assert [(each["model"], each["key"]) for each in rows] == [("Item", 4), ("Item", 5)]
+    for each in rows:
         assert "nested documents" in each["error"]
         assert each["failed"].startswith(time.strftime("%Y-", time.gmtime()))
     assert [each["key"] for each in letters(refused, "--keys", "5")] == [5]
@@ -145,61 +149,61 @@ def test_what_is_not_named_is_left_alone(refused, command):
     assert len(letters(refused)) == 2
 
 
-def test_objects_that_can_not_be_rendered_or_read_are_in_nobodys_way(place):
+def test_objects_that_can_not_be_rendered_or_read_are_in_nobodys_way(deployment):
     """Broken pickles: reading the rows of a claim fails as a whole."""
     for number in range(1, 121):
-        place.sql(f"INSERT INTO zoo_items (id, name) VALUES ({number}, 'Lion')")
-    place.sql("UPDATE zoo_items SET thing = ? WHERE id IN (3, 117)", b"no pickle")
+        deployment.sql(f"INSERT INTO zoo_items (id, name) VALUES ({number}, 'Lion')")
+    deployment.sql("UPDATE zoo_items SET thing = ? WHERE id IN (3, 117)", b"no pickle")
     nan = b"\x80\x04\x95\n\x00\x00\x00\x00\x00\x00\x00G\x7f\xf8\x00\x00\x00\x00\x00\x00."
-    place.sql("UPDATE zoo_items SET thing = ? WHERE id = 50", nan)
-    place.sql("UPDATE zoo_items SET day = 'some day' WHERE id = 60")
+    deployment.sql("UPDATE zoo_items SET thing = ? WHERE id = 50", nan)
+    deployment.sql("UPDATE zoo_items SET day = 'some day' WHERE id = 60")
     # SQLite's own error: a text that is none.
-    place.sql("UPDATE zoo_items SET story = CAST(x'ff41' AS TEXT) WHERE id = 70")
-    place.record("Item", *range(1, 121))
-    with place.worker() as worker:
-        assert wait_until(lambda: place.waiting() == 0, SOON)
+    deployment.sql("UPDATE zoo_items SET story = CAST(x'ff41' AS TEXT) WHERE id = 70")
+    deployment.record("Item", *range(1, 121))
+    with deployment.worker() as worker:
+        assert wait_until(lambda: deployment.waiting() == 0, SOON)
         assert worker.lines[-1]["errors"] == 0
-    assert len(indexed(place)) == 115
-    shown = {each["key"]: each["error"] for each in letters(place)}
-    assert sorted(shown) == [3, 50, 60, 70, 117]
-    assert "Unpickling" in shown[3] and "UTF-8" in shown[70]
+    assert len(indexed(deployment)) == 115
+    errors = {each["key"]: each["error"] for each in letters(deployment)}
+    assert sorted(errors) == [3, 50, 60, 70, 117]
+    assert "Unpickling" in errors[3] and "UTF-8" in errors[70]
 
-    place.sql("UPDATE zoo_items SET thing = NULL, day = NULL, story = NULL")
-    assert place.run("dead-letters retry", "--all", sync="inline").returncode == 0
-    assert letters(place) == []
-    assert len(indexed(place)) == 120
+    deployment.sql("UPDATE zoo_items SET thing = NULL, day = NULL, story = NULL")
+    assert deployment.run("dead-letters retry", "--all", sync="inline").returncode == 0
+    assert letters(deployment) == []
+    assert len(indexed(deployment)) == 120
 
 
-def test_an_index_that_refuses_everything_holds_up_its_own_model_only(place):
-    place.ask("PUT", "tag-000001/_settings", {"index.blocks.write": True})
-    place.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'red')")
-    place.record("Tag", 1)
-    with place.worker() as worker:
+def test_an_index_that_refuses_everything_holds_up_its_own_model_only(deployment):
+    deployment.ask("PUT", "tag-000001/_settings", {"index.blocks.write": True})
+    deployment.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'red')")
+    deployment.record("Tag", 1)
+    with deployment.worker() as worker:
         assert wait_until(lambda: worker.lines[-1]["errors"] >= 2, SOON)
-        place.add_keepers(300)
-        assert wait_until(lambda: len(place.documents("keeper")) == 300, SOON)
-        assert place.waiting() == 1
-        assert letters(place) == []
+        deployment.add_keepers(300)
+        assert wait_until(lambda: len(deployment.documents("keeper")) == 300, SOON)
+        assert deployment.waiting() == 1
+        assert letters(deployment) == []
 
-        left = place.run("drain")
-        assert left.returncode == 1
-        assert "Tag: 1 rows still pending: " in left.stdout
+        result = deployment.run("drain")
+        assert result.returncode == 1
+        assert "Tag: 1 rows still pending: " in result.stdout
 
-        place.ask("PUT", "tag-000001/_settings", {"index.blocks.write": False})
-        assert wait_until(lambda: place.waiting() == 0, SOON)
+        deployment.ask("PUT", "tag-000001/_settings", {"index.blocks.write": False})
+        assert wait_until(lambda: deployment.waiting() == 0, SOON)
         first, last = worker.warnings
         assert "Tag: " in first and "Tag: indexing works again" in last
 
 
-def test_an_error_of_any_length_and_any_characters_is_kept(place):
+def test_an_error_of_any_length_and_any_characters_is_kept(deployment):
     from sqlalchemy import create_engine
 
     from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
 
-    engine = create_engine(place.variables["database"])
+    engine = create_engine(deployment.variables["database"])
     with engine.begin() as connection:
         refused = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
         SqlaDeadLetters(connection).replace("Item", refused, [])
-    shown = {each["key"]: each["error"] for each in letters(place)}
-    assert len(shown[1]) == MAX_ERROR_CHARACTERS + 4
-    assert shown[2] == "null \\x00 and \\ud800"
+    errors = {each["key"]: each["error"] for each in letters(deployment)}
+    assert len(errors[1]) == MAX_ERROR_CHARACTERS + 4
+    assert errors[2] == "null \\x00 and \\ud800"

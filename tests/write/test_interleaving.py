@@ -150,16 +150,16 @@ class Waiting(Stopping):
     def __init__(self, real, processes):
         super().__init__(real)
         self._processes = processes
-        self._asked = False
+        self._is_repeat = False
 
     def claim_tokens(self, model_name):
         stop_at("waiting")
-        if self._asked:
+        if self._is_repeat:
             for process in self._processes:
                 if process.point in ("claimed", "read"):
                     process.expired = True
             return set()
-        self._asked = True
+        self._is_repeat = True
         return self._real.claim_tokens(model_name)
 
 
@@ -186,7 +186,7 @@ def app(tmp_path_factory, primary_url):
     if primary_url.startswith("postgresql"):
         # Who has a lock may be stopped until the one that waits for it ends.
         primary_url += "?options=-clock_timeout%3D100"
-    made = zoo(
+    app = zoo(
         primary_url,
         f"embedded:{folder}/mirrors",
         f"test-{uuid.uuid4().hex[:12]}",
@@ -195,15 +195,15 @@ def app(tmp_path_factory, primary_url):
     patch = pytest.MonkeyPatch()
     patch.setattr(indexing, "TARGETS_SECONDS", TARGETS_SECONDS)
     patch.setattr(rebuilding, "SETTLE_SECONDS", SETTLE_SECONDS)
-    search = search_of(made)
+    search = search_of(app)
     # Nobody takes a step but those that the machine has in its hand.
     search.indexer.recovery.stop()
     # The database's collation is asked for once.
-    made.get("/keepers?_sort=code")
+    app.get("/keepers?_sort=code")
     for mirror in search.mirrors:
         mirror.reader = Reader(mirror.reader)
     search.indexer.outbox = Outbox(search.outbox)
-    yield made
+    yield app
     transaction.abort()
     patch.undo()
     Session.remove()
@@ -245,9 +245,9 @@ class Interleaving(Changes):
         def work():
             session = sessionmaker(bind=self.search.outbox.engine())()
             try:
-                chosen = self.any_of(session, model, number)
-                if chosen is not None:
-                    chosen.name = name
+                row = self.any_of(session, model, number)
+                if row is not None:
+                    row.name = name
                     session.flush()
                     stop_at("flushed")
                     session.commit()

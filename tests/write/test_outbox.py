@@ -29,12 +29,12 @@ DOCUMENTED = TOP / "docs" / "consistency.rst"
 
 def statements(dialect):
     """What creates the tables, as one line each."""
-    made = []
+    elements = []
     for table in tables.TABLES:
-        made.append(CreateTable(table).compile(dialect=dialect))
+        elements.append(CreateTable(table).compile(dialect=dialect))
         indexes = sorted(table.indexes, key=lambda index: index.name)
-        made.extend(CreateIndex(index).compile(dialect=dialect) for index in indexes)
-    return [in_one_line(str(each)) for each in made]
+        elements.extend(CreateIndex(index).compile(dialect=dialect) for index in indexes)
+    return [in_one_line(str(each)) for each in elements]
 
 
 def in_one_line(text):

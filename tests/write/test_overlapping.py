@@ -28,13 +28,13 @@ def app(tmp_path_factory, primary_url):
     if not primary_url.startswith("postgresql"):
         pytest.skip("SQLite has one writer at a time")
     folder = tmp_path_factory.mktemp("overlapping")
-    made = zoo(primary_url, f"embedded:{folder}/mirrors", f"test-{uuid.uuid4().hex[:12]}")
+    app = zoo(primary_url, f"embedded:{folder}/mirrors", f"test-{uuid.uuid4().hex[:12]}")
     # The database's collation is asked for once.
-    made.get("/keepers?_sort=code")
-    yield made
+    app.get("/keepers?_sort=code")
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +53,14 @@ def models(app):
 @pytest.fixture
 def sessions(app):
     """Makes sessions of their own."""
-    made = []
+    open_sessions = []
 
     def make():
-        made.append(sessionmaker(bind=search_of(app).outbox.engine())())
-        return made[-1]
+        open_sessions.append(sessionmaker(bind=search_of(app).outbox.engine())())
+        return open_sessions[-1]
 
     yield make
-    for each in made:
+    for each in open_sessions:
         each.close()
 
 
@@ -101,9 +101,9 @@ def test_a_document_made_meanwhile_shows_the_new_contents(app, models, sessions)
     commit(second, models.Visit(guest="Bo", item_id=item.id))
     first.commit()
 
-    found = same_everywhere(app)
-    assert found["items"]["data"][0]["keeper"]["name"] == "new"
-    assert found["visits"]["data"][0]["item"]["keeper"]["name"] == "new"
+    bodies = same_everywhere(app)
+    assert bodies["items"]["data"][0]["keeper"]["name"] == "new"
+    assert bodies["visits"]["data"][0]["item"]["keeper"]["name"] == "new"
 
 
 def test_so_does_one_that_a_worker_indexes(app, models, sessions):
@@ -174,8 +174,10 @@ def test_an_object_that_two_move(app, models, sessions):
     item.keeper_code = "c"
     first.commit()
 
-    found = {each["code"]: each["items"] for each in same_everywhere(app)["keepers"]["data"]}
-    assert found == {"a": [], "b": [], "c": [1]}
+    items_by_keeper = {
+        each["code"]: each["items"] for each in same_everywhere(app)["keepers"]["data"]
+    }
+    assert items_by_keeper == {"a": [], "b": [], "c": [1]}
 
 
 @pytest.mark.parametrize("synchronise", [False, "fetch"])
@@ -203,5 +205,5 @@ def test_a_row_that_a_bulk_update_would_have_met(app, models, sessions, synchron
         event.remove(engine, "before_cursor_execute", come_between)
 
     assert come
-    found = same_everywhere(app)["items"]["data"]
-    assert [each["name"] for each in found] == ["new", "old"]
+    rows = same_everywhere(app)["items"]["data"]
+    assert [each["name"] for each in rows] == ["new", "old"]

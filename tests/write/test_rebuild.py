@@ -48,8 +48,8 @@ OPERATIONS = TOP / "docs" / "operations.rst"
 class Flights:
     """The flights in a database of their own, and the commands on them."""
 
-    def __init__(self, place: Path, database: str, url: str, rows: int, chunk: int = 200) -> None:
-        self.ini = place / "flights.ini"
+    def __init__(self, folder: Path, database: str, url: str, rows: int, chunk: int = 200) -> None:
+        self.ini = folder / "flights.ini"
         self.ini.write_text(INI)
         backend, hosts = backend_and_hosts(url)
         self.url = url
@@ -110,9 +110,9 @@ class Flights:
 
     def verified(self):
         done = self.run("verify", "--models", "Flight", "--json")
-        found = json.loads(done.stdout)["Flight"]
-        assert (done.returncode == 0) == (found == {**CLEAN, "compared": found["compared"]})
-        return found
+        report = json.loads(done.stdout)["Flight"]
+        assert (done.returncode == 0) == (report == {**CLEAN, "compared": report["compared"]})
+        return report
 
     def indices(self):
         """Names of the indices of the flights (of a server)."""
@@ -132,11 +132,13 @@ CLEAN = {
 
 @pytest.fixture(scope="module")
 def flights(tmp_path_factory, elasticsearch_url):
-    place = tmp_path_factory.mktemp("flights")
-    made = Flights(place, f"sqlite:///{place}/flights.sqlite?timeout=60", elasticsearch_url, ROWS)
-    yield made
-    for index in made.ask("GET", f"{made.prefix}-*/_alias"):
-        made.ask("DELETE", index)
+    folder = tmp_path_factory.mktemp("flights")
+    flights = Flights(
+        folder, f"sqlite:///{folder}/flights.sqlite?timeout=60", elasticsearch_url, ROWS
+    )
+    yield flights
+    for index in flights.ask("GET", f"{flights.prefix}-*/_alias"):
+        flights.ask("DELETE", index)
 
 
 @pytest.fixture(autouse=True)
@@ -150,54 +152,54 @@ def _no_rebuild(request):
 
 
 def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
-    left = flights.killed(reached=ROWS // 4)
-    assert int(left.position) == left.done >= ROWS // 4
+    progress = flights.killed(reached=ROWS // 4)
+    assert int(progress.position) == progress.done >= ROWS // 4
     flights.grow_old()
 
     built = flights.rebuilt()
-    assert built == {"indexed": ROWS - left.done, "rejected": 0, "resumed": left.done}
-    assert flights.indices() == [left.index_name]
+    assert built == {"indexed": ROWS - progress.done, "rejected": 0, "resumed": progress.done}
+    assert flights.indices() == [progress.index_name]
     assert flights.row() is None
     assert flights.verified()["compared"] == ROWS
-    interval = flights.ask("GET", f"{left.index_name}/_settings")[left.index_name]
+    interval = flights.ask("GET", f"{progress.index_name}/_settings")[progress.index_name]
     assert "refresh_interval" not in interval["settings"]["index"]
 
 
 def test_it_says_what_was_there(flights):
-    left = flights.killed()
+    progress = flights.killed()
     flights.grow_old()
     done = flights.run("rebuild", "--models", "Flight")
-    line = f"Flight: {ROWS - left.done} documents indexed after {left.done} that were there"
+    line = f"Flight: {ROWS - progress.done} documents indexed after {progress.done} that were there"
     assert done.stdout.splitlines() == [line]
 
 
 def test_restart_begins_anew(flights):
-    left = flights.killed()
+    progress = flights.killed()
     flights.grow_old()
     assert flights.rebuilt("--restart") == {"indexed": ROWS, "rejected": 0, "resumed": 0}
-    assert left.index_name not in flights.indices()
+    assert progress.index_name not in flights.indices()
 
 
 def test_an_index_that_was_deleted_meanwhile_is_begun_anew_under_another_name(flights):
-    left = flights.killed()
-    flights.ask("DELETE", left.index_name)
+    progress = flights.killed()
+    flights.ask("DELETE", progress.index_name)
     flights.grow_old()
     assert flights.rebuilt()["resumed"] == 0
     (name,) = flights.indices()
-    assert name > left.index_name
+    assert name > progress.index_name
 
 
 def test_an_index_with_other_settings_is_begun_anew(flights, tmp_path):
-    left = flights.killed()
+    progress = flights.killed()
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"index": {"refresh_interval": "17s"}}))
     flights.grow_old()
     assert flights.rebuilt(settings_file=str(settings))["resumed"] == 0
     (name,) = flights.indices()
-    assert name > left.index_name
+    assert name > progress.index_name
     # What the build has set aside is back.
-    found = flights.ask("GET", f"{name}/_settings")[name]["settings"]["index"]
-    assert found["refresh_interval"] == "17s"
+    index_settings = flights.ask("GET", f"{name}/_settings")[name]["settings"]["index"]
+    assert index_settings["refresh_interval"] == "17s"
 
 
 def test_one_that_lives_keeps_others_out(flights):
@@ -244,8 +246,8 @@ def test_killed_at_any_moment_it_loses_nothing(request, tmp_path, where):
     print(done, built, written)
     assert written["updated"] > 100
     assert flights.row() is None
-    found = flights.verified()
-    assert found == {**CLEAN, "compared": rows + written["created"] - written["deleted"]}
+    report = flights.verified()
+    assert report == {**CLEAN, "compared": rows + written["created"] - written["deleted"]}
     if url.startswith("http"):
         for index in flights.ask("GET", f"{flights.prefix}-*/_alias"):
             flights.ask("DELETE", index)
@@ -270,16 +272,16 @@ def test_the_campaign_in_short(elasticsearch_url):
 def app(tmp_path_factory, backend_url, module_prefix):
     from pyramid_sqlalchemy import Session
 
-    made = zoo(
+    app = zoo(
         f"sqlite:///{tmp_path_factory.mktemp('rebuild')}/zoo.sqlite",
         backend_url,
         module_prefix,
         **{"elasticsearch.chunk_size": "10"},
     )
-    yield made
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 @pytest.fixture
@@ -303,24 +305,29 @@ def tags(search):
 
 def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
     monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
-    told = []
+    counts = []
 
     def failing(mirror):
         def tell(count):
-            told.append(count)
-            if sum(told) >= 50:
+            counts.append(count)
+            if sum(counts) >= 50:
                 raise KeyboardInterrupt
 
         return tell
 
     with pytest.raises(KeyboardInterrupt):
         rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, failing)
-    told.clear()
+    counts.clear()
     built = rebuilding.rebuild(
-        search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, lambda mirror: told.append
+        search.mirrors,
+        search.rebuild_locks,
+        search.outbox,
+        [tags],
+        10,
+        lambda mirror: counts.append,
     )
     # The bar begins where the first one was.
-    assert told == [40, *[10] * 6]
+    assert counts == [40, *[10] * 6]
     assert (built["Tag"].indexed, built["Tag"].resumed) == (60, 40)
     assert len(search.mirrors.indices_of(tags)) == 1
 
@@ -373,8 +380,8 @@ def test_what_was_read_long_ago_is_read_again(search, tags):
         connection.execute("DELETE FROM zoo_tags WHERE id <= 10")
     long_ago = time.monotonic() - backfill.FRESH_SECONDS - 1
     backfill._send(tags, write_alias(name), 0, backfill.Chunk(long_ago, rows), 100)
-    found = search.backend.multi_get(name, [str(number) for number in range(1, 101)])
-    assert [each for each, document in found.items() if document is None] == [
+    documents = search.backend.multi_get(name, [str(number) for number in range(1, 101)])
+    assert [each for each, document in documents.items() if document is None] == [
         str(number) for number in range(1, 11)
     ]
     search.backend.delete_index(name)
@@ -385,11 +392,11 @@ def test_what_was_read_long_ago_is_read_again(search, tags):
 
 def start(app, **settings):
     """Another start of the application of the fixture."""
-    given = search_of(app).registry.settings
+    inherited = search_of(app).registry.settings
     names = ("sqlalchemy.url", "nefertari_search.backend", "elasticsearch.hosts")
-    database, backend, hosts = (given[name] for name in names)
+    database, backend, hosts = (inherited[name] for name in names)
     url = backend if backend.startswith("embedded") else f"http://{hosts}"
-    prefix = given["elasticsearch.index_name"]
+    prefix = inherited["elasticsearch.index_name"]
     return zoo(database, url, settings.pop("prefix", prefix), **settings)
 
 
@@ -420,8 +427,8 @@ def test_schema_validate_stops_the_application_that_has_another_schema(app, sear
 
 def test_schema_none_does_not_look(app, caplog):
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    made = search_of(start(app, prefix=prefix, **{"nefertari_search.schema": "none"}))
-    assert made.backend.indices(f"{prefix}*") == {}
+    search = search_of(start(app, prefix=prefix, **{"nefertari_search.schema": "none"}))
+    assert search.backend.indices(f"{prefix}*") == {}
     assert "nefertari-search rebuild" not in caplog.text
 
 

@@ -18,15 +18,15 @@ from tests.write.test_interleaving import Process, Reader
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, primary_url: str) -> Iterator[TestApp]:
-    made = zoo(
+    app = zoo(
         primary_url,
         f"embedded:{tmp_path_factory.mktemp('scans')}",
         f"test-{uuid.uuid4().hex[:12]}",
         **{"nefertari_search.sync": "worker"},
     )
-    mirror = search_of(made).mirrors.get("Tag")
+    mirror = search_of(app).mirrors.get("Tag")
     mirror.reader = Reader(mirror.reader)
-    yield made
+    yield app
     transaction.abort()
 
 

@@ -26,20 +26,20 @@ SOON = 20
 @pytest.fixture
 def make(tmp_path, backend_url):
     """Makes applications on one database and one name of indices."""
-    made = []
+    apps = []
     prefix = f"test-{uuid.uuid4().hex[:12]}"
 
     def make_one(**settings):
         settings = {f"nefertari_search.{name}": value for name, value in settings.items()}
         app = zoo(f"sqlite:///{tmp_path / 'zoo.sqlite'}", backend_url, prefix, **settings)
-        made.append(app)
+        apps.append(app)
         return app
 
     yield make_one
     transaction.abort()
-    for app in made:
+    for app in apps:
         search_of(app).indexer.recovery.stop()
-    search = search_of(made[-1])
+    search = search_of(apps[-1])
     for mirror in search.mirrors:
         for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)

@@ -66,16 +66,16 @@ def normalised(body):
 @contextlib.contextmanager
 def statements():
     """What this thread asks of the application's tables meanwhile (not of the outbox)."""
-    asked = []
+    queries = []
     thread = threading.get_ident()
 
     def note_statement(connection, cursor, statement, *_):
         if threading.get_ident() == thread and "nefertari_search_" not in statement:
-            asked.append(statement)
+            queries.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note_statement)
     try:
-        yield asked
+        yield queries
     finally:
         event.remove(Engine, "before_cursor_execute", note_statement)
 
@@ -91,10 +91,10 @@ def same(app, path):
         query = f"{query}&_sort={PRIMARY_KEYS[collection]}".lstrip("&")
     if "_limit" not in query:
         query += "&_limit=1000"
-    with statements() as asked:
+    with statements() as queries:
         mirror = app.get(f"/{collection}?{query}")
     assert mirror.headers["X-Search-Engine"] == "mirror"
-    assert asked == []
+    assert queries == []
     primary = app.get(f"/{collection}?{query}&_search=false")
     assert primary.headers["X-Search-Engine"] == "primary; reason=search-false"
     assert normalised(mirror.body) == normalised(primary.body)
@@ -111,7 +111,7 @@ def data(app, path):
     return same(app, path)["data"]
 
 
-def found(app, collection, **params):
+def hit_keys(app, collection, **params):
     """Primary keys of what a search read finds."""
     query = urlencode({"_search": "true", "_limit": 1000, **params})
     response = app.get(f"/{collection}?{query}")
@@ -145,19 +145,19 @@ def app(tmp_path_factory, backend_url):
 
     Session.remove()  # one left by another module is bound to that module's database
     database = tmp_path_factory.mktemp("sync") / "zoo.sqlite"
-    made = zoo(
+    app = zoo(
         f"sqlite:///{database}",
         backend_url,
         f"test-{uuid.uuid4().hex[:12]}",
         **{"elasticsearch.chunk_size": str(CHUNK)},
     )
-    config = Configurator(registry=made.app.registry)
+    config = Configurator(registry=app.app.registry)
     config.add_subscriber(note, ChangeEvent)
     config.commit()
-    yield made
+    yield app
     transaction.abort()
     Session.remove()
-    delete_indices(made)
+    delete_indices(app)
 
 
 def empty_tables():
@@ -215,7 +215,7 @@ def test_a_created_object_is_read_and_found(app):
     app.post_json("/items", {"name": "Lion", "count": 3})
 
     assert [each["name"] for each in data(app, "/items")] == ["Lion"]
-    assert len(found(app, "items", name="lion")) == 1
+    assert len(hit_keys(app, "items", name="lion")) == 1
 
 
 def test_an_updated_object_is_found_by_its_new_value_only(app):
@@ -223,8 +223,8 @@ def test_an_updated_object_is_found_by_its_new_value_only(app):
     app.patch_json(f"/items/{item['id']}", {"name": "Tiger"})
 
     assert [each["name"] for each in data(app, "/items")] == ["Tiger"]
-    assert found(app, "items", name="tiger") == [item["id"]]
-    assert found(app, "items", name="lion") == []
+    assert hit_keys(app, "items", name="tiger") == [item["id"]]
+    assert hit_keys(app, "items", name="lion") == []
 
 
 def test_a_deleted_object_is_gone(app):
@@ -232,7 +232,7 @@ def test_a_deleted_object_is_gone(app):
     app.delete(f"/items/{item['id']}")
 
     assert data(app, "/items") == []
-    assert found(app, "items", name="lion") == []
+    assert hit_keys(app, "items", name="lion") == []
     assert mirrored_ids(app, "Item") == []
 
 
@@ -242,7 +242,7 @@ def test_a_deleted_object_that_comes_back_under_its_key_is_there(app):
     app.post_json("/keepers", {"code": "ann", "name": "Second"})
 
     assert [each["name"] for each in data(app, "/keepers")] == ["Second"]
-    assert found(app, "keepers", name="second") == ["ann"]
+    assert hit_keys(app, "keepers", name="second") == ["ann"]
 
 
 def test_a_refused_request_leaves_nothing(app):
@@ -284,11 +284,11 @@ def test_every_field_class_is_mirrored(app, models, session):
 
 
 def test_a_model_marked_by_the_decorator_is_in_sync_too(app):
-    made = app.post_json("/marked", {"name": "One"}).json
-    app.patch_json(f"/marked/{made['id']}", {"name": "Two"})
+    row = app.post_json("/marked", {"name": "One"}).json
+    app.patch_json(f"/marked/{row['id']}", {"name": "Two"})
 
     assert [each["name"] for each in data(app, "/marked")] == ["Two"]
-    assert found(app, "marked", name="two") == [made["id"]]
+    assert hit_keys(app, "marked", name="two") == [row["id"]]
 
 
 def test_a_model_that_renders_itself_is_found_by_what_it_renders(app):
@@ -305,7 +305,7 @@ def test_many_objects_are_updated_by_one_patch_of_their_collection(app):
 
     words = [(each["name"], each["word"]) for each in data(app, "/items")]
     assert words == [("Lion", "new"), ("Lion", "new"), ("Tiger", "old")]
-    assert len(found(app, "items", word="new")) == 2
+    assert len(hit_keys(app, "items", word="new")) == 2
 
 
 def test_many_objects_are_deleted_by_one_delete_of_their_collection(app):
@@ -327,7 +327,7 @@ def test_objects_of_a_script_are_mirrored_at_its_commit(app, models, session):
         session.query(models.Item).one().name = "Tiger"
 
     assert [each["name"] for each in data(app, "/items")] == ["Tiger"]
-    assert len(found(app, "items", name="tiger")) == 1
+    assert len(hit_keys(app, "items", name="tiger")) == 1
 
     with transaction.manager:
         session.delete(session.query(models.Item).one())
@@ -485,8 +485,8 @@ def test_a_change_shows_two_levels_up(app):
 
     assert data(app, "/items?id=1")[0]["keeper"]["name"] == "Zoë"
     assert data(app, "/visits")[0]["item"]["keeper"]["name"] == "Zoë"
-    assert found(app, "visits", q="item.keeper.name:zoë") == [1]
-    assert found(app, "visits", q="item.keeper.name:ann") == []
+    assert hit_keys(app, "visits", q="item.keeper.name:zoë") == [1]
+    assert hit_keys(app, "visits", q="item.keeper.name:ann") == []
 
 
 @pytest.mark.usefixtures("family")
@@ -494,7 +494,7 @@ def test_a_change_in_the_middle_shows_one_level_up(app):
     app.patch_json("/items/1", {"name": "Puma"})
 
     assert data(app, "/visits")[0]["item"]["name"] == "Puma"
-    assert found(app, "visits", q="item.name:puma") == [1]
+    assert hit_keys(app, "visits", q="item.name:puma") == [1]
 
 
 @pytest.mark.usefixtures("family")
@@ -503,8 +503,8 @@ def test_an_object_without_a_mirror_shows_where_it_is_nested(app, models, sessio
         session.query(models.Label).get(1).text = "purrs"
 
     assert data(app, "/items?id=1")[0]["label"]["text"] == "purrs"
-    assert found(app, "items", q="label.text:purrs") == [1]
-    assert found(app, "items", q="label.text:roars") == []
+    assert hit_keys(app, "items", q="label.text:purrs") == [1]
+    assert hit_keys(app, "items", q="label.text:roars") == []
     same_everywhere(app)
 
 
@@ -523,7 +523,7 @@ def test_a_one_to_one_object_can_be_replaced(app, models, session):
         session.query(models.Item).get(1).label = models.Label(text="growls")
 
     assert data(app, "/items?id=1")[0]["label"]["text"] == "growls"
-    assert found(app, "items", q="label.text:roars") == []
+    assert hit_keys(app, "items", q="label.text:roars") == []
     same_everywhere(app)
 
 
@@ -557,8 +557,8 @@ def test_a_foreign_key_that_moved_shows_on_both_owners(app):
 
     assert items_of(app, "k1") == []
     assert items_of(app, "k2") == [1]
-    assert found(app, "keepers", items=1) == ["k2"]
-    assert found(app, "items", keeper_code="k2") == [1]
+    assert hit_keys(app, "keepers", items=1) == ["k2"]
+    assert hit_keys(app, "items", keeper_code="k2") == [1]
     assert [each["id"] for each in data(app, "/items?keeper_code=k2")] == [1]
     same_everywhere(app)
 
@@ -660,7 +660,7 @@ def test_a_visit_that_moves_nests_the_other_item(app):
     app.patch_json("/visits/1", {"item_id": 2})
 
     assert data(app, "/visits")[0]["item"]["name"] == "Tiger"
-    assert found(app, "visits", q="item.name:lion") == []
+    assert hit_keys(app, "visits", q="item.name:lion") == []
 
 
 # Many to many
@@ -681,7 +681,7 @@ def test_both_sides_show_what_was_added_on_one(app, models, session):
 
     assert tags_of(app, 1) == [1, 2]
     assert [each["items"] for each in data(app, "/tags")] == [[1], [1]]
-    assert found(app, "tags", items=1) == [1, 2]
+    assert hit_keys(app, "tags", items=1) == [1, 2]
     same_everywhere(app)
 
 
@@ -697,7 +697,7 @@ def test_both_sides_show_what_was_removed_on_one(app, models, session):
         item.tags.remove(session.query(models.Tag).get(2))
 
     assert (tags_of(app, 1), tags_of(app, 2)) == ([2], [])
-    assert found(app, "items", tags=1) == []
+    assert hit_keys(app, "items", tags=1) == []
     same_everywhere(app)
 
 
@@ -767,7 +767,7 @@ def test_on_delete_set_null_reaches_the_mirrors(app, models, session, way):
 
     assert [each["keeper_code"] for each in data(app, "/items")] == [None, None]
     assert data(app, "/visits")[0]["item"]["keeper"] is None
-    assert found(app, "visits", q="item.keeper.name:ann") == []
+    assert hit_keys(app, "visits", q="item.keeper.name:ann") == []
     same_everywhere(app)
 
 
@@ -803,8 +803,8 @@ def test_a_bulk_update_is_mirrored(app, models, session, synchronise):
         )
 
     assert [each["name"] for each in data(app, "/items")] == ["Cat", "Cat"]
-    assert found(app, "items", name="cat") == [1, 2]
-    assert found(app, "visits", q="item.name:cat") == [1]
+    assert hit_keys(app, "items", name="cat") == [1, 2]
+    assert hit_keys(app, "visits", q="item.name:cat") == [1]
     same_everywhere(app)
 
 
@@ -851,7 +851,7 @@ def test_a_bulk_update_sees_what_was_not_flushed_before_it(app, models, session)
         session.add(models.Item(id=3, name="Puma"))
         session.query(models.Item).update({"word": "w"}, synchronize_session=False)
 
-    assert found(app, "items", word="w") == [1, 2, 3]
+    assert hit_keys(app, "items", word="w") == [1, 2, 3]
     same_everywhere(app)
 
 
@@ -860,13 +860,13 @@ def test_nefertaris_own_bulk_operations_are_mirrored(app, models, session):
     with transaction.manager:
         query = models.Item.get_collection(name="Lion")
         assert models.Item._update_many(query, {"name": "Cat"}) == 1
-    assert found(app, "items", name="cat") == [1]
+    assert hit_keys(app, "items", name="cat") == [1]
     same_everywhere(app)
 
     with transaction.manager:
         items = models.Item.get_collection(_sort="id").all()
         assert models.Item._update_many(items, {"word": "w"}) == 2
-    assert found(app, "items", word="w") == [1, 2]
+    assert hit_keys(app, "items", word="w") == [1, 2]
     same_everywhere(app)
 
     with transaction.manager:
@@ -888,7 +888,7 @@ def test_a_transaction_of_many_chunks_is_mirrored_whole(app, models, session):
 
     with transaction.manager:
         session.query(models.Item).update({"word": "w"}, synchronize_session=False)
-    assert len(found(app, "items", word="w")) == count
+    assert len(hit_keys(app, "items", word="w")) == count
     same(app, "/items")
 
     with transaction.manager:
@@ -904,7 +904,7 @@ def test_a_nested_object_of_many_shows_in_all(app, models, session):
         session.add_all([models.Item(name="Bird", keeper_code="k") for _ in range(count)])
     app.patch_json("/keepers/k", {"name": "Zoë"})
 
-    assert len(found(app, "items", q="keeper.name:zoë")) == count
+    assert len(hit_keys(app, "items", q="keeper.name:zoë")) == count
     same(app, "/items")
 
 
@@ -1032,12 +1032,12 @@ def test_any_primary_key_is_mirrored(app, models, session, code):
         code: [1],
         "plain": [],
     }
-    assert found(app, "keepers", name="odd") == [code]
+    assert hit_keys(app, "keepers", name="odd") == [code]
     assert [each["keeper"]["code"] for each in data(app, "/items")] == [code]
 
     with transaction.manager:
         session.query(models.Keeper).get(code).name = "Changed"
-    assert found(app, "keepers", name="changed") == [code]
+    assert hit_keys(app, "keepers", name="changed") == [code]
     same_everywhere(app)
 
     with transaction.manager:
@@ -1143,10 +1143,10 @@ def test_what_is_changed_again_after_an_undone_savepoint_is_recorded_again(app, 
     search.outbox.inline = False
     try:
         with transaction.manager:
-            chosen = session.query(models.Item).get(item)
+            row = session.query(models.Item).get(item)
             session.execute("UPDATE zoo_plain SET name = 'begin'")
             savepoint = session.begin_nested()
-            chosen.name = "Tiger"
+            row.name = "Tiger"
             session.flush()
             savepoint.rollback()
             session.query(models.Item).get(item).name = "Bear"
@@ -1411,9 +1411,9 @@ class Changes(RuleBasedStateMachine):
         }[kind]
 
         def work(session):
-            chosen = self.any_of(session, model, number)
-            if chosen is not None:
-                setattr(chosen, field, name)
+            row = self.any_of(session, model, number)
+            if row is not None:
+                setattr(row, field, name)
             label = self.any_of(session, models.Label, number)
             if label is not None and kind == "items":
                 label.text = name
@@ -1434,9 +1434,9 @@ class Changes(RuleBasedStateMachine):
         }[kind]
 
         def work(session):
-            chosen = self.any_of(session, model, number)
-            if chosen is not None:
-                session.delete(chosen)
+            row = self.any_of(session, model, number)
+            if row is not None:
+                session.delete(row)
 
         self.change(work, outcome)
 
@@ -1490,10 +1490,10 @@ class Changes(RuleBasedStateMachine):
         model = (models.Item, models.Keeper, models.Tag, models.Visit)[kind]
 
         def work(session):
-            chosen = self.any_of(session, model, number)
-            if chosen is not None:
+            row = self.any_of(session, model, number)
+            if row is not None:
                 pk = getattr(model, model.pk_field())
-                session.query(model).filter(pk == getattr(chosen, model.pk_field())).delete(
+                session.query(model).filter(pk == getattr(row, model.pk_field())).delete(
                     synchronize_session=False
                 )
 
@@ -1544,7 +1544,7 @@ def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
     later = threading.Timer(0.3, go_on)
     later.start()
     try:
-        assert found(app, "tags", name="before") == [1]
+        assert hit_keys(app, "tags", name="before") == [1]
         assert search.outbox.pending_count("Tag") == 1
     finally:
         later.join()

@@ -54,9 +54,9 @@ def _empty(search):
     empty_tables()
     for name in MIRRORED:
         mirror = search.mirrors.get(name)
-        left = verified(search, name)
-        if not left.clean:
-            repair(search.indexer, search.outbox, mirror, left)
+        remaining = verified(search, name)
+        if not remaining.clean:
+            repair(search.indexer, search.outbox, mirror, remaining)
 
 
 @pytest.fixture
@@ -155,13 +155,13 @@ def test_sql_behind_the_back_is_found_exactly(search, models, sql):
     sql("DELETE FROM zoo_tags WHERE id IN (1, 21, 100)")
     sql("INSERT INTO zoo_tags (id, name) VALUES (200, 'new'), (0, 'new'), (-5, 'new')")
 
-    found = verified(search, "Tag")
+    differences = verified(search, "Tag")
 
-    assert found == Differences(
-        compared=100, missing=[-5, 0, 200], stale=[7, 50, 93], orphaned=found.orphaned
+    assert differences == Differences(
+        compared=100, missing=[-5, 0, 200], stale=[7, 50, 93], orphaned=differences.orphaned
     )
     # In the order of the index, where keys are words.
-    assert sorted(found.orphaned) == [1, 21, 100]
+    assert sorted(differences.orphaned) == [1, 21, 100]
 
 
 def test_sql_behind_the_back_of_documents_that_embed_is_found(search, models, sql):
@@ -214,8 +214,8 @@ def test_what_was_refused_is_told_apart(search, models):
     add(models.Item(id=1, ratio=float("inf")), models.Item(id=2, ratio=0.5))
     # JSON has no infinity: a stub stands for it.
     assert verified(search, "Item") == Differences(compared=2, rejected=[1])
-    left = repaired(search, "Item")
-    assert (left.rejected, left.clean) == ([1], False)
+    remaining = repaired(search, "Item")
+    assert (remaining.rejected, remaining.clean) == ([1], False)
 
 
 def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, models):
@@ -292,8 +292,8 @@ def test_what_is_written_meanwhile_is_no_difference(search, models, monkeypatch)
     writer.start()
     try:
         while len(written) < 100 or not seen_again:
-            found = verified(search, "Tag")
-            assert (found.keys, found.foreign, found.pending) == ([], [], [])
+            differences = verified(search, "Tag")
+            assert (differences.keys, differences.foreign, differences.pending) == ([], [], [])
     finally:
         ended.set()
         writer.join()
@@ -319,8 +319,8 @@ def test_a_difference_is_found_while_others_are_written(search, models, sql):
     writer.start()
     try:
         for _ in range(3):
-            found = verified(search, "Tag")
-            assert found.keys == found.stale == [50]
+            differences = verified(search, "Tag")
+            assert differences.keys == differences.stale == [50]
     finally:
         ended.set()
         writer.join()
@@ -332,9 +332,9 @@ def test_what_waits_is_not_called_stale(search, models, sql, monkeypatch):
     sql("UPDATE zoo_tags SET name = 'changed' WHERE id = 1")
     search.outbox.enqueue([Key("Tag", 1)])
 
-    found = verified(search, "Tag")
-    assert found == Differences(compared=1, pending=[1])
-    assert not found.clean
+    differences = verified(search, "Tag")
+    assert differences == Differences(compared=1, pending=[1])
+    assert not differences.clean
 
     search.indexer.drain()
     assert verified(search, "Tag") == Differences(compared=1)
@@ -395,10 +395,13 @@ def test_repair_wins_over_versions_above_the_counter(search, models, deleted):
     above = search.outbox.next_version("Tag") + 10**15
     write(search, "Tag", "1", None if deleted else {"_pk": "1", "name": "false"}, above)
     write(search, "Tag", "nobody", {"_pk": "nobody"}, above + 5)
-    found = verified(search, "Tag")
-    assert found.keys == [1] and found.foreign == ["nobody"]
+    differences = verified(search, "Tag")
+    assert differences.keys == [1] and differences.foreign == ["nobody"]
 
-    assert repair(search.indexer, search.outbox, search.mirrors.get("Tag"), found) == Differences()
+    assert (
+        repair(search.indexer, search.outbox, search.mirrors.get("Tag"), differences)
+        == Differences()
+    )
     assert verified(search, "Tag") == Differences(compared=2)
     # And so do all claims after it.
     with transaction.manager:
@@ -428,5 +431,5 @@ def delete_all(search, name):
 def test_keys_can_be_looked_at_alone(search, models, sql):
     add(models.Tag(id=1, name="a"), models.Tag(id=2, name="b"), models.Tag(id=3, name="c"))
     sql("UPDATE zoo_tags SET name = 'changed'")
-    found = verify_keys(search.outbox, search.mirrors.get("Tag"), [1, 3, 4])
-    assert found == Differences(stale=[1, 3])
+    differences = verify_keys(search.outbox, search.mirrors.get("Tag"), [1, 3, 4])
+    assert differences == Differences(stale=[1, 3])

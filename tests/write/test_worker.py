@@ -48,7 +48,7 @@ def postgres(tmp_path, server, postgres_server):
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
-def place(request):
+def deployment(request):
     return request.getfixturevalue(request.param)
 
 
@@ -61,20 +61,20 @@ def frozen(server):
         server.kill(signal.SIGCONT)
 
 
-def settled(place, seconds=SOON):
-    return wait_until(lambda: place.waiting() == 0, seconds)
+def settled(deployment, seconds=SOON):
+    return wait_until(lambda: deployment.waiting() == 0, seconds)
 
 
 # Side by side
 
 
-def test_two_workers_share_what_waits(place):
+def test_two_workers_share_what_waits(deployment):
     with (
-        place.worker("--poll-interval", "0.1") as one,
-        place.worker("--poll-interval", "0.1") as other,
+        deployment.worker("--poll-interval", "0.1") as one,
+        deployment.worker("--poll-interval", "0.1") as other,
     ):
-        place.add_keepers(5000)
-        assert settled(place, 60)
+        deployment.add_keepers(5000)
+        assert settled(deployment, 60)
         for worker in (one, other):
             worker.kill(signal.SIGTERM)
             assert worker.ended(SOON) == 0
@@ -83,7 +83,7 @@ def test_two_workers_share_what_waits(place):
     assert sum(shares) == 5000
     assert min(shares) >= 100
     # The documents are what the database has, as a reader sees them.
-    with place.web() as web:
+    with deployment.web() as web:
         url = f"{web.url}/keepers?_limit=6000&_sort=code"
         assert wait_until(lambda: fetch(url)[1] == "mirror", SOON)
         mirror = json.loads(fetch(url)[2])
@@ -93,62 +93,62 @@ def test_two_workers_share_what_waits(place):
 
 def test_models_take_turns(sqlite):
     """A model with much to do does not hold up one with little."""
-    left = None
+    backlog = None
     with sqlite.worker("--poll-interval", "0.1") as worker:
         sqlite.add_keepers(3000)
         sqlite.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'late')")
         sqlite.record("Tag", 1)
 
         def tag_is_there():
-            nonlocal left
-            left = sqlite.waiting()
+            nonlocal backlog
+            backlog = sqlite.waiting()
             return sqlite.document("tag", 1) is not None
 
         assert wait_until(tag_is_there, SOON, pause=0.01)
         assert worker.process.poll() is None
-    assert left > 500
+    assert backlog > 500
 
 
 # Killed
 
 
-def test_a_killed_workers_claim_is_taken_over_when_its_lease_is_over(place, server):
-    place.add_keepers(50)
-    with frozen(server), place.worker() as worker:
+def test_a_killed_workers_claim_is_taken_over_when_its_lease_is_over(deployment, server):
+    deployment.add_keepers(50)
+    with frozen(server), deployment.worker() as worker:
         # It hangs in the bulk, with its claim in hand.
-        assert wait_until(lambda: place.claimed() == 50, SOON)
+        assert wait_until(lambda: deployment.claimed() == 50, SOON)
         killed = time.monotonic()
         worker.kill()
         worker.ended(SOON)
-    assert place.claimed() == 50
-    assert place.documents("keeper") == {}
+    assert deployment.claimed() == 50
+    assert deployment.documents("keeper") == {}
 
-    with place.worker():
-        assert settled(place)
+    with deployment.worker():
+        assert settled(deployment)
         assert time.monotonic() - killed > LEASE / 2
-    assert len(place.documents("keeper")) == 50
+    assert len(deployment.documents("keeper")) == 50
 
 
-def test_what_a_killed_web_process_left_is_taken_over_by_another(place, server):
+def test_what_a_killed_web_process_left_is_taken_over_by_another(deployment, server):
     """Inline: killed between commit and indexing. Nobody asks the other one for anything then."""
-    with place.web(sync="inline") as other, place.web(sync="inline") as victim:
+    with deployment.web(sync="inline") as other, deployment.web(sync="inline") as victim:
         assert fetch(f"{other.url}/keepers")[0] == 200
         with frozen(server):
             write = threading.Thread(
                 target=fetch, args=(f"{victim.url}/keepers", {"code": "k", "name": "Ann"})
             )
             write.start()
-            assert wait_until(lambda: place.claimed() == 1, SOON, pause=0.01)
+            assert wait_until(lambda: deployment.claimed() == 1, SOON, pause=0.01)
             # Committed, and in the bulk: the write has not been answered.
             assert write.is_alive()
             victim_process(victim).kill()
             victim_process(victim).wait()
             write.join(SOON)
-        assert place.document("keeper", "k") is None
-        assert place.sql("SELECT name FROM zoo_keepers") == [("Ann",)]
+        assert deployment.document("keeper", "k") is None
+        assert deployment.sql("SELECT name FROM zoo_keepers") == [("Ann",)]
 
-        assert wait_until(lambda: place.document("keeper", "k") is not None, SOON)
-        assert settled(place)
+        assert wait_until(lambda: deployment.document("keeper", "k") is not None, SOON)
+        assert settled(deployment)
         assert fetch(f"{other.url}/keepers")[1] == "mirror"
 
 
@@ -159,17 +159,17 @@ def victim_process(web):
 # Stopped
 
 
-def test_a_worker_that_is_asked_to_stop_finishes_its_claim(place):
-    with place.worker("--poll-interval", "0.1") as worker:
-        place.add_keepers(5000)
-        assert wait_until(lambda: place.claimed() > 0, SOON, pause=0.01)
+def test_a_worker_that_is_asked_to_stop_finishes_its_claim(deployment):
+    with deployment.worker("--poll-interval", "0.1") as worker:
+        deployment.add_keepers(5000)
+        assert wait_until(lambda: deployment.claimed() > 0, SOON, pause=0.01)
         worker.kill(signal.SIGTERM)
         assert worker.ended(SOON) == 0
         done = worker.settled
-    assert place.claimed() == 0
+    assert deployment.claimed() == 0
     assert 0 < done < 5000
-    assert place.waiting() == 5000 - done
-    assert len(place.documents("keeper")) == done
+    assert deployment.waiting() == 5000 - done
+    assert len(deployment.documents("keeper")) == done
 
 
 def test_a_worker_in_the_middle_of_a_bulk_stops_within_its_lease(sqlite, server):
@@ -185,8 +185,8 @@ def test_a_worker_in_the_middle_of_a_bulk_stops_within_its_lease(sqlite, server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_worker_stops_at_once(place, number):
-    with place.worker("--poll-interval", "600", "--report-interval", "600") as worker:
+def test_an_idle_worker_stops_at_once(deployment, number):
+    with deployment.worker("--poll-interval", "600", "--report-interval", "600") as worker:
         time.sleep(1)
         worker.kill(number)
         assert worker.ended(SOON) == 0
@@ -247,27 +247,27 @@ def test_a_worker_goes_on_when_the_database_is_back(tmp_path, server):
     from tests.servers import PostgresServer
 
     with PostgresServer() as database:
-        place = Place(tmp_path, database.create_database("zoo"), server.url)
-        with place.worker() as worker:
+        deployment = Place(tmp_path, database.create_database("zoo"), server.url)
+        with deployment.worker() as worker:
             database.restart()
-            place.add_keepers(10)
-            assert settled(place)
+            deployment.add_keepers(10)
+            assert settled(deployment)
             database.kill(signal.SIGKILL)
             assert wait_until(lambda: worker.lines[-1]["pending"] is None, SOON)
             assert wait_until(lambda: worker.lines[-1]["errors"] >= 3, SOON)
             database.start()
-            place.add_keepers(10, first=10)
-            assert settled(place)
+            deployment.add_keepers(10, first=10)
+            assert settled(deployment)
             assert worker.process.poll() is None
             assert "Traceback" not in worker.log
-        assert len(place.documents("keeper")) == 20
+        assert len(deployment.documents("keeper")) == 20
 
 
 # Woken
 
 
-def listeners(place):
-    return place.sql(
+def listeners(deployment):
+    return deployment.sql(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND query LIKE 'LISTEN%%'"
     )[0][0]
@@ -294,32 +294,32 @@ def test_a_transaction_tells_once_and_only_workers(postgres):
     ears.autocommit = True
     ears.cursor().execute("LISTEN nefertari_search")
 
-    def heard():
+    def notification_count():
         while select.select([ears], [], [], 1)[0]:
             ears.poll()
-        told, ears.notifies[:] = len(ears.notifies), []
-        return told
+        count, ears.notifies[:] = len(ears.notifies), []
+        return count
 
     with contextlib.closing(ears):
         with postgres.web() as web:
             for code in "ab":
                 assert fetch(f"{web.url}/keepers", {"code": code})[0] == 201
-            assert heard() == 2
+            assert notification_count() == 2
             # Rolled back: the key is there already.
             assert fetch(f"{web.url}/keepers", {"code": "a"})[0] == 409
-            assert heard() == 0
+            assert notification_count() == 0
             assert fetch(f"{web.url}/keepers?q=*", method="GET")[0] in (200, 503)
-            assert heard() == 0
+            assert notification_count() == 0
         with postgres.web(sync="inline") as web:
             assert fetch(f"{web.url}/keepers", {"code": "c"})[0] == 201
-            assert heard() == 0
+            assert notification_count() == 0
 
 
 # Reading one's writes
 
 
-def test_reads_are_the_databases_until_the_worker_has_caught_up(place):
-    with place.web() as web:
+def test_reads_are_the_databases_until_the_worker_has_caught_up(deployment):
+    with deployment.web() as web:
         assert fetch(f"{web.url}/keepers")[1] == "mirror"
         assert fetch(f"{web.url}/keepers", {"code": "k", "name": "Ann"})[0] == 201
         for _ in range(3):
@@ -330,9 +330,9 @@ def test_reads_are_the_databases_until_the_worker_has_caught_up(place):
         assert fetch(f"{web.url}/keepers?q=ann")[0] == 503
         # No web process does the work, however long it waits.
         time.sleep(LEASE + 1)
-        assert place.waiting() == 1
+        assert deployment.waiting() == 1
 
-        with place.worker():
+        with deployment.worker():
             assert wait_until(lambda: fetch(f"{web.url}/keepers")[1] == "mirror", SOON)
         for path in ("keepers", "keepers?q=ann"):
             status, engine, body = fetch(f"{web.url}/{path}")
@@ -343,14 +343,14 @@ def test_reads_are_the_databases_until_the_worker_has_caught_up(place):
 # Once
 
 
-def test_sync_drains_and_ends(place):
-    place.add_keepers(250)
-    done = place.run("drain", "--json")
+def test_sync_drains_and_ends(deployment):
+    deployment.add_keepers(250)
+    done = deployment.run("drain", "--json")
 
     assert json.loads(done.stdout) == {"indexed": 250, "remaining": {}, "dead_letters": {}}
-    assert (done.returncode, place.waiting()) == (0, 0)
-    assert len(place.documents("keeper")) == 250
-    assert place.run("drain").stdout == "0 documents indexed\n"
+    assert (done.returncode, deployment.waiting()) == (0, 0)
+    assert len(deployment.documents("keeper")) == 250
+    assert deployment.run("drain").stdout == "0 documents indexed\n"
 
 
 def test_sync_waits_for_what_a_dead_process_has_claimed(sqlite):
@@ -400,21 +400,21 @@ def test_metrics_are_served(sqlite, server):
         sqlite.add_keepers(250)
         assert settled(sqlite)
         assert wait_until(lambda: worker.settled == 250, SOON)
-        seen = scraped(port)
-        assert float(seen['nefertari_search_documents_indexed_total{model="Keeper"}']) == 250
-        assert float(seen['nefertari_search_documents_indexed_total{model="Tag"}']) == 0
-        assert float(seen['nefertari_search_outbox_pending{model="Keeper"}']) == 0
-        assert float(seen['nefertari_search_dead_letters{model="Keeper"}']) == 0
-        assert float(seen["nefertari_search_claims_total"]) == worker.lines[-1]["claims"] >= 3
-        assert float(seen["nefertari_search_errors_total"]) == 0
+        metrics = scraped(port)
+        assert float(metrics['nefertari_search_documents_indexed_total{model="Keeper"}']) == 250
+        assert float(metrics['nefertari_search_documents_indexed_total{model="Tag"}']) == 0
+        assert float(metrics['nefertari_search_outbox_pending{model="Keeper"}']) == 0
+        assert float(metrics['nefertari_search_dead_letters{model="Keeper"}']) == 0
+        assert float(metrics["nefertari_search_claims_total"]) == worker.lines[-1]["claims"] >= 3
+        assert float(metrics["nefertari_search_errors_total"]) == 0
 
         server.kill()
         sqlite.add_keepers(7, first=1000)
         sqlite.sql("UPDATE nefertari_search_outbox SET recorded_at = recorded_at - 90000")
         assert wait_until(lambda: float(scraped(port)["nefertari_search_errors_total"]) > 0, SOON)
-        seen = scraped(port)
-        assert float(seen['nefertari_search_outbox_pending{model="Keeper"}']) == 7
-        assert 90 < float(seen['nefertari_search_outbox_lag_seconds{model="Keeper"}']) < 300
+        metrics = scraped(port)
+        assert float(metrics['nefertari_search_outbox_pending{model="Keeper"}']) == 7
+        assert 90 < float(metrics['nefertari_search_outbox_lag_seconds{model="Keeper"}']) < 300
 
 
 def test_metrics_on_a_port_that_is_taken(sqlite, server):

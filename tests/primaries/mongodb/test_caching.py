@@ -12,7 +12,7 @@ from webtest import TestApp
 from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, hit_rates
 from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
-from tests.support.caching import asked, figures, plain, second_is_kept
+from tests.support.caching import answer_of, figures, plain, second_is_kept
 
 pytestmark = pytest.mark.mongodb
 PATHS = ("/keepers?_limit=5&_sort=code", "/keepers?q=ann&_limit=5", "/keepers?q=ann&_count")
@@ -21,9 +21,9 @@ PATHS = ("/keepers?_limit=5&_sort=code", "/keepers?q=ann&_limit=5", "/keepers?q=
 @pytest.fixture(scope="module")
 def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[TestApp]:
     cached = {"nefertari_search.cache": "memory"}
-    made = on_mongodb.zoo(mongodb, backend_url, module_prefix, **cached)
-    yield made
-    search_of(made).stop()
+    app = on_mongodb.zoo(mongodb, backend_url, module_prefix, **cached)
+    yield app
+    search_of(app).stop()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -39,11 +39,11 @@ def test_the_second_answer_is_kept_until_something_is_written(app: TestApp, path
         lambda: Keeper(code=f"l{number}", name="Ann again").save(),
     ]
     for change in changes:
-        before = asked(app, path)
+        before = answer_of(app, path)
         change()
-        after = asked(app, path)
+        after = answer_of(app, path)
         assert after == plain(app, path)
-        assert asked(app, path) == after
+        assert answer_of(app, path) == after
         assert "_count" in path or after != before
 
 
@@ -53,9 +53,9 @@ def test_what_was_found_is_told(app: TestApp) -> None:
         app.get(PATHS[0])
     hits, misses = figures(app)
     search.reporter.report()
-    found = search.cache_stats.read_all()
-    assert [(each.model, each.hits, each.misses) for each in found] == [("Keeper", hits, misses)]
-    assert hit_rates(found) == {"Keeper": hits / (hits + misses)}
+    stats = search.cache_stats.read_all()
+    assert [(each.model, each.hits, each.misses) for each in stats] == [("Keeper", hits, misses)]
+    assert hit_rates(stats) == {"Keeper": hits / (hits + misses)}
     # Of the same process, again: what it told before is replaced.
     app.get(PATHS[0])
     search.reporter.report()

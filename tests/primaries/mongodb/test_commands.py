@@ -67,64 +67,66 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, ferretdb_server: FerretdbServer) -> Iterator[Place]:
-    made = Place(tmp_path, ferretdb_server)
-    made.database.zoo_tags.insert_many({"_id": n, "name": f"tag {n}"} for n in range(TAGS))
-    made.database.zoo_keepers.insert_one({"_id": "a", "name": "Ann", "items": []})
-    yield made
-    made.database.client.drop_database(made.database.name)
-    made.client.close()
+def deployment(tmp_path: Path, ferretdb_server: FerretdbServer) -> Iterator[Place]:
+    deployment = Place(tmp_path, ferretdb_server)
+    deployment.database.zoo_tags.insert_many({"_id": n, "name": f"tag {n}"} for n in range(TAGS))
+    deployment.database.zoo_keepers.insert_one({"_id": "a", "name": "Ann", "items": []})
+    yield deployment
+    deployment.database.client.drop_database(deployment.database.name)
+    deployment.client.close()
 
 
-def test_rebuild_verify_and_repair(place: Place) -> None:
-    assert place("verify").returncode != 0  # nothing is built
-    done = place("rebuild")
+def test_rebuild_verify_and_repair(deployment: Place) -> None:
+    assert deployment("verify").returncode != 0  # nothing is built
+    done = deployment("rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
-    done = place("verify")
+    done = deployment("verify")
     assert done.returncode == 0, done.stdout + done.stderr
     # Behind everybody's back.
-    place.database.zoo_tags.update_one({"_id": 3}, {"$set": {"name": "changed"}})
-    place.database.zoo_tags.delete_one({"_id": 4})
-    place.database.zoo_tags.insert_one({"_id": 99, "name": "new"})
-    done = place("verify", "--models", "Tag")
+    deployment.database.zoo_tags.update_one({"_id": 3}, {"$set": {"name": "changed"}})
+    deployment.database.zoo_tags.delete_one({"_id": 4})
+    deployment.database.zoo_tags.insert_one({"_id": 99, "name": "new"})
+    done = deployment("verify", "--models", "Tag")
     assert done.returncode == 1
     for key in ("3", "4", "99"):
         assert re.search(rf"\b{key}\b", done.stdout), done.stdout
-    done = place("repair", "--models", "Tag")
+    done = deployment("repair", "--models", "Tag")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert place("verify").returncode == 0
-    assert place("status").returncode == 0
-    with Pserve(place.ini, variables=place.variables, env=place.environment) as served:
+    assert deployment("verify").returncode == 0
+    assert deployment("status").returncode == 0
+    with Pserve(
+        deployment.ini, variables=deployment.variables, env=deployment.environment
+    ) as served:
         answer = urllib.request.urlopen(f"{served.url}/tags?name=changed", timeout=30)
         assert answer.headers["X-Search-Engine"] == "mirror"
         assert [each["number"] for each in json.load(answer)["data"]] == [3]
     # A second time, into the next index.
-    assert place("rebuild").returncode == 0
-    assert place("verify").returncode == 0
+    assert deployment("rebuild").returncode == 0
+    assert deployment("verify").returncode == 0
 
 
-def test_triggers_are_none_of_mongodbs(place: Place) -> None:
-    done = place("triggers install")
+def test_triggers_are_none_of_mongodbs(deployment: Place) -> None:
+    done = deployment("triggers install")
     assert done.returncode == 2
     assert "MongoDB has no triggers" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_database_that_does_not_answer_ends_the_program_with_one_line(place: Place) -> None:
-    place.ini.write_text(
+def test_a_database_that_does_not_answer_ends_the_program_with_one_line(deployment: Place) -> None:
+    deployment.ini.write_text(
         INI.replace(
             "mongodb.host = 127.0.0.1",
             "mongodb.host = mongodb://127.0.0.1/?serverSelectionTimeoutMS=300",
         )
     )
-    place.variables["mongodb_port"] = "1"
-    done = place("status")
+    deployment.variables["mongodb_port"] = "1"
+    done = deployment("status")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
 
 
 def test_the_settings_of_the_documentation_work(
-    place: Place, ferretdb_server: FerretdbServer, elasticsearch_url: str, index_prefix: str
+    deployment: Place, ferretdb_server: FerretdbServer, elasticsearch_url: str, index_prefix: str
 ) -> None:
     block = re.search(r"code-block:: ini\n\n((?:    .*\n|\n)+)", PAGE)
     assert block is not None
@@ -135,9 +137,9 @@ def test_the_settings_of_the_documentation_work(
     text = text.replace(
         "[app:main]", "[app:main]\nuse = call:tests.apps.every_field_mongo:main\nauth = false"
     )
-    place.ini.write_text(text + LOGGING)
-    place.variables = {}
-    done = place("rebuild")
+    deployment.ini.write_text(text + LOGGING)
+    deployment.variables = {}
+    done = deployment("rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert place("verify").returncode == 0
-    place.client.drop_database(index_prefix)
+    assert deployment("verify").returncode == 0
+    deployment.client.drop_database(index_prefix)

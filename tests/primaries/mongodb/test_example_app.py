@@ -84,9 +84,9 @@ def keep_some(url: str, name: str) -> None:
         database = client[name]
         people = list(database.person.find({"name": {"$in": DIRECTORS}}))
         assert len(people) == len(DIRECTORS)
-        kept = {film for person in people for film in person["films"]}
-        kept |= {film["_id"] for film in database.film.find({}).sort("_id", 1).limit(FIRST)}
-        films = list(database.film.find({"_id": {"$in": list(kept)}}))
+        film_ids = {film for person in people for film in person["films"]}
+        film_ids |= {film["_id"] for film in database.film.find({}).sort("_id", 1).limit(FIRST)}
+        films = list(database.film.find({"_id": {"$in": list(film_ids)}}))
         database.film.drop()
         database.film.insert_many(films)
         directed: dict[Any, list[Any]] = {}
@@ -139,10 +139,10 @@ def test_the_mirror_answers_what_mongodb_answers(films: Films, path: str) -> Non
 
 def test_everything_is_there_and_searched(films: Films) -> None:
     assert films.call("/films?_limit=1")[1]["total"] > FIRST
-    engine, found = films.call("/films?_search=true&q=director.name:kurosawa")
-    assert engine == "mirror" and found["total"] > 10
-    assert all("Kurosawa" in each["director"]["name"] for each in found["data"])
-    day = found["data"][0]["released"][:10]
+    engine, body = films.call("/films?_search=true&q=director.name:kurosawa")
+    assert engine == "mirror" and body["total"] > 10
+    assert all("Kurosawa" in each["director"]["name"] for each in body["data"])
+    day = body["data"][0]["released"][:10]
     engine, released = films.call(f"/films?released={day}")
     assert engine == "mirror" and released["total"] >= 1
     _, person = films.call(f"/people?name={quote('Woody Allen')}")
@@ -157,13 +157,13 @@ def test_writes_are_found_at_once(films: Films) -> None:
     film = {"title": "Our holiday", "year": 2026, "released": "2026-08-01", "genres": [genre["id"]]}
     _, created = films.call("/films", "POST", film)
     assert created
-    engine, found = films.call("/films?title=Our%20holiday")
+    engine, body = films.call("/films?title=Our%20holiday")
     assert engine == "mirror"
-    (made,) = found["data"]
-    assert made["genres"][0]["name"] == genre["name"]
-    assert made["released"] == "2026-08-01T00:00:00Z"
+    (document,) = body["data"]
+    assert document["genres"][0]["name"] == genre["name"]
+    assert document["released"] == "2026-08-01T00:00:00Z"
     films.call(f"/genres/{genre['id']}", "PATCH", {"name": "Changed"})
-    _, found = films.call("/films?title=Our%20holiday")
-    assert found["data"][0]["genres"][0]["name"] == "Changed"
-    films.call(f"/films/{made['id']}", "DELETE")
+    _, body = films.call("/films?title=Our%20holiday")
+    assert body["data"][0]["genres"][0]["name"] == "Changed"
+    films.call(f"/films/{document['id']}", "DELETE")
     assert films.call("/films?title=Our%20holiday&_count")[1] == {"data": 0}

@@ -38,8 +38,8 @@ WRITES = [
 
 @pytest.fixture
 def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> TestApp:
-    made = on_mongodb.zoo(mongodb, backend_url, module_prefix)
-    search_of(made).indexer.recovery.stop()
+    app = on_mongodb.zoo(mongodb, backend_url, module_prefix)
+    search_of(app).indexer.recovery.stop()
     from tests.apps.every_field_mongo.models import Item, Keeper, Visit
 
     for model in (Visit, Item, Keeper):
@@ -47,8 +47,8 @@ def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> TestAp
     keeper = Keeper(code="a", name="Ann").save()
     Keeper(code="b", name="Bob").save()
     Visit(guest="g", item=Item(name="Lion", keeper=keeper).save()).save()
-    same(made)
-    return made
+    same(app)
+    return app
 
 
 def expire(app: TestApp) -> None:
@@ -70,9 +70,9 @@ def test_a_process_that_is_killed_around_a_write(
 ) -> None:
     settings = on_mongodb.settings(mongodb, backend_url, module_prefix)
     before = app.get("/keepers", {"_search": "false", "_sort": "code"}).json
-    given = json.dumps({"settings": settings, "write": write, "moment": moment})
+    arguments = json.dumps({"settings": settings, "write": write, "moment": moment})
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.killed_writer", given],
+        [sys.executable, "-W", "ignore", "-m", "tests.support.killed_writer", arguments],
         cwd=TOP,
         capture_output=True,
         text=True,
@@ -120,14 +120,16 @@ monitoring.register(OVERTAKING)
 def test_a_writer_that_is_held_up_between_its_intent_and_the_write(
     app: TestApp, mongodb: dict[str, str], backend_url: str, module_prefix: str, sync: str
 ) -> None:
-    made = on_mongodb.zoo(mongodb, backend_url, module_prefix, **{"nefertari_search.sync": sync})
-    search = search_of(made)
+    second_app = on_mongodb.zoo(
+        mongodb, backend_url, module_prefix, **{"nefertari_search.sync": sync}
+    )
+    search = search_of(second_app)
     from tests.apps.every_field_mongo.models import Keeper
 
     processed = []
 
     def overtake() -> None:
-        expire(made)
+        expire(second_app)
         processed.append(search.indexer.drain())
         assert search.outbox.pending_count() == 0
 
@@ -135,18 +137,16 @@ def test_a_writer_that_is_held_up_between_its_intent_and_the_write(
     Keeper.get_item(code="a").update({"name": "Anna"})
     assert processed and processed[0] > 0
     search.indexer.drain()
-    assert names(made, "/keepers") == ["Anna", "Bob"]
-    assert mirrored(made, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
-    same(made)
+    assert names(second_app, "/keepers") == ["Anna", "Bob"]
+    assert mirrored(second_app, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
+    same(second_app)
 
 
 def test_workers_do_what_others_recorded(
     app: TestApp, mongodb: dict[str, str], backend_url: str, module_prefix: str
 ) -> None:
-    made = on_mongodb.zoo(
-        mongodb, backend_url, module_prefix, **{"nefertari_search.sync": "worker"}
-    )
-    search = search_of(made)
+    app = on_mongodb.zoo(mongodb, backend_url, module_prefix, **{"nefertari_search.sync": "worker"})
+    search = search_of(app)
     from tests.apps.every_field_mongo.models import Keeper, Label
 
     Keeper.get_item(code="a").update({"name": "Anna"})
@@ -156,11 +156,11 @@ def test_workers_do_what_others_recorded(
     Item(name="Tiger", label=label).save()
     Label.objects.update(set__text="two")
     assert search.outbox.pending_count() > 0
-    assert made.get("/keepers").headers["X-Search-Engine"] == "primary; reason=stale"
+    assert app.get("/keepers").headers["X-Search-Engine"] == "primary; reason=stale"
     search.indexer.drain()
-    assert mirrored(made, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
-    assert mirrored(made, "/items", name="Tiger")["data"][0]["label"]["text"] == "two"
-    same(made)
+    assert mirrored(app, "/visits")["data"][0]["item"]["keeper"]["name"] == "Anna"
+    assert mirrored(app, "/items", name="Tiger")["data"][0]["label"]["text"] == "two"
+    same(app)
 
 
 def test_the_search_server_is_down_for_a_while(
@@ -168,20 +168,20 @@ def test_the_search_server_is_down_for_a_while(
 ) -> None:
     for server in started(ElasticsearchServer()):
         settings = {"nefertari_search.search_timeout": "1"}
-        made = on_mongodb.zoo(mongodb, server.url, module_prefix, **settings)
-        search = search_of(made)
+        app = on_mongodb.zoo(mongodb, server.url, module_prefix, **settings)
+        search = search_of(app)
         from tests.apps.every_field_mongo.models import Keeper
 
         for mirror in search.mirrors:
             search.mirrors.create(mirror, search.mirrors.next_name(mirror), live=True)
             search.outbox.enqueue_model(mirror.name)
         search.indexer.drain()
-        same(made)
+        same(app)
         server.kill()
-        made.patch_json("/keepers/a", {"name": "Anna"})
+        app.patch_json("/keepers/a", {"name": "Anna"})
         Keeper(code="c", name="Cid").save()
         Keeper.objects(code="b").delete()
-        down = made.get("/keepers", {"_sort": "code"})
+        down = app.get("/keepers", {"_sort": "code"})
         assert down.headers["X-Search-Engine"].startswith("primary; reason=")
         assert [each["name"] for each in down.json["data"]] == ["Anna", "Cid"]
         assert search.outbox.pending_count() > 0
@@ -189,8 +189,8 @@ def test_the_search_server_is_down_for_a_while(
         # The thread that tries again has been started by the first write that failed.
         waiting = search.outbox.pending_count
         assert wait_until(lambda waiting=waiting: waiting() == 0, RECOVERY_SECONDS)
-        assert names(made, "/keepers") == ["Anna", "Cid"]
-        same(made)
+        assert names(app, "/keepers") == ["Anna", "Cid"]
+        same(app)
         search.indexer.recovery.stop()
 
 
@@ -201,16 +201,16 @@ def test_the_database_is_down_for_a_while(
         settings = server.settings("down")
         settings["mongodb.host"] = "mongodb://127.0.0.1/?serverSelectionTimeoutMS=500"
         url = f"embedded:{tmp_path_factory.mktemp('down')}"
-        made = on_mongodb.zoo(settings, url, module_prefix)
-        made.post_json("/tags", {"number": 1, "name": "one"})
+        app = on_mongodb.zoo(settings, url, module_prefix)
+        app.post_json("/tags", {"number": 1, "name": "one"})
         server.kill()
         # Neither can be told: whether the mirror is behind is known by the database.
-        assert made.get("/tags", expect_errors=True).status_int >= 400
-        refused = made.post_json("/tags", {"number": 2, "name": "two"}, expect_errors=True)
+        assert app.get("/tags", expect_errors=True).status_int >= 400
+        refused = app.post_json("/tags", {"number": 2, "name": "two"}, expect_errors=True)
         assert refused.status_int >= 400
         server.start()
-        assert names(made, "/tags") == ["one"]
-        made.post_json("/tags", {"number": 3, "name": "three"})
-        assert names(made, "/tags") == ["one", "three"]
-        same(made)
-        search_of(made).indexer.recovery.stop()
+        assert names(app, "/tags") == ["one"]
+        app.post_json("/tags", {"number": 3, "name": "three"})
+        assert names(app, "/tags") == ["one", "three"]
+        same(app)
+        search_of(app).indexer.recovery.stop()

@@ -41,56 +41,56 @@ class Library(test_guards.Library):
 
     def __init__(self, folder: Any, url: str, prefix: str, settings: dict[str, str]) -> None:
         super().__init__(folder, url, prefix, ini_on_mongodb(INI, settings))
-        self.made: dict[str, int] = {}
+        self.object_counts: dict[str, int] = {}
 
     def get(self, path: str, caller: str, method: str = "GET", body: Any = None) -> Answer:
         if method == "POST":
-            self.made[path] = self.made.get(path, 0) + 1
+            self.object_counts[path] = self.object_counts.get(path, 0) + 1
             body = {
                 RELATIONSHIPS.get(name, name): object_id(value) if name in RELATIONSHIPS else value
                 for name, value in body.items()
             }
-            body["id"] = object_id(self.made[path])
+            body["id"] = object_id(self.object_counts[path])
         key = r"(?<=/)\d+$|(?<=[?&]author=)\d+"
-        path = re.sub(key, lambda found: object_id(found[0]), path)
+        path = re.sub(key, lambda match: object_id(match[0]), path)
         answer = super().get(path, caller, method, body)
         return answer._replace(text=re.sub(r'"0{16}([0-9a-f]{8})"', _numbered, answer.text))
 
 
-def _numbered(found: re.Match[str]) -> str:
-    return str(int(found[1], 16))
+def _numbered(match: re.Match[str]) -> str:
+    return str(int(match[1], 16))
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, backend_url, module_prefix, mongodb):
-    made = Library(tmp_path_factory.mktemp("guarded"), backend_url, module_prefix, mongodb)
+    library = Library(tmp_path_factory.mktemp("guarded"), backend_url, module_prefix, mongodb)
     try:
-        made.start()
-        made.fill()
-        yield made
+        library.start()
+        library.fill()
+        yield library
     finally:
-        made.stop()
+        library.stop()
 
 
 def test_keys_that_are_asked_for_open_nothing_and_hide_nothing(library):
     """nefertari_mongodb takes lists of keys and operators, which the database alone answers."""
     library.allow([ALL, [entry("ann")], [entry("bob")], [], ALL, ALL], [ALL, ALL])
-    asked = ",".join(object_id(number) for number in (1, 2, 3, 4))
-    for caller, seen in (("", [1]), ("ann", [1, 2]), ("bob", [1, 3])):
+    keys = ",".join(object_id(number) for number in (1, 2, 3, 4))
+    for caller, visible in (("", [1]), ("ann", [1, 2]), ("bob", [1, 3])):
         for flag in ("", "&_search=false"):
-            for parameter in (f"id__in={asked}", f"pk__in={asked}"):
+            for parameter in (f"id__in={keys}", f"pk__in={keys}"):
                 answer = library.get(f"/plain_stories?{parameter}&_sort=id{flag}", caller)
                 if parameter.startswith("pk"):
                     # No field of the model.
                     assert answer.status == 400
                     continue
                 assert answer.headers["X-Search-Engine"].startswith("primary; reason=")
-                assert ids(answer) == seen, (caller, parameter)
+                assert ids(answer) == visible, (caller, parameter)
             for number in (1, 2, 3, 4):
-                found = library.get(f"/plain_stories?id={object_id(number)}{flag}", caller)
-                assert ids(found) == ([number] if number in seen else [])
-            found = library.get(f"/plain_stories?id__gt={object_id(2)}&_sort=id{flag}", caller)
-            assert ids(found) == [*([3] if caller == "bob" else []), 5, 6]
+                response = library.get(f"/plain_stories?id={object_id(number)}{flag}", caller)
+                assert ids(response) == ([number] if number in visible else [])
+            response = library.get(f"/plain_stories?id__gt={object_id(2)}&_sort=id{flag}", caller)
+            assert ids(response) == [*([3] if caller == "bob" else []), 5, 6]
 
 
 @pytest.mark.parametrize("flag", ["", "&_search=false"])

@@ -102,9 +102,9 @@ class TestMongoOutbox(OutboxConformance):
     def test_object_ids_come_back_as_the_model_has_them(self, outbox: Any) -> None:
         from bson import ObjectId
 
-        made = ObjectId()
-        outbox.enqueue({Key("Item", made)})
-        assert {key.pk for key in outbox.claim("Item", 10).keys} == {made}
+        object_id = ObjectId()
+        outbox.enqueue({Key("Item", object_id)})
+        assert {key.pk for key in outbox.claim("Item", 10).keys} == {object_id}
 
     @pytest.mark.parametrize("inline", [True, False])
     def test_an_intent_that_was_processed_before_the_write_is_written_again(

@@ -28,5 +28,5 @@ pytestmark = pytest.mark.mongodb
 def club(tmp_path_factory, backend_url, module_prefix, mongodb):
     """The application on MongoDB, filled."""
     ini = ini_on_mongodb(INI, mongodb)
-    made = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix, ini)
-    yield from filled(made)
+    club = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix, ini)
+    yield from filled(club)

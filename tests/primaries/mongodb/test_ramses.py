@@ -49,8 +49,8 @@ class Session(test_ramses.Session):
                     answer = talk.send("GET", path, {parameter: value, **flag})
                     assert answer.status_code == 400, (parameter, flag, answer.text)
                     # Views of guards search, and can't be made to ask the database.
-                    told = "_search" if flag and self.database_acls else name
-                    assert told in answer.json()["message"]
+                    subject = "_search" if flag and self.database_acls else name
+                    assert subject in answer.json()["message"]
 
     def books_by_author(self):
         ann = self.ann.talk
@@ -61,9 +61,9 @@ class Session(test_ramses.Session):
         # Nested authors have ACLs of their own, which a sum over all of them can't respect.
         refused = "none; reason=forbidden"
         ann.call("GET", "/books", params, status=403, engine=refused)
-        asked = {"_aggs.n.value_count.field": "id"}
+        aggregation = {"_aggs.n.value_count.field": "id"}
         counts = {
-            key: ann.read("/books", author=key, **asked)["n"]["value"] for key in self.authors
+            key: ann.read("/books", author=key, **aggregation)["n"]["value"] for key in self.authors
         }
         return set(counts.items())
 
@@ -99,8 +99,8 @@ def test_an_application_on_ramses_needs_two_lines(
         session.run()
         assert session.talk.requests >= test_ramses.REQUESTS
         assert server.running
-        found = deployment.verify()
-        assert found["Book"]["compared"] == len(session.books)
+        results = deployment.verify()
+        assert results["Book"]["compared"] == len(session.books)
     engines = ", ".join(f"{count} {name}" for name, count in session.talk.engines.most_common())
     record_property(
         "compared",

@@ -23,9 +23,9 @@ class Session(test_scaffolds.Session):
     def aggregations(self):
         talk, shelf = self.talk, self.shelf
         ids = shelf.ids()
-        asked = {"_aggs.all.value_count.field": "id", "_aggs.kinds.cardinality.field": "name"}
+        metrics = {"_aggs.all.value_count.field": "id", "_aggs.kinds.cardinality.field": "name"}
         names = len({item["name"] for item in shelf.items.values()})
-        assert talk.read("/items", **asked) == {"all": {"value": 25}, "kinds": {"value": names}}
+        assert talk.read("/items", **metrics) == {"all": {"value": 25}, "kinds": {"value": names}}
         # Filters and q apply; paging does not.
         plums = shelf.with_words("name", "plum")
         params = {"name": "plum", "_limit": 1, "_aggregations.n.value_count.field": "id"}
@@ -43,17 +43,23 @@ class Session(test_scaffolds.Session):
                 "_aggs.at.aggs.ids.terms.size": "30",
             },
         )
-        found = {
+        ids_by_description = {
             bucket["key"]: sorted(each["key"] for each in bucket["ids"]["buckets"])
             for bucket in body["at"]["buckets"]
         }
         places = {item["description"] for item in shelf.items.values()} - {None}
-        assert found == {
-            place: shelf.ids(lambda item, place=place: item["description"] == place)
-            for place in places
+        assert ids_by_description == {
+            description: shelf.ids(
+                lambda item, description=description: item["description"] == description
+            )
+            for description in places
         }
         for bucket in body["at"]["buckets"]:
-            assert bucket["n"]["value"] == bucket["doc_count"] == len(found[bucket["key"]])
+            assert (
+                bucket["n"]["value"]
+                == bucket["doc_count"]
+                == len(ids_by_description[bucket["key"]])
+            )
         body = talk.read(
             "/items", **{"_aggs.kinds.terms.field": "id", "_aggs.kinds.terms.size": "30"}
         )
@@ -101,9 +107,9 @@ def test_a_scaffolded_application_needs_two_lines(
         elasticsearch__enable_polymorphic_query="true",
     )
     before = deployment.sources()
-    added, gone = deployment.add_search(url)
-    assert added[0] == INCLUDES and len(added) == 2 and len(gone) <= 1
-    assert all(line.startswith("elasticsearch.hosts") for line in gone)
+    added, removed_lines = deployment.add_search(url)
+    assert added[0] == INCLUDES and len(added) == 2 and len(removed_lines) <= 1
+    assert all(line.startswith("elasticsearch.hosts") for line in removed_lines)
 
     with deployment.serve() as server:
         talk = ObjectIdTalk(f"{server.url}/api")

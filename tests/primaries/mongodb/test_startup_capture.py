@@ -97,10 +97,10 @@ def test_the_first_objects_are_there_at_the_first_request_and_later_changes_too(
 
     answers = start(CHANGE)
     assert answers["keepers"][0] == answers["items"][0] == "mirror"
-    shown = {
+    keepers = {
         each["name"]: each["keeper"] and each["keeper"]["name"] for each in answers["items"][1]
     }
-    assert shown == {"tiger": "Cy", "seal": None}
+    assert keepers == {"tiger": "Cy", "seal": None}
     assert answers["searched items"] == ["seal", "tiger"] and answers["searched keepers"] == ["Cy"]
     assert answers["waiting"] == 0
 

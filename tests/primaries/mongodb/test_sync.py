@@ -17,9 +17,9 @@ pytestmark = pytest.mark.mongodb
 
 @pytest.fixture(scope="module")
 def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[TestApp]:
-    made = on_mongodb.zoo(mongodb, backend_url, module_prefix)
-    yield made
-    search_of(made).indexer.recovery.stop()
+    app = on_mongodb.zoo(mongodb, backend_url, module_prefix)
+    yield app
+    search_of(app).indexer.recovery.stop()
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def names(app: TestApp, path: str, field: str = "name", **params: Any) -> list[A
 
 def test_a_created_object_is_read_and_found(app: TestApp, models: Any) -> None:
     app.post_json("/items", {"name": "Lion", "amount": 3})
-    found = mirrored(app, "/items", name="Lion")
-    assert [each["amount"] for each in found["data"]] == [3]
+    body = mirrored(app, "/items", name="Lion")
+    assert [each["amount"] for each in body["data"]] == [3]
     assert app.get("/founds", {"q": "lion"}).json["total"] == 1
     same(app)
 
@@ -279,11 +279,11 @@ def test_a_reference_to_nothing_is_known_to_be_missing(app: TestApp, models: Any
 def test_events_are_fired_with_and_without_a_request(app: TestApp, models: Any) -> None:
     from nefertari_search_tween.indexing import events
 
-    seen: list[tuple[str, str]] = []
+    notifications: list[tuple[str, str]] = []
     registry = app.app.registry
 
     def listen(event: Any) -> None:
-        seen.append((type(event).__name__, event.model.__name__))
+        notifications.append((type(event).__name__, event.model.__name__))
 
     registry.registerHandler(listen, (events.ChangeEvent,))
     try:
@@ -294,7 +294,7 @@ def test_events_are_fired_with_and_without_a_request(app: TestApp, models: Any) 
         models.Tag.objects.delete()
     finally:
         registry.unregisterHandler(listen, (events.ChangeEvent,))
-    assert [each for each in seen if each[1] == "Tag"] == [
+    assert [each for each in notifications if each[1] == "Tag"] == [
         ("ItemCreated", "Tag"),
         ("ItemUpdated", "Tag"),
         ("BulkUpdated", "Tag"),

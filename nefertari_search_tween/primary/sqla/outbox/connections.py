@@ -91,7 +91,7 @@ class ReadConnections:
         return text
 
     def _of_thread(self, engine: Any, file: tuple[int, int]) -> Any:
-        own: Optional[_ThreadConnection] = getattr(self._local, "kept", None)
+        own: Optional[_ThreadConnection] = getattr(self._local, "own", None)
         process = os.getpid()
         if own is None or (own.engine, own.file, own.process) != (engine, file, process):
             self._close_own()
@@ -103,7 +103,7 @@ class ReadConnections:
         return own.connection
 
     def _close_own(self) -> None:
-        own: Optional[_ThreadConnection] = self._local.__dict__.pop("kept", None)
+        own: Optional[_ThreadConnection] = self._local.__dict__.pop("own", None)
         if own is None:
             return
         if own.process != os.getpid():
