@@ -27,7 +27,7 @@ from nefertari_search_tween.exceptions import BackendRejected, ConfigurationErro
 from tests.conftest import started
 from tests.servers import OpenSearchServer, free_port
 
-pytestmark = [pytest.mark.split, pytest.mark.slow]
+pytestmark = [pytest.mark.slow]
 
 TIMEOUT = 30.0
 
