@@ -174,6 +174,7 @@ class TestClients:
             OpenSearchBackend(Connection(("http://127.0.0.1:9200",)))
 
 
+@pytest.mark.server
 def test_every_backend_ran_the_same_cases(
     request: pytest.FixtureRequest, record_property: Any
 ) -> None:
