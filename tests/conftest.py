@@ -103,10 +103,7 @@ def elasticsearch_url() -> str:
 
 @pytest.fixture(scope="session")
 def own_elasticsearch() -> Iterator[ElasticsearchServer]:
-    """An Elasticsearch of this process alone. A test that hurts it must bring it back.
-
-    Modules that use it are in one xdist_group, so that there is one of it.
-    """
+    """An Elasticsearch of this process alone. A test that hurts it must bring it back."""
     yield from started(ElasticsearchServer())
 
 

@@ -43,7 +43,7 @@ class Run:
     def arguments(self, more: Sequence[str]) -> list[str]:
         if self.command:
             return list(self.command)
-        split = ["-n", str(self.workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
+        split = ["-n", str(self.workers), "--dist", "loadfile", "--no-loadscope-reorder"]
         return [
             *(sys.executable, "-m", "pytest", "-m", self.select),
             # pytest removes old folders of its own, which may be another run's.

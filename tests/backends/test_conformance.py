@@ -27,7 +27,7 @@ from nefertari_search_tween.exceptions import BackendRejected, ConfigurationErro
 from tests.conftest import started
 from tests.servers import OpenSearchServer, free_port
 
-pytestmark = [pytest.mark.split, pytest.mark.slow]
+pytestmark = [pytest.mark.slow]
 
 TIMEOUT = 30.0
 
@@ -174,6 +174,7 @@ class TestClients:
             OpenSearchBackend(Connection(("http://127.0.0.1:9200",)))
 
 
+@pytest.mark.server
 def test_every_backend_ran_the_same_cases(
     request: pytest.FixtureRequest, record_property: Any
 ) -> None:

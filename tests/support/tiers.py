@@ -8,7 +8,6 @@
 - ``slow``: takes minutes with its module; it is started first.
 - ``every_backend``, ``every_primary``: repeated on each of them.
 - ``mongodb``: needs a process whose engine is nefertari_mongodb.
-- ``split``: the classes of the module share no set-up: each process may run another one.
 """
 
 from __future__ import annotations
@@ -81,20 +80,12 @@ def mostly_long(cases: Iterable[Any], every: int) -> list[Any]:
 
 
 def add_marks(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, and say which tests must stay in one process."""
+    """Mark what needs a server, and skip what this process can't run."""
     for item in items:
         if _needs_server(item):
             item.add_marker("server")
         if item.get_closest_marker("mongodb") and os.environ.get(PRIMARY) != "mongodb":
             item.add_marker(pytest.mark.skip(reason=f"{PRIMARY} is not mongodb"))
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    """The name of those that one process runs: a module, or a class."""
-    parts = item.nodeid.split("[")[0].split("::")
-    return "::".join(parts[: 2 if item.get_closest_marker("split") else 1])
 
 
 def _needs_server(item: pytest.Item) -> bool:
