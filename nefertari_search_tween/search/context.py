@@ -29,7 +29,7 @@ AGGREGATIONS = ("_aggs", "_aggregations")
 #: key of a request's ``__dict__``: the model whose collection the URL names, or MULTI_COLLECTION
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: true if its collection is that of several models at once
-MULTI_COLLECTION = "searches_several"
+MULTI_COLLECTION = "is_multi_collection"
 
 
 class ReadKind(Enum):
