@@ -1550,3 +1550,30 @@ def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
         later.join()
         search.outbox.release("second")
         search.indexer.drain()
+
+
+def test_a_released_claim_frees_rows_of_models_without_a_mirror_too(app, models, monkeypatch):
+    """Or documents that embed their objects would stay stale until the lease expires."""
+    from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
+
+    search = search_of(app)
+    search.indexer.recovery.stop()
+    with transaction.manager:
+        item = models.Item(name="lion").save()
+        models.Label(text="old", item_id=item.id).save()
+    search.indexer.drain()
+    tokens = []
+    monkeypatch.setattr(search.capture.listener, "index", tokens.append)
+    with transaction.manager:
+        models.Label.get_item(text="old").update({"text": "new"})
+
+    (token,) = tokens
+    with search.outbox.engine().connect() as connection:
+        rows = connection.execute(OUTBOX.select()).fetchall()
+        assert "Label" in {row.model for row in rows}
+        assert {row.claim_token for row in rows} == {token}
+        search.outbox.release(token)
+        rows = connection.execute(OUTBOX.select()).fetchall()
+        assert {row.claim_token for row in rows} == {None}
+    search.indexer.drain()
+    same_everywhere(app)
