@@ -374,6 +374,16 @@ def test_only_what_may_be_changed_is_changed(library):
     assert done.json["message"] == "Updated 1 Story(s) objects"
 
 
+def test_a_view_that_narrows_what_it_selected_changes_no_more(library):
+    """Stories of one author that the search selected: only what is both."""
+    library.allow([ALL] * 6, [ALL, ALL])
+    for number in range(1, 7):
+        library.get(f"/admin_stories/{number}", ADMIN, "PATCH", {"pages": number})
+    done = library.get("/first_stories?pages=%5B2%20TO%206%5D", "bob", "PATCH", {"pages": 88})
+    assert done.json["message"] == "Updated 2 Story(s) objects"
+    assert [each for each in range(1, 7) if library.stored(each)["pages"] == 88] == [3, 5]
+
+
 def test_a_change_of_an_acl_is_seen_at_once(library):
     library.allow([ALL] * 6, [ALL, ALL])
     assert len(ids(library.get("/stories", "ann"))) == 6

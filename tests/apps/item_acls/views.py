@@ -87,6 +87,14 @@ class GuardedView(ACLFilterViewMixin, PlainView):
         return self.Model._delete_many(items, self.request)
 
 
+class FirstAuthorView(GuardedView):
+    """Of what a request selects, changes the stories of one author."""
+
+    def update_many(self, **kwargs):
+        items = self.Model.filter_objects(self.get_collection_es(), author_id=1)
+        return self.Model._update_many(items, self._json_params, self.request)
+
+
 class QueryView(PlainView):
     """Uses its collection as a database query."""
 
@@ -113,6 +121,7 @@ def includeme(config):
         ("plain_author", "plain_authors", PlainView, Author, AuthorACL),
         ("query_story", "query_stories", QueryView, Story, StoryACL),
         ("raw_story", "raw_stories", RawView, Story, StoryACL),
+        ("first_story", "first_stories", FirstAuthorView, Story, StoryACL),
         ("note", "notes", PlainView, Note, NoteACL),
         ("admin_story", "admin_stories", PlainView, Story, AdminStoryACL),
         ("admin_author", "admin_authors", PlainView, Author, AdminAuthorACL),
