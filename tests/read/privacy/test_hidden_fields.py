@@ -26,8 +26,6 @@ from nefertari_search_tween.search.query import transparent_read
 from tests.apps.private_fields.running import Answer, Club, rules_of_models
 from tests.support.tiers import sample
 
-pytestmark = pytest.mark.slow
-
 RULES = rules_of_models()
 CALLERS = ("", "ann")
 # What every member has, besides the fields of its own class.
