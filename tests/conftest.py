@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -185,10 +187,22 @@ def primary_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def loaded_films(tmp_path_factory: pytest.TempPathFactory, backend_url: str) -> Iterator[Films]:
     """The films, loaded and indexed, for all modules that only read them."""
+    directory = tmp_path_factory.mktemp("films")
+    if backend_url.startswith("embedded:"):
+        # Files: one process of the run makes them.
+        with shared.made_once("indexed-films", lambda made: load_films(*_embedded(made))) as made:
+            shutil.copytree(made, directory, dirs_exist_ok=True)
+        yield _embedded(directory)
+        return
     for prefix in _prefix():
-        loaded = Films(tmp_path_factory.mktemp("films"), backend_url, prefix)
+        loaded = Films(directory, backend_url, prefix)
         load_films(*loaded)
         yield loaded
+
+
+def _embedded(directory: Path) -> Films:
+    directory.mkdir(exist_ok=True)
+    return Films(directory, f"embedded:{directory}/search", "films")
 
 
 @pytest.fixture(scope="module")

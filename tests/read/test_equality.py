@@ -22,7 +22,7 @@ from tests.support.compare_answers import Comparison
 from tests.support.random_requests import LIMITS, Catalogue, drawn, texts
 from tests.support.tiers import examples
 
-pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
+pytestmark = pytest.mark.every_backend
 
 FILM_EXAMPLES = examples(45)
 ZOO_EXAMPLES = examples(40)

@@ -5,7 +5,7 @@
 
 - ``server``: a server process. Set here, by the names of fixtures and parameters.
 - ``long``: a test of ``make test-all`` only, such as the rest of many similar cases.
-- ``slow``: takes minutes with its module; it is started first.
+- ``slow``: takes minutes with its module, so it is started first, and not in ``make test-quick``.
 - ``every_backend``, ``every_primary``: repeated on each of them.
 - ``mongodb``: needs a process whose engine is nefertari_mongodb.
 """

@@ -10,8 +10,6 @@ from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.backends.conformance import BackendConformance
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 
-pytestmark = pytest.mark.slow
-
 
 class TestEmbedded(BackendConformance):
     @pytest.fixture(scope="class")

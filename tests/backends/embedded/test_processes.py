@@ -27,7 +27,7 @@ from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
 from tests.support.tiers import examples
 
-SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", examples(10)))
+SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", max(3, examples(10))))
 KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", examples(10)))
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}

@@ -32,7 +32,7 @@ from tests.support.reference_aggregations import (
 )
 from tests.support.tiers import backend_kind, examples
 
-pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
+pytestmark = pytest.mark.every_backend
 
 #: what a server (as the tests start it: Elasticsearch without its modules) has not
 LACKS = {
