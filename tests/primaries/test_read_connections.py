@@ -55,7 +55,7 @@ def observation(reader):
 
 
 def set_to(writer, number):
-    writer.execute("UPDATE numbers SET version = ?", (number,))
+    writer.execute("UPDATE numbers SET number = ?", (number,))
     writer.commit()
 
 
