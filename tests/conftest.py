@@ -190,8 +190,8 @@ def loaded_films(tmp_path_factory: pytest.TempPathFactory, backend_url: str) -> 
     directory = tmp_path_factory.mktemp("films")
     if backend_url.startswith("embedded:"):
         # Files: one process of the run makes them.
-        with shared.made_once("indexed-films", lambda made: load_films(*_embedded(made))) as made:
-            shutil.copytree(made, directory, dirs_exist_ok=True)
+        with shared.made_once("indexed-films", lambda path: load_films(*_embedded(path))) as source:
+            shutil.copytree(source, directory, dirs_exist_ok=True)
         yield _embedded(directory)
         return
     for prefix in _prefix():

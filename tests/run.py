@@ -174,8 +174,8 @@ def finish(process: Process) -> bool:
 
 
 def stop(process: Process) -> None:
-    """End a run; its fixtures stop what they have started."""
-    process.popen.send_signal(signal.SIGTERM)
+    """End a run, and each of its processes: their fixtures stop what they have started."""
+    os.killpg(process.popen.pid, signal.SIGTERM)
     try:
         process.popen.wait(60)
     except subprocess.TimeoutExpired:
