@@ -36,7 +36,7 @@ elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
 get nefertari_search.backend = backend
 get nefertari_search.fallback_to_primary = fallback
-nefertari_search.search_timeout = 2
+nefertari_search.search_timeout = 10
 
 [server:main]
 use = egg:waitress#main

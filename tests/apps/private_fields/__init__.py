@@ -51,7 +51,7 @@ get nefertari_search.read_from = default
 get nefertari_search.hidden_fields = hidden_fields
 nefertari_search.allow_leading_wildcards = true
 nefertari_search.allow_regular_expressions = true
-nefertari_search.search_timeout = 2
+nefertari_search.search_timeout = 10
 get members.login = login
 
 [server:main]
