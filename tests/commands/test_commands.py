@@ -347,7 +347,10 @@ def test_an_index_of_another_schema_is_not_read_until_it_is_rebuilt(
     server("PUT", f"{index}/_mapping", meta)
 
     status = run("status", "--models", "Genre", "--json")
-    assert (status.returncode, json.loads(status.stdout)["Genre"]["state"]) == (1, "schema-mismatch")
+    assert (status.returncode, json.loads(status.stdout)["Genre"]["state"]) == (
+        1,
+        "schema-mismatch",
+    )
     one_line(run("index", "--models", "Genre"), "schema", "rebuild")
     with Pserve(INI, variables=run.variables, env=ENVIRONMENT) as late:
         assert fetch(f"{late.url}/genres")[:2] == (200, "primary; reason=schema-mismatch")
