@@ -70,7 +70,7 @@ class MongoStore(OutboxStore):
         """Each write is one of its own."""
 
     def began_earlier(self, unit: Any, seconds: float) -> None:
-        unit.recorded.began -= seconds
+        unit.record.began -= seconds
 
     def expire(self) -> None:
         self.collections.outbox.update_many({}, {"$set": {"lease_expires_at": 1}})
