@@ -143,7 +143,7 @@ class Campaign:
 
         with search.rebuild_locks.engine().connect() as connection:
             row = connection.execute(REBUILDS.select()).fetchone()
-        return (row.position, row.done) if row is not None else ("", 0)
+        return (row.checkpoint, row.documents) if row is not None else ("", 0)
 
     def run(self) -> list[str]:
         """Gives what went wrong, a line each."""

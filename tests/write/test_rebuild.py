@@ -96,7 +96,7 @@ class Flights:
     def killed(self, reached=1):
         """A rebuild that was killed when *reached* documents were in the new index."""
         process = self.begin("rebuild", "--models", "Flight")
-        assert wait_until(lambda: (row := self.row()) and row.done >= reached, 60)
+        assert wait_until(lambda: (row := self.row()) and row.documents >= reached, 60)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         return self.row()
@@ -153,11 +153,15 @@ def _no_rebuild(request):
 
 def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
     progress = flights.killed(reached=ROWS // 4)
-    assert int(progress.position) == progress.done >= ROWS // 4
+    assert int(progress.checkpoint) == progress.documents >= ROWS // 4
     flights.grow_old()
 
     built = flights.rebuilt()
-    assert built == {"indexed": ROWS - progress.done, "rejected": 0, "resumed": progress.done}
+    assert built == {
+        "indexed": ROWS - progress.documents,
+        "rejected": 0,
+        "resumed": progress.documents,
+    }
     assert flights.indices() == [progress.index_name]
     assert flights.row() is None
     assert flights.verified()["compared"] == ROWS
@@ -169,7 +173,8 @@ def test_it_says_what_was_there(flights):
     progress = flights.killed()
     flights.grow_old()
     done = flights.run("rebuild", "--models", "Flight")
-    line = f"Flight: {ROWS - progress.done} documents indexed after {progress.done} that were there"
+    there = progress.documents
+    line = f"Flight: {ROWS - there} documents indexed after {there} already there"
     assert done.stdout.splitlines() == [line]
 
 
@@ -204,7 +209,7 @@ def test_an_index_with_other_settings_is_begun_anew(flights, tmp_path):
 
 def test_one_that_lives_keeps_others_out(flights):
     first = flights.begin("rebuild", "--models", "Flight", "--json")
-    assert wait_until(lambda: (row := flights.row()) and row.done > 0, 60)
+    assert wait_until(lambda: (row := flights.row()) and row.documents > 0, 60)
     second = flights.run("rebuild")
     one_line(second, "Flight is being rebuilt by", socket.gethostname(), f"process {first.pid}")
     assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", second.stderr)
@@ -237,7 +242,7 @@ def test_killed_at_any_moment_it_loses_nothing(request, tmp_path, where):
             process.send_signal(signal.SIGKILL)
             process.communicate()
             row = flights.row()
-            done.append(row.done if row is not None else -1)
+            done.append(row.documents if row is not None else -1)
             flights.grow_old()
         built = flights.rebuilt()
     finally:

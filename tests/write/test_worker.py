@@ -209,7 +209,7 @@ def test_a_worker_goes_on_when_the_search_server_is_back(sqlite, server):
         assert worker.lines[-1]["errors"] < 30
         assert len(worker.warnings) == 2, worker.warnings
         first, last = worker.warnings
-    assert "waits" in first
+    assert "pending changes will be retried" in first
     assert "works again" in last
     assert len(sqlite.documents("keeper")) == 150
 
