@@ -386,7 +386,7 @@ def test_what_a_fingerprint_depends_on(elastic: Place) -> None:
         }
     )
     mirror = search_of(app).mirrors.get("Item")
-    assert mirror.problem == "schema"
+    assert mirror.problem == "schema-mismatch"
 
     def fingerprint(**changed: Any) -> str:
         analysis = json.loads(json.dumps(ANALYSIS))

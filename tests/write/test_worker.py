@@ -369,7 +369,7 @@ def test_sync_tells_of_rows_that_it_can_not_settle(sqlite):
     done = sqlite.run("drain")
 
     assert done.returncode == 1
-    assert "Gone: 1 rows are left" in done.stdout.splitlines()
+    assert "Gone: 1 rows still pending" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("what", ["elasticsearch_hosts", "database"])
