@@ -67,15 +67,15 @@ def requests(
     column = st.sampled_from(columns)
     # One name in twenty is no column: a relationship, or nothing at all.
     odd = st.sampled_from([name for name in sorted(fields) if not fields[name]] + UNKNOWN)
-    any_name = st.integers(0, 19).flatmap(lambda number: odd if number == 0 else column)
+    any_name = _rarely(odd, column, 20)
 
     def filters(name: str) -> st.SearchStrategy[tuple[str, str]]:
         occurring = st.sampled_from(fields.get(name) or ["1"])
         junk = st.sampled_from(JUNK) | st.text(max_size=8)
-        value = st.integers(0, 5).flatmap(lambda number: junk if number == 0 else occurring)
+        value = _rarely(junk, occurring, 10)
         return st.tuples(st.just(name), value.filter(lambda text: "\x00" not in text))
 
-    sign = st.sampled_from(["", "", "", "", "-", "-", "-", "-", "+", "--"])
+    sign = _rarely(st.sampled_from(["+", "--"]), st.sampled_from(["", "-"]), 15)
     sort = st.tuples(sign, any_name).map("".join)
     sorts = st.lists(sort, min_size=1, max_size=3).map(lambda each: ("_sort", ",".join(each)))
     # A relationship in _fields, or fields taken out only, make the database join tables without
@@ -90,22 +90,24 @@ def requests(
     def page(name: str) -> st.SearchStrategy[tuple[str, str]]:
         return st.tuples(st.just(name), st.sampled_from(limits if name == "_limit" else OFFSETS))
 
-    def sometimes(part: Any) -> st.SearchStrategy[list[tuple[str, str]]]:
-        return st.integers(0, 2).flatmap(
-            lambda number: st.tuples(part) if number == 0 else st.just(())
-        )
+    def sometimes(part: Any, one_of: int = 3) -> st.SearchStrategy[Any]:
+        return _rarely(st.tuples(part), st.just(()), one_of)
 
     both = st.sampled_from([("_start", "1"), ("_page", "1")])
     return st.tuples(
         st.lists(any_name.flatmap(filters), max_size=2),
         sometimes(sorts),
         sometimes(picks),
-        st.integers(0, 3).flatmap(
-            lambda number: st.just(()) if number == 0 else st.tuples(page("_limit"))
-        ),
+        _rarely(st.just(()), st.tuples(page("_limit")), 4),
         sometimes(st.one_of(page("_start"), page("_page"), both)),
-        st.integers(0, 9).map(lambda number: [("_count", "")] if number == 0 else []),
+        sometimes(st.just(("_count", "")), 10),
     ).map(lambda parts: [pair for part in parts for pair in part])
+
+
+def _rarely(rare: Any, usual: Any, one_of: int) -> st.SearchStrategy[Any]:
+    """Draw from *rare* one time of *one_of*, otherwise from *usual*."""
+    # Not zero: that is what the first example is made of.
+    return st.integers(1, one_of).flatmap(lambda number: rare if number == one_of else usual)
 
 
 def texts(values: Any) -> list[str]:

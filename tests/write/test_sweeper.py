@@ -148,8 +148,8 @@ from tests.support.apps import search_of, zoo
 from nefertari_search_tween.interfaces.primary import Key
 app = zoo("sqlite:///{tmp_path}/zoo.sqlite", "embedded:{tmp_path}/search", "zoo")
 app.get("/keepers")
-search_of(app).outbox.add([Key("Keeper", str(number)) for number in range(2000)])
-search_of(app).indexer.background.retry()
+search_of(app).outbox.enqueue([Key("Keeper", str(number)) for number in range(2000)])
+search_of(app).indexer.recovery.schedule_retry()
 import time
 time.sleep(0.6)
 print("done")

@@ -1246,8 +1246,8 @@ def test_an_event_of_an_object_without_a_mirror_names_those_that_nest_it(
 
     (updated,) = events
     assert (updated.model, updated.pk) == (models.Label, 1)
-    assert Key("Item", 1) in updated.keys
-    assert all(key.model != "Label" for key in updated.keys)
+    assert Key("Item", 1) in updated.document_keys
+    assert all(key.model != "Label" for key in updated.document_keys)
 
 
 @pytest.mark.usefixtures("family")
@@ -1260,7 +1260,7 @@ def test_bulk_statements_fire_one_event_each(app, models, session, events):
     updated, deleted = events
     assert updated.model is models.Item
     assert sorted(updated.pks) == [1, 2]
-    assert {Key("Item", 1), Key("Item", 2), Key("Visit", 1)} <= updated.keys
+    assert {Key("Item", 1), Key("Item", 2), Key("Visit", 1)} <= updated.document_keys
     assert (deleted.model, deleted.pks) == (models.Visit, (1,))
 
 

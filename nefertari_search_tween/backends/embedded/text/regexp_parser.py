@@ -95,8 +95,10 @@ class _Parser:
             raise self.error("expected '}'")
         if minimum > 255 or (maximum or 0) > 255:
             raise self.error("more than 255 repetitions")
+        if maximum is not None and maximum < minimum:
+            raise self.error(f"from {minimum} to {maximum} repetitions")
         tail: Expression = repeated(inner) if maximum is None else EMPTY
-        for _ in range((maximum or 0) - minimum):
+        for _ in range((maximum or minimum) - minimum):
             tail = either(EMPTY, concatenated(inner, tail))
         return sequence([*[inner] * minimum, tail])
 
@@ -166,6 +168,8 @@ class _Parser:
                 high = self.next()
                 if high == "\\":
                     high = self.next()
+                if high < low:
+                    raise self.error(f"characters from '{low}' to '{high}'")
             ranges.append((low, high))
         self.at += 1
         return ("set", tuple(ranges), negated)
