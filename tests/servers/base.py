@@ -21,6 +21,8 @@ SERVER_USER = "searchtween"
 STOP_SECONDS = 30
 #: environment variable: more options of the Java machine that a server runs on
 JAVA_OPTIONS = "NEFERTARI_SEARCH_JAVA_OPTIONS"
+#: environment variable: the folder for servers' data, instead of one below the cache
+DATA = "NEFERTARI_SEARCH_TEST_DATA"
 
 S = TypeVar("S", bound="Server")
 
@@ -346,7 +348,7 @@ class Server:
     # -- parts
 
     def _new_work(self) -> Path:
-        parent = cache_dir() / "run"
+        parent = Path(os.environ.get(DATA) or cache_dir() / "run")
         parent.mkdir(mode=0o755, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=parent))
         user = server_user()
