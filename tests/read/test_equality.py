@@ -24,8 +24,8 @@ from tests.support.tiers import examples
 
 pytestmark = pytest.mark.every_backend
 
-FILM_EXAMPLES = examples(45)
-ZOO_EXAMPLES = examples(40)
+FILM_EXAMPLES = examples(20)
+ZOO_EXAMPLES = examples(65)
 STEPS = 25
 LEAST_REQUESTS = 2000
 
