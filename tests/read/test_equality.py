@@ -140,10 +140,13 @@ def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Ite
         ("/nodes", models.Node),
         ("/customs", models.Custom),
         ("/marked", models.Marked),
+        ("/pens", models.Pen),
+        ("/rounds", models.Round),
+        ("/meals", models.Meal),
     ):
         paths[path] = (model.pk_field(), values_of(model))
     transaction.abort()
-    comparison = Comparison(app, frozenset({"items", "tags", "children"}), opaque="thing")
+    comparison = Comparison(app, frozenset({"items", "tags", "children", "rounds"}), opaque="thing")
     yield Catalogue(comparison, paths, LIMITS)
     apps.forget_sessions()
 

@@ -19,6 +19,12 @@ Table(
     Column("item_id", Integer, ForeignKey("zoo_items.id", ondelete="CASCADE"), primary_key=True),
     Column("tag_id", Integer, ForeignKey("zoo_tags.id", ondelete="CASCADE"), primary_key=True),
 )
+Table(
+    "zoo_round_meals",
+    BaseObject.metadata,
+    Column("round_id", Integer, ForeignKey("zoo_rounds.id", ondelete="CASCADE"), primary_key=True),
+    Column("meal_id", Integer, ForeignKey("zoo_meals.id", ondelete="CASCADE"), primary_key=True),
+)
 
 
 class Keeper(ESBaseDocument):
@@ -152,6 +158,55 @@ class Custom(ESBaseDocument):
         data = super().to_dict(**kwargs)
         data["full_name"] = f"{self.first} {self.last}"
         return data
+
+
+class Pen(ESBaseDocument):
+    """Nests its meals, in another order than that of their keys."""
+
+    __tablename__ = "zoo_pens"
+    _nested_relationships = ("meals",)
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    meals = eng.Relationship(
+        document="Meal", backref_name="pen", order_by="(Meal.rank.desc(), Meal.id)"
+    )
+
+
+class Round(ESBaseDocument):
+    """Lists the keys of its meals in another order than theirs; many to many."""
+
+    __tablename__ = "zoo_rounds"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    meals = eng.Relationship(
+        document="Meal",
+        secondary="zoo_round_meals",
+        order_by="(Meal.rank, Meal.id.desc())",
+        backref_name="rounds",
+        backref_uselist=True,
+    )
+
+
+class Meal(ESBaseDocument):
+    """Lists of numbers and of texts, and a field with the name of a parameter."""
+
+    __tablename__ = "zoo_meals"
+
+    id = eng.IdField(primary_key=True)
+    rank = eng.IntegerField()
+    q = eng.UnicodeField()
+    foods = eng.ListField(item_type=eng.StringField)
+    doses = eng.ListField(item_type=eng.IntegerField)
+    weights = eng.ListField(item_type=eng.FloatField)
+    pen_id = eng.ForeignKeyField(
+        ref_document="Pen",
+        ref_column="zoo_pens.id",
+        ref_column_type=eng.IdField,
+        ref_ondelete="NULLIFY",
+        ref_onupdate="CASCADE",
+    )
 
 
 @nefertari_search_tween.mirrored

@@ -12,8 +12,11 @@ from tests.apps.every_field.models import (
     Keeper,
     Label,
     Marked,
+    Meal,
     Node,
+    Pen,
     Plain,
+    Round,
     Tag,
     Visit,
 )
@@ -22,38 +25,6 @@ from tests.apps.views import SearchWriteView
 
 class ItemsView(SearchWriteView):
     Model = Item
-
-
-class KeepersView(SearchWriteView):
-    Model = Keeper
-
-
-class TagsView(SearchWriteView):
-    Model = Tag
-
-
-class LabelsView(SearchWriteView):
-    Model = Label
-
-
-class VisitsView(SearchWriteView):
-    Model = Visit
-
-
-class NodesView(SearchWriteView):
-    Model = Node
-
-
-class CustomsView(SearchWriteView):
-    Model = Custom
-
-
-class MarkedView(SearchWriteView):
-    Model = Marked
-
-
-class PlainsView(SearchWriteView):
-    Model = Plain
 
 
 class MineView(SearchWriteView):
@@ -182,14 +153,6 @@ def includeme(config):
     root = config.get_root_resource()
     for member, collection, view in (
         ("item", "items", ItemsView),
-        ("keeper", "keepers", KeepersView),
-        ("tag", "tags", TagsView),
-        ("label", "labels", LabelsView),
-        ("visit", "visits", VisitsView),
-        ("node", "nodes", NodesView),
-        ("custom", "customs", CustomsView),
-        ("mark", "marked", MarkedView),
-        ("plain", "plains", PlainsView),
         ("mine", "mine", MineView),
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
@@ -202,6 +165,21 @@ def includeme(config):
         ("renamed", "renameds", RenamedView),
         ("broken", "brokens", BrokenView),
     ):
+        root.add(member, collection, view=view, id_name="id")
+    for member, collection, model in (
+        ("keeper", "keepers", Keeper),
+        ("tag", "tags", Tag),
+        ("label", "labels", Label),
+        ("visit", "visits", Visit),
+        ("node", "nodes", Node),
+        ("custom", "customs", Custom),
+        ("mark", "marked", Marked),
+        ("plain", "plains", Plain),
+        ("pen", "pens", Pen),
+        ("round", "rounds", Round),
+        ("meal", "meals", Meal),
+    ):
+        view = type(f"{model.__name__}sView", (SearchWriteView,), {"Model": model})
         root.add(member, collection, view=view, id_name="id")
     root.add(
         "secret",
