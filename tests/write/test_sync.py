@@ -1482,6 +1482,9 @@ class Changes(RuleBasedStateMachine):
             "visits": (models.Visit, "guest"),
             "nodes": (models.Node, "name"),
             "marked": (models.Marked, "name"),
+            "pens": (models.Pen, "name"),
+            "rounds": (models.Round, "name"),
+            "meals": (models.Meal, "q"),
         }[kind]
 
         def work(session):
@@ -1505,6 +1508,9 @@ class Changes(RuleBasedStateMachine):
             "visits": models.Visit,
             "nodes": models.Node,
             "marked": models.Marked,
+            "pens": models.Pen,
+            "rounds": models.Round,
+            "meals": models.Meal,
         }[kind]
 
         def work(session):
@@ -1550,10 +1556,9 @@ class Changes(RuleBasedStateMachine):
 
         def work(session):
             meal, other = (self.any_of(session, models.Meal, each) for each in (first, second))
-            pen, round_ = (
-                self.any_of(session, model, second) for model in (models.Pen, models.Round)
-            )
-            if meal is None or first == second:
+            pen = self.any_of(session, models.Pen, second)
+            round_ = self.any_of(session, models.Round, second)
+            if meal is other or pen is None or round_ is None:
                 meal = models.Meal(rank=rank)
                 session.add(models.Pen(name="", meals=[meal]))
                 session.add(models.Round(name="", meals=[meal]))
