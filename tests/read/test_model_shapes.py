@@ -12,8 +12,11 @@ from urllib.parse import quote
 
 import pytest
 import transaction
+from sqlalchemy import Column, Integer
+from sqlalchemy.ext.declarative import declarative_base
 from webtest import TestApp
 
+from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.search import searcher
 from tests.support.apps import forget_sessions, zoo
 
@@ -97,7 +100,7 @@ def names(app: TestApp, path: str) -> list[str]:
 
 @pytest.mark.usefixtures("pens")
 @pytest.mark.parametrize(
-    ("value", "found"),
+    ("value", "expected"),
     [
         ("brown", ["apart", "split", "whole"]),
         # A phrase is in one value of one list.
@@ -112,8 +115,8 @@ def names(app: TestApp, path: str) -> list[str]:
         ("*", ["apart", "other", "split", "whole"]),
     ],
 )
-def test_a_value_of_a_nested_list(app: TestApp, value: str, found: list[str]) -> None:
-    assert names(app, f"/pens?_search=true&meals.foods={quote(value)}") == found
+def test_a_value_of_a_nested_list(app: TestApp, value: str, expected: list[str]) -> None:
+    assert names(app, f"/pens?_search=true&meals.foods={quote(value)}") == expected
 
 
 @pytest.mark.usefixtures("pens")
@@ -146,16 +149,33 @@ def test_a_field_with_the_name_of_a_parameter(app: TestApp, store: Any) -> None:
     picked = both(app, "/meals?_fields=q&_sort=id")
     assert [each["q"] for each in picked] == ["hay", "green hay", None, None]
 
-    def found(query: str) -> list[int]:
+    def searched_ids(query: str) -> list[int]:
         answer = app.get(f"/meals?_search=true&_sort=id&{query}")
         assert answer.headers["X-Search-Engine"] == "mirror"
         return ids(answer.json["data"])
 
-    assert found("q=hay") == [1, 2, 3]
-    assert found("q=q:hay") == [1, 2]
-    assert found("q=q:(green hay)") == [2]
-    assert found("q=hay&_search_fields=q") == [1, 2]
-    assert found("_sort=-q") == [1, 2, 3, 4]
+    assert searched_ids("q=hay") == [1, 2, 3]
+    assert searched_ids("q=q:hay") == [1, 2]
+    assert searched_ids("q=q:(green hay)") == [2]
+    assert searched_ids("q=hay&_search_fields=q") == [1, 2]
+    assert searched_ids("_sort=-q") == [1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize("name", ["fields", "primary", "secondary", "related"])
+def test_a_field_with_the_name_of_a_member_of_mirrors(name: str) -> None:
+    """Its model has no mirror, and the start says so: the two would hide each other."""
+    from nefertari_sqla.documents import BaseMixin
+
+    def address(column: str) -> Any:
+        members = {"id": Column(Integer, primary_key=True), column: Column(Integer)}
+        bases = (BaseMixin, declarative_base())
+        return type("Address", bases, {"__tablename__": "addresses", **members})
+
+    assert [schema.unmirrorable(address(each)) for each in (name, "town")] == [
+        f"has a field called {name}, as a member of every mirror is",
+        None,
+    ]
 
 
 # Lists of numbers
@@ -200,7 +220,7 @@ def test_a_value_of_a_list_of_numbers_is_found(app: TestApp, store: Any) -> None
     from tests.apps.every_field.models import Meal
 
     store(*(Meal(id=at, doses=each) for at, each in enumerate(DOSES)))
-    for query, found in (
+    for query, expected in (
         ("doses=3", [0, 5]),
         ("doses=[4 TO *]", [2, 3, 4]),
         (f"doses={2**53 + 1}", [4]),
@@ -209,7 +229,7 @@ def test_a_value_of_a_list_of_numbers_is_found(app: TestApp, store: Any) -> None
         ("doses=NOT *", [1]),
     ):
         answer = app.get(f"/meals?_search=true&_sort=id&{query.replace(' ', '%20')}")
-        assert [each["id"] for each in answer.json["data"]] == found, query
+        assert [each["id"] for each in answer.json["data"]] == expected, query
 
 
 # Nulls over many pages
@@ -284,9 +304,9 @@ def test_a_text_that_no_index_holds_as_a_whole(app: TestApp, store: Any) -> None
     store(Meal(id=1, q=LONG), Meal(id=2, q=FITTING), Meal(id=3, q=f"hay {LONG}"))
     order = both(app, "/meals?_sort=q", "primary; reason=inexact-values")
     assert [row["id"] for row in order] == [3, 2, 1]
-    for text, found in ((LONG, [1]), (FITTING, [2])):
+    for text, expected in ((LONG, [1]), (FITTING, [2])):
         result = Meal.get_collection(q=text, _query_secondary=True)
-        assert [each.id for each in result] == found
+        assert [each.id for each in result] == expected
     assert both(app, "/meals?_sort=id")[0]["q"] == LONG
     answer = app.get("/meals?_search=true&q=hay")
     assert [row["id"] for row in answer.json["data"]] == [3]
