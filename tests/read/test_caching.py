@@ -17,7 +17,7 @@ from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.caching import answer_of, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
-from tests.support.random_requests import Catalogue, drawn
+from tests.support.random_requests import Catalogue, drawn, paths_of
 from tests.support.tiers import examples
 
 EXAMPLES = examples(20)
@@ -129,10 +129,7 @@ def test_what_was_rolled_back_changes_nothing(zoo):
 def catalogue(zoo):
     from tests.apps.every_field import models
 
-    paths = {
-        path: (model.pk_field(), values_of(model))
-        for path, model in (("/items", models.Item), ("/keepers", models.Keeper))
-    }
+    paths = paths_of({"/items": models.Item, "/keepers": models.Keeper}, values_of)
     transaction.abort()
     comparison = Comparison(zoo, frozenset({"items", "tags", "children"}), opaque="thing")
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])

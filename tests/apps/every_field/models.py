@@ -9,9 +9,9 @@ from nefertari.engine import BaseDocument, ESBaseDocument
 from pyramid_sqlalchemy import BaseObject, metadata
 from sqlalchemy import Column, ForeignKey, Integer, Table, event
 
-import nefertari_search_tween
+from tests.apps.zoo_models import Custom, Marked, Plain, item_fields
 
-KINDS = ["red", "green", "blue"]
+__all__ = ["Custom", "Marked", "Plain"]
 
 Table(
     "zoo_item_tags",
@@ -57,27 +57,8 @@ class Item(ESBaseDocument):
     __tablename__ = "zoo_items"
     _nested_relationships = ("keeper", "label")
 
-    id = eng.IdField(primary_key=True)
-    big = eng.BigIntegerField()
-    flag = eng.BooleanField()
-    day = eng.DateField()
-    moment = eng.DateTimeField()
-    kind = eng.ChoiceField(choices=KINDS)
-    ratio = eng.FloatField()
+    vars().update(item_fields())
     count = eng.IntegerField()
-    span = eng.IntervalField()
-    blob = eng.BinaryField()
-    price = eng.DecimalField(precision=12, scale=4)
-    thing = eng.PickleField()
-    small = eng.SmallIntegerField()
-    word = eng.StringField(max_length=200)
-    prose = eng.TextField()
-    clock = eng.TimeField()
-    name = eng.UnicodeField()
-    story = eng.UnicodeTextField()
-    options = eng.DictField()
-    words = eng.ListField(item_type=eng.StringField)
-    owner = eng.StringField()
     keeper_code = eng.ForeignKeyField(
         ref_document="Keeper",
         ref_column="zoo_keepers.code",
@@ -145,21 +126,6 @@ class Node(ESBaseDocument):
     )
 
 
-class Custom(ESBaseDocument):
-    """Renders itself in its own way."""
-
-    __tablename__ = "zoo_customs"
-
-    id = eng.IdField(primary_key=True)
-    first = eng.UnicodeField()
-    last = eng.UnicodeField()
-
-    def to_dict(self, **kwargs):
-        data = super().to_dict(**kwargs)
-        data["full_name"] = f"{self.first} {self.last}"
-        return data
-
-
 class Pen(ESBaseDocument):
     """Nests its meals, in another order than that of their keys."""
 
@@ -207,25 +173,6 @@ class Meal(ESBaseDocument):
         ref_ondelete="NULLIFY",
         ref_onupdate="CASCADE",
     )
-
-
-@nefertari_search_tween.mirrored
-class Marked(BaseDocument):
-    """Has no nefertari index; the decorator asks for a mirror."""
-
-    __tablename__ = "zoo_marked"
-
-    id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField()
-
-
-class Plain(BaseDocument):
-    """Has no mirror."""
-
-    __tablename__ = "zoo_plain"
-
-    id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField()
 
 
 def enforce_foreign_keys(connection, _record):

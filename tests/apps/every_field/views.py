@@ -6,25 +6,9 @@ from nefertari.acl import CollectionACL
 from nefertari.view_helpers import ESAggregator
 from pyramid.security import Allow, Authenticated
 
-from tests.apps.every_field.models import (
-    Custom,
-    Item,
-    Keeper,
-    Label,
-    Marked,
-    Meal,
-    Node,
-    Pen,
-    Plain,
-    Round,
-    Tag,
-    Visit,
-)
-from tests.apps.views import SearchWriteView
-
-
-class ItemsView(SearchWriteView):
-    Model = Item
+from tests.apps.every_field import models
+from tests.apps.every_field.models import Item, Meal, Pen, Round
+from tests.apps.views import SearchWriteView, add_model_views, add_zoo_views
 
 
 class MineView(SearchWriteView):
@@ -150,9 +134,9 @@ class SecretACL(CollectionACL):
 
 
 def includeme(config):
+    add_zoo_views(config, models)
     root = config.get_root_resource()
     for member, collection, view in (
-        ("item", "items", ItemsView),
         ("mine", "mine", MineView),
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
@@ -166,25 +150,13 @@ def includeme(config):
         ("broken", "brokens", BrokenView),
     ):
         root.add(member, collection, view=view, id_name="id")
-    for member, collection, model in (
-        ("keeper", "keepers", Keeper),
-        ("tag", "tags", Tag),
-        ("label", "labels", Label),
-        ("visit", "visits", Visit),
-        ("node", "nodes", Node),
-        ("custom", "customs", Custom),
-        ("mark", "marked", Marked),
-        ("plain", "plains", Plain),
-        ("pen", "pens", Pen),
-        ("round", "rounds", Round),
-        ("meal", "meals", Meal),
-    ):
-        view = type(f"{model.__name__}sView", (SearchWriteView,), {"Model": model})
-        root.add(member, collection, view=view, id_name="id")
+    add_model_views(
+        config, (("pen", "pens", Pen), ("round", "rounds", Round), ("meal", "meals", Meal))
+    )
     root.add(
         "secret",
         "secrets",
-        view=type("SecretsView", (ItemsView,), {}),
+        view=type("SecretsView", (SearchWriteView,), {"Model": Item}),
         factory=SecretACL,
         auth=True,
         id_name="id",
