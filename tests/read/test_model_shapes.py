@@ -18,7 +18,7 @@ from webtest import TestApp
 
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.search import searcher
-from tests.support.apps import forget_sessions, zoo
+from tests.support.apps import forget_sessions, search_of, zoo
 
 pytestmark = pytest.mark.every_backend
 
@@ -265,7 +265,7 @@ def test_pages_go_through_nulls_without_a_loss(app: TestApp, sort: str, size: in
 def test_an_index_is_read_through_nulls_without_a_loss(
     app: TestApp, sort: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In chunks, each after the last document of the one before, which may have no value."""
+    """In chunks; a server's are each after the last document of the one before."""
     from tests.apps.every_field.models import Meal
 
     whole = [row["id"] for row in both(app, f"/meals?_sort={sort},id&_limit=50")]
@@ -273,6 +273,30 @@ def test_an_index_is_read_through_nulls_without_a_loss(
     results = Meal.get_collection(_sort=sort, _query_secondary=True)
     assert type(results[0]) is Meal.secondary
     assert [each.id for each in results] == whole
+
+
+@pytest.mark.usefixtures("ranked")
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("missing", ["_first", "_last"])
+def test_search_after_goes_through_nulls_without_a_loss(
+    app: TestApp, order: str, missing: str
+) -> None:
+    """What servers' scans are made of, page after page."""
+    mirror = search_of(app).mirrors.get("Meal")
+    mirror.backend.refresh(mirror.alias)
+    body = {"sort": [{"rank": {"order": order, "missing": missing}}, {"id": "asc"}]}
+    whole = mirror.backend.search(mirror.alias, {**body, "size": 50})["hits"]["hits"]
+    assert len(whole) == len(RANKS)
+    for size in (1, 2, 3):
+        hits: list[Any] = []
+        while True:
+            after = {"search_after": hits[-1]["sort"]} if hits else {}
+            page = mirror.backend.search(mirror.alias, {**body, "size": size, **after})
+            if not page["hits"]["hits"]:
+                break
+            hits.extend(page["hits"]["hits"])
+            assert len(hits) <= len(whole)
+        assert [hit["_id"] for hit in hits] == [hit["_id"] for hit in whole]
 
 
 # Characters of two UTF-16 units
