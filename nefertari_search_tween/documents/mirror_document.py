@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from nefertari.utils import dictset
@@ -241,6 +242,15 @@ def restore_value(field: BaseField, source: dict[str, Any], name: str) -> Any:
     if stored is None or field.restore is None:
         return stored
     return field.restore(stored, source.get(EXACT, {}).get(name))
+
+
+# Model.secondary is the mirror.
+_OWN_NAMES = {name for name in dir(BaseDocument) if not name.startswith("_")} | {"secondary"}
+
+
+def reserved_name(names: Iterable[str]) -> Optional[str]:
+    """Return one of *names* that no field of a mirror can have, None if all can."""
+    return min(_OWN_NAMES.intersection(names), default=None)
 
 
 class ESBaseDocument(BaseDocument):

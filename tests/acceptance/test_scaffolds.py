@@ -469,6 +469,29 @@ def as_documented(talk, raml):
             assert common == (body or {})
 
 
+def run_session(deployment, sources, name, session=Session, talk_class=Talk):
+    """Serve a scaffold's application and hold the whole session; return a line with its figures.
+
+    :param sources: the application's, before it was given this package: none may change.
+    :param name: of the scaffold, and where it runs.
+    """
+    with deployment.serve() as server:
+        talk = talk_class(f"{server.url}/api")
+        session(talk, bulk=name.startswith("nefertari_starter")).run()
+        as_documented(talk, deployment.folder / "stock" / "tests" / "api.raml")
+        assert talk.requests >= REQUESTS
+        assert server.running
+
+    assert deployment.sources() == sources
+    return figures(name, talk)
+
+
+def figures(name, talk):
+    """How many requests *talk* made, and who answered them."""
+    engines = ", ".join(f"{count} {engine}" for engine, count in talk.engines.most_common())
+    return f"{name}: {talk.requests} requests ({engines})"
+
+
 @pytest.fixture(params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.long)])
 def backend(request, tmp_path):
     """URL of a backend."""
@@ -505,17 +528,5 @@ def test_a_scaffolded_application_needs_two_lines(
     assert added[0] == INCLUDES and len(added) == 2 and len(removed) <= 1
     assert all(line.startswith("elasticsearch.hosts") for line in removed)
 
-    with deployment.serve() as server:
-        talk = Talk(f"{server.url}/api")
-        Session(talk, bulk=scaffold == "nefertari_starter").run()
-        as_documented(talk, folder / "stock" / "tests" / "api.raml")
-        assert talk.requests >= REQUESTS
-        assert server.running
-
-    assert deployment.sources() == before
     where = "embedded, SQLite" if backend.startswith("embedded:") else "Elasticsearch, PostgreSQL"
-    engines = ", ".join(f"{count} {name}" for name, count in talk.engines.most_common())
-    record_property(
-        "compared",
-        f"{scaffold} on {where}: {talk.requests} requests ({engines})",
-    )
+    record_property("compared", run_session(deployment, before, f"{scaffold} on {where}"))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_scaffolds import REQUESTS, SCAFFOLDS, Session, as_documented
+from tests.acceptance.test_scaffolds import REQUESTS, SCAFFOLDS, figures, run_session
 from tests.compat import test_ramses
-from tests.support.scaffolds import Deployment, Talk, generate, set_lines
+from tests.support.scaffolds import Deployment, generate, set_lines
 
 pytestmark = pytest.mark.slow
 
@@ -50,19 +50,8 @@ def test_a_scaffolded_application_on_this_engine_alone(
     before = deployment.sources()
     deployment.set_engine(ENGINE, backend)
 
-    with deployment.serve() as server:
-        talk = Talk(f"{server.url}/api")
-        Session(talk, bulk=scaffold == "nefertari_starter").run()
-        as_documented(talk, folder / "stock" / "tests" / "api.raml")
-        assert talk.requests >= REQUESTS
-        assert server.running
-
-    assert deployment.sources() == before
-    engines = ", ".join(f"{count} {name}" for name, count in talk.engines.most_common())
-    record_property(
-        "compared",
-        f"{scaffold} on the engine alone, {where(backend)}: {talk.requests} requests ({engines})",
-    )
+    name = f"{scaffold} on the engine alone, {where(backend)}"
+    record_property("compared", run_session(deployment, before, name))
 
 
 @pytest.mark.parametrize("database_acls", [False, True])
@@ -83,9 +72,7 @@ def test_an_application_on_ramses_on_this_engine_alone(
         session.run()
         assert session.talk.requests >= REQUESTS
         assert server.running
-    engines = ", ".join(f"{count} {name}" for name, count in session.talk.engines.most_common())
-    record_property(
-        "compared",
-        f"a library on Ramses{' with ACLs' * database_acls} on the engine alone, "
-        f"{where(backend)}: {session.talk.requests} requests ({engines})",
+    name = (
+        f"a library on Ramses{' with ACLs' * database_acls} on the engine alone, {where(backend)}"
     )
+    record_property("compared", figures(name, session.talk))

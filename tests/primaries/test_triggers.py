@@ -236,6 +236,22 @@ def test_an_update_by_another_program_is_mirrored(app, outside):
     assert by_key(captured(app)["items"])[2]["name"] == "Puma"
 
 
+def test_an_order_that_another_program_changed_is_mirrored(app, outside):
+    """Of a list of keys that stay the same, and of nested documents."""
+    outside(
+        "INSERT INTO zoo_pens (id) VALUES (1)",
+        "INSERT INTO zoo_rounds (id) VALUES (1)",
+        "INSERT INTO zoo_meals (id, rank, pen_id) VALUES (1, 1, 1), (2, 2, 1)",
+        "INSERT INTO zoo_round_meals (round_id, meal_id) VALUES (1, 1), (1, 2)",
+    )
+    assert captured(app)["rounds"][0]["meals"] == [1, 2]
+    outside("UPDATE zoo_meals SET rank = 3 WHERE id = 1")
+
+    rows = captured(app)
+    assert rows["rounds"][0]["meals"] == [2, 1]
+    assert [meal["id"] for meal in rows["pens"][0]["meals"]] == [1, 2]
+
+
 def test_a_delete_by_another_program_is_mirrored(app, outside):
     outside("DELETE FROM zoo_items WHERE id = 2")
 

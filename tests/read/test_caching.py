@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
+from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.search import consistency
 from tests.apps.every_field.content import WRITES, change_zoo, fill_zoo, values_of
 from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.caching import answer_of, cache_of, figures, plain, second_is_kept
 from tests.support.compare_answers import Comparison
-from tests.support.random_requests import Catalogue, drawn
+from tests.support.random_requests import Catalogue, drawn, paths_of
 from tests.support.tiers import examples
 
 EXAMPLES = examples(20)
@@ -127,10 +129,7 @@ def test_what_was_rolled_back_changes_nothing(zoo):
 def catalogue(zoo):
     from tests.apps.every_field import models
 
-    paths = {
-        path: (model.pk_field(), values_of(model))
-        for path, model in (("/items", models.Item), ("/keepers", models.Keeper))
-    }
+    paths = paths_of({"/items": models.Item, "/keepers": models.Keeper}, values_of)
     transaction.abort()
     comparison = Comparison(zoo, frozenset({"items", "tags", "children"}), opaque="thing")
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])
@@ -255,3 +254,64 @@ def test_a_rebuild_makes_answers_old(zoo):
     keepers = search.mirrors.get("Keeper")
     rebuild(search.mirrors, search.rebuild_locks, search.outbox, [keepers], 100)
     assert zoo.get(path).json["data"][0]["name"] == "AAA first"
+
+
+# A change while a search runs
+
+
+@pytest.fixture(params=["eventual", "read_your_writes"])
+def overtaken(request, cache_place, tmp_path, backend_url, index_prefix, monkeypatch):
+    """A zoo with one keeper, and what lets a change be indexed while its next search runs: after
+    the backend has answered, before the answer is cached."""
+    app = apps.zoo(
+        f"sqlite:///{tmp_path}/zoo.sqlite",
+        backend_url,
+        index_prefix,
+        **{
+            "nefertari_search.cache": cache_place,
+            "nefertari_search.consistency": request.param,
+            "nefertari_search.sync": "worker",
+        },
+    )
+    # Each read asks for the state: one of a second ago would hide which version it took.
+    monkeypatch.setattr(consistency, "STATE_AGE_SECONDS", 0)
+    search = search_of(app)
+    engine, backend = search.outbox.engine(), search.searcher.backend
+    app.post_json("/keepers", {"code": "k", "name": "old"})
+    search.indexer.drain()
+
+    def index_new():
+        engine.execute("UPDATE zoo_keepers SET name = 'new'")
+        search.outbox.enqueue([Key("Keeper", "k")])
+        search.indexer.drain()
+
+    def overtake():
+        real = backend.search
+
+        def answer_then_index(*arguments):
+            monkeypatch.setattr(backend, "search", real)
+            response = real(*arguments)
+            index_new()
+            return response
+
+        monkeypatch.setattr(backend, "search", answer_then_index)
+
+    yield app, overtake
+    apps.forget_sessions()
+
+
+@pytest.mark.parametrize("path", ["/keepers?_limit=5", "/keepers?_search=true&_limit=5"])
+def test_an_answer_that_a_change_overtook_is_not_kept_as_a_newer_one(overtaken, path):
+    """Its version is that of the state before the search: of any later one it may know nothing."""
+    app, overtake = overtaken
+
+    def name():
+        response = app.get(path)
+        assert response.headers["X-Search-Engine"] == "mirror"
+        return response.json["data"][0]["name"]
+
+    overtake()
+    assert name() == "old"
+    assert name() == "new"
+    hits, misses = figures(app)
+    assert (name(), figures(app)) == ("new", (hits + 1, misses))

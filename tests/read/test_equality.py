@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.apps.every_field.content import WRITES, change_zoo, fill_zoo, values_of
 from tests.support import apps
 from tests.support.compare_answers import Comparison
-from tests.support.random_requests import LIMITS, Catalogue, drawn, texts
+from tests.support.random_requests import LIMITS, Catalogue, drawn, paths_of, texts, zoo_paths
 from tests.support.tiers import examples
 
 pytestmark = pytest.mark.every_backend
@@ -131,19 +131,10 @@ def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Ite
 
     from tests.apps.every_field import models
 
-    paths = {}
-    for path, model in (
-        ("/items", models.Item),
-        ("/keepers", models.Keeper),
-        ("/tags", models.Tag),
-        ("/visits", models.Visit),
-        ("/nodes", models.Node),
-        ("/customs", models.Custom),
-        ("/marked", models.Marked),
-    ):
-        paths[path] = (model.pk_field(), values_of(model))
+    ordered = {"/pens": models.Pen, "/rounds": models.Round, "/meals": models.Meal}
+    paths = paths_of({**zoo_paths(models), **ordered}, values_of)
     transaction.abort()
-    comparison = Comparison(app, frozenset({"items", "tags", "children"}), opaque="thing")
+    comparison = Comparison(app, frozenset({"items", "tags", "children", "rounds"}), opaque="thing")
     yield Catalogue(comparison, paths, LIMITS)
     apps.forget_sessions()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from tests.apps.every_field import LOGGING
+from tests.apps.wsgi import LOGGING
 from tests.servers import Pserve
 from tests.servers.base import wait_until
 from tests.support.paths import TOP

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -113,6 +113,32 @@ def _rarely(rare: Any, usual: Any, one_of: int) -> st.SearchStrategy[Any]:
 def texts(values: Any) -> list[str]:
     """Values of the database as a caller writes them."""
     return sorted({str(value) for value in values if value is not None})[:200] or [""]
+
+
+def paths_of(
+    models: Mapping[str, Any], values_of: Callable[[Any], dict[str, list[str]]]
+) -> dict[str, tuple[str, dict[str, list[str]]]]:
+    """What can be asked of each of *models* (path -> model): its primary key and its fields.
+
+    :param values_of: returns the fields of a model, with values that occur.
+    """
+    return {path: (model.pk_field(), values_of(model)) for path, model in models.items()}
+
+
+def zoo_paths(models: Any) -> dict[str, Any]:
+    """The collections that the zoos on SQL and on MongoDB both have.
+
+    :param models: the module with them.
+    """
+    return {
+        "/items": models.Item,
+        "/keepers": models.Keeper,
+        "/tags": models.Tag,
+        "/visits": models.Visit,
+        "/nodes": models.Node,
+        "/customs": models.Custom,
+        "/marked": models.Marked,
+    }
 
 
 class Catalogue:

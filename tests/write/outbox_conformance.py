@@ -62,10 +62,10 @@ def tags(*numbers: int) -> set[Key]:
     return {Key("Tag", number) for number in numbers}
 
 
-class OutboxConformance:
-    @pytest.fixture
+class OutboxConformance(ABC):
+    @abstractmethod
     def store(self) -> OutboxStore:
-        raise NotImplementedError
+        """A database of the test's own: a fixture of each subclass."""
 
     @pytest.fixture
     def outbox(self, store: OutboxStore) -> Any:

@@ -38,7 +38,7 @@ STEPS = 50
 # So short that an indexer that was held up for a step has to look the indices up again.
 TARGETS_SECONDS = 0.02
 SETTLE_SECONDS = 0.05
-MODELS = ("Item", "Keeper", "Tag", "Visit", "Node", "Marked", "Custom")
+MODELS = ("Item", "Keeper", "Tag", "Visit", "Node", "Marked", "Custom", "Pen", "Round", "Meal")
 REBUILT = ("Item", "Visit", "Tag")
 WAIT_SECONDS = 60
 

@@ -48,9 +48,14 @@ PRIMARY_KEYS = {
     "visits": "id",
     "nodes": "id",
     "marked": "id",
+    "pens": "id",
+    "rounds": "id",
+    "meals": "id",
 }
-# Lists of related keys: no relationship of the zoo has an order of its own.
-KEY_LISTS = re.compile(rb'"(items|tags|children)": \[([\d, ]*)\]')
+# How a bulk statement treats the objects of its session.
+SYNCHRONISE = [False, "fetch", "evaluate"]
+# Lists of related keys without an order of their own: those of meals have one.
+KEY_LISTS = re.compile(rb'"(items|tags|children|rounds)": \[([\d, ]*)\]')
 
 
 def normalised(body):
@@ -177,6 +182,9 @@ def empty_tables():
             models.Marked,
             models.Custom,
             models.Plain,
+            models.Meal,
+            models.Pen,
+            models.Round,
         ):
             Session.query(model).delete(synchronize_session=False)
 
@@ -725,6 +733,56 @@ def test_a_deleted_tag_leaves_its_items(app, models, session, way):
     same_everywhere(app)
 
 
+# Lists in an order of their own
+
+
+@pytest.fixture
+def ordered(app, models, session):
+    """A pen that nests three meals and a round that lists their keys, by rank."""
+    with transaction.manager:
+        meals = [models.Meal(id=key, rank=key) for key in (1, 2, 3)]
+        session.add(models.Pen(id=1, name="pen", meals=meals))
+        session.add(models.Round(id=1, name="round", meals=meals))
+    assert orders(app) == ([3, 2, 1], [1, 2, 3])
+
+
+def orders(app):
+    """The keys of the meals that the pen nests, and of those that the round lists."""
+    (pen,), (round_,) = data(app, "/pens"), data(app, "/rounds")
+    return [meal["id"] for meal in pen["meals"]], round_["meals"]
+
+
+@pytest.mark.every_backend
+@pytest.mark.usefixtures("ordered")
+@pytest.mark.parametrize("way", ["object", *SYNCHRONISE])
+def test_a_list_follows_the_column_that_orders_it(app, models, session, way):
+    """Where only keys are listed, none of them changes."""
+    with transaction.manager:
+        if way == "object":
+            session.query(models.Meal).get(1).rank = 5
+        else:
+            session.query(models.Meal).filter(models.Meal.id == 1).update(
+                {"rank": 5}, synchronize_session=way
+            )
+    assert orders(app) == ([1, 3, 2], [2, 3, 1])
+    with transaction.manager:
+        session.query(models.Meal).get(3).rank = None
+    assert orders(app) == ([1, 2, 3], [3, 2, 1])
+
+
+@pytest.mark.every_backend
+@pytest.mark.usefixtures("ordered")
+def test_equal_ranks_are_ordered_by_the_next_column(app, models, session):
+    with transaction.manager:
+        session.query(models.Meal).update({"rank": 1}, synchronize_session=False)
+    assert orders(app) == ([1, 2, 3], [3, 2, 1])
+    with transaction.manager:
+        session.delete(session.query(models.Meal).get(2))
+        pen = session.query(models.Pen).get(1)
+        pen.meals.append(models.Meal(id=4, rank=2))
+    assert orders(app) == ([4, 1, 3], [3, 1])
+
+
 # A model that refers to itself
 
 
@@ -789,9 +847,25 @@ def test_on_delete_cascade_reaches_the_mirrors(app, models, session, way):
     same_everywhere(app)
 
 
-# Bulk statements
+def test_a_document_that_is_rewritten_fifty_times_shows_the_last(app, models, session):
+    search = search_of(app)
+    with transaction.manager:
+        session.add(models.Keeper(code="k", items=[models.Item(id=1, name="0")]))
+    before = search.outbox.sync_state("Item").version
+    for number in range(1, 51):
+        with transaction.manager:
+            session.query(models.Item).get(1).name = f"name {number}"
 
-SYNCHRONISE = [False, "fetch", "evaluate"]
+    assert [each["name"] for each in data(app, "/items")] == ["name 50"]
+    assert hit_keys(app, "items", name="50") == [1]
+    assert hit_keys(app, "items", name="49") == []
+    state = search.outbox.sync_state("Item")
+    assert not state.pending and state.version >= before + 50
+    assert search.outbox.pending_count() == 0
+    assert search.outbox.dead_letters() == []
+
+
+# Bulk statements
 
 
 @pytest.mark.parametrize("synchronise", SYNCHRONISE)
@@ -1408,6 +1482,9 @@ class Changes(RuleBasedStateMachine):
             "visits": (models.Visit, "guest"),
             "nodes": (models.Node, "name"),
             "marked": (models.Marked, "name"),
+            "pens": (models.Pen, "name"),
+            "rounds": (models.Round, "name"),
+            "meals": (models.Meal, "q"),
         }[kind]
 
         def work(session):
@@ -1431,6 +1508,9 @@ class Changes(RuleBasedStateMachine):
             "visits": models.Visit,
             "nodes": models.Node,
             "marked": models.Marked,
+            "pens": models.Pen,
+            "rounds": models.Round,
+            "meals": models.Meal,
         }[kind]
 
         def work(session):
@@ -1467,6 +1547,30 @@ class Changes(RuleBasedStateMachine):
                 node.children = [other] if other is not node else []
             elif how == 7 and item:
                 item.label = models.Label(text=str(second))
+
+        self.change(work, outcome)
+
+    @rule(first=pick, second=pick, rank=st.sampled_from([None, 0, 1, 2]), outcome=outcomes)
+    def reorder(self, first, second, rank, outcome):
+        from tests.apps.every_field import models
+
+        def work(session):
+            meal, other = (self.any_of(session, models.Meal, each) for each in (first, second))
+            pen = self.any_of(session, models.Pen, second)
+            round_ = self.any_of(session, models.Round, second)
+            if meal is other or pen is None or round_ is None:
+                meal = models.Meal(rank=rank)
+                session.add(models.Pen(name="", meals=[meal]))
+                session.add(models.Round(name="", meals=[meal]))
+            elif rank is None:
+                pen.meals = [meal, other]
+                round_.meals = [other]
+            elif first > second:
+                session.query(models.Meal).filter(models.Meal.id > other.id).update(
+                    {"rank": rank}, synchronize_session=False
+                )
+            else:
+                meal.rank = rank
 
         self.change(work, outcome)
 

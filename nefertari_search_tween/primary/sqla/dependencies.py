@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column
@@ -25,6 +26,12 @@ class Dependency:
     @property
     def nested(self) -> bool:
         return self.prop.key in self.owner._nested_relationships
+
+    @property
+    def ordered(self) -> bool:
+        """Return True if the documents list their targets in an order of the relationship's own:
+        a change of a target's contents may change it, although the listed keys stay the same."""
+        return bool(self.prop.order_by)
 
     @property
     def target(self) -> Any:
@@ -112,14 +119,15 @@ class Dependencies:
     ) -> set[Key]:
         """Return the documents with a relationship to the objects *pks*, as the database has it.
 
-        :param nested_only: only those that hold the objects' contents.
+        :param nested_only: only those that hold the objects' contents, or an order that depends on
+            them.
         """
         keys = list(pks)
         documents: set[Key] = set()
         if not keys:
             return documents
         for edge in self.edges_to.get(model, ()):
-            if nested_only and not edge.nested:
+            if nested_only and not (edge.nested or edge.ordered):
                 continue
             with session.no_autoflush:
                 pairs = related_keys(session, edge.owner, edge.prop, keys, of_targets=True)
@@ -150,15 +158,25 @@ class Dependencies:
                     pending.append((edge.owner, {owner for owner, _ in pairs}))
         return documents
 
+    @cached_property
+    def _levels(self) -> int:
+        """Return the number of steps from an object to every document that depends on its contents.
+
+        A document nests at most _nesting_depth levels; the innermost ones list keys, in an order
+        that may depend on contents one level further down.
+        """
+        ordered = any(edge.ordered for edges in self.edges_to.values() for edge in edges)
+        return max((model._nesting_depth for model in self._mirrored), default=0) + ordered
+
     def embedding(self, session: Any, keys: Iterable[Key], models: dict[str, Any]) -> set[Key]:
-        """Return the documents that hold the contents of *keys*, directly or through each other.
+        """Return the documents that hold the contents of *keys*, directly or through each other, or
+        an order that depends on them.
 
         :param models: models by name.
         """
         documents: set[Key] = set()
         frontier = set(keys)
-        # A document nests at most _nesting_depth levels, so this number of steps reaches all.
-        for _ in range(max((model._nesting_depth for model in self._mirrored), default=0)):
+        for _ in range(self._levels):
             by_model: dict[str, list[Any]] = defaultdict(list)
             for key in frontier:
                 by_model[key.model].append(key.pk)

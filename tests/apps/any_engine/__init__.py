@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
+from tests.apps.wsgi import include_application, make_wsgi_app
+
 
 def main(global_config, **settings):
     """Return the WSGI application."""
-    config = Configurator(settings=settings)
-    config.include("nefertari.engine")
-    config.include("tests.apps.any_engine.models")
-    config.include("nefertari")
-    config.include("nefertari.view")
-    config.include("nefertari.json_httpexceptions")
-    config.include("nefertari.elasticsearch")
-    config.include("tests.apps.any_engine.views")
-    from nefertari.engine import setup_database
+    return make_wsgi_app(Configurator(settings=settings), includeme)
 
-    setup_database(config)
-    config.commit()
-    return config.make_wsgi_app()
+
+def includeme(config):
+    include_application(config, "any_engine", "nefertari.elasticsearch")

@@ -9,7 +9,7 @@ from pyramid.authentication import AuthTktAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
-from tests.apps.every_field import LOGGING
+from tests.apps.wsgi import LOGGING
 
 #: for pserve; unset variables are passed as key=value arguments
 INI = """

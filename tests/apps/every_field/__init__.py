@@ -7,55 +7,24 @@ from pyramid.authentication import RemoteUserAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
-#: the end of an ini file: warnings go to the standard error
-LOGGING = """
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = generic
-[logger_root]
-level = WARNING
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-formatter = generic
-[formatter_generic]
-format = %(levelname)s [%(name)s] %(message)s
-"""
-#: for pserve and the command line; unset variables are passed as key=value arguments
-INI = """
-[DEFAULT]
-http_port = 6543
+from tests.apps.wsgi import include_application, ini_text, make_wsgi_app
+
+INI = ini_text(
+    "every_field",
+    """
 database = unset
-elasticsearch_hosts = unset
-index_name = unset
 fallback = true
 sync = inline
-backend =
-
-[app:main]
-use = call:tests.apps.every_field:main
-pyramid.includes = nefertari_search_tween
+""",
+    """
 nefertari.engine = nefertari_sqla
 auth = false
 get sqlalchemy.url = database
-get elasticsearch.hosts = elasticsearch_hosts
-get elasticsearch.index_name = index_name
-get nefertari_search.backend = backend
 get nefertari_search.fallback_to_primary = fallback
 get nefertari_search.sync = sync
 nefertari_search.search_timeout = 1
-
-[server:main]
-use = egg:waitress#main
-host = 127.0.0.1
-threads = 8
-get port = http_port
-"""
-INI += LOGGING
+""",
+)
 
 
 def main(global_config, **settings):
@@ -63,18 +32,8 @@ def main(global_config, **settings):
     config = Configurator(settings=settings)
     config.set_authentication_policy(RemoteUserAuthenticationPolicy())
     config.set_authorization_policy(ACLAuthorizationPolicy())
-    config.include("nefertari.engine")
-    config.include(includeme)
-    from nefertari.engine import setup_database
-
-    setup_database(config)
-    config.commit()
-    return config.make_wsgi_app()
+    return make_wsgi_app(config, includeme)
 
 
 def includeme(config):
-    config.include("tests.apps.every_field.models")
-    config.include("nefertari")
-    config.include("nefertari.view")
-    config.include("nefertari.json_httpexceptions")
-    config.include("tests.apps.every_field.views")
+    include_application(config, "every_field")

@@ -11,7 +11,7 @@ import transaction
 from tests.support.edge_values import edge_values, maybe
 from tests.support.random_requests import texts
 
-WRITES = ["create", "update", "move", "rename", "delete", "bulk", "bulk-delete"]
+WRITES = ["create", "update", "move", "rename", "reorder", "delete", "bulk", "bulk-delete"]
 
 
 def random_item(chooser: random.Random, number: int) -> dict[str, Any]:
@@ -24,6 +24,18 @@ def random_item(chooser: random.Random, number: int) -> dict[str, Any]:
         ),
         "thing": maybe(chooser, {"a": [1, None, "ü"]}, [1.5], "text", datetime.date(2020, 1, 1)),
         "options": maybe(chooser, {}, {"a": {"b": [1, 2]}}, {"": 1, "x.y": None}),
+    }
+
+
+def random_meal(chooser: random.Random, number: int) -> dict[str, Any]:
+    """Values for every column of a meal but its pen."""
+    return {
+        # Few: equal ones are ordered by key.
+        "rank": maybe(chooser, 0, -1, 2, number % 5),
+        "q": maybe(chooser, "", "hay", "Hay", "green hay"),
+        "foods": maybe(chooser, [], ["hay"], ["hay", "fish", "hay"], ["hay,fish", ""]),
+        "doses": maybe(chooser, [], [1], [3, 1, 3], [2**31 - 1, -1]),
+        "weights": maybe(chooser, [], [0.5], [-1.5, 1e300, 0.1]),
     }
 
 
@@ -43,7 +55,19 @@ def values_of(model: Any) -> dict[str, list[str]]:
 def fill_zoo(count: int) -> None:
     from pyramid_sqlalchemy import Session
 
-    from tests.apps.every_field.models import Custom, Item, Keeper, Label, Marked, Node, Tag, Visit
+    from tests.apps.every_field.models import (
+        Custom,
+        Item,
+        Keeper,
+        Label,
+        Marked,
+        Meal,
+        Node,
+        Pen,
+        Round,
+        Tag,
+        Visit,
+    )
 
     chooser = random.Random(7)
     session = Session()
@@ -69,13 +93,31 @@ def fill_zoo(count: int) -> None:
     session.add_all(nodes)
     session.add_all(Custom(first=f"F{n}", last=f"L{n % 3}") for n in range(5))
     session.add_all(Marked(name=f"Marked {n % 4}") for n in range(9))
+    meals = [Meal(**random_meal(chooser, n)) for n in range(15)]
+    session.add_all(
+        [
+            *(Pen(name=f"Pen {n}", meals=meals[n::4]) for n in range(3)),
+            *(Round(name=f"Round {n}", meals=chooser.sample(meals, 4)) for n in range(3)),
+            *meals,
+        ]
+    )
     transaction.commit()
 
 
 def change_zoo(kind: str, number: int) -> None:
     from pyramid_sqlalchemy import Session
 
-    from tests.apps.every_field.models import Item, Keeper, Label, Node, Tag, Visit
+    from tests.apps.every_field.models import (
+        Item,
+        Keeper,
+        Label,
+        Meal,
+        Node,
+        Pen,
+        Round,
+        Tag,
+        Visit,
+    )
 
     chooser = random.Random(number)
     session = Session()
@@ -103,6 +145,17 @@ def change_zoo(kind: str, number: int) -> None:
         if node is not None:
             node.name = f"Node {number}"
             node.children = []
+    elif kind == "reorder":
+        meal, pen, round_ = one(Meal), one(Pen), one(Round)
+        if number % 3:
+            for name, value in random_meal(chooser, number).items():
+                setattr(meal, name, value)
+        else:
+            session.query(Meal).filter(Meal.id <= meal.id).update(
+                {"rank": number % 4}, synchronize_session=False
+            )
+        meal.pen = chooser.choice([meal.pen, pen])
+        round_.meals = [*round_.meals[1:], one(Meal)]
     elif kind == "delete":
         victim = one(chooser.choice([Item, Keeper, Visit, Tag]))
         if victim is not None:

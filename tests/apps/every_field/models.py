@@ -9,15 +9,21 @@ from nefertari.engine import BaseDocument, ESBaseDocument
 from pyramid_sqlalchemy import BaseObject, metadata
 from sqlalchemy import Column, ForeignKey, Integer, Table, event
 
-import nefertari_search_tween
+from tests.apps.zoo_models import Custom, Marked, Plain, item_fields
 
-KINDS = ["red", "green", "blue"]
+__all__ = ["Custom", "Marked", "Plain"]
 
 Table(
     "zoo_item_tags",
     BaseObject.metadata,
     Column("item_id", Integer, ForeignKey("zoo_items.id", ondelete="CASCADE"), primary_key=True),
     Column("tag_id", Integer, ForeignKey("zoo_tags.id", ondelete="CASCADE"), primary_key=True),
+)
+Table(
+    "zoo_round_meals",
+    BaseObject.metadata,
+    Column("round_id", Integer, ForeignKey("zoo_rounds.id", ondelete="CASCADE"), primary_key=True),
+    Column("meal_id", Integer, ForeignKey("zoo_meals.id", ondelete="CASCADE"), primary_key=True),
 )
 
 
@@ -51,27 +57,8 @@ class Item(ESBaseDocument):
     __tablename__ = "zoo_items"
     _nested_relationships = ("keeper", "label")
 
-    id = eng.IdField(primary_key=True)
-    big = eng.BigIntegerField()
-    flag = eng.BooleanField()
-    day = eng.DateField()
-    moment = eng.DateTimeField()
-    kind = eng.ChoiceField(choices=KINDS)
-    ratio = eng.FloatField()
+    vars().update(item_fields())
     count = eng.IntegerField()
-    span = eng.IntervalField()
-    blob = eng.BinaryField()
-    price = eng.DecimalField(precision=12, scale=4)
-    thing = eng.PickleField()
-    small = eng.SmallIntegerField()
-    word = eng.StringField(max_length=200)
-    prose = eng.TextField()
-    clock = eng.TimeField()
-    name = eng.UnicodeField()
-    story = eng.UnicodeTextField()
-    options = eng.DictField()
-    words = eng.ListField(item_type=eng.StringField)
-    owner = eng.StringField()
     keeper_code = eng.ForeignKeyField(
         ref_document="Keeper",
         ref_column="zoo_keepers.code",
@@ -139,38 +126,53 @@ class Node(ESBaseDocument):
     )
 
 
-class Custom(ESBaseDocument):
-    """Renders itself in its own way."""
+class Pen(ESBaseDocument):
+    """Nests its meals, in another order than that of their keys."""
 
-    __tablename__ = "zoo_customs"
-
-    id = eng.IdField(primary_key=True)
-    first = eng.UnicodeField()
-    last = eng.UnicodeField()
-
-    def to_dict(self, **kwargs):
-        data = super().to_dict(**kwargs)
-        data["full_name"] = f"{self.first} {self.last}"
-        return data
-
-
-@nefertari_search_tween.mirrored
-class Marked(BaseDocument):
-    """Has no nefertari index; the decorator asks for a mirror."""
-
-    __tablename__ = "zoo_marked"
+    __tablename__ = "zoo_pens"
+    _nested_relationships = ("meals",)
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
+    meals = eng.Relationship(
+        document="Meal", backref_name="pen", order_by="(Meal.rank.desc(), Meal.id)"
+    )
 
 
-class Plain(BaseDocument):
-    """Has no mirror."""
+class Round(ESBaseDocument):
+    """Lists the keys of its meals in another order than theirs; many to many."""
 
-    __tablename__ = "zoo_plain"
+    __tablename__ = "zoo_rounds"
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
+    meals = eng.Relationship(
+        document="Meal",
+        secondary="zoo_round_meals",
+        order_by="(Meal.rank, Meal.id.desc())",
+        backref_name="rounds",
+        backref_uselist=True,
+    )
+
+
+class Meal(ESBaseDocument):
+    """Lists of numbers and of texts, and a field with the name of a parameter."""
+
+    __tablename__ = "zoo_meals"
+
+    id = eng.IdField(primary_key=True)
+    rank = eng.IntegerField()
+    q = eng.UnicodeField()
+    foods = eng.ListField(item_type=eng.StringField)
+    doses = eng.ListField(item_type=eng.IntegerField)
+    weights = eng.ListField(item_type=eng.FloatField)
+    pen_id = eng.ForeignKeyField(
+        ref_document="Pen",
+        ref_column="zoo_pens.id",
+        ref_column_type=eng.IdField,
+        ref_ondelete="NULLIFY",
+        ref_onupdate="CASCADE",
+    )
 
 
 def enforce_foreign_keys(connection, _record):

@@ -6,54 +6,9 @@ from nefertari.acl import CollectionACL
 from nefertari.view_helpers import ESAggregator
 from pyramid.security import Allow, Authenticated
 
-from tests.apps.every_field.models import (
-    Custom,
-    Item,
-    Keeper,
-    Label,
-    Marked,
-    Node,
-    Plain,
-    Tag,
-    Visit,
-)
-from tests.apps.views import SearchWriteView
-
-
-class ItemsView(SearchWriteView):
-    Model = Item
-
-
-class KeepersView(SearchWriteView):
-    Model = Keeper
-
-
-class TagsView(SearchWriteView):
-    Model = Tag
-
-
-class LabelsView(SearchWriteView):
-    Model = Label
-
-
-class VisitsView(SearchWriteView):
-    Model = Visit
-
-
-class NodesView(SearchWriteView):
-    Model = Node
-
-
-class CustomsView(SearchWriteView):
-    Model = Custom
-
-
-class MarkedView(SearchWriteView):
-    Model = Marked
-
-
-class PlainsView(SearchWriteView):
-    Model = Plain
+from tests.apps.every_field import models
+from tests.apps.every_field.models import Item, Meal, Pen, Round
+from tests.apps.views import SearchWriteView, add_model_views, add_zoo_views
 
 
 class MineView(SearchWriteView):
@@ -179,17 +134,9 @@ class SecretACL(CollectionACL):
 
 
 def includeme(config):
+    add_zoo_views(config, models)
     root = config.get_root_resource()
     for member, collection, view in (
-        ("item", "items", ItemsView),
-        ("keeper", "keepers", KeepersView),
-        ("tag", "tags", TagsView),
-        ("label", "labels", LabelsView),
-        ("visit", "visits", VisitsView),
-        ("node", "nodes", NodesView),
-        ("custom", "customs", CustomsView),
-        ("mark", "marked", MarkedView),
-        ("plain", "plains", PlainsView),
         ("mine", "mine", MineView),
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
@@ -203,10 +150,13 @@ def includeme(config):
         ("broken", "brokens", BrokenView),
     ):
         root.add(member, collection, view=view, id_name="id")
+    add_model_views(
+        config, (("pen", "pens", Pen), ("round", "rounds", Round), ("meal", "meals", Meal))
+    )
     root.add(
         "secret",
         "secrets",
-        view=type("SecretsView", (ItemsView,), {}),
+        view=type("SecretsView", (SearchWriteView,), {"Model": Item}),
         factory=SecretACL,
         auth=True,
         id_name="id",

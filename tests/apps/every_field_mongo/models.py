@@ -5,9 +5,9 @@ from __future__ import annotations
 from nefertari import engine as eng
 from nefertari.engine import BaseDocument, ESBaseDocument
 
-import nefertari_search_tween
+from tests.apps.zoo_models import Custom, Marked, Plain, item_fields
 
-KINDS = ["red", "green", "blue"]
+__all__ = ["Custom", "Marked", "Plain"]
 
 
 class Label(BaseDocument):
@@ -35,29 +35,10 @@ class Item(ESBaseDocument):
     meta = {"collection": "zoo_items", "indexes": [{"fields": ["id"], "unique": True}]}
     _nested_relationships = ("keeper", "label")
 
-    id = eng.IdField(primary_key=True)
-    big = eng.BigIntegerField()
-    flag = eng.BooleanField()
-    day = eng.DateField()
-    moment = eng.DateTimeField()
-    kind = eng.ChoiceField(choices=KINDS)
+    vars().update(item_fields())
     level = eng.ChoiceField(choices=[1, 2, 3], default=2)
-    ratio = eng.FloatField()
     # (A field called `count` would hide what nefertari_mongodb calls.)
     amount = eng.IntegerField()
-    span = eng.IntervalField()
-    blob = eng.BinaryField()
-    price = eng.DecimalField(scale=4)
-    thing = eng.PickleField()
-    small = eng.SmallIntegerField()
-    word = eng.StringField(max_length=200)
-    prose = eng.TextField()
-    clock = eng.TimeField()
-    name = eng.UnicodeField()
-    story = eng.UnicodeTextField()
-    options = eng.DictField()
-    words = eng.ListField(item_type=eng.StringField)
-    owner = eng.StringField()
     keeper_code = eng.ForeignKeyField(ref_document="Keeper")
     label = eng.Relationship(document="Label", uselist=False)
     tags = eng.Relationship(document="Tag", ondelete="PULL")
@@ -101,40 +82,6 @@ class Node(ESBaseDocument):
     name = eng.UnicodeField()
     # Without a backreference: nefertari_mongodb can't make one to the same model.
     children = eng.Relationship(document="Node", ondelete="PULL")
-
-
-class Custom(ESBaseDocument):
-    """Renders itself in its own way."""
-
-    meta = {"collection": "zoo_customs"}
-
-    id = eng.IdField(primary_key=True)
-    first = eng.UnicodeField()
-    last = eng.UnicodeField()
-
-    def to_dict(self, **kwargs):
-        data = super().to_dict(**kwargs)
-        data["full_name"] = f"{self.first} {self.last}"
-        return data
-
-
-@nefertari_search_tween.mirrored
-class Marked(BaseDocument):
-    """Has no nefertari index; the decorator asks for a mirror."""
-
-    meta = {"collection": "zoo_marked"}
-
-    id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField()
-
-
-class Plain(BaseDocument):
-    """Has no mirror."""
-
-    meta = {"collection": "zoo_plain"}
-
-    id = eng.IdField(primary_key=True)
-    name = eng.UnicodeField()
 
 
 def includeme(config):

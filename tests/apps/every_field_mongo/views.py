@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from tests.apps.every_field_mongo.models import (
-    Custom,
-    Item,
-    Keeper,
-    Label,
-    Marked,
-    Node,
-    Plain,
-    Tag,
-    Visit,
-)
-from tests.apps.views import SearchWriteView
+from tests.apps.every_field_mongo import models
+from tests.apps.every_field_mongo.models import Item
+from tests.apps.views import SearchWriteView, add_zoo_views
 
 
 class NarrowView(SearchWriteView):
@@ -35,22 +26,10 @@ class FoundView(SearchWriteView):
 
 
 def includeme(config):
+    add_zoo_views(config, models)
     root = config.get_root_resource()
     for member, collection, view in (
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
     ):
-        root.add(member, collection, view=view, id_name="id")
-    for member, collection, model in (
-        ("item", "items", Item),
-        ("keeper", "keepers", Keeper),
-        ("tag", "tags", Tag),
-        ("label", "labels", Label),
-        ("visit", "visits", Visit),
-        ("node", "nodes", Node),
-        ("custom", "customs", Custom),
-        ("mark", "marked", Marked),
-        ("plain", "plains", Plain),
-    ):
-        view = type(f"{model.__name__}sView", (SearchWriteView,), {"Model": model})
         root.add(member, collection, view=view, id_name="id")

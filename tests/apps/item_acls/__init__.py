@@ -9,42 +9,28 @@ from pyramid.authentication import CallbackAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
-from tests.apps.every_field import LOGGING
+from tests.apps.wsgi import ini_text
 
 #: header of requests: a user, and the groups that it is in, joined by commas
 PRINCIPALS = "X-Principals"
-INI = """
-[DEFAULT]
-http_port = 6543
+INI = ini_text(
+    "item_acls",
+    """
 database = unset
-elasticsearch_hosts = unset
-index_name = unset
-backend =
 fallback = true
 engine = nefertari_sqla
-
-[app:main]
-use = call:tests.apps.item_acls:main
-pyramid.includes = nefertari_search_tween
+""",
+    """
 get nefertari.engine = engine
 auth = true
 database_acls = true
 get sqlalchemy.url = database
-get elasticsearch.hosts = elasticsearch_hosts
-get elasticsearch.index_name = index_name
 elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
-get nefertari_search.backend = backend
 get nefertari_search.fallback_to_primary = fallback
 nefertari_search.search_timeout = 10
-
-[server:main]
-use = egg:waitress#main
-host = 127.0.0.1
-threads = 4
-get port = http_port
-"""
-INI += LOGGING
+""",
+)
 
 
 class HeaderPolicy(CallbackAuthenticationPolicy):

@@ -9,6 +9,8 @@ from pyramid.authentication import RemoteUserAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
 
+from tests.apps.wsgi import include_application, make_wsgi_app
+
 
 class User:
     """Who asks: ``REMOTE_USER``, by name alone."""
@@ -35,19 +37,8 @@ def main(global_config, **settings):
     config.set_authentication_policy(RemoteUserAuthenticationPolicy(callback=principals))
     config.set_authorization_policy(ACLAuthorizationPolicy())
     config.add_request_method(user_of, "user", reify=True)
-    config.include("nefertari.engine")
-    config.include(includeme)
-    from nefertari.engine import setup_database
-
-    setup_database(config)
-    config.commit()
-    return config.make_wsgi_app()
+    return make_wsgi_app(config, includeme)
 
 
 def includeme(config):
-    config.include("tests.apps.multi_collection.models")
-    config.include("nefertari")
-    config.include("nefertari.view")
-    config.include("nefertari.json_httpexceptions")
-    config.include("nefertari.elasticsearch")
-    config.include("tests.apps.multi_collection.views")
+    include_application(config, "multi_collection", "nefertari.elasticsearch")

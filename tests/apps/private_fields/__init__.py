@@ -18,49 +18,35 @@ from pyramid.tweens import INGRESS
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from tests.apps.every_field import LOGGING
+from tests.apps.wsgi import ini_text
 
 #: header of responses: ``members_users=1, members_stories=2``
 TABLES = "X-Tables"
-INI = """
-[DEFAULT]
-http_port = 6543
+INI = ini_text(
+    "private_fields",
+    """
 database = unset
-elasticsearch_hosts = unset
-index_name = unset
-backend =
 login = token
 hidden_fields = deny
 public_max_limit = 100
 default = mirror
 engine = nefertari_sqla
-
-[app:main]
-use = call:tests.apps.private_fields:main
-pyramid.includes = nefertari_search_tween
+""",
+    """
 get nefertari.engine = engine
 auth = true
 get public_max_limit = public_max_limit
 get sqlalchemy.url = database
-get elasticsearch.hosts = elasticsearch_hosts
-get elasticsearch.index_name = index_name
 elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
-get nefertari_search.backend = backend
 get nefertari_search.read_from = default
 get nefertari_search.hidden_fields = hidden_fields
 nefertari_search.allow_leading_wildcards = true
 nefertari_search.allow_regular_expressions = true
 nefertari_search.search_timeout = 10
 get members.login = login
-
-[server:main]
-use = egg:waitress#main
-host = 127.0.0.1
-threads = 4
-get port = http_port
-"""
-INI += LOGGING
+""",
+)
 
 _touched: Counter[str] = Counter()
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.apps.every_field import LOGGING
 from tests.apps.every_field_mongo import INI
+from tests.apps.wsgi import LOGGING
 from tests.servers import FerretdbServer, Pserve
 from tests.support.paths import TOP
 

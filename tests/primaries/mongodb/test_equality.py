@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.apps.every_field_mongo.content import WRITES, change, fill
 from tests.support import mongodb as on_mongodb
 from tests.support.compare_answers import Comparison
-from tests.support.random_requests import LIMITS, Catalogue, drawn, texts
+from tests.support.random_requests import LIMITS, Catalogue, drawn, paths_of, texts, zoo_paths
 from tests.support.tiers import examples
 
 pytestmark = [pytest.mark.mongodb, pytest.mark.every_backend]
@@ -45,25 +45,17 @@ def catalogue(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> 
     fill(60)
     from tests.apps.every_field_mongo import models
 
-    paths = {}
-    for path, model in (
-        ("/items", models.Item),
-        ("/keepers", models.Keeper),
-        ("/tags", models.Tag),
-        ("/visits", models.Visit),
-        ("/nodes", models.Node),
-        ("/customs", models.Custom),
-        ("/marked", models.Marked),
-        ("/narrows", models.Item),
-    ):
-        fields = {}
-        # What is never answered by the mirror is asked now and then only.
-        relations = {"keeper", "label", "tags", "items", "item", "children"}
-        rare = {*relations, "keeper_code", "blob", "thing", "options"}
-        for name in model._fields:
-            values = [getattr(each, name) for each in model.objects]
-            fields[name] = [] if name in rare else texts(values)
-        paths[path] = (model.pk_field(), fields)
+    # What is never answered by the mirror is asked now and then only.
+    relations = {"keeper", "label", "tags", "items", "item", "children"}
+    rare = {*relations, "keeper_code", "blob", "thing", "options"}
+
+    def values_of(model: Any) -> dict[str, list[str]]:
+        return {
+            name: [] if name in rare else texts(getattr(each, name) for each in model.objects)
+            for name in model._fields
+        }
+
+    paths = paths_of({**zoo_paths(models), "/narrows": models.Item}, values_of)
     comparison = MongoComparison(app, opaque="thing")
     comparison.default_sorts["/nodes"] = "-name"
     return Catalogue(comparison, paths, LIMITS)

@@ -111,16 +111,6 @@ def test_a_scaffolded_application_needs_two_lines(
     assert added[0] == INCLUDES and len(added) == 2 and len(removed_lines) <= 1
     assert all(line.startswith("elasticsearch.hosts") for line in removed_lines)
 
-    with deployment.serve() as server:
-        talk = ObjectIdTalk(f"{server.url}/api")
-        Session(talk, bulk=scaffold == "nefertari_starter").run()
-        test_scaffolds.as_documented(talk, folder / "stock" / "tests" / "api.raml")
-        assert talk.requests >= test_scaffolds.REQUESTS
-        assert server.running
-
-    assert deployment.sources() == before
-    engines = ", ".join(f"{count} {name}" for name, count in talk.engines.most_common())
-    record_property(
-        "compared",
-        f"{scaffold} on {backend}, MongoDB: {talk.requests} requests ({engines})",
-    )
+    name = f"{scaffold} on {backend}, MongoDB"
+    figures = test_scaffolds.run_session(deployment, before, name, Session, ObjectIdTalk)
+    record_property("compared", figures)

@@ -53,18 +53,23 @@ class FanOutPlan:
     def _find_paths(self, model: Any, referencing: bool) -> list[Path]:
         """Return the paths by which documents depend on an object of *model*.
 
-        :param referencing: also those that list its key only; else they hold its contents.
+        :param referencing: also those that list its key only; else they hold its contents, or list
+            its key in an order that may depend on them.
         """
         deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
         complete = []
         frontier: list[Path] = [
             (edge,)
             for edge in self.dependencies.edges_to.get(model, ())
-            if referencing or edge.nested
+            if referencing or edge.nested or edge.ordered
         ]
-        for levels in range(0 if referencing else 1, deepest + 1):
+        for length in range(1, deepest + 2):
             # A key is listed by a document that is nested one level less deep than its object.
-            complete += [path for path in frontier if levels <= self._depth(path[-1].owner)]
+            complete += [
+                path
+                for path in frontier
+                if length - (referencing or path[0].ordered) <= self._depth(path[-1].owner)
+            ]
             frontier = [
                 (*path, edge)
                 for path in frontier
