@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from functools import partial
+from typing import Any, Optional
 
 import pytest
 
@@ -16,7 +16,7 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
     sequence_version,
 )
-from nefertari_search_tween.backends.conformance.base_case import Cases
+from nefertari_search_tween.backends.conformance.base_case import Cases, run_together
 from nefertari_search_tween.backends.conformance.corpus import Index
 
 WRITERS = 12
@@ -39,52 +39,26 @@ def stored(index: Index, key: str) -> Any:
     return index.backend.get_realtime(index.alias, [key])[key]
 
 
-def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Return the results of *work* in *count* threads that start together."""
-    barrier = threading.Barrier(count)
-    results: list[Any] = [None] * count
-
-    def run(number: int) -> None:
-        barrier.wait()
-        results[number] = work(number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 class ConditionalWriteCases(Cases):
     def test_a_document_is_created_once(self, empty: Index) -> None:
+        assert stored(empty, "1") is None
         first = write(empty, "1", {"id": 1})
         assert (first.status, first.error) == (201, None)
         assert first.version is not None
         second = write(empty, "1", {"id": 2})
         assert second.conflict
-        assert second.version is None
-        assert second.status == 409
+        assert (second.status, second.version) == (409, None)
+        # Before any refresh.
         assert stored(empty, "1") == ({"id": 1}, first.version)
 
-    def test_a_write_is_there_before_any_refresh(self, empty: Index) -> None:
-        assert stored(empty, "1") is None
-        created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.version)
-        assert stored(empty, "1") == ({"id": 2}, changed.version)
-
-    def test_a_state_is_replaced_once(self, empty: Index) -> None:
+    def test_a_state_is_replaced_and_deleted_once(self, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
         changed = write(empty, "1", {"id": 2}, created.version)
         assert changed.status == 200
         assert changed.version != created.version
-        late = write(empty, "1", {"id": 3}, created.version)
-        assert late.conflict
+        assert stored(empty, "1") == ({"id": 2}, changed.version)
+        assert write(empty, "1", {"id": 3}, created.version).conflict
         assert empty.state() == {"1": {"id": 2}}
-
-    def test_a_state_is_deleted_once(self, empty: Index) -> None:
-        created = write(empty, "1", {"id": 1})
-        changed = write(empty, "1", {"id": 2}, created.version)
         assert write(empty, "1", None, created.version).conflict
         assert write(empty, "1", None, changed.version).status == 200
         assert write(empty, "1", None, changed.version).conflict
@@ -124,30 +98,25 @@ class ConditionalWriteCases(Cases):
     def test_each_write_of_a_bulk_stands_alone(self, backend: Backend, empty: Index) -> None:
         created = write(empty, "1", {"id": 1})
         alias = empty.write_alias
-        results = list(
-            backend.write(
-                [
-                    ConditionalWrite(alias, "1", b'{"id": 5}', created.version),
-                    ConditionalWrite(alias, "1", b'{"id": 6}', created.version),
-                    ConditionalWrite(alias, "2", b'{"id": 2, "seen": "neither"}', None),
-                    ConditionalWrite(alias, "3", b'{"id":\n3}', None),
-                    ConditionalWrite("conformance-nowhere-WRITE", "4", b"{}", None),
-                    ConditionalWrite("conformance-nowhere-WRITE", "4", None, created.version),
-                ],
-                chunk_size=2,
-            )
-        )
-        assert [each.conflict for each in results] == [False, True, False, False, False, False]
-        assert [each.version is not None for each in results] == [True] + [False] * 2 + [True] + [
-            False
-        ] * 2
+        nowhere = "conformance-nowhere-WRITE"
+        writes = [
+            ConditionalWrite(alias, "1", b'{"id": 5}', created.version),
+            ConditionalWrite(alias, "1", b'{"id": 6}', created.version),
+            ConditionalWrite(alias, "2", b'{"id": 2, "seen": "neither"}', None),
+            ConditionalWrite(alias, "3", b'{"id":\n3}', None),
+            ConditionalWrite(nowhere, "4", b"{}", None),
+            ConditionalWrite(nowhere, "4", None, created.version),
+        ]
+        results = list(backend.write(writes, chunk_size=2))
+        assert [n for n, each in enumerate(results) if each.conflict] == [1]
+        assert [n for n, each in enumerate(results) if each.version is not None] == [0, 3]
         assert results[2].status == 400
         assert results[2].error
         assert results[4].target_missing
         assert empty.state() == {"1": {"id": 5}, "3": {"id": 3}}
 
     def test_one_of_many_creators_wins(self, empty: Index) -> None:
-        results = at_once(WRITERS, lambda number: write(empty, "1", {"id": number}))
+        results = run_together([partial(write, empty, "1", {"id": n}) for n in range(WRITERS)])
         (winner,) = [each for each in results if each.version is not None]
         assert all(each.conflict for each in results if each is not winner)
         assert stored(empty, "1").version == winner.version
@@ -155,14 +124,14 @@ class ConditionalWriteCases(Cases):
     def test_no_update_of_many_is_lost(self, empty: Index) -> None:
         write(empty, "1", {"id": 0})
 
-        def count(_: int) -> int:
-            tries = 0
-            while True:
-                tries += 1
+        def count() -> int:
+            tries, written = 0, None
+            while written is None:
                 source, version = stored(empty, "1")
-                if write(empty, "1", {"id": source["id"] + 1}, version).version is not None:
-                    return tries
+                written = write(empty, "1", {"id": source["id"] + 1}, version).version
+                tries += 1
+            return tries
 
-        tries = at_once(WRITERS, count)
+        tries = run_together([count] * WRITERS)
         assert stored(empty, "1").source == {"id": WRITERS}
         assert sum(tries) >= WRITERS

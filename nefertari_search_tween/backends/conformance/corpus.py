@@ -157,6 +157,13 @@ FILMS: dict[str, dict[str, Any]] = {
 ALL = set(FILMS)
 
 
+def film_ids(text: str) -> set[str]:
+    """Return the ids that *text* lists, all of them for ``all``, the others for ``all but 1 2``."""
+    if text.startswith("all"):
+        return ALL - set(text.split()[2:])
+    return set(text.split())
+
+
 def document(key: str, film: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": int(key), "_pk": key, "_type": "Film", **film}
 
@@ -195,9 +202,25 @@ class Index:
         """Return the ids of the hits, in order."""
         return [hit["_id"] for hit in self.search(**{"size": 100, **body})["hits"]["hits"]]
 
+    def scores(self, query: Mapping[str, Any]) -> dict[str, float]:
+        """Return ids and scores of the documents that match *query*, in order."""
+        return {hit["_id"]: hit["_score"] for hit in self.search(query=query)["hits"]["hits"]}
+
+    def highlights(self, query: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Return ids and highlights of the documents that match *query*."""
+        hits = self.search(query=query, highlight=options)["hits"]["hits"]
+        return {hit["_id"]: hit.get("highlight") for hit in hits}
+
     def matching_ids(self, query: Mapping[str, Any]) -> set[str]:
         """Return the ids of the documents that match *query*."""
         return set(self.hits(query=query))
+
+    def total(self, query: Optional[Mapping[str, Any]] = None) -> int:
+        """Return the exact number of documents, or of those that match *query*."""
+        response = self.search(size=0, query=query or {"match_all": {}}, track_total_hits=True)
+        total = response["hits"]["total"]
+        assert total["relation"] == "eq"
+        return int(total["value"])
 
     def aggregate(self, **aggregations: Any) -> dict[str, Any]:
         response = self.search(size=0, aggs=aggregations)
@@ -208,10 +231,11 @@ class Index:
         for chunk in self.backend.scan(self.alias, body, chunk_size):
             yield [hit["_id"] for hit in chunk]
 
-    def state(self) -> dict[str, Any]:
-        """Refresh, and return all documents: id -> source."""
+    def state(self, keys: Optional[list[str]] = None) -> dict[str, Any]:
+        """Refresh, and return all documents, or those of *keys*: id -> source."""
         self.backend.refresh(self.alias)
-        hits = self.search(size=1000)["hits"]["hits"]
+        query = {"match_all": {}} if keys is None else {"ids": {"values": keys}}
+        hits = self.search(size=1000, query=query)["hits"]["hits"]
         return {hit["_id"]: hit["_source"] for hit in hits}
 
 
