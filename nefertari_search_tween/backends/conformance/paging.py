@@ -17,7 +17,7 @@ from nefertari_search_tween.backends.conformance.corpus import (
     by_key,
     document,
 )
-from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
+from nefertari_search_tween.exceptions import BackendRejected
 
 BY_ID = [str(number) for number in range(1, 13)]
 KNIGHT = {"match_phrase": {"title": {"query": "knight"}}}
@@ -265,10 +265,6 @@ class PagingCases(Cases):
 
     def test_a_scan_of_nothing_gives_nothing(self, empty: Index) -> None:
         assert list(empty.scan(10, sort=by_key())) == []
-
-    def test_a_scan_of_what_is_not_there_is_an_error(self, backend: Backend, prefix: str) -> None:
-        with pytest.raises(IndexMissing):
-            list(backend.scan(f"{prefix}-nothing", {"sort": by_key()}, 10))
 
     def test_a_malformed_scan_is_refused(self, films: Index) -> None:
         with pytest.raises(BackendRejected):

@@ -11,7 +11,7 @@ import pytest
 from nefertari_search_tween.backends.base import Backend, BulkAction
 from nefertari_search_tween.backends.conformance.base_case import Cases, unique_name
 from nefertari_search_tween.backends.conformance.corpus import FILMS, Index, document
-from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
+from nefertari_search_tween.exceptions import BackendRejected
 
 MEGABYTE = 1024 * 1024
 UNFITTING = ("year", "rating", "released", "length")
@@ -155,12 +155,6 @@ class WriteCases(Cases):
         assert empty.matching_ids({"range": {"year": {"lt": 3}}}) == set()
         assert empty.total() == 1
 
-    def test_a_refresh_of_what_is_not_there_is_an_error(
-        self, backend: Backend, prefix: str
-    ) -> None:
-        with pytest.raises(IndexMissing):
-            backend.refresh(f"{prefix}-nothing")
-
     # Keys and sizes
 
     def test_ids_may_be_any_text_of_512_bytes(self, backend: Backend, empty: Index) -> None:
@@ -231,9 +225,3 @@ class WriteCases(Cases):
         documents = backend.multi_get(films.alias, keys)
         assert list(documents) == keys
         assert {key for key, source in documents.items() if source is not None} == set(FILMS)
-
-    def test_reading_by_key_from_what_is_not_there_is_an_error(
-        self, backend: Backend, prefix: str
-    ) -> None:
-        with pytest.raises(IndexMissing):
-            backend.multi_get(f"{prefix}-nothing", ["1"])
