@@ -33,98 +33,52 @@ RESULTS: list[tuple[str, Options, dict[str, Any]]] = [
     # the counter of the exact reads
     ("filter", {"terms": {"_inexact": ["*", "title", "year"]}}, {"doc_count": 1}),
     ("missing", {"field": "seen"}, {"doc_count": 4}),
-    (
-        "terms",
-        {"field": "country"},
-        term_buckets(0, {"United States": 4, "Japan": 2, "": 1, "France": 1, "Russia": 1}),
-    ),
+    ("terms", {"field": "country"},
+        term_buckets(0, {"United States": 4, "Japan": 2, "": 1, "France": 1, "Russia": 1})),
     ("terms", {"field": "country", "size": 2}, term_buckets(3, {"United States": 4, "Japan": 2})),
-    (
-        "terms",
-        {"field": "seen"},
-        {
-            **term_buckets(0, {}),
-            "buckets": [
-                {"key": 1, "key_as_string": "true", "doc_count": 5},
-                {"key": 0, "key_as_string": "false", "doc_count": 3},
-            ],
-        },
-    ),
-    (
-        "range",
-        {
-            "field": "year",
-            "ranges": [{"to": 2001}, {"from": 2001, "to": 2008}, {"key": "new", "from": 2008}],
-        },
-        {
-            "buckets": [
-                {"key": "*-2001.0", "to": 2001.0, "doc_count": 2},
-                {"key": "2001.0-2008.0", "from": 2001.0, "to": 2008.0, "doc_count": 5},
-                {"key": "new", "from": 2008.0, "doc_count": 4},
-            ]
-        },
-    ),
-    (
-        "range",
-        {"field": "rating", "keyed": True, "ranges": [{"to": 7}, {"from": 7}]},
-        {"buckets": {"*-7.0": {"to": 7.0, "doc_count": 4}, "7.0-*": {"from": 7.0, "doc_count": 7}}},
-    ),
-    (
-        "date_range",
+    ("terms", {"field": "seen"},
+        {**term_buckets(0, {}), "buckets": [
+            {"key": 1, "key_as_string": "true", "doc_count": 5},
+            {"key": 0, "key_as_string": "false", "doc_count": 3}]}),
+    ("range", {"field": "year", "ranges": [
+            {"to": 2001}, {"from": 2001, "to": 2008}, {"key": "new", "from": 2008}]},
+        {"buckets": [
+            {"key": "*-2001.0", "to": 2001.0, "doc_count": 2},
+            {"key": "2001.0-2008.0", "from": 2001.0, "to": 2008.0, "doc_count": 5},
+            {"key": "new", "from": 2008.0, "doc_count": 4}]}),
+    ("range", {"field": "rating", "keyed": True, "ranges": [{"to": 7}, {"from": 7}]},
+        {"buckets": {
+            "*-7.0": {"to": 7.0, "doc_count": 4}, "7.0-*": {"from": 7.0, "doc_count": 7}}}),
+    ("date_range",
         {"field": "released", "format": "yyyy-MM-dd", "ranges": [{"to": JUNE}, {"from": JUNE}]},
-        {
-            "buckets": [
-                {"key": f"*-{JUNE}", "to": JUNE_MS, "to_as_string": JUNE, "doc_count": 2},
-                {"key": f"{JUNE}-*", "from": JUNE_MS, "from_as_string": JUNE, "doc_count": 4},
-            ]
-        },
-    ),
-    (
-        "filters",
-        {"filters": {"knights": KNIGHT, "japan": JAPANESE}},
-        {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}},
-    ),
-    (
-        "filters",
-        {"filters": [JAPANESE, {"term": {"seen": True}}], "other_bucket": True},
-        {"buckets": [{"doc_count": 2}, {"doc_count": 5}, {"doc_count": 7}]},
-    ),
-    (
-        "date_histogram",
-        {"field": "released", "calendar_interval": "year", "min_doc_count": 1},
-        {
-            "buckets": [
-                {"key": millis, "key_as_string": f"{year}-01-01T00:00:00.000Z", "doc_count": count}
-                for millis, year, count in (
-                    (378_691_200_000, 1982, 1),
-                    (978_307_200_000, 2001, 2),
-                    (1_199_145_600_000, 2008, 2),
-                    (1_262_304_000_000, 2010, 1),
-                )
-            ]
-        },
-    ),
+        {"buckets": [
+            {"key": f"*-{JUNE}", "to": JUNE_MS, "to_as_string": JUNE, "doc_count": 2},
+            {"key": f"{JUNE}-*", "from": JUNE_MS, "from_as_string": JUNE, "doc_count": 4}]}),
+    ("filters", {"filters": {"knights": KNIGHT, "japan": JAPANESE}},
+        {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}}),
+    ("filters", {"filters": [JAPANESE, {"term": {"seen": True}}], "other_bucket": True},
+        {"buckets": [{"doc_count": 2}, {"doc_count": 5}, {"doc_count": 7}]}),
+    ("date_histogram", {"field": "released", "calendar_interval": "year", "min_doc_count": 1},
+        {"buckets": [
+            {"key": millis, "key_as_string": f"{year}-01-01T00:00:00.000Z", "doc_count": count}
+            for millis, year, count in (
+                (378_691_200_000, 1982, 1), (978_307_200_000, 2001, 2),
+                (1_199_145_600_000, 2008, 2), (1_262_304_000_000, 2010, 1))]}),
     ("min", {"field": "year"}, {"value": -5.0}),
     ("max", {"field": "year"}, {"value": 2012.0}),
     ("sum", {"field": "year"}, {"value": 20024.0}),
     ("avg", {"field": "year"}, {"value": AVERAGE}),
     ("value_count", {"field": "year"}, {"value": 11}),
-    (
-        "stats",
-        {"field": "year"},
-        {"count": 11, "min": -5.0, "max": 2012.0, "avg": AVERAGE, "sum": 20024.0},
-    ),
-    (
-        "min",
-        {"field": "released"},
-        {"value": 408_931_200_000.0, "value_as_string": "1982-12-17T00:00:00.000Z"},
-    ),
+    ("stats", {"field": "year"},
+        {"count": 11, "min": -5.0, "max": 2012.0, "avg": AVERAGE, "sum": 20024.0}),
+    ("min", {"field": "released"},
+        {"value": 408_931_200_000.0, "value_as_string": "1982-12-17T00:00:00.000Z"}),
     ("cardinality", {"field": "country"}, {"value": 5}),
     ("cardinality", {"field": "genres.keyword"}, {"value": 5}),
     ("cardinality", {"field": "year"}, {"value": 8}),
     ("cardinality", {"field": "seen"}, {"value": 2}),
     ("cardinality", {"field": "no_such_field"}, {"value": 0}),
-]
+]  # fmt: skip
 
 MOST_FIRST = [{"_count": "desc"}, {"_key": "desc"}]
 #: field and options of a ``terms`` aggregation, its buckets
@@ -159,24 +113,16 @@ HISTOGRAMS: list[tuple[Options, Counts]] = [
 
 #: options of a histogram of the dates of release, the bucket of each of the films
 DATES: list[tuple[Options, str]] = [
-    (
-        {"calendar_interval": "month", "format": "yyyy-MM"},
-        "1982-12 2001-04 2001-07 2008-06 2008-07 2010-06",
-    ),
-    (
-        {"calendar_interval": "quarter", "format": "yyyy-MM-dd"},
-        "1982-10-01 2001-04-01 2001-07-01 2008-04-01 2008-07-01 2010-04-01",
-    ),
-    (
-        {"calendar_interval": "day", "format": "yyyy-MM-dd"},
-        "1982-12-17 2001-04-25 2001-07-20 2008-06-27 2008-07-18 2010-06-23",
-    ),
-    (
-        {"calendar_interval": "week", "format": "yyyy-MM-dd"},
-        "1982-12-13 2001-04-23 2001-07-16 2008-06-23 2008-07-14 2010-06-21",
-    ),
+    ({"calendar_interval": "month", "format": "yyyy-MM"},
+        "1982-12 2001-04 2001-07 2008-06 2008-07 2010-06"),
+    ({"calendar_interval": "quarter", "format": "yyyy-MM-dd"},
+        "1982-10-01 2001-04-01 2001-07-01 2008-04-01 2008-07-01 2010-04-01"),
+    ({"calendar_interval": "day", "format": "yyyy-MM-dd"},
+        "1982-12-17 2001-04-25 2001-07-20 2008-06-27 2008-07-18 2010-06-23"),
+    ({"calendar_interval": "week", "format": "yyyy-MM-dd"},
+        "1982-12-13 2001-04-23 2001-07-16 2008-06-23 2008-07-14 2010-06-21"),
     ({"fixed_interval": "3650d", "format": "yyyy"}, "1979 1999 1999 1999 1999 2009"),
-]
+]  # fmt: skip
 
 
 def counts(aggregation: dict[str, Any]) -> list[tuple[Any, int]]:

@@ -76,10 +76,12 @@ class IndexCases(Cases):
             with pytest.raises(IndexMissing):
                 backend.search(name, {})
 
-    def test_deleting_an_index_that_is_not_there_is_no_error(
-        self, backend: Backend, prefix: str
-    ) -> None:
+    def test_what_is_not_there(self, backend: Backend, prefix: str) -> None:
+        """To delete it is no error, and it has no mapping."""
         backend.delete_index(f"{prefix}-nothing")
+        assert backend.get_mapping(f"{prefix}-nothing") is None
+        assert backend.indices(f"{prefix}-nothing-*") == {}
+        assert backend.indices(f"{prefix}-nothing") == {}
 
     def test_an_index_made_anew_holds_nothing_of_the_old(
         self, backend: Backend, empty: Index
@@ -101,12 +103,6 @@ class IndexCases(Cases):
         names = {f"{stem}-000001", f"{stem}-000002", f"{stem}x-000001"}
         assert set(backend.indices(f"{stem}*")) == names
 
-    def test_a_pattern_that_matches_nothing_gives_nothing(
-        self, backend: Backend, prefix: str
-    ) -> None:
-        assert backend.indices(f"{prefix}-nothing-*") == {}
-        assert backend.indices(f"{prefix}-nothing") == {}
-
     # Mappings and settings
 
     def test_a_mapping_comes_back_with_its_meta(self, backend: Backend, films: Index) -> None:
@@ -115,9 +111,6 @@ class IndexCases(Cases):
             assert mapping is not None
             assert mapping["_meta"] == MAPPING["_meta"]
             assert _types(mapping) == _types(MAPPING)
-
-    def test_there_is_no_mapping_of_what_is_not_there(self, backend: Backend, prefix: str) -> None:
-        assert backend.get_mapping(f"{prefix}-nothing") is None
 
     def test_the_mapping_of_two_indices_is_refused(self, backend: Backend, prefix: str) -> None:
         alias = unique_name(prefix)

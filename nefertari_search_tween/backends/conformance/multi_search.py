@@ -30,31 +30,20 @@ NAMES = {"1": "Akira Kurosawa", "2": "Agn\u00e8s Varda", "3": None}
 PLAYS_MAPPING: dict[str, Any] = {
     "dynamic": False,
     "properties": {
-        "id": LONG,
-        "title": TEXT,
-        "genres": TEXT,
-        "country": KEYWORD,
-        "rating": LONG,
-        "year": TEXT,
-        "acts": LONG,
-        "directors": {"type": "nested", "properties": {"name": TEXT}},
-        "_pk": KEYWORD,
-        "_type": KEYWORD,
+        "id": LONG, "title": TEXT, "genres": TEXT, "country": KEYWORD, "rating": LONG,
+        "year": TEXT, "acts": LONG, "directors": {"type": "nested", "properties": {"name": TEXT}},
+        "_pk": KEYWORD, "_type": KEYWORD,
     },
-}
+}  # fmt: skip
 PLAYS: dict[str, dict[str, Any]] = {
     "21": {
-        "title": "A Dark Knight",
-        "genres": ["drama", "family"],
-        "country": "France",
-        "rating": 9,
-        "year": "about 1600",
-        "acts": 5,
+        "title": "A Dark Knight", "genres": ["drama", "family"], "country": "France", "rating": 9,
+        "year": "about 1600", "acts": 5,
         "directors": [{"name": "Jim Henson"}, {"name": "Ariane Mnouchkine"}],
     },
     "22": {"title": "Knights", "genres": ["comedy"], "country": "Greece", "rating": 7, "acts": 1},
     "23": {"title": "Night", "acts": 3, "directors": []},
-}
+}  # fmt: skip
 IN_FRANCE = {"term": {"country": "France"}}
 LOWEST_RATING = {"min": {"field": "rating"}}
 #: what both kinds have in common, asked in every way

@@ -39,39 +39,18 @@ SOURCES: list[tuple[Any, dict[str, Any]]] = [
     ({"includes": ["title", "_type"]}, {"title": "The Dark Crystal", "_type": "Film"}),
     ({"includes": ["title", "no_such_field"]}, {"title": "The Dark Crystal"}),
     ({"includes": ["no_such_field"]}, {}),
-    (
-        {"includes": ["directors.name"]},
-        {"directors": [{"name": "Jim Henson"}, {"name": "Frank Oz"}]},
-    ),
+    ({"includes": ["directors.name"]},
+        {"directors": [{"name": "Jim Henson"}, {"name": "Frank Oz"}]}),
     ({"includes": ["directors"]}, {"directors": FILMS["3"]["directors"]}),
     ({"includes": ["ti*"]}, {"title": "The Dark Crystal"}),
     (["title"], {"title": "The Dark Crystal"}),
-    (
-        {
-            "excludes": [
-                "plot",
-                "directors",
-                "released",
-                "length",
-                "_inexact",
-                "_exact",
-                "_rejected",
-            ]
-        },
-        {
-            **{"id": 3, "_pk": "3", "_type": "Film", "title": "The Dark Crystal"},
-            **{"genres": ["family"], "country": "United States"},
-            **{"year": 1982, "rating": 7.1, "seen": False},
-        },
-    ),
-    (
-        {"includes": ["directors", "year"], "excludes": ["directors.awards"]},
-        {
-            "year": 1982,
-            "directors": [{"name": "Jim Henson", "born": 1936}, {"name": "Frank Oz", "born": 1944}],
-        },
-    ),
-]
+    ({"excludes": ["plot", "directors", "released", "length", "_inexact", "_exact", "_rejected"]},
+        {"id": 3, "_pk": "3", "_type": "Film", "title": "The Dark Crystal", "genres": ["family"],
+            "country": "United States", "year": 1982, "rating": 7.1, "seen": False}),
+    ({"includes": ["directors", "year"], "excludes": ["directors.awards"]},
+        {"year": 1982, "directors": [
+            {"name": "Jim Henson", "born": 1936}, {"name": "Frank Oz", "born": 1944}]}),
+]  # fmt: skip
 
 
 def descending(ordered: list[str], field: str) -> list[str]:

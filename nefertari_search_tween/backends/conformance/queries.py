@@ -30,40 +30,23 @@ from nefertari_search_tween.exceptions import BackendRejected
 #: query, options of the highlight, the highlights of each hit
 HIGHLIGHTS: list[tuple[Query, dict[str, Any], dict[str, dict[str, list[str]]]]] = [
     # every occurrence
-    (
-        {"match": {"plot": {"query": "dark city", "operator": "and"}}},
+    ({"match": {"plot": {"query": "dark city", "operator": "and"}}},
         {"fields": {"plot": {"number_of_fragments": 0}}},
-        {
-            "2": {
-                "plot": [
-                    "Batman faces the Joker in a <em>dark</em> <em>city</em>. "
-                    "The <em>city</em> of Gotham is <em>dark</em>."
-                ]
-            }
-        },
-    ),
+        {"2": {"plot": ["Batman faces the Joker in a <em>dark</em> <em>city</em>. "
+                        "The <em>city</em> of Gotham is <em>dark</em>."]}}),
     # tags of their own
-    (
-        words("title", "amélie"),
+    (words("title", "amélie"),
         {"pre_tags": ["<b>"], "post_tags": ["</b>"], "fields": {"title": {}}},
-        {"6": {"title": ["<b>Amélie</b>"]}},
-    ),
+        {"6": {"title": ["<b>Amélie</b>"]}}),
     # only fields with a match
-    (
-        KNIGHT,
-        {"fields": {"plot": {}, "title": {}}},
-        {
-            "2": {"title": ["The Dark <em>Knight</em>"]},
-            "4": {"title": ["<em>Knight</em> and Day"]},
-            "11": {"title": ["dark <em>knight</em>"]},
-        },
-    ),
+    (KNIGHT, {"fields": {"plot": {}, "title": {}}}, {
+        "2": {"title": ["The Dark <em>Knight</em>"]},
+        "4": {"title": ["<em>Knight</em> and Day"]},
+        "11": {"title": ["dark <em>knight</em>"]}}),
     # patterns and near words
-    *(
-        (query, {"fields": {"title": {}}}, {"3": {"title": ["The Dark <em>Crystal</em>"]}})
-        for query in (pattern("title", "cryst*"), fuzzy("title", "cristal", "AUTO"))
-    ),
-]
+    *((query, {"fields": {"title": {}}}, {"3": {"title": ["The Dark <em>Crystal</em>"]}})
+        for query in (pattern("title", "cryst*"), fuzzy("title", "cristal", "AUTO"))),
+]  # fmt: skip
 
 
 class QueryCases(Cases):

@@ -22,6 +22,14 @@ def unsupported(feature: str) -> BackendRejected:
     )
 
 
+def no_field_data(name: str) -> BackendRejected:
+    """Return the error for a text field where single values are needed."""
+    return rejected(
+        f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "
+        "use a keyword field instead"
+    )
+
+
 def reject_unknown(options: Iterable[str], supported: Iterable[str], owner: str) -> None:
     """Reject *options* of *owner* that are not among the *supported* ones."""
     for name in sorted(set(options).difference(supported)):

@@ -49,10 +49,10 @@ class QueryParser(FullText):
             )
         ((name, body),) = query.items()
         method = getattr(self, f"_parse_{name}", None)
-        if method is None or not isinstance(body, dict):
-            if method is not None:
-                raise rejected(f"[{name}] query malformed: {body!r:.200}", "parsing_exception")
+        if method is None:
             raise unsupported(f"query '{name}'")
+        if not isinstance(body, dict):
+            raise rejected(f"[{name}] query malformed: {body!r:.200}", "parsing_exception")
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise rejected(f"queries nested deeper than {MAX_DEPTH}")
@@ -86,17 +86,14 @@ class QueryParser(FullText):
     def _parse_bool(self, options: Any, level: Level) -> Node:
         def clauses(name: str) -> list[Node]:
             value = options.pop(name, None) or []
-            if name == "must_not":
-                searched, self.searched_terms = self.searched_terms, {}
-            nodes = [
-                self.parse(each, level) for each in (value if isinstance(value, list) else [value])
-            ]
-            if name == "must_not":
-                self.searched_terms = searched
-            return nodes
+            queries = value if isinstance(value, list) else [value]
+            return [self.parse(each, level) for each in queries]
 
-        must, should = clauses("must"), clauses("should")
-        filters, must_not = clauses("filter"), clauses("must_not")
+        must, should, filters = clauses("must"), clauses("should"), clauses("filter")
+        # Terms that must not occur are not highlighted.
+        searched, self.searched_terms = self.searched_terms, {}
+        must_not = clauses("must_not")
+        self.searched_terms = searched
         option = options.pop("minimum_should_match", None)
         if option is None:
             minimum = 1 if should and not must and not filters else 0

@@ -34,6 +34,7 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import automata, derivatives
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics
+from nefertari_search_tween.exceptions import BackendRejected
 
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
@@ -155,13 +156,7 @@ class TermQueries:
         comparable = [value for each in values for value in self._comparable(field, each)]
         if not comparable:
             return MatchNone(field.level)
-        if field.kind == "float" or len(comparable) > 1:
-            make = self._one_of(field, comparable)
-        else:
-
-            def make(alias: str) -> Sql:
-                return self.comparison(field, alias, [("=", comparable[0])])
-
+        make = self._one_of(field, comparable)
         if field.kind in ("keyword", "boolean") and len(comparable) == 1:
             return Condition(field.level, make, lambda: self.stats.value(field, make("d")))
         return Condition(field.level, make)
@@ -189,9 +184,7 @@ class TermQueries:
                 return [number] if -INT64_MAX - 1 <= number <= INT64_MAX else []
             converted = field.value(value)
         except Malformed as problem:
-            raise rejected(
-                f"failed to create query: [{field.name}] {problem}", "query_shard_exception"
-            ) from problem
+            raise _misfit(field, problem) from problem
         return [] if converted is None else [converted]
 
     def _parse_range(self, name: str, options: Any, level: Level) -> Node:
@@ -234,10 +227,7 @@ class TermQueries:
                 try:
                     value = number_of(value)
                 except Malformed as problem:
-                    raise rejected(
-                        f"failed to create query: [{field.name}] {problem}",
-                        "query_shard_exception",
-                    ) from problem
+                    raise _misfit(field, problem) from problem
                 if isinstance(value, int) and not -INT64_MAX - 1 <= value <= INT64_MAX:
                     value = math.inf if value > 0 else -math.inf
                 elif field.kind == "float":
@@ -322,3 +312,8 @@ class TermQueries:
                 f"[{field.name}] of type [{field.type}] has no terms", "query_shard_exception"
             )
         return self.vocabulary(field)
+
+
+def _misfit(field: Field, problem: Malformed) -> BackendRejected:
+    reason = f"failed to create query: [{field.name}] {problem}"
+    return rejected(reason, "query_shard_exception")
