@@ -185,14 +185,14 @@ class AggregationCases(Cases):
         empty.write({str(number): {"year": number} for number in range(101)})
         options = {"field": "year", "percents": [0, 50, 100], "keyed": False}
         results = empty.aggregate(
-            usual={"percentiles": {"field": "year"}}, chosen={"percentiles": options}
+            usual={"percentiles": {"field": "year"}}, selected={"percentiles": options}
         )
-        usual, chosen = results["usual"]["values"], results["chosen"]["values"]
+        usual, selected = results["usual"]["values"], results["selected"]["values"]
         assert list(usual) == ["1.0", "5.0", "25.0", "50.0", "75.0", "95.0", "99.0"]
         # Servers estimate, by half a value at most here; the next value would be a mistake.
         assert usual == {name: pytest.approx(float(name), abs=0.6) for name in usual}
-        assert [each["key"] for each in chosen] == [0.0, 50.0, 100.0]
-        assert [each["value"] for each in chosen] == pytest.approx([0, 50, 100], abs=0.6)
+        assert [each["key"] for each in selected] == [0.0, 50.0, 100.0]
+        assert [each["value"] for each in selected] == pytest.approx([0, 50, 100], abs=0.6)
 
     # What is aggregated
 
@@ -258,11 +258,11 @@ class AggregationCases(Cases):
         aggregation = {"terms": {"field": "seen"}, "aggs": {"decades": decades}}
         assert [
             (
-                *(seen["key_as_string"], decade["key"]),
+                *(flag["key_as_string"], decade["key"]),
                 *(decade["rating"]["value"], counts(decade["countries"])),
             )
-            for seen in films.aggregate(a=aggregation)["a"]["buckets"]
-            for decade in seen["decades"]["buckets"]
+            for flag in films.aggregate(a=aggregation)["a"]["buckets"]
+            for decade in flag["decades"]["buckets"]
         ] == [
             ("true", 2000.0, pytest.approx(8.35), [("Japan", 2), ("United States", 2)]),
             ("false", 1980.0, pytest.approx(7.1), [("United States", 1)]),

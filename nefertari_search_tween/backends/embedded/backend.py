@@ -265,10 +265,10 @@ class EmbeddedBackend:
         # One snapshot for all.
         with self.store.reading(seconds) as connection:
             return [
-                self._search(connection, target, body, deadline).run()
-                for target, body in (
-                    (self.store.resolve_one(connection, index), body) for index, body in searches
-                )
+                self._search(
+                    connection, self.store.resolve_one(connection, index), body, deadline
+                ).run()
+                for index, body in searches
             ]
 
     def _search(

@@ -30,9 +30,8 @@ MAX_BUCKETS = 65_536
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DAY = _UNITS["d"]
 #: of both histograms
-_OPTIONS = (
-    *("field", "min_doc_count", "missing", "order", "keyed", "extended_bounds", "hard_bounds"),
-)
+_BOUNDS = ("extended_bounds", "hard_bounds")
+_OPTIONS = ("field", "min_doc_count", "missing", "order", "keyed", *_BOUNDS)
 _CALENDAR = {
     **{name: name for name in ("minute", "hour", "day", "week", "month", "quarter", "year")},
     **{"1m": "minute", "1h": "hour", "1d": "day", "1w": "week", "1M": "month"},
@@ -70,10 +69,8 @@ def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node)
 def _date_histogram(
     run: AggregationRun, options: Options, inner: Inner, scope: Node
 ) -> dict[str, Any]:
-    check_options(
-        *("date_histogram", options, "calendar_interval", "fixed_interval", "format", "time_zone"),
-        *_OPTIONS,
-    )
+    own = ("calendar_interval", "fixed_interval", "format", "time_zone")
+    check_options("date_histogram", options, *own, *_OPTIONS)
     if options.get("time_zone") not in (None, "UTC", "Z", "+00:00"):
         raise unsupported("time_zone of a date_histogram")
 

@@ -144,7 +144,8 @@ class Search:
         if not rows:
             return []
         source_filter = self.body.get("_source", True)
-        pick = None if source_filter in (True, "true") else filter_source(source_filter)
+        whole = source_filter is True or source_filter == "true"
+        pick = None if whole else filter_source(source_filter)
         source = "NULL" if source_filter is False else "source"
         query = f"SELECT doc, id, version, {source} FROM {self.index.docs} WHERE doc IN {IN_JSON}"
         numbers = json.dumps([row[0] for row in rows])
