@@ -35,7 +35,6 @@ SNIFF_PAUSE_SECONDS = 10.0
 HTTP_TOO_LONG = 413
 NDJSON = {"content-type": "application/x-ndjson"}
 
-Result = TypeVar("Result", BulkItemResult, WriteResult)
 Decoded = TypeVar("Decoded")
 
 
@@ -168,8 +167,8 @@ class ServerBackend:
         writes: Iterable[Write],
         chunk_size: int,
         timeout: Optional[float],
-        form: rest.BulkForm[Write, Result],
-    ) -> Iterator[Result]:
+        form: rest.BulkForm[Write, rest.Result],
+    ) -> Iterator[rest.Result]:
         seconds = self.connection.write_timeout if timeout is None else timeout
         for chunk in chunks(writes, chunk_size):
             error = rest.too_long_error(chunk[0].body)
@@ -189,9 +188,8 @@ class ServerBackend:
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
-        seconds = self.timeout if timeout is None else timeout
-        limited = {**_server_timeout(seconds), **body}
-        response = self._request("POST", f"/{quoted(index)}/_search", limited, seconds)
+        limited = {**self._server_timeout(timeout), **body}
+        response = self._request("POST", f"/{quoted(index)}/_search", limited, timeout)
         return rest.require_complete(response)
 
     def multi_search(
@@ -199,10 +197,9 @@ class ServerBackend:
     ) -> list[dict[str, Any]]:
         if not searches:
             return []
-        seconds = self.timeout if timeout is None else timeout
-        limit = _server_timeout(seconds)
+        limit = self._server_timeout(timeout)
         body = rest.multi_search_body([(index, {**limit, **body}) for index, body in searches])
-        response = self._request("POST", "/_msearch", body, seconds, headers=NDJSON)
+        response = self._request("POST", "/_msearch", body, timeout, headers=NDJSON)
         results = []
         for each in rest.responses(response, len(searches)):
             if "error" in each:
@@ -248,6 +245,11 @@ class ServerBackend:
         return True
 
     # Requests
+
+    def _server_timeout(self, timeout: Optional[float]) -> dict[str, str]:
+        """Return the part of a search that ends it on the server, too, once its caller gave up."""
+        seconds = self.timeout if timeout is None else timeout
+        return {"timeout": f"{int(seconds * 1000)}ms"}
 
     def _write(
         self, method: str, path: str, body: Any = None, params: Optional[dict[str, str]] = None
@@ -303,8 +305,3 @@ class ServerBackend:
 def quoted(name: str) -> str:
     """Return names of indices as a part of a path; ``*`` and ``,`` keep their meaning."""
     return quote(name, safe="*,")
-
-
-def _server_timeout(seconds: float) -> dict[str, str]:
-    """Return the part of a search that ends it on the server, too, once its caller gave up."""
-    return {"timeout": f"{int(seconds * 1000)}ms"}

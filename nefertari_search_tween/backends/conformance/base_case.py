@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
 
 import pytest
 
@@ -16,6 +18,22 @@ from nefertari_search_tween.backends.conformance.corpus import (
     document,
     write_alias,
 )
+
+
+def unique_name(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+def run_together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Return the results of *calls*, which start together in threads."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
 
 
 class Cases:
@@ -35,7 +53,7 @@ class Cases:
     @classmethod
     def create(cls, backend: Backend, prefix: str, mapping: dict[str, Any] = MAPPING) -> Index:
         """Create an index with its two aliases."""
-        alias = f"{prefix}-{uuid.uuid4().hex[:8]}"
+        alias = unique_name(prefix)
         name = f"{alias}-000001"
         backend.create_index(name, mapping, cls.index_settings, [alias, write_alias(name)])
         return Index(backend, name, alias)
@@ -44,7 +62,7 @@ class Cases:
     @classmethod
     def prefix(cls, backend: Backend) -> Iterator[str]:
         """Prefix of the names of a class's indices, which are deleted afterwards."""
-        prefix = f"conformance-{uuid.uuid4().hex[:8]}"
+        prefix = unique_name("conformance")
         yield prefix
         for name in backend.indices(f"{prefix}*"):
             backend.delete_index(name)
@@ -56,6 +74,12 @@ class Cases:
         films = cls.create(backend, prefix)
         films.write({key: document(key, film) for key, film in FILMS.items()})
         return films
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shared(cls, backend: Backend, prefix: str) -> Index:
+        """An index to which cases write under keys of their own."""
+        return cls.create(backend, prefix)
 
     @pytest.fixture
     def empty(self, backend: Backend, prefix: str) -> Iterator[Index]:

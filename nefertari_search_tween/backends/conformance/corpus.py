@@ -20,36 +20,20 @@ DATE = {
 TIME = {"type": "date", "format": "HH:mm:ss", "ignore_malformed": True}
 STORED_ONLY = {"type": "object", "enabled": False}
 
+AWARDS = {"type": "nested", "properties": {"name": TEXT, "year": LONG}}
+DIRECTORS = {"type": "nested", "properties": {"name": TEXT, "born": LONG, "awards": AWARDS}}
 MAPPING: dict[str, Any] = {
     "dynamic": False,
     "_meta": {"model": "Film", "format": 1, "fingerprint": "f" * 64},
     "properties": {
-        "id": LONG,
-        "title": TEXT,
-        "plot": TEXT,
-        "genres": TEXT,
-        "country": KEYWORD,
-        "year": LONG,
-        "rating": DOUBLE,
-        "seen": {"type": "boolean"},
-        "released": DATE,
-        "length": TIME,
-        "directors": {
-            "type": "nested",
-            "properties": {
-                "name": TEXT,
-                "born": LONG,
-                "awards": {"type": "nested", "properties": {"name": TEXT, "year": LONG}},
-            },
-        },
+        "id": LONG, "title": TEXT, "plot": TEXT, "genres": TEXT, "country": KEYWORD, "year": LONG,
+        "rating": DOUBLE, "seen": {"type": "boolean"}, "released": DATE, "length": TIME,
+        "directors": DIRECTORS,
         "extra": STORED_ONLY,
         "_exact": {"properties": {"released": {"type": "long"}, "rating": {"type": "double"}}},
-        "_inexact": KEYWORD,
-        "_pk": KEYWORD,
-        "_type": KEYWORD,
-        "_rejected": STORED_ONLY,
+        "_inexact": KEYWORD, "_pk": KEYWORD, "_type": KEYWORD, "_rejected": STORED_ONLY,
     },
-}
+}  # fmt: skip
 
 MIYAZAKI = {
     "name": "Hayao Miyazaki",
@@ -63,98 +47,61 @@ OZ = {"name": "Frank Oz", "born": 1944, "awards": [{"name": "Oscar", "year": 199
 #: Every film has its id as ``id``, ``_pk`` and document id; what is absent is null or missing.
 FILMS: dict[str, dict[str, Any]] = {
     "1": {
-        "title": "Spirited Away",
-        "plot": "A girl wanders into a world of spirits.",
-        "genres": ["animation", "family"],
-        "country": "Japan",
-        "year": 2001,
-        "rating": 8.6,
-        "seen": True,
-        "released": "2001-07-20T00:00:00Z",
-        "length": "02:05:00",
-        "directors": [MIYAZAKI],
-        "extra": {"b": [1, {"c": None}], "a": "not searched"},
+        "title": "Spirited Away", "plot": "A girl wanders into a world of spirits.",
+        "genres": ["animation", "family"], "country": "Japan", "year": 2001, "rating": 8.6,
+        "seen": True, "released": "2001-07-20T00:00:00Z", "length": "02:05:00",
+        "directors": [MIYAZAKI], "extra": {"b": [1, {"c": None}], "a": "not searched"},
         "_exact": {"released": 995_587_200_000_001},
     },
     "2": {
         "title": "The Dark Knight",
         "plot": "Batman faces the Joker in a dark city. The city of Gotham is dark.",
-        "genres": ["action", "drama"],
-        "country": "United States",
-        "year": 2008,
-        "rating": 9.0,
-        "seen": True,
-        "released": "2008-07-18T12:30:00Z",
-        "length": "02:32:00",
-        "directors": [NOLAN],
-        "_exact": {"released": 1_216_384_200_000_000},
+        "genres": ["action", "drama"], "country": "United States", "year": 2008, "rating": 9.0,
+        "seen": True, "released": "2008-07-18T12:30:00Z", "length": "02:32:00",
+        "directors": [NOLAN], "_exact": {"released": 1_216_384_200_000_000},
     },
     "3": {
-        "title": "The Dark Crystal",
-        "plot": "A Gelfling looks for a shard of a crystal.",
-        "genres": ["family"],
-        "country": "United States",
-        "year": 1982,
-        "rating": 7.1,
-        "seen": False,
-        "released": "1982-12-17T00:00:00Z",
-        "length": "01:33:00",
+        "title": "The Dark Crystal", "plot": "A Gelfling looks for a shard of a crystal.",
+        "genres": ["family"], "country": "United States", "year": 1982, "rating": 7.1,
+        "seen": False, "released": "1982-12-17T00:00:00Z", "length": "01:33:00",
         "directors": [HENSON, OZ],
     },
     "4": {
-        "title": "Knight and Day",
-        "plot": "An agent on the run, by day and by night.",
-        "genres": ["action"],
-        "country": "United States",
-        "year": 2010,
-        "rating": 6.3,
-        "seen": None,
-        "released": "2010-06-23T23:59:59Z",
-        "directors": [],
+        "title": "Knight and Day", "plot": "An agent on the run, by day and by night.",
+        "genres": ["action"], "country": "United States", "year": 2010, "rating": 6.3,
+        "seen": None, "released": "2010-06-23T23:59:59Z", "directors": [],
     },
     "5": {
-        "title": "Spider-Man",
-        "plot": "A spider bites a shy boy.",
-        "genres": ["action"],
-        "country": "United States",
-        "year": 2002,
-        "rating": 7.4,
-        "seen": True,
+        "title": "Spider-Man", "plot": "A spider bites a shy boy.", "genres": ["action"],
+        "country": "United States", "year": 2002, "rating": 7.4, "seen": True,
     },
     "6": {
-        "title": "Amélie",
-        "plot": "Une jeune fille change la vie des autres à Paris.",
-        "genres": ["comedy", "drama"],
-        "country": "France",
-        "year": 2001,
-        "rating": 8.3,
-        "seen": False,
-        "released": "2001-04-25T00:00:00Z",
+        "title": "Amélie", "plot": "Une jeune fille change la vie des autres à Paris.",
+        "genres": ["comedy", "drama"], "country": "France", "year": 2001, "rating": 8.3,
+        "seen": False, "released": "2001-04-25T00:00:00Z",
     },
     "7": {
-        "title": "千と千尋の神隠し",
-        "genres": [],
-        "country": "Japan",
-        "year": 2001,
-        "rating": None,
-        "seen": True,
-        "directors": [MIYAZAKI],
+        "title": "千と千尋の神隠し", "genres": [], "country": "Japan", "year": 2001, "rating": None,
+        "seen": True, "directors": [MIYAZAKI],
     },
     "8": {"title": "Ночной дозор", "country": "Russia", "year": 2004, "rating": 6.4},
     "9": {"title": "", "country": "", "year": None, "rating": 0.0, "seen": False},
     "10": {"year": -5, "rating": -0.0, "_inexact": ["title", "plot"]},
     "11": {"title": "dark knight", "plot": "knight dark", "year": 2012, "rating": 8.6},
     "12": {
-        "title": "WALL·E",
-        "plot": "A robot tidies the Earth; 2,805 AD. It can't stop.",
-        "genres": ["animation"],
-        "year": 2008,
-        "rating": 8.4,
-        "seen": True,
+        "title": "WALL·E", "plot": "A robot tidies the Earth; 2,805 AD. It can't stop.",
+        "genres": ["animation"], "year": 2008, "rating": 8.4, "seen": True,
         "released": "2008-06-27T00:00:00.500Z",
     },
-}
+}  # fmt: skip
 ALL = set(FILMS)
+
+
+def film_ids(text: str) -> set[str]:
+    """Return the ids that *text* lists, all of them for ``all``, the others for ``all but 1 2``."""
+    if text.startswith("all"):
+        return ALL - set(text.split()[2:])
+    return set(text.split())
 
 
 def document(key: str, film: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,9 +142,25 @@ class Index:
         """Return the ids of the hits, in order."""
         return [hit["_id"] for hit in self.search(**{"size": 100, **body})["hits"]["hits"]]
 
+    def scores(self, query: Mapping[str, Any]) -> dict[str, float]:
+        """Return ids and scores of the documents that match *query*, in order."""
+        return {hit["_id"]: hit["_score"] for hit in self.search(query=query)["hits"]["hits"]}
+
+    def highlights(self, query: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Return ids and highlights of the documents that match *query*."""
+        hits = self.search(query=query, highlight=options)["hits"]["hits"]
+        return {hit["_id"]: hit.get("highlight") for hit in hits}
+
     def matching_ids(self, query: Mapping[str, Any]) -> set[str]:
         """Return the ids of the documents that match *query*."""
         return set(self.hits(query=query))
+
+    def total(self, query: Optional[Mapping[str, Any]] = None) -> int:
+        """Return the exact number of documents, or of those that match *query*."""
+        response = self.search(size=0, query=query or {"match_all": {}}, track_total_hits=True)
+        total = response["hits"]["total"]
+        assert total["relation"] == "eq"
+        return int(total["value"])
 
     def aggregate(self, **aggregations: Any) -> dict[str, Any]:
         response = self.search(size=0, aggs=aggregations)
@@ -208,10 +171,11 @@ class Index:
         for chunk in self.backend.scan(self.alias, body, chunk_size):
             yield [hit["_id"] for hit in chunk]
 
-    def state(self) -> dict[str, Any]:
-        """Refresh, and return all documents: id -> source."""
+    def state(self, keys: Optional[list[str]] = None) -> dict[str, Any]:
+        """Refresh, and return all documents, or those of *keys*: id -> source."""
         self.backend.refresh(self.alias)
-        hits = self.search(size=1000)["hits"]["hits"]
+        query = {"match_all": {}} if keys is None else {"ids": {"values": keys}}
+        hits = self.search(size=1000, query=query)["hits"]["hits"]
         return {hit["_id"]: hit["_source"] for hit in hits}
 
 

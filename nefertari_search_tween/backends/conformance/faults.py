@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from nefertari_search_tween.backends.base import Backend, BulkAction
+from nefertari_search_tween.backends.base import Backend, BulkAction, BulkItemResult
 from nefertari_search_tween.backends.conformance.base_case import Cases
 from nefertari_search_tween.backends.conformance.corpus import MAPPING, Index, by_key
 from nefertari_search_tween.exceptions import (
@@ -25,25 +25,32 @@ from nefertari_search_tween.exceptions import (
     IndexMissing,
 )
 
-Operation = Callable[[Backend], Any]
+WINDOW = {"index.max_result_window": 20}
+#: called with a backend and the name of an index
+Operation = Callable[[Backend, str], Any]
 
 READS: dict[str, Operation] = {
-    "search": lambda backend: backend.search("a", {}),
-    "multi_search": lambda backend: backend.multi_search([("a", {})]),
-    "scan": lambda backend: list(backend.scan("a", {"sort": by_key()}, 10)),
-    "multi_get": lambda backend: backend.multi_get("a", ["1"]),
-    "indices": lambda backend: backend.indices("a*"),
-    "get_mapping": lambda backend: backend.get_mapping("a"),
-    "refresh": lambda backend: backend.refresh("a"),
+    "search": lambda backend, name: backend.search(name, {}),
+    "multi_search": lambda backend, name: backend.multi_search([(name, {})]),
+    "scan": lambda backend, name: list(backend.scan(name, {"sort": by_key()}, 10)),
+    "multi_get": lambda backend, name: backend.multi_get(name, ["1"]),
+    "indices": lambda backend, name: backend.indices(f"{name}*"),
+    "get_mapping": lambda backend, name: backend.get_mapping(name),
+    "refresh": lambda backend, name: backend.refresh(name),
 }
 WRITES: dict[str, Operation] = {
-    "bulk": lambda backend: list(backend.bulk([BulkAction("a", "1", 1, b"{}")], 10)),
-    "create_index": lambda backend: backend.create_index("a", MAPPING, {}, []),
-    "delete_index": lambda backend: backend.delete_index("a"),
-    "swap_alias": lambda backend: backend.swap_alias("a", "a-1"),
-    "put_mapping": lambda backend: backend.put_mapping("a", MAPPING),
-    "put_settings": lambda backend: backend.put_settings("a", {}),
+    "bulk": lambda backend, name: list(backend.bulk([BulkAction(name, "1", 1, b"{}")], 10)),
+    "create_index": lambda backend, name: backend.create_index(name, MAPPING, {}, []),
+    "delete_index": lambda backend, name: backend.delete_index(name),
+    "swap_alias": lambda backend, name: backend.swap_alias(f"{name}-alias", name),
+    "put_mapping": lambda backend, name: backend.put_mapping(name, MAPPING),
+    "put_settings": lambda backend, name: backend.put_settings(name, WINDOW),
 }
+OPERATIONS = {**READS, **WRITES}
+NEED_AN_INDEX = [
+    *("search", "multi_search", "scan", "multi_get", "refresh"),
+    *("swap_alias", "put_mapping", "put_settings"),
+]
 TIMEOUT = 0.5
 # Time-outs are not tried again; what is above them is a busy machine.
 PATIENCE = 3.0
@@ -56,24 +63,12 @@ class FaultCases(Cases):
     def test_a_backend_has_a_name(self, backend: Backend) -> None:
         assert backend.name
 
-    @pytest.mark.parametrize(
-        "operation",
-        [
-            lambda backend, name: backend.search(name, {}),
-            lambda backend, name: list(backend.scan(name, {"sort": by_key()}, 10)),
-            lambda backend, name: backend.multi_get(name, ["1"]),
-            lambda backend, name: backend.refresh(name),
-            lambda backend, name: backend.put_mapping(name, {"properties": {}}),
-            lambda backend, name: backend.put_settings(name, {"index.max_result_window": 20}),
-            lambda backend, name: backend.swap_alias(f"{name}-alias", name),
-        ],
-        ids=["search", "scan", "multi_get", "refresh", "put_mapping", "put_settings", "swap_alias"],
-    )
+    @pytest.mark.parametrize("name", NEED_AN_INDEX)
     def test_what_needs_an_index_says_when_it_is_missing(
-        self, backend: Backend, prefix: str, operation: Any
+        self, backend: Backend, prefix: str, name: str
     ) -> None:
         with pytest.raises(IndexMissing) as raised:
-            operation(backend, f"{prefix}-nothing")
+            OPERATIONS[name](backend, f"{prefix}-nothing")
         assert f"{prefix}-nothing" in str(raised.value)
         assert backend.indices(f"{prefix}-nothing*") == {}
 
@@ -83,12 +78,12 @@ class FaultCases(Cases):
 
     # No server
 
-    @pytest.mark.parametrize("name", [*READS, *WRITES])
+    @pytest.mark.parametrize("name", OPERATIONS)
     def test_no_server(self, name: str) -> None:
         backend = self.connect(f"http://127.0.0.1:{_closed_port()}", TIMEOUT)
         started = time.monotonic()
         with pytest.raises(BackendUnavailable) as raised:
-            {**READS, **WRITES}[name](backend)
+            OPERATIONS[name](backend, "a")
         assert not isinstance(raised.value, BackendTimeout)
         assert time.monotonic() - started < PATIENCE
         assert backend.ping() is False
@@ -99,7 +94,7 @@ class FaultCases(Cases):
             backend = self.connect(url, TIMEOUT)
             started = time.monotonic()
             with pytest.raises(BackendTimeout):
-                READS[name](backend)
+                READS[name](backend, "a")
             took = time.monotonic() - started
             assert TIMEOUT * 0.9 <= took < PATIENCE
             assert len(connections) == 1, "a time-out is not tried again"
@@ -136,7 +131,7 @@ class FaultCases(Cases):
 
     # A server that answers something else
 
-    @pytest.mark.parametrize("name", [*READS, *WRITES])
+    @pytest.mark.parametrize("name", OPERATIONS)
     @pytest.mark.parametrize(
         ("status", "kind"),
         [
@@ -156,7 +151,7 @@ class FaultCases(Cases):
         with _answering(status, error) as url:
             backend = self.connect(url, TIMEOUT)
             with pytest.raises(kind) as raised:
-                {**READS, **WRITES}[name](backend)
+                OPERATIONS[name](backend, "a")
         assert "some reason" in str(raised.value)
         if isinstance(raised.value, (BackendDenied, BackendRejected)):
             assert raised.value.status == status
@@ -201,16 +196,8 @@ class FaultCases(Cases):
 
     def test_an_overloaded_server_refuses_single_documents(self) -> None:
         error = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
-        answer = {
-            "errors": True,
-            "items": [
-                {"index": {"_id": "1", "status": 429, "error": error}},
-                {"index": {"_id": "2", "status": 201}},
-            ],
-        }
-        with _answering(200, answer) as url:
-            backend = self.connect(url, TIMEOUT)
-            first, second = backend.bulk([BulkAction("a", key, 1, b"{}") for key in "12"], 10)
+        with _answering(200, _bulk_response((429, error), (201, None))) as url:
+            first, second = _bulk_two(self.connect(url, TIMEOUT))
         assert first.overloaded
         assert not first.indexed
         assert first.error == error
@@ -219,17 +206,10 @@ class FaultCases(Cases):
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_refused_user_is_no_fault_of_a_document(self, status: int) -> None:
         error = {"type": "security_exception", "reason": "not for this user"}
-        answer = {
-            "errors": True,
-            "items": [
-                {"index": {"_id": "1", "status": 201}},
-                {"index": {"_id": "2", "status": status, "error": error}},
-            ],
-        }
-        with _answering(200, answer) as url:
+        with _answering(200, _bulk_response((201, None), (status, error))) as url:
             backend = self.connect(url, TIMEOUT)
             with pytest.raises(BackendDenied, match="not for this user"):
-                list(backend.bulk([BulkAction("a", key, 1, b"{}") for key in "12"], 10))
+                _bulk_two(backend)
 
 
 EMPTY_ANSWER: dict[str, Any] = {
@@ -238,6 +218,19 @@ EMPTY_ANSWER: dict[str, Any] = {
     "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
     "hits": {"total": {"value": 0, "relation": "eq"}, "max_score": None, "hits": []},
 }
+
+
+def _bulk_two(backend: Backend) -> list[BulkItemResult]:
+    return list(backend.bulk([BulkAction("a", key, 1, b"{}") for key in "12"], 10))
+
+
+def _bulk_response(*results: tuple[int, Any]) -> dict[str, Any]:
+    """Return a server's response to :func:`_bulk_two`, from the status and error of each item."""
+    items = [
+        {"index": {"_id": str(number), "status": status, **({"error": error} if error else {})}}
+        for number, (status, error) in enumerate(results, 1)
+    ]
+    return {"errors": True, "items": items}
 
 
 def _closed_port() -> int:

@@ -18,6 +18,7 @@ from nefertari_search_tween.backends.conformance.corpus import (
     by_key,
     document,
 )
+from nefertari_search_tween.backends.conformance.query_examples import any_of, every
 from nefertari_search_tween.exceptions import BackendRejected, IndexMissing
 
 PEOPLE: dict[str, Any] = {
@@ -29,31 +30,22 @@ NAMES = {"1": "Akira Kurosawa", "2": "Agn\u00e8s Varda", "3": None}
 PLAYS_MAPPING: dict[str, Any] = {
     "dynamic": False,
     "properties": {
-        "id": LONG,
-        "title": TEXT,
-        "genres": TEXT,
-        "country": KEYWORD,
-        "rating": LONG,
-        "year": TEXT,
-        "acts": LONG,
-        "directors": {"type": "nested", "properties": {"name": TEXT}},
-        "_pk": KEYWORD,
-        "_type": KEYWORD,
+        "id": LONG, "title": TEXT, "genres": TEXT, "country": KEYWORD, "rating": LONG,
+        "year": TEXT, "acts": LONG, "directors": {"type": "nested", "properties": {"name": TEXT}},
+        "_pk": KEYWORD, "_type": KEYWORD,
     },
-}
+}  # fmt: skip
 PLAYS: dict[str, dict[str, Any]] = {
     "21": {
-        "title": "A Dark Knight",
-        "genres": ["drama", "family"],
-        "country": "France",
-        "rating": 9,
-        "year": "about 1600",
-        "acts": 5,
+        "title": "A Dark Knight", "genres": ["drama", "family"], "country": "France", "rating": 9,
+        "year": "about 1600", "acts": 5,
         "directors": [{"name": "Jim Henson"}, {"name": "Ariane Mnouchkine"}],
     },
     "22": {"title": "Knights", "genres": ["comedy"], "country": "Greece", "rating": 7, "acts": 1},
     "23": {"title": "Night", "acts": 3, "directors": []},
-}
+}  # fmt: skip
+IN_FRANCE = {"term": {"country": "France"}}
+LOWEST_RATING = {"min": {"field": "rating"}}
 #: what both kinds have in common, asked in every way
 AGGREGATIONS: dict[str, dict[str, Any]] = {
     "terms": {"terms": {"field": "country", "size": 20}},
@@ -72,20 +64,13 @@ AGGREGATIONS: dict[str, dict[str, Any]] = {
     "missing": {"missing": {"field": "rating"}},
     "one that few have": {"avg": {"field": "acts"}},
     "text": {"filter": {"match": {"title": "knight"}}},
-    "several": {
-        "filters": {"filters": {"a": {"term": {"country": "France"}}, "b": {"match_all": {}}}}
-    },
+    "filters": {"filters": {"filters": {"a": IN_FRANCE, "b": {"match_all": {}}}}},
     "nested": {
         "nested": {"path": "directors"},
         "aggs": {
             "names": {
                 "terms": {"field": "directors.name.keyword", "size": 20},
-                "aggs": {
-                    "back": {
-                        "reverse_nested": {},
-                        "aggs": {"rating": {"min": {"field": "rating"}}},
-                    }
-                },
+                "aggs": {"back": {"reverse_nested": {}, "aggs": {"rating": LOWEST_RATING}}},
             }
         },
     },
@@ -108,12 +93,8 @@ class MultiSearchCases(Cases):
     @classmethod
     def people(cls, backend: Backend, prefix: str) -> Index:
         people = cls.create(backend, prefix, PEOPLE)
-        people.write(
-            {
-                key: {"id": int(key), "_pk": key, "_type": "Person", "name": name}
-                for key, name in NAMES.items()
-            }
-        )
+        persons = {key: {"_type": "Person", "name": name} for key, name in NAMES.items()}
+        people.write({key: document(key, person) for key, person in persons.items()})
         return people
 
     @pytest.fixture(scope="class")
@@ -130,13 +111,9 @@ class MultiSearchCases(Cases):
         properties = {**PLAYS_MAPPING["properties"], **MAPPING["properties"]}
         both = cls.create(backend, prefix, {**MAPPING, "properties": properties})
         both.write({key: document(key, film) for key, film in FILMS.items()})
-        both.write(
-            {
-                key: {name: each for name, each in document(key, play).items() if name != "year"}
-                | {"_type": "Play"}
-                for key, play in PLAYS.items()
-            }
-        )
+        for key, play in PLAYS.items():
+            fields = {name: value for name, value in play.items() if name != "year"}
+            both.write({key: {**document(key, fields), "_type": "Play"}})
         return both
 
     # Aggregations of several indices
@@ -162,18 +139,13 @@ class MultiSearchCases(Cases):
         """
 
         def only(name: str, *more: Any) -> dict[str, Any]:
-            return {"bool": {"filter": [{"terms": {"_index": [name]}}, *more]}}
+            return every(filter=[{"terms": {"_index": [name]}}, *more])
 
         awards = {"term": {"directors.awards.year": 1999}}
         nested = {"nested": {"path": "directors.awards", "query": awards, "ignore_unmapped": True}}
         body = {
             "size": 0,
-            "query": {
-                "bool": {
-                    "should": [only(films.alias, nested), only(plays.name)],
-                    "minimum_should_match": 1,
-                }
-            },
+            "query": any_of(only(films.alias, nested), only(plays.name)),
             "aggs": {
                 "films": {"filter": only(films.name), "aggs": {"n": {"avg": {"field": "rating"}}}},
                 "plays": {"filter": only(plays.alias), "aggs": {"n": {"sum": {"field": "acts"}}}},
@@ -200,11 +172,10 @@ class MultiSearchCases(Cases):
         body = {"size": 0, "aggs": {"best": {"top_hits": {"size": 2, "sort": sort}}}}
         results = films.backend.search(f"{films.alias},{plays.alias}", body)["aggregations"]
         hits = results["best"]["hits"]["hits"]
-        assert [(hit["_index"], hit["_id"]) for hit in hits] == [
-            (films.name, "2"),
-            (plays.name, "21"),
+        assert [(hit["_index"], hit["_id"], hit["_source"]["title"]) for hit in hits] == [
+            (films.name, "2", "The Dark Knight"),
+            (plays.name, "21", "A Dark Knight"),
         ]
-        assert [hit["_source"]["title"] for hit in hits] == ["The Dark Knight", "A Dark Knight"]
 
     def test_one_of_several_indices_that_is_missing(self, films: Index, prefix: str) -> None:
         with pytest.raises(IndexMissing) as raised:

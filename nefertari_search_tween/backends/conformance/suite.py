@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from nefertari_search_tween.backends.conformance.aggregations.buckets import BucketCases
-from nefertari_search_tween.backends.conformance.aggregations.histograms import HistogramCases
-from nefertari_search_tween.backends.conformance.aggregations.metrics import MetricCases
-from nefertari_search_tween.backends.conformance.conditional_writes import ConditionalWriteCases
+from nefertari_search_tween.backends.conformance.aggregations import AggregationCases
 from nefertari_search_tween.backends.conformance.faults import FaultCases
 from nefertari_search_tween.backends.conformance.indices import IndexCases
 from nefertari_search_tween.backends.conformance.multi_search import MultiSearchCases
 from nefertari_search_tween.backends.conformance.paging import PagingCases
 from nefertari_search_tween.backends.conformance.queries import QueryCases
-from nefertari_search_tween.backends.conformance.versions import VersionCases
+from nefertari_search_tween.backends.conformance.versions import (
+    ConditionalWriteCases,
+    VersionCases,
+)
 from nefertari_search_tween.backends.conformance.writes import WriteCases
 
 
@@ -23,9 +23,7 @@ class BackendConformance(
     QueryCases,
     PagingCases,
     MultiSearchCases,
-    BucketCases,
-    HistogramCases,
-    MetricCases,
+    AggregationCases,
     FaultCases,
 ):
     """All cases, in the order in which a new backend will want to pass them."""

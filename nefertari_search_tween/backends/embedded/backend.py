@@ -153,8 +153,7 @@ class EmbeddedBackend:
 
     def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
         with self.store.writing() as connection:
-            number = self.store.resolve_one(connection, index).number
-            changed = self.store.load_index(connection, number)
+            changed = self.store.load_one(connection, index)
             properties = merge_properties(
                 changed.mapping.get("properties", {}), mappings.get("properties") or {}
             )
@@ -164,7 +163,9 @@ class EmbeddedBackend:
             # Built again, so that the added fields and levels get their numbers.
             self.store.save_index(
                 connection,
-                Index(number, changed.name, changed.mapping, changed.settings, changed.layout),
+                Index(
+                    changed.number, changed.name, changed.mapping, changed.settings, changed.layout
+                ),
             )
 
     def unknown_analyzers(self, names: Iterable[str], settings: dict[str, Any]) -> dict[str, str]:
@@ -177,9 +178,7 @@ class EmbeddedBackend:
 
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         with self.store.writing() as connection:
-            changed = self.store.load_index(
-                connection, self.store.resolve_one(connection, index).number
-            )
+            changed = self.store.load_one(connection, index)
             for key, value in flat_settings(settings).items():
                 if value is None:
                     changed.settings.pop(key, None)
@@ -280,14 +279,8 @@ class EmbeddedBackend:
         deadline: Deadline,
         unbounded: bool = False,
     ) -> Search:
-        return Search(
-            connection,
-            index,
-            body,
-            lambda field: self._vocabulary(connection, index, field),
-            deadline,
-            unbounded,
-        )
+        vocabulary = partial(self._vocabulary, connection, index)
+        return Search(connection, index, body, vocabulary, deadline, unbounded)
 
     def _vocabulary(
         self, connection: sqlite3.Connection, index: Index, field: Field
@@ -299,16 +292,7 @@ class EmbeddedBackend:
         cached = self._vocabularies.get(key)
         if cached is not None and cached[0] == writes:
             return cached[1]
-        if field.kind == "text":
-            query = (
-                f"SELECT DISTINCT term FROM {index.post} WHERE field = {field.number} ORDER BY 1"
-            )
-        else:
-            column, table = field.column, field.level.table
-            query = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
-            query += f" UNION SELECT value FROM {index.multi} WHERE field = {field.number}"
-            query += " ORDER BY 1"
-        terms = [term for (term,) in connection.execute(query)]
+        terms = [term for (term,) in connection.execute(index.vocabulary_query(field))]
         if len(self._vocabularies) >= MAX_VOCABULARIES:
             self._vocabularies.clear()
         self._vocabularies[key] = (writes, terms)

@@ -28,13 +28,11 @@ _STRICT_OPTIONAL_TIME = re.compile(
     rf"(?:[.,](?P<fraction>\d{{1,9}}))?)?)?{_ZONE})?)?)?)?\Z",
     re.ASCII,
 )
-_CLOCK = re.compile(r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})\Z", re.ASCII)
-_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\Z", re.ASCII)
-_DATE_TIME = re.compile(
-    r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2}) "
-    r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})\Z",
-    re.ASCII,
-)
+_CLOCK_TEXT = r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})"
+_DATE_TEXT = r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
+_CLOCK = re.compile(rf"{_CLOCK_TEXT}\Z", re.ASCII)
+_DATE = re.compile(rf"{_DATE_TEXT}\Z", re.ASCII)
+_DATE_TIME = re.compile(rf"{_DATE_TEXT} {_CLOCK_TEXT}\Z", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d+)?\Z", re.ASCII)
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 

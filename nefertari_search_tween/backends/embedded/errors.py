@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from nefertari_search_tween.exceptions import BackendRejected
@@ -19,6 +20,20 @@ def unsupported(feature: str) -> BackendRejected:
         "(nefertari_search.backend = elasticsearch)",
         "unsupported_operation_exception",
     )
+
+
+def no_field_data(name: str) -> BackendRejected:
+    """Return the error for a text field where single values are needed."""
+    return rejected(
+        f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "
+        "use a keyword field instead"
+    )
+
+
+def reject_unknown(options: Iterable[str], supported: Iterable[str], owner: str) -> None:
+    """Reject *options* of *owner* that are not among the *supported* ones."""
+    for name in sorted(set(options).difference(supported)):
+        raise unsupported(f"option '{name}' of {owner}")
 
 
 def error(kind: str, reason: str) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Inner,
     Options,
+    check_options,
     intersect,
     or_missing,
     parse_order,
-    reject_unknown,
+    with_value,
     without_value,
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
@@ -37,7 +37,7 @@ def _filter(run: AggregationRun, options: Options, inner: Inner, scope: Node) ->
 
 
 def _filters(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    reject_unknown("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
+    check_options("filters", options, "filters", "other_bucket", "other_bucket_key", "keyed")
     filters = options["filters"]
     keyed = isinstance(filters, dict)
     pairs = sorted(filters.items()) if isinstance(filters, dict) else list(enumerate(filters))
@@ -91,7 +91,7 @@ def _reverse(run: AggregationRun, options: Options, inner: Inner, scope: Node) -
 
 
 def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    reject_unknown("terms", options, *_TERMS_OPTIONS)
+    check_options("terms", options, *_TERMS_OPTIONS)
     field = run.field(options, scope.level)
     result: dict[str, Any] = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0}
     if field is None:
@@ -201,39 +201,52 @@ def _key(field: Field, value: Any, formats: Optional[str]) -> dict[str, Any]:
 
 
 def _range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    reject_unknown("range", options, "field", "ranges", "keyed", "format", "missing")
-    return _ranges(run, options, inner, scope, dated=False)
+    check_options("range", options, *_RANGE_OPTIONS)
+    return _ranges(run, options, inner, scope, float, str, lambda end, value: {end: value})
 
 
 def _date_range(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    reject_unknown("date_range", options, "field", "ranges", "keyed", "format", "missing")
-    return _ranges(run, options, inner, scope, dated=True)
-
-
-def _ranges(
-    run: AggregationRun, options: Options, inner: Inner, scope: Node, dated: bool
-) -> dict[str, Any]:
-    if "missing" in options:
-        raise unsupported("option 'missing' of ranges")
+    check_options("date_range", options, *_RANGE_OPTIONS)
     field = run.field(options, scope.level)
     formats = options.get("format") or (field.format if field is not None else "")
 
-    def bound(raw: Any) -> Optional[float]:
-        if raw is None:
-            return None
-        if dated and field is not None:
-            return float(run.parser.span(field, raw, formats)[0])
-        return float(raw)
+    def parse(raw: Any) -> float:
+        return float(raw if field is None else run.parser.span(field, raw, formats)[0])
 
-    def text(value: Optional[float]) -> str:
-        if value is None:
-            return "*"
-        return date_format.render(int(value), formats) if dated else str(value)
+    def render(value: float) -> str:
+        return date_format.render(int(value), formats)
 
-    ranges = [
-        (bound(each.get("from")), bound(each.get("to")), each.get("key"))
-        for each in options["ranges"]
-    ]
+    def describe(end: str, value: float) -> dict[str, Any]:
+        return {end: value, f"{end}_as_string": render(value)}
+
+    return _ranges(run, options, inner, scope, parse, render, describe)
+
+
+_RANGE_OPTIONS = ("field", "ranges", "keyed", "format", "missing")
+
+
+def _ranges(
+    run: AggregationRun,
+    options: Options,
+    inner: Inner,
+    scope: Node,
+    parse: Callable[[Any], float],
+    render: Callable[[float], str],
+    describe: Callable[[str, float], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the buckets of ranges.
+
+    :param parse: bound of a range -> its value.
+    :param render: value -> its text in the key of a bucket.
+    :param describe: end of a range (``from``, ``to``) and value -> their part of a bucket.
+    """
+    if "missing" in options:
+        raise unsupported("option 'missing' of ranges")
+    field = run.field(options, scope.level)
+    ranges = []
+    for each in options["ranges"]:
+        low, high = (None if each.get(end) is None else parse(each[end]) for end in ("from", "to"))
+        ranges.append((low, high, each.get("key")))
     ranges.sort(
         key=lambda each: (
             -math.inf if each[0] is None else each[0],
@@ -242,30 +255,23 @@ def _ranges(
     )
     buckets = []
     for low, high, name in ranges:
-        tests = [(sign, value) for sign, value in ((">=", low), ("<", high)) if value is not None]
-        bucket: dict[str, Any] = {"key": name or f"{text(low)}-{text(high)}"}
-        for end, value in (("from", low), ("to", high)):
+        texts = ["*" if value is None else render(value) for value in (low, high)]
+        bucket: dict[str, Any] = {"key": name or "-".join(texts)}
+        tests = []
+        for end, sign, value in (("from", ">=", low), ("to", "<", high)):
             if value is not None:
-                bucket[end] = value
-                if dated:
-                    bucket[f"{end}_as_string"] = text(value)
+                tests.append((sign, value))
+                bucket.update(describe(end, value))
         if field is None:
             inside: Node = Condition(scope.level, lambda alias: Sql("0"))
         elif tests:
             inside = run.with_values(field, scope, *tests)
         else:
-            inside = _present(scope, field)
+            inside = intersect(scope, with_value(field))
         buckets.append({**bucket, **run.bucket(inner, inside)})
-    return {"buckets": _keyed(buckets) if options.get("keyed") else buckets}
-
-
-def _present(scope: Node, field: Field) -> Node:
-    present = Condition(scope.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
-    return intersect(scope, present)
-
-
-def _keyed(buckets: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return {bucket.pop("key"): bucket for bucket in buckets}
+    if options.get("keyed"):
+        return {"buckets": {bucket.pop("key"): bucket for bucket in buckets}}
+    return {"buckets": buckets}
 
 
 BUCKETS: dict[str, Handler] = {

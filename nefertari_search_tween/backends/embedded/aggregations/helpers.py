@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nefertari_search_tween.backends.embedded.errors import unsupported
+from nefertari_search_tween.backends.embedded.errors import reject_unknown
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, Condition, Node
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field
@@ -13,11 +13,9 @@ Inner = dict[str, Any]
 Options = dict[str, Any]
 
 
-def reject_unknown(kind: str, options: Options, *supported: str) -> None:
+def check_options(kind: str, options: Options, *supported: str) -> None:
     """Reject options of an aggregation that are not among the *supported* ones."""
-    unknown = set(options) - set(supported)
-    if unknown:
-        raise unsupported(f"option '{min(unknown)}' of the aggregation '{kind}'")
+    reject_unknown(options, supported, f"the aggregation '{kind}'")
 
 
 def parse_order(order: Any, default: dict[str, str]) -> list[tuple[str, str]]:
@@ -29,6 +27,11 @@ def parse_order(order: Any, default: dict[str, str]) -> list[tuple[str, str]]:
 def intersect(scope: Node, narrowed: Node) -> Node:
     """Return the condition of rows that meet both conditions, which are on one level."""
     return Bool(scope.level, [], [], [scope, narrowed], [], 0)
+
+
+def with_value(field: Field) -> Condition:
+    """Return the condition that a row has a value of *field*."""
+    return Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
 
 
 def without_value(field: Field) -> Condition:

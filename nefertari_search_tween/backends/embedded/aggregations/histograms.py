@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Inner,
     Options,
+    check_options,
     or_missing,
     parse_order,
-    reject_unknown,
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
@@ -29,6 +29,9 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
 MAX_BUCKETS = 65_536
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DAY = _UNITS["d"]
+#: of both histograms
+_BOUNDS = ("extended_bounds", "hard_bounds")
+_OPTIONS = ("field", "min_doc_count", "missing", "order", "keyed", *_BOUNDS)
 _CALENDAR = {
     **{name: name for name in ("minute", "hour", "day", "week", "month", "quarter", "year")},
     **{"1m": "minute", "1h": "hour", "1d": "day", "1w": "week", "1M": "month"},
@@ -36,13 +39,21 @@ _CALENDAR = {
 }
 
 
+class Steps(NamedTuple):
+    """The buckets of a histogram.
+
+    :param bucket_of: value -> its bucket.
+    :param key_at: bucket -> its least value.
+    :param after: bucket -> the next one.
+    """
+
+    bucket_of: Callable[[Any], Any]
+    key_at: Callable[[Any], Any]
+    after: Callable[[Any], Any]
+
+
 def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
-    reject_unknown(
-        "histogram",
-        options,
-        *["field", "interval", "offset", "min_doc_count", "missing", "order", "keyed"],
-        *["extended_bounds", "hard_bounds"],
-    )
+    check_options("histogram", options, "interval", "offset", *_OPTIONS)
     interval = float(options["interval"])
     offset = float(options.get("offset", 0)) % interval if options.get("offset") else 0.0
     if not interval > 0:
@@ -51,68 +62,39 @@ def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node)
     def bucket_of(value: Any) -> float:
         return float(math.floor((decode_float(value) - offset) / interval))
 
-    return _filled(
-        run,
-        options,
-        inner,
-        scope,
-        bucket_of,
-        lambda at: at * interval + offset + 0.0,
-        lambda at: at + 1,
-        lambda field, key: {"key": key},
-    )
+    steps = Steps(bucket_of, lambda at: at * interval + offset + 0.0, lambda at: at + 1)
+    return _filled(run, options, inner, scope, steps, lambda field, key: {"key": key})
 
 
 def _date_histogram(
     run: AggregationRun, options: Options, inner: Inner, scope: Node
 ) -> dict[str, Any]:
-    reject_unknown(
-        "date_histogram",
-        options,
-        *["field", "calendar_interval", "fixed_interval", "min_doc_count", "missing", "order"],
-        *["keyed", "extended_bounds", "hard_bounds", "format", "time_zone"],
-    )
+    own = ("calendar_interval", "fixed_interval", "format", "time_zone")
+    check_options("date_histogram", options, *own, *_OPTIONS)
     if options.get("time_zone") not in (None, "UTC", "Z", "+00:00"):
         raise unsupported("time_zone of a date_histogram")
-    formats = options.get("format")
 
     def render_key(field: Field, key: Any) -> dict[str, Any]:
-        return {
-            "key": int(key),
-            "key_as_string": date_format.render(int(key), formats or field.format),
-        }
+        text = date_format.render(int(key), options.get("format") or field.format)
+        return {"key": int(key), "key_as_string": text}
 
+    return _filled(run, options, inner, scope, _date_steps(options), render_key)
+
+
+def _date_steps(options: Options) -> Steps:
     if "fixed_interval" in options:
         match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", options["fixed_interval"])
         if match is None:
             raise rejected(f"failed to parse interval [{options['fixed_interval']}]")
         length = int(match[1]) * _UNITS[match[2]]
-        return _filled(
-            run,
-            options,
-            inner,
-            scope,
-            lambda value: value // length * length,
-            lambda at: at,
-            lambda at: at + length,
-            render_key,
-        )
+        return Steps(lambda value: value // length * length, int, lambda at: at + length)
     unit = _CALENDAR.get(options["calendar_interval"])
     if unit is None:
         raise rejected(
             f"The supplied interval [{options['calendar_interval']}] could not be parsed as a "
             "calendar interval."
         )
-    return _filled(
-        run,
-        options,
-        inner,
-        scope,
-        lambda value: _rounded(value, unit),
-        lambda at: at,
-        lambda at: _following(at, unit),
-        render_key,
-    )
+    return Steps(lambda value: _rounded(value, unit), int, lambda at: _following(at, unit))
 
 
 def _rounded(millis: int, unit: str) -> int:
@@ -141,18 +123,14 @@ def _filled(
     options: Options,
     inner: Inner,
     scope: Node,
-    bucket_of: Callable[[Any], Any],
-    key_at: Callable[[Any], Any],
-    after: Callable[[Any], Any],
+    steps: Steps,
     render_key: Callable[[Field, Any], dict[str, Any]],
 ) -> dict[str, Any]:
-    """A histogram.
+    """Return a histogram.
 
-    :param bucket_of: value -> its bucket.
-    :param key_at: bucket -> its least value.
-    :param after: bucket -> the next one.
     :param render_key: field and least value -> the bucket's key, as the response has it.
     """
+    bucket_of, key_at, after = steps
     field = run.field(options, scope.level)
     if field is None:
         return {"buckets": {} if options.get("keyed") else []}
@@ -172,12 +150,13 @@ def _filled(
         ends += [bucket_of(bound) for bound in (low, high) if bound is not None]
         if ends:
             at, last = min(ends), max(ends)
-            steps = 0
+            rounds = 0
             while at <= last:
                 counts.setdefault(at, 0)
                 at = after(at)
-                steps += 1
-                if steps > MAX_BUCKETS:
+                rounds += 1
+                # Not the number of buckets: beyond 2**53 the next one is the same.
+                if rounds > MAX_BUCKETS:
                     raise rejected(
                         f"Trying to create too many buckets. Must be less than or equal to: "
                         f"[{MAX_BUCKETS}]",

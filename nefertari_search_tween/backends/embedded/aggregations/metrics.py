@@ -6,9 +6,13 @@ import math
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
-from nefertari_search_tween.backends.embedded.aggregations.helpers import Inner, Options
+from nefertari_search_tween.backends.embedded.aggregations.helpers import (
+    Inner,
+    Options,
+    check_options,
+)
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
-from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.query.nodes import Node
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field, decode_float
@@ -37,9 +41,7 @@ def _metric(kind: str, metric: Metric) -> Handler:
 
     def handle(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> dict[str, Any]:
         field = run.field(options, scope.level)
-        unknown = set(options) - allowed
-        if unknown:
-            raise unsupported(f"option '{min(unknown)}' of the aggregation '{kind}'")
+        check_options(kind, options, *allowed)
         if field is None:
             return metric(run, Sql("SELECT NULL AS doc, NULL AS value WHERE 0"), None, options)
         if field.kind == "keyword" and kind not in ("value_count", "cardinality"):
@@ -92,29 +94,22 @@ def _extended_stats(
     stats = _stats(run, values, field, options)
     (squares,) = _row(run, "total(1.0 * value * value)", values)
     count, sigma = stats["count"], float(options.get("sigma", 2))
-    names = ("variance", "variance_population", "variance_sampling")
-    spread: dict[str, Any] = dict.fromkeys(
-        (*names, *(name.replace("variance", "std_deviation") for name in names))
-    )
-    bounds: dict[str, Any] = {}
+    suffixes = ("", "_population", "_sampling")
+    variances: list[Optional[float]] = [None, None, None]
     if count:
         squared_deviations = max(0.0, squares - stats["sum"] ** 2 / count)
-        spread["variance"] = spread["variance_population"] = squared_deviations / count
-        spread["variance_sampling"] = squared_deviations / (count - 1) if count > 1 else None
-        for name in names:
-            variance = spread[name]
-            deviation = None if variance is None else math.sqrt(variance)
-            spread[name.replace("variance", "std_deviation")] = deviation
-    for end, sign in (("upper", 1), ("lower", -1)):
-        for suffix in ("", "_population", "_sampling"):
-            deviation = spread[f"std_deviation{suffix}"]
-            bounds[end + suffix] = (
-                None if deviation is None else stats["avg"] + sign * sigma * deviation
-            )
+        sampling = squared_deviations / (count - 1) if count > 1 else None
+        variances = [squared_deviations / count, squared_deviations / count, sampling]
+    deviations = [None if each is None else math.sqrt(each) for each in variances]
+    bounds: dict[str, Any] = {}
+    for end, sign in (("upper", sigma), ("lower", -sigma)):
+        for suffix, each in zip(suffixes, deviations):
+            bounds[end + suffix] = None if each is None else stats["avg"] + sign * each
     return {
         **stats,
         "sum_of_squares": squares if count else None,
-        **spread,
+        **{f"variance{suffix}": each for suffix, each in zip(suffixes, variances)},
+        **{f"std_deviation{suffix}": each for suffix, each in zip(suffixes, deviations)},
         "std_deviation_bounds": bounds,
     }
 

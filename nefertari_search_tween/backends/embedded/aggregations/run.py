@@ -15,7 +15,7 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Options,
     intersect,
 )
-from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.errors import no_field_data, rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Condition, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of
@@ -102,33 +102,28 @@ class AggregationRun:
         if field is None or field.level.path != level.path:
             return None
         if field.kind == "text":
-            raise rejected(
-                f"Fielddata is disabled on [{field.name}]: text fields can't be sorted or "
-                "aggregated; use a keyword field instead"
-            )
+            raise no_field_data(field.name)
         return field
 
     def values(self, field: Field, scope: Node, missing: Any = None) -> Sql:
         """Return the SELECT of ``doc`` and ``value``, with a row for each value in *scope*."""
         table, column = field.level.table, field.column
-        value = Sql(f"d.{column}")
-        conditions = [scope.where("d")]
+        value, conditions = Sql(f"d.{column}"), [scope.where("d")]
         if missing is None:
             conditions.append(Sql(f"d.{column} IS NOT NULL"))
         else:
             value = Sql(f"coalesce(d.{column}, ?)", (field.value(missing),))
-        if not field.multi:
-            return (
-                "SELECT d.doc AS doc, "
-                + value
-                + f" AS value FROM {table} d WHERE "
-                + all_of(conditions)
-            )
         lists = f"FROM {self.index.multi} m"
-        conditions.append(Sql(f"d.doc NOT IN (SELECT doc {lists} WHERE field = {field.number})"))
+        if field.multi:
+            conditions.append(
+                Sql(f"d.doc NOT IN (SELECT doc {lists} WHERE field = {field.number})")
+            )
+        rows = "SELECT d.doc AS doc, " + value + f" AS value FROM {table} d WHERE "
+        rows += all_of(conditions)
+        if not field.multi:
+            return rows
         return (
-            ("SELECT d.doc AS doc, " + value + f" AS value FROM {table} d WHERE ")
-            + all_of(conditions)
+            rows
             + f" UNION ALL SELECT m.doc, m.value {lists} JOIN {table} d ON d.doc = m.doc "
             + f"WHERE m.field = {field.number} AND "
             + scope.where("d")

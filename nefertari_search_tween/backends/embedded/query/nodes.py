@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, ClassVar
 
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
@@ -24,7 +25,6 @@ from nefertari_search_tween.backends.embedded.sql import (
     united,
 )
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
-from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 
@@ -37,13 +37,11 @@ MAX_JOINED = 30
 class Node:
     """A query on one level.
 
-    :param parts: its subqueries.
     :ivar height: nesting depth of its condition in SQL.
     """
 
-    def __init__(self, level: Level, parts: Sequence[Node] = ()) -> None:
-        self.level = level
-        self.height: int = 1 + max((part.height for part in parts), default=0)
+    level: Level
+    height: int = 1
 
     def where(self, alias: str) -> Sql:
         """Return the condition that the row *alias* of the level's table matches."""
@@ -64,63 +62,70 @@ class Node:
         return 1.0
 
 
+@dataclass(eq=False)
 class MatchAll(Node):
+    level: Level
+
     def where(self, alias: str) -> Sql:
         return TRUE
 
 
+@dataclass(eq=False)
 class MatchNone(Node):
+    level: Level
+
     def where(self, alias: str) -> Sql:
         return FALSE
 
 
+@dataclass(eq=False)
 class Condition(Node):
     """A condition on values.
 
     :param make: alias -> the condition.
-    :param weight: returns the score; None: 1.0.
+    :param weight: returns the score.
     """
 
-    def __init__(
-        self,
-        level: Level,
-        make: Callable[[str], Sql],
-        weight: Optional[Callable[[], float]] = None,
-    ) -> None:
-        super().__init__(level)
-        self.make = make
-        self.weight = weight
+    level: Level
+    make: Callable[[str], Sql]
+    weight: Callable[[], float] = lambda: 1.0
 
     def where(self, alias: str) -> Sql:
         return self.make(alias)
 
     def constant(self) -> float:
-        return self.weight() if self.weight is not None else 1.0
+        return self.weight()
 
 
-class Terms(Node):
+@dataclass(eq=False)
+class TextNode(Node):
+    """A query on the texts of one field."""
+
+    stats: Statistics
+    field: Field
+
+    def __post_init__(self) -> None:
+        self.level = self.field.level
+        self.post = self.stats.index.post
+
+    def with_any(self, alias: str, terms: list[str]) -> Sql:
+        """Return the condition that the text of the row *alias* holds one of *terms*."""
+        if len(terms) == 1:
+            test = Sql("= ?", (terms[0],))
+        else:
+            test = Sql("IN " + IN_JSON, (json.dumps(terms),))
+        rows = f"{alias}.doc IN (SELECT doc FROM {self.post} WHERE field = {self.field.number} "
+        return rows + "AND term " + test + ")"
+
+
+@dataclass(eq=False)
+class Terms(TextNode):
     """Texts that hold one of *terms*, each with its weight."""
 
-    def __init__(
-        self, index: Index, stats: Statistics, field: Field, terms: Sequence[tuple[str, float]]
-    ) -> None:
-        super().__init__(field.level)
-        self.index = index
-        self.stats = stats
-        self.field = field
-        self.terms = terms
+    terms: Sequence[tuple[str, float]]
 
     def where(self, alias: str) -> Sql:
-        if len(self.terms) == 1:
-            test = Sql("= ?", (self.terms[0][0],))
-        else:
-            test = Sql("IN " + IN_JSON, (json.dumps([term for term, _ in self.terms]),))
-        return (
-            f"{alias}.doc IN (SELECT doc FROM {self.index.post} "
-            + Sql("WHERE field = ? AND term ", (self.field.number,))
-            + test
-            + ")"
-        )
+        return self.with_any(alias, [term for term, _ in self.terms])
 
     def scores(self, boost: float) -> Sql:
         docs, _ = self.stats.field(self.field)
@@ -131,7 +136,7 @@ class Terms(Node):
             "SELECT doc, "
             + self.stats.bm25(self.field, weight * boost * share, "CAST(tf AS REAL)")
             + " AS s "
-            + f"FROM {self.index.post} "
+            + f"FROM {self.post} "
             + Sql("WHERE field = ? AND term = ?", (self.field.number, term))
             for term, share in self.terms
         ]
@@ -141,39 +146,22 @@ class Terms(Node):
         return "SELECT doc, sum(s) AS s FROM " + rows + " GROUP BY doc"
 
 
-class Matches(Node):
+@dataclass(eq=False)
+class Matches(TextNode):
     """Texts that hold any of many terms; all score the same."""
 
-    def __init__(self, index: Index, field: Field, terms: list[str]) -> None:
-        super().__init__(field.level)
-        self.index = index
-        self.field = field
-        self.terms = json.dumps(terms)
+    terms: list[str]
 
     def where(self, alias: str) -> Sql:
-        return f"{alias}.doc IN (SELECT doc FROM {self.index.post} " + Sql(
-            f"WHERE field = ? AND term IN {IN_JSON})", (self.field.number, self.terms)
-        )
+        return self.with_any(alias, self.terms)
 
 
-class Phrase(Node):
+@dataclass(eq=False)
+class Phrase(TextNode):
     """Texts that hold *terms* in a row."""
 
-    def __init__(
-        self,
-        index: Index,
-        stats: Statistics,
-        field: Field,
-        terms: list[str],
-        slop: int,
-    ) -> None:
-        super().__init__(field.level)
-        self.index = index
-        self.connection = stats.connection
-        self.stats = stats
-        self.field = field
-        self.terms = terms
-        self.slop = slop
+    terms: list[str]
+    slop: int
 
     def _table(self, columns: str) -> Sql:
         """Return the SELECT of texts that hold all terms, with the phrase's frequency ``f``."""
@@ -182,7 +170,7 @@ class Phrase(Node):
             return self._long_table(columns)
         order = sorted(range(count), key=lambda i: self.stats.term(self.field, self.terms[i]))
         first = order[0]
-        tables = [f"{self.index.post} p{i}" for i in order]
+        tables = [f"{self.post} p{i}" for i in order]
         conditions = [
             Sql(f"p{i}.field = ? AND p{i}.term = ?", (self.field.number, self.terms[i]))
             + (f" AND p{i}.doc = p{first}.doc" if i != first else "")
@@ -204,13 +192,13 @@ class Phrase(Node):
     def _long_table(self, columns: str) -> Sql:
         """Return the same for a phrase of more terms than tables can be joined."""
         rarest = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
-        query = f"SELECT doc, length, positions FROM {self.index.post} WHERE field = ? AND term = ?"
+        query = f"SELECT doc, length, positions FROM {self.post} WHERE field = ? AND term = ?"
         positions_by_doc: dict[int, dict[str, Any]] = {}
         lengths: dict[int, int] = {}
         for term in rarest:
             rows = {
                 doc: positions
-                for doc, lengths[doc], positions in self.connection.execute(
+                for doc, lengths[doc], positions in self.stats.connection.execute(
                     query, (self.field.number, term)
                 )
                 if doc in positions_by_doc or term == rarest[0]
@@ -240,25 +228,19 @@ class Phrase(Node):
         return "SELECT doc, " + score + " AS s FROM " + matches
 
 
+@dataclass(eq=False)
 class Bool(Node):
-    def __init__(
-        self,
-        level: Level,
-        must: list[Node],
-        should: list[Node],
-        filters: list[Node],
-        must_not: list[Node],
-        minimum: int,
-    ) -> None:
-        super().__init__(level, [*must, *should, *filters, *must_not])
-        self.must = must
-        self.should = should
-        self.filters = filters
-        self.must_not = must_not
-        self.minimum = minimum
-        self.uses_table = self.height > MAX_HEIGHT
-        if self.uses_table:
-            self.height = 1
+    level: Level
+    must: list[Node]
+    should: list[Node]
+    filters: list[Node]
+    must_not: list[Node]
+    minimum: int
+
+    def __post_init__(self) -> None:
+        height = height_above(*self.must, *self.should, *self.filters, *self.must_not)
+        self.uses_table = height > MAX_HEIGHT
+        self.height = 1 if self.uses_table else height
 
     def where(self, alias: str) -> Sql:
         if not self.uses_table:
@@ -311,13 +293,15 @@ class Bool(Node):
         )
 
 
+@dataclass(eq=False)
 class DisMax(Node):
-    def __init__(self, level: Level, queries: list[Node], tie_breaker: float) -> None:
-        super().__init__(level, queries)
-        self.queries = queries
-        self.any = Bool(level, [], queries, [], [], 1)
+    level: Level
+    queries: list[Node]
+    tie_breaker: float
+
+    def __post_init__(self) -> None:
+        self.any = Bool(self.level, [], self.queries, [], [], 1)
         self.height = self.any.height
-        self.tie_breaker = tie_breaker
 
     def where(self, alias: str) -> Sql:
         return self.any.where(alias)
@@ -333,14 +317,17 @@ class DisMax(Node):
         return "SELECT doc, " + best + " AS s FROM " + table + " GROUP BY doc"
 
 
+@dataclass(eq=False)
 class Boost(Node):
     """A query with a weight, or with a constant score (``flat``)."""
 
-    def __init__(self, query: Node, boost: float, flat: bool = False) -> None:
-        super().__init__(query.level, [query])
-        self.query = query
-        self.boost = boost
-        self.flat = flat
+    query: Node
+    boost: float
+    flat: bool = False
+
+    def __post_init__(self) -> None:
+        self.level = self.query.level
+        self.height = height_above(self.query)
 
     def where(self, alias: str) -> Sql:
         return self.query.where(alias)
@@ -351,15 +338,18 @@ class Boost(Node):
         return self.query.scores(boost * self.boost)
 
 
+@dataclass(eq=False)
 class Nested(Node):
     """Documents with nested documents that match."""
 
-    MODES = {"avg": "avg(x.s)", "max": "max(x.s)", "min": "min(x.s)", "sum": "sum(x.s)"}
+    MODES: ClassVar = {"avg": "avg(x.s)", "max": "max(x.s)", "min": "min(x.s)", "sum": "sum(x.s)"}
 
-    def __init__(self, level: Level, query: Node, mode: str) -> None:
-        super().__init__(level, [query])
-        self.query = query
-        self.mode = mode
+    level: Level
+    query: Node
+    mode: str
+
+    def __post_init__(self) -> None:
+        self.height = height_above(self.query)
 
     def where(self, alias: str) -> Sql:
         inner = self.query.level
@@ -382,6 +372,10 @@ class Nested(Node):
             + self.query.scores(boost).as_table()
             + f" x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
         )
+
+
+def height_above(*parts: Node) -> int:
+    return 1 + max((part.height for part in parts), default=0)
 
 
 def climbing(inner: Level, outer: Level, alias: str) -> tuple[str, str]:

@@ -42,11 +42,6 @@ def with_boost(node: Node, boost: float) -> Node:
     return node if boost == 1.0 else Boost(node, boost)
 
 
-def reject_unknown(query: str, options: dict[str, Any]) -> None:
-    if options:
-        raise unsupported(f"option '{next(iter(options))}' of the query '{query}'")
-
-
 def require_standard_analyzer(options: dict[str, Any]) -> None:
     analyzer = options.pop("analyzer", "standard")
     if analyzer != "standard":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.errors import reject_unknown, rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.full_text import FullText
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
@@ -16,14 +16,20 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     Node,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
+    field_options,
     parse_minimum,
     pop_boost,
-    reject_unknown,
     with_boost,
 )
 from nefertari_search_tween.backends.embedded.storage.fields import Level
 
 MAX_DEPTH = 100
+#: query on one field -> the option that a bare value is short for
+SHORT_FORMS = {
+    **dict.fromkeys(("term", "fuzzy", "wildcard", "prefix", "regexp"), "value"),
+    **dict.fromkeys(("match", "match_phrase"), "query"),
+    "range": None,
+}
 
 
 class QueryParser(FullText):
@@ -43,15 +49,25 @@ class QueryParser(FullText):
             )
         ((name, body),) = query.items()
         method = getattr(self, f"_parse_{name}", None)
-        if method is None or not isinstance(body, dict):
-            if method is not None:
-                raise rejected(f"[{name}] query malformed: {body!r:.200}", "parsing_exception")
+        if method is None:
             raise unsupported(f"query '{name}'")
+        if not isinstance(body, dict):
+            raise rejected(f"[{name}] query malformed: {body!r:.200}", "parsing_exception")
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise rejected(f"queries nested deeper than {MAX_DEPTH}")
         try:
-            return method(dict(body), level)
+            if name in SHORT_FORMS:
+                field, options = field_options(name, body, SHORT_FORMS[name])
+                boost = pop_boost(options)
+                node = method(field, options, level)
+            else:
+                options = dict(body)
+                boost = pop_boost(options)
+                node = method(options, level)
+            # What a method has not taken out is unknown.
+            reject_unknown(options, (), f"the query '{name}'")
+            return with_boost(node, boost)
         except RecursionError as error:
             raise rejected("queries or patterns nested too deeply") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -61,33 +77,24 @@ class QueryParser(FullText):
 
     # Compound queries
 
-    def _parse_match_all(self, body: Any, level: Level) -> Node:
-        boost = pop_boost(body)
-        reject_unknown("match_all", body)
-        return with_boost(MatchAll(level), boost)
+    def _parse_match_all(self, options: Any, level: Level) -> Node:
+        return MatchAll(level)
 
-    def _parse_match_none(self, body: Any, level: Level) -> Node:
-        pop_boost(body)
-        reject_unknown("match_none", body)
+    def _parse_match_none(self, options: Any, level: Level) -> Node:
         return MatchNone(level)
 
-    def _parse_bool(self, body: Any, level: Level) -> Node:
+    def _parse_bool(self, options: Any, level: Level) -> Node:
         def clauses(name: str) -> list[Node]:
-            value = body.pop(name, None) or []
-            if name == "must_not":
-                searched, self.searched_terms = self.searched_terms, {}
-            nodes = [
-                self.parse(each, level) for each in (value if isinstance(value, list) else [value])
-            ]
-            if name == "must_not":
-                self.searched_terms = searched
-            return nodes
+            value = options.pop(name, None) or []
+            queries = value if isinstance(value, list) else [value]
+            return [self.parse(each, level) for each in queries]
 
-        must, should = clauses("must"), clauses("should")
-        filters, must_not = clauses("filter"), clauses("must_not")
-        boost = pop_boost(body)
-        option = body.pop("minimum_should_match", None)
-        reject_unknown("bool", body)
+        must, should, filters = clauses("must"), clauses("should"), clauses("filter")
+        # Terms that must not occur are not highlighted.
+        searched, self.searched_terms = self.searched_terms, {}
+        must_not = clauses("must_not")
+        self.searched_terms = searched
+        option = options.pop("minimum_should_match", None)
         if option is None:
             minimum = 1 if should and not must and not filters else 0
         else:
@@ -97,45 +104,36 @@ class QueryParser(FullText):
         if minimum > len(should):
             return MatchNone(level)
         if not (must or should or filters or must_not):
-            return with_boost(MatchAll(level), boost)
-        return with_boost(Bool(level, must, should, filters, must_not, minimum), boost)
+            return MatchAll(level)
+        return Bool(level, must, should, filters, must_not, minimum)
 
-    def _parse_dis_max(self, body: Any, level: Level) -> Node:
-        queries = [self.parse(each, level) for each in body.pop("queries")]
-        tie_breaker = float(body.pop("tie_breaker", 0.0))
-        boost = pop_boost(body)
-        reject_unknown("dis_max", body)
-        return with_boost(DisMax(level, queries, tie_breaker), boost)
+    def _parse_dis_max(self, options: Any, level: Level) -> Node:
+        queries = [self.parse(each, level) for each in options.pop("queries")]
+        return DisMax(level, queries, float(options.pop("tie_breaker", 0.0)))
 
-    def _parse_constant_score(self, body: Any, level: Level) -> Node:
-        node = self.parse(body.pop("filter"), level)
-        boost = pop_boost(body)
-        reject_unknown("constant_score", body)
-        return Boost(node, boost, flat=True)
+    def _parse_constant_score(self, options: Any, level: Level) -> Node:
+        return Boost(self.parse(options.pop("filter"), level), 1.0, flat=True)
 
-    def _parse_nested(self, body: Any, level: Level) -> Node:
-        path = body.pop("path")
+    def _parse_nested(self, options: Any, level: Level) -> Node:
+        path = options.pop("path")
         inner = self.index.levels.get(path)
-        query = body.pop("query")
-        mode = body.pop("score_mode", "avg")
-        boost = pop_boost(body)
-        unmapped = body.pop("ignore_unmapped", False)
-        reject_unknown("nested", body)
+        query = options.pop("query")
+        mode = options.pop("score_mode", "avg")
+        unmapped = options.pop("ignore_unmapped", False)
         if mode != "none" and mode not in Nested.MODES:
             raise rejected(f"[nested] score_mode [{mode}] is unknown", "parsing_exception")
         if inner is None:
             if unmapped:
                 return MatchNone(level)
             raise rejected(f"[nested] failed to find nested object under path [{path}]")
-        if not _inside(inner, level):
+        if level.path not in (each.path for each in inner.ancestors):
             return MatchNone(level)
-        return with_boost(Nested(level, self.parse(query, inner), mode), boost)
+        return Nested(level, self.parse(query, inner), mode)
 
-    def _parse_multi_match(self, body: Any, level: Level) -> Node:
-        fields = body.pop("fields")
-        kind = body.pop("type", "best_fields")
-        tie_breaker = body.pop("tie_breaker", 0.0)
-        boost = pop_boost(body)
+    def _parse_multi_match(self, options: Any, level: Level) -> Node:
+        fields = options.pop("fields")
+        kind = options.pop("type", "best_fields")
+        tie_breaker = options.pop("tie_breaker", 0.0)
         if kind not in ("best_fields", "most_fields", "phrase"):
             raise unsupported(f"multi_match type '{kind}'")
         leaf = "match_phrase" if kind == "phrase" else "match"
@@ -144,17 +142,9 @@ class QueryParser(FullText):
             name, _, weight = each.partition("^")
             if "*" in name:
                 raise unsupported("wildcards in the fields of a multi_match")
-            query = {leaf: {name: {**body, "boost": float(weight or 1)}}}
+            query = {leaf: {name: {**options, "boost": float(weight or 1)}}}
             queries.append(self.parse(query, level))
+        options.clear()
         if kind == "most_fields":
-            return with_boost(Bool(level, [], queries, [], [], 1), boost)
-        return with_boost(DisMax(level, queries, float(tie_breaker)), boost)
-
-
-def _inside(inner: Level, outer: Level) -> bool:
-    level: Optional[Level] = inner.parent
-    while level is not None:
-        if level.path == outer.path:
-            return True
-        level = level.parent
-    return False
+            return Bool(level, [], queries, [], [], 1)
+        return DisMax(level, queries, float(tie_breaker))

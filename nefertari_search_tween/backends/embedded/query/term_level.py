@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
@@ -19,13 +20,7 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     Node,
     Terms,
 )
-from nefertari_search_tween.backends.embedded.query.options import (
-    escape_pattern,
-    field_options,
-    pop_boost,
-    reject_unknown,
-    with_boost,
-)
+from nefertari_search_tween.backends.embedded.query.options import escape_pattern
 from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of
 from nefertari_search_tween.backends.embedded.storage.fields import (
     INT64_MAX,
@@ -39,16 +34,10 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import automata, derivatives
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics
+from nefertari_search_tween.exceptions import BackendRejected
 
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
-    "gt": lambda one, other: one > other,
-    "gte": lambda one, other: one >= other,
-    "lt": lambda one, other: one < other,
-    "lte": lambda one, other: one <= other,
-}
-
-
+_COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 # Terms that a pattern may match, so that a query is bounded.
 MAX_PATTERN_TERMS = 200_000
 
@@ -86,32 +75,33 @@ class TermQueries:
     def _record_terms(self, field: Field, terms: Sequence[str]) -> None:
         self.searched_terms.setdefault(field.name, []).append(frozenset(terms).__contains__)
 
-    def _parse_term(self, body: Any, level: Level) -> Node:
-        name, options = field_options("term", body, "value")
+    def _terms(self, field: Field, terms: list[str]) -> Node:
+        """Return the query for texts with one of *terms*; one term is scored."""
+        self._record_terms(field, terms)
+        if len(terms) == 1:
+            return Terms(self.stats, field, [(terms[0], 1.0)])
+        return Matches(self.stats, field, terms)
+
+    def _parse_term(self, name: str, options: Any, level: Level) -> Node:
         value = options.pop("value")
-        boost = pop_boost(options)
         ignore_case = options.pop("case_insensitive", False)
-        reject_unknown("term", options)
         field = self._field(name, level)
         if field is None:
             return self._special(name, [value], level)
         if ignore_case:
-            text = escape_pattern(str(value))
-            return with_boost(self._pattern(field, derivatives.wildcard(text), True), boost)
-        return with_boost(self._exact(field, [value]), boost)
+            return self._pattern(field, derivatives.wildcard(escape_pattern(str(value))), True)
+        return self._exact(field, [value])
 
-    def _parse_terms(self, body: Any, level: Level) -> Node:
-        boost = pop_boost(body)
-        if len(body) != 1:
+    def _parse_terms(self, options: Any, level: Level) -> Node:
+        if len(options) != 1:
             raise rejected("[terms] query needs one field", "parsing_exception")
-        ((name, values),) = body.items()
+        name, values = options.popitem()
         if not isinstance(values, list):
             raise unsupported("terms look-up")
         field = self._field(name, level)
         if field is None:
             return self._special(name, values, level)
-        node = self._exact(field, values)
-        return Boost(node, boost, flat=True)
+        return Boost(self._exact(field, values), 1.0, flat=True)
 
     def _special(self, name: str, values: list[Any], level: Level) -> Node:
         if name == "_id" and level.parent is None:
@@ -135,11 +125,8 @@ class TermQueries:
         numbers = ", ".join(map(str, remainders))
         return Condition(level, lambda alias: Sql(f"{alias}.doc % {len(members)} IN ({numbers})"))
 
-    def _parse_ids(self, body: Any, level: Level) -> Node:
-        values = body.pop("values", [])
-        boost = pop_boost(body)
-        reject_unknown("ids", body)
-        return with_boost(self._ids(values, level), boost)
+    def _parse_ids(self, options: Any, level: Level) -> Node:
+        return self._ids(options.pop("values", []), level)
 
     def _ids(self, values: list[Any], level: Level) -> Node:
         if level.parent is not None:
@@ -156,11 +143,7 @@ class TermQueries:
     def _exact(self, field: Field, values: list[Any]) -> Node:
         """Return the query for documents with one of *values*."""
         if field.kind == "text":
-            terms = [text_of(value) for value in values]
-            self._record_terms(field, terms)
-            if len(terms) == 1:
-                return Terms(self.index, self.stats, field, [(terms[0], 1.0)])
-            return Matches(self.index, field, terms)
+            return self._terms(field, [text_of(value) for value in values])
         if field.kind == "date":
             spans = [self.span(field, value, field.format) for value in values]
             return Condition(
@@ -173,20 +156,10 @@ class TermQueries:
         comparable = [value for each in values for value in self._comparable(field, each)]
         if not comparable:
             return MatchNone(field.level)
-        if field.kind == "float" or len(comparable) > 1:
-            make = self._one_of(field, comparable)
-        else:
-
-            def make(alias: str) -> Sql:
-                return self.comparison(field, alias, [("=", comparable[0])])
-
-        weight = None
+        make = self._one_of(field, comparable)
         if field.kind in ("keyword", "boolean") and len(comparable) == 1:
-
-            def weight() -> float:
-                return self.stats.value(field, make("d"))
-
-        return Condition(field.level, make, weight)
+            return Condition(field.level, make, lambda: self.stats.value(field, make("d")))
+        return Condition(field.level, make)
 
     def _one_of(self, field: Field, values: list[Any]) -> Callable[[str], Sql]:
         if len(values) <= 100:
@@ -211,49 +184,36 @@ class TermQueries:
                 return [number] if -INT64_MAX - 1 <= number <= INT64_MAX else []
             converted = field.value(value)
         except Malformed as problem:
-            raise rejected(
-                f"failed to create query: [{field.name}] {problem}", "query_shard_exception"
-            ) from problem
+            raise _misfit(field, problem) from problem
         return [] if converted is None else [converted]
 
-    def _parse_range(self, body: Any, level: Level) -> Node:
-        name, options = field_options("range", body, None)
-        boost = pop_boost(options)
+    def _parse_range(self, name: str, options: Any, level: Level) -> Node:
         formats = options.pop("format", None)
         zone = options.pop("time_zone", None)
         options.pop("relation", None)
-        bounds = {
-            sign: value
-            for sign, value in ((sign, options.pop(sign, None)) for sign in _SIGNS)
-            if value is not None
-        }
-        reject_unknown("range", options)
+        values = {sign: options.pop(sign, None) for sign in _SIGNS}
+        bounds = {sign: value for sign, value in values.items() if value is not None}
         if zone not in (None, "Z", "UTC", "+00:00"):
             raise unsupported("time_zone in a range")
         field = self._field(name, level)
         if field is None:
             return MatchNone(level)
         if not bounds:
-            return with_boost(self._present(field), boost)
+            return self._present(field)
         if field.kind == "text":
-            terms = self.vocabulary(field)
             matching = [
                 term
-                for term in terms
+                for term in self.vocabulary(field)
                 if all(_COMPARISONS[sign](term, text_of(value)) for sign, value in bounds.items())
             ]
-            return with_boost(Matches(self.index, field, matching), boost)
+            return Matches(self.stats, field, matching)
         tests = self._tests(field, bounds, formats)
-        if tests is None:
-            return MatchNone(level)
-        return with_boost(
-            Condition(field.level, lambda alias: self.comparison(field, alias, tests)), boost
-        )
+        return Condition(field.level, lambda alias: self.comparison(field, alias, tests))
 
     def _tests(
         self, field: Field, bounds: dict[str, Any], formats: Optional[str]
-    ) -> Optional[list[tuple[str, Any]]]:
-        tests: list[tuple[str, Any]] = []
+    ) -> list[tuple[str, Any]]:
+        tests = []
         for sign, value in bounds.items():
             if field.kind == "date":
                 first, last = self.span(field, value, formats or field.format)
@@ -267,10 +227,7 @@ class TermQueries:
                 try:
                     value = number_of(value)
                 except Malformed as problem:
-                    raise rejected(
-                        f"failed to create query: [{field.name}] {problem}",
-                        "query_shard_exception",
-                    ) from problem
+                    raise _misfit(field, problem) from problem
                 if isinstance(value, int) and not -INT64_MAX - 1 <= value <= INT64_MAX:
                     value = math.inf if value > 0 else -math.inf
                 elif field.kind == "float":
@@ -315,24 +272,17 @@ class TermQueries:
         )
         return any_of([in_column, in_list])
 
-    def _parse_exists(self, body: Any, level: Level) -> Node:
-        name = body.pop("field")
-        boost = pop_boost(body)
-        reject_unknown("exists", body)
+    def _parse_exists(self, options: Any, level: Level) -> Node:
+        name = options.pop("field")
         field = self._field(name, level)
         if field is not None:
-            return with_boost(self._present(field), boost)
+            return self._present(field)
         if name in ("_id", "_source"):
-            return with_boost(MatchAll(level), boost)
+            return MatchAll(level)
         within = [each for each in level.fields if each.name.startswith(f"{name}.")]
-        if not within:
-            return MatchNone(level)
-        return with_boost(
-            Condition(
-                level,
-                lambda alias: any_of(Sql(f"{alias}.{each.column} IS NOT NULL") for each in within),
-            ),
-            boost,
+        return Condition(
+            level,
+            lambda alias: any_of(Sql(f"{alias}.{each.column} IS NOT NULL") for each in within),
         )
 
     def _present(self, field: Field) -> Node:
@@ -353,7 +303,7 @@ class TermQueries:
             return MatchNone(field.level)
         if field.kind == "text":
             self._record_terms(field, terms)
-            return Matches(self.index, field, terms)
+            return Matches(self.stats, field, terms)
         return Condition(field.level, self._one_of(field, terms))
 
     def _vocabulary(self, field: Field) -> Sequence[str]:
@@ -362,3 +312,8 @@ class TermQueries:
                 f"[{field.name}] of type [{field.type}] has no terms", "query_shard_exception"
             )
         return self.vocabulary(field)
+
+
+def _misfit(field: Field, problem: Malformed) -> BackendRejected:
+    reason = f"failed to create query: [{field.name}] {problem}"
+    return rejected(reason, "query_shard_exception")

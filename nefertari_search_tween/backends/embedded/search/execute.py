@@ -13,13 +13,13 @@ from nefertari_search_tween.backends.embedded.aggregations.run import Aggregatio
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
-from nefertari_search_tween.backends.embedded.search import highlight
+from nefertari_search_tween.backends.embedded.search.highlight import Highlighter
 from nefertari_search_tween.backends.embedded.search.sort import Sort
 from nefertari_search_tween.backends.embedded.search.source_filter import (
     filter_source,
     single_precision,
 )
-from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of, joined
+from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of, joined
 from nefertari_search_tween.backends.embedded.storage.fields import Field
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Deadline
@@ -27,25 +27,10 @@ from nefertari_search_tween.backends.embedded.storage.writer import as_sequence_
 from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE
 
 DEFAULT_SIZE = 10
-_SUPPORTED = frozenset(
-    [
-        "query",
-        "sort",
-        "from",
-        "size",
-        "search_after",
-        "track_total_hits",
-        "_source",
-        "aggs",
-        "aggregations",
-        "highlight",
-        "timeout",
-        "track_scores",
-        "min_score",
-        "post_filter",
-        "version",
-        "seq_no_primary_term",
-    ]
+_SUPPORTED = (
+    *("query", "sort", "from", "size", "search_after", "track_total_hits", "_source", "aggs"),
+    *("aggregations", "highlight", "timeout", "track_scores", "min_score", "post_filter"),
+    *("version", "seq_no_primary_term"),
 )
 #: field -> the sorted terms of a text, or values of a keyword
 Vocabulary = Callable[[Field], Sequence[str]]
@@ -107,16 +92,16 @@ class Search:
         scores = f"(SELECT doc, {SINGLE} AS s FROM (" + self.node.scores(1.0) + "))"
         return scores + f" x CROSS JOIN {table} ON d.doc = x.doc"
 
-    def _conditions(self, with_post_filter: bool) -> list[Sql]:
+    def _conditions(self) -> list[Sql]:
         parts = [] if self.scored else [self.node.where("d")]
         if self.min_score is not None:
             parts.append(Sql("x.s >= ?", (self.min_score,)))
-        if with_post_filter and self.post_filter is not None:
+        if self.post_filter is not None:
             parts.append(self.post_filter.where("d"))
         return parts
 
     def _page(self, after: Optional[list[Any]], limited: bool) -> Sql:
-        conditions = self._conditions(True)
+        conditions = self._conditions()
         if after is not None:
             conditions.append(self._after(after))
         score = "x.s" if self.scored else "NULL"
@@ -144,13 +129,12 @@ class Search:
 
     def total(self) -> int:
         """Return how many documents match; scores are computed only if they decide it."""
-        table = f"{self.index.root.level.table} d"
         if self.min_score is not None:
-            tables, conditions = self._tables(), self._conditions(True)
+            tables, conditions = self._tables(), self._conditions()
         else:
-            tables, conditions = Sql(table), [self.node.where("d")]
-            if self.post_filter is not None:
-                conditions.append(self.post_filter.where("d"))
+            nodes = [self.node] if self.post_filter is None else [self.node, self.post_filter]
+            tables = Sql(f"{self.index.root.level.table} d")
+            conditions = [node.where("d") for node in nodes]
         sql = "SELECT count(*) FROM " + tables + " WHERE " + all_of(conditions)
         (count,) = sql.run(self.connection).fetchone()
         return int(count)
@@ -160,26 +144,15 @@ class Search:
         if not rows:
             return []
         source_filter = self.body.get("_source", True)
-        pick = (
-            None
-            if source_filter is True or source_filter == "true"
-            else filter_source(source_filter)
-        )
-        documents: dict[int, Any] = {}
-        for first in range(0, len(rows), 500):
-            part = [row[0] for row in rows[first : first + 500]]
-            marks = ", ".join("?" * len(part))
-            columns = "doc, id, version" + (", NULL" if source_filter is False else ", source")
-            for doc, *rest in self.connection.execute(
-                f"SELECT {columns} FROM {self.index.docs} WHERE doc IN ({marks})", part
-            ):
-                documents[doc] = rest
+        whole = source_filter is True or source_filter == "true"
+        pick = None if whole else filter_source(source_filter)
+        source = "NULL" if source_filter is False else "source"
+        query = f"SELECT doc, id, version, {source} FROM {self.index.docs} WHERE doc IN {IN_JSON}"
+        numbers = json.dumps([row[0] for row in rows])
+        documents = {doc: rest for doc, *rest in self.connection.execute(query, (numbers,))}
         options = self.body.get("highlight")
-        highlighter = (
-            highlight.Highlighter(options, self.index, self.parser.searched_terms)
-            if options
-            else None
-        )
+        terms = self.parser.searched_terms
+        highlighter = Highlighter(options, self.index, terms) if options else None
         explicit = bool(self.body.get("sort"))
         hits = []
         for doc, score, *values in rows:
@@ -220,15 +193,8 @@ class Search:
         hits: dict[str, Any] = {}
         if track_total is not False:
             # A page that is not full determines the total.
-            if (
-                self.size > 0
-                and after is None
-                and (rows or not self.start)
-                and (len(rows) < self.size)
-            ):
-                total = self.start + len(rows)
-            else:
-                total = self.total()
+            whole = len(rows) < self.size and after is None and (rows or not self.start)
+            total = self.start + len(rows) if whole else self.total()
             hits["total"] = {"value": total, "relation": "eq"}
         best = rows[0][1] if rows and self.best_first and not self.start else None
         hits["max_score"] = None if best is None else single_precision(best)

@@ -9,24 +9,13 @@ import fnmatch
 import html
 from typing import Any, Callable
 
-from nefertari_search_tween.backends.embedded.errors import unsupported
+from nefertari_search_tween.backends.embedded.errors import reject_unknown
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import tokenizer
 
-_OPTIONS = frozenset(
-    [
-        "fields",
-        "pre_tags",
-        "post_tags",
-        "fragment_size",
-        "number_of_fragments",
-        "require_field_match",
-        "type",
-        "no_match_size",
-        "order",
-        "encoder",
-        "max_analyzed_offset",
-    ]
+_OPTIONS = (
+    *("fields", "pre_tags", "post_tags", "fragment_size", "number_of_fragments", "type", "order"),
+    *("require_field_match", "no_match_size", "encoder", "max_analyzed_offset"),
 )
 
 
@@ -43,9 +32,7 @@ class Highlighter:
         index: Index,
         searched_terms: dict[str, list[Callable[[str], bool]]],
     ) -> None:
-        unknown = set(options) - _OPTIONS
-        if unknown:
-            raise unsupported(f"option '{min(unknown)}' of highlight")
+        reject_unknown(options, _OPTIONS, "highlight")
         self.pre_tag = (options.get("pre_tags") or ["<em>"])[0]
         self.post_tag = (options.get("post_tags") or ["</em>"])[0]
         self.encode = _html if options.get("encoder") == "html" else str

@@ -19,7 +19,10 @@ from nefertari_search_tween.backends.embedded.search.execute import Search, Voca
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
-from nefertari_search_tween.backends.embedded.storage.store import Deadline
+from nefertari_search_tween.backends.embedded.storage.store import (
+    Deadline,
+    create_term_tables,
+)
 
 # Aggregations that read more than the matching documents.
 _BEYOND = ("global",)
@@ -87,15 +90,7 @@ class MergedIndex(Index):
         """Create the empty tables; they are dropped with the transaction."""
         execute = connection.execute
         execute(f"CREATE TEMP TABLE {self.docs} (doc INTEGER PRIMARY KEY, id, version, source)")
-        execute(
-            f"CREATE TEMP TABLE {self.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
-            "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
-        )
-        execute(
-            f"CREATE TEMP TABLE {self.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
-            "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
-        )
-        execute(f"CREATE TEMP TABLE {self.stats} (field INTEGER PRIMARY KEY, docs, terms)")
+        create_term_tables(connection, self, "CREATE TEMP TABLE")
         execute("CREATE TEMP TABLE several_found (doc INTEGER PRIMARY KEY)")
         for level in self.levels.values():
             columns = "".join(f", {field.column}" for field in level.fields)
@@ -162,17 +157,6 @@ class MergedIndex(Index):
         old = index.fields.get(field.name)
         return old.column if old is not None and old.level is source else "NULL"
 
-    def vocabulary(self, connection: sqlite3.Connection, field: Field) -> Sequence[str]:
-        """Return the sorted terms of a text, or values of a keyword."""
-        if field.kind == "text":
-            query = f"SELECT DISTINCT term FROM {self.post} WHERE field = {field.number}"
-        else:
-            query = (
-                f"SELECT {field.column} FROM {field.level.table} WHERE {field.column} IS NOT NULL "
-                f"UNION SELECT value FROM {self.multi} WHERE field = {field.number}"
-            )
-        return [term for (term,) in connection.execute(f"{query} ORDER BY 1")]
-
 
 def aggregate(
     connection: sqlite3.Connection,
@@ -193,14 +177,16 @@ def aggregate(
     requested = body.get("aggs", body.get("aggregations")) or {}
     merged = MergedIndex(indices, json.dumps(requested))
     merged.create(connection)
-    for position, (index, vocabulary) in enumerate(zip(indices, vocabularies)):
-        node = QueryParser(connection, index, vocabulary, deadline.check).parse(query)
+    for position, (index, terms_of) in enumerate(zip(indices, vocabularies)):
+        node = QueryParser(connection, index, terms_of, deadline.check).parse(query)
         root = index.root.level
         matches = f"SELECT d.doc AS doc FROM {root.table} d WHERE " + node.where("d")
         merged.fill(connection, position, matches)
-    search = Search(
-        connection, merged, body, lambda field: merged.vocabulary(connection, field), deadline
-    )
+
+    def vocabulary(field: Field) -> list[str]:
+        return [term for (term,) in connection.execute(merged.vocabulary_query(field))]
+
+    search = Search(connection, merged, body, vocabulary, deadline)
     search.node = Condition(
         merged.root.level, lambda alias: Sql(f"{alias}.doc IN (SELECT doc FROM several_found)")
     )

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.errors import (
+    no_field_data,
+    reject_unknown,
+    rejected,
+    unsupported,
+)
 from nefertari_search_tween.backends.embedded.query.nodes import climbing
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
@@ -105,8 +110,7 @@ class Sort:
         unmapped = options.pop("unmapped_type", None)
         options.pop("numeric_type", None)
         options.pop("format", None)
-        if options:
-            raise unsupported(f"option '{next(iter(options))}' of a sort")
+        reject_unknown(options, (), "a sort")
         if name == "_id":
             value = Sql(f"(SELECT id FROM {self.index.docs} i WHERE i.doc = d.doc)")
             return SortKey(value, descending, False)
@@ -118,10 +122,7 @@ class Sort:
                 f"No mapping found for [{name}] in order to sort on", "query_shard_exception"
             )
         if field.kind == "text":
-            raise rejected(
-                f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "
-                "use a keyword field instead"
-            )
+            raise no_field_data(name)
         value = self._sort_value(field, mode, nested)
         if missing not in ("_first", "_last"):
             value = "coalesce(" + value + Sql(", ?)", (field.value(missing),))
@@ -133,9 +134,7 @@ class Sort:
             raise unsupported(f"sort mode '{mode}'")
         level = field.level
         if level.parent is None:
-            if not field.multi:
-                return Sql(f"d.{field.column}")
-            if mode == "min":
+            if not field.multi or mode == "min":
                 return Sql(f"d.{field.column}")
             return Sql(
                 f"coalesce((SELECT {_MODES[mode]}(+value) FROM {self.index.multi} WHERE "
@@ -145,9 +144,7 @@ class Sort:
         if nested is None:
             # Without a path Elasticsearch reads the document itself, which has no such value.
             return Sql("NULL")
-        unknown = set(nested) - {"path", "filter"}
-        if unknown:
-            raise unsupported(f"option '{min(unknown)}' of a nested sort")
+        reject_unknown(nested, ("path", "filter"), "a nested sort")
         if path not in self.index.levels:
             raise rejected(f"[nested] failed to find nested object under path [{path}]")
         if self.index.levels[path] is not level:

@@ -80,6 +80,11 @@ class Level:
     parent: Optional[Level]
     fields: list[Field] = field(default_factory=list)
 
+    @property
+    def ancestors(self) -> list[Level]:
+        """The levels that hold these, from the inside out."""
+        return [] if self.parent is None else [self.parent, *self.parent.ancestors]
+
 
 def parse_flag(value: Any) -> bool:
     """Return the truth of a mapping's flag, which may be a boolean or its text."""

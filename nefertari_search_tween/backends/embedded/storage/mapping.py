@@ -17,27 +17,11 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
 )
 
 # Options of a field that this backend applies, or that change nothing here.
-_OPTIONS = frozenset(
-    [
-        "type",
-        "fields",
-        "ignore_above",
-        "ignore_malformed",
-        "format",
-        "null_value",
-        "properties",
-        "dynamic",
-        "enabled",
-        "coerce",
-        "doc_values",
-        "store",
-        "meta",
-        "index",
-        "norms",
-        "index_options",
-        "eager_global_ordinals",
-    ]
-)
+_OPTIONS = {
+    *("type", "fields", "ignore_above", "ignore_malformed", "format", "null_value", "properties"),
+    *("dynamic", "enabled", "coerce", "doc_values", "store", "meta", "index", "norms"),
+    *("index_options", "eager_global_ordinals"),
+}
 _DYNAMIC_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?\Z")
 
 
@@ -100,6 +84,17 @@ class Index:
         """Return the name of the index that a document is in."""
         return self.name
 
+    def vocabulary_query(self, field: Field) -> str:
+        """Return the SELECT of the sorted terms of a text, or values of a keyword."""
+        if field.kind == "text":
+            query = f"SELECT DISTINCT term FROM {self.post} WHERE field = {field.number}"
+        else:
+            query = (
+                f"SELECT {field.column} FROM {field.level.table} WHERE {field.column} IS NOT NULL "
+                f"UNION SELECT value FROM {self.multi} WHERE field = {field.number}"
+            )
+        return f"{query} ORDER BY 1"
+
     @property
     def window(self) -> int:
         return int(self.settings.get("index.max_result_window", 10_000))
@@ -107,8 +102,8 @@ class Index:
     def _level(self, path: str, parent: Optional[Level]) -> Level:
         numbers = self.layout["levels"]
         number = numbers.setdefault(path, len(numbers))
-        level = self.levels[path] = Level(path, number, f"i{self.number}_r{number}", parent)
-        return level
+        self.levels[path] = Level(path, number, f"i{self.number}_r{number}", parent)
+        return self.levels[path]
 
     def _field(self, name: str, level: Level, spec: dict[str, Any]) -> Field:
         numbers = self.layout["fields"]

@@ -216,6 +216,10 @@ class Store:
                 self._indices[number, generation] = index
         return index
 
+    def load_one(self, connection: sqlite3.Connection, name: str) -> Index:
+        """Return the one index behind *name*; the caller may change it."""
+        return self.load_index(connection, self.resolve_one(connection, name).number)
+
     @staticmethod
     def load_index(connection: sqlite3.Connection, number: int) -> Index:
         """Return an index that the caller may change."""
@@ -249,12 +253,7 @@ class Store:
         connection.execute(
             "UPDATE indices SET generation = generation + 1, mapping = ?, settings = ?, "
             "layout = ? WHERE number = ?",
-            (
-                json.dumps(index.mapping),
-                json.dumps(index.settings),
-                json.dumps(index.layout),
-                index.number,
-            ),
+            (*map(json.dumps, (index.mapping, index.settings, index.layout)), index.number),
         )
 
     @staticmethod
@@ -274,18 +273,8 @@ class Store:
             f"CREATE TABLE {index.docs} (doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
             "version INTEGER NOT NULL, posted TEXT, source BLOB)"
         )
-        connection.execute(
-            f"CREATE TABLE {index.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
-            "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
-        )
-        connection.execute(
-            f"CREATE TABLE {index.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
-            "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
-        )
+        create_term_tables(connection, index, "CREATE TABLE")
         connection.execute(f"CREATE INDEX {index.multi}_value ON {index.multi} (field, value, doc)")
-        connection.execute(
-            f"CREATE TABLE {index.stats} (field INTEGER PRIMARY KEY, docs INTEGER, terms INTEGER)"
-        )
         Store.save_index(connection, index)
         return index
 
@@ -297,6 +286,24 @@ class Store:
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM aliases WHERE number = ?", (index.number,))
         connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
+
+
+def create_term_tables(connection: sqlite3.Connection, index: Index, create: str) -> None:
+    """Create the tables of terms, of lists and of counts.
+
+    :param create: the beginning of the statements.
+    """
+    connection.execute(
+        f"{create} {index.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
+        "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
+    )
+    connection.execute(
+        f"{create} {index.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
+        "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
+    )
+    connection.execute(
+        f"{create} {index.stats} (field INTEGER PRIMARY KEY, docs INTEGER, terms INTEGER)"
+    )
 
 
 class _ThreadConnection:

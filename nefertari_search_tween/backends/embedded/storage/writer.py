@@ -51,15 +51,12 @@ class Writer:
         :param row: of the document, None if it needs fields that the mapping lacks.
         :param problem: why it can't be indexed.
         """
-        id_error = _bad_id(action.id)
-        if id_error is not None:
-            return BulkItemResult(action, 400, id_error)
         if action.version < 0 or action.version > INT64_MAX:
             reason = f"illegal version value [{action.version}] for version type [EXTERNAL_GTE]"
             return BulkItemResult(action, 400, error("action_request_validation_exception", reason))
-        row, problem = self._row(action, row, problem)
-        if problem is not None:
-            return BulkItemResult(action, 400, error("document_parsing_exception", str(problem)))
+        row, invalid = self._check(action, row, problem)
+        if invalid is not None:
+            return BulkItemResult(action, 400, invalid)
         current = self._current(action.id)
         if current is not None and current[1] > action.version:
             reason = (
@@ -73,12 +70,9 @@ class Writer:
         self, write: ConditionalWrite, row: Optional[Row], problem: Optional[Malformed]
     ) -> WriteResult:
         """Apply one conditional write; see :meth:`apply`."""
-        id_error = _bad_id(write.id)
-        if id_error is not None:
-            return WriteResult(write, 400, id_error)
-        row, problem = self._row(write, row, problem)
-        if problem is not None:
-            return WriteResult(write, 400, error("document_parsing_exception", str(problem)))
+        row, invalid = self._check(write, row, problem)
+        if invalid is not None:
+            return WriteResult(write, 400, invalid)
         current = self._current(write.id)
         live = current is not None and current[2] is not None
         stored = as_sequence_version(current[1]) if current is not None and live else None
@@ -90,15 +84,21 @@ class Writer:
         status = self._put(write, current, row, version)
         return WriteResult(write, status, None, as_sequence_version(version))
 
-    def _row(
+    def _check(
         self, action: Any, row: Optional[Row], problem: Optional[Malformed]
-    ) -> tuple[Optional[Row], Optional[Malformed]]:
+    ) -> tuple[Optional[Row], Optional[dict[str, Any]]]:
+        """Return the row to write, and the error of an action whose id or document is invalid."""
+        if not action.id or len(action.id.encode("utf-8", "replace")) > MAX_ID_BYTES:
+            reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"
+            return None, error("illegal_argument_exception", reason)
         if problem is None and action.body is not None and row is None:
             try:
                 row = self._grow(action.body)
             except Malformed as malformed:
                 problem = malformed
-        return row, problem
+        if problem is not None:
+            return None, error("document_parsing_exception", str(problem))
+        return row, None
 
     def _current(self, identity: str) -> Any:
         """Return number, version and terms of the document *identity*, also of a deleted one."""
@@ -213,34 +213,26 @@ class Writer:
 
     def flush(self) -> None:
         """Write the pending rows."""
+        executemany = self.connection.executemany
         for level in self.index.levels.values():
             rows = self._inserts.pop(level.table, None)
             if rows:
                 columns = ["doc", "parent", "root", *[each.column for each in level.fields]]
                 marks = ", ".join("?" * len(columns))
-                self.connection.executemany(
+                executemany(
                     f"INSERT INTO {level.table} ({', '.join(columns)}) VALUES ({marks})", rows
                 )
-        docs = self._inserts.pop(self.index.docs, None)
-        if docs:
-            self.connection.executemany(
-                f"INSERT OR REPLACE INTO {self.index.docs} (doc, id, version, posted, source) "
-                "VALUES (?, ?, ?, ?, ?)",
-                docs,
-            )
-        posts = self._inserts.pop(self.index.post, None)
-        if posts:
-            # In the order of the table, so that its pages fill one after the other.
-            posts.sort()
-            self.connection.executemany(
-                f"INSERT INTO {self.index.post} VALUES (?, ?, ?, ?, ?, ?)", posts
-            )
-        lists = self._inserts.pop(self.index.multi, None)
-        if lists:
-            self.connection.executemany(
-                f"INSERT INTO {self.index.multi} VALUES (?, ?, ?, ?)", lists
-            )
-        self.connection.executemany(
+        executemany(
+            f"INSERT OR REPLACE INTO {self.index.docs} (doc, id, version, posted, source) "
+            "VALUES (?, ?, ?, ?, ?)",
+            self._inserts.pop(self.index.docs, ()),
+        )
+        # In the order of the table, so that its pages fill one after the other.
+        posts = sorted(self._inserts.pop(self.index.post, ()))
+        executemany(f"INSERT INTO {self.index.post} VALUES (?, ?, ?, ?, ?, ?)", posts)
+        lists = self._inserts.pop(self.index.multi, ())
+        executemany(f"INSERT INTO {self.index.multi} VALUES (?, ?, ?, ?)", lists)
+        executemany(
             f"INSERT INTO {self.index.stats} VALUES (?1, ?2, ?3) ON CONFLICT (field) "
             "DO UPDATE SET docs = docs + ?2, terms = terms + ?3",
             [(number, *change) for number, change in self._stats.items()],
@@ -255,11 +247,3 @@ class Writer:
             self.connection.execute(
                 "UPDATE indices SET writes = writes + 1 WHERE number = ?", (self.index.number,)
             )
-
-
-def _bad_id(identity: str) -> Optional[dict[str, Any]]:
-    """Return the error of an invalid id, None for a valid one."""
-    if identity and len(identity.encode("utf-8", "replace")) <= MAX_ID_BYTES:
-        return None
-    reason = f"id is empty or longer than {MAX_ID_BYTES} bytes"
-    return error("illegal_argument_exception", reason)

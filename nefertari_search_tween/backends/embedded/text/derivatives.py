@@ -10,6 +10,7 @@ Lucene has, cost nothing extra this way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 Expression = tuple[Any, ...]
@@ -35,7 +36,7 @@ def wildcard(text: str) -> Expression:
         else:
             if char == "\\":
                 char = next(chars, "\\")
-            parts.append(("set", ((char, char),), False))
+            parts.append(character(char))
     return sequence(parts)
 
 
@@ -61,27 +62,25 @@ def concatenated(first: Expression, second: Expression) -> Expression:
 
 
 def either(first: Expression, second: Expression) -> Expression:
-    parts: set[Expression] = set()
-    for each in (first, second):
-        parts |= each[1] if each[0] == "or" else {each}
-    parts.discard(NONE)
-    if ALL in parts:
-        return ALL
-    if not parts:
-        return NONE
-    return parts.pop() if len(parts) == 1 else ("or", frozenset(parts))
+    return _combined("or", NONE, ALL, (first, second))
 
 
 def common(first: Expression, second: Expression) -> Expression:
+    return _combined("and", ALL, NONE, (first, second))
+
+
+def _combined(
+    kind: str, neutral: Expression, absorbing: Expression, pair: tuple[Expression, Expression]
+) -> Expression:
     parts: set[Expression] = set()
-    for each in (first, second):
-        parts |= each[1] if each[0] == "and" else {each}
-    if NONE in parts:
-        return NONE
-    parts.discard(ALL)
+    for each in pair:
+        parts |= each[1] if each[0] == kind else {each}
+    if absorbing in parts:
+        return absorbing
+    parts.discard(neutral)
     if not parts:
-        return ALL
-    return parts.pop() if len(parts) == 1 else ("and", frozenset(parts))
+        return neutral
+    return parts.pop() if len(parts) == 1 else (kind, frozenset(parts))
 
 
 def complement(inner: Expression) -> Expression:
@@ -122,15 +121,9 @@ def derivative(part: Expression, chars: str) -> Expression:
     if kind == "star":
         return concatenated(derivative(part[1], chars), part)
     if kind == "or":
-        result = NONE
-        for each in part[1]:
-            result = either(result, derivative(each, chars))
-        return result
+        return reduce(either, (derivative(each, chars) for each in part[1]), NONE)
     if kind == "and":
-        result = ALL
-        for each in part[1]:
-            result = common(result, derivative(each, chars))
-        return result
+        return reduce(common, (derivative(each, chars) for each in part[1]), ALL)
     if kind == "not":
         return complement(derivative(part[1], chars))
     return NONE

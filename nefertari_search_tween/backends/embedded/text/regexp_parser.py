@@ -31,12 +31,12 @@ class _Parser:
     def parse(self) -> Expression:
         if not self.text:
             return EMPTY
-        result = self.union()
+        result = self.parse_union()
         if self.at < len(self.text):
-            raise self.error(f"unexpected '{self.text[self.at]}'")
+            raise self.failure(f"unexpected '{self.text[self.at]}'")
         return result
 
-    def error(self, problem: str) -> Exception:
+    def failure(self, problem: str) -> Exception:
         return rejected(f"regular expression '{self.text[:80]}' at {self.at}: {problem}")
 
     def peek(self, chars: str) -> bool:
@@ -48,34 +48,34 @@ class _Parser:
             return True
         return False
 
-    def next(self) -> str:
+    def read(self) -> str:
         if self.at >= len(self.text):
-            raise self.error("it ends too early")
+            raise self.failure("it ends too early")
         self.at += 1
         return self.text[self.at - 1]
 
-    def union(self) -> Expression:
-        result = self.intersection()
+    def parse_union(self) -> Expression:
+        result = self.parse_intersection()
         while self.accept("|"):
-            result = either(result, self.intersection())
+            result = either(result, self.parse_intersection())
         return result
 
-    def intersection(self) -> Expression:
-        result = self.concatenation()
+    def parse_intersection(self) -> Expression:
+        result = self.parse_concatenation()
         while self.accept("&"):
-            result = common(result, self.concatenation())
+            result = common(result, self.parse_concatenation())
         return result
 
-    def concatenation(self) -> Expression:
+    def parse_concatenation(self) -> Expression:
         parts = []
         while self.at < len(self.text) and not self.peek(")|&"):
-            parts.append(self.repetition())
+            parts.append(self.parse_repetition())
         return sequence(parts)
 
-    def repetition(self) -> Expression:
-        result = self.complement()
+    def parse_repetition(self) -> Expression:
+        result = self.parse_complement()
         while self.peek("?*+{"):
-            sign = self.next()
+            sign = self.read()
             if sign == "?":
                 result = either(result, EMPTY)
             elif sign == "*":
@@ -83,107 +83,98 @@ class _Parser:
             elif sign == "+":
                 result = concatenated(result, repeated(result))
             else:
-                result = self.times(result)
+                result = self.parse_repetition_count(result)
         return result
 
-    def times(self, inner: Expression) -> Expression:
-        minimum = self.number()
+    def parse_repetition_count(self, inner: Expression) -> Expression:
+        minimum = self.parse_number()
         maximum: Optional[int] = minimum
         if self.accept(","):
-            maximum = self.number() if self.peek("0123456789") else None
+            maximum = self.parse_number() if self.peek("0123456789") else None
         if not self.accept("}"):
-            raise self.error("expected '}'")
+            raise self.failure("expected '}'")
         if minimum > 255 or (maximum or 0) > 255:
-            raise self.error("more than 255 repetitions")
+            raise self.failure("more than 255 repetitions")
         if maximum is not None and maximum < minimum:
-            raise self.error(f"from {minimum} to {maximum} repetitions")
+            raise self.failure(f"from {minimum} to {maximum} repetitions")
         tail: Expression = repeated(inner) if maximum is None else EMPTY
         for _ in range((maximum or minimum) - minimum):
             tail = either(EMPTY, concatenated(inner, tail))
         return sequence([*[inner] * minimum, tail])
 
-    def number(self) -> int:
+    def parse_number(self) -> int:
         start = self.at
         while self.peek("0123456789"):
             self.at += 1
         if start == self.at:
-            raise self.error("expected a number")
+            raise self.failure("expected a number")
         return int(self.text[start : self.at])
 
-    def complement(self) -> Expression:
+    def parse_complement(self) -> Expression:
         if self.accept("~"):
-            return complement(self.complement())
-        return self.simple()
+            return complement(self.parse_complement())
+        return self.parse_atom()
 
-    def simple(self) -> Expression:
-        if self.accept("."):
-            return ANY
-        if self.accept("#"):
-            return NONE
-        if self.accept("@"):
-            return ALL
+    def parse_atom(self) -> Expression:
+        if self.peek(".#@"):
+            return _ATOMS[self.read()]
         if self.accept("("):
             if self.accept(")"):
                 return EMPTY
-            inner = self.union()
+            inner = self.parse_union()
             if not self.accept(")"):
-                raise self.error("expected ')'")
+                raise self.failure("expected ')'")
             return inner
         if self.accept('"'):
             start = self.at
             while not self.peek('"'):
-                self.next()
+                self.read()
             self.at += 1
             return sequence([character(each) for each in self.text[start : self.at - 1]])
         if self.accept("["):
-            return self.char_class()
+            return self.parse_class()
         if self.accept("<"):
-            return self.interval()
-        return self.single()
-
-    def single(self) -> Expression:
+            return self.parse_interval()
         if self.accept("\\"):
-            char = self.next()
+            char = self.read()
             ranges = _CLASSES.get(char.lower())
-            if ranges is not None:
-                return ("set", ranges, char.isupper())
-            return character(char)
-        return character(self.next())
+            return character(char) if ranges is None else ("set", ranges, char.isupper())
+        return character(self.read())
 
-    def char_class(self) -> Expression:
+    def parse_class(self) -> Expression:
         negated = self.accept("^")
         ranges: list[tuple[str, str]] = []
         first = True
         while first or not self.peek("]"):
             first = False
-            low = self.next()
+            low = self.read()
             if low == "\\":
-                low = self.next()
+                low = self.read()
                 if low in _CLASSES:
                     ranges.extend(_CLASSES[low])
                     continue
             high = low
             if self.peek("-") and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
-                high = self.next()
+                high = self.read()
                 if high == "\\":
-                    high = self.next()
+                    high = self.read()
                 if high < low:
-                    raise self.error(f"characters from '{low}' to '{high}'")
+                    raise self.failure(f"characters from '{low}' to '{high}'")
             ranges.append((low, high))
         self.at += 1
         return ("set", tuple(ranges), negated)
 
-    def interval(self) -> Expression:
+    def parse_interval(self) -> Expression:
         end = self.text.find(">", self.at)
         body = self.text[self.at : end] if end > 0 else ""
         low, dash, high = body.partition("-")
         if not dash or not low.isdigit() or not high.isdigit():
-            raise self.error("expected <number-number>")
+            raise self.failure("expected <number-number>")
         self.at = end + 1
         first, last = sorted((int(low), int(high)))
         if last - first > 1000:
-            raise self.error("an interval of more than 1000 numbers")
+            raise self.failure("an interval of more than 1000 numbers")
         width = len(low) if len(low) == len(high) else 0
         result = NONE
         for number in range(first, last + 1):
@@ -192,6 +183,7 @@ class _Parser:
         return result
 
 
+_ATOMS = {".": ANY, "#": NONE, "@": ALL}
 _CLASSES: dict[str, tuple[tuple[str, str], ...]] = {
     "d": (("0", "9"),),
     "w": (("0", "9"), ("A", "Z"), ("_", "_"), ("a", "z")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 # Longer words are cut into pieces (max_token_length of the standard analyzer), in UTF-16 units.
 MAX_TERM_UNITS = 255
@@ -144,23 +144,20 @@ def _spaceless(code: int) -> bool:
     return any(first <= code <= last for first, last in _SPACELESS)
 
 
-class _Classes(dict):
-    """For ``str.translate``: the class of each character is computed once."""
+class _Translation(dict):
+    """For ``str.translate``: *translate* is called once for each character."""
+
+    def __init__(self, translate: Callable[[str], str]) -> None:
+        self.translate = translate
 
     def __missing__(self, code: int) -> str:
-        letter = self[code] = _class_of(chr(code))
-        return letter
+        translated = self[code] = self.translate(chr(code))
+        return translated
 
 
-class _Lower(dict):
-    def __missing__(self, code: int) -> str:
-        # One for one: U+0130 becomes a plain i.
-        lower = self[code] = chr(code).lower()[0]
-        return lower
-
-
-_classes = _Classes()
-_lower = _Lower()
+_classes = _Translation(_class_of)
+# One for one: U+0130 becomes a plain i.
+_lower = _Translation(lambda char: char.lower()[0])
 
 # Rules WB5-WB12: letters and digits, and what may stand between two of them.
 _X = "[XTW]*"

@@ -1,1 +1,0 @@
-"""Cases of aggregations, in the shape of Elasticsearch's responses."""
