@@ -9,7 +9,7 @@ from typing import Any, Callable
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
 from nefertari_search_tween.backends.base import WriteResult
-from nefertari_search_tween.engine.database import current, pause
+from nefertari_search_tween.engine.database import attempts, current
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
 from nefertari_search_tween.engine.queries import Query
@@ -43,7 +43,10 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
     :raises JHTTPConflict: one of them is changed by other writers all the time.
     """
     database, count, remaining = current(), 0, documents
-    for tries in range(ATTEMPTS):
+    conflicts: list[Any] = []
+    for _ in attempts(ATTEMPTS):
+        if conflicts:
+            remaining = model.by_pks(conflicts)
         batch = []
         for each in remaining:
             change(each)
@@ -70,8 +73,6 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
                 raise rejected_error(model, result)
         if not conflicts:
             return count
-        pause(tries)
-        remaining = model.by_pks(conflicts)
     raise conflict_error(model, conflicts[0])
 
 
