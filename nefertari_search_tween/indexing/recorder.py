@@ -45,12 +45,14 @@ class ChangeRecorder:
         self.embedding = embedding
         self.index = index
 
+    def change_begins(self, session: Any) -> None:
+        """Do nothing: the models are complete."""
+
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
         # Documents that embed a changed object, and those that embed an object whose list of keys
-        # changed. Nothing embeds or references a new object that is not in `related` already.
-        embedding = self.embedding(session, {*changes.updated, *changes.related})
-        dependents = {*changes.related, *embedding}
-        self.outbox.record_content_changes(session, {*changes.updated, *changes.related})
+        # changed.
+        dependents = changes.related | self.embedding(session, changes.content_changes)
+        self.outbox.record_content_changes(session, changes.content_changes)
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
             (ItemUpdated, changes.updated),
@@ -65,9 +67,8 @@ class ChangeRecorder:
                 )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
-        changed = change.related if change.deleted else {*change.related, *change.keys}
-        embedding = self.embedding(session, changed)
-        self.outbox.record_content_changes(session, changed)
+        embedding = self.embedding(session, change.content_changes)
+        self.outbox.record_content_changes(session, change.content_changes)
         keys = self._mirrored({*change.keys, *change.related, *embedding})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)

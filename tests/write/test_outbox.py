@@ -18,7 +18,6 @@ from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
-from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
 from tests.support.paths import TOP
@@ -165,8 +164,9 @@ class SqlStore(OutboxStore):
         self.sessions = []
 
     def outbox(self, inline=False):
-        plan = FanOutPlan(Dependencies([Tag, Keeper]))
-        return SqlaOutbox(MODELS, plan, lambda: self.engine, inline)
+        outbox = SqlaOutbox(Dependencies([Tag, Keeper]), self.engine, inline)
+        outbox.create_missing()
+        return outbox
 
     def begin(self):
         self.sessions.append(sessionmaker(bind=self.engine)())

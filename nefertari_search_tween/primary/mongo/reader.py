@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any, Optional
 
 from pymongo.errors import CursorNotFound
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.interfaces.primary import Body
@@ -45,10 +45,8 @@ class MongoReader:
         self._references = {each.name: each for each in schema.references(model)}
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        keys = list(pks)
         bodies: dict[Any, Body] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
+        for part in chunks(pks, KEYS_PER_QUERY):
             cursor = collection_of(self.model).find(keys_filter(part))
             bodies.update(self._bodies(list(cursor)))
         return bodies
@@ -68,15 +66,13 @@ class MongoReader:
         """Yield all objects after the key *after* by one cursor: one sort for any number."""
         condition = {} if after is None else {"_id": {"$gt": after}}
         with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
-            while rows := list(islice(cursor, chunk)):
-                yield rows
+            yield from chunks(cursor, chunk)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        keys = list(pks)
         existing: set[Any] = set()
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys_filter(keys[start : start + KEYS_PER_QUERY])
-            existing.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
+        for part in chunks(pks, KEYS_PER_QUERY):
+            rows = collection_of(self.model).find(keys_filter(part), {"_id": 1})
+            existing.update(row["_id"] for row in rows)
         return existing
 
     def key(self, text: str) -> Any:
@@ -183,11 +179,10 @@ class Records:
             for key in referred(row.get(reference.stored), reference.many)
             if key is not None
         }
-        keys = list(referenced)
         nested = reference.name in model._nested_relationships and depth > 0
         related: dict[Any, Any] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            condition = keys_filter(keys[start : start + KEYS_PER_QUERY])
+        for part in chunks(referenced, KEYS_PER_QUERY):
+            condition = keys_filter(part)
             if not nested:
                 cursor = collection_of(target).find(condition, {"_id": 1})
                 related.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})

@@ -6,13 +6,13 @@ read, a missing one loses an update, so every doubt adds a key.
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import event, false
 from sqlalchemy.orm import Query, Session, attributes
 from sqlalchemy.orm.persistence import BulkEvaluate
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import (
     BulkChange,
     ChangeListener,
@@ -22,8 +22,7 @@ from nefertari_search_tween.interfaces.primary import (
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.capture.row_locks import begun_on_sqlite, lock
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
-
-log = logging.getLogger(__name__)
+from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 _BEFORE = "nefertari_search.before_flush"
 _COMMITTED = "nefertari_search.committed"
@@ -31,14 +30,18 @@ _COMMITTED = "nefertari_search.committed"
 MAX_KEYS = 10_000
 
 
+class HasDependencies(Protocol):
+    """Knows the dependencies between the mirrored models, which may change before the capture of a
+    change."""
+
+    dependencies: Dependencies
+
+
 class SessionEvents:
-    """Reports the changes of every SQLAlchemy session to a listener.
+    """Reports the changes of every SQLAlchemy session to a listener."""
 
-    :param dependencies: between the mirrored models.
-    """
-
-    def __init__(self, dependencies: Dependencies, listener: ChangeListener) -> None:
-        self.dependencies = dependencies
+    def __init__(self, primary: HasDependencies, listener: ChangeListener) -> None:
+        self.primary = primary
         self.listener = listener
         self._listeners = [
             (Session, "before_flush", self._before_flush),
@@ -59,10 +62,15 @@ class SessionEvents:
         for target, name, handler in self._listeners:
             event.remove(target, name, handler)
 
+    @property
+    def dependencies(self) -> Dependencies:
+        return self.primary.dependencies
+
     # Flushes
 
     def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
         """Remember what only the state before the flush has: old owners, old referrers."""
+        self.listener.change_begins(session)
         old: dict[Any, dict[str, Any]] = {}
         unknown: dict[Any, list[Any]] = {}
         for item in session.dirty:
@@ -192,7 +200,7 @@ class SessionEvents:
             if prop.key not in state.committed_state:
                 continue
             target = prop.mapper.class_
-            if not self.dependencies.mirrored(target):
+            if target not in self.dependencies.mirrored_models:
                 continue
             history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
             for item in (*(history.added or ()), *(history.deleted or ())):
@@ -212,6 +220,7 @@ class SessionEvents:
 
     def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
         """Remember what the statement will change, and return the query to make it of."""
+        self.listener.change_begins(query.session)
         model = _bulk_model(context)
         if model not in self.dependencies.tracked_models:
             return query
@@ -268,9 +277,9 @@ class SessionEvents:
         if not deleted and names:
             pk = schema.pk_attribute(model)
             with session.no_autoflush:
-                for start in range(0, len(pks), 500):
+                for part in chunks(pks, KEYS_PER_QUERY):
                     rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
-                        pk.in_(pks[start : start + 500])
+                        pk.in_(part)
                     )
                     related |= self._owners(model, names, rows)
         keys = [Key(model.__name__, pk) for pk in pks]
@@ -326,12 +335,13 @@ def _bulk_model(context: Any) -> Any:
     return None if mapper is None else mapper.class_
 
 
-def disable_engine_indexing(models: Any) -> None:
-    """Remove the listeners by which nefertari_sqla itself indexes models.
+def disable_engine_indexing(models: Any) -> Any:
+    """Remove the listeners by which nefertari_sqla itself indexes models; return the class whose
+    ``get_collection`` all models have.
 
     They index inside the transaction, object by object, and reload each one.
     """
-    from nefertari_sqla import documents, signals
+    from nefertari_sqla import BaseMixin, documents, signals
     from pyramid_sqlalchemy import Session as ScopedSession
 
     hooks = (
@@ -348,6 +358,7 @@ def disable_engine_indexing(models: Any) -> None:
         event.remove(ScopedSession, "after_bulk_update", signals.on_bulk_update)
     # Called by name in _delete_many; the before_compile_delete event does its work.
     documents.on_bulk_delete = _index_nothing
+    return BaseMixin
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:
