@@ -6,7 +6,7 @@ The only module that sees both sides, reading (``search``) and writing (``indexi
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -38,7 +38,6 @@ from nefertari_search_tween.primary.startup import stop_recording
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
 from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.routing import Router
-from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,16 +72,11 @@ class SearchRuntime:
     def _set_up_mirrors(self) -> None:
         """Generate the mirror models, and make the mirrors of the selected models."""
         settings = self.settings
-        index_settings = {
-            **window_settings(settings.max_result_window),
-            **settings.index_settings_file,
-        }
         self.mirrors = MirrorRegistry(
             self.backend,
             settings.index_name,
-            index_settings,
+            settings.index_settings,
             settings.model_index_settings,
-            settings.index_settings_file.path,
         )
         selected = select_models(self.primary, settings.models)
         # Before the mirrors: mappings of nested documents need the fields of related models.
@@ -101,7 +95,7 @@ class SearchRuntime:
             settings.analyzers,
             any(
                 ("analyzer", "default") in definitions(each)
-                for each in (index_settings, *settings.model_index_settings.values())
+                for each in (settings.index_settings, *settings.model_index_settings.values())
             ),
         )
         reader_of = self.primary.readers(self.mirror_class)
@@ -224,6 +218,10 @@ class SearchRuntime:
         """Enqueue all objects of *mirror*; they are indexed when the application starts."""
         self.outbox.enqueue_model(mirror.name)
         self._index_at_start = True
+
+    def refresh_indices(self, names: Iterable[str]) -> None:
+        """Make what is in the indices of these models visible to searches. Never raises."""
+        self.indexer.refresh_indices(names)
 
     def enqueue(self, keys: set[Key]) -> None:
         """Index these documents: with the running transaction, if it has changed something (which

@@ -40,7 +40,6 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.mapping import digest
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,12 +67,8 @@ class Database:
         self.mirrors = MirrorRegistry(
             self.backend,
             settings.index_name,
-            {
-                **window_settings(settings.max_result_window),
-                **settings.index_settings_file,
-            },
+            settings.index_settings,
             settings.model_index_settings,
-            settings.index_settings_file.path,
         )
         self.chunk_size = settings.chunk_size
         self._lock = threading.RLock()

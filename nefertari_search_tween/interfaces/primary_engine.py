@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
@@ -45,6 +46,9 @@ class Primary(Protocol):
     query_class: type
     rows: Optional[Callable[[list[Any]], Any]]
 
+    def list_models(self) -> dict[str, Any]:
+        """Return all models that are defined by now, by name."""
+
     def unmirrorable(self, model: Any) -> Optional[str]:
         """Return why *model* can't be mirrored, None if it can."""
 
@@ -77,6 +81,9 @@ class Primary(Protocol):
         :raises ConfigurationError: it can't be created.
         """
 
+    def create_missing_in(self, session: Any) -> None:
+        """Do the same while the transaction of *session* may hold the database's only lock."""
+
     @property
     def dependencies(self) -> Dependencies: ...
 
@@ -95,6 +102,9 @@ class Primary(Protocol):
         report."""
 
     def capture(self, listener: ChangeListener) -> ChangeCapture: ...
+
+    def recording(self) -> AbstractContextManager[Any]:
+        """Provide what records in the outbox, for a caller that changes nothing itself."""
 
     def disable_engine_indexing(self) -> Any:
         """Disable the engine's own indexing, and return the class whose ``get_collection`` all

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key
-from nefertari_search_tween.primary.outbox_base import OutboxBase
-from nefertari_search_tween.primary.primary_base import PrimaryBase
+from nefertari_search_tween.interfaces.primary_engine import Primary
 
 
 class StartupRecorder:
@@ -21,12 +21,13 @@ class StartupRecorder:
     :ivar recorded: rows were written.
     """
 
-    def __init__(self, primary: PrimaryBase, is_selected: Callable[[Any], bool]) -> None:
+    def __init__(self, primary: Primary, is_selected: Callable[[Any], bool]) -> None:
         self.primary = primary
         self.recorded = False
         self._is_selected = is_selected
         self._models: dict[str, Any] = {}
-        self._outbox: Optional[OutboxBase] = None
+        self._outbox: Optional[Outbox] = None
+        self._mirrored: set[str] = set()
         self.capture = primary.capture(self)
 
     def enqueue(self, keys: Iterable[Key]) -> None:
@@ -50,6 +51,7 @@ class StartupRecorder:
             self.primary.connect(selected, inline=False)
             self.primary.create_missing_in(session)
             self._outbox = self.primary.outbox
+            self._mirrored = {model.__name__ for model in selected}
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
         keys = {*changes.created, *changes.deleted}
@@ -64,7 +66,7 @@ class StartupRecorder:
             embedding = self.primary.embedding(session, content_changes)
             outbox.record_content_changes(session, content_changes)
             affected = {*keys, *content_changes, *embedding}
-            outbox.record(session, {key for key in affected if key.model in outbox.mirrored})
+            outbox.record(session, {key for key in affected if key.model in self._mirrored})
 
     def savepoint_rolled_back(self, session: Any) -> None:
         if self._outbox is not None:

@@ -20,6 +20,7 @@ from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
+from nefertari_search_tween.runtime import SearchRuntime
 from tests.support.paths import TOP
 from tests.write.outbox_conformance import OutboxConformance, OutboxStore, tags
 
@@ -149,10 +150,11 @@ MODELS = {"Tag": Tag, "Keeper": Keeper}
 def _hooks_off():
     """Those of an application that another module has made in this process."""
     current = CURRENT.runtime
-    if current is not None:
+    mirrors = isinstance(current, SearchRuntime)
+    if mirrors:
         current.capture.remove()
     yield
-    if current is not None:
+    if mirrors:
         current.capture.install()
 
 

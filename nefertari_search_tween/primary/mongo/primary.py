@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
 from nefertari_search_tween.primary.mongo.capture.write_wrappers import (
@@ -22,13 +23,12 @@ from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuil
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 from nefertari_search_tween.primary.mongo.reader import MongoReader
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
-from nefertari_search_tween.primary.primary_base import PrimaryBase, serializers
 
 #: the field of nefertari-guards
 ACL = "_acl"
 
 
-class MongoPrimary(PrimaryBase[Dependencies, MongoOutbox]):
+class MongoPrimary:
     """See :class:`~nefertari_search_tween.interfaces.primary_engine.Primary`."""
 
     #: With ``_fields`` it returns objects, whose other attributes are empty.
@@ -50,8 +50,8 @@ class MongoPrimary(PrimaryBase[Dependencies, MongoOutbox]):
     def readers(
         self, document_cls: Callable[[Any], type[BaseDocument]]
     ) -> Callable[[Any], MongoReader]:
-        of_models = serializers(document_cls)
-        return lambda model: MongoReader(model, of_models)
+        serializers = Serializers(document_cls)
+        return lambda model: MongoReader(model, serializers)
 
     def connect(self, models: Iterable[Any], inline: bool) -> None:
         from mongoengine.connection import ConnectionFailure, get_db

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key
-from nefertari_search_tween.primary.primary_base import PrimaryBase, serializers
+from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
@@ -25,7 +25,7 @@ from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
 
-class SqlaPrimary(PrimaryBase[Dependencies, SqlaOutbox]):
+class SqlaPrimary:
     """See :class:`~nefertari_search_tween.interfaces.primary_engine.Primary`."""
 
     list_models = staticmethod(schema.models)
@@ -46,8 +46,8 @@ class SqlaPrimary(PrimaryBase[Dependencies, SqlaOutbox]):
     def readers(
         self, document_cls: Callable[[Any], type[BaseDocument]]
     ) -> Callable[[Any], SqlaReader]:
-        of_models = serializers(document_cls)
-        return lambda model: SqlaReader(model, of_models, _bind_of(model))
+        serializers = Serializers(document_cls)
+        return lambda model: SqlaReader(model, serializers, _bind_of(model))
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))
