@@ -126,14 +126,8 @@ class SearchRuntime:
             self.settings.search_timeout,
             refresh_asked_now(self.settings),
         )
-        recorder = ChangeRecorder(
-            self.registry,
-            self.mirrors,
-            self.outbox,
-            {model.__name__: model for model in self.dependencies.tracked_models},
-            self.primary.embedding,
-            self.indexer.index_committed,
-        )
+        index = self.indexer.index_committed
+        recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
         self.capture = self.primary.capture(recorder)
 
     def _set_up_cache(self) -> None:

@@ -128,7 +128,3 @@ class MirrorRegistry:
         """Return True if the index *name* was created with the current mapping and settings."""
         mapping = self.backend.get_mapping(name)
         return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
-
-    def restore_setting(self, mirror: Mirror, index: str, name: str) -> None:
-        """Reset a setting of *index* to the value that it was created with."""
-        self.backend.put_settings(index, {name: mirror.settings.get(name)})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
 from nefertari_search_tween.backends.base import WriteResult
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.engine.database import attempts, current
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
@@ -77,11 +77,9 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
 
 
 def chunked(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Yield *items* in lists of the engine's chunk size; a query is streamed."""
-    size = current().chunk_size
-    documents = iter(items.stream() if isinstance(items, Query) else items)
-    while chunk := list(itertools.islice(documents, size)):
-        yield chunk
+    """Return *items* in lists of the engine's chunk size; a query is streamed."""
+    documents = items.stream() if isinstance(items, Query) else items
+    return chunks(documents, current().chunk_size)
 
 
 def detach(owner: Any, link: Link, keys: list[Any]) -> None:

@@ -68,25 +68,16 @@ class Dependencies(DependenciesBase[Dependency]):
             # Such a document may nest as it likes; like everywhere, as far as any model does.
             self.deepest = max(model._nesting_depth for model in self.tracked_models)
 
-    def source_models(self, model: Any) -> set[Any]:
-        """Return the models whose objects documents of *model* may depend on, itself included."""
-        sources = {model}
+    def referencing_models(self, model: Any) -> list[Any]:
+        """Return the other mirrored models whose documents may depend on objects of *model*."""
+        owners: set[Any] = set()
         frontier = {model}
         for _ in range(self.deepest + 1):
             frontier = {
-                each.target for one in frontier for each in schema.references(one)
-            } - sources
-            sources |= frontier
-        return sources
-
-    def referencing_models(self, model: Any) -> list[Any]:
-        """Return the other mirrored models whose documents may depend on objects of *model*."""
-        owners = [
-            each
-            for each in self.mirrored_models
-            if each is not model and model in self.source_models(each)
-        ]
-        return sorted(owners, key=lambda each: str(each.__name__))
+                edge.owner for each in frontier for edge in self.edges_to.get(each, ())
+            } - owners
+            owners |= frontier
+        return sorted(owners & self.mirrored_models - {model}, key=lambda each: str(each.__name__))
 
     def untracked(self) -> list[str]:
         return []

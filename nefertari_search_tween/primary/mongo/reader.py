@@ -42,7 +42,6 @@ class MongoReader:
         self.model = model
         self.serializers = serializers
         self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
-        self._references = {each.name: each for each in schema.references(model)}
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
         bodies: dict[Any, Body] = {}
@@ -90,7 +89,7 @@ class MongoReader:
             return {row["_id"]: self._by_itself(row) for row in rows}
         bodies: dict[Any, Body] = {}
         serializer = self.serializers.of(self.model)
-        records = Records(self.serializers).of(self.model, rows, self.model._nesting_depth)
+        records = self._records(self.model, rows, self.model._nesting_depth)
         for pk, record in records.items():
             bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
         return bodies
@@ -122,14 +121,9 @@ class MongoReader:
             data[name] = plain(value)
         return data
 
+    # What ``to_dict`` would return for raw documents, with as few queries as possible.
 
-class Records:
-    """What ``to_dict`` would return for raw documents, with as few queries as possible."""
-
-    def __init__(self, serializers: Serializers) -> None:
-        self.serializers = serializers
-
-    def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
+    def _records(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
         """Return the records by key, in the order of *rows*; an error for one that can't be made.
 
         :param depth: how many more levels of nested relationships there are.
@@ -189,7 +183,7 @@ class Records:
                 continue
             serializer = self.serializers.of(target)
             targets = list(collection_of(target).find(condition))
-            for pk, record in self.of(target, targets, depth - 1).items():
+            for pk, record in self._records(target, targets, depth - 1).items():
                 if isinstance(record, dict):
                     record.pop(INEXACT, None)
                     record = serializer.document(record)[0]

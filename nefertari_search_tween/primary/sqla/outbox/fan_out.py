@@ -135,10 +135,9 @@ class FanOutPlan:
                 connection.execute(OUTBOX.delete().where(among))
 
     def _insert(self, connection: Any, path: Path, pks: list[Any], now: int) -> None:
-        columns = ["model", "pk", "fan_out", "recorded_at"]
         for part in chunks(pks, KEYS_PER_QUERY):
             query = _documents(path, part, now, connection.dialect.name)
-            connection.execute(OUTBOX.insert().from_select(columns, query.statement))
+            _insert_from(connection, query)
 
     def enqueue_model(self, connection: Any, name: str, now: int) -> None:
         """Insert a row for each object of the mirrored model *name*, and for each document that is
@@ -146,8 +145,7 @@ class FanOutPlan:
         model = self.models[name]
         key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
         objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
-        columns = ["model", "pk", "fan_out", "recorded_at"]
-        connection.execute(OUTBOX.insert().from_select(columns, objects.statement))
+        _insert_from(connection, objects)
         writing = (
             Query([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
             .filter(
@@ -155,7 +153,12 @@ class FanOutPlan:
             )
             .distinct()
         )
-        connection.execute(OUTBOX.insert().from_select(columns, writing.statement))
+        _insert_from(connection, writing)
+
+
+def _insert_from(connection: Any, query: Query) -> None:
+    columns = ["model", "pk", "fan_out", "recorded_at"]
+    connection.execute(OUTBOX.insert().from_select(columns, query.statement))
 
 
 def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:
