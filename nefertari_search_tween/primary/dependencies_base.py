@@ -19,11 +19,11 @@ class DependencyBase(Protocol):
     def nested(self) -> bool: ...
 
 
-Edge = TypeVar("Edge", bound=DependencyBase)
-Owners = Callable[[Edge, list[Any]], set[Key]]
+Relation = TypeVar("Relation", bound=DependencyBase)
+Owners = Callable[[Relation, list[Any]], set[Key]]
 
 
-class DependenciesBase(Generic[Edge]):
+class DependenciesBase(Generic[Relation]):
     """The dependencies of the mirrored *models*, by the model that they point to.
 
     :ivar tracked_models: the models whose changes affect documents; added to by the primary.
@@ -33,7 +33,7 @@ class DependenciesBase(Generic[Edge]):
     def __init__(self, models: Iterable[Any]) -> None:
         self.mirrored_models: set[Any] = set(models)
         self.tracked_models: set[Any] = set(self.mirrored_models)
-        self.edges_to: dict[Any, list[Edge]] = defaultdict(list)
+        self.edges_to: dict[Any, list[Relation]] = defaultdict(list)
         self.deepest = max((model._nesting_depth for model in self.mirrored_models), default=0)
 
     @property
@@ -51,7 +51,7 @@ class DependenciesBase(Generic[Edge]):
         return bool(self.edges_to.get(model))
 
     def _dependents(
-        self, owners: Owners[Edge], model: Any, pks: list[Any], nested_only: bool
+        self, owners: Owners[Relation], model: Any, pks: list[Any], nested_only: bool
     ) -> set[Key]:
         """Return the documents with a relationship to the objects *pks* of *model*.
 
@@ -64,7 +64,9 @@ class DependenciesBase(Generic[Edge]):
                 documents |= owners(edge, pks)
         return documents
 
-    def _walk(self, owners: Owners[Edge], keys: Iterable[Key], steps: Iterable[bool]) -> set[Key]:
+    def _walk(
+        self, owners: Owners[Relation], keys: Iterable[Key], steps: Iterable[bool]
+    ) -> set[Key]:
         """Return the documents that depend on *keys*, directly or through each other.
 
         :param steps: for each step whether it follows only edges that hold contents.
