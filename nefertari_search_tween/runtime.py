@@ -98,10 +98,10 @@ class SearchRuntime:
                 for each in (settings.index_settings, *settings.model_index_settings.values())
             ),
         )
-        reader_of = self.primary.readers(self.mirror_class)
         for model in selected:
             model.secondary = self.mirror_class(model)
-            self.mirrors.add(model, model.secondary, reader_of(model))
+            reader = self.primary.reader(model, self.mirror_class)
+            self.mirrors.add(model, model.secondary, reader)
         self.primary.connect(selected, inline=settings.sync == "inline")
         self.dependencies = self.primary.dependencies
         untracked = self.dependencies.untracked()

@@ -59,8 +59,8 @@ class Primary(Protocol):
     def related(self, model: Any) -> Iterable[Any]:
         """Return the models that *model* has relationships to."""
 
-    def readers(self, document_cls: Callable[[Any], type[Any]]) -> Callable[[Any], Reader]:
-        """Return a function that returns the reader of a model.
+    def reader(self, model: Any, document_cls: Callable[[Any], type[Any]]) -> Reader:
+        """Return the reader of *model*.
 
         :param document_cls: returns the mirror model of a model.
         """

@@ -123,8 +123,3 @@ class MirrorRegistry:
         """Return the paths of the files that the settings of *mirror* come from."""
         own = self.own_settings.get(mirror.name)
         return [path for path in (self._path, getattr(own, "path", "")) if path]
-
-    def is_current(self, mirror: Mirror, name: str) -> bool:
-        """Return True if the index *name* was created with the current mapping and settings."""
-        mapping = self.backend.get_mapping(name)
-        return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]

@@ -210,7 +210,8 @@ def _start_or_resume(
         not restart
         and write_alias(lock.index) in aliases
         and mirror.alias not in aliases
-        and mirrors.is_current(mirror, lock.index)
+        # It was created with the current mapping and settings.
+        and (mirrors.backend.get_mapping(lock.index) or {}).get("_meta") == mirror.mapping["_meta"]
     )
     index, after, done = lock.index, lock.checkpoint, lock.documents
     if not resumed:

@@ -47,11 +47,8 @@ class MongoPrimary:
         self.dependencies = Dependencies(())
         self._capture: Optional[WriteWrappers] = None
 
-    def readers(
-        self, document_cls: Callable[[Any], type[BaseDocument]]
-    ) -> Callable[[Any], MongoReader]:
-        serializers = Serializers(document_cls)
-        return lambda model: MongoReader(model, serializers)
+    def reader(self, model: Any, document_cls: Callable[[Any], type[BaseDocument]]) -> MongoReader:
+        return MongoReader(model, Serializers(document_cls))
 
     def connect(self, models: Iterable[Any], inline: bool) -> None:
         from mongoengine.connection import ConnectionFailure, get_db

@@ -43,11 +43,8 @@ class SqlaPrimary:
         self.models = schema.models()
         self.dependencies = Dependencies(())
 
-    def readers(
-        self, document_cls: Callable[[Any], type[BaseDocument]]
-    ) -> Callable[[Any], SqlaReader]:
-        serializers = Serializers(document_cls)
-        return lambda model: SqlaReader(model, serializers, _bind_of(model))
+    def reader(self, model: Any, document_cls: Callable[[Any], type[BaseDocument]]) -> SqlaReader:
+        return SqlaReader(model, Serializers(document_cls), _bind_of(model))
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))
