@@ -15,7 +15,6 @@ from sqlalchemy.ext.declarative import declarative_base
 from bench.turns import medians
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
-from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from tests.servers import PostgresServer
 
@@ -45,9 +44,8 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
     engine.execution_options(isolation_level="AUTOCOMMIT").execute(
         "VACUUM ANALYZE nefertari_search_outbox"
     )
-    outbox = SqlaOutbox(
-        {"Item": Item}, FanOutPlan(Dependencies([Item])), lambda: engine, inline=False
-    )
+    outbox = SqlaOutbox(Dependencies([Item]), engine, inline=False)
+    outbox.create_missing()
 
     def turn() -> dict[str, float]:
         began = time.perf_counter()

@@ -6,9 +6,9 @@ The only module that sees both sides, reading (``search``) and writing (``indexi
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any, Optional
+from typing import Any
 
 from nefertari_search_tween import compat
 from nefertari_search_tween.backends import make_backend
@@ -20,8 +20,8 @@ from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.recorder import ChangeRecorder
-from nefertari_search_tween.interfaces.outbox import NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.interfaces.primary_engine import Primary
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate
 from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
@@ -33,12 +33,11 @@ from nefertari_search_tween.mirror.selection import (
     select_models,
     with_related,
 )
-from nefertari_search_tween.primary import startup
 from nefertari_search_tween.primary.selection import prepare_primary, primary_for
+from nefertari_search_tween.primary.startup import stop_recording
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
 from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.routing import Router
-from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,11 +61,10 @@ class SearchRuntime:
         self.settings = Settings(registry.settings, registry.package_name)
         self.backend = make_backend(*self.settings.backend, self.settings.connection)
         log.info("search index: %s", self.settings.where)
-        self.primary = primary_for(registry.settings)
+        self.primary: Primary = primary_for(registry.settings)
         self.models = self.primary.models
         self._mirror_classes: dict[Any, type[BaseDocument]] = {}
         self._set_up_mirrors()
-        self._set_up_outbox()
         self._set_up_indexing()
         self._set_up_cache()
         self._set_up_searching()
@@ -74,16 +72,11 @@ class SearchRuntime:
     def _set_up_mirrors(self) -> None:
         """Generate the mirror models, and make the mirrors of the selected models."""
         settings = self.settings
-        index_settings = {
-            **window_settings(settings.max_result_window),
-            **settings.index_settings_file,
-        }
         self.mirrors = MirrorRegistry(
             self.backend,
             settings.index_name,
-            index_settings,
+            settings.index_settings,
             settings.model_index_settings,
-            settings.index_settings_file.path,
         )
         selected = select_models(self.primary, settings.models)
         # Before the mirrors: mappings of nested documents need the fields of related models.
@@ -102,14 +95,15 @@ class SearchRuntime:
             settings.analyzers,
             any(
                 ("analyzer", "default") in definitions(each)
-                for each in (index_settings, *settings.model_index_settings.values())
+                for each in (settings.index_settings, *settings.model_index_settings.values())
             ),
         )
-        reader_of = self.primary.readers(self.mirror_class)
         for model in selected:
             model.secondary = self.mirror_class(model)
-            self.mirrors.add(model, model.secondary, reader_of(model))
-        self.dependencies = self.primary.dependencies(selected)
+            reader = self.primary.reader(model, self.mirror_class)
+            self.mirrors.add(model, model.secondary, reader)
+        self.primary.connect(selected, inline=settings.sync == "inline")
+        self.dependencies = self.primary.dependencies
         untracked = self.dependencies.untracked()
         if untracked:
             log.warning(
@@ -118,14 +112,13 @@ class SearchRuntime:
                 "; ".join(untracked),
             )
 
-    def _set_up_outbox(self) -> None:
-        self.outbox = self.primary.outbox(self.dependencies, inline=self.settings.sync == "inline")
-        self.rebuild_locks = self.primary.rebuild_locks(self.dependencies)
-
     def _set_up_indexing(self) -> None:
         """Make the indexer, and the capture of changes that leads to it."""
         from nefertari_search_tween.compat.index_calls import refresh_asked_now
 
+        self.primary.create_missing()
+        self.outbox = self.primary.outbox
+        self.rebuild_locks = self.primary.rebuild_locks
         self.indexer = Indexer(
             self.mirrors,
             self.outbox,
@@ -133,15 +126,9 @@ class SearchRuntime:
             self.settings.search_timeout,
             refresh_asked_now(self.settings),
         )
-        recorder = ChangeRecorder(
-            self.registry,
-            self.mirrors,
-            self.outbox,
-            {model.__name__: model for model in self.dependencies.tracked_models},
-            self.primary.embedding(self.dependencies),
-            self.indexer.index_committed,
-        )
-        self.capture = self.primary.capture(self.dependencies, recorder, self.outbox)
+        index = self.indexer.index_committed
+        recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
+        self.capture = self.primary.capture(recorder)
 
     def _set_up_cache(self) -> None:
         settings = self.settings
@@ -170,13 +157,6 @@ class SearchRuntime:
         if self.outbox.inline:
             self.indexer.recovery.start_sweeping()
 
-    def notifications(self) -> Optional[NotificationListener]:
-        """Return what notifies workers of new rows; None: they have to poll.
-
-        With inline sync there are no notifications: the process that records does the work.
-        """
-        return None if self.outbox.inline else self.primary.notifications(self.outbox)
-
     def mirror_class(self, model: Any) -> type[BaseDocument]:
         """Return the mirror model of *model*, generated at the first call."""
         if model not in self._mirror_classes:
@@ -190,7 +170,7 @@ class SearchRuntime:
         Models and sessions are global in nefertari, so the application made last has them.
         """
         # Last on, first off: MongoDB's hooks wrap what the last application's have left.
-        self._index_at_start = startup.stop_recording()
+        self._index_at_start = stop_recording()
         CURRENT.stop()
         base = self.primary.disable_engine_indexing()
         self.capture.install()
@@ -224,7 +204,7 @@ class SearchRuntime:
     def _all_pending(self, mirror: Mirror) -> bool:
         """Return True if all objects of *mirror* are pending in the outbox."""
         # Also those of an earlier start that was killed, or that reached no server.
-        pending = self.primary.all_pending(self.outbox, mirror.name, mirror.reader)
+        pending = self.outbox.all_pending(mirror.name, mirror.reader)
         self._index_at_start = self._index_at_start or pending
         return pending
 
@@ -233,12 +213,16 @@ class SearchRuntime:
         self.outbox.enqueue_model(mirror.name)
         self._index_at_start = True
 
+    def refresh_indices(self, names: Iterable[str]) -> None:
+        """Make what is in the indices of these models visible to searches. Never raises."""
+        self.indexer.refresh_indices(names)
+
     def enqueue(self, keys: set[Key]) -> None:
         """Index these documents: with the running transaction, if it has changed something (which
         is visible only after its end, and it may hold the database's only lock), else now."""
         if not keys:
             return
-        session = self.primary.uncommitted_session(self.outbox)
+        session = self.primary.uncommitted_session()
         if session is not None:
             self.outbox.record(session, keys)
         else:

@@ -44,8 +44,8 @@ PAUSE_SECONDS = 5.0
 _VOLATILE = re.compile(r'\bnow|"[a-z_]*script[a-z_]*"|"random_score"')
 
 
-class CacheCounts(dict[str, tuple[int, int]]):
-    """Model name -> hits, misses."""
+#: model name -> hits, misses
+CacheCounts = dict[str, tuple[int, int]]
 
 
 class ResponseCache:
@@ -73,7 +73,7 @@ class ResponseCache:
         """Return the hits and misses since the process began."""
         with self._lock:
             names = {*self._hits, *self._misses}
-            return CacheCounts({name: (self._hits[name], self._misses[name]) for name in names})
+            return {name: (self._hits[name], self._misses[name]) for name in names}
 
     def get_or_search(
         self,

@@ -42,15 +42,13 @@ class StatsReporter:
 
     def _run(self) -> None:
         while not self._thread.stopping.wait(REPORT_SECONDS):
-            self._report_changes()
-        self._report_changes()
-
-    def _report_changes(self) -> None:
-        if self._changed.is_set():
             self.report()
+        self.report()
 
     def report(self) -> None:
-        """Store the counts now."""
+        """Store the counts now, if they have changed."""
+        if not self._changed.is_set():
+            return
         self._changed.clear()
         if self._process != os.getpid():
             self._process = os.getpid()

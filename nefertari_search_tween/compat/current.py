@@ -5,13 +5,21 @@ Models and sessions are global in nefertari, so the application that was made la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional, Protocol
 
+from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.settings.settings import Settings
+
+
+class StartupRecorder(Protocol):
+    """Records what an application indexes while it is being configured."""
+
+    def enqueue(self, keys: Iterable[Key]) -> None: ...
 
 
 class Runtime(Protocol):
@@ -21,12 +29,11 @@ class Runtime(Protocol):
     settings: Settings
     mirrors: MirrorRegistry
 
-    @property
-    def backend(self) -> Any: ...
+    backend: Backend
+
     @property
     def searcher(self) -> MultiSearcher: ...
-    @property
-    def indexer(self) -> Any: ...
+    def refresh_indices(self, names: Iterable[str]) -> None: ...
     def enqueue(self, keys: set[Key]) -> None: ...
     def prepare(self) -> None: ...
     def stop(self) -> None: ...
@@ -41,7 +48,7 @@ class Current:
     """
 
     runtime: Optional[Runtime] = None
-    startup_recorder: Any = None
+    startup_recorder: Optional[StartupRecorder] = None
 
     def require(self) -> Runtime:
         """Return the runtime.

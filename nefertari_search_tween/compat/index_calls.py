@@ -39,7 +39,7 @@ def bulk(runtime: Runtime, actions: Iterable[dict[str, Any]], request: Any) -> N
             raise ValueError(f"`{action['_type']}` has no key {action['_id']!r}")
     runtime.enqueue(keys)
     if refresh_asked(runtime.settings, request):
-        runtime.indexer.refresh_indices({key.model for key in keys})
+        runtime.refresh_indices({key.model for key in keys})
 
 
 def check_index_name(runtime: Runtime, index_name: Optional[str]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Optional
 
-STORED_ONLY = {"type": "object", "enabled": False}
+STORED_ONLY: dict[str, Any] = {"type": "object", "enabled": False}
 
 
 class BaseField:
@@ -25,6 +25,8 @@ class BaseField:
 
     #: how searches treat it: text, integer, float, boolean, date, time, list, opaque ...
     kind = "opaque"
+    #: the mapping of the document form
+    index_mapping: dict[str, Any] = STORED_ONLY
     #: mapping type of the exact form, None if the document form is exact
     exact_type: Optional[str] = None
     #: True if the Python value can be restored from the document and exact forms
@@ -56,7 +58,7 @@ class BaseField:
 
     def mapping(self) -> dict[str, Any]:
         """Return the mapping of the document form."""
-        return dict(STORED_ONLY)
+        return dict(self.index_mapping)
 
     def to_exact(self, value: Any) -> Any:
         """Return the exact form of *value* (not None); only for fields with an ``exact_type``."""

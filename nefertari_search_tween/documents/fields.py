@@ -18,6 +18,13 @@ EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
+LONG = {"type": "long", "ignore_malformed": True}
+DOUBLE = {"type": "double", "ignore_malformed": True}
+DATE = {
+    "type": "date",
+    "format": "date_optional_time||epoch_millis",
+    "ignore_malformed": True,
+}
 
 
 def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
@@ -73,9 +80,7 @@ class IntegerField(BaseField):
     """Whole numbers of up to 64 bits."""
 
     kind = "integer"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "long", "ignore_malformed": True}
+    index_mapping = LONG
 
     def fits(self, value: Any) -> bool:
         # The index sorts missing values as the smallest and largest number.
@@ -98,9 +103,7 @@ class FloatField(BaseField):
     """Double precision numbers."""
 
     kind = "float"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "double", "ignore_malformed": True}
+    index_mapping = DOUBLE
 
     def fits(self, value: Any) -> bool:
         return type(value) in (int, float) and math.isfinite(value) and float(value) == value
@@ -111,9 +114,7 @@ class DecimalField(BaseField):
 
     kind = "float"
     exact_type = "double"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "double", "ignore_malformed": True}
+    index_mapping = DOUBLE
 
     def to_exact(self, value: Any) -> Any:
         return float(value)
@@ -132,9 +133,7 @@ class BooleanField(BaseField):
     """True or false."""
 
     kind = "boolean"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "boolean"}
+    index_mapping = {"type": "boolean"}
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, bool)
@@ -145,13 +144,7 @@ class DateTimeField(BaseField):
 
     kind = "date"
     exact_type = "long"
-
-    def mapping(self) -> dict[str, Any]:
-        return {
-            "type": "date",
-            "format": "date_optional_time||epoch_millis",
-            "ignore_malformed": True,
-        }
+    index_mapping = DATE
 
     def to_exact(self, value: Any) -> Any:
         if value.tzinfo is not None:
@@ -176,9 +169,7 @@ class DateField(BaseField):
 
     kind = "date"
     exact_type = "long"
-
-    def mapping(self) -> dict[str, Any]:
-        return DateTimeField.mapping(self)  # type: ignore[arg-type]
+    index_mapping = DATE
 
     def to_exact(self, value: Any) -> Any:
         return value.toordinal() - EPOCH.toordinal()
@@ -196,9 +187,7 @@ class TimeField(BaseField):
 
     kind = "time"
     exact_type = "long"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "date", "format": "HH:mm:ss", "ignore_malformed": True}
+    index_mapping = {"type": "date", "format": "HH:mm:ss", "ignore_malformed": True}
 
     def to_exact(self, value: Any) -> Any:
         since = datetime.datetime.combine(EPOCH, value.replace(tzinfo=None)) - EPOCH
@@ -217,9 +206,7 @@ class IntervalField(BaseField):
 
     kind = "integer"
     exact_type = "long"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "long", "ignore_malformed": True}
+    index_mapping = LONG
 
     def to_exact(self, value: Any) -> Any:
         return value // MICROSECOND
@@ -319,29 +306,7 @@ class Relationship(BaseField):
 
 
 FIELDS: dict[str, type[BaseField]] = {
-    cls.__name__: cls
-    for cls in (
-        BigIntegerField,
-        BooleanField,
-        DateField,
-        DateTimeField,
-        ChoiceField,
-        FloatField,
-        IntegerField,
-        IntervalField,
-        BinaryField,
-        DecimalField,
-        PickleField,
-        SmallIntegerField,
-        StringField,
-        TextField,
-        TimeField,
-        UnicodeField,
-        UnicodeTextField,
-        Relationship,
-        IdField,
-        ForeignKeyField,
-        DictField,
-        ListField,
-    )
+    name: cls
+    for name, cls in list(globals().items())
+    if name.endswith(("Field", "Relationship")) and name not in ("BaseField", "_TextField")
 }

@@ -12,30 +12,7 @@ from typing import Any
 from pyramid.settings import aslist
 
 from nefertari_search_tween.documents import mirror_document
-from nefertari_search_tween.documents.fields import (
-    BigIntegerField,
-    BinaryField,
-    BooleanField,
-    ChoiceField,
-    DateField,
-    DateTimeField,
-    DecimalField,
-    DictField,
-    FloatField,
-    ForeignKeyField,
-    IdField,
-    IntegerField,
-    IntervalField,
-    ListField,
-    PickleField,
-    Relationship,
-    SmallIntegerField,
-    StringField,
-    TextField,
-    TimeField,
-    UnicodeField,
-    UnicodeTextField,
-)
+from nefertari_search_tween.documents.fields import FIELDS, Relationship
 from nefertari_search_tween.documents.mirror_document import BaseMixin
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import guards, model_registry
@@ -44,6 +21,8 @@ from nefertari_search_tween.engine.serializers import ESJSONSerializer, JSONEnco
 from nefertari_search_tween.engine.writes import unique_values
 from nefertari_search_tween.settings.settings import Settings
 
+# The field classes, under their names.
+globals().update(FIELDS)
 relationship_fields = (Relationship,)
 
 
@@ -108,32 +87,10 @@ def setup_database(config: Any) -> None:
 __all__ = [
     "BaseDocument",
     "BaseMixin",
-    "BigIntegerField",
-    "BinaryField",
-    "BooleanField",
-    "ChoiceField",
-    "DateField",
-    "DateTimeField",
-    "DecimalField",
-    "DictField",
     "ESBaseDocument",
     "ESJSONSerializer",
     "ESMetaclass",
-    "FloatField",
-    "ForeignKeyField",
-    "IdField",
-    "IntegerField",
-    "IntervalField",
     "JSONEncoder",
-    "ListField",
-    "PickleField",
-    "Relationship",
-    "SmallIntegerField",
-    "StringField",
-    "TextField",
-    "TimeField",
-    "UnicodeField",
-    "UnicodeTextField",
     "get_document_classes",
     "get_document_cls",
     "get_relationship_cls",
@@ -141,3 +98,4 @@ __all__ = [
     "relationship_fields",
     "setup_database",
 ]
+__all__.extend(FIELDS)

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from nefertari_search_tween.backends.base import (
     StoredDocument,
     WriteResult,
 )
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.documents.format import PACKED
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.exceptions import (
@@ -40,7 +40,6 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.mapping import digest
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,6 +50,8 @@ KEYS = "engine-keys"
 # How often a counter is tried, while other callers get numbers, before the caller has to wait.
 MAX_COUNTER_ATTEMPTS = 200
 SCAN_CHUNK = 500
+# Pauses of those that compete for a document: random, so that one of them comes first.
+FIRST_PAUSE_SECONDS = 0.001
 MAX_PAUSE_SECONDS = 0.05
 
 
@@ -66,12 +67,8 @@ class Database:
         self.mirrors = MirrorRegistry(
             self.backend,
             settings.index_name,
-            {
-                **window_settings(settings.max_result_window),
-                **settings.index_settings_file,
-            },
+            settings.index_settings,
             settings.model_index_settings,
-            settings.index_settings_file.path,
         )
         self.chunk_size = settings.chunk_size
         self._lock = threading.RLock()
@@ -243,13 +240,12 @@ class Database:
         :raises SearchUnavailable: too many callers ask at the same time.
         """
         identity = f"counter:{model.__name__}"
-        for tries in range(MAX_COUNTER_ATTEMPTS):
+        for _ in attempts(MAX_COUNTER_ATTEMPTS):
             counter = self.key(identity)
             number = 1 if counter is None else int(counter.source["last"]) + 1
             body = b'{"last": %d}' % number
             if self.write_key(identity, body, None if counter is None else counter.version):
                 return number
-            pause(tries)
         raise SearchUnavailable(Reason.BUSY, f"Too many documents of {model.__name__} are created.")
 
     # Faults
@@ -284,9 +280,12 @@ class Database:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
 
 
-def pause(tries: int) -> None:
-    """Sleep for a random time, so that one of those that compete for a document comes first."""
-    time.sleep(random.uniform(0, min(0.001 * 2 ** min(tries, 10), MAX_PAUSE_SECONDS)))
+def attempts(count: int) -> Iterator[None]:
+    """Yield up to *count* times, after a pause each time but the first."""
+    backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, jitter=1.0)
+    for _ in range(count):
+        yield
+        time.sleep(backoff.next_seconds())
 
 
 _current: list[Database] = []

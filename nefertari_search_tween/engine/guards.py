@@ -14,6 +14,7 @@ from typing import Any
 from nefertari_search_tween.documents.fields import KEYWORD, BaseField
 
 GUARDS = "nefertari_guards"
+PACKAGE = __name__.partition(".")[0]
 
 
 def install() -> None:
@@ -45,13 +46,9 @@ def install() -> None:
             self.validate_acl(entries)
             return entries
 
-    package, module = (ModuleType(f"{GUARDS}.{name}") for name in (_package_name(), "engine"))
+    package, module = (ModuleType(f"{GUARDS}.{name}") for name in (PACKAGE, "engine"))
     vars(module).update(ACLField=ACLField, ACL_TYPE_MAPPING=ACL_TYPE_MAPPING, EXTENDED_TYPES_MAP={})
     vars(package)["engine"] = module
     sys.modules[package.__name__] = package
     sys.modules[f"{package.__name__}.engine"] = module
-    vars(nefertari_guards)[_package_name()] = package
-
-
-def _package_name() -> str:
-    return __name__.partition(".")[0]
+    vars(nefertari_guards)[PACKAGE] = package

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, TypeVar
 
 from nefertari_search_tween.documents.base_field import BaseField, declared_fields
@@ -170,18 +170,15 @@ def inbound_links(model: Any) -> list[Link]:
         inbound += [link for link in bare_foreign_keys(other) if link.target is model]
     # A one-sided list whose keys the other side stores has no relationship field there.
     inbound += [
-        Link(
-            link.target,
-            "",
-            False,
-            True,
-            link.field,
-            False,
-            model,
-            link.name,
-            link.ondelete,
-            link.onupdate,
-            link.parent_rule,
+        replace(
+            link,
+            model=link.target,
+            name="",
+            many=False,
+            is_owning=True,
+            is_list=False,
+            target=model,
+            back=link.name,
         )
         for link in model.links().values()
         if not link.is_owning and link.back is None

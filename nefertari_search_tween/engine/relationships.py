@@ -48,14 +48,14 @@ class Related(Schema):
             value = _document(link, value)
         if not link.is_owning and name not in state.keys:
             before = None if state.version is None else related_to(link, self)
-            state.keys[name] = [_key(each) for each in as_list(before)]
+            state.keys[name] = [each.pk_value() for each in as_list(before)]
         state.related[name] = value
         self._sync_keys(link)
 
     def _cache_related(self, link: Link, value: Any) -> None:
         """Cache the documents of a relationship and their keys as read."""
         self._state.related[link.name] = value
-        self._state.keys[link.name] = [_key(each) for each in as_list(value)]
+        self._state.keys[link.name] = [each.pk_value() for each in as_list(value)]
 
     def _sync_keys(self, link: Link) -> None:
         """Update the keys that this document stores to match the documents assigned."""
@@ -63,9 +63,9 @@ class Related(Schema):
             return
         value = self._state.related[link.name]
         if link.is_list:
-            self._state.values[link.field] = [_key(each) for each in value]
+            self._state.values[link.field] = [each.pk_value() for each in value]
         else:
-            self._state.values[link.field] = None if value is None else _key(value)
+            self._state.values[link.field] = None if value is None else value.pk_value()
             self._state.assigned.add(link.field)
 
     def _referenced_keys(self, link: Link) -> list[Any]:
@@ -133,7 +133,7 @@ class Related(Schema):
             self._sync_keys(link)
             keys = self._referenced_keys(link)
         else:
-            keys = [_key(each) for each in as_list(getattr(self, link.name))]
+            keys = [each.pk_value() for each in as_list(getattr(self, link.name))]
         if link.many:
             return keys
         return keys[0] if keys else None
@@ -255,10 +255,6 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-def _key(document: Any) -> Any:
-    return document.pk_value()
 
 
 def _document(link: Link, value: Any) -> Any:

@@ -6,10 +6,10 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, BulkAction, BulkItemResult
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import Serializer, document_id
@@ -47,8 +47,7 @@ def write(
         was written until then stays.
     """
     result = BulkResult()
-    actions = iter(batch)
-    while chunk := list(islice(actions, chunk_size)):
+    for chunk in chunks(batch, chunk_size):
         rejected: list[BulkAction] = []
         for item in _item_results(mirror.backend, chunk, chunk_size, timeout):
             action = item.action

@@ -17,10 +17,6 @@ MAX_PAUSE_SECONDS = 10.0
 JITTER = 0.5
 
 
-def _backoff() -> Backoff:
-    return Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, JITTER)
-
-
 @dataclass
 class Failure:
     """What fails.
@@ -33,7 +29,9 @@ class Failure:
     error: Exception
     attempts: int = 0
     retry_at: float = 0.0
-    backoff: Backoff = field(default_factory=_backoff)
+    backoff: Backoff = field(
+        default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, JITTER)
+    )
 
 
 class FailureTracker:

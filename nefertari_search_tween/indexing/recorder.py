@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
 from typing import Any, Callable
 
 from nefertari_search_tween.indexing.events import (
@@ -14,18 +12,15 @@ from nefertari_search_tween.indexing.events import (
     ItemEvent,
     ItemUpdated,
 )
-from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import BulkChange, FlushedChanges, Key
+from nefertari_search_tween.interfaces.primary_engine import Primary
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-
-log = logging.getLogger(__name__)
 
 
 class ChangeRecorder:
     """The listener of the primary's capture; see :class:`ChangeListener`.
 
-    :param models: the tracked model classes, by name.
-    :param embedding: (session, keys) -> documents that hold the contents of these.
+    :param primary: connected to its outbox.
     :param index: called with the token of the rows after a commit; must not raise.
     """
 
@@ -33,24 +28,23 @@ class ChangeRecorder:
         self,
         registry: Any,
         mirrors: MirrorRegistry,
-        outbox: Outbox,
-        models: dict[str, Any],
-        embedding: Callable[[Any, Iterable[Key]], set[Key]],
+        primary: Primary,
         index: Callable[[str], None],
     ) -> None:
         self.registry = registry
         self.mirrors = mirrors
-        self.outbox = outbox
-        self.models = models
-        self.embedding = embedding
+        self.primary = primary
+        self.outbox = primary.outbox
         self.index = index
+
+    def change_begins(self, session: Any) -> None:
+        """Do nothing: the models are complete."""
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
         # Documents that embed a changed object, and those that embed an object whose list of keys
-        # changed. Nothing embeds or references a new object that is not in `related` already.
-        embedding = self.embedding(session, {*changes.updated, *changes.related})
-        dependents = {*changes.related, *embedding}
-        self.outbox.record_content_changes(session, {*changes.updated, *changes.related})
+        # changed.
+        dependents = changes.related | self.primary.embedding(session, changes.content_changes)
+        self.outbox.record_content_changes(session, changes.content_changes)
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
             (ItemUpdated, changes.updated),
@@ -61,13 +55,12 @@ class ChangeRecorder:
                 affected = self._mirrored({key, *dependents})
                 dependents = set()
                 self.registry.notify(
-                    kind(self.models[key.model], affected, session, self.registry, key.pk)
+                    kind(self.primary.models[key.model], affected, session, self.registry, key.pk)
                 )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
-        changed = change.related if change.deleted else {*change.related, *change.keys}
-        embedding = self.embedding(session, changed)
-        self.outbox.record_content_changes(session, changed)
+        embedding = self.primary.embedding(session, change.content_changes)
+        self.outbox.record_content_changes(session, change.content_changes)
         keys = self._mirrored({*change.keys, *change.related, *embedding})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)

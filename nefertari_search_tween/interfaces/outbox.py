@@ -27,7 +27,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import SearchError
-from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.interfaces.primary import Key, Reader
 
 # How long a claim is its owner's. When a process dies, what it had claimed is pending this long;
 # when it is merely slow, another process does the work, too (which does no harm).
@@ -230,6 +230,18 @@ class Outbox(Protocol):
 
     def drop(self, keys: Iterable[Key]) -> int:
         """Delete dead letters, and return how many there were."""
+
+    def all_pending(self, model_name: str, reader: Reader) -> bool:
+        """Return True if every object of a model is pending: then an empty index is good enough.
+
+        :param reader: of the model.
+        """
+
+    def notifications(self) -> Optional[NotificationListener]:
+        """Return what notifies workers of new rows; None: they have to poll.
+
+        With inline sync there are no notifications: the process that records does the work.
+        """
 
 
 class NotificationListener(Protocol):

@@ -1,13 +1,10 @@
-"""What reading and writing need of a primary database engine."""
+"""What is read of a primary database, how it compares values, and what it reports: changes."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
-
-if TYPE_CHECKING:
-    from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
-    from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 
 class Key(NamedTuple):
@@ -20,6 +17,14 @@ class Key(NamedTuple):
     def whole_model(cls, model: str) -> Key:
         """Return the key that represents all documents of a model."""
         return cls(model, None)
+
+
+def keys_by_model(keys: Iterable[Key]) -> dict[str, list[Any]]:
+    """Return the primary keys of *keys* by name of the model."""
+    by_model: dict[str, list[Any]] = defaultdict(list)
+    for key in keys:
+        by_model[key.model].append(key.pk)
+    return by_model
 
 
 #: a document's JSON text, or the error that prevents it
@@ -37,6 +42,14 @@ class FlushedChanges(NamedTuple):
     deleted: list[Key]
     related: set[Key]
 
+    @property
+    def content_changes(self) -> set[Key]:
+        """Return the objects whose contents, as documents hold them, changed.
+
+        Nothing embeds or references a new object that is not in `related` already.
+        """
+        return {*self.updated, *self.related}
+
 
 class BulkChange(NamedTuple):
     """What one bulk statement changed; see :class:`FlushedChanges`."""
@@ -46,9 +59,17 @@ class BulkChange(NamedTuple):
     related: set[Key]
     deleted: bool
 
+    @property
+    def content_changes(self) -> set[Key]:
+        """Return the objects whose contents, as documents hold them, changed."""
+        return self.related if self.deleted else {*self.related, *self.keys}
+
 
 class ChangeListener(Protocol):
     """What the capture of a primary reports to. Sessions are the primary's own."""
+
+    def change_begins(self, session: Any) -> None:
+        """A change is about to be made; *session* is None if there is none yet."""
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None: ...
 
@@ -126,90 +147,3 @@ class ChangeCapture(Protocol):
     def install(self) -> None: ...
 
     def remove(self) -> None: ...
-
-
-class Primary(Protocol):
-    """A database engine of nefertari as the primary of one application.
-
-    Made when all models are known. What one method returns and another takes (dependencies, the
-    outbox) is of the primary's own class.
-
-    :ivar models: all models by name.
-    :ivar query_class: class of what ``get_collection`` returns.
-    :ivar rows: turns dictionaries into what it returns for ``_fields``; None if these are objects,
-        too.
-    """
-
-    models: dict[str, Any]
-    query_class: type
-    rows: Optional[Callable[[list[Any]], Any]]
-
-    def unmirrorable(self, model: Any) -> Optional[str]:
-        """Return why *model* can't be mirrored, None if it can."""
-
-    def mirror_definition(self, model: Any) -> dict[str, Any]:
-        """Return what a mirror model of *model* is generated from: the arguments of
-        ``mirror.generator.generate`` besides the model."""
-
-    def related(self, model: Any) -> Iterable[Any]:
-        """Return the models that *model* has relationships to."""
-
-    def readers(self, document_cls: Callable[[Any], type[Any]]) -> Callable[[Any], Reader]:
-        """Return a function that returns the reader of a model.
-
-        :param document_cls: returns the mirror model of a model.
-        """
-
-    def semantics(self, model: Any, document_cls: type[Any]) -> Semantics:
-        """Return how the database compares values of *model*."""
-
-    def dependencies(self, models: Iterable[Any]) -> Any:
-        """Return the relationships between the mirrored *models*.
-
-        They have ``tracked_models`` (the models whose changes affect documents) and
-        ``untracked()`` (what documents hold that may change without a notice, a line for each).
-        """
-
-    def outbox(self, dependencies: Any, inline: bool) -> Any:
-        """Return the :class:`~nefertari_search_tween.interfaces.outbox.Outbox`; what it needs in
-        the database is created if it is missing.
-
-        :param inline: this process indexes what it records; else workers do.
-        :raises ConfigurationError: it can't be created.
-        """
-
-    def rebuild_locks(self, dependencies: Any) -> RebuildLocks:
-        """Return the locks of rebuilds; called after :meth:`outbox`."""
-
-    def cache_stats(self) -> CacheStatsStore:
-        """Return where caches store their statistics, created if it is missing; called after
-        :meth:`outbox`."""
-
-    def embedding(self, dependencies: Any) -> Callable[[Any, Iterable[Key]], set[Key]]:
-        """Return a function (session, keys) -> documents that hold the contents of these, which the
-        capture does not report."""
-
-    def capture(
-        self, dependencies: Any, listener: ChangeListener, outbox: Any
-    ) -> ChangeCapture: ...
-
-    def disable_engine_indexing(self) -> Any:
-        """Disable the engine's own indexing, and return the class whose ``get_collection`` all
-        models have."""
-
-    def uncommitted_session(self, outbox: Any) -> Any:
-        """Return the running session (or unit of work) of this thread if it has uncommitted
-        changes, else None."""
-
-    def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
-        """Return a query for the objects of *model* whose stored ACL *allows* them to be seen.
-
-        :param allows: decides by the entries of one ACL.
-        """
-
-    def all_pending(self, outbox: Any, model_name: str, reader: Reader) -> bool:
-        """Return True if every object of a model is pending: then an empty index is good enough."""
-
-    def notifications(self, outbox: Any) -> Any:
-        """Return a :class:`~nefertari_search_tween.interfaces.outbox.NotificationListener` for
-        workers; None: they poll."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nefertari_search_tween.backends.analysis import STANDARD
-from nefertari_search_tween.documents.fields import BaseField
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 
@@ -45,8 +44,5 @@ def _check(document_cls: type[BaseDocument], field_name: str, key: str) -> None:
     if field is None:
         raise ConfigurationError(f"{key}: {document_cls.__name__} has no field '{field_name}'")
     if not field.analyzable:
-        raise ConfigurationError(f"{key}: {_described(field)} has no text to analyze")
-
-
-def _described(field: BaseField) -> str:
-    return f"the {type(field).__name__} '{field.name}'"
+        kind = type(field).__name__
+        raise ConfigurationError(f"{key}: the {kind} '{field.name}' has no text to analyze")

@@ -38,13 +38,12 @@ def generate(
         if cls is base or cls in base.__mro__:
             continue
         for name, member in vars(cls).items():
-            if name in fields or name in _OWN or name in left_out or name.startswith("__"):
-                continue
-            if not _is_application_member(name, member):
-                continue
-            namespace[name] = member
+            ours = name in fields or name in _OWN or name in left_out or name.startswith("__")
+            if not ours and _is_application_member(name, member):
+                namespace[name] = member
     for name, (field_class, params) in fields.items():
-        namespace[name] = make_field(field_class, params)
+        cls = FIELDS[field_class] if isinstance(field_class, str) else field_class
+        namespace[name] = cls(**(params or {}))
     namespace.update(
         {
             "__doc__": model.__doc__,
@@ -63,12 +62,6 @@ def generate(
         }
     )
     return type(model.__name__, (BaseDocument,), namespace)
-
-
-def make_field(field_class: FieldClass, params: Optional[dict[str, Any]]) -> BaseField:
-    """Return the field of this engine with the same class name and init arguments."""
-    cls = FIELDS[field_class] if isinstance(field_class, str) else field_class
-    return cls(**(params or {}))
 
 
 def _is_application_member(name: str, member: Any) -> bool:

@@ -51,7 +51,7 @@ def prepare_indices(
                 continue
             new = schema == "create" and mirror.problem == Reason.NO_INDEX
             if new and (_is_empty(mirror) or is_pending(mirror)):
-                _create_empty(mirrors, mirror)
+                create_empty(mirrors, mirror)
                 # What is committed from here on finds the index: its indexer looks for it after
                 # the commit, and never caches that there is none.
                 if not _is_empty(mirror):
@@ -86,7 +86,8 @@ def prepare_indices(
         )
 
 
-def _create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
+def create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
+    """Create the index of *mirror*, which searches use at once."""
     try:
         mirrors.create(mirror, mirrors.next_name(mirror), live=True)
     except BackendRejected:

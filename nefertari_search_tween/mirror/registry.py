@@ -27,7 +27,6 @@ class MirrorRegistry:
     :param prefix: the ``elasticsearch.index_name`` setting.
     :param index_settings: of all indices, under their full names.
     :param own_settings: of the indices of one model, by its name; they take precedence.
-    :param path: the file that the settings of all come from, for messages.
     """
 
     def __init__(
@@ -36,14 +35,13 @@ class MirrorRegistry:
         prefix: str,
         index_settings: dict[str, Any],
         own_settings: Optional[Mapping[str, dict[str, Any]]] = None,
-        path: str = "",
     ) -> None:
         self.backend = backend
         self.breaker = CircuitBreaker(backend.ping)
         self.prefix = prefix
         self.index_settings = {"index.gc_deletes": GC_DELETES, **index_settings}
         self.own_settings = own_settings or {}
-        self.path = path
+        self._path = getattr(index_settings, "path", "")
         self._by_name: dict[str, Mirror] = {}
 
     def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
@@ -124,13 +122,4 @@ class MirrorRegistry:
     def _files(self, mirror: Mirror) -> list[str]:
         """Return the paths of the files that the settings of *mirror* come from."""
         own = self.own_settings.get(mirror.name)
-        return [path for path in (self.path, getattr(own, "path", "")) if path]
-
-    def is_current(self, mirror: Mirror, name: str) -> bool:
-        """Return True if the index *name* was created with the current mapping and settings."""
-        mapping = self.backend.get_mapping(name)
-        return mapping is not None and mapping.get("_meta") == mirror.mapping["_meta"]
-
-    def restore_setting(self, mirror: Mirror, index: str, name: str) -> None:
-        """Reset a setting of *index* to the value that it was created with."""
-        self.backend.put_settings(index, {name: mirror.settings.get(name)})
+        return [path for path in (self._path, getattr(own, "path", "")) if path]

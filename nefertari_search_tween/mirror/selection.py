@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.interfaces.primary import Primary
+from nefertari_search_tween.interfaces.primary_engine import Primary
 from nefertari_search_tween.mirror.decorator import marked
 
 log = logging.getLogger(__name__)

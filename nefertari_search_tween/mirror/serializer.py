@@ -162,17 +162,16 @@ class Serializer:
 class Serializers:
     """The serializers of models, also of those that are only nested.
 
+    They render values as the engine does.
+
     :param document_cls: returns the mirror model of a primary's model.
-    :param encoder: see :class:`Serializer`.
     """
 
-    def __init__(
-        self,
-        document_cls: Callable[[Any], type[BaseDocument]],
-        encoder: type[json.JSONEncoder],
-    ) -> None:
+    def __init__(self, document_cls: Callable[[Any], type[BaseDocument]]) -> None:
+        from nefertari import engine
+
         self.document_cls = document_cls
-        self._encoder = encoder
+        self._encoder: type[json.JSONEncoder] = engine.JSONEncoder
         self._by_model: dict[Any, Serializer] = {}
 
     def of(self, model: Any) -> Serializer:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Optional
 
-from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS, Claim, DeadLetter
-from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.chunks import chunks
+from nefertari_search_tween.interfaces.outbox import (
+    LEASE_SECONDS,
+    Claim,
+    DeadLetter,
+    NotificationListener,
+    Outbox,
+)
+from nefertari_search_tween.interfaces.primary import Key, Reader, keys_by_model
 from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 
 # A claim of which this part of the lease is over is renewed before it is used.
 RENEW_AFTER = 0.5
@@ -18,31 +26,47 @@ RENEW_AFTER = 0.5
 MAX_ERROR_CHARACTERS = 10_000
 # Old versions of SQLite allow 999 variables in a statement.
 KEYS_PER_STATEMENT = 500
+# Up to so many objects it is checked whether each of them has a row.
+MAX_ROWS = 1000
 
 
-class OutboxBase(ABC):
-    """See :class:`~nefertari_search_tween.interfaces.outbox.Outbox`.
+class OutboxBase(Outbox, ABC):
+    """The part of an outbox that does not depend on where its rows are.
 
-    :param sources: by name of the mirrored model, the other models whose rows may represent
-        documents of it, too.
-    :param carried: by name of the mirrored model, the models without a mirror whose rows are
-        expanded by its claims.
+    :param reached: by name of the tracked model, the mirrored models whose documents its rows may
+        represent.
+    :param parse_key: (model, text) -> the key whose ``str()`` is the text.
     :param inline: rows are recorded as claimed by this process (inline sync); else workers claim
         them.
-    :param lease_seconds: how long a claim is its owner's; None: LEASE_SECONDS.
+    :ivar models: the tracked models by name.
+    :ivar mirrored: the mirrored models by name.
     """
 
     def __init__(
         self,
-        sources: Mapping[str, tuple[str, ...]],
-        carried: Mapping[str, list[str]],
+        dependencies: DependenciesBase[Any],
+        reached: Mapping[str, set[str]],
+        parse_key: Callable[[Any, str], Any],
         inline: bool,
-        lease_seconds: Optional[float] = None,
     ) -> None:
         self.inline = inline
-        self.lease_seconds = LEASE_SECONDS if lease_seconds is None else lease_seconds
-        self._sources = sources
-        self._carried = carried
+        self.lease_seconds = LEASE_SECONDS
+        self.models = dependencies.models
+        self.mirrored = dependencies.mirrored
+        self._key_of_text = parse_key
+        names = sorted(self.models)
+        # The other models whose rows may represent documents of a mirrored one, too.
+        self._sources = {
+            name: tuple(each for each in names if each != name and name in reached[each])
+            for name in self.mirrored
+        }
+        # Those of them without a mirror, whose rows its claims expand.
+        self._carried = {
+            name: [
+                each for each in sources if each not in self.mirrored and name == min(reached[each])
+            ]
+            for name, sources in self._sources.items()
+        }
         # Records of transactions that were committed and are not claimed yet, by token.
         self._committed: dict[str, Any] = {}
 
@@ -64,9 +88,19 @@ class OutboxBase(ABC):
             "lease_expires_at": None if token is None else now + self._lease_milliseconds,
         }
 
-    @abstractmethod
     def _parse_key(self, model_name: str, text: Optional[str]) -> Any:
         """Return the key of a row whose ``pk`` is *text*."""
+        model = self.models.get(model_name)
+        if model is None or text is None:
+            return text
+        try:
+            return self._key_of_text(model, text)
+        except ValueError:
+            # No object can have it; a document of the index may.
+            return text
+
+    def _keys(self, model_name: str, rows: Iterable[Any]) -> frozenset[Key]:
+        return frozenset(Key(model_name, self._parse_key(model_name, row["pk"])) for row in rows)
 
     # Leases
 
@@ -104,20 +138,44 @@ class OutboxBase(ABC):
     def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
         """Claim up to *limit* claimable rows of a model; None if there are none."""
 
+    # What is there
+
+    def all_pending(self, model_name: str, reader: Reader) -> bool:
+        count = reader.count()
+        if count > MAX_ROWS:
+            return False
+        keys = set()
+        for text in self._pending_texts(model_name):
+            try:
+                keys.add(reader.key(text))
+            except ValueError:
+                # Written by hand: no object of the model has such a key.
+                continue
+        return len(reader.existing(keys)) == count
+
     @abstractmethod
-    def enqueue(self, keys: Iterable[Key]) -> None: ...
+    def _pending_texts(self, model_name: str) -> Iterable[str]:
+        """Return the keys of up to MAX_ROWS rows of a model, as the outbox has them."""
+
+    def notifications(self) -> Optional[NotificationListener]:
+        return None
 
     # Dead letters
 
-    def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
-        return [
-            DeadLetter(Key(model, self._parse_key(model, pk)), error, failed_at / 1000)
-            for model, pk, error, failed_at in self._dead_letter_rows(model_name)
-        ]
-
     @abstractmethod
-    def _dead_letter_rows(self, model_name: Optional[str]) -> Iterable[tuple[str, str, str, int]]:
-        """Return model, pk, error, failed_at of the dead letters (of one model), oldest first."""
+    def _letters(self) -> AbstractContextManager[DeadLettersBase]:
+        """Provide the dead letters, in one transaction where there are any."""
+
+    def dead_letters(self, model_name: Optional[str] = None) -> list[DeadLetter]:
+        with self._letters() as letters:
+            return [
+                DeadLetter(Key(model, self._parse_key(model, pk)), error, failed_at / 1000)
+                for model, pk, error, failed_at in letters.read_all(model_name)
+            ]
+
+    def dead_letter_counts(self) -> dict[str, int]:
+        with self._letters() as letters:
+            return letters.counts()
 
     def retry(self, keys: Iterable[Key]) -> int:
         retried = list(keys)
@@ -126,14 +184,8 @@ class OutboxBase(ABC):
         return len(retried)
 
     def drop(self, keys: Iterable[Key]) -> int:
-        by_model: dict[str, list[Any]] = defaultdict(list)
-        for key in keys:
-            by_model[key.model].append(key.pk)
-        return self._drop(by_model)
-
-    @abstractmethod
-    def _drop(self, by_model: Mapping[str, list[Any]]) -> int:
-        """Delete the dead letters of these keys, and return how many there were."""
+        with self._letters() as letters:
+            return sum(letters.delete(name, pks) for name, pks in keys_by_model(keys).items())
 
 
 class DeadLettersBase(ABC):
@@ -164,11 +216,17 @@ class DeadLettersBase(ABC):
 
     def delete(self, model_name: str, pks: Iterable[Any]) -> int:
         """Delete the letters of *pks*, and return how many there were."""
-        texts = [str(pk) for pk in pks]
         return sum(
-            self._delete(model_name, texts[start : start + KEYS_PER_STATEMENT])
-            for start in range(0, len(texts), KEYS_PER_STATEMENT)
+            self._delete(model_name, part) for part in chunks(map(str, pks), KEYS_PER_STATEMENT)
         )
+
+    @abstractmethod
+    def read_all(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
+        """Return model, pk, error, failed_at of all letters (of one model), oldest first."""
+
+    @abstractmethod
+    def counts(self) -> dict[str, int]:
+        """Return the number of letters by model; models without any are left out."""
 
     @abstractmethod
     def _has_letters(self, model_name: str) -> bool: ...

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from pyramid.settings import aslist
 
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.interfaces.primary import Primary
-from nefertari_search_tween.primary import startup
+from nefertari_search_tween.primary.startup import StartupRecorder, start_recording
+
+if TYPE_CHECKING:
+    from nefertari_search_tween.primary.mongo.primary import MongoPrimary
+    from nefertari_search_tween.primary.sqla.primary import SqlaPrimary
 
 SQLA = "nefertari_sqla"
 MONGODB = "nefertari_mongodb"
@@ -20,7 +23,7 @@ def engine_of(settings: Any) -> Optional[str]:
     return next((name for name in engines if name in (SQLA, MONGODB)), None)
 
 
-def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Any:
+def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Optional[StartupRecorder]:
     """Prepare the primary before the application's models are defined.
 
     :param is_selected: returns True if a model is to be mirrored.
@@ -28,50 +31,36 @@ def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Any:
         None if there is no primary.
     """
     name = engine_of(settings)
-    if name == SQLA:
-        # Also imports the tables of the outbox, which are created with the application's.
-        from nefertari_search_tween.primary.sqla import schema
-        from nefertari_search_tween.primary.sqla.capture.startup import StartupCapture
-
-        return startup.start_recording(StartupCapture(_selector(is_selected, schema.unmirrorable)))
+    if name is None:
+        return None
     if name == MONGODB:
         from nefertari_search_tween.primary.mongo import engine_patches
-        from nefertari_search_tween.primary.mongo import schema as documents
-        from nefertari_search_tween.primary.mongo.capture.startup import (
-            StartupCapture as MongoStartupCapture,
-        )
 
         engine_patches.patch_engine()
-        return startup.start_recording(
-            MongoStartupCapture(_selector(is_selected, documents.unmirrorable))
-        )
-    return None
+    # Also imports the tables of the outbox, which are created with the application's.
+    return start_recording(StartupRecorder(_primary(name), is_selected))
 
 
-def _selector(
-    is_selected: Callable[[Any], bool], unmirrorable: Callable[[Any], Optional[str]]
-) -> Callable[[dict[str, Any]], list[Any]]:
-    """Return a function that returns, of all models by name, those that will have mirrors."""
-    return lambda models: [
-        model for model in models.values() if is_selected(model) and unmirrorable(model) is None
-    ]
-
-
-def primary_for(settings: Any) -> Primary:
+def primary_for(settings: Any) -> Union[SqlaPrimary, MongoPrimary]:
     """Return the primary of an application whose models are complete.
 
     :raises ConfigurationError: ``nefertari.engine`` names none.
     """
     name = engine_of(settings)
+    if name is None:
+        raise ConfigurationError(
+            f"nefertari.engine: '{settings.get('nefertari.engine', '')}' names neither {SQLA} nor "
+            f"{MONGODB}, which mirrors can be made of"
+        )
+    return _primary(name)
+
+
+def _primary(name: str) -> Union[SqlaPrimary, MongoPrimary]:
+    # Only the driver of the primary in use need be installed.
     if name == SQLA:
         from nefertari_search_tween.primary.sqla.primary import SqlaPrimary
 
         return SqlaPrimary()
-    if name == MONGODB:
-        from nefertari_search_tween.primary.mongo.primary import MongoPrimary
+    from nefertari_search_tween.primary.mongo.primary import MongoPrimary
 
-        return MongoPrimary()
-    raise ConfigurationError(
-        f"nefertari.engine: '{settings.get('nefertari.engine', '')}' names neither {SQLA} nor "
-        f"{MONGODB}, which mirrors can be made of"
-    )
+    return MongoPrimary()

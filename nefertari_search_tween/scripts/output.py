@@ -6,50 +6,44 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Callable, Optional
+from typing import Callable
 
 import click
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from nefertari_search_tween.indexing.bulk_writer import BulkResult
+from nefertari_search_tween.indexing.rebuild.rebuild import Progress, no_progress
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM
 
 
 @contextmanager
-def progress_bars(quiet: bool) -> Iterator[Optional[Callable[[Mirror], Callable[[int], None]]]]:
+def progress_bars(quiet: bool) -> Iterator[Callable[[Mirror], Progress]]:
     """Show progress bars on a terminal, a line per model elsewhere, nothing if *quiet*."""
     console = Console(stderr=True)
     if quiet:
-        yield None
+        yield no_progress
     elif console.is_terminal:
-        with Progress(
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+        with progress.Progress(
+            progress.TextColumn("{task.description:<20}"),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
             console=console,
         ) as bars:
 
-            def bar(mirror: Mirror) -> Callable[[int], None]:
+            def bar(mirror: Mirror) -> Progress:
                 task = bars.add_task(mirror.name, total=mirror.reader.count())
                 return lambda count: bars.advance(task, count)
 
             yield bar
     else:
 
-        def line(mirror: Mirror) -> Callable[[int], None]:
+        def line(mirror: Mirror) -> Progress:
             click.echo(f"{mirror.name}: {mirror.reader.count()} objects to read", err=True)
-            return lambda count: None
+            return no_progress(mirror)
 
         yield line
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Optional
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.interfaces.cache_stats import hit_rates
 from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
@@ -48,11 +49,12 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
         letters = runtime.outbox.dead_letter_counts()
         cache_stats = runtime.cache_stats
         rates = {} if cache_stats is None else hit_rates(cache_stats.read_all())
+        percents = {name: round(100 * rate, 1) for name, rate in rates.items()}
         rows = [
             {
                 **_status(mirror, runtime, backlog.get(mirror.name, EMPTY)),
                 "dead_letters": letters.get(mirror.name, 0),
-                "cache_hit_percent": _percent(rates.get(mirror.name)),
+                "cache_hit_percent": percents.get(mirror.name),
             }
             for mirror in mirrors_named(runtime, models)
         ]
@@ -94,10 +96,6 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
         sys.exit(EXIT_PROBLEM)
 
 
-def _percent(rate: Optional[float]) -> Optional[float]:
-    return None if rate is None else round(100 * rate, 1)
-
-
 def _is_healthy(row: dict[str, Any]) -> bool:
     late = row["lag_seconds"] > MAX_LAG_SECONDS
     return row["state"] == "ready" and not late and not row["dead_letters"]
@@ -114,7 +112,7 @@ def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[st
     state = str(mirror.problem or "ready")
     if live:
         mirror.backend.refresh(mirror.alias)
-        stubs = {"query": {"term": {"_inexact": "*"}}, "size": 0, "track_total_hits": True}
+        stubs = {"query": STUBS, "size": 0, "track_total_hits": True}
         all_documents = {"size": 0, "track_total_hits": True}
         rejected = mirror.backend.search(mirror.alias, stubs)["hits"]["total"]["value"]
         total = mirror.backend.search(mirror.alias, all_documents)["hits"]["total"]["value"]

@@ -60,12 +60,15 @@ def _run(
     :param expected: the state that all tables should have; exit with 1 if one has another.
     :raises click.UsageError: the primary is not an SQL database.
     """
+    from nefertari_search_tween.primary.sqla.primary import SqlaPrimary
+
     with application(ini, variables) as runtime:
-        if not hasattr(runtime.outbox, "triggers"):
+        primary = runtime.primary
+        if not isinstance(primary, SqlaPrimary):
             raise click.UsageError(
                 "the primary is nefertari_mongodb: MongoDB has no triggers (docs/mongodb.rst)"
             )
-        tables = action(runtime.outbox.engine(), runtime.dependencies)
+        tables = action(primary.outbox.engine, primary.dependencies)
         unclaimed = _unclaimed(runtime)
     if as_json:
         states = {each.table: each.state for each in tables}

@@ -54,9 +54,7 @@ def repair_command(
             if differences.problem is not None:
                 remaining[mirror.name] = differences
             elif inline or runtime.settings.sync == "inline":
-                remaining[mirror.name] = repair(
-                    runtime.indexer, runtime.outbox, mirror, differences
-                )
+                remaining[mirror.name] = repair(runtime.indexer, mirror, differences)
             else:
                 record(runtime.outbox, mirror, differences)
     _report(before, as_json, show_keys, remaining)
@@ -74,7 +72,7 @@ def _verified(
                 runtime.outbox,
                 mirror,
                 runtime.settings.chunk_size,
-                None if progress is None else progress(mirror),
+                progress(mirror),
             )
             for mirror in mirrors
         }

@@ -71,7 +71,7 @@ def worker_command(
     if models:
         raise click.UsageError("a worker works on all models")
     configure_logging(ini, variables)
-    with application(ini, variables) as runtime, _wakeup(runtime.notifications()) as wakeup:
+    with application(ini, variables) as runtime, _wakeup(runtime.outbox.notifications()) as wakeup:
         worker = Worker(runtime.indexer, wakeup, poll_interval)
         if metrics_port is not None:
             names = [mirror.name for mirror in runtime.mirrors]

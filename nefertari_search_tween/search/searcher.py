@@ -40,14 +40,14 @@ HTTP_BAD_REQUEST = 400
 
 
 class ReadPrimary(Protocol):
-    """The part of a primary that reads need; see ``interfaces.primary.Primary``."""
+    """The part of a primary that reads need; see ``interfaces.primary_engine.Primary``."""
 
     query_class: type
     rows: Optional[Callable[[list[Any]], Any]]
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics: ...
 
-    def uncommitted_session(self, outbox: Any) -> Any: ...
+    def uncommitted_session(self) -> Any: ...
 
 
 class Searcher:
@@ -110,7 +110,7 @@ class Searcher:
             keys,
         )
         _restrict(query.body, self.restrictions(mirror))
-        if self.primary.uncommitted_session(self.pending) is not None:
+        if self.primary.uncommitted_session() is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         read_version = self.consistency.require_current(mirror)
         if query.count_only:

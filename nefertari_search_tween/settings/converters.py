@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable, TypeVar
 
 from pyramid.settings import asbool, aslist
+
+Number = TypeVar("Number", int, float)
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -25,13 +27,13 @@ def flag(text: str) -> bool:
     return bool(asbool(text))
 
 
-def number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
+def number(kind: Callable[[str], Number], low: Number, high: Number) -> Callable[[str], Number]:
     """Return a converter of numbers between *low* and *high*.
 
     :param kind: int or float.
     """
 
-    def convert(text: str) -> Any:
+    def convert(text: str) -> Number:
         value = kind(text)
         if not low <= value <= high:
             raise ValueError(f"must be between {low} and {high}")

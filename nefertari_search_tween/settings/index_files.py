@@ -14,11 +14,6 @@ MIN_RESULT_WINDOW = 10_000
 _ANALYZER = re.compile(r"[\w.-]+\Z")
 
 
-def window_settings(max_result_window: int) -> dict[str, Any]:
-    """Return the index settings for requests up to that ``_start`` + ``_limit``."""
-    return {"index.max_result_window": max(max_result_window, MIN_RESULT_WINDOW)}
-
-
 class IndexFile(dict[str, Any]):
     """Index settings under their full names (``index.number_of_shards``).
 
@@ -26,6 +21,14 @@ class IndexFile(dict[str, Any]):
     """
 
     path = ""
+
+    def with_window(self, max_result_window: int) -> IndexFile:
+        """Return these settings for requests up to that ``_start`` + ``_limit``, unless they have
+        their own window."""
+        window = max(max_result_window, MIN_RESULT_WINDOW)
+        result = IndexFile({"index.max_result_window": window, **self})
+        result.path = self.path
+        return result
 
 
 def index_file(text: str) -> IndexFile:

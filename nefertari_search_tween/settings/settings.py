@@ -11,51 +11,23 @@ from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.settings import connection as reach
 from nefertari_search_tween.settings import index_files
-from nefertari_search_tween.settings.table import FAMILIES, PREFIX, SETTINGS, Setting
+from nefertari_search_tween.settings.table import (
+    FAMILIES,
+    PREFIX,
+    SETTINGS,
+    SearchSettings,
+    ServerSettings,
+    Setting,
+)
 
 
-class Settings:
+class Settings(SearchSettings, ServerSettings):
     """The converted settings of one application, one attribute per row of SETTINGS.
 
     ``nefertari_search.max_clauses`` is ``settings.max_clauses``,
     ``elasticsearch.index.settings_file`` is ``settings.index_settings_file``.
     """
 
-    backend: tuple[str, Optional[str]]
-    read_from: str
-    models: tuple[str, ...]
-    sync: str
-    schema: str
-    consistency: str
-    fallback_to_primary: bool
-    cache: str
-    cache_megabytes: int
-    cache_ttl: int
-    search_timeout: float
-    hidden_fields: str
-    max_result_window: int
-    max_query_string: int
-    max_clauses: int
-    max_buckets: int
-    allow_leading_wildcards: bool
-    allow_regular_expressions: bool
-    analyzer: str
-    hosts: tuple[str, ...]
-    index_name: str
-    chunk_size: int
-    basic_auth: Optional[tuple[str, str]]
-    api_key: Optional[str]
-    ca_certs: Optional[str]
-    verify_certs: bool
-    sniff: bool
-    compress: bool
-    retries: int
-    retry_on_timeout: bool
-    write_timeout: float
-    enable_refresh_query: bool
-    enable_aggregations: bool
-    enable_polymorphic_query: bool
-    index_settings_file: index_files.IndexFile
     #: of one model, by its name
     model_index_settings: dict[str, index_files.IndexFile]
     #: of MODEL or MODEL.FIELD
@@ -109,6 +81,11 @@ class Settings:
         self.backend = kind, directory
         self.connection = reach.connection(self)
 
+    @property
+    def index_settings(self) -> index_files.IndexFile:
+        """Those of the indices of all models."""
+        return self.index_settings_file.with_window(self.max_result_window)
+
     def _read_families(self, raw: Mapping[str, Any]) -> None:
         self.model_index_settings, self.analyzers = {}, {}
         for key, text in raw.items():
@@ -127,7 +104,7 @@ class Settings:
         return f"{kind} {directory or ', '.join(hosts)}"
 
 
-def _family(key: str) -> Optional[Setting]:
+def _family(key: str) -> Optional[Setting[Any]]:
     """Return the row of FAMILIES that *key* belongs to."""
     parts = key.split(".")
     for family in FAMILIES:
@@ -139,7 +116,7 @@ def _family(key: str) -> Optional[Setting]:
     return None
 
 
-def _converted(setting: Setting, key: str, text: Any) -> Any:
+def _converted(setting: Setting[Any], key: str, text: Any) -> Any:
     """Return the value of *text*, which is set as *key*.
 
     :raises ConfigurationError: a bad value; the message contains it unless it is secret.

@@ -44,7 +44,7 @@ def writer(request, path):
 @pytest.fixture
 def reader(path):
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
-    return ReadConnections(lambda: engine)
+    return ReadConnections(engine)
 
 
 def observation(reader):
@@ -144,7 +144,7 @@ def test_what_is_no_file_yet_is_not_kept(url):
 def test_a_pool_keeps_its_own(postgres_server):
     """And no transaction is open behind a query."""
     engine = create_engine(postgres_server.create_database("looking"))
-    reader = ReadConnections(lambda: engine)
+    reader = ReadConnections(engine)
     for _ in range(2):
         assert reader.fetch_first(select([literal_column("1")])) == (1,)
     with reader.connect() as connection:

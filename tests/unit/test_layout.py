@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
     "backoff": set(),
     "threads": set(),
+    "chunks": set(),
     "interfaces": {"exceptions"},
     "documents": set(),
     "backends": {"exceptions", "backoff"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"indexing"},
     "app_factory": {"exceptions"},
 }
-SHARED = {*MAY_IMPORT["mirror"], "mirror", "settings", "caching"}
+SHARED = {*MAY_IMPORT["mirror"], "chunks", "mirror", "settings", "caching"}
 MAY_IMPORT["search"] = SHARED
 MAY_IMPORT["indexing"] = SHARED
 MAY_IMPORT["primary"] = SHARED

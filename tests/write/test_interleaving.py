@@ -26,7 +26,7 @@ from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.interfaces.outbox import ClaimExpired
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress
-from nefertari_search_tween.mirror.index_lifecycle import _create_empty
+from nefertari_search_tween.mirror.index_lifecycle import create_empty
 from tests.support.apps import search_of, zoo
 from tests.support.tiers import examples
 from tests.write.test_sync import Changes, empty_tables, same_everywhere
@@ -358,7 +358,7 @@ class Interleaving(Changes):
         mirror = search.mirrors.get(name)
         for index in search.mirrors.indices_of(mirror):
             search.backend.delete_index(index)
-        _create_empty(search.mirrors, mirror)
+        create_empty(search.mirrors, mirror)
         search.outbox.enqueue_model(name)
 
     # Any of them

@@ -18,9 +18,9 @@ from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
-from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
+from nefertari_search_tween.runtime import SearchRuntime
 from tests.support.paths import TOP
 from tests.write.outbox_conformance import OutboxConformance, OutboxStore, tags
 
@@ -150,10 +150,11 @@ MODELS = {"Tag": Tag, "Keeper": Keeper}
 def _hooks_off():
     """Those of an application that another module has made in this process."""
     current = CURRENT.runtime
-    if current is not None:
+    mirrors = isinstance(current, SearchRuntime)
+    if mirrors:
         current.capture.remove()
     yield
-    if current is not None:
+    if mirrors:
         current.capture.install()
 
 
@@ -165,8 +166,9 @@ class SqlStore(OutboxStore):
         self.sessions = []
 
     def outbox(self, inline=False):
-        plan = FanOutPlan(Dependencies([Tag, Keeper]))
-        return SqlaOutbox(MODELS, plan, lambda: self.engine, inline)
+        outbox = SqlaOutbox(Dependencies([Tag, Keeper]), self.engine, inline)
+        outbox.create_missing()
+        return outbox
 
     def begin(self):
         self.sessions.append(sessionmaker(bind=self.engine)())

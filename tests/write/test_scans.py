@@ -11,7 +11,7 @@ import transaction
 from webtest import TestApp
 
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
-from nefertari_search_tween.mirror.index_lifecycle import _create_empty
+from nefertari_search_tween.mirror.index_lifecycle import create_empty
 from tests.support.apps import search_of, zoo
 from tests.write.test_interleaving import Process, Reader
 
@@ -96,7 +96,7 @@ def test_an_index_made_again_while_an_indexer_has_old_state(app: TestApp, tag: i
     search.indexer.drain()
     for index in search.mirrors.indices_of(mirror):
         search.backend.delete_index(index)
-    _create_empty(search.mirrors, mirror)
+    create_empty(search.mirrors, mirror)
     search.outbox.enqueue_model("Tag")
     end(late)
     search.indexer.drain()

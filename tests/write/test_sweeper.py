@@ -53,8 +53,9 @@ def threads():
 def _none_before():
     """Applications of other modules may have theirs."""
     from nefertari_search_tween.compat.current import CURRENT
+    from nefertari_search_tween.runtime import SearchRuntime
 
-    if CURRENT.runtime is not None:
+    if isinstance(CURRENT.runtime, SearchRuntime):
         CURRENT.runtime.indexer.recovery.stop()
     assert wait_until(lambda: threads() == [], SOON)
 

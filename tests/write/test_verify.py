@@ -56,7 +56,7 @@ def _empty(search):
         mirror = search.mirrors.get(name)
         remaining = verified(search, name)
         if not remaining.clean:
-            repair(search.indexer, search.outbox, mirror, remaining)
+            repair(search.indexer, mirror, remaining)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def source(search, name, pk):
 
 def repaired(search, name):
     mirror = search.mirrors.get(name)
-    return repair(search.indexer, search.outbox, mirror, verified(search, name))
+    return repair(search.indexer, mirror, verified(search, name))
 
 
 # What is the same
@@ -398,10 +398,7 @@ def test_repair_wins_over_versions_above_the_counter(search, models, deleted):
     differences = verified(search, "Tag")
     assert differences.keys == [1] and differences.foreign == ["nobody"]
 
-    assert (
-        repair(search.indexer, search.outbox, search.mirrors.get("Tag"), differences)
-        == Differences()
-    )
+    assert repair(search.indexer, search.mirrors.get("Tag"), differences) == Differences()
     assert verified(search, "Tag") == Differences(compared=2)
     # And so do all claims after it.
     with transaction.manager:

@@ -50,7 +50,6 @@ class EngineRuntime:
         self.models = model_registry.models()
         for model in self.models.values():
             self.database.mirror(model)
-        self.capture, self.indexer, self.outbox = _NullPart(), _NullPart(), _NullPart()
         self.searcher = EngineSearcher(self.mirrors, self.settings)
         resources = set(getattr(app_registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
@@ -79,6 +78,9 @@ class EngineRuntime:
     def enqueue(self, keys: Iterable[Any]) -> None:
         """Do nothing: what is stored is indexed."""
 
+    def refresh_indices(self, names: Iterable[str]) -> None:
+        """Do nothing: every search sees every write before it."""
+
 
 def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
     """Return a query for the objects of *model* whose stored ACL *allows* them to be seen."""
@@ -86,26 +88,6 @@ def restrict_by_acl(model: Any, allows: Callable[[Any], bool]) -> Query:
     query = Query(model)
     query.filters.append(keys_condition(model, keys))
     return query
-
-
-class _NullPart:
-    """Replaces the capture, outbox and indexer of an application with mirrors."""
-
-    @property
-    def recovery(self) -> _NullPart:
-        return self
-
-    def enqueue(self, keys: Iterable[Any]) -> None:
-        """Do nothing: what is stored is indexed."""
-
-    def index_pending(self) -> None:
-        """Do nothing: no changes are pending."""
-
-    def remove(self) -> None:
-        """Do nothing: no capture is installed."""
-
-    def stop(self) -> None:
-        """Do nothing: nothing runs."""
 
 
 def search_of(app_registry: Any) -> Optional[EngineRuntime]:

@@ -31,7 +31,7 @@ class EnginePrimary:
     def semantics(self, model: Any, document_cls: Any) -> EngineSemantics:
         return EngineSemantics(model)
 
-    def uncommitted_session(self, outbox: Any) -> None:
+    def uncommitted_session(self) -> None:
         """There are no transactions."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from nefertari.json_httpexceptions import JHTTPConflict
 
 from nefertari_search_tween.engine import model_registry
-from nefertari_search_tween.engine.database import current, pause
+from nefertari_search_tween.engine.database import attempts, current
 from nefertari_search_tween.engine.document_state import body_of, id_of
 from nefertari_search_tween.engine.model_registry import CASCADE, RESTRICT
 from nefertari_search_tween.engine.relationships import as_list, holders_of, related_to
@@ -158,7 +158,7 @@ def _recreate(model: Any, documents: list[Any]) -> None:
 def _delete_documents(model: Any, documents: list[Any]) -> None:
     """Delete *documents* themselves, even if they were changed since they were read."""
     remaining = documents
-    for tries in range(ATTEMPTS):
+    for _ in attempts(ATTEMPTS):
         writes = [(id_of(each.pk_value()), None, each._state.version) for each in remaining]
         changed = []
         for each, result in zip(remaining, current().write(model, writes)):
@@ -169,5 +169,4 @@ def _delete_documents(model: Any, documents: list[Any]) -> None:
         remaining = model.by_pks(changed) if changed else []
         if not remaining:
             return
-        pause(tries)
     raise conflict_error(model, remaining[0].pk_value())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
 from nefertari_search_tween.backends.base import WriteResult
-from nefertari_search_tween.engine.database import current, pause
+from nefertari_search_tween.chunks import chunks
+from nefertari_search_tween.engine.database import attempts, current
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link
 from nefertari_search_tween.engine.queries import Query
@@ -43,7 +43,10 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
     :raises JHTTPConflict: one of them is changed by other writers all the time.
     """
     database, count, remaining = current(), 0, documents
-    for tries in range(ATTEMPTS):
+    conflicts: list[Any] = []
+    for _ in attempts(ATTEMPTS):
+        if conflicts:
+            remaining = model.by_pks(conflicts)
         batch = []
         for each in remaining:
             change(each)
@@ -70,17 +73,13 @@ def update_each(model: Any, documents: list[Any], change: Callable[[Any], Any]) 
                 raise rejected_error(model, result)
         if not conflicts:
             return count
-        pause(tries)
-        remaining = model.by_pks(conflicts)
     raise conflict_error(model, conflicts[0])
 
 
 def chunked(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Yield *items* in lists of the engine's chunk size; a query is streamed."""
-    size = current().chunk_size
-    documents = iter(items.stream() if isinstance(items, Query) else items)
-    while chunk := list(itertools.islice(documents, size)):
-        yield chunk
+    """Return *items* in lists of the engine's chunk size; a query is streamed."""
+    documents = items.stream() if isinstance(items, Query) else items
+    return chunks(documents, current().chunk_size)
 
 
 def detach(owner: Any, link: Link, keys: list[Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional
 
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict
 
-from nefertari_search_tween.engine.database import current, pause
+from nefertari_search_tween.engine.database import attempts, current
 from nefertari_search_tween.engine.document_state import body_of, fill, id_of
 from nefertari_search_tween.engine.model_registry import Link, bare_foreign_keys
 from nefertari_search_tween.engine.queries import Query
@@ -200,7 +200,7 @@ def _undo(document: Any, before: dict[str, Any], created: bool) -> None:
     undone = dict(state.values)
     if not created:
         state.values = dict(before)
-    for tries in range(ATTEMPTS):
+    for _ in attempts(ATTEMPTS):
         body = None if created else body_of(model, state)
         (written,) = current().write(model, [(id_of(pk), body, state.version)])
         now = model.by_pk(pk) if created and written.conflict else None
@@ -208,7 +208,6 @@ def _undo(document: Any, before: dict[str, Any], created: bool) -> None:
             break
         # A delete of what it refers to has detached it in the meantime.
         state.version = now._state.version
-        pause(tries)
     if created:
         release(model, pk, undone, unique_groups(model))
         state.version, state.read = None, {}
@@ -311,7 +310,7 @@ def update_many(model: Any, items: Any, params: dict[str, Any]) -> int:
 
 def _update_one(model: Any, document: Any, change: Callable[[Any], Any]) -> int:
     """Change and save one document, and repeat that while other writers change it."""
-    for tries in range(ATTEMPTS):
+    for _ in attempts(ATTEMPTS):
         version = document._state.version
         change(document)
         try:
@@ -325,5 +324,4 @@ def _update_one(model: Any, document: Any, change: Callable[[Any], Any]) -> int:
                 # The document is unchanged: another one has the unique value.
                 raise
             document = now
-            pause(tries)
     raise conflict_error(model, document.pk_value())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.indexing.rebuild.backfill import add_result
-from nefertari_search_tween.indexing.rebuild.rebuild import Progress, ignore_progress, rebuild
+from nefertari_search_tween.indexing.rebuild.rebuild import Progress, no_progress, rebuild
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
@@ -25,7 +26,7 @@ def index_missing(
     chunk_size: int,
     outbox: Outbox,
     locks: RebuildLocks,
-    progress: Optional[Callable[[Mirror], Progress]] = None,
+    progress: Callable[[Mirror], Progress] = no_progress,
     only: Optional[list[Any]] = None,
 ) -> BulkResult:
     """Index the objects of *mirror* that its index does not hold; an index that does not exist is
@@ -49,15 +50,13 @@ def index_missing(
             HTTP_CONFLICT, f"the index of {mirror.name} was built for another schema: rebuild it"
         )
     result = BulkResult()
-    report = progress(mirror) if progress is not None else ignore_progress
+    report = progress(mirror)
     mirror.backend.refresh(mirror.alias)
-    chunks = iter(
-        mirror.reader.scan(chunk_size) if only is None else _read(mirror, only, chunk_size)
-    )
+    scan = mirror.reader.scan(chunk_size) if only is None else _read(mirror, only, chunk_size)
     while True:
         # The version before the rows: what a document was deleted with is older.
         version = outbox.next_version(mirror.name)
-        rows = next(chunks, None)
+        rows = next(scan, None)
         if rows is None:
             break
         documents = mirrors.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
@@ -71,8 +70,8 @@ def index_missing(
 
 
 def _read(mirror: Mirror, pks: list[Any], chunk_size: int) -> Iterator[list[tuple[Any, Body]]]:
-    for start in range(0, len(pks), chunk_size):
-        yield list(mirror.reader.read(pks[start : start + chunk_size]).items())
+    for part in chunks(pks, chunk_size):
+        yield list(mirror.reader.read(part).items())
 
 
 def _live_target(mirrors: MirrorRegistry, mirror: Mirror) -> str:

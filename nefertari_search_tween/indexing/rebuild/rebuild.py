@@ -76,6 +76,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 2 * TARGETS_SECONDS
 SCAN_VERSION = 0
+REFRESH_INTERVAL = "index.refresh_interval"
 # How often the progress of a scan is stored: each time is a commit.
 CHECKPOINT_SECONDS = 0.5
 # A refresh of what was not refreshed for a whole rebuild may take longer than a search may.
@@ -83,6 +84,11 @@ REFRESHES = 20
 
 #: called with the number of documents done since the last call
 Progress = Callable[[int], None]
+
+
+def no_progress(mirror: Mirror) -> Progress:
+    """Return what ignores the progress of *mirror*."""
+    return lambda count: None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def rebuild(
     outbox: Outbox,
     selected: list[Mirror],
     chunk_size: int,
-    progress: Optional[Callable[[Mirror], Progress]] = None,
+    progress: Callable[[Mirror], Progress] = no_progress,
     restart: bool = False,
 ) -> dict[str, BulkResult]:
     """Build new indices of the mirrors *selected* and swap them in.
@@ -133,10 +139,12 @@ def rebuild(
             reindex_documents(outbox, build.mirror, build.index, chunk_size)
         results = {}
         for build in builds:
-            report = progress(build.mirror) if progress is not None else ignore_progress
+            report = progress(build.mirror)
             report(build.done)
             results[build.mirror.name] = _backfill(locks, build, chunk_size, report)
-            mirrors.restore_setting(build.mirror, build.index, "index.refresh_interval")
+            mirrors.backend.put_settings(
+                build.index, {REFRESH_INTERVAL: build.mirror.settings.get(REFRESH_INTERVAL)}
+            )
             _refresh(build)
         replaced: list[str] = []
         for build in builds:
@@ -202,7 +210,8 @@ def _start_or_resume(
         not restart
         and write_alias(lock.index) in aliases
         and mirror.alias not in aliases
-        and mirrors.is_current(mirror, lock.index)
+        # It was created with the current mapping and settings.
+        and (mirrors.backend.get_mapping(lock.index) or {}).get("_meta") == mirror.mapping["_meta"]
     )
     index, after, done = lock.index, lock.checkpoint, lock.documents
     if not resumed:
@@ -216,7 +225,7 @@ def _start_or_resume(
         if mirror.alias not in aliases and name != index:
             log.warning("deleting %s, left over from an interrupted rebuild", name)
             mirrors.backend.delete_index(name)
-    mirrors.backend.put_settings(index, {"index.refresh_interval": "-1"})
+    mirrors.backend.put_settings(index, {REFRESH_INTERVAL: "-1"})
     return _Build(mirror, lock, index, after, done)
 
 
@@ -250,7 +259,3 @@ def _refresh(build: _Build) -> None:
                 raise
         else:
             return
-
-
-def ignore_progress(count: int) -> None:
-    """Do nothing: the caller wants no progress."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import BulkAction
@@ -30,9 +29,7 @@ def record(outbox: Outbox, mirror: Mirror, differences: Differences) -> None:
     outbox.enqueue(Key(mirror.name, pk) for pk in differences.keys)
 
 
-def repair(
-    indexer: Indexer, outbox: Outbox, mirror: Mirror, differences: Differences
-) -> Differences:
+def repair(indexer: Indexer, mirror: Mirror, differences: Differences) -> Differences:
     """Update what differs now.
 
     A document whose version is above those of current claims (the clock was set back, the
@@ -44,10 +41,11 @@ def repair(
     :raises BackendError: the backend does not answer; what was not repaired is in the outbox.
     :raises VersionTooHigh: nothing can be above a version: the index has to be rebuilt.
     """
+    outbox = indexer.outbox
     record(outbox, mirror, differences)
     indexer.drain()
     remaining = verify_keys(outbox, mirror, differences.keys)
-    highest = _conflict(indexer, outbox, mirror, remaining.keys, differences.foreign)
+    highest = _conflict(indexer, mirror, remaining.keys, differences.foreign)
     if highest is not None:
         if highest > MAX_VERSION:
             raise VersionTooHigh(
@@ -62,7 +60,7 @@ def repair(
         outbox.raise_version(mirror.name, highest)
         record(outbox, mirror, remaining)
         indexer.drain()
-        _conflict(indexer, outbox, mirror, [], differences.foreign)
+        _conflict(indexer, mirror, [], differences.foreign)
     if remaining.keys:
         remaining = verify_keys(outbox, mirror, remaining.keys)
     documents = mirror.backend.multi_get(mirror.alias, differences.foreign)
@@ -71,17 +69,16 @@ def repair(
 
 
 def _conflict(
-    indexer: Indexer, outbox: Outbox, mirror: Mirror, pks: list[Any], foreign: Iterable[str]
+    indexer: Indexer, mirror: Mirror, pks: list[Any], foreign: list[str]
 ) -> Optional[int]:
     """Write *pks*, and delete the documents *foreign*, as a claim would.
 
     :returns: the highest version that conflicts, None if there is none.
     """
-    foreign = list(foreign)
     if not pks and not foreign:
         return None
     # The version before the state, as every claim.
-    version = outbox.next_version(mirror.name)
+    version = indexer.outbox.next_version(mirror.name)
     bodies = mirror.reader.read(pks)
     conflicts = []
     for target in indexer.write_targets(mirror):

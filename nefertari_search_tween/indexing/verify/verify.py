@@ -84,7 +84,7 @@ def verify(
     outbox: Outbox,
     mirror: Mirror,
     chunk_size: int,
-    report: Optional[Callable[[int], None]] = None,
+    report: Callable[[int], None] = lambda count: None,
 ) -> Differences:
     """Compare *mirror* with the primary.
 
@@ -102,8 +102,7 @@ def verify(
             pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
         )
         differences.compared += len(rows)
-        if report is not None:
-            report(len(rows))
+        report(len(rows))
     examiner.finish()
     _find_orphans(mirrors, mirror, chunk_size, examiner)
     examiner.finish()

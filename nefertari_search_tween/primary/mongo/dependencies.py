@@ -6,12 +6,13 @@ be found at any time, also after it was deleted; nothing has to be remembered fr
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of
 
@@ -26,7 +27,7 @@ class Dependency:
     reference: schema.Reference
 
     @property
-    def nested(self) -> bool:
+    def holds_contents(self) -> bool:
         return self.reference.name in self.owner._nested_relationships
 
     def owners(self, pks: list[Any]) -> set[Key]:
@@ -35,8 +36,7 @@ class Dependency:
 
         name = self.reference.target._get_collection_name()
         keys: set[Key] = set()
-        for start in range(0, len(pks), KEYS_PER_QUERY):
-            part = pks[start : start + KEYS_PER_QUERY]
+        for part in chunks(pks, KEYS_PER_QUERY):
             # With `ref_dbref` a reference is stored as one.
             values = [*part, *(DBRef(name, pk) for pk in part)] if self._by_dbref else part
             condition = {self.reference.stored: {"$in": values}}
@@ -50,83 +50,46 @@ class Dependency:
         return bool(getattr(getattr(field, "field", None) or field, "dbref", False))
 
 
-class Dependencies:
+class Dependencies(DependenciesBase[Dependency]):
     """The edges of the mirrored *models* and of those that their documents nest, looked up by the
     model that they point to."""
 
     def __init__(self, models: Iterable[Any]) -> None:
-        self.mirrored: set[Any] = set(models)
-        self.tracked_models: set[Any] = set()
-        self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
-        pending = list(self.mirrored)
+        super().__init__(models)
+        pending = list(self.mirrored_models)
         while pending:
             model = pending.pop()
-            if model in self.tracked_models:
-                continue
-            self.tracked_models.add(model)
             for reference in schema.references(model):
                 self.edges_to[reference.target].append(Dependency(model, reference))
-                pending.append(reference.target)
-        self._deepest = max((model._nesting_depth for model in self.mirrored), default=0)
-        if any(schema.custom_to_dict(model) for model in self.mirrored):
+                if reference.target not in self.tracked_models:
+                    self.tracked_models.add(reference.target)
+                    pending.append(reference.target)
+        if any(schema.custom_to_dict(model) for model in self.mirrored_models):
             # Such a document may nest as it likes; like everywhere, as far as any model does.
-            self._deepest = max(model._nesting_depth for model in self.tracked_models)
-
-    def is_referenced(self, model: Any) -> bool:
-        """Return True if documents may depend on objects of *model*."""
-        return bool(self.edges_to.get(model))
-
-    def source_models(self, model: Any) -> set[Any]:
-        """Return the models whose objects documents of *model* may depend on, itself included."""
-        sources = {model}
-        frontier = {model}
-        for _ in range(self._deepest + 1):
-            frontier = {
-                each.target for one in frontier for each in schema.references(one)
-            } - sources
-            sources |= frontier
-        return sources
+            self.deepest = max(model._nesting_depth for model in self.tracked_models)
 
     def referencing_models(self, model: Any) -> list[Any]:
         """Return the other mirrored models whose documents may depend on objects of *model*."""
-        owners = [
-            each
-            for each in self.mirrored
-            if each is not model and model in self.source_models(each)
-        ]
-        return sorted(owners, key=lambda each: str(each.__name__))
+        owners: set[Any] = set()
+        frontier = {model}
+        for _ in range(self.deepest + 1):
+            frontier = {
+                edge.owner for each in frontier for edge in self.edges_to.get(each, ())
+            } - owners
+            owners |= frontier
+        return sorted(owners & self.mirrored_models - {model}, key=lambda each: str(each.__name__))
 
     def untracked(self) -> list[str]:
-        """Return what documents hold that may change without a notice: nothing."""
         return []
 
-    def dependents(
-        self, keys: Iterable[Key], models: Mapping[str, Any], nested_only: bool = False
-    ) -> set[Key]:
+    def dependents(self, keys: Iterable[Key], nested_only: bool = False) -> set[Key]:
         """Return the documents of mirrored models that hold the keys or the contents of the objects
         *keys* now, directly or through each other.
 
-        :param models: models by name.
         :param nested_only: only those that hold contents.
         """
-        names = {model.__name__ for model in self.mirrored}
-        reached: set[Key] = set()
-        frontier = set(keys)
         # A key is listed by a document that is nested one level less deep than its object.
-        for level in range(self._deepest + 1):
-            frontier = self._step(frontier, models, nested_only or level > 0) - reached
-            reached |= frontier
-            if not frontier:
-                break
-        return {key for key in reached if key.model in names}
-
-    def _step(self, keys: Iterable[Key], models: Mapping[str, Any], nested_only: bool) -> set[Key]:
-        by_model: dict[str, list[Any]] = defaultdict(list)
-        for key in keys:
-            by_model[key.model].append(key.pk)
-        reached: set[Key] = set()
-        for name, pks in by_model.items():
-            for edge in self.edges_to.get(models[name], ()):
-                if edge.nested or not nested_only:
-                    reached |= edge.owners(pks)
-        return reached
+        steps = [nested_only, *([True] * self.deepest)]
+        reached = self._walk(Dependency.owners, keys, steps)
+        mirrored = self.mirrored
+        return {key for key in reached if key.model in mirrored}

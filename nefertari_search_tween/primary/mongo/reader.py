@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any, Optional
 
 from pymongo.errors import CursorNotFound
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.interfaces.primary import Body
@@ -42,13 +42,10 @@ class MongoReader:
         self.model = model
         self.serializers = serializers
         self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
-        self._references = {each.name: each for each in schema.references(model)}
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        keys = list(pks)
         bodies: dict[Any, Body] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
+        for part in chunks(pks, KEYS_PER_QUERY):
             cursor = collection_of(self.model).find(keys_filter(part))
             bodies.update(self._bodies(list(cursor)))
         return bodies
@@ -68,15 +65,13 @@ class MongoReader:
         """Yield all objects after the key *after* by one cursor: one sort for any number."""
         condition = {} if after is None else {"_id": {"$gt": after}}
         with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
-            while rows := list(islice(cursor, chunk)):
-                yield rows
+            yield from chunks(cursor, chunk)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        keys = list(pks)
         existing: set[Any] = set()
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys_filter(keys[start : start + KEYS_PER_QUERY])
-            existing.update(row["_id"] for row in collection_of(self.model).find(part, {"_id": 1}))
+        for part in chunks(pks, KEYS_PER_QUERY):
+            rows = collection_of(self.model).find(keys_filter(part), {"_id": 1})
+            existing.update(row["_id"] for row in rows)
         return existing
 
     def key(self, text: str) -> Any:
@@ -94,7 +89,7 @@ class MongoReader:
             return {row["_id"]: self._by_itself(row) for row in rows}
         bodies: dict[Any, Body] = {}
         serializer = self.serializers.of(self.model)
-        records = Records(self.serializers).of(self.model, rows, self.model._nesting_depth)
+        records = self._records(self.model, rows, self.model._nesting_depth)
         for pk, record in records.items():
             bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
         return bodies
@@ -126,14 +121,9 @@ class MongoReader:
             data[name] = plain(value)
         return data
 
+    # What ``to_dict`` would return for raw documents, with as few queries as possible.
 
-class Records:
-    """What ``to_dict`` would return for raw documents, with as few queries as possible."""
-
-    def __init__(self, serializers: Serializers) -> None:
-        self.serializers = serializers
-
-    def of(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
+    def _records(self, model: Any, rows: list[Record], depth: int) -> dict[Any, Any]:
         """Return the records by key, in the order of *rows*; an error for one that can't be made.
 
         :param depth: how many more levels of nested relationships there are.
@@ -183,18 +173,17 @@ class Records:
             for key in referred(row.get(reference.stored), reference.many)
             if key is not None
         }
-        keys = list(referenced)
         nested = reference.name in model._nested_relationships and depth > 0
         related: dict[Any, Any] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            condition = keys_filter(keys[start : start + KEYS_PER_QUERY])
+        for part in chunks(referenced, KEYS_PER_QUERY):
+            condition = keys_filter(part)
             if not nested:
                 cursor = collection_of(target).find(condition, {"_id": 1})
                 related.update({row["_id"]: _own_key(target, row["_id"]) for row in cursor})
                 continue
             serializer = self.serializers.of(target)
             targets = list(collection_of(target).find(condition))
-            for pk, record in self.of(target, targets, depth - 1).items():
+            for pk, record in self._records(target, targets, depth - 1).items():
                 if isinstance(record, dict):
                     record.pop(INEXACT, None)
                     record = serializer.document(record)[0]

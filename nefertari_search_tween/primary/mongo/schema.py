@@ -45,6 +45,21 @@ def base_class() -> type:
     return BaseDocument
 
 
+def related(model: Any) -> Iterator[Any]:
+    """Return the models that *model* has relationships to."""
+    return (reference.target for reference in references(model))
+
+
+def mirror_definition(model: Any) -> dict[str, Any]:
+    """Return the arguments of ``mirror.generator.generate`` besides the model."""
+    return {
+        "fields": field_specs(model),
+        "base": base_class(),
+        "custom": custom_to_dict(model),
+        "left_out": engine_members(model),
+    }
+
+
 def pk_field(model: Any) -> Any:
     """Return the field that is the primary key."""
     return model._fields[model.pk_field()]

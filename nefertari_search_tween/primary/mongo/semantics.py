@@ -11,9 +11,10 @@ from __future__ import annotations
 import datetime
 from typing import Any, Callable
 
-from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.fields import BaseField, keyword_fits
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
+from nefertari_search_tween.primary.exact_values import exact_form, exact_integer
 
 _COMPARED = ("text", "integer", "float", "boolean", "date", "time")
 _MILLISECOND = 1000
@@ -48,15 +49,7 @@ class MongoSemantics:
         except Exception as error:
             # The primary reports what is wrong with it.
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
-        return self._exact(exact, value)
-
-    def _exact(self, field: BaseField, value: Any) -> Any:
-        handler: Any = getattr(self, f"_{type(field).__name__}", None)
-        handler = handler or getattr(self, f"_{field.kind}")
-        exact = handler(field, value)
-        if exact is None:
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return exact
+        return exact_form(self, exact, value)
 
     def _text(self, field: BaseField, value: Any) -> Any:
         return value if isinstance(value, str) and keyword_fits(value) else None
@@ -67,7 +60,7 @@ class MongoSemantics:
         return str(value) if isinstance(value, ObjectId) else None
 
     def _integer(self, field: BaseField, value: Any) -> Any:
-        return value if type(value) is int and -INT64_MAX <= value < INT64_MAX else None
+        return exact_integer(value)
 
     def _float(self, field: BaseField, value: Any) -> Any:
         if type(value) not in (int, float) or not field.fits(float(value)):
@@ -129,9 +122,8 @@ class MongoSemantics:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         if pk not in loaded:
             loaded.append(pk)
-        for name in names:
-            if name not in loaded:
-                self.unloaded(name)
+        for name in names.keys() - loaded:
+            self.unloaded(name)
         return loaded
 
     def unloaded(self, name: str) -> Any:

@@ -36,12 +36,7 @@ class SqlaCacheStats:
                 connection.execute(CACHE_STATS.insert(), rows)
 
     def read_all(self) -> list[CacheStats]:
-        columns = [
-            CACHE_STATS.c.process,
-            CACHE_STATS.c.model,
-            CACHE_STATS.c.hits,
-            CACHE_STATS.c.misses,
-        ]
+        columns = [CACHE_STATS.c[name] for name in CacheStats._fields]
         recent = CACHE_STATS.c.reported_at >= milliseconds() - KEPT_MILLISECONDS
         query = select(columns).where(recent).order_by(CACHE_STATS.c.process, CACHE_STATS.c.model)
         with self.engine.begin() as connection:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Callable
 
 from sqlalchemy import Column
 from sqlalchemy.orm.interfaces import MANYTOONE, ONETOMANY
 
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.reader import related_keys
 
@@ -34,6 +34,10 @@ class Dependency:
         return bool(self.prop.order_by)
 
     @property
+    def holds_contents(self) -> bool:
+        return self.nested or self.ordered
+
+    @property
     def target(self) -> Any:
         return self.prop.mapper.class_
 
@@ -48,6 +52,12 @@ class Dependency:
             return None
         return prop.mapper.get_property_by_column(remote).key
 
+    def owners(self, session: Any, pks: list[Any]) -> set[Key]:
+        """Return the documents that depend on the objects *pks*, as the database has it."""
+        with session.no_autoflush:
+            pairs = related_keys(session, self.owner, self.prop, pks, of_targets=True)
+        return {Key(self.owner.__name__, owner) for owner, _ in pairs}
+
     def cascades(self) -> bool:
         """Return True if the database deletes the owner's row with the target."""
         return self.prop.direction is MANYTOONE and any(
@@ -57,15 +67,12 @@ class Dependency:
         )
 
 
-class Dependencies:
+class Dependencies(DependenciesBase[Dependency]):
     """The dependencies of the mirrored *models*, by the model that they point to."""
 
     def __init__(self, models: Iterable[Any]) -> None:
-        self.edges_to: dict[Any, list[Dependency]] = defaultdict(list)
-        self.tracked_models: set[Any] = set()
-        self._mirrored: set[Any] = set(models)
-        for model in self._mirrored:
-            self.tracked_models.add(model)
+        super().__init__(models)
+        for model in self.mirrored_models:
             for prop in schema.mapper_of(model).relationships:
                 edge = Dependency(model, prop)
                 self.edges_to[edge.target].append(edge)
@@ -83,25 +90,9 @@ class Dependencies:
         """Return the attributes of *model* that hold the key of a document that lists it."""
         return self._foreign_keys.get(model, {})
 
-    def is_referenced(self, model: Any) -> bool:
-        """Return True if documents may depend on objects of *model*."""
-        return bool(self.edges_to.get(model))
-
-    @property
-    def mirrored_models(self) -> set[Any]:
-        return self._mirrored
-
-    def mirrored(self, model: Any) -> bool:
-        return model in self._mirrored
-
     def untracked(self) -> list[str]:
-        """Return what documents hold that may change without a notice, a line for each.
-
-        It may be stale in a mirror until the object itself changes, or a rebuild.
-        """
         lines = []
-        for model in sorted(self._mirrored, key=lambda each: str(each.__name__)):
-            name = model.__name__
+        for name, model in sorted(self.mirrored.items()):
             for prop in schema.mapper_of(model).relationships:
                 edge = Dependency(model, prop)
                 target = edge.target.__name__
@@ -114,25 +105,9 @@ class Dependencies:
                     lines.append(f"{name}.{prop.key} is computed by the database")
         return lines
 
-    def dependents(
-        self, session: Any, model: Any, pks: Iterable[Any], nested_only: bool = False
-    ) -> set[Key]:
-        """Return the documents with a relationship to the objects *pks*, as the database has it.
-
-        :param nested_only: only those that hold the objects' contents, or an order that depends on
-            them.
-        """
-        keys = list(pks)
-        documents: set[Key] = set()
-        if not keys:
-            return documents
-        for edge in self.edges_to.get(model, ()):
-            if nested_only and not (edge.nested or edge.ordered):
-                continue
-            with session.no_autoflush:
-                pairs = related_keys(session, edge.owner, edge.prop, keys, of_targets=True)
-            documents.update(Key(edge.owner.__name__, owner) for owner, _ in pairs)
-        return documents
+    def dependents(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
+        """Return the documents with a relationship to the objects *pks*, as the database has it."""
+        return self._dependents(_owners(session), model, list(pks), contents_only=False)
 
     def dependents_of_deleted(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
         """Return the documents that change when the objects *pks* of *model* are deleted.
@@ -151,11 +126,8 @@ class Dependencies:
             documents |= self.dependents(session, current, keys)
             for edge in self.edges_to.get(current, ()):
                 if edge.cascades():
-                    with session.no_autoflush:
-                        pairs = related_keys(
-                            session, edge.owner, edge.prop, sorted(keys), of_targets=True
-                        )
-                    pending.append((edge.owner, {owner for owner, _ in pairs}))
+                    owners = edge.owners(session, sorted(keys))
+                    pending.append((edge.owner, {owner.pk for owner in owners}))
         return documents
 
     @cached_property
@@ -166,25 +138,13 @@ class Dependencies:
         that may depend on contents one level further down.
         """
         ordered = any(edge.ordered for edges in self.edges_to.values() for edge in edges)
-        return max((model._nesting_depth for model in self._mirrored), default=0) + ordered
+        return self.deepest + ordered
 
-    def embedding(self, session: Any, keys: Iterable[Key], models: dict[str, Any]) -> set[Key]:
+    def embedding(self, session: Any, keys: Iterable[Key]) -> set[Key]:
         """Return the documents that hold the contents of *keys*, directly or through each other, or
-        an order that depends on them.
+        an order that depends on them."""
+        return self._walk(_owners(session), keys, [True] * self._levels)
 
-        :param models: models by name.
-        """
-        documents: set[Key] = set()
-        frontier = set(keys)
-        for _ in range(self._levels):
-            by_model: dict[str, list[Any]] = defaultdict(list)
-            for key in frontier:
-                by_model[key.model].append(key.pk)
-            reached: set[Key] = set()
-            for name, pks in by_model.items():
-                reached |= self.dependents(session, models[name], pks, nested_only=True)
-            frontier = reached - documents
-            documents |= reached
-            if not frontier:
-                break
-        return documents
+
+def _owners(session: Any) -> Callable[[Dependency, list[Any]], set[Key]]:
+    return lambda edge, pks: edge.owners(session, pks)

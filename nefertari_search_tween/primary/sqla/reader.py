@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
@@ -45,10 +46,9 @@ class SqlaReader:
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        keys = list(pks)
         bodies: dict[Any, Body] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            bodies.update(self._readable(keys[start : start + KEYS_PER_QUERY]))
+        for part in chunks(pks, KEYS_PER_QUERY):
+            bodies.update(self._readable(part))
         return bodies
 
     def _readable(self, pks: list[Any]) -> dict[Any, Body]:
@@ -90,11 +90,9 @@ class SqlaReader:
             after = next(reversed(rows))
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        keys = list(pks)
         pk = schema.pk_attribute(self.model)
         existing: set[Any] = set()
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
+        for part in chunks(pks, KEYS_PER_QUERY):
             with self._session() as session:
                 existing.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
         return existing
@@ -212,9 +210,7 @@ class SqlaReader:
         serializer = self.serializers.of(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
-        keys = sorted(pks)
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
+        for part in chunks(sorted(pks), KEYS_PER_QUERY):
             records, exact = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]
@@ -309,8 +305,7 @@ def related_keys(
         )
 
     pairs: list[Any] = []
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        part = keys[start : start + KEYS_PER_QUERY]
+    for part in chunks(keys, KEYS_PER_QUERY):
         pairs += _selected(session, model, (prop, of_targets), query, part)
     return pairs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from sqlalchemy import types as sqltypes
@@ -59,6 +60,20 @@ def base_class() -> type:
 
 def mapper_of(model: Any) -> Any:
     return inspect(model)
+
+
+def related(model: Any) -> Iterator[Any]:
+    """Return the models that *model* has relationships to."""
+    return (each.mapper.class_ for each in mapper_of(model).relationships)
+
+
+def mirror_definition(model: Any) -> dict[str, Any]:
+    """Return the arguments of ``mirror.generator.generate`` besides the model."""
+    return {
+        "fields": field_specs(model),
+        "base": base_class(),
+        "custom": custom_to_dict(model),
+    }
 
 
 def pk_attribute(model: Any) -> Any:

@@ -14,9 +14,10 @@ from typing import Any, Callable, Optional
 
 from sqlalchemy import types as sqltypes
 
-from nefertari_search_tween.documents.fields import INT64_MAX, BaseField, keyword_fits
+from nefertari_search_tween.documents.fields import BaseField, keyword_fits
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import Reason, Unanswerable
+from nefertari_search_tween.primary.exact_values import exact_form, exact_integer
 from nefertari_search_tween.primary.sqla import schema
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
@@ -72,23 +73,18 @@ class SqlaSemantics:
         if field.kind == "text" and getattr(column.type, "collation", None):
             raise Unanswerable(Reason.COLLATION)
         self._accepted_by_type(column, value)
-        handler = getattr(self, f"_{type(field).__name__}", None) or getattr(
-            self, f"_{field.kind}", None
-        )
-        if handler is None:
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return handler(field, value)
+        return exact_form(self, field, value)
 
     def picked(self, only: list[str], exclude: list[str]) -> list[str]:
         names = self.document_cls.fields()
         if not {each.strip("-+") for each in (*only, *exclude)} <= names.keys():
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         selected = [name for name in (only or names) if name not in exclude]
-        if not selected:
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         picked = sorted({*selected, self.document_cls.pk_field()})
         # The primary selects a relationship's join condition here, not its documents.
-        if any(name not in names or names[name].kind == "relationship" for name in picked):
+        if not selected or any(
+            name not in names or names[name].kind == "relationship" for name in picked
+        ):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 
@@ -115,34 +111,29 @@ class SqlaSemantics:
         except Exception as error:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
 
+    # Each returns the exact form of a value, None for one that only the primary can compare.
+
     def _text(self, field: BaseField, value: Any) -> Any:
-        if not isinstance(value, str) or not keyword_fits(value):
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return str(value)
+        return str(value) if isinstance(value, str) and keyword_fits(value) else None
 
     def _integer(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) and _INTEGER.match(value):
             value = int(value)
-        if type(value) is not int or not -INT64_MAX <= value < INT64_MAX:
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return value
+        return exact_integer(value)
 
     def _float(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) and _NUMBER.match(value):
-            if len(value.strip("-").replace(".", "").strip("0")) > _DIGITS or len(value) > 300:
-                raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-            return float(value)
+            digits = value.strip("-").replace(".", "").strip("0")
+            return float(value) if len(digits) <= _DIGITS and len(value) <= 300 else None
         if type(value) in (int, float, decimal.Decimal):
             number = float(value)
             if number == value and abs(number) < float("inf"):
                 return number
-        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
+        return None
 
     def _boolean(self, field: BaseField, value: Any) -> Any:
         # SQLAlchemy rejects texts here; the primary reports that.
-        if not isinstance(value, bool):
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return value
+        return value if isinstance(value, bool) else None
 
     def _DateField(self, field: BaseField, value: Any) -> Any:
         if isinstance(value, str) and not self._sqlite and _DATE.match(value):
@@ -157,10 +148,7 @@ class SqlaSemantics:
         if isinstance(value, datetime.datetime) and (
             value.tzinfo is not None or field._init_kwargs.get("timezone")
         ):
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return self._exact(field, value)
-
-    def _TimeField(self, field: BaseField, value: Any) -> Any:
+            return None
         return self._exact(field, value)
 
     def _IntervalField(self, field: BaseField, value: Any) -> Any:
@@ -169,9 +157,9 @@ class SqlaSemantics:
         return self._exact(field, value)
 
     def _exact(self, field: BaseField, value: Any) -> Any:
-        if isinstance(value, str) or not field.fits(value):
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
-        return field.to_exact(value)
+        return None if isinstance(value, str) or not field.fits(value) else field.to_exact(value)
+
+    _TimeField = _exact
 
     def _binary_text(self, name: str) -> bool:
         """Return True if the database sorts the text column *name* by code point."""
@@ -188,7 +176,8 @@ class SqlaSemantics:
 
 
 def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+    """Return *text* itself if it can't be parsed."""
     try:
         return parse(text)
-    except ValueError as error:
-        raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
+    except ValueError:
+        return text

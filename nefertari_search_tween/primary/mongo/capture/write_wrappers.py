@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 from pymongo.errors import PyMongoError
 
@@ -35,18 +35,19 @@ log = logging.getLogger(__name__)
 MAX_KEYS = 10_000
 
 
+class HasOutbox(Protocol):
+    """Has what the mirrored models need, which may change before the capture of a change."""
+
+    dependencies: Dependencies
+    outbox: MongoOutbox
+
+
 class WriteWrappers:
-    """Reports the writes of every model to a listener.
+    """Reports the writes of every model to a listener."""
 
-    :param dependencies: of the mirrored models.
-    """
-
-    def __init__(
-        self, dependencies: Dependencies, listener: ChangeListener, outbox: MongoOutbox
-    ) -> None:
-        self.dependencies = dependencies
+    def __init__(self, primary: HasOutbox, listener: ChangeListener) -> None:
+        self.primary = primary
         self.listener = listener
-        self.outbox = outbox
         self._local = threading.local()
         self._replaced: list[tuple[type, str, Any]] = []
 
@@ -78,6 +79,7 @@ class WriteWrappers:
 
         @wraps(original)
         def replacement(subject: Any, *args: Any, **kwargs: Any) -> Any:
+            self.listener.change_begins(self.unit)
             return wrapper(original, subject, *args, **kwargs)
 
         setattr(cls, name, classmethod(replacement) if is_class_method else replacement)
@@ -90,6 +92,14 @@ class WriteWrappers:
             cls, name, member = self._replaced.pop()
             setattr(cls, name, member)
 
+    @property
+    def dependencies(self) -> Dependencies:
+        return self.primary.dependencies
+
+    @property
+    def outbox(self) -> MongoOutbox:
+        return self.primary.outbox
+
     # Units
 
     @property
@@ -98,7 +108,8 @@ class WriteWrappers:
         return getattr(self._local, "unit", None)
 
     @contextmanager
-    def _running(self) -> Iterator[UnitOfWork]:
+    def running(self) -> Iterator[UnitOfWork]:
+        """Provide the running unit of this thread, or a new one, which ends with this."""
         unit = self.unit
         if unit is None:
             unit = self._local.unit = UnitOfWork()
@@ -113,13 +124,11 @@ class WriteWrappers:
 
     def _unit_ended(self, unit: UnitOfWork) -> None:
         # Also after an error: what was written before it is not rolled back.
-        try:
+        with _delay_logged():
             self.listener.transaction_ended(unit, True)
-        except PyMongoError as error:
-            _log_delay(error)
 
     def _together(self, original: Any, subject: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._running():
+        with self.running():
             return original(subject, *args, **kwargs)
 
     # Single objects
@@ -127,7 +136,7 @@ class WriteWrappers:
     def _saving(self, original: Any, document: Any, *args: Any, **kwargs: Any) -> Any:
         if type(document) not in self.dependencies.tracked_models:
             return original(document, *args, **kwargs)
-        with self._running() as unit:
+        with self.running() as unit:
             saving = _Saving(document)
             self._stack.append(saving)
             try:
@@ -164,24 +173,19 @@ class WriteWrappers:
 
     def _changed(self, unit: UnitOfWork, key: Key, created: bool, fan_out: int) -> None:
         dependents = self._dependents([key], fan_out == FanOut.EMBEDDING)
-        changes = FlushedChanges(
-            [key] if created else [], [] if created else [key], [], dependents or set()
-        )
+        changes = FlushedChanges([key] if created else [], [] if created else [key], [], dependents)
         self._report(unit, self.listener.flushed, changes)
 
     def _dependents(self, keys: list[Key], nested_only: bool = False) -> set[Key]:
         """Return the documents that depend on *keys*, as stored now."""
-        try:
-            return self.dependencies.dependents(keys, self.outbox.models, nested_only)
-        except PyMongoError as error:
-            _log_delay(error)
-            return set()
+        dependents: set[Key] = set()
+        with _delay_logged():
+            dependents = self.dependencies.dependents(keys, nested_only)
+        return dependents
 
     def _report(self, unit: UnitOfWork, to: Callable[[Any, Any], None], change: Any) -> None:
-        try:
+        with _delay_logged():
             to(unit, change)
-        except PyMongoError as error:
-            _log_delay(error)
 
     # Query sets
 
@@ -192,7 +196,7 @@ class WriteWrappers:
         if model not in self.dependencies.tracked_models:
             return original(queryset, doc_or_docs, *args, **kwargs)
         documents = doc_or_docs if isinstance(doc_or_docs, (list, tuple)) else [doc_or_docs]
-        with self._running() as unit:
+        with self.running() as unit:
             generated = [_give_key(each) for each in documents]
             keys = [Key(model.__name__, each.pk) for each in documents if each.pk is not None]
             self.outbox.record_intent(
@@ -208,16 +212,15 @@ class WriteWrappers:
         if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
         upsert = bool(kwargs.get("upsert") or (args and args[0]))
-        with self._running() as unit:
+        with self.running() as unit:
             keys = self._matching(queryset)
             changed = keys if keys is not None and (keys or not upsert) else None
             intended = self._intend(unit, model, changed, FanOut.EMBEDDING)
-            narrowed_set = queryset
             if changed is not None and not upsert and not _single(queryset._query):
                 # Without what others have inserted since: its change would have no record.
-                narrowed_set = narrowed(queryset, (key.pk for key in changed))
+                queryset = narrowed(queryset, (key.pk for key in changed))
             full = kwargs.pop("full_result", False)
-            result = original(narrowed_set, *args, full_result=True, **kwargs)
+            result = original(queryset, *args, full_result=True, **kwargs)
             if result == 0:
                 # Nothing can match: MongoEngine did not ask the database.
                 return result
@@ -232,7 +235,7 @@ class WriteWrappers:
         model = queryset._document
         if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *args, **kwargs)
-        with self._running() as unit:
+        with self.running() as unit:
             # Which object it changes is known after that.
             single = _single(queryset._query)
             changed = None if single is None else [Key(model.__name__, single)]
@@ -259,16 +262,15 @@ class WriteWrappers:
         rest = (write_concern, _from_doc_delete, cascade_refs)
         if model not in self.dependencies.tracked_models or queryset._none or queryset._empty:
             return original(queryset, *rest)
-        with self._running() as unit:
+        with self.running() as unit:
             if not _from_doc_delete and (queryset._skip or queryset._limit or _signalled(model)):
                 # MongoEngine deletes them one by one, and calls this again with each.
                 return original(queryset, *rest)
             deleted_keys = self._matching(queryset)
             intended = self._intend(unit, model, deleted_keys, FanOut.REFERENCING)
-            narrowed_set = queryset
             if deleted_keys is not None and _single(queryset._query) is None:
-                narrowed_set = narrowed(queryset, (key.pk for key in deleted_keys))
-            result = original(narrowed_set, *rest)
+                queryset = narrowed(queryset, (key.pk for key in deleted_keys))
+            result = original(queryset, *rest)
             if _from_doc_delete and deleted_keys is not None:
                 changes = FlushedChanges([], [], deleted_keys, self._dependents(deleted_keys))
                 self._report(unit, self.listener.flushed, changes)
@@ -279,7 +281,7 @@ class WriteWrappers:
     def _dropping(self, original: Any, model: Any) -> Any:
         if model not in self.dependencies.tracked_models:
             return original(model)
-        with self._running() as unit:
+        with self.running() as unit:
             self._intend(unit, model, None, FanOut.REFERENCING)
             return original(model)
 
@@ -302,13 +304,11 @@ class WriteWrappers:
         return keys
 
     def _narrow_intents(self, unit: UnitOfWork, intended: list[Key], keys: list[Key]) -> None:
-        try:
+        with _delay_logged():
             # In this order: until the exact keys are recorded, the others represent them.
             self.outbox.record_intent(unit, keys, FanOut.REFERENCING)
             for key in intended:
                 self.outbox.cancel_intent(unit, key)
-        except PyMongoError as error:
-            _log_delay(error)
 
     def _bulk(
         self,
@@ -319,19 +319,15 @@ class WriteWrappers:
         deleted: bool,
     ) -> None:
         if keys is None:
-            self._report_whole_model(unit, model, intended)
-            return
-        if keys:
+            # Every object of the model, and every document of the models that depend on it.
+            owners = self.dependencies.referencing_models(model)
+            related = {Key.whole_model(owner.__name__) for owner in owners}
+            change = BulkChange(model, intended, related, False)
+            self._report(unit, self.listener.bulk_changed, change)
+        elif keys:
             dependents = self._dependents(keys, nested_only=not deleted)
             change = BulkChange(model, keys, dependents, deleted)
             self._report(unit, self.listener.bulk_changed, change)
-
-    def _report_whole_model(self, unit: UnitOfWork, model: Any, intended: list[Key]) -> None:
-        """Report every object of *model*, and every document of the models that depend on it."""
-        owners = self.dependencies.referencing_models(model)
-        related = {Key.whole_model(owner.__name__) for owner in owners}
-        change = BulkChange(model, intended, related, False)
-        self._report(unit, self.listener.bulk_changed, change)
 
 
 class _Saving:
@@ -375,15 +371,20 @@ def _signalled(model: Any) -> bool:
     )
 
 
-def _log_delay(error: Exception) -> None:
+@contextmanager
+def _delay_logged() -> Iterator[None]:
     """Log an error after a write: its intent is indexed when the lease expires."""
-    log.warning("a write was made, and will be indexed later: %s", error)
+    try:
+        yield
+    except PyMongoError as error:
+        log.warning("a write was made, and will be indexed later: %s", error)
 
 
-def disable_engine_indexing(models: Any) -> None:
-    """Disconnect the signals by which nefertari_mongodb itself indexes models."""
+def disable_engine_indexing(models: Any) -> Any:
+    """Disconnect the signals by which nefertari_mongodb itself indexes models; return the class
+    whose ``get_collection`` all models have."""
     from mongoengine import signals
-    from nefertari_mongodb import documents
+    from nefertari_mongodb import BaseMixin, documents
     from nefertari_mongodb import signals as engine_signals
 
     for model in models:
@@ -391,6 +392,7 @@ def disable_engine_indexing(models: Any) -> None:
             signals.post_save.disconnect(engine_signals.on_post_save, sender=cls)
             signals.post_delete.disconnect(engine_signals.on_post_delete, sender=cls)
     documents.on_bulk_update = _index_nothing
+    return BaseMixin
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:

@@ -24,12 +24,10 @@ class MongoDeadLetters(DeadLettersBase):
         return int(result.deleted_count)
 
     def read_all(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
-        """Return model, pk, error and failed_at of all letters (of one model), oldest first."""
         condition = {} if model_name is None else {"model": model_name}
         rows = self.rows.find(condition).sort([("failed_at", 1), ("_id", 1)])
         return [(row["model"], row["pk"], row["error"], row["failed_at"]) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """Return the number of letters by model; models without any are left out."""
         groups = self.rows.aggregate([{"$group": {"_id": "$model", "count": {"$sum": 1}}}])
         return {group["_id"]: int(group["count"]) for group in groups}

@@ -17,18 +17,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Optional
 
 from pymongo.errors import PyMongoError
 
-from nefertari_search_tween.interfaces.outbox import (
-    Backlog,
-    Claim,
-    FanOut,
-    SyncState,
-)
+from nefertari_search_tween.chunks import chunks
+from nefertari_search_tween.interfaces.outbox import Backlog, Claim, FanOut, SyncState
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.mongo import schema
@@ -38,7 +34,7 @@ from nefertari_search_tween.primary.mongo.outbox import versions
 from nefertari_search_tween.primary.mongo.outbox.dead_letters import MongoDeadLetters
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 from nefertari_search_tween.primary.mongo.outbox.unit_of_work import TransactionRecord, UnitOfWork
-from nefertari_search_tween.primary.outbox_base import OutboxBase
+from nefertari_search_tween.primary.outbox_base import MAX_ROWS, OutboxBase
 
 ROWS_PER_COMMAND = 1000
 # A watermark lists up to so many rows one by one; above that, all rows have to be settled.
@@ -54,31 +50,16 @@ class MongoOutbox(OutboxBase):
     :param dependencies: of the mirrored models.
     """
 
-    def __init__(
-        self,
-        collections: Collections,
-        dependencies: Dependencies,
-        inline: bool,
-        lease_seconds: Optional[float] = None,
-    ) -> None:
+    def __init__(self, collections: Collections, dependencies: Dependencies, inline: bool) -> None:
+        reached = {
+            name: {each.__name__ for each in dependencies.referencing_models(model)}
+            for name, model in dependencies.models.items()
+        }
+        super().__init__(dependencies, reached, schema.parse_key, inline)
         self.collections = collections
         self.rows = collections.outbox
         self.letters = MongoDeadLetters(collections.dead_letters)
         self.dependencies = dependencies
-        self.models = {model.__name__: model for model in dependencies.tracked_models}
-        self.mirrored = {model.__name__: model for model in dependencies.mirrored}
-        sources = {
-            name: tuple(
-                sorted(each.__name__ for each in dependencies.source_models(model) - {model})
-            )
-            for name, model in self.mirrored.items()
-        }
-        carried: dict[str, list[str]] = {name: [] for name in self.mirrored}
-        for name, model in sorted(self.models.items()):
-            owners = [] if name in self.mirrored else dependencies.referencing_models(model)
-            if owners:
-                carried[owners[0].__name__].append(name)
-        super().__init__(sources, carried, inline, lease_seconds)
         # Records of transactions that are claimed and not settled yet, by token.
         self._claimed: dict[str, TransactionRecord] = {}
 
@@ -161,7 +142,7 @@ class MongoOutbox(OutboxBase):
         if not rows:
             return None
         self._expand(model_name, rows)
-        keys = frozenset(Key(model_name, self._parse_key(model_name, row["pk"])) for row in rows)
+        keys = self._keys(model_name, rows)
         numbers = {model_name: self.next_version(model_name)}
         return Claim(token, keys, numbers, began + self.lease_seconds)
 
@@ -198,18 +179,14 @@ class MongoOutbox(OutboxBase):
         """
         for fan_out in (FanOut.EMBEDDING, FanOut.REFERENCING):
             roots = [row for row in rows if row["fan_out"] == fan_out and row["pk"] is not None]
-            keys = [Key(model_name, self._parse_key(model_name, row["pk"])) for row in roots]
-            dependents = (
-                self.dependencies.dependents(keys, self.models, fan_out == FanOut.EMBEDDING)
-                if keys
-                else ()
-            )
+            keys = self._keys(model_name, roots)
+            dependents = self.dependencies.dependents(keys, fan_out == FanOut.EMBEDDING)
             self._insert(self._rows(dependents, None, 0, [row["_id"] for row in roots]))
         whole = [row["_id"] for row in rows if row["fan_out"] and row["pk"] is None]
         if whole:
             owners = self.dependencies.referencing_models(self.models[model_name])
-            keys = [Key.whole_model(owner.__name__) for owner in owners]
-            self._insert(self._rows(keys, None, 0, whole))
+            whole_models = [Key.whole_model(owner.__name__) for owner in owners]
+            self._insert(self._rows(whole_models, None, 0, whole))
 
     def next_version(self, model_name: str) -> int:
         return versions.advance(self.collections.versions, model_name)
@@ -247,18 +224,15 @@ class MongoOutbox(OutboxBase):
             self._insert(self._rows(record.rows, None, FanOut.REFERENCING))
 
     def enqueue(self, keys: Iterable[Key]) -> None:
-        self._insert(self._rows(keys, None, 0))
+        for part in chunks(keys, ROWS_PER_COMMAND):
+            self._insert(self._rows(part, None, 0))
 
     def enqueue_model(self, model_name: str) -> None:
         objects = collection_of(self.mirrored[model_name]).find({}, {"_id": 1})
-        self._enqueue_chunks(Key(model_name, row["_id"]) for row in objects)
+        self.enqueue(Key(model_name, row["_id"]) for row in objects)
         writing = {"model": model_name, "claim_token": {"$ne": None}, "pk": {"$ne": None}}
         rows = self.rows.find(writing, {"pk": 1})
-        self._enqueue_chunks(Key(model_name, row["pk"]) for row in rows)
-
-    def _enqueue_chunks(self, keys: Iterator[Key]) -> None:
-        while chunk := list(islice(keys, ROWS_PER_COMMAND)):
-            self.enqueue(chunk)
+        self.enqueue(Key(model_name, row["pk"]) for row in rows)
 
     # What is there
 
@@ -323,16 +297,12 @@ class MongoOutbox(OutboxBase):
             {} if watermark is None else {"$or": [{"_id": ids}, {"roots": ids}]}
         )
 
-    # Dead letters
+    def _pending_texts(self, model_name: str) -> Iterable[str]:
+        rows = self.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
+        return (row["pk"] for row in rows.limit(MAX_ROWS))
 
-    def _dead_letter_rows(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
-        return self.letters.read_all(model_name)
-
-    def dead_letter_counts(self) -> dict[str, int]:
-        return self.letters.counts()
-
-    def _drop(self, by_model: Mapping[str, list[Any]]) -> int:
-        return sum(self.letters.delete(name, pks) for name, pks in by_model.items())
+    def _letters(self) -> AbstractContextManager[MongoDeadLetters]:
+        return nullcontext(self.letters)
 
     # Rows
 
@@ -353,18 +323,8 @@ class MongoOutbox(OutboxBase):
         return rows
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
-        for start in range(0, len(rows), ROWS_PER_COMMAND):
-            self.rows.insert_many(rows[start : start + ROWS_PER_COMMAND])
-
-    def _parse_key(self, model_name: str, text: Optional[str]) -> Any:
-        model = self.models.get(model_name)
-        if model is None or text is None:
-            return text
-        try:
-            return schema.parse_key(model, text)
-        except ValueError:
-            # No object can have it; a document of the index may.
-            return text
+        for part in chunks(rows, ROWS_PER_COMMAND):
+            self.rows.insert_many(part)
 
 
 def _claimable() -> tuple[dict[str, Any], dict[str, Any]]:

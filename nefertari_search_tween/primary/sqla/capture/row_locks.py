@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.primary.sqla import schema
-
-KEYS_PER_QUERY = 500
+from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 
 def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
@@ -21,14 +21,11 @@ def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
     It waits for transactions that refer to one of them and have not ended.
     """
     keys = sorted(pks, key=str)
-    if not keys:
-        return
-    if begun_on_sqlite(session, model):
+    if not keys or begun_on_sqlite(session, model):
         return
     pk = schema.pk_attribute(model)
     with session.no_autoflush:
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            part = keys[start : start + KEYS_PER_QUERY]
+        for part in chunks(keys, KEYS_PER_QUERY):
             session.query(pk).filter(pk.in_(part)).order_by(pk).with_for_update().all()
 
 

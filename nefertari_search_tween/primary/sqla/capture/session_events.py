@@ -6,13 +6,14 @@ read, a missing one loses an update, so every doubt adds a key.
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 from sqlalchemy import event, false
 from sqlalchemy.orm import Query, Session, attributes
-from sqlalchemy.orm.persistence import BulkEvaluate
+from sqlalchemy.orm.persistence import BulkDelete, BulkEvaluate
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import (
     BulkChange,
     ChangeListener,
@@ -22,8 +23,7 @@ from nefertari_search_tween.interfaces.primary import (
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.capture.row_locks import begun_on_sqlite, lock
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
-
-log = logging.getLogger(__name__)
+from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 _BEFORE = "nefertari_search.before_flush"
 _COMMITTED = "nefertari_search.committed"
@@ -31,24 +31,28 @@ _COMMITTED = "nefertari_search.committed"
 MAX_KEYS = 10_000
 
 
+class HasDependencies(Protocol):
+    """Knows the dependencies between the mirrored models, which may change before the capture of a
+    change."""
+
+    dependencies: Dependencies
+
+
 class SessionEvents:
-    """Reports the changes of every SQLAlchemy session to a listener.
+    """Reports the changes of every SQLAlchemy session to a listener."""
 
-    :param dependencies: between the mirrored models.
-    """
-
-    def __init__(self, dependencies: Dependencies, listener: ChangeListener) -> None:
-        self.dependencies = dependencies
+    def __init__(self, primary: HasDependencies, listener: ChangeListener) -> None:
+        self.primary = primary
         self.listener = listener
         self._listeners = [
             (Session, "before_flush", self._before_flush),
             (Session, "after_flush", self._after_flush),
             (Session, "after_commit", self._after_commit),
             (Session, "after_transaction_end", self._after_transaction_end),
-            (Session, "after_bulk_update", self._after_bulk_update),
-            (Session, "after_bulk_delete", self._after_bulk_delete),
-            (Query, "before_compile_update", self._before_bulk_update),
-            (Query, "before_compile_delete", self._before_bulk_delete),
+            (Session, "after_bulk_update", self._after_bulk),
+            (Session, "after_bulk_delete", self._after_bulk),
+            (Query, "before_compile_update", self._before_bulk),
+            (Query, "before_compile_delete", self._before_bulk),
         ]
 
     def install(self) -> None:
@@ -59,18 +63,21 @@ class SessionEvents:
         for target, name, handler in self._listeners:
             event.remove(target, name, handler)
 
+    @property
+    def dependencies(self) -> Dependencies:
+        return self.primary.dependencies
+
     # Flushes
 
     def _before_flush(self, session: Any, flush_context: Any, instances: Any) -> None:
         """Remember what only the state before the flush has: old owners, old referrers."""
+        self.listener.change_begins(session)
         old: dict[Any, dict[str, Any]] = {}
         unknown: dict[Any, list[Any]] = {}
-        for item in session.dirty:
-            model = type(item)
+        for model, state in self._tracked(session.dirty):
             names = self.dependencies.foreign_keys(model)
-            if not names or model not in self.dependencies.tracked_models:
+            if not names:
                 continue
-            state = attributes.instance_state(item)
             values = {}
             for name in names:
                 value = state.committed_state.get(name, state.dict.get(name, attributes.NO_VALUE))
@@ -88,11 +95,8 @@ class SessionEvents:
             lock(session, model, pks)
             dependents |= self.dependencies.dependents(session, model, pks)
         deleted: dict[Any, list[Any]] = {}
-        for item in session.deleted:
-            model = type(item)
-            if model in self.dependencies.tracked_models:
-                state = attributes.instance_state(item)
-                deleted.setdefault(model, []).append(_pk(model, state))
+        for model, state in self._tracked(session.deleted):
+            deleted.setdefault(model, []).append(_pk(model, state))
         for model, pks in deleted.items():
             if self.dependencies.is_referenced(model):
                 lock(session, model, pks)
@@ -101,57 +105,54 @@ class SessionEvents:
         before[0].update(old)
         before[1].update(dependents)
 
+    def _tracked(self, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield model and state of those of *items* whose changes affect documents."""
+        for item in items:
+            if type(item) in self.dependencies.tracked_models:
+                yield type(item), attributes.instance_state(item)
+
     def _previous_owners(self, session: Any) -> set[Key]:
         """Return the owners, as the database has them, of objects that are about to move to others.
 
         Another transaction may have moved them since this one has read them.
         """
         moved: dict[Any, list[Any]] = {}
-        for item in session.dirty:
-            model = type(item)
+        for model, state in self._tracked(session.dirty):
             names = self.dependencies.foreign_keys(model)
-            if not names or model not in self.dependencies.tracked_models:
-                continue
-            state = attributes.instance_state(item)
             owners = {prop.key for prop in state.mapper.relationships if not prop.uselist}
-            if state.committed_state.keys() & (owners | names.keys()):
+            if names and state.committed_state.keys() & (owners | names.keys()):
                 moved.setdefault(model, []).append(state)
         owner_keys: set[Key] = set()
         for model, states in moved.items():
             lock(session, model, [_pk(model, state) for state in states])
-            edges = self.dependencies.foreign_keys(model)
             for values in self._stored_foreign_keys(session, model, states).values():
-                owner_keys.update(
-                    Key(edges[name].owner.__name__, pk)
-                    for name, pk in values.items()
-                    if pk is not None
-                )
+                owner_keys |= self._owners(model, values)
         return owner_keys
 
     def _changed_keys(self, session: Any) -> dict[Any, list[Any]]:
         """Return the stored keys of objects that are about to get another one, by model."""
         keys: dict[Any, list[Any]] = {}
-        for item in session.dirty:
-            state = attributes.instance_state(item)
-            model = type(item)
-            if (
-                model in self.dependencies.tracked_models
-                and model.pk_field() in state.committed_state
-            ):
+        for model, state in self._tracked(session.dirty):
+            if model.pk_field() in state.committed_state:
                 keys.setdefault(model, []).append(state.key[1][0])
         return keys
 
     def _stored_foreign_keys(
         self, session: Any, model: Any, states: list[Any]
     ) -> dict[Any, dict[str, Any]]:
-        names = list(self.dependencies.foreign_keys(model))
-        pk = schema.pk_attribute(model)
         by_pk = {_pk(model, state): state for state in states}
         with session.no_autoflush:
-            rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
-                pk.in_(list(by_pk))
-            )
-        return {by_pk[row[0]]: dict(zip(names, row[1:])) for row in rows}
+            stored = self._foreign_keys_of(session, model, list(by_pk))
+        return {by_pk[pk]: values for pk, values in stored.items()}
+
+    def _foreign_keys_of(
+        self, session: Any, model: Any, pks: list[Any]
+    ) -> dict[Any, dict[str, Any]]:
+        """Return the stored foreign keys of the objects *pks* by name, by primary key."""
+        names = list(self.dependencies.foreign_keys(model))
+        pk = schema.pk_attribute(model)
+        query = session.query(pk, *(getattr(model, name) for name in names))
+        return {row[0]: dict(zip(names, row[1:])) for row in query.filter(pk.in_(pks))}
 
     def _after_flush(self, session: Any, flush_context: Any) -> None:
         old, related = session.info.pop(_BEFORE, ({}, set()))
@@ -192,7 +193,7 @@ class SessionEvents:
             if prop.key not in state.committed_state:
                 continue
             target = prop.mapper.class_
-            if not self.dependencies.mirrored(target):
+            if target not in self.dependencies.mirrored_models:
                 continue
             history = state.get_history(prop.key, attributes.PASSIVE_NO_INITIALIZE)
             for item in (*(history.added or ()), *(history.deleted or ())):
@@ -204,15 +205,10 @@ class SessionEvents:
 
     # Bulk statements
 
-    def _before_bulk_update(self, query: Any, context: Any) -> Any:
-        return self._before_bulk(query, context, deleting=False)
-
-    def _before_bulk_delete(self, query: Any, context: Any) -> Any:
-        return self._before_bulk(query, context, deleting=True)
-
-    def _before_bulk(self, query: Any, context: Any, deleting: bool) -> Any:
+    def _before_bulk(self, query: Any, context: Any) -> Any:
         """Remember what the statement will change, and return the query to make it of."""
-        model = _bulk_model(context)
+        self.listener.change_begins(query.session)
+        model, deleting = _bulk_model(context), isinstance(context, BulkDelete)
         if model not in self.dependencies.tracked_models:
             return query
         names = list(self.dependencies.foreign_keys(model))
@@ -221,7 +217,7 @@ class SessionEvents:
         alone = begun_on_sqlite(query.session, model)
         rows = columns.all() if alone else columns.with_for_update(of=model).all()
         pks = [row[0] for row in rows]
-        related = self._owners(model, names, rows)
+        related = {key for row in rows for key in self._owners(model, dict(zip(names, row[1:])))}
         if deleting:
             related |= self.dependencies.dependents_of_deleted(query.session, model, pks)
         all_pks = None
@@ -237,23 +233,17 @@ class SessionEvents:
         # a record. (`evaluate` does not support IN.)
         return query.filter(pk.in_(pks) if pks else false())
 
-    def _owners(self, model: Any, names: list[str], rows: Any) -> set[Key]:
+    def _owners(self, model: Any, foreign_keys: dict[str, Any]) -> set[Key]:
+        """Return the owners that an object with these foreign keys has."""
         edges = self.dependencies.foreign_keys(model)
         return {
             Key(edges[name].owner.__name__, value)
-            for row in rows
-            for name, value in zip(names, row[1:])
+            for name, value in foreign_keys.items()
             if value is not None
         }
 
-    def _after_bulk_update(self, context: Any) -> None:
-        self._after_bulk(context, deleted=False)
-
-    def _after_bulk_delete(self, context: Any) -> None:
-        self._after_bulk(context, deleted=True)
-
-    def _after_bulk(self, context: Any, deleted: bool) -> None:
-        model = _bulk_model(context)
+    def _after_bulk(self, context: Any) -> None:
+        model, deleted = _bulk_model(context), isinstance(context, BulkDelete)
         before = getattr(context, "nefertari_search_before", None)
         if model not in self.dependencies.tracked_models or before is None:
             return
@@ -266,13 +256,10 @@ class SessionEvents:
             related |= self.dependencies.dependents(session, model, now - all_pks)
         names = list(self.dependencies.foreign_keys(model))
         if not deleted and names:
-            pk = schema.pk_attribute(model)
             with session.no_autoflush:
-                for start in range(0, len(pks), 500):
-                    rows = session.query(pk, *(getattr(model, name) for name in names)).filter(
-                        pk.in_(pks[start : start + 500])
-                    )
-                    related |= self._owners(model, names, rows)
+                for part in chunks(pks, KEYS_PER_QUERY):
+                    for values in self._foreign_keys_of(session, model, part).values():
+                        related |= self._owners(model, values)
         keys = [Key(model.__name__, pk) for pk in pks]
         if keys:
             self.listener.bulk_changed(session, BulkChange(model, keys, related, deleted))
@@ -326,12 +313,13 @@ def _bulk_model(context: Any) -> Any:
     return None if mapper is None else mapper.class_
 
 
-def disable_engine_indexing(models: Any) -> None:
-    """Remove the listeners by which nefertari_sqla itself indexes models.
+def disable_engine_indexing(models: Any) -> Any:
+    """Remove the listeners by which nefertari_sqla itself indexes models; return the class whose
+    ``get_collection`` all models have.
 
     They index inside the transaction, object by object, and reload each one.
     """
-    from nefertari_sqla import documents, signals
+    from nefertari_sqla import BaseMixin, documents, signals
     from pyramid_sqlalchemy import Session as ScopedSession
 
     hooks = (
@@ -348,6 +336,7 @@ def disable_engine_indexing(models: Any) -> None:
         event.remove(ScopedSession, "after_bulk_update", signals.on_bulk_update)
     # Called by name in _delete_many; the before_compile_delete event does its work.
     documents.on_bulk_delete = _index_nothing
+    return BaseMixin
 
 
 def _index_nothing(model_cls: Any, objects: Any, request: Any) -> None:

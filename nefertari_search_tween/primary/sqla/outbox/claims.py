@@ -19,13 +19,7 @@ def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> li
     free = OUTBOX.c.claim_token.is_(None)
     expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
     for condition in (free, expired):
-        query = (
-            select(_COLUMNS)
-            .where(and_(OUTBOX.c.model == model_name, condition))
-            .order_by(OUTBOX.c.claim_token, OUTBOX.c.id)
-            .limit(limit)
-        )
-        rows = list(connection.execute(skip_locked(query, connection)))
+        rows = _locked(connection, model_name, limit, condition, OUTBOX.c.claim_token, OUTBOX.c.id)
         if rows:
             return rows
     return []
@@ -33,13 +27,14 @@ def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> li
 
 def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) -> list[Any]:
     """Return free rows that fulfil *condition*, newest first."""
-    query = (
-        select(_COLUMNS)
-        .where(and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token.is_(None), condition))
-        .order_by(OUTBOX.c.id.desc())
-        .limit(limit)
-    )
-    return list(connection.execute(skip_locked(query, connection)))
+    free = and_(OUTBOX.c.claim_token.is_(None), condition)
+    return _locked(connection, model_name, limit, free, OUTBOX.c.id.desc())
+
+
+def _locked(connection: Any, model_name: str, limit: int, condition: Any, *order: Any) -> list[Any]:
+    query = select(_COLUMNS).where(and_(OUTBOX.c.model == model_name, condition))
+    query = skip_locked(query.order_by(*order).limit(limit), connection)
+    return list(connection.execute(query))
 
 
 def skip_locked(query: Any, connection: Any) -> Any:

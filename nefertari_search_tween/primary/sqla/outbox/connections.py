@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from sqlalchemy.pool import NullPool
 
@@ -44,9 +44,9 @@ class _ThreadConnection:
 
 
 class ReadConnections:
-    """:param engine: returns the SQLAlchemy engine."""
+    """:param engine: a SQLAlchemy engine."""
 
-    def __init__(self, engine: Callable[[], Any]) -> None:
+    def __init__(self, engine: Any) -> None:
         self.engine = engine
         self._local = threading.local()
         # Statements are compiled once: compiling takes longer than the query.
@@ -56,7 +56,7 @@ class ReadConnections:
     @contextmanager
     def connect(self) -> Iterator[Any]:
         """Yield a connection whose every query sees what is committed by then."""
-        with self.engine().connect() as connection:
+        with self.engine.connect() as connection:
             if connection.dialect.name != "sqlite":
                 # SQLite's driver begins no transaction for a query.
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -68,7 +68,7 @@ class ReadConnections:
         :param statement: one that the caller keeps for all calls; of columns whose values need no
             conversion (texts, whole numbers).
         """
-        engine = self.engine()
+        engine = self.engine
         file = _file_of(engine)
         if file is not None:
             try:

@@ -28,7 +28,6 @@ class SqlaDeadLetters(DeadLettersBase):
         return int(self.connection.execute(DEAD_LETTERS.delete().where(condition)).rowcount)
 
     def read_all(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
-        """Return model, pk, error and failed_at of all letters (of one model), oldest first."""
         query = select([DEAD_LETTERS]).order_by(DEAD_LETTERS.c.id)
         if model_name is not None:
             query = query.where(DEAD_LETTERS.c.model == model_name)
@@ -36,6 +35,5 @@ class SqlaDeadLetters(DeadLettersBase):
         return [(row.model, row.pk, row.error, row.failed_at) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """Return the number of letters by model; models without any are left out."""
         query = select([DEAD_LETTERS.c.model, func.count()]).group_by(DEAD_LETTERS.c.model)
         return {name: int(count) for name, count in self.connection.execute(query)}

@@ -12,15 +12,16 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Query, aliased
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import FanOut
-from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.interfaces.primary import Key, keys_by_model
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
@@ -38,12 +39,8 @@ class FanOutPlan:
 
     def __init__(self, dependencies: Dependencies) -> None:
         self.dependencies = dependencies
-        self.models: Mapping[str, Any] = {
-            model.__name__: model for model in dependencies.tracked_models
-        }
-        self._mirrored = sorted(
-            name for name, model in self.models.items() if dependencies.mirrored(model)
-        )
+        self.models = dependencies.models
+        self._mirrored = dependencies.mirrored
         self._paths = {
             (name, referencing): self._find_paths(model, referencing)
             for name, model in self.models.items()
@@ -56,12 +53,12 @@ class FanOutPlan:
         :param referencing: also those that list its key only; else they hold its contents, or list
             its key in an order that may depend on them.
         """
-        deepest = max((self._depth(self.models[name]) for name in self._mirrored), default=0)
+        deepest = max(map(self._depth, self._mirrored.values()), default=0)
         complete = []
         frontier: list[Path] = [
             (edge,)
             for edge in self.dependencies.edges_to.get(model, ())
-            if referencing or edge.nested or edge.ordered
+            if referencing or edge.holds_contents
         ]
         for length in range(1, deepest + 2):
             # A key is listed by a document that is nested one level less deep than its object.
@@ -84,24 +81,8 @@ class FanOutPlan:
             return max(each._nesting_depth for each in self.dependencies.tracked_models)
         return int(model._nesting_depth)
 
-    def source_models(self, name: str) -> set[str]:
-        """Return the names of the models whose rows may concern documents of *name*."""
-        return {name} | {
-            source
-            for (source, _), paths in self._paths.items()
-            for path in paths
-            if path[-1].owner.__name__ == name
-        }
-
-    def carried(self, name: str) -> list[str]:
-        """Return the models without a mirror whose rows are expanded by claims of *name*."""
-        return [
-            source
-            for source in sorted(self.models)
-            if source not in self._mirrored and name == min(self._reached(source), default=None)
-        ]
-
-    def _reached(self, name: str) -> set[str]:
+    def reached(self, name: str) -> set[str]:
+        """Return the models whose documents may depend on objects of the model *name*."""
         return {path[-1].owner.__name__ for path in self._paths[name, True]}
 
     def embedded(self, name: str) -> bool:
@@ -110,14 +91,10 @@ class FanOutPlan:
 
     def embedding(self, connection: Any, keys: Iterable[Key]) -> set[Key]:
         """Return the documents that hold the contents of *keys*, as the database has it now."""
-        by_model: dict[str, list[Any]] = {}
-        for key in keys:
-            by_model.setdefault(key.model, []).append(key.pk)
         documents: set[Key] = set()
-        for name, pks in by_model.items():
+        for name, pks in keys_by_model(keys).items():
             for path in self._paths[name, False]:
-                for start in range(0, len(pks), KEYS_PER_QUERY):
-                    part = pks[start : start + KEYS_PER_QUERY]
+                for part in chunks(pks, KEYS_PER_QUERY):
                     query = _documents(path, part, 0, connection.dialect.name)
                     documents.update(
                         Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
@@ -146,7 +123,7 @@ class FanOutPlan:
                 self._insert(connection, path, sorted(keys, key=str), now)
         if whole_model:
             # Which documents depended on what was deleted is not known: all of them are indexed.
-            reached = sorted(self._reached(name) - {name})
+            reached = sorted(self.reached(name) - {name})
             values = [
                 {"model": each, "pk": None, "fan_out": 0, "recorded_at": now} for each in reached
             ]
@@ -155,19 +132,17 @@ class FanOutPlan:
 
     def mark_expanded(self, connection: Any, name: str, rows: list[Any]) -> None:
         """Let *rows*, which were expanded, represent their own documents only, if they have any."""
-        for start in range(0, len(rows), KEYS_PER_QUERY):
-            among = OUTBOX.c.id.in_([row.id for row in rows[start : start + KEYS_PER_QUERY]])
+        for part in chunks(rows, KEYS_PER_QUERY):
+            among = OUTBOX.c.id.in_([row.id for row in part])
             if name in self._mirrored:
                 connection.execute(OUTBOX.update().where(among).values(fan_out=0))
             else:
                 connection.execute(OUTBOX.delete().where(among))
 
     def _insert(self, connection: Any, path: Path, pks: list[Any], now: int) -> None:
-        columns = ["model", "pk", "fan_out", "recorded_at"]
-        for start in range(0, len(pks), KEYS_PER_QUERY):
-            part = pks[start : start + KEYS_PER_QUERY]
+        for part in chunks(pks, KEYS_PER_QUERY):
             query = _documents(path, part, now, connection.dialect.name)
-            connection.execute(OUTBOX.insert().from_select(columns, query.statement))
+            _insert_from(connection, query)
 
     def enqueue_model(self, connection: Any, name: str, now: int) -> None:
         """Insert a row for each object of the mirrored model *name*, and for each document that is
@@ -175,8 +150,7 @@ class FanOutPlan:
         model = self.models[name]
         key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
         objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
-        columns = ["model", "pk", "fan_out", "recorded_at"]
-        connection.execute(OUTBOX.insert().from_select(columns, objects.statement))
+        _insert_from(connection, objects)
         writing = (
             Query([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
             .filter(
@@ -184,7 +158,12 @@ class FanOutPlan:
             )
             .distinct()
         )
-        connection.execute(OUTBOX.insert().from_select(columns, writing.statement))
+        _insert_from(connection, writing)
+
+
+def _insert_from(connection: Any, query: Query) -> None:
+    columns = ["model", "pk", "fan_out", "recorded_at"]
+    connection.execute(OUTBOX.insert().from_select(columns, query.statement))
 
 
 def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:

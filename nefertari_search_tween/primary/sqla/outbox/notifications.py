@@ -7,7 +7,7 @@ the outbox. One that is lost costs time and nothing else.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ def notify_on_commit(connection: Any) -> None:
 class PostgresqlNotifications:
     """Receives the notifications on a separate connection.
 
-    :param engine: returns the SQLAlchemy engine; of PostgreSQL with psycopg2.
+    :param engine: a SQLAlchemy engine of PostgreSQL with psycopg2.
     """
 
-    def __init__(self, engine: Callable[[], Any]) -> None:
+    def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._connection: Optional[Any] = None
 
@@ -40,7 +40,7 @@ class PostgresqlNotifications:
             return False
         try:
             # Never returned to the pool: its next user would receive the notifications.
-            pooled = self._engine().raw_connection()
+            pooled = self._engine.raw_connection()
             connection = pooled.connection
             pooled.detach()
             connection.rollback()
@@ -75,10 +75,7 @@ class PostgresqlNotifications:
             connection.close()
 
 
-def listener(engine: Callable[[], Any]) -> Optional[PostgresqlNotifications]:
+def listener(engine: Any) -> Optional[PostgresqlNotifications]:
     """Return a listener if the database and its driver can notify, else None."""
-    dialect = engine().dialect
-    return PostgresqlNotifications(engine) if (dialect.name, dialect.driver) == _NOTIFYING else None
-
-
-_NOTIFYING = ("postgresql", "psycopg2")
+    can_notify = (engine.dialect.name, engine.dialect.driver) == ("postgresql", "psycopg2")
+    return PostgresqlNotifications(engine) if can_notify else None

@@ -12,50 +12,35 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
-from sqlalchemy import and_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import and_
 
-from nefertari_search_tween.interfaces.outbox import (
-    Backlog,
-    Claim,
-    FanOut,
-    SyncState,
-    Watermark,
-)
+from nefertari_search_tween.chunks import chunks
+from nefertari_search_tween.interfaces.outbox import Claim, FanOut, NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
-from nefertari_search_tween.primary.outbox_base import OutboxBase
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.outbox import (
-    notifications,
-    queries,
-    versions,
-)
+from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.outbox import notifications, versions
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, newest_rows
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
-from nefertari_search_tween.primary.sqla.outbox.tables import (
-    FANS_OUT,
-    OUTBOX,
-)
+from nefertari_search_tween.primary.sqla.outbox.queries import OutboxQueries
+from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX, create_missing
 from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
+from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 _RECORD = "nefertari_search.transaction_record"
-# Old versions of SQLite allow 999 variables in a statement.
-ROWS_PER_STATEMENT = 500
 # How many rows of triggers a commit also claims, besides two for each document of its own.
 MAX_TRIGGER_ROWS = 50
 
 
-class SqlaOutbox(OutboxBase):
+class SqlaOutbox(OutboxQueries):
     """The rows are rows of a table.
 
-    :param models: the mirrored models by name.
-    :param fan_out_plan: finds the documents that rows of triggers represent.
-    :param engine: returns the SQLAlchemy engine.
+    :param engine: a SQLAlchemy engine.
     """
 
     #: Triggers write into the outbox, too: what one transaction changed has their rows beside ours.
@@ -63,24 +48,24 @@ class SqlaOutbox(OutboxBase):
 
     def __init__(
         self,
-        models: Mapping[str, Any],
-        fan_out_plan: FanOutPlan,
-        engine: Callable[[], Any],
+        dependencies: Dependencies,
+        engine: Any,
         inline: bool,
-        lease_seconds: Optional[float] = None,
     ) -> None:
-        super().__init__(
-            {name: tuple(sorted(fan_out_plan.source_models(name) - {name})) for name in models},
-            {name: fan_out_plan.carried(name) for name in models},
-            inline,
-            lease_seconds,
-        )
-        self.models = models
-        self.fan_out_plan = fan_out_plan
+        plan = self.fan_out_plan = FanOutPlan(dependencies)
+        reached = {name: plan.reached(name) for name in plan.models}
+        super().__init__(dependencies, reached, schema.parse_key, inline)
         self.engine = engine
         self._reads = ReadConnections(engine)
-        self._mapper = next((schema.mapper_of(model) for model in models.values()), None)
-        versions.prepare(self._transaction, models)
+        self._mapper = next(map(schema.mapper_of, self.mirrored.values()), None)
+
+    def create_missing(self) -> None:
+        """Create the tables, and the counters of the mirrored models.
+
+        :raises ConfigurationError: the database user may not.
+        """
+        create_missing(self.engine)
+        versions.prepare(self._transaction, self.mirrored)
 
     # In the transaction of a change
 
@@ -166,7 +151,7 @@ class SqlaOutbox(OutboxBase):
             began = time.monotonic()
             self._lease_rows([row.id for row in rows], token, connection)
             numbers = versions.advance(connection, [model_name])
-        keys = frozenset(self._keys(model_name, rows))
+        keys = self._keys(model_name, rows)
         return Claim(token, keys, numbers, began + self.lease_seconds)
 
     def _replace_rows(self, model_name: str, limit: int) -> bool:
@@ -191,12 +176,12 @@ class SqlaOutbox(OutboxBase):
         only themselves: it happens once, or the process that takes the claim over does it.
         """
         embedding = self.fan_out_plan.embedding(connection, record.content_changes)
-        keys = {key for key in embedding if key.model in self.models} - record.keys
+        keys = {key for key in embedding if key.model in self.mirrored} - record.keys
         if keys:
             connection.execute(OUTBOX.insert(), self._rows(sorted(keys, key=str), record.token, 0))
         for name in sorted({key.model for key in record.content_changes}):
             own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == record.token, FANS_OUT)
-            if name in self.models:
+            if name in self.mirrored:
                 connection.execute(OUTBOX.update().where(own).values(fan_out=0))
                 keys |= {key for key in record.content_changes if key.model == name}
             else:
@@ -226,8 +211,7 @@ class SqlaOutbox(OutboxBase):
 
     def _lease_rows(self, ids: list[int], token: str, connection: Any) -> None:
         values = {**self._new_lease(token), "fan_out": 0}
-        for start in range(0, len(ids), ROWS_PER_STATEMENT):
-            part = ids[start : start + ROWS_PER_STATEMENT]
+        for part in chunks(ids, KEYS_PER_QUERY):
             connection.execute(OUTBOX.update().where(OUTBOX.c.id.in_(part)).values(**values))
 
     def next_version(self, model_name: str) -> int:
@@ -249,7 +233,7 @@ class SqlaOutbox(OutboxBase):
                 .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == token))
                 .values(**values)
             ).rowcount
-            for name in self.fan_out_plan.models
+            for name in self.models
         )
 
     def settle(
@@ -275,8 +259,8 @@ class SqlaOutbox(OutboxBase):
     def enqueue(self, keys: Iterable[Key]) -> None:
         rows = self._rows(keys, None, 0)
         with self._transaction() as connection:
-            for start in range(0, len(rows), ROWS_PER_STATEMENT):
-                connection.execute(OUTBOX.insert(), rows[start : start + ROWS_PER_STATEMENT])
+            for part in chunks(rows, KEYS_PER_QUERY):
+                connection.execute(OUTBOX.insert(), part)
             if rows and not self.inline:
                 notifications.notify_on_commit(connection)
 
@@ -284,61 +268,17 @@ class SqlaOutbox(OutboxBase):
         with self._transaction() as connection:
             self.fan_out_plan.enqueue_model(connection, model_name, milliseconds())
 
-    # What is there
-
-    def sync_state(self, model_name: str) -> SyncState:
-        return queries.sync_state(self._reads, model_name, self._sources[model_name])
-
-    def pending_count(self, model_name: Optional[str] = None) -> int:
-        with self._reads.connect() as connection:
-            return queries.pending_count(connection, model_name)
-
-    def backlog(self) -> dict[str, Backlog]:
-        with self._reads.connect() as connection:
-            return queries.backlog(connection, milliseconds())
-
-    def claim_tokens(self, model_name: str) -> set[str]:
-        with self._reads.connect() as connection:
-            return queries.claim_tokens(connection, model_name)
-
-    def claimable_models(self) -> list[str]:
-        with self._reads.connect() as connection:
-            return queries.claimable_models(connection, self._carried, milliseconds())
-
-    def ping(self) -> bool:
-        try:
-            with self._reads.connect() as connection:
-                connection.execute(select([1]))
-        except SQLAlchemyError:
-            return False
-        return True
-
-    def watermark(self) -> Watermark:
-        with self._reads.connect() as connection:
-            return queries.watermark(connection, milliseconds())
-
-    def has_passed(self, watermark: Watermark) -> bool:
-        with self._reads.connect() as connection:
-            return queries.has_passed(connection, watermark)
-
     def raise_version(self, model_name: str, version: int) -> None:
         with self._transaction() as connection:
             versions.raise_to(connection, model_name, version)
 
-    # Dead letters
-
-    def _dead_letter_rows(self, model_name: Optional[str]) -> list[tuple[str, str, str, int]]:
-        with self._reads.connect() as connection:
-            return SqlaDeadLetters(connection).read_all(model_name)
-
-    def dead_letter_counts(self) -> dict[str, int]:
-        with self._reads.connect() as connection:
-            return SqlaDeadLetters(connection).counts()
-
-    def _drop(self, by_model: Mapping[str, list[Any]]) -> int:
+    @contextmanager
+    def _letters(self) -> Iterator[SqlaDeadLetters]:
         with self._transaction() as connection:
-            letters = SqlaDeadLetters(connection)
-            return sum(letters.delete(name, pks) for name, pks in by_model.items())
+            yield SqlaDeadLetters(connection)
+
+    def notifications(self) -> Optional[NotificationListener]:
+        return None if self.inline else notifications.listener(self.engine)
 
     # Rows and transactions
 
@@ -346,13 +286,6 @@ class SqlaOutbox(OutboxBase):
         self, keys: Iterable[Key], token: Optional[str], fan_out: int
     ) -> list[dict[str, Any]]:
         return [self._new_row(key, token, fan_out) for key in keys]
-
-    def _keys(self, model_name: str, rows: list[Any]) -> Iterator[Key]:
-        return (Key(model_name, self._parse_key(model_name, row.pk)) for row in rows)
-
-    def _parse_key(self, model_name: str, text: Optional[str]) -> Any:
-        model = self.models.get(model_name)
-        return text if model is None or text is None else schema.parse_key(model, text)
 
     @contextmanager
     def _transaction(self, writing: bool = False, durable: bool = True) -> Iterator[Any]:
@@ -365,7 +298,7 @@ class SqlaOutbox(OutboxBase):
             a later number, since numbers follow the clock (docs/consistency.rst, 6). It then
             need not wait for the disk, where the database lets it choose.
         """
-        with self.engine().connect() as connection:
+        with self.engine.connect() as connection:
             if connection.dialect.name == "mysql":
                 # At its default level InnoDB locks the gaps between rows, too: the places where
                 # transactions of the application insert theirs.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture, trigger_plan
 from nefertari_search_tween.primary.sqla.capture.triggers.postgresql import PostgresqlTriggers
 from nefertari_search_tween.primary.sqla.capture.triggers.sqlite import SqliteTriggers
@@ -37,28 +38,6 @@ class TriggerStatus(NamedTuple):
 
     table: str
     state: str
-
-
-class Dialect(Protocol):
-    """What differs between databases."""
-
-    def prepare(self) -> None:
-        """Prepare the transaction of a change, before anything is changed."""
-
-    def installed(self) -> dict[str, dict[str, str]]:
-        """Return our triggers: address of the table -> name -> definition."""
-
-    def address(self, table: Any) -> Optional[str]:
-        """Return the name that the database has for *table*, None if it does not exist."""
-
-    def expected(self, capture: TableCapture) -> dict[str, str]:
-        """Return name -> definition of the triggers of a table."""
-
-    def create(self, capture: TableCapture) -> None:
-        """Create the triggers of a table that has none."""
-
-    def drop(self, address: str, names: list[str]) -> None:
-        """Drop triggers of a table."""
 
 
 def status(engine: Any, dependencies: Dependencies) -> list[TriggerStatus]:

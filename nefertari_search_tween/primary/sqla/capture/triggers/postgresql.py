@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from nefertari_search_tween.interfaces.outbox import FanOut
+from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
@@ -62,30 +63,23 @@ END
 """
 
 
-class PostgresqlTriggers:
-    """See :class:`~nefertari_search_tween.primary.sqla.capture.triggers.install.Dialect`."""
+class PostgresqlTriggers(Dialect):
+    """Triggers whose functions PostgreSQL keeps word for word."""
+
+    LIST = (
+        "SELECT t.tgrelid::regclass::text, t.tgname, "
+        "CASE WHEN t.tgenabled <> 'D' THEN p.prosrc ELSE 'disabled' END "
+        "FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+        "WHERE NOT t.tgisinternal AND t.tgname LIKE :pattern"
+    )
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=True)
+        preparer = connection.dialect.identifier_preparer
+        super().__init__(connection, Statements(preparer, NOW, qualified=True))
 
     def prepare(self) -> None:
         # A transaction that holds a table would block this one, and this one all later ones.
         self._run(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-
-    def installed(self) -> dict[str, dict[str, str]]:
-        rows = self.connection.execute(
-            text(
-                "SELECT t.tgrelid::regclass::text, t.tgname, p.prosrc, t.tgenabled <> 'D' "
-                "FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-                "WHERE NOT t.tgisinternal AND t.tgname LIKE :pattern"
-            ),
-            pattern=PREFIX.replace("_", r"\_") + "%",
-        )
-        tables: dict[str, dict[str, str]] = {}
-        for table, name, source, enabled in rows:
-            tables.setdefault(table, {})[name] = source if enabled else "disabled"
-        return tables
 
     def address(self, table: Any) -> str | None:
         return self._one("SELECT CAST(to_regclass(:name) AS text)", name=self.sql.table(table))
@@ -126,10 +120,6 @@ class PostgresqlTriggers:
     def _one(self, query: str, **values: Any) -> Any:
         return self.connection.execute(text(query), **values).scalar()
 
-    def _run(self, statement: str) -> None:
-        # A colon in it is no parameter.
-        self.connection.execute(text(statement.replace(":", r"\:")))
-
     def _schema_of(self, table: Any) -> str:
         """Return the schema of *table*, quoted: the functions have no search path."""
         return str(
@@ -163,9 +153,9 @@ class PostgresqlTriggers:
         return _BODY.format(
             outbox=outbox,
             columns=COLUMNS,
-            insert="    " + joined(_inserted(sql, capture)),
+            insert="    " + joined(sql.inserted(capture, "n", [f"{NEW} n"])),
             update=executed(_updated(sql, capture)),
-            delete=executed(_deleted(sql, capture)),
+            delete=executed(sql.deleted(capture, "o", [f"{OLD} o"])),
             truncate="    " + joined(_truncated(sql, capture)),
         )
 
@@ -179,22 +169,6 @@ class QualifiedStatements(Statements):
 
     def table(self, table: Any) -> str:
         return f"{self._schema_of(table)}.{self.name(table.name)}"
-
-
-def _inserted(sql: Statements, capture: TableCapture) -> list[str]:
-    rows = [f"{NEW} n"]
-    return [
-        *sql.objects(capture, "n", str(FanOut.REFERENCING), rows),
-        *(sql.documents(link, "n", rows) for link in capture.links),
-    ]
-
-
-def _deleted(sql: Statements, capture: TableCapture) -> list[str]:
-    rows = [f"{OLD} o"]
-    return [
-        *sql.objects(capture, "o", str(FanOut.EMBEDDING), rows),
-        *(sql.documents(each, "o", rows) for each in (*capture.lookups, *capture.links)),
-    ]
 
 
 def _updated(sql: Statements, capture: TableCapture) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 
 from nefertari_search_tween.interfaces.outbox import FanOut
+from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
@@ -19,30 +20,22 @@ from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-class SqliteTriggers:
-    """See :class:`~nefertari_search_tween.primary.sqla.capture.triggers.install.Dialect`."""
+class SqliteTriggers(Dialect):
+    """Triggers that SQLite keeps word for word."""
+
+    LIST = (
+        "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
+        r"AND name LIKE :pattern ESCAPE '\'"
+    )
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.sql = Statements(connection.dialect.identifier_preparer, NOW, qualified=False)
+        preparer = connection.dialect.identifier_preparer
+        super().__init__(connection, Statements(preparer, NOW, qualified=False))
         self._outbox = self.sql.name(OUTBOX.name)
 
     def prepare(self) -> None:
         # The driver begins none for statements that define something.
         self._run("BEGIN IMMEDIATE")
-
-    def installed(self) -> dict[str, dict[str, str]]:
-        rows = self.connection.execute(
-            text(
-                "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
-                r"AND name LIKE :pattern ESCAPE '\'"
-            ),
-            pattern=PREFIX.replace("_", r"\_") + "%",
-        )
-        tables: dict[str, dict[str, str]] = {}
-        for table, name, sql in rows:
-            tables.setdefault(table, {})[name] = sql
-        return tables
 
     def address(self, table: Any) -> str | None:
         exists = self.connection.dialect.has_table(self.connection, table.name)
@@ -59,15 +52,11 @@ class SqliteTriggers:
         for name in names:
             self._run(f"DROP TRIGGER {self.sql.name(name)}")
 
-    def _run(self, statement: str) -> None:
-        # A colon in it is no parameter.
-        self.connection.execute(text(statement.replace(":", r"\:")))
-
     def _triggers(self, capture: TableCapture) -> Iterator[tuple[str, str]]:
         for event, when, bodies in (
-            ("insert", "AFTER INSERT", self._inserted(capture)),
+            ("insert", "AFTER INSERT", self.sql.inserted(capture, "NEW")),
             ("update", "AFTER UPDATE", self._updated(capture)),
-            ("delete", "AFTER DELETE", self._deleted(capture)),
+            ("delete", "AFTER DELETE", self.sql.deleted(capture, "OLD")),
             ("replace", "BEFORE INSERT", self._replaced(capture, None)),
             ("displace", "BEFORE UPDATE", self._replaced(capture, "OLD")),
         ):
@@ -82,12 +71,6 @@ class SqliteTriggers:
                     f"{self.sql.table(capture.table)} BEGIN{inserts}\nEND",
                 )
 
-    def _inserted(self, capture: TableCapture) -> list[str]:
-        return [
-            *self.sql.objects(capture, "NEW", str(FanOut.REFERENCING)),
-            *(self.sql.documents(link, "NEW") for link in capture.links),
-        ]
-
     def _updated(self, capture: TableCapture) -> list[str]:
         bodies = self.sql.objects(capture, "NEW", self.sql.kind(capture, "OLD", "NEW"))
         for _, key in capture.models[:1]:
@@ -99,12 +82,6 @@ class SqliteTriggers:
         for link in capture.links:
             bodies += [self.sql.documents(link, row) for row in ("OLD", "NEW")]
         return bodies
-
-    def _deleted(self, capture: TableCapture) -> list[str]:
-        return [
-            *self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING)),
-            *(self.sql.documents(each, "OLD") for each in (*capture.lookups, *capture.links)),
-        ]
 
     def _replaced(self, capture: TableCapture, old: str | None) -> list[str]:
         """Return SELECTs of rows that an OR REPLACE is about to delete, which fires no trigger.
@@ -119,9 +96,7 @@ class SqliteTriggers:
             ]
             if old is not None:
                 conditions.append(self.sql.changed(columns, old, "NEW"))
-            bodies += self.sql.objects(capture, "r", str(FanOut.EMBEDDING), sources, conditions)
-            for lookup in (*capture.lookups, *capture.links):
-                bodies.append(self.sql.documents(lookup, "r", sources, conditions))
+            bodies += self.sql.deleted(capture, "r", sources, conditions)
         return bodies
 
     def _unique(self, table: Any) -> list[list[str]]:

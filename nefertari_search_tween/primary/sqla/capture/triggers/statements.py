@@ -113,6 +113,27 @@ class Statements:
             [*conditions, *on],
         )
 
+    def inserted(self, capture: TableCapture, row: str, rows: Iterable[str] = ()) -> list[str]:
+        """Return SELECTs of what the new *row* of *rows* concerns."""
+        return [
+            *self.objects(capture, row, str(FanOut.REFERENCING), rows),
+            *(self.documents(link, row, rows) for link in capture.links),
+        ]
+
+    def deleted(
+        self,
+        capture: TableCapture,
+        row: str,
+        rows: Iterable[str] = (),
+        conditions: Iterable[str] = (),
+    ) -> list[str]:
+        """Return SELECTs of what the old *row* of *rows* concerns."""
+        lookups = (*capture.lookups, *capture.links)
+        return [
+            *self.objects(capture, row, str(FanOut.EMBEDDING), rows, conditions),
+            *(self.documents(each, row, rows, conditions) for each in lookups),
+        ]
+
     def kind(self, capture: TableCapture, old: str, new: str) -> str:
         """Return the FanOut of an update."""
         if not capture.foreign_key_columns:

@@ -1,0 +1,121 @@
+"""A database engine of nefertari as the primary of one application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Optional, Protocol
+
+from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
+from nefertari_search_tween.interfaces.outbox import Outbox
+from nefertari_search_tween.interfaces.primary import (
+    ChangeCapture,
+    ChangeListener,
+    Key,
+    Reader,
+    Semantics,
+)
+from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
+
+
+class Dependencies(Protocol):
+    """The relationships between the mirrored models.
+
+    :ivar tracked_models: the models whose changes affect documents.
+    """
+
+    tracked_models: set[Any]
+
+    def untracked(self) -> list[str]:
+        """Return what documents hold that may change without a notice, a line for each.
+
+        It may be stale in a mirror until the object itself changes, or a rebuild.
+        """
+
+
+class Primary(Protocol):
+    """See the module. Made when all models are known.
+
+    :ivar models: all models by name.
+    :ivar query_class: class of what ``get_collection`` returns.
+    :ivar rows: turns dictionaries into what it returns for ``_fields``; None if these are objects,
+        too.
+    """
+
+    models: dict[str, Any]
+    query_class: type
+    rows: Optional[Callable[[list[Any]], Any]]
+
+    def list_models(self) -> dict[str, Any]:
+        """Return all models that are defined by now, by name."""
+
+    def unmirrorable(self, model: Any) -> Optional[str]:
+        """Return why *model* can't be mirrored, None if it can."""
+
+    def mirror_definition(self, model: Any) -> dict[str, Any]:
+        """Return what a mirror model of *model* is generated from: the arguments of
+        ``mirror.generator.generate`` besides the model."""
+
+    def related(self, model: Any) -> Iterable[Any]:
+        """Return the models that *model* has relationships to."""
+
+    def reader(self, model: Any, document_cls: Callable[[Any], type[Any]]) -> Reader:
+        """Return the reader of *model*.
+
+        :param document_cls: returns the mirror model of a model.
+        """
+
+    def semantics(self, model: Any, document_cls: type[Any]) -> Semantics:
+        """Return how the database compares values of *model*."""
+
+    def connect(self, models: Iterable[Any], inline: bool) -> None:
+        """Make dependencies, outbox and locks for the mirrored *models*.
+
+        :param inline: this process indexes what it records; else workers do.
+        :raises ConfigurationError: the database is not connected.
+        """
+
+    def create_missing(self) -> None:
+        """Create what the outbox and the locks need in the database.
+
+        :raises ConfigurationError: it can't be created.
+        """
+
+    def create_missing_in(self, session: Any) -> None:
+        """Do the same while the transaction of *session* may hold the database's only lock."""
+
+    @property
+    def dependencies(self) -> Dependencies: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def rebuild_locks(self) -> RebuildLocks:
+        """The locks of rebuilds."""
+
+    def cache_stats(self) -> CacheStatsStore:
+        """Return where caches store their statistics, created if it is missing."""
+
+    def embedding(self, session: Any, keys: Iterable[Key]) -> set[Key]:
+        """Return the documents that hold the contents of *keys*, which the capture does not
+        report."""
+
+    def capture(self, listener: ChangeListener) -> ChangeCapture: ...
+
+    def recording(self) -> AbstractContextManager[Any]:
+        """Provide what records in the outbox, for a caller that changes nothing itself."""
+
+    def disable_engine_indexing(self) -> Any:
+        """Disable the engine's own indexing, and return the class whose ``get_collection`` all
+        models have."""
+
+    def uncommitted_session(self) -> Any:
+        """Return the running session (or unit of work) of this thread if it has uncommitted
+        changes, else None."""
+
+    def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
+        """Return a query for the objects of *model* whose stored ACL *allows* them to be seen.
+
+        :param allows: decides by the entries of one ACL.
+        """
