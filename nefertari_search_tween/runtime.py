@@ -36,8 +36,8 @@ from nefertari_search_tween.mirror.selection import (
 from nefertari_search_tween.primary import startup
 from nefertari_search_tween.primary.selection import prepare_primary, primary_for
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
-from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.search.searcher import Searcher
 from nefertari_search_tween.settings.index_files import window_settings
 from nefertari_search_tween.settings.settings import Settings
 
@@ -155,7 +155,7 @@ class SearchRuntime:
             self.cache.on_count = self.reporter.mark_changed
 
     def _set_up_searching(self) -> None:
-        self.searcher = MultiSearcher(
+        self.searcher = Searcher(
             self.mirrors,
             self.settings,
             primary=self.primary,

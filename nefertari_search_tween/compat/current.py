@@ -5,31 +5,60 @@ Models and sessions are global in nefertari, so the application that was made la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional, Protocol
 
+from pyramid.registry import Registry
+
+from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.search.searcher import Searcher
 from nefertari_search_tween.settings.settings import Settings
+
+
+class KeyRecorder(Protocol):
+    """Records what an application indexes."""
+
+    def enqueue(self, keys: Iterable[Key]) -> None: ...
+
+
+class IndexRefresher(Protocol):
+    """The part of an indexer that the drop-in needs."""
+
+    def refresh_indices(self, names: Iterable[str], /) -> None: ...
 
 
 class Runtime(Protocol):
     """What the drop-in uses of an application's search."""
 
-    registry: Any
+    registry: Registry
     settings: Settings
     mirrors: MirrorRegistry
 
     @property
-    def backend(self) -> Any: ...
+    def backend(self) -> Backend: ...
     @property
-    def searcher(self) -> MultiSearcher: ...
+    def searcher(self) -> Searcher: ...
     @property
-    def indexer(self) -> Any: ...
+    def indexer(self) -> IndexRefresher: ...
     def enqueue(self, keys: set[Key]) -> None: ...
     def prepare(self) -> None: ...
     def stop(self) -> None: ...
+
+
+class NoClient:
+    """Replaces the client of a backend without one: it is false, and its errors say why."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"ES.api.{name}: the embedded backend has no client; Elasticsearch has one "
+            "(nefertari_search.backend = elasticsearch)"
+        )
 
 
 class Current:
@@ -41,7 +70,7 @@ class Current:
     """
 
     runtime: Optional[Runtime] = None
-    startup_recorder: Any = None
+    startup_recorder: Optional[KeyRecorder] = None
 
     def require(self) -> Runtime:
         """Return the runtime.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -156,6 +156,15 @@ def current_read() -> Optional[ReadContext]:
     """
     request = get_current_request()
     return None if request is None else request.__dict__.get("search_read")
+
+
+def read_of(mirrors: Sequence[Mirror]) -> Optional[ReadContext]:
+    """Return the read of the current request if it reads the collection of *mirrors*; one of
+    several collections reads any of their models."""
+    read = current_read()
+    if read is None or read.model is None:
+        return read
+    return read if [mirror.model for mirror in mirrors] == [read.model] else None
 
 
 def collection_request(model: Any) -> Any:

@@ -83,11 +83,15 @@ class Router:
             note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
+            if read.kind is ReadKind.SEARCH:
+                # What nefertari's view code would report badly, or misread.
+                for name in request.GET:
+                    if name in NUMBERS and len(request.GET.getall(name)) > 1:
+                        raise BadQuery(name, "given more than once")
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
         if read.kind is ReadKind.SEARCH:
-            self._check_search(read, request.GET)
             typed = [(key, QueryText(value)) for key, value in request.GET.items()]
             request.GET.clear()
             request.GET.extend(typed)
@@ -125,14 +129,6 @@ class Router:
             if unquote_plus(piece.partition("=")[0]) != FLAG
         )
         return flag
-
-    @staticmethod
-    def _check_search(read: ReadContext, params: Any) -> None:
-        """Reject what nefertari's view code would report badly, or misread."""
-        for name in params:
-            if name in NUMBERS and len(params.getall(name)) > 1:
-                read.record_failure(Reason.BAD_REQUEST)
-                raise BadQuery(name, "given more than once")
 
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Collection[str]) -> None:
         if read.model is None:

@@ -101,6 +101,9 @@ class _NullPart:
     def index_pending(self) -> None:
         """Do nothing: no changes are pending."""
 
+    def refresh_indices(self, names: Iterable[str]) -> None:
+        """Do nothing: every search sees every write before it."""
+
     def remove(self) -> None:
         """Do nothing: no capture is installed."""
 

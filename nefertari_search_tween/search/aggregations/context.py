@@ -22,13 +22,31 @@ class FieldLookup(Protocol):
     """The fields that a caller may name, of one model or of several.
 
     :ivar tie_breaker: the field that sorts equal documents.
+    :ivar partial: documents contain fields that no caller may name here.
     """
+
+    partial: bool
 
     @property
     def tie_breaker(self) -> str: ...
 
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field *name*, None if the caller may see no such field."""
+
+    def default(self) -> list[SearchField]:
+        """Return the fields in which text without a field name is searched."""
+
+    def of_index(self, index: str) -> FieldLookup:
+        """Return the fields of documents in *index*: each model has its own rules."""
+
+
+#: returns the query for the objects that an aggregation on some fields may use; None for all
+Restriction = Callable[[Sequence[SearchField]], Optional[Query]]
+
+
+def unrestricted(targets: Sequence[SearchField]) -> Optional[Query]:
+    """Let aggregations use all objects: they all have the same fields."""
+    return None
 
 
 @dataclass
@@ -41,8 +59,7 @@ class AggregationContext:
         way whether such a field exists or not.
     :param hides: the caller sees documents in part.
     :param base: the query for all objects that the caller may see here.
-    :param only: returns the query for the objects that an aggregation on some fields may use, if
-        not all objects have these fields; None for all.
+    :param only: restricts aggregations on fields that not all objects have.
     """
 
     fields: FieldLookup
@@ -52,7 +69,7 @@ class AggregationContext:
     hides: bool
     base: Query
     budget: ClauseBudget
-    only: Callable[[Sequence[SearchField]], Optional[Query]] = field(default=lambda targets: None)
+    only: Restriction
     #: fields that the caller may not name
     forbidden: list[str] = field(default_factory=list)
     #: aggregations so far

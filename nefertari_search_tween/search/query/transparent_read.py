@@ -25,6 +25,7 @@ from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, exact_fi
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
 from nefertari_search_tween.interfaces.primary import Semantics
+from nefertari_search_tween.search.query.clauses import any_of
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -165,12 +166,7 @@ class _Builder:
         if self.filters:
             # Documents with inexact values of filtered fields are matched, too.
             doubtful = {"terms": {INEXACT: [ANY_FIELD, *sorted(self.filtered)]}}
-            body["query"] = {
-                "bool": {
-                    "should": [{"bool": {"filter": self.filters}}, doubtful],
-                    "minimum_should_match": 1,
-                }
-            }
+            body["query"] = any_of([{"bool": {"filter": self.filters}}, doubtful])
         if size is not None:
             body["from"] = start
             body["size"] = size
