@@ -14,14 +14,14 @@ from nefertari.utils import dictset
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.search.aggregations.execute import AggregationResult
-from nefertari_search_tween.search.aggregations.request import AggregationRequest, split_params
+from nefertari_search_tween.search.aggregations.request import split_params
 from nefertari_search_tween.search.context import (
-    FLAG,
     MULTI_COLLECTION,
     QueryText,
     ReadContext,
     ReadKind,
     current_read,
+    primary_error,
 )
 from nefertari_search_tween.search.dispatch import answer_search
 from nefertari_search_tween.search.query.clauses import MATCH_NONE
@@ -91,7 +91,7 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
     if aggregation is None:
         return index()
     if read.refuses_search:
-        raise primary_error(aggregation)
+        raise primary_error(aggregation.root)
     if read.kind is not ReadKind.SEARCH:
         # The router did not know this aggregator's key, so it saw no search.
         read.kind = ReadKind.SEARCH
@@ -118,10 +118,3 @@ def _mark_query_text(request: Any, name: str, value: Any) -> Any:
     if isinstance(value, list):
         return [QueryText(each) if each in typed else each for each in value]
     return QueryText(value) if isinstance(value, str) and value in typed else value
-
-
-def primary_error(aggregation: AggregationRequest) -> BadQuery:
-    """Return the error of a request for *aggregation* that demands an answer of the primary."""
-    return BadQuery(
-        FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {aggregation.root}"
-    )

@@ -38,7 +38,7 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.context import FLAG, read_of
+from nefertari_search_tween.search.context import FLAG, primary_error, read_of
 from nefertari_search_tween.search.dispatch import run_search
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
@@ -295,7 +295,7 @@ class ES:
         aggregation = AggregationRequest(aggregator.PARAMETER, tree)
         read = read_of(mirrors)
         if read is not None and read.refuses_search:
-            raise aggregator.primary_error(aggregation)
+            raise primary_error(aggregation.root)
         try:
             searched = {**params, "_limit": 0}
             return dict(run_search(read, lambda: self._search(mirrors, aggregation, searched)))

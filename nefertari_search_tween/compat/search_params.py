@@ -62,8 +62,7 @@ def make_request(
     index: str = "",
 ) -> SearchRequest:
     """Return the search of *params* in the current request; see :class:`SearchRequest`."""
-    http_request = get_current_request()
-    settings = CURRENT.require().settings
+    settings, http_request = CURRENT.require().settings, get_current_request()
     current = must_be_current()
     return SearchRequest(
         flatten(params), settings, http_request, filters, aggregation, current, index

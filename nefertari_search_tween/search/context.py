@@ -12,7 +12,7 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.exceptions import Reason, SearchError, SearchUnavailable
+from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError, SearchUnavailable
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 
@@ -156,6 +156,14 @@ def current_read() -> Optional[ReadContext]:
     """
     request = get_current_request()
     return None if request is None else request.__dict__.get("search_read")
+
+
+def primary_error(root: str) -> BadQuery:
+    """Return the error of a request for aggregations that demands an answer of the primary.
+
+    :param root: the parameter that requests them.
+    """
+    return BadQuery(FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}")
 
 
 def read_of(mirrors: Sequence[Mirror]) -> Optional[ReadContext]:

@@ -21,6 +21,7 @@ from nefertari_search_tween.search.context import (
     QueryText,
     ReadContext,
     ReadKind,
+    primary_error,
 )
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings
@@ -164,6 +165,4 @@ class Router:
         if read.mirror is None and read.model is not None:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
-            raise BadQuery(
-                FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}"
-            )
+            raise primary_error(root)

@@ -147,11 +147,12 @@ class Searcher:
         :raises JHTTPForbidden: aggregations of fields that the caller may not see.
         :raises SearchUnavailable: the mirrors can't answer now.
         """
+        ordered = sorted(mirrors, key=lambda mirror: mirror.name)
         if request.aggregation is not None:
-            return self._aggregate(_by_name(mirrors), request, request.aggregation)
-        return self.run_query(self.build_query(mirrors, request))
+            return self._aggregate(ordered, request, request.aggregation)
+        return self.run_query(self.build_query(ordered, request))
 
-    def build_query(self, mirrors: Iterable[Mirror], request: SearchRequest) -> SearchQuery:
+    def build_query(self, mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuery:
         """Return the query that :meth:`search` runs.
 
         Each of several models is searched by its own query, all in one request to the backend, and
@@ -161,10 +162,9 @@ class Searcher:
 
         :raises BadQuery: invalid parameters.
         """
-        ordered = _by_name(mirrors)
-        if len(ordered) > 1:
-            return multi_query(ordered, request)
-        return SearchQuery.of(request, [model_query(ordered[0], request)])
+        if len(mirrors) > 1:
+            return multi_query(mirrors, request)
+        return SearchQuery.of(request, [model_query(mirrors[0], request)])
 
     def run_query(self, query: SearchQuery) -> tuple[Any, int]:
         """Run *query*; see :meth:`search`."""
@@ -303,10 +303,6 @@ class Searcher:
                 response["hits"]["total"]["value"] = len(hits)
             hits_by_search.append(hits)
         return responses, hits_by_search
-
-
-def _by_name(mirrors: Iterable[Mirror]) -> list[Mirror]:
-    return sorted(mirrors, key=lambda mirror: mirror.name)
 
 
 def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:

@@ -32,13 +32,13 @@ from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.lucene import ClauseBudget
 from nefertari_search_tween.search.query.search_read import (
+    HTTP_BAD_REQUEST,
     ModelQuery,
     model_query,
     visible_objects,
 )
 from nefertari_search_tween.search.query.search_request import SearchRequest
 
-HTTP_BAD_REQUEST = 400
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
 
 

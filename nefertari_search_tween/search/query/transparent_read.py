@@ -78,7 +78,9 @@ def transparent_query(
         build.among(keys)
     for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
         build.sort(each)
-    build.tie_break()
+    pk = document_cls.pk_field()
+    if pk not in build.sorted:
+        build.sorts.append({exact_field(document_cls.fields()[pk]): {"order": "asc"}})
     fields = _split(reserved.get("_fields", []))
     picked = semantics.picked(*process_fields(fields)) if fields else None
     start, size = reserved.get("_start"), None
@@ -150,11 +152,6 @@ class _Builder:
         order = "desc" if descending else "asc"
         self.sorts.append({exact_field(field): {"order": order, "missing": missing}})
         self.sorted.add(name)
-
-    def tie_break(self) -> None:
-        pk = self.document_cls.pk_field()
-        if pk not in self.sorted:
-            self.sorts.append({exact_field(self._field(pk)): {"order": "asc"}})
 
     def body(self, start: Any, size: Optional[int]) -> dict[str, Any]:
         watched = [ANY_FIELD, *sorted(self.filtered | self.sorted)]
