@@ -172,7 +172,10 @@ def own_filters(
     es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Sequence[Query]]]:
     """Return the remaining *params*, and exact filters by model: what a subclass, or the
-    application's own query, makes of the parameters for each model."""
+    application's own query, makes of the parameters for each model.
+
+    They apply to all aggregations, ``global`` too.
+    """
     if not has_own_query(es, params):
         return params, {}
     filters: dict[str, Sequence[Query]] = {}

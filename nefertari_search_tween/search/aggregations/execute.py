@@ -28,6 +28,7 @@ from nefertari_search_tween.search.aggregations.request import (
 )
 from nefertari_search_tween.search.aggregations.response import unwrap
 from nefertari_search_tween.search.context import ReadContext
+from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.lucene import ClauseBudget
@@ -38,6 +39,7 @@ from nefertari_search_tween.search.query.search_read import (
     visible_objects,
 )
 from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.settings.settings import Settings
 
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
 
@@ -78,14 +80,14 @@ class PreparedAggregation:
 
     def __init__(
         self,
-        request: SearchRequest,
         aggregation: AggregationRequest,
         fields: FieldLookup,
         visible: FieldLookup,
+        caller: Caller,
+        settings: Settings,
         exact_filters: list[Query],
         only: Restriction = unrestricted,
     ) -> None:
-        caller, settings = request.caller, request.settings
         self.aggregation = aggregation
         self.context = AggregationContext(
             fields,
@@ -138,7 +140,7 @@ def model_aggregation(
     visible = FieldScope(mirror.document_cls, request.caller).unguarded()
     fields = FieldScope(mirror.document_cls, request.nameable).unguarded()
     prepared = PreparedAggregation(
-        request, aggregation, fields, visible, request.filters_of(mirror)
+        aggregation, fields, visible, request.caller, request.settings, request.filters_of(mirror)
     )
     part = model_query(mirror, request.without_page())
     return prepared, part, part.body["query"]

@@ -143,7 +143,13 @@ def multi_aggregation(
     fields = MultiFieldScope(mirrors, request, aggregation.root)
     base = [_of_one(mirror, request.filters_of(mirror)) for mirror in mirrors]
     prepared = PreparedAggregation(
-        request, aggregation, fields, fields, [any_of(base)], fields.objects_having
+        aggregation,
+        fields,
+        fields,
+        request.caller,
+        request.settings,
+        [any_of(base)],
+        fields.objects_having,
     )
     prepared.body = _changed(prepared.body, _tolerate_unmapped, fields.tolerate_sorts)
     parts = multi_query(mirrors, request.without_page()).parts

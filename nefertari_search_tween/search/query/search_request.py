@@ -31,9 +31,9 @@ OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"}
 class SearchRequest:
     """What a search read asks for.
 
-    :param params: nefertari's parameters, texts in Lucene syntax.
+    :param params: nefertari's parameters; texts are Lucene syntax, lists are alternatives.
     :param http_request: its caller's rights apply; None for no restriction (scripts).
-    :param filters: exact conditions on the documents of a model, by its name.
+    :param filters: exact conditions that must hold as well (those of the view), by model name.
     :param aggregation: what to compute over the matches, instead of returning them.
     :param current: see every committed change, whatever the consistency setting, because the
         results will be modified.
