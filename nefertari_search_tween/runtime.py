@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Optional
 
+from pyramid.threadlocal import get_current_request
+
 from nefertari_search_tween import compat
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
@@ -124,14 +126,14 @@ class SearchRuntime:
 
     def _set_up_indexing(self) -> None:
         """Make the indexer, and the capture of changes that leads to it."""
-        from nefertari_search_tween.compat.index_calls import refresh_asked_now
+        from nefertari_search_tween.compat.index_calls import refresh_asked
 
         self.indexer = Indexer(
             self.mirrors,
             self.outbox,
             self.settings.chunk_size,
             self.settings.search_timeout,
-            refresh_asked_now(self.settings),
+            lambda: refresh_asked(self.settings, get_current_request()),
         )
         recorder = ChangeRecorder(
             self.registry,

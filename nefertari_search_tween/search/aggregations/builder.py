@@ -186,7 +186,7 @@ class Builder:
         sorts = len(options.get("sort", ())) if spec.kind == "top_hits" else 0
         kind_name, options, inside = self._adapt(spec.kind, param, options, at)
         wrappers = self._wrappers(nesting.path, at)
-        only = self.context.only(param.targets)
+        only = self.context.fields.objects_having(param.targets)
         if only is not None:
             wrappers.insert(0, {"filter": only})
         if spec.kind == "global":
@@ -274,7 +274,7 @@ class Builder:
             return name, options, self._reverse_path(param, options, at)
         elif name in ("significant_terms", "significant_text"):
             conditions = [options["background_filter"]] if "background_filter" in options else []
-            only = self.context.only(param.targets)
+            only = self.context.fields.objects_having(param.targets)
             conditions += [] if only is None else [only]
             # The background is the objects that the caller may see; OpenSearch would also count
             # nested documents, which have no key of this name.

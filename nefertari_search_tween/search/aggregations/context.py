@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
@@ -36,17 +36,11 @@ class FieldLookup(Protocol):
     def default(self) -> list[SearchField]:
         """Return the fields in which text without a field name is searched."""
 
+    def objects_having(self, targets: Sequence[SearchField]) -> Optional[Query]:
+        """Return a query for the objects that have all of *targets*; None if all do."""
+
     def of_index(self, index: str) -> FieldLookup:
         """Return the fields of documents in *index*: each model has its own rules."""
-
-
-#: returns the query for the objects that an aggregation on some fields may use; None for all
-Restriction = Callable[[Sequence[SearchField]], Optional[Query]]
-
-
-def unrestricted(targets: Sequence[SearchField]) -> Optional[Query]:
-    """Let aggregations use all objects: they all have the same fields."""
-    return None
 
 
 @dataclass
@@ -59,7 +53,6 @@ class AggregationContext:
         way whether such a field exists or not.
     :param hides: the caller sees documents in part.
     :param base: the query for all objects that the caller may see here.
-    :param only: restricts aggregations on fields that not all objects have.
     """
 
     fields: FieldLookup
@@ -69,7 +62,6 @@ class AggregationContext:
     hides: bool
     base: Query
     budget: ClauseBudget
-    only: Restriction
     #: fields that the caller may not name
     forbidden: list[str] = field(default_factory=list)
     #: aggregations so far

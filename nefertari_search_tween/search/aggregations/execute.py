@@ -15,12 +15,7 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
 from nefertari_search_tween.search.aggregations.builder import Builder
-from nefertari_search_tween.search.aggregations.context import (
-    AggregationContext,
-    FieldLookup,
-    Restriction,
-    unrestricted,
-)
+from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
 from nefertari_search_tween.search.aggregations.request import (
     AggregationRequest,
     root_of,
@@ -73,7 +68,6 @@ class PreparedAggregation:
     :param visible: the fields of documents that the caller may see.
     :param exact_filters: conditions on every object that the caller may see here, whatever the
         request.
-    :param only: see :class:`AggregationContext`.
     :raises BadQuery: it can't be understood; the message names the parameter.
     :raises JHTTPForbidden: it names fields that the caller may not see.
     """
@@ -86,7 +80,6 @@ class PreparedAggregation:
         caller: Caller,
         settings: Settings,
         exact_filters: list[Query],
-        only: Restriction = unrestricted,
     ) -> None:
         self.aggregation = aggregation
         self.context = AggregationContext(
@@ -97,7 +90,6 @@ class PreparedAggregation:
             caller.restricted or visible.partial,
             visible_objects(exact_filters),
             ClauseBudget(settings),
-            only,
         )
         self.body: dict[str, Any]
         self.parts: dict[str, Part]

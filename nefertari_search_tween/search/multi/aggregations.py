@@ -143,13 +143,7 @@ def multi_aggregation(
     fields = MultiFieldScope(mirrors, request, aggregation.root)
     base = [_of_one(mirror, request.filters_of(mirror)) for mirror in mirrors]
     prepared = PreparedAggregation(
-        aggregation,
-        fields,
-        fields,
-        request.caller,
-        request.settings,
-        [any_of(base)],
-        fields.objects_having,
+        aggregation, fields, fields, request.caller, request.settings, [any_of(base)]
     )
     prepared.body = _changed(prepared.body, _tolerate_unmapped, fields.tolerate_sorts)
     parts = multi_query(mirrors, request.without_page()).parts

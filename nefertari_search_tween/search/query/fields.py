@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Optional
@@ -106,6 +106,9 @@ class FieldScope:
         :raises BadQuery: the *error*; in a scope that returns instead, the term matches nothing.
         """
         raise error
+
+    def objects_having(self, targets: Sequence[SearchField]) -> None:
+        """Return no query: all objects of a model have the same fields."""
 
     def of_index(self, index: str) -> FieldScope:
         """Return the fields of documents in *index*: those of the one model."""
