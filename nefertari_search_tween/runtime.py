@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from pyramid.threadlocal import get_current_request
+
 from nefertari_search_tween import compat
 from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
@@ -36,8 +38,8 @@ from nefertari_search_tween.mirror.selection import (
 from nefertari_search_tween.primary.selection import prepare_primary, primary_for
 from nefertari_search_tween.primary.startup import stop_recording
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
-from nefertari_search_tween.search.multi.searcher import MultiSearcher
 from nefertari_search_tween.search.routing import Router
+from nefertari_search_tween.search.searcher import Searcher
 from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,7 @@ class SearchRuntime:
 
     def _set_up_indexing(self) -> None:
         """Make the indexer, and the capture of changes that leads to it."""
-        from nefertari_search_tween.compat.index_calls import refresh_asked_now
+        from nefertari_search_tween.compat.index_calls import refresh_asked
 
         self.primary.create_missing()
         self.outbox = self.primary.outbox
@@ -124,7 +126,7 @@ class SearchRuntime:
             self.outbox,
             self.settings.chunk_size,
             self.settings.search_timeout,
-            refresh_asked_now(self.settings),
+            lambda: refresh_asked(self.settings, get_current_request()),
         )
         index = self.indexer.index_committed
         recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
@@ -142,7 +144,7 @@ class SearchRuntime:
             self.cache.on_count = self.reporter.mark_changed
 
     def _set_up_searching(self) -> None:
-        self.searcher = MultiSearcher(
+        self.searcher = Searcher(
             self.mirrors,
             self.settings,
             primary=self.primary,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable
 
-from nefertari_search_tween.compat.current import CURRENT, Runtime
+from nefertari_search_tween.compat.current import CURRENT, NoClient, Runtime
 from nefertari_search_tween.exceptions import ConfigurationError
 
 REPLACED = ("elasticsearch", "polymorphic")
@@ -46,7 +46,7 @@ def serve(runtime: Runtime) -> None:
     from nefertari.utils import dictset
 
     from nefertari_search_tween.compat import aggregator, privacy_wrappers
-    from nefertari_search_tween.compat.elasticsearch import ES, NoClient
+    from nefertari_search_tween.compat.elasticsearch import ES
 
     privacy_wrappers.install()
     aggregator.install()

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Optional, Protocol
 
+from pyramid.registry import Registry
+
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.search.searcher import Searcher
 from nefertari_search_tween.settings.settings import Settings
 
 
-class StartupRecorder(Protocol):
+class KeyRecorder(Protocol):
     """Records what an application indexes while it is being configured."""
 
     def enqueue(self, keys: Iterable[Key]) -> None: ...
@@ -25,18 +27,31 @@ class StartupRecorder(Protocol):
 class Runtime(Protocol):
     """What the drop-in uses of an application's search."""
 
-    registry: Any
+    registry: Registry
     settings: Settings
     mirrors: MirrorRegistry
 
-    backend: Backend
-
     @property
-    def searcher(self) -> MultiSearcher: ...
+    def backend(self) -> Backend: ...
+    @property
+    def searcher(self) -> Searcher: ...
     def refresh_indices(self, names: Iterable[str]) -> None: ...
     def enqueue(self, keys: set[Key]) -> None: ...
     def prepare(self) -> None: ...
     def stop(self) -> None: ...
+
+
+class NoClient:
+    """Replaces the client of a backend without one: it is false, and its errors say why."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"ES.api.{name}: the embedded backend has no client; Elasticsearch has one "
+            "(nefertari_search.backend = elasticsearch)"
+        )
 
 
 class Current:
@@ -48,7 +63,7 @@ class Current:
     """
 
     runtime: Optional[Runtime] = None
-    startup_recorder: Optional[StartupRecorder] = None
+    startup_recorder: Optional[KeyRecorder] = None
 
     def require(self) -> Runtime:
         """Return the runtime.

@@ -7,7 +7,8 @@ docs/migrating.rst lists the differences from the old module, row by row.
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Optional
 
@@ -15,7 +16,7 @@ import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset, process_limit
 
-from nefertari_search_tween.compat import aggregator, index_calls, multi, search_params
+from nefertari_search_tween.compat import aggregator, index_calls, search_params
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.compat.query_strings import (
     apply_sort,
@@ -35,7 +36,10 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.search.context import FLAG
+from nefertari_search_tween.search.aggregations.execute import asked_of
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.context import FLAG, primary_error, read_of
+from nefertari_search_tween.search.dispatch import run_search
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
 
@@ -54,7 +58,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-AGGREGATE_ARGUMENTS = ("_aggregations_params", "_raise_on_empty")
 IndexNotFoundException = IndexMissing
 # Applications name it in settings of their own clients.
 ESHttpConnection = elasticsearch.Elasticsearch
@@ -75,19 +78,6 @@ def _bulk_body(documents_actions: list[dict[str, Any]], request: Any) -> None:
         )
         return
     index_calls.bulk(CURRENT.require(), documents_actions, request)
-
-
-class NoClient:
-    """Replaces the client of a backend without one: it is false, and its errors say why."""
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"ES.api.{name}: the embedded backend has no client; Elasticsearch has one "
-            "(nefertari_search.backend = elasticsearch)"
-        )
 
 
 class ES:
@@ -240,32 +230,43 @@ class ES:
 
         The primary answers a request with ``_search=false``.
         """
-        mirrors = multi.mirrors_of(self)
-        if mirrors is not None:
-            return multi.get_collection(self, mirrors, params)
         raise_on_empty = False
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
-        mirror = self._mirror()
-        read = search_params.read_of(mirror)
+        mirrors = self._mirrors()
+        read = read_of(mirrors)
         if read is not None and read.refuses_search:
             if self.overrides_search_params():
                 raise BadQuery(
                     FLAG, "the view of this collection adds to its searches what only they know"
                 )
-            return mirror.model.get_collection(**params)
-        if read is not None:
-            results, params = aggregator.aggregate_collection(self, read, params)
-            if results is not None:
-                return results
-        with read.tracked() if read is not None else nullcontext():
-            built = self.build_search_params(params)
-            if "_count" in params:
-                return self.do_count(built)
-            result = search_params.run(CURRENT.require(), mirror, built)
-        if raise_on_empty and not result:
+            return read.model.get_collection(**params)
+        result = run_search(read, lambda: self._search(mirrors, *asked_of(read, params)))
+        if raise_on_empty and isinstance(result, list) and not result:
             raise JHTTPNotFound(f"{self.doc_type}({params}) resource not found")
         return result
+
+    def _search(
+        self,
+        mirrors: Sequence[Mirror],
+        aggregation: Optional[AggregationRequest],
+        params: dict[str, Any],
+    ) -> tuple[Any, int]:
+        """Search *mirrors*, or aggregate the matches; see ``Searcher.search``."""
+        searcher = CURRENT.require().searcher
+        if len(mirrors) > 1 or aggregation is not None:
+            params, filters = search_params.own_filters(self, mirrors, params)
+            request = search_params.make_request(params, filters, aggregation)
+            return searcher.search(mirrors, request)
+        (mirror,) = mirrors
+        if "_count" in params:
+            return self.do_count(self.build_search_params(params)), 0
+        with search_params.rejections_as_http_errors():
+            if search_params.has_own_query(self, params):
+                built = self.build_search_params(params)
+                return searcher.run_query(search_params.compile_params(mirror, built))
+            request = search_params.make_request(params, index=self._index(mirror))
+            return searcher.search(mirrors, request)
 
     def build_search_params(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return keyword arguments of a search, as subclasses change them before it runs.
@@ -277,19 +278,32 @@ class ES:
         :raises BadQuery: a parameter that can't be understood.
         """
         mirror = self._mirror()
-        return search_params.build(CURRENT.require(), mirror, self._index(mirror), params)
+        return search_params.build(mirror, self._index(mirror), params)
 
-    def aggregate(self, **params: Any) -> Any:
-        """Return the results of ``_aggregations_params`` by name; see docs/aggregations."""
-        mirrors = multi.mirrors_of(self)
-        if mirrors is not None:
-            return multi.aggregate(self, mirrors, params)
-        mirror = self._mirror()
-        if not (self.overrides_search_params() or isinstance(params.get("body"), dict)):
-            return aggregator.aggregate_mirror(mirror, params)
-        aggregations = {name: params.pop(name) for name in AGGREGATE_ARGUMENTS if name in params}
-        filters = search_params.subclass_filters(self, {**params, "_limit": 0})
-        return aggregator.aggregate_mirror(mirror, aggregations, filters)
+    def aggregate(self, **params: Any) -> dict[str, Any]:
+        """Return the results of ``_aggregations_params`` by name; see docs/aggregations.
+
+        :raises BadQuery: aggregations are missing, or can't be understood.
+        :raises JHTTPForbidden: fields that the caller may not see.
+        :raises JHTTPNotFound: there is no index, and ``_raise_on_empty`` is set.
+        """
+        mirrors = self._mirrors()
+        raise_on_empty = params.pop("_raise_on_empty", False) is True
+        tree = params.pop("_aggregations_params", None)
+        if not tree:
+            raise BadQuery("_aggregations_params", "Missing _aggregations_params")
+        aggregation = AggregationRequest(aggregator.PARAMETER, tree)
+        read = read_of(mirrors)
+        if read is not None and read.refuses_search:
+            raise primary_error(aggregation.root)
+        try:
+            searched = {**params, "_limit": 0}
+            return dict(run_search(read, lambda: self._search(mirrors, aggregation, searched)))
+        except SearchUnavailable as error:
+            # A missing index is reported as nefertari did.
+            if raise_on_empty and error.reason == Reason.NO_INDEX:
+                raise JHTTPNotFound("Aggregation failed: Index does not exist") from error
+            raise
 
     @classmethod
     def overrides_search_params(cls) -> bool:
@@ -347,14 +361,24 @@ class ES:
 
         :param params: from :meth:`build_search_params`; for several models, those of a search.
         """
-        mirrors = multi.mirrors_of(self)
-        if mirrors is not None:
-            return int(multi.get_collection(self, mirrors, {**params, "_count": True}))
-        return int(search_params.run(CURRENT.require(), self._mirror(), params, count=True))
+        mirrors = self._mirrors()
+        if len(mirrors) > 1:
+            return int(self.get_collection(**{**params, "_count": True}))
+        query = replace(search_params.compile_params(mirrors[0], params), count_only=True)
+        with search_params.rejections_as_http_errors():
+            count, took = CURRENT.require().searcher.run_query(query)
+        read = read_of(mirrors)
+        if read is not None:
+            read.record_mirror(took)
+        return int(count)
 
     def _index(self, mirror: Mirror) -> str:
         """Return the alias of *mirror* in the application that ``index_name`` names."""
         return CURRENT.require().mirrors.alias_of(mirror.name, self.index_name)
+
+    def _mirrors(self) -> list[Mirror]:
+        names = dict.fromkeys(name.strip() for name in self.doc_type.split(","))
+        return [self._mirror(name) for name in names]
 
     def _mirror(self, name: Optional[str] = None) -> Mirror:
         name = name or self.doc_type
@@ -364,4 +388,4 @@ class ES:
         return mirror
 
     def _sources(self, mirror: Mirror, pks: list[Any]) -> dict[str, Any]:
-        return search_params.read_sources(CURRENT.require(), mirror, self._index(mirror), pks)
+        return search_params.read_sources(mirror, self._index(mirror), pks)

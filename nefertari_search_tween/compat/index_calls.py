@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from pyramid.settings import asbool
-from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.current import Runtime
 from nefertari_search_tween.interfaces.primary import Key
@@ -78,8 +77,3 @@ def refresh_asked(settings: Any, request: Any) -> bool:
     if request is None or not settings.enable_refresh_query:
         return False
     return bool(asbool(request.params.get(REFRESH, "false")))
-
-
-def refresh_asked_now(settings: Any) -> Callable[[], bool]:
-    """Return :func:`refresh_asked` for the request of the current thread."""
-    return lambda: refresh_asked(settings, get_current_request())

@@ -8,7 +8,7 @@ from typing import Any
 from luqum import tree
 from luqum.exceptions import ParseError
 from luqum.thread import parse
-from nefertari.utils import process_fields, split_strip
+from nefertari.utils import process_fields
 
 _SPACE = re.compile(r"\s")
 
@@ -23,10 +23,7 @@ def process_fields_param(fields: Any) -> Any:
     only, exclude = process_fields(fields)
     if exclude and not only:
         return {"_source_exclude": exclude, "_source": True}
-    names = list(split_strip(fields)) if isinstance(fields, str) else list(fields)
-    included = [name for name in names if not name.startswith("-")]
-    if "_type" not in included:
-        included.append("_type")
+    included = only if "_type" in only else [*only, "_type"]
     params: dict[str, Any] = {"_source_include": included, "_source": True}
     if exclude:
         params["_source_exclude"] = exclude

@@ -6,8 +6,11 @@ runs is what the subclass returns, never the original parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
@@ -15,98 +18,123 @@ from nefertari.json_httpexceptions import STATUS_MAP, exception_response
 from nefertari.utils import process_fields
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.compat.current import Runtime
-from nefertari_search_tween.compat.query_strings import apply_sort
-from nefertari_search_tween.documents.format import REJECTED, STUBS
+from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.documents.format import REJECTED
 from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.search.aggregations.request import flatten
-from nefertari_search_tween.search.context import READS, ReadContext, current_read
-from nefertari_search_tween.search.privacy import Caller
-from nefertari_search_tween.search.query import search_read
+from nefertari_search_tween.search.aggregations.request import AggregationRequest, flatten
+from nefertari_search_tween.search.context import READS
+from nefertari_search_tween.search.item_acl import acl_filters
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope
-from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.search.query.paging import Page
+from nefertari_search_tween.search.query.search_read import (
+    SearchQuery,
+    source_option,
+    visible_objects,
+)
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
 from nefertari_search_tween.search.results import stripped
 
 HTTP_INTERNAL = 500
 
 
-class SearchParams(dict):
+class SearchParams(dict[str, Any]):
     """Keyword arguments of a search, as nefertari names them: ``index``, ``body``, ``from_``,
     ``size`` (None: all matches), and ``sort`` and ``fields`` if requested.
 
-    :ivar query: the query of the original parameters.
+    :ivar request: the original parameters.
+    :ivar query: their query.
     :ivar sort_text: its ``sort``, as text.
     """
 
+    request: SearchRequest
     query: SearchQuery
     sort_text: Optional[str]
 
 
-def build(runtime: Runtime, mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
+def make_request(
+    params: dict[str, Any],
+    filters: Mapping[str, Sequence[Query]] = MappingProxyType({}),
+    aggregation: Optional[AggregationRequest] = None,
+    index: str = "",
+) -> SearchRequest:
+    """Return the search of *params* in the current request; see :class:`SearchRequest`."""
+    settings, http_request = CURRENT.require().settings, get_current_request()
+    current = must_be_current()
+    return SearchRequest(
+        flatten(params), settings, http_request, filters, aggregation, current, index
+    )
+
+
+def build(mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
     """Return the search of *params* of ``get_collection``.
 
     :param index: the alias to search.
     :raises BadQuery: a parameter that can't be understood.
     """
-    request = get_current_request()
     params = dict(params)
-    raw = params.pop("body") if _is_application_query(params.get("body"), request) else None
+    raw = params.pop("body") if _is_application_query(params.get("body")) else None
     if raw is not None:
         # As in nefertari, an application's own query replaces filters and q.
-        params = {name: params[name] for name in RESERVED_PARAMS if name in params}
-    query = runtime.searcher.build_query(mirror, flatten(params), request)
+        params = reserved(params)
+    request = make_request(params, index=index)
+    query = CURRENT.require().searcher.build_query([mirror], request)
+    body = query.parts[0].body
     result = SearchParams(
         index=index,
-        body={"query": query.body["query"]} if raw is None else dict(raw),
-        from_=query.start,
-        size=query.body.get("size"),
+        body={"query": body["query"]} if raw is None else dict(raw),
+        from_=query.page.start,
+        size=query.page.limit,
     )
     if params.get("_sort"):
-        result["sort"] = _sort_text(params["_sort"])
+        result["sort"] = ",".join(
+            f"{key.name}:{'desc' if key.descending else 'asc'}" for key in request.sort
+        )
     if query.fields:
         result["fields"] = query.fields
-    result.query = query
-    result.sort_text = result.get("sort")
+    result.request, result.query, result.sort_text = request, query, result.get("sort")
     return result
 
 
-def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
+def reserved(params: dict[str, Any]) -> dict[str, Any]:
+    """Return those of *params* that are no filters."""
+    return {name: params[name] for name in RESERVED_PARAMS if name in params}
+
+
+def compile_params(mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
     """Return the query to run for *params*, as all subclasses changed them.
 
     :raises BadQuery: a sort or fields that the caller can't have.
     """
-    query: Optional[SearchQuery] = getattr(params, "query", None)
-    if query is None:
+    request: SearchRequest
+    if isinstance(params, SearchParams):
+        request, query, sort_text = params.request, params.query, params.sort_text
+    else:
         # A subclass returned a new mapping: only its contents are known.
-        query = runtime.searcher.build_query(mirror, {}, get_current_request())
+        request, sort_text = make_request({}), None
+        query = CURRENT.require().searcher.build_query([mirror], request)
+    (part,) = query.parts
     own_body = dict(params["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own_body}
-    if own_body.get("query") != query.body["query"]:
+    if own_body.get("query") != part.body["query"]:
         # The restrictions of all searches also apply to one that an application wrote.
-        bool_query = {
-            "filter": runtime.searcher.restrictions(mirror),
-            "must_not": [STUBS],
-        }
-        if own_body.get("query"):
-            bool_query["must"] = [own_body["query"]]
-        body["query"] = {"bool": bool_query}
-    scope = search_read.scope_of(
-        mirror.document_cls, Caller.of(get_current_request()), runtime.settings
-    )
-    if params.get("sort") is not None and params["sort"] == getattr(params, "sort_text", None):
+        own_query = [own_body["query"]] if own_body.get("query") else []
+        body["query"] = visible_objects(acl_filters(mirror), own_query)
+    scope = FieldScope(mirror.document_cls, request.nameable)
+    if params.get("sort") is not None and params["sort"] == sort_text:
         # It was checked for the caller when it was built.
-        body["sort"] = query.body["sort"]
+        body["sort"] = part.body["sort"]
     else:
         body.update(_sort_clauses(scope, params))
     fields = params.get("fields") or ""
-    if fields == query.fields:
-        if fields or "_source" not in own_body:
-            body["_source"] = query.body["_source"]
-    else:
-        body["_source"] = search_read.source_of(fields, scope)
+    if fields != query.fields:
+        only, exclude = process_fields(fields)
+        body["_source"] = source_option(only, exclude, scope)
+    elif fields or "_source" not in own_body:
+        body["_source"] = part.body["_source"]
     start, size = params.get("from_"), params.get("size")
     start = start or own_body.get("from", 0)
     size = own_body.get("size") if size is None else size
@@ -114,46 +142,52 @@ def compile_params(runtime: Runtime, mirror: Mirror, params: dict[str, Any]) -> 
         body.pop(name, None)
     if size is not None:
         body["from"], body["size"] = start, size
-    index = params.get("index") or ""
-    return replace(
-        query,
-        body=body,
-        limited=size is not None,
-        start=start,
-        fields=fields,
-        index="" if index == mirror.alias else index,
-    )
+    compiled = replace(part, body=body, index=params.get("index") or mirror.alias)
+    return replace(query, parts=[compiled], page=Page(start, size), fields=fields)
 
 
-def run(runtime: Runtime, mirror: Mirror, params: dict[str, Any], count: bool = False) -> Any:
-    """Run the search *params*.
+@contextmanager
+def rejections_as_http_errors() -> Iterator[None]:
+    """Report a search that the server rejects as nefertari did.
 
-    :param count: return the number of matches only.
-    :returns: a number, or the documents (``_ESDocs``).
-    :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
-    :raises JHTTPException: the search server rejected it: of the same status, with the reason in
+    :raises JHTTPException: of the server's own status, which applications catch, with the reason in
         ``extra.data``.
     """
-    query = replace(compile_params(runtime, mirror, params), count_only=count)
     try:
-        result, took = runtime.searcher.run_query(mirror, query, must_be_current())
+        yield
     except SearchRejected as error:
-        raise as_http_error(error) from error
-    read = read_of(mirror)
-    if read is not None:
-        read.record_mirror(took)
-    return result
+        cause = error.__cause__
+        if not isinstance(cause, BackendRejected):
+            raise
+        status = cause.status if cause.status in STATUS_MAP else HTTP_INTERNAL
+        raise exception_response(status, explanation=cause.reason, extra={"data": cause}) from error
 
 
-def subclass_filters(es: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the conditions of a search of *es*, an ES of one model."""
-    query = es.build_search_params(dict(params))["body"].get("query")
-    return [query] if query else []
+def has_own_query(es: Any, params: dict[str, Any]) -> bool:
+    """Return True if the application may change what *params* search for."""
+    return bool(es.overrides_search_params()) or isinstance(params.get("body"), dict)
 
 
-def read_sources(
-    runtime: Runtime, mirror: Mirror, index: str, pks: Iterable[Any]
-) -> dict[str, Any]:
+def own_filters(
+    es: Any, mirrors: Sequence[Mirror], params: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Sequence[Query]]]:
+    """Return the remaining *params*, and exact filters by model: what a subclass, or the
+    application's own query, makes of the parameters for each model.
+
+    They apply to all aggregations, ``global`` too.
+    """
+    if not has_own_query(es, params):
+        return params, {}
+    filters: dict[str, Sequence[Query]] = {}
+    for mirror in mirrors:
+        one = copy(es)
+        one.doc_type = mirror.name
+        query = one.build_search_params(dict(params))["body"].get("query")
+        filters[mirror.name] = [query] if query else []
+    return reserved(params), filters
+
+
+def read_sources(mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
     """Return those documents *pks* of one model that exist, by key as text.
 
     :param index: the alias to read.
@@ -162,7 +196,7 @@ def read_sources(
     ids = [document_id(pk) for pk in pks]
     if not ids:
         return {}
-    documents = runtime.searcher.get_documents(mirror, ids, must_be_current(), index)
+    documents = CURRENT.require().searcher.get_documents(mirror, ids, must_be_current(), index)
     return {
         str(source["_pk"]): stripped(source)
         for source in documents.values()
@@ -188,36 +222,15 @@ def must_be_current() -> bool:
     return request is not None and request.method not in READS
 
 
-def as_http_error(error: SearchRejected) -> Exception:
-    """Return the HTTP error of the server's own status, which applications catch."""
-    cause = error.__cause__
-    if not isinstance(cause, BackendRejected):
-        return error
-    status = cause.status if cause.status in STATUS_MAP else HTTP_INTERNAL
-    response: Exception = exception_response(
-        status, explanation=cause.reason, extra={"data": cause}
-    )
-    return response
-
-
-def read_of(mirror: Mirror) -> Optional[ReadContext]:
-    """Return the read of the current request if it reads the collection of *mirror*."""
-    read = current_read()
-    return read if read is not None and read.model is mirror.model else None
-
-
-def _is_application_query(body: Any, request: Any) -> bool:
+def _is_application_query(body: Any) -> bool:
     """Return True for a query of the application itself, never for one that came over HTTP.
 
     (``?body.query...=`` becomes a dict in requests that write.)
     """
     if not isinstance(body, dict):
         return False
+    request = get_current_request()
     return request is None or all(name.partition(".")[0] != "body" for name in request.params)
-
-
-def _sort_text(sort: Any) -> str:
-    return apply_sort(sort if isinstance(sort, str) else ",".join(sort))
 
 
 def _sort_clauses(scope: FieldScope, params: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Optional, Protocol
 
@@ -17,7 +17,6 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     IndexMissing,
     Reason,
-    SearchError,
     SearchRejected,
     SearchTimeout,
     SearchUnavailable,
@@ -50,22 +49,20 @@ class PendingChanges(Protocol):
 
 
 class ReadVersion(NamedTuple):
-    """The state of the index that a read sees.
+    """The state of the indices that a read sees.
 
-    :param version: external version; what was indexed up to it must be visible. None: no demand.
+    :param versions: external version by mirror; what was indexed up to it must be visible. None:
+        no demand.
     :param cache_version: of the state, for the cache; None if it is not known.
     """
 
-    version: Optional[int]
-    cache_version: Optional[str]
+    versions: dict[Mirror, Optional[int]]
+    cache_version: Optional[str] = None
 
     @classmethod
-    def of(cls, state: SyncState) -> ReadVersion:
-        """Return the version of a mirror without pending changes."""
-        return cls(state.version, str(state.version))
-
-
-ANYTHING = ReadVersion(None, None)
+    def of(cls, mirror: Mirror, state: SyncState) -> ReadVersion:
+        """Return the version of *mirror*, which has no pending changes."""
+        return cls({mirror: state.version}, str(state.version))
 
 
 class ReadConsistency:
@@ -103,49 +100,59 @@ class ReadConsistency:
         state = self.pending.sync_state(mirror.name)
         if state.pending:
             raise SearchUnavailable(Reason.STALE, f"The mirror of {mirror.name} is behind.")
-        return ReadVersion.of(state)
+        return ReadVersion.of(mirror, state)
 
-    def wait_until_current(self, mirror: Mirror, current: bool) -> ReadVersion:
+    def wait_until_current(self, mirrors: Sequence[Mirror], current: bool) -> ReadVersion:
         """Wait until pending changes are indexed, and return the version that a search read sees.
 
         :param current: see every committed change, whatever the consistency setting.
         :raises SearchUnavailable: indexing took too long.
         """
-        if current:
-            return ReadVersion(self._wait_for_pending(mirror).version, None)
-        if self._reads_own_writes:
-            return self._wait_for_pending(mirror)
-        return self._recent_version(mirror)
+        waits = current or self._reads_own_writes
+        version_of = self._wait_for_pending if waits else self._recent_version
+        versions: dict[Mirror, Optional[int]] = {}
+        cache_versions = []
+        for mirror in mirrors:
+            read_version = version_of(mirror)
+            versions.update(read_version.versions)
+            cache_versions.append(read_version.cache_version)
+        if current or None in cache_versions:
+            return ReadVersion(versions)
+        return ReadVersion(versions, " ".join(map(str, cache_versions)))
 
     def _recent_version(self, mirror: Mirror) -> ReadVersion:
         """Return the version that a read sees which need not see recent commits."""
+        anything = ReadVersion({mirror: None})
         if not self.caching:
-            return ANYTHING
+            return anything
         now = time.monotonic()
         until, state = self._recent_states.get(mirror.name, (0.0, SyncState(True, 0)))
         if now >= until:
             state = self.pending.sync_state(mirror.name)
             self._recent_states[mirror.name] = now + STATE_AGE_SECONDS, state
-        return ANYTHING if state.pending else ReadVersion.of(state)
+        return anything if state.pending else ReadVersion.of(mirror, state)
 
     @contextmanager
-    def translate_errors(self, mirror: Mirror, version: Optional[int]) -> Iterator[None]:
+    def translate_errors(self, versions: Mapping[Mirror, Optional[int]]) -> Iterator[None]:
         """Translate failures of the backend into errors of this package.
 
-        :param version: what was indexed up to this version is visible inside.
+        :param versions: of the mirrors to read; what was indexed up to them is visible inside.
         """
         breaker = self.mirrors.breaker
         breaker.check()
         try:
-            mirror.require_ready()
-            if version is not None:
-                mirror.ensure_visible(version)
+            for mirror, version in versions.items():
+                mirror.require_ready()
+                if version is not None:
+                    mirror.ensure_visible(version)
             yield
         except IndexMissing as error:
-            mirror.invalidate()
+            for mirror in versions:
+                mirror.invalidate()
             breaker.record_response()
+            names = ", ".join(mirror.name for mirror in versions)
             raise SearchUnavailable(
-                Reason.NO_INDEX, f"The search index of {mirror.name} is gone."
+                Reason.NO_INDEX, f"The search index of {names} is gone."
             ) from error
         except BackendTimeout as error:
             # One slow query says nothing about the server, unless it does not respond to a ping.
@@ -171,8 +178,6 @@ class ReadConsistency:
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
             raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
-        except SearchError:
-            raise
         else:
             breaker.record_success()
 
@@ -185,7 +190,7 @@ class ReadConsistency:
         """
         state = self.pending.sync_state(mirror.name)
         if not state.pending:
-            return ReadVersion.of(state)
+            return ReadVersion.of(mirror, state)
         watermark = self.pending.watermark()
         now = time.monotonic()
         timeout = self.settings.search_timeout
@@ -197,9 +202,9 @@ class ReadConsistency:
                 self._impatient_until = 0.0
                 # The versions of rows that were not claimed yet are unknown, so everything is made
                 # visible, claims up to this version included: they were pending, too.
-                with self.translate_errors(mirror, None):
+                with self.translate_errors({mirror: None}):
                     self.mirrors.backend.refresh(mirror.alias)
-                return ReadVersion(state.version, None)
+                return ReadVersion({mirror: state.version})
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient_until = time.monotonic() + self.settings.search_timeout
                 raise SearchUnavailable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +12,7 @@ from typing import Any, Optional
 from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
 
-from nefertari_search_tween.exceptions import Reason, SearchError, SearchUnavailable
+from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError, SearchUnavailable
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 
@@ -156,6 +156,23 @@ def current_read() -> Optional[ReadContext]:
     """
     request = get_current_request()
     return None if request is None else request.__dict__.get("search_read")
+
+
+def primary_error(root: str) -> BadQuery:
+    """Return the error of a request for aggregations that demands an answer of the primary.
+
+    :param root: the parameter that requests them.
+    """
+    return BadQuery(FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}")
+
+
+def read_of(mirrors: Sequence[Mirror]) -> Optional[ReadContext]:
+    """Return the read of the current request if it reads the collection of *mirrors*; one of
+    several collections reads any of their models."""
+    read = current_read()
+    if read is None or read.model is None:
+        return read
+    return read if [mirror.model for mirror in mirrors] == [read.model] else None
 
 
 def collection_request(model: Any) -> Any:

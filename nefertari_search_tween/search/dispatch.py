@@ -7,20 +7,15 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import (
     Reason,
-    SearchError,
     SearchRejected,
     SearchTimeout,
     SearchUnavailable,
     Unanswerable,
 )
-from nefertari_search_tween.search.aggregations.execute import (
-    AggregationResult,
-    aggregate,
-    asked_of,
-)
-from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.context import ReadContext
 from nefertari_search_tween.search.query.clauses import Query
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.searcher import Searcher
 
 
@@ -84,30 +79,11 @@ def answer_search(
     :raises SearchError: the mirror can't answer.
     """
     mirror = read.require_mirror()
-    try:
-        aggregation, params = asked_of(read, params)
-    except SearchError:
-        read.record_failure(Reason.BAD_REQUEST)
-        raise
-    if aggregation is not None:
-        return answer_aggregation(searcher, read, params, aggregation, exact_filters)
-    return run_search(read, lambda: searcher.search(mirror, params, read.request, exact_filters))
 
+    def search() -> tuple[Any, int]:
+        aggregation, rest = asked_of(read, params)
+        filters = {mirror.name: exact_filters}
+        request = SearchRequest(rest, searcher.settings, read.request, filters, aggregation)
+        return searcher.search([mirror], request)
 
-def answer_aggregation(
-    searcher: Searcher,
-    read: ReadContext,
-    params: dict[str, Any],
-    aggregation: AggregationRequest,
-    exact_filters: Sequence[Query] = (),
-) -> AggregationResult:
-    """Aggregate the collection that the view of a routed request reads.
-
-    :raises SearchError: the mirror can't answer.
-    """
-    mirror = read.require_mirror()
-    result: AggregationResult = run_search(
-        read,
-        lambda: aggregate(searcher, mirror, params, aggregation, read.request, exact_filters),
-    )
-    return result
+    return run_search(read, search)

@@ -15,6 +15,7 @@ from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
 from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.context import (
+    QueryText,
     ReadContext,
     ReadKind,
     collection_request,
@@ -23,7 +24,9 @@ from nefertari_search_tween.search.context import (
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, noted_parameters
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.sorting import parse_sort
+from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.searcher import Searcher
 
 OVERRIDE = "_query_secondary"
@@ -57,7 +60,9 @@ def wrap_get_collection(
 
         def primary() -> Any:
             narrowed = {}
-            if has_item_acl(cls) and _selects(arguments):
+            # Look-ups of one object, and of a part of an earlier query, are not narrowed.
+            single = arguments.get("_item_request") is True
+            if has_item_acl(cls) and not single and arguments.get("query_set") is None:
                 access = access_of(collection_request(cls))
                 if access is not None:
                     narrowed["query_set"] = restrict_by_acl(cls, access.allows)
@@ -88,7 +93,7 @@ def wrap_get_collection(
             return answer_transparent(searcher, read, params, primary)
         assert read.kind is ReadKind.SEARCH
         try:
-            typed, filters = searcher.view_filters(mirror, params)
+            typed, filters = _view_filters(searcher, mirror, params)
         except Unanswerable as error:
             read.record_failure(Reason.VIEW_FILTER)
             raise BadQuery(
@@ -100,9 +105,26 @@ def wrap_get_collection(
     return get_collection
 
 
-def _selects(params: dict[str, Any]) -> bool:
-    """Return True unless *params* look up one object, or narrow an earlier query."""
-    return params.get("_item_request") is not True and params.get("query_set") is None
+def _view_filters(
+    searcher: Searcher, mirror: Mirror, params: dict[str, Any]
+) -> tuple[dict[str, Any], list[Query]]:
+    """Split what a view passes to ``get_collection`` in a search read.
+
+    :returns: the parameters that the caller typed, and exact filters for those that the view added.
+    :raises Unanswerable: a filter of the view can't be exact.
+    """
+    typed: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in params.items():
+        values = value if isinstance(value, list) else [value]
+        reserved = name.startswith("_") or name == "q"
+        is_typed = reserved or all(isinstance(each, QueryText) for each in values)
+        (typed if is_typed else own)[name] = value
+    if not own:
+        return typed, []
+    semantics, window = searcher.semantics[mirror.name], searcher.settings.max_result_window
+    exact = transparent_query(mirror.document_cls, semantics, own, window)
+    return typed, [exact.body.get("query", {"match_all": {}})]
 
 
 def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:

@@ -15,6 +15,9 @@ from typing import Any, Optional
 from nefertari.resource import PERMISSIONS
 from nefertari.utils import dictset
 
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.search.context import collection_request
+
 ACL = "_acl"
 ALL = "all"
 VIEW = "view"
@@ -81,6 +84,15 @@ def access_of(request: Any, permission: Optional[str] = None) -> Optional[AclFil
         permission = PERMISSIONS.get(getattr(request, "action", ""), VIEW)
     principals = {STORED.get(each, each) for each in request.effective_principals}
     return AclFilter(tuple(sorted(principals)), permission)
+
+
+def acl_filters(mirror: Mirror) -> list[Query]:
+    """Return conditions that hold for all objects that the current request may select from its
+    collection."""
+    if not has_item_acl(mirror.document_cls):
+        return []
+    access = access_of(collection_request(mirror.model))
+    return [] if access is None else [access.query()]
 
 
 def has_item_acl(model: Any) -> bool:

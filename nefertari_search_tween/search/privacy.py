@@ -5,7 +5,7 @@ The rules are those of nefertari's ``apply_privacy``: ``_public_fields`` for ano
 authentication is off. Nested documents follow the rules of their own model.
 
 The rules apply to the caller's input, not to the application's: a view may narrow its collection
-by any field. So it matters who named a field, see :func:`named_by_caller`.
+by any field. So it matters who named a field, see :func:`noted_parameters`.
 """
 
 from __future__ import annotations
@@ -59,11 +59,6 @@ class Caller:
             return None
         names = model._auth_fields if self.authenticated else model._public_fields
         return (frozenset(names or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
-
-
-def named_by_caller(request: Any) -> frozenset[str]:
-    """Return the names of the caller's parameters, whatever a view has changed since."""
-    return frozenset(noted_parameters(request))
 
 
 def noted_parameters(request: Any) -> dict[str, list[str]]:

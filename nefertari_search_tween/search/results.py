@@ -93,8 +93,9 @@ def transparent_rows(
     pk = document_cls.pk_field()
     rows = []
     for hit in hits:
+        internal = [name for name in INTERNAL if name in hit["_source"]]
         values = document_cls.rendered(
-            {name: hit["_source"].get(name) for name in (*picked, *_internal(hit))}
+            {name: hit["_source"].get(name) for name in (*picked, *internal)}
         )
         row = {name: values[name] for name in picked}
         row["_type"] = document_cls.__name__
@@ -103,10 +104,6 @@ def transparent_rows(
             del row[pk]
         rows.append(row)
     return rows
-
-
-def _internal(hit: dict[str, Any]) -> list[str]:
-    return [name for name in INTERNAL if name in hit["_source"]]
 
 
 class SearchResults(list):
@@ -132,17 +129,12 @@ class SearchResults(list):
 
 
 def search_results(
-    hits: list[dict[str, Any]], start: int, fields: Any, total: int, took: int, query_class: type
+    hits: list[dict[str, Any]], meta: dict[str, Any], query_class: type
 ) -> SearchResults:
-    """Return the page of *hits* with its metadata, as nefertari's renderers expect it."""
-    result = SearchResults(search_documents(hits), query_class=query_class)
-    result._nefertari_meta = {"start": start, "fields": fields, "total": total, "took": took}
-    return result
-
-
-def search_documents(hits: list[dict[str, Any]]) -> list[Any]:
-    """Return hits as nefertari's data objects: fields, ``_score`` and ``_type``."""
-    documents = []
+    """Return the page of *hits* with its metadata, as nefertari's renderers expect it: data objects
+    with their fields, ``_score`` and ``_type``."""
+    documents = SearchResults(query_class=query_class)
+    documents._nefertari_meta = meta
     for hit in hits:
         source = stripped(hit["_source"])
         type_name = source.pop("_type", None)

@@ -21,6 +21,7 @@ from nefertari_search_tween.search.context import (
     QueryText,
     ReadContext,
     ReadKind,
+    primary_error,
 )
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings
@@ -83,11 +84,15 @@ class Router:
             note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
+            if read.kind is ReadKind.SEARCH:
+                # What nefertari's view code would report badly, or misread.
+                for name in request.GET:
+                    if name in NUMBERS and len(request.GET.getall(name)) > 1:
+                        raise BadQuery(name, "given more than once")
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
         if read.kind is ReadKind.SEARCH:
-            self._check_search(read, request.GET)
             typed = [(key, QueryText(value)) for key, value in request.GET.items()]
             request.GET.clear()
             request.GET.extend(typed)
@@ -126,14 +131,6 @@ class Router:
         )
         return flag
 
-    @staticmethod
-    def _check_search(read: ReadContext, params: Any) -> None:
-        """Reject what nefertari's view code would report badly, or misread."""
-        for name in params:
-            if name in NUMBERS and len(params.getall(name)) > 1:
-                read.record_failure(Reason.BAD_REQUEST)
-                raise BadQuery(name, "given more than once")
-
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Collection[str]) -> None:
         if read.model is None:
             read.kind, read.reason = ReadKind.SEARCH, Reason.NOT_SEARCHED
@@ -168,6 +165,4 @@ class Router:
         if read.mirror is None and read.model is not None:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
-            raise BadQuery(
-                FLAG, f"the database has no aggregations: leave {FLAG}=false out, or {root}"
-            )
+            raise primary_error(root)

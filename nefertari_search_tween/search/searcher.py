@@ -1,29 +1,34 @@
-"""Runs reads of one model on its mirror."""
+"""Runs reads of one model, or of several at once, on their mirrors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import (
-    BackendRejected,
-    BadQuery,
     Reason,
-    TooManyClauses,
     Unanswerable,
 )
 from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
+from nefertari_search_tween.search.aggregations.execute import (
+    AggregationResult,
+    model_aggregation,
+)
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.consistency import PendingChanges, ReadConsistency, ReadVersion
-from nefertari_search_tween.search.context import QueryText, collection_request
-from nefertari_search_tween.search.item_acl import access_of, has_item_acl
-from nefertari_search_tween.search.privacy import Caller, named_by_caller
-from nefertari_search_tween.search.query.search_read import SearchQuery, search_query
+from nefertari_search_tween.search.item_acl import acl_filters
+from nefertari_search_tween.search.multi.aggregations import multi_aggregation
+from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
+from nefertari_search_tween.search.multi.query import multi_query
+from nefertari_search_tween.search.query.clauses import any_of
+from nefertari_search_tween.search.query.search_read import Search, SearchQuery, model_query
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.query.transparent_read import transparent_query
 from nefertari_search_tween.search.results import (
     TransparentResults,
@@ -36,7 +41,6 @@ from nefertari_search_tween.settings.settings import Settings
 SCAN_CHUNK = 1000
 # Parts of a search that do not affect its number of matches.
 NOT_COUNTED = ("from", "sort", "_source", "highlight", "aggs", "aggregations")
-HTTP_BAD_REQUEST = 400
 
 
 class ReadPrimary(Protocol):
@@ -76,14 +80,6 @@ class Searcher:
         self.cache = cache
         self.consistency = ReadConsistency(mirrors, settings, pending, cache.on)
 
-    def restrictions(self, mirror: Mirror) -> list[dict[str, Any]]:
-        """Return conditions that hold for all objects that the current request may select from its
-        collection."""
-        if not has_item_acl(mirror.document_cls):
-            return []
-        access = access_of(collection_request(mirror.model))
-        return [] if access is None else [access.query()]
-
     # Transparent reads
 
     def read_transparent(
@@ -109,18 +105,19 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        _restrict(query.body, self.restrictions(mirror))
+        _restrict(query.body, acl_filters(mirror))
         if self.primary.uncommitted_session() is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         read_version = self.consistency.require_current(mirror)
         if query.count_only:
             query.body["size"] = 0
+        searches = [(mirror.alias, query.body)]
         if "size" in query.body:
-            response = self._search(mirror, mirror.alias, query.body, read_version)
+            (response,) = self._search([mirror], searches, read_version)
             hits = response["hits"]["hits"]
         else:
-            with self.consistency.translate_errors(mirror, read_version.version):
-                response, hits = self._all(mirror.alias, query.body)
+            with self.consistency.translate_errors(read_version.versions):
+                (response,), (hits,) = self._all(searches)
         if hits:
             mirror.answered_by(hits[0]["_index"])
         if response["aggregations"]["inexact"]["doc_count"]:
@@ -140,204 +137,191 @@ class Searcher:
 
     # Search reads
 
-    def search(
-        self,
-        mirror: Mirror,
-        params: dict[str, Any],
-        request: Any = None,
-        exact_filters: Any = (),
-        current: bool = False,
-    ) -> Any:
-        """Search as nefertari does: a list of data objects with metadata, or a number (``_count``).
+    def search(self, mirrors: Iterable[Mirror], request: SearchRequest) -> tuple[Any, int]:
+        """Search one model or several; several models' ties are ordered by name of the model, and
+        then by primary key.
 
-        :param params: nefertari's parameters, texts in Lucene syntax.
-        :param request: its caller's rights apply; None for no restriction (scripts).
-        :param current: see every committed change, whatever the consistency setting, because the
-            results will be modified.
-        :returns: the result, and the milliseconds that the backend took.
+        :returns: a list of data objects with metadata, a number (``_count``) or aggregations; and
+            the milliseconds that the backend took.
         :raises BadQuery: invalid parameters.
-        :raises SearchUnavailable: the mirror can't answer now.
+        :raises JHTTPForbidden: aggregations of fields that the caller may not see.
+        :raises SearchUnavailable: the mirrors can't answer now.
         """
-        query = self.build_query(mirror, params, request, exact_filters)
-        return self.run_query(mirror, query, current)
+        ordered = sorted(mirrors, key=lambda mirror: mirror.name)
+        if request.aggregation is not None:
+            return self._aggregate(ordered, request, request.aggregation)
+        return self.run_query(self.build_query(ordered, request))
 
-    def build_query(
-        self, mirror: Mirror, params: dict[str, Any], request: Any = None, exact_filters: Any = ()
-    ) -> SearchQuery:
+    def build_query(self, mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuery:
         """Return the query that :meth:`search` runs.
 
+        Each of several models is searched by its own query, all in one request to the backend, and
+        the hits are merged here. One search over all indices would have the same sort keys for all
+        of them: it could not sort by a field only where it is visible, nor by one that is nested
+        in some.
+
         :raises BadQuery: invalid parameters.
         """
-        filters = [*exact_filters, *self.restrictions(mirror)]
-        own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
-        return search_query(
-            mirror.document_cls, params, filters, Caller.of(request), self.settings, own
-        )
+        if len(mirrors) > 1:
+            return multi_query(mirrors, request)
+        return SearchQuery.of(request, [model_query(mirrors[0], request)])
 
-    def run_query(self, mirror: Mirror, query: SearchQuery, current: bool = False) -> Any:
+    def run_query(self, query: SearchQuery) -> tuple[Any, int]:
         """Run *query*; see :meth:`search`."""
-        read_version = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current(query.mirrors, query.current)
+        if any(part.index != part.mirror.alias for part in query.parts):
+            # The version is that of the mirrors' indices, not of any other.
+            read_version = ReadVersion(read_version.versions)
         if query.count_only:
-            body = _without(query.body, *NOT_COUNTED)
-            body["size"] = 0
-            response = self._search(
-                mirror, query.index or mirror.alias, body, read_version, explain_rejections(query)
+            responses = self._search(
+                query.mirrors,
+                [
+                    (part.index, {**_without(part.body, *NOT_COUNTED), "size": 0})
+                    for part in query.parts
+                ],
+                read_version,
+                query.parts[0].explain_rejections(),
             )
-            return response["hits"]["total"]["value"], response["took"]
-        response, hits = self._hits(mirror, query, read_version)
-        total, took = response["hits"]["total"]["value"], response["took"]
-        query_class = self.primary.query_class
-        return search_results(hits, query.start, query.fields, total, took, query_class), took
+            return _total(responses), _took(responses)
+        hits, total, took = self._hits(query, read_version)
+        meta = {"start": query.page.start, "fields": query.fields, "total": total, "took": took}
+        return search_results(hits, meta, self.primary.query_class), took
+
+    def _hits(self, query: SearchQuery, read_version: ReadVersion) -> tuple[list[Hit], int, int]:
+        """Return the hits of the page, their total number, and milliseconds."""
+        start, size = query.page
+        explanation = query.parts[0].explain_rejections()
+        if size is None:
+            searches = [(part.index, part.body) for part in query.parts]
+            with self.consistency.translate_errors(read_version.versions), explanation:
+                responses, hits_by_part = self._all(searches)
+            hits = merged(hits_by_part, query.orders)[start:]
+        elif len(query.parts) == 1:
+            searches = [(query.parts[0].index, query.parts[0].body)]
+            responses = self._search(query.mirrors, searches, read_version, explanation)
+            hits = responses[0]["hits"]["hits"]
+        else:
+            searches = first_hits(query)
+            responses = self._search(query.mirrors, searches, read_version, explanation)
+            hits = merged([each["hits"]["hits"] for each in responses], query.orders)
+            hits = hits[start : start + size]
+            if any("_source" not in hit for hit in hits):
+                with self.consistency.translate_errors(read_version.versions):
+                    hits = with_sources(query, hits, self.backend)
+        return hits, _total(responses), _took(responses)
+
+    def _aggregate(
+        self, mirrors: list[Mirror], request: SearchRequest, aggregation: AggregationRequest
+    ) -> tuple[AggregationResult, int]:
+        """Aggregate the matches; pages, sorts and fields of documents are ignored."""
+        if len(mirrors) > 1:
+            prepared, part, query = multi_aggregation(mirrors, request, aggregation)
+        else:
+            prepared, part, query = model_aggregation(mirrors[0], request, aggregation)
+        body = {"query": query, "size": 0, "track_total_hits": False, "aggs": prepared.body}
+        read_version = self.consistency.wait_until_current(mirrors, request.current)
+        (response,) = self._search(
+            mirrors,
+            [(",".join(mirror.alias for mirror in mirrors), body)],
+            read_version,
+            prepared.refusals(),
+            part.explain_rejections(),
+        )
+        return prepared.result(response["aggregations"]), response["took"]
 
     def get_documents(
-        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+        self, mirror: Mirror, ids: list[str], current: bool, index: str
     ) -> dict[str, Any]:
         """Return documents as stored in the index, by id; None for those that do not exist.
 
-        :param current: see :meth:`search`.
-        :param index: the index to read; '' for the mirror's.
+        :param current: see :class:`SearchRequest`.
+        :param index: the index to read.
         :raises SearchUnavailable: the mirror can't answer now.
         """
-        read_version = self.consistency.wait_until_current(mirror, current)
+        read_version = self.consistency.wait_until_current([mirror], current)
 
         def fetch(missing: list[str]) -> dict[str, Any]:
-            with self.consistency.translate_errors(mirror, read_version.version):
-                return self.backend.multi_get(index or mirror.alias, missing)
+            with self.consistency.translate_errors(read_version.versions):
+                return self.backend.multi_get(index, missing)
 
         # The version is that of the mirror's index, not of any other.
-        own = not index or index == mirror.alias
-        return self.cache.documents(mirror, ids, read_version.cache_version if own else None, fetch)
+        version = read_version.cache_version if index == mirror.alias else None
+        return self.cache.documents(mirror, ids, version, fetch)
 
-    def view_filters(self, mirror: Mirror, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Split what a view passes to ``get_collection`` in a search read.
-
-        :returns: the parameters that the caller typed, and exact filters for those that the view
-            added.
-        :raises Unanswerable: a filter of the view can't be exact.
-        """
-        typed: dict[str, Any] = {}
-        own: dict[str, Any] = {}
-        for name, value in params.items():
-            values = value if isinstance(value, list) else [value]
-            reserved = name.startswith("_") or name == "q"
-            if reserved or all(isinstance(each, QueryText) for each in values):
-                typed[name] = value
-            else:
-                own[name] = value
-        filters = []
-        if own:
-            exact = transparent_query(
-                mirror.document_cls,
-                self.semantics[mirror.name],
-                own,
-                self.settings.max_result_window,
-            )
-            filters.append(exact.body.get("query", {"match_all": {}}))
-        return typed, filters
-
-    def ask(
-        self,
-        mirror: Mirror,
-        query: SearchQuery,
-        body: dict[str, Any],
-        explanation: AbstractContextManager[None],
-        current: bool = False,
-    ) -> Any:
-        """Return the backend's response to *body*, which was built from *query*.
-
-        :param explanation: translates a rejection of *body*.
-        :raises SearchUnavailable: the mirror can't answer now.
-        """
-        read_version = self.consistency.wait_until_current(mirror, current)
-        return self._search(
-            mirror, mirror.alias, body, read_version, explanation, explain_rejections(query)
-        )
+    # Requests to the backend
 
     def _search(
         self,
-        mirror: Mirror,
-        index: str,
-        body: dict[str, Any],
+        mirrors: Sequence[Mirror],
+        searches: list[Search],
         read_version: ReadVersion,
         *explanations: AbstractContextManager[None],
-    ) -> Any:
-        """Return the backend's response to *body*, or the cached one.
+    ) -> list[dict[str, Any]]:
+        """Return the backend's responses to *searches*, or the cached ones.
 
-        :param explanations: translate a rejection of *body*, the last one first.
+        :param explanations: translate a rejection, the last one first.
         """
 
-        def search() -> Any:
+        def send() -> list[dict[str, Any]]:
             with (
-                self.consistency.translate_errors(mirror, read_version.version),
+                self.consistency.translate_errors(read_version.versions),
                 ExitStack() as inside,
             ):
                 for explanation in explanations:
                     inside.enter_context(explanation)
-                return self.backend.search(index, body)
+                return self._send(searches)
 
-        # The version is that of the mirror's index, not of any other.
-        version = read_version.cache_version if index == mirror.alias else None
-        return self.cache.get_or_search([mirror], body, version, search)
+        responses: list[dict[str, Any]] = self.cache.get_or_search(
+            mirrors, searches, read_version.cache_version, send
+        )
+        return responses
 
-    def _hits(
-        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
-    ) -> tuple[dict[str, Any], Any]:
-        index = query.index or mirror.alias
-        if query.limited:
-            response = self._search(
-                mirror, index, query.body, read_version, explain_rejections(query)
-            )
-            return response, response["hits"]["hits"]
-        with (
-            self.consistency.translate_errors(mirror, read_version.version),
-            explain_rejections(query),
-        ):
-            response, hits = self._all(index, query.body)
-        return response, hits[query.start :]
+    def _send(self, searches: list[Search]) -> list[dict[str, Any]]:
+        """Return the backend's responses to *searches*, all of one request."""
+        if len(searches) == 1:
+            return [self.backend.search(*searches[0])]
+        return self.backend.multi_search(searches)
 
-    def _all(self, index: str, body: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Return all matches: counted first, then scanned at one point in time."""
-        totals = _without(body, "sort", "_source", "highlight")
-        response = self.backend.search(index, {**totals, "size": 0})
-        if not response["hits"]["total"]["value"]:
-            return response, []
-        page = _without(body, "aggs", "aggregations")
-        page["track_total_hits"] = False
-        hits: list[Any] = []
-        for chunk in self.backend.scan(index, page, SCAN_CHUNK):
-            hits.extend(chunk)
-        response["hits"]["total"]["value"] = len(hits)
-        return response, hits
+    def _all(self, searches: list[Search]) -> tuple[list[dict[str, Any]], list[list[Hit]]]:
+        """Return all matches of *searches*: counted first, then scanned at one point in time.
 
-
-@contextmanager
-def explain_rejections(query: SearchQuery) -> Iterator[None]:
-    """Translate rejections of the caller's input into errors that the caller can fix."""
-    try:
-        yield
-    except TooManyClauses as error:
-        raise BadQuery(
-            query.searched[0] if query.searched else "q",
-            "more words, each in every field that it is looked for in, than the search server "
-            "takes: give fewer words, or name fields (_search_fields)",
-        ) from error
-    except BackendRejected as error:
-        if error.status != HTTP_BAD_REQUEST or not query.expressions:
-            raise
-        raise BadQuery(
-            query.expressions[0], "the search server can't run this regular expression"
-        ) from error
+        :returns: the responses, with the numbers of hits; and the hits of each search.
+        """
+        responses = self._send(
+            [
+                (index, {**_without(body, "sort", "_source", "highlight"), "size": 0})
+                for index, body in searches
+            ]
+        )
+        hits_by_search = []
+        for (index, body), response in zip(searches, responses):
+            hits: list[Hit] = []
+            if response["hits"]["total"]["value"]:
+                page = {**_without(body, "aggs", "aggregations"), "track_total_hits": False}
+                for chunk in self.backend.scan(index, page, SCAN_CHUNK):
+                    hits.extend(chunk)
+                response["hits"]["total"]["value"] = len(hits)
+            hits_by_search.append(hits)
+        return responses, hits_by_search
 
 
 def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
     """Narrow a transparent read, so that inexact documents still invalidate it."""
     if not restrictions:
         return
-    either = [{"bool": {"filter": restrictions}}, STUBS]
-    visible = {"bool": {"should": either, "minimum_should_match": 1}}
+    visible = any_of([{"bool": {"filter": restrictions}}, STUBS])
     queries = [body["query"]] if "query" in body else []
     body["query"] = {"bool": {"filter": [*queries, visible]}}
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in names}
+
+
+def _total(responses: Iterable[dict[str, Any]]) -> int:
+    return sum(response["hits"]["total"]["value"] for response in responses)
+
+
+def _took(responses: Iterable[dict[str, Any]]) -> int:
+    """Return the milliseconds that the backend took: the searches run in parallel."""
+    return max(response["took"] for response in responses)

@@ -16,12 +16,17 @@ from typing import Any
 import pytest
 from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPConflict, JHTTPNotFound
 from nefertari.utils import dictset
+from pyramid.registry import Registry
+from pyramid.testing import DummyRequest
 
 from nefertari_search_tween import engine as eng
+from nefertari_search_tween.compat import index_calls
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.engine.database import Database
+from nefertari_search_tween.engine.search.runtime import EngineRuntime
 from nefertari_search_tween.exceptions import ConfigurationError, SearchUnavailable
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.settings.settings import Settings
 from tests.support.apps import backend_and_hosts
 
@@ -569,3 +574,15 @@ def test_comparisons() -> None:
     assert hits(hits__in="1,3") == [1, 3]
     assert hits(text__exists=False) == []
     assert hits(text__gt="n2", hits__lte=3) == [3]
+
+
+def test_an_indexing_call_may_require_a_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to refresh: every search sees every write before it."""
+    runtime = EngineRuntime(Registry())
+    monkeypatch.setattr(runtime.settings, "enable_refresh_query", True)
+    Folder(name="root").save()
+    actions = [{"_op_type": "index", "_index": None, "_type": "Folder", "_id": "root"}]
+    index_calls.bulk(runtime, actions, DummyRequest(params={"_refresh_index": "true"}))
+    request = SearchRequest({"name": "root"}, runtime.settings)
+    results, _took = runtime.searcher.search([runtime.mirrors.get("Folder")], request)
+    assert [each.name for each in results] == ["root"]

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.search import consistency
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from tests.apps.every_field.content import WRITES, change_zoo, fill_zoo, values_of
 from tests.support import apps
 from tests.support.apps import search_of
@@ -66,7 +67,7 @@ def test_all_of_a_collection_is_not_kept(zoo):
     items = search_of(zoo).mirrors.get("Item")
     searcher, before = search_of(zoo).searcher, figures(zoo)
     for _ in range(2):
-        results, _took = searcher.search(items, {"_sort": "id"})
+        results, _took = searcher.search([items], SearchRequest({"_sort": "id"}, searcher.settings))
         assert len(results) == results._nefertari_meta["total"] >= 60
     assert figures(zoo) == before
 
@@ -74,8 +75,9 @@ def test_all_of_a_collection_is_not_kept(zoo):
 def test_what_is_read_to_be_changed_is_not_kept(zoo):
     items = search_of(zoo).mirrors.get("Item")
     searcher, before = search_of(zoo).searcher, figures(zoo)
+    request = SearchRequest({"q": "lion", "_limit": 2}, searcher.settings, current=True)
     for _ in range(2):
-        searcher.search(items, {"q": "lion", "_limit": 2}, current=True)
+        searcher.search([items], request)
     assert figures(zoo) == before
 
 

@@ -83,7 +83,7 @@ def test_a_search_that_waited_sees_what_it_waited_for(app: TestApp, tag: Any) ->
 def test_a_slow_query_says_nothing_of_the_server(app: TestApp) -> None:
     consistency = search_of(app).searcher.consistency
     mirror = search_of(app).mirrors.get("Tag")
-    with pytest.raises(SearchTimeout), consistency.translate_errors(mirror, None):
+    with pytest.raises(SearchTimeout), consistency.translate_errors({mirror: None}):
         raise BackendTimeout("a query that took too long")
     assert not mirror.breaker.open
     assert names(app) == []
@@ -94,14 +94,14 @@ def test_a_server_that_is_silent_is_left_alone(app: TestApp, monkeypatch: Any) -
     mirror = search_of(app).mirrors.get("Tag")
     # Pings find it silent, too; those of the breaker, which would close it again at once, as well.
     monkeypatch.setattr(search_of(app).mirrors.backend, "ping", lambda: False)
-    with pytest.raises(SearchTimeout), consistency.translate_errors(mirror, None):
+    with pytest.raises(SearchTimeout), consistency.translate_errors({mirror: None}):
         raise BackendTimeout("nothing comes back")
     assert mirror.breaker.open
     response = app.get("/tags?_search=true", status=503)
     assert response.headers["X-Search-Engine"] == "none; reason=unavailable"
     monkeypatch.undo()
     mirror.breaker.record_success()
-    with pytest.raises(SearchUnavailable), consistency.translate_errors(mirror, None):
+    with pytest.raises(SearchUnavailable), consistency.translate_errors({mirror: None}):
         raise BackendUnavailable("gone")
     assert mirror.breaker.open
     mirror.breaker.record_success()

@@ -16,9 +16,9 @@ from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.consistency import ReadVersion
-from nefertari_search_tween.search.multi.query import MultiQuery
-from nefertari_search_tween.search.multi.searcher import MultiSearcher
+from nefertari_search_tween.search.multi.merge import Hit
 from nefertari_search_tween.search.query.search_read import SearchQuery
+from nefertari_search_tween.search.searcher import Searcher
 from nefertari_search_tween.settings.settings import Settings
 
 
@@ -80,7 +80,7 @@ class NothingPending:
         return True
 
 
-class EngineSearcher(MultiSearcher):
+class EngineSearcher(Searcher):
     """Searches the engine's documents, and renders them as their models do, with relations."""
 
     def __init__(self, mirrors: MirrorRegistry, settings: Settings) -> None:
@@ -88,39 +88,31 @@ class EngineSearcher(MultiSearcher):
         self.backend: Any = JoiningBackend(self.backend)
 
     def get_documents(
-        self, mirror: Mirror, ids: list[str], current: bool = False, index: str = ""
+        self, mirror: Mirror, ids: list[str], current: bool, index: str
     ) -> dict[str, Any]:
         sources = super().get_documents(mirror, ids, current, index)
-        if index not in ("", mirror.alias):
+        if index != mirror.alias:
             # The index of another application, whose models are not known here.
             return sources
         hits = [{"_id": key, "_source": each} for key, each in sources.items() if each is not None]
         visible = {hit["_id"]: hit["_source"] for hit in _render(mirror, hits, True)}
         return {key: visible.get(key) for key in sources}
 
-    def _hits(
-        self, mirror: Mirror, query: SearchQuery, read_version: ReadVersion
-    ) -> tuple[dict[str, Any], Any]:
-        source_filter = query.body.get("_source", True)
-        body = {**query.body, "_source": True}
-        response, hits = super()._hits(mirror, dataclasses.replace(query, body=body), read_version)
-        return response, _render(mirror, hits, source_filter)
-
-    def _merged_hits(
-        self, query: MultiQuery, version: Optional[str]
-    ) -> tuple[list[dict[str, Any]], int, int]:
-        whole = dataclasses.replace(query, source=True)
-        hits, total, took = super()._merged_hits(whole, version)
-        visible: dict[tuple[int, str], dict[str, Any]] = {}
-        for part, (mirror, _) in enumerate(query.parts):
-            own = [hit for hit in hits if hit["part"] == part]
-            for hit in _render(mirror, own, query.source):
-                visible[part, hit["_id"]] = hit
-        keys = [(hit["part"], hit["_id"]) for hit in hits]
+    def _hits(self, query: SearchQuery, read_version: ReadVersion) -> tuple[list[Hit], int, int]:
+        whole = [
+            dataclasses.replace(part, body={**part.body, "_source": True}) for part in query.parts
+        ]
+        hits, total, took = super()._hits(dataclasses.replace(query, parts=whole), read_version)
+        visible: dict[tuple[int, str], Hit] = {}
+        for number, part in enumerate(query.parts):
+            own = [hit for hit in hits if hit.get("part", 0) == number]
+            for hit in _render(part.mirror, own, part.body.get("_source", True)):
+                visible[number, hit["_id"]] = hit
+        keys = [(hit.get("part", 0), hit["_id"]) for hit in hits]
         return [visible[key] for key in keys if key in visible], total, took
 
 
-def _render(mirror: Mirror, hits: list[dict[str, Any]], source_filter: Any) -> list[dict[str, Any]]:
+def _render(mirror: Mirror, hits: list[Hit], source_filter: Any) -> list[Hit]:
     """Return *hits* with each document as its model renders it.
 
     :param source_filter: which of its fields, as ``_source`` of a search.

@@ -24,6 +24,7 @@ from nefertari_search_tween.search.aggregations.context import (
 from nefertari_search_tween.search.aggregations.filters import present, relative
 from nefertari_search_tween.search.aggregations.types import (
     BUCKETS,
+    CALENDAR_UNITS,
     KINDS,
     LATER,
     MAX_HITS,
@@ -32,7 +33,6 @@ from nefertari_search_tween.search.aggregations.types import (
     AggregationType,
 )
 from nefertari_search_tween.search.aggregations.unsupported import UNSUPPORTED
-from nefertari_search_tween.search.query import clauses
 
 # Aggregations within aggregations, and all of one request.
 MAX_DEPTH = 10
@@ -46,13 +46,6 @@ _RESERVED = frozenset(
         *("from_as_string", "to_as_string", "min_as_string", "max_as_string", "bg_count"),
         *("score", "after_key", "sum_other_doc_count", "doc_count_error_upper_bound", "interval"),
         *_INNER,
-    ]
-)
-# Values of `interval`, which Elasticsearch 8 replaced by `calendar_interval`.
-_CALENDAR = frozenset(
-    [
-        *("minute", "hour", "day", "week", "month", "quarter", "year"),
-        *("1m", "1h", "1d", "1w", "1M", "1q", "1y"),
     ]
 )
 
@@ -193,7 +186,7 @@ class Builder:
         sorts = len(options.get("sort", ())) if spec.kind == "top_hits" else 0
         kind_name, options, inside = self._adapt(spec.kind, param, options, at)
         wrappers = self._wrappers(nesting.path, at)
-        only = self.context.only(param.targets)
+        only = self.context.fields.objects_having(param.targets)
         if only is not None:
             wrappers.insert(0, {"filter": only})
         if spec.kind == "global":
@@ -281,7 +274,7 @@ class Builder:
             return name, options, self._reverse_path(param, options, at)
         elif name in ("significant_terms", "significant_text"):
             conditions = [options["background_filter"]] if "background_filter" in options else []
-            only = self.context.only(param.targets)
+            only = self.context.fields.objects_having(param.targets)
             conditions += [] if only is None else [only]
             # The background is the objects that the caller may see; OpenSearch would also count
             # nested documents, which have no key of this name.
@@ -367,15 +360,7 @@ def _renamed(spec: Spec, param: OptionPath) -> Any:
         return body
     body = dict(body)
     interval = o.text(param.at("interval"), body.pop("interval"))
-    if interval in _CALENDAR:
+    # Elasticsearch 8 replaced it by two options.
+    if interval in CALENDAR_UNITS:
         return {**body, "calendar_interval": interval}
     return {**body, "fixed_interval": "1s" if interval == "second" else interval}
-
-
-def base_query(exact_filters: list[clauses.Query], stubs: clauses.Query) -> clauses.Query:
-    """Return the query for all objects that a caller may see: the view's own filters, without
-    *stubs*, which represent documents that the backend rejected."""
-    query: clauses.Query = {"must_not": [stubs]}
-    if exact_filters:
-        query["filter"] = exact_filters
-    return {"bool": query}

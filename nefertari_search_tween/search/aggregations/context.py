@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
@@ -22,13 +22,25 @@ class FieldLookup(Protocol):
     """The fields that a caller may name, of one model or of several.
 
     :ivar tie_breaker: the field that sorts equal documents.
+    :ivar partial: documents contain fields that no caller may name here.
     """
+
+    partial: bool
 
     @property
     def tie_breaker(self) -> str: ...
 
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field *name*, None if the caller may see no such field."""
+
+    def default(self) -> list[SearchField]:
+        """Return the fields in which text without a field name is searched."""
+
+    def objects_having(self, targets: Sequence[SearchField]) -> Optional[Query]:
+        """Return a query for the objects that have all of *targets*; None if all do."""
+
+    def of_index(self, index: str) -> FieldLookup:
+        """Return the fields of documents in *index*: each model has its own rules."""
 
 
 @dataclass
@@ -41,8 +53,6 @@ class AggregationContext:
         way whether such a field exists or not.
     :param hides: the caller sees documents in part.
     :param base: the query for all objects that the caller may see here.
-    :param only: returns the query for the objects that an aggregation on some fields may use, if
-        not all objects have these fields; None for all.
     """
 
     fields: FieldLookup
@@ -52,7 +62,6 @@ class AggregationContext:
     hides: bool
     base: Query
     budget: ClauseBudget
-    only: Callable[[Sequence[SearchField]], Optional[Query]] = field(default=lambda targets: None)
     #: fields that the caller may not name
     forbidden: list[str] = field(default_factory=list)
     #: aggregations so far

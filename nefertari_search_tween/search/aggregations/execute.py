@@ -1,13 +1,12 @@
-"""Answer aggregation requests from a mirror."""
+"""Prepares aggregation requests: what the backend is asked for, what the caller sees of it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
-from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
@@ -15,7 +14,7 @@ from nefertari_search_tween.exceptions import (
 )
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.bucket_paths import Part
-from nefertari_search_tween.search.aggregations.builder import Builder, base_query
+from nefertari_search_tween.search.aggregations.builder import Builder
 from nefertari_search_tween.search.aggregations.context import AggregationContext, FieldLookup
 from nefertari_search_tween.search.aggregations.request import (
     AggregationRequest,
@@ -24,20 +23,20 @@ from nefertari_search_tween.search.aggregations.request import (
 )
 from nefertari_search_tween.search.aggregations.response import unwrap
 from nefertari_search_tween.search.context import ReadContext
-from nefertari_search_tween.search.privacy import Caller, named_by_caller
-from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.lucene import ClauseBudget
-from nefertari_search_tween.search.query.search_read import search_query
+from nefertari_search_tween.search.query.search_read import (
+    HTTP_BAD_REQUEST,
+    ModelQuery,
+    model_query,
+    visible_objects,
+)
+from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.settings.settings import Settings
 
-if TYPE_CHECKING:
-    from nefertari_search_tween.search.searcher import Searcher
-
-HTTP_BAD_REQUEST = 400
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
-# Parameters that do not affect an aggregation; nefertari ignores them, too.
-OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
 
 
 class AggregationResult(dict):
@@ -63,14 +62,38 @@ class AggregationResult(dict):
 
 
 class PreparedAggregation:
-    """One aggregation request, translated and checked; see :func:`prepared`."""
+    """One aggregation request, translated and checked.
 
-    def __init__(self, aggregation: AggregationRequest, context: AggregationContext) -> None:
+    :param fields: the fields that it may name: those of one model, or common to several.
+    :param visible: the fields of documents that the caller may see.
+    :param exact_filters: conditions on every object that the caller may see here, whatever the
+        request.
+    :raises BadQuery: it can't be understood; the message names the parameter.
+    :raises JHTTPForbidden: it names fields that the caller may not see.
+    """
+
+    def __init__(
+        self,
+        aggregation: AggregationRequest,
+        fields: FieldLookup,
+        visible: FieldLookup,
+        caller: Caller,
+        settings: Settings,
+        exact_filters: list[Query],
+    ) -> None:
         self.aggregation = aggregation
-        self.context = context
+        self.context = AggregationContext(
+            fields,
+            visible,
+            settings,
+            caller.restricted and settings.hidden_fields != "allow",
+            caller.restricted or visible.partial,
+            visible_objects(exact_filters),
+            ClauseBudget(settings),
+        )
         self.body: dict[str, Any]
         self.parts: dict[str, Part]
-        self.body, self.parts = Builder(context).build(aggregation.tree, aggregation.root)
+        self.body, self.parts = Builder(self.context).build(aggregation.tree, aggregation.root)
 
     def result(self, aggregations: dict[str, Any]) -> AggregationResult:
         """Return what the caller may see of the backend's *aggregations*."""
@@ -98,86 +121,32 @@ class PreparedAggregation:
             raise BadQuery(self.context.kinds.get(kind, self.aggregation.root), problem) from error
 
 
-def prepared(
-    aggregation: AggregationRequest,
-    names: FieldLookup,
-    visible: FieldLookup,
-    caller: Caller,
-    settings: Settings,
-    exact_filters: list[clauses.Query],
-    only: Any = None,
-) -> PreparedAggregation:
-    """Translate and check *aggregation*.
+def model_aggregation(
+    mirror: Mirror, request: SearchRequest, aggregation: AggregationRequest
+) -> tuple[PreparedAggregation, ModelQuery, Query]:
+    """Prepare the *aggregation* of the matches of *request* in one model.
 
-    :param names: the fields that it may name: those of one model, or common to several.
-    :param visible: the fields of documents that *caller* may see.
-    :param exact_filters: conditions on every object that the caller may see here, whatever the
-        request.
-    :param only: see :class:`AggregationContext`.
-    :raises BadQuery: it can't be understood; the message names the parameter.
-    :raises JHTTPForbidden: it names fields that the caller may not see.
+    :returns: also the search, and its query.
     """
-    restricted = caller.restricted and settings.hidden_fields != "allow"
-    context = AggregationContext(
-        names,
-        visible,
-        settings,
-        restricted,
-        caller.restricted or getattr(visible, "partial", False),
-        base_query(exact_filters, STUBS),
-        ClauseBudget(settings),
-    )
-    if only is not None:
-        context.only = only
-    return PreparedAggregation(aggregation, context)
-
-
-def aggregate(
-    searcher: Searcher,
-    mirror: Mirror,
-    params: dict[str, Any],
-    aggregation: AggregationRequest,
-    request: Any = None,
-    exact_filters: Any = (),
-    current: bool = False,
-) -> tuple[AggregationResult, int]:
-    """Aggregate the matches of a search.
-
-    :param params: nefertari's parameters, texts in Lucene syntax; paging, sorting and fields of
-        documents are ignored.
-    :param request: its caller's permissions apply; None: no restriction (scripts).
-    :returns: the results by name, and the milliseconds that the backend took.
-    :raises BadQuery: parameters that can't be understood.
-    :raises JHTTPForbidden: fields that the caller may not see.
-    :raises SearchUnavailable: the mirror can't answer now.
-    """
-    caller, settings = Caller.of(request), searcher.settings
     # Nested documents with their own ACLs are never aggregated: an aggregation counts all.
-    visible = FieldScope(mirror.document_cls, caller).unguarded()
-    all_fields = FieldScope(mirror.document_cls, caller.unrestricted).unguarded()
-    names = all_fields if settings.hidden_fields == "allow" else visible
-    filters = [*exact_filters, *searcher.restrictions(mirror)]
-    ready = prepared(aggregation, names, visible, caller, settings, filters)
-    params = {name: value for name, value in params.items() if name not in OF_PAGES}
-    own = frozenset(params) - named_by_caller(request) if request is not None else frozenset()
-    query = search_query(mirror.document_cls, params, filters, caller, settings, own)
-    body = {
-        "query": query.body["query"],
-        "size": 0,
-        "track_total_hits": False,
-        "aggs": ready.body,
-    }
-    response = searcher.ask(mirror, query, body, ready.refusals(), current)
-    return ready.result(response["aggregations"]), response["took"]
+    visible = FieldScope(mirror.document_cls, request.caller).unguarded()
+    fields = FieldScope(mirror.document_cls, request.nameable).unguarded()
+    prepared = PreparedAggregation(
+        aggregation, fields, visible, request.caller, request.settings, request.filters_of(mirror)
+    )
+    part = model_query(mirror, request.without_page())
+    return prepared, part, part.body["query"]
 
 
 def asked_of(
-    read: ReadContext, params: dict[str, Any]
+    read: Optional[ReadContext], params: dict[str, Any]
 ) -> tuple[Optional[AggregationRequest], dict[str, Any]]:
     """Return the aggregations that the request of *read* contains, and its other parameters.
 
     :raises BadQuery: it contains some, but its view has no aggregations.
     """
+    if read is None:
+        return None, params
     if read.aggregation is not None:
         return read.aggregation, params
     root = root_of(params, read.aggregation_keys)

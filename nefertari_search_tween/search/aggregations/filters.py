@@ -7,7 +7,7 @@ They are a subset of the query DSL, in objects as nefertari makes them of a quer
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.search.aggregations.context import (
     FORBIDDEN,
@@ -118,7 +118,7 @@ def _terms(param: OptionPath, body: Any, depth: int) -> Query:
     target, values = _one_field(param, body, frozenset("0"))
     inside = param.at(target.name)
     parts = [_value(target, inside, each) for each in as_list(values)]
-    return clauses.nested(target, {"bool": {"should": parts, "minimum_should_match": 1}})
+    return clauses.nested(target, clauses.any_of(parts))
 
 
 def _range(param: OptionPath, body: Any, depth: int) -> Query:
@@ -187,8 +187,7 @@ def present(target: SearchField) -> Query:
     condition: Query = {"exists": {"field": target.name}}
     if target.kind == "text":
         # A text without terms is a value, and so is one that is too long for a keyword.
-        whole = {"exists": {"field": target.sort_key}}
-        condition = {"bool": {"should": [condition, whole], "minimum_should_match": 1}}
+        condition = clauses.any_of([condition, {"exists": {"field": target.sort_key}}])
     return clauses.nested(target, condition)
 
 
@@ -206,18 +205,15 @@ def _query_string(param: OptionPath, body: Any, depth: int) -> Query:
     if param.context.forbidden:
         return clauses.MATCH_NONE
     if not fields:
-        default = getattr(param.context.fields, "default", list)
-        fields = [(target, 1.0) for target in default() if _own(target)]
-        param.targets += [target for target, _ in fields]
+        # Searchable fields of the aggregated documents, or nested in them.
+        default = param.context.fields.default()
+        own = [each for each in default if each.kind in SEARCHABLE and not each.joins]
+        fields = [(target, 1.0) for target in own]
+        param.targets += own
     recorder: Any = _Recorder(param)
     return compile_lucene(
         text, param.at("query").where, recorder, fields, False, param.context.budget
     )
-
-
-def _own(target: SearchField) -> bool:
-    """Return True for a searchable field of the aggregated documents, or nested in them."""
-    return target.kind in SEARCHABLE and not target.joins
 
 
 class _Recorder:
@@ -225,9 +221,9 @@ class _Recorder:
 
     def __init__(self, param: OptionPath) -> None:
         self._param = param
-        self._fields: Any = param.context.fields
+        self._fields = param.context.fields
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> Optional[SearchField]:
         target = self._fields.get(name)
         if target is not None:
             self._param.targets.append(target)

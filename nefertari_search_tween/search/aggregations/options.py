@@ -17,6 +17,7 @@ from nefertari_search_tween.search.aggregations.context import (
     as_list,
     split_list,
 )
+from nefertari_search_tween.search.aggregations.request import flatten
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import SEARCHABLE, ValueMismatch
 
@@ -263,22 +264,11 @@ def order(param: OptionPath, value: Any) -> list[dict[str, str]]:
             each = {each[1:]: "desc"} if each.startswith("-") else {each: "asc"}
         if not isinstance(each, dict) or not each:
             raise param.error("what to order by is expected: _count, _key or an aggregation inside")
-        for name, direction in flat(each).items():
+        for name, direction in flatten(each).items():
             converted = choice("asc", "desc")(param.at(name), direction)
             # Their names before Elasticsearch 6.
             orders.append({{"_term": "_key", "_time": "_key"}.get(name, name): converted})
     return orders
-
-
-def flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Return an object of objects as one whose names are joined by dots."""
-    result: dict[str, Any] = {}
-    for name, each in value.items():
-        if isinstance(each, dict) and each:
-            result.update(flat(each, f"{before}{name}."))
-        else:
-            result[f"{before}{name}"] = each
-    return result
 
 
 def sort(param: OptionPath, value: Any) -> list[dict[str, Any]]:
@@ -290,7 +280,7 @@ def sort(param: OptionPath, value: Any) -> list[dict[str, Any]]:
             each = {name.lstrip("+-"): "desc" if name.startswith("-") else "asc"}
         if not isinstance(each, dict) or not each:
             raise param.error("fields are expected, joined by commas, - before one for descending")
-        for name, direction in flat(each).items():
+        for name, direction in flatten(each).items():
             if name.endswith(".order"):
                 name = name[: -len(".order")]
             converted = choice("asc", "desc")(param.at(name), direction)

@@ -57,10 +57,7 @@ def _hit(
     source = hit.get("_source")
     if source is None:
         return {"_id": hit["_id"], **fields}
-    if restricted:
-        # With several models, each has its own rules.
-        visible = getattr(visible, "of_index", lambda index: visible)(hit["_index"])
-    document = _source(source, prefix, visible if restricted else None)
+    document = _source(source, prefix, visible.of_index(hit["_index"]) if restricted else None)
     return {
         "_id": source.get("_pk", hit["_id"]),
         "_type": source.get("_type"),

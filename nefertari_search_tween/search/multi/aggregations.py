@@ -9,28 +9,18 @@ known on every level of nested documents, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.aggregations.execute import (
-    OF_PAGES,
-    AggregationResult,
-    prepared,
-)
+from nefertari_search_tween.search.aggregations.execute import PreparedAggregation
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.multi.query import (
-    COMPARABLE,
-    Filters,
-    common_kind,
-    multi_query,
-)
-from nefertari_search_tween.search.multi.searcher import MultiSearcher, unfiltered
-from nefertari_search_tween.search.privacy import Caller
-from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query
+from nefertari_search_tween.search.multi.query import COMPARABLE, common_kind, multi_query
+from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query, any_of
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.searcher import explain_rejections
+from nefertari_search_tween.search.query.search_read import ModelQuery
+from nefertari_search_tween.search.query.search_request import SearchRequest
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
 
@@ -39,24 +29,20 @@ class MultiFieldScope:
     """The fields of several models that a caller may name, as if they were one model's.
 
     :param parameter: for messages.
-    :param all_fields: whether the caller may name all fields.
     """
 
     #: primary keys of several models are compared as texts
     tie_breaker = "_pk"
 
-    def __init__(
-        self, mirrors: Sequence[Mirror], caller: Caller, all_fields: bool, parameter: str
-    ) -> None:
-        anyone = caller.unrestricted
-        nameable = anyone if all_fields else caller
+    def __init__(self, mirrors: Sequence[Mirror], request: SearchRequest, parameter: str) -> None:
+        caller, nameable = request.caller, request.nameable
         self.parameter = parameter
         self.mirrors = mirrors
         # Nested documents with item ACLs are not counted for any caller, as in one collection.
         self._nameable = [
             FieldScope(mirror.document_cls, nameable).unguarded() for mirror in mirrors
         ]
-        self._all = [FieldScope(mirror.document_cls, anyone) for mirror in mirrors]
+        self._all = [FieldScope(mirror.document_cls, caller.unrestricted) for mirror in mirrors]
         self._visible = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
         #: documents contain fields that no caller may name here
         self.partial = any(scope.partial for scope in self._visible)
@@ -147,66 +133,28 @@ class MultiFieldScope:
         return {key: options}
 
 
-def aggregate_multi(
-    searcher: MultiSearcher,
-    mirrors: Iterable[Mirror],
-    params: dict[str, Any],
-    aggregation: AggregationRequest,
-    request: Any = None,
-    filters: Filters = unfiltered,
-    current: bool = False,
-) -> tuple[AggregationResult, int]:
-    """Aggregate the results of a search of several models.
+def multi_aggregation(
+    mirrors: Sequence[Mirror], request: SearchRequest, aggregation: AggregationRequest
+) -> tuple[PreparedAggregation, ModelQuery, Query]:
+    """Prepare the *aggregation* of the matches of *request* in several models.
 
-    :param params: nefertari's parameters, texts in Lucene syntax; pages, sorts and fields of
-        documents are ignored.
-    :param filters: returns exact filters for the documents of one model.
-    :returns: the results by name, and the milliseconds that the backend took.
-    :raises BadQuery: invalid parameters.
-    :raises JHTTPForbidden: fields that the caller may not see.
-    :raises SearchUnavailable: the mirrors can't answer now.
+    :returns: also one of the searches, and the query for the matches of all.
     """
-    ordered = sorted(mirrors, key=lambda mirror: mirror.name)
-    caller, settings = Caller.of(request), searcher.settings
-    names = MultiFieldScope(ordered, caller, settings.hidden_fields == "allow", aggregation.root)
-
-    def all_filters(mirror: Mirror) -> Sequence[Query]:
-        return [*filters(mirror), *searcher.restrictions(mirror)]
-
-    base = [_of_one(mirror, list(all_filters(mirror))) for mirror in ordered]
-    ready = prepared(
-        aggregation, names, names, caller, settings, [_any_of(base)], only=names.objects_having
+    fields = MultiFieldScope(mirrors, request, aggregation.root)
+    base = [_of_one(mirror, request.filters_of(mirror)) for mirror in mirrors]
+    prepared = PreparedAggregation(
+        aggregation, fields, fields, request.caller, request.settings, [any_of(base)]
     )
-    searched = {name: value for name, value in params.items() if name not in OF_PAGES}
-    query = multi_query(ordered, searched, all_filters, caller, settings)
+    prepared.body = _changed(prepared.body, _tolerate_unmapped, fields.tolerate_sorts)
+    parts = multi_query(mirrors, request.without_page()).parts
     queries = [
-        _of_one(mirror, [_changed(part.body["query"], _tolerate_unmapped)])
-        for mirror, part in query.parts
+        _of_one(part.mirror, [_changed(part.body["query"], _tolerate_unmapped)]) for part in parts
     ]
-    body = {
-        "query": _any_of(queries),
-        "size": 0,
-        "track_total_hits": False,
-        "aggs": _changed(ready.body, _tolerate_unmapped, names.tolerate_sorts),
-    }
-    with (
-        searcher.ready(ordered, current) as version,
-        ready.refusals(),
-        explain_rejections(query.any),
-    ):
-        aliases = ",".join(mirror.alias for mirror in ordered)
-        response = searcher.cache.get_or_search(
-            ordered, body, version, lambda: searcher.backend.search(aliases, body)
-        )
-    return ready.result(response["aggregations"]), response["took"]
+    return prepared, parts[0], any_of(queries)
 
 
 def _of_one(mirror: Mirror, queries: list[Query]) -> Query:
     return {"bool": {"filter": [{"terms": {"_index": [mirror.alias]}}, *queries]}}
-
-
-def _any_of(queries: list[Query]) -> Query:
-    return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
 def _changed(tree: Any, *changes: Callable[[dict[str, Any]], None]) -> Any:

@@ -8,28 +8,17 @@ So the two cases can't be distinguished. A field that no model has is an error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Callable, NamedTuple, Optional
-
-from nefertari.utils import process_fields
+from typing import Any, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.privacy import Caller
-from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
+from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.query.search_read import (
-    SearchQuery,
-    requested_fields,
-    search_query,
-    source_option,
-)
-from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
-from nefertari_search_tween.settings.settings import Settings
-
-#: returns further conditions on the documents of one model
-Filters = Callable[[Mirror], Sequence[Query]]
+from nefertari_search_tween.search.query.search_read import SearchQuery, filter_field, model_query
+from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.sorting import SCORE, SortKey, SortOrder
 
 BOOLEAN = "true or false"
 #: kinds of fields whose values are ordered in the same way
@@ -65,95 +54,30 @@ class ModelScope(FieldScope):
     def reject(self, error: BadQuery, targets: list[SearchField], position: int) -> None:
         self.rejected[error.parameter, position] = error, targets
 
-    def can_filter(self, name: str) -> bool:
-        """Return True if *name* may be the name of a filter."""
-        if self.searchable(name) is not None:
-            return True
-        field = self.document_cls.fields().get(name)
-        if field is None or field.kind != "relationship":
-            return False
-        related = self.document_cls.related(name)
-        return self.searchable(f"{name}.{related.pk_field()}") is not None
+    def require_shown(self, name: str) -> None:
+        """Accept the field *name*, which another model may have: it was checked for all models."""
 
 
-class SortOrder(NamedTuple):
-    """How hits are ordered by a sort clause.
+def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuery:
+    """Return the searches that *request* specifies; ties are ordered by the order of *mirrors*.
 
-    :param kind: of its values, see :data:`COMPARABLE`.
-    """
-
-    descending: bool
-    kind: str
-
-
-@dataclass(frozen=True)
-class MultiQuery:
-    """A search of several models, ready to run.
-
-    :param parts: the search of each model; all have corresponding sort clauses, followed by the
-        model's own tie-breaker.
-    :param orders: those of the corresponding clauses.
-    :param source: the ``_source`` option.
-    :param fields: the ``_fields`` parameter as received; '' without one.
-    """
-
-    parts: list[tuple[Mirror, SearchQuery]]
-    orders: list[SortOrder]
-    source: Any
-    fields: Any
-
-    @property
-    def any(self) -> SearchQuery:
-        """Return one of the searches, for what all have in common: paging, names of parameters."""
-        return self.parts[0][1]
-
-
-def scopes(mirrors: Sequence[Mirror], caller: Caller, settings: Settings) -> list[ModelScope]:
-    """Return the fields that *caller* may name, for each model."""
-    if settings.hidden_fields == "allow":
-        caller = caller.unrestricted
-    return [ModelScope(mirror.document_cls, caller) for mirror in mirrors]
-
-
-def multi_query(
-    mirrors: Sequence[Mirror],
-    params: dict[str, Any],
-    filters: Filters,
-    caller: Caller,
-    settings: Settings,
-) -> MultiQuery:
-    """Return the searches that *params* specify.
-
-    :param params: those of a search of one model.
     :raises BadQuery: a parameter that is invalid for all models, or a sort by values that have no
         common order. The message names it.
     """
-    visible = scopes(mirrors, caller, settings)
-    searched = {key: value for key, value in params.items() if key != "_fields"}
-    orders = _orders(parse_sort(params.get("_sort")), visible)
-    for name in _names(params.get("_search_fields")):
+    visible = [ModelScope(mirror.document_cls, request.nameable) for mirror in mirrors]
+    orders = _orders(request.sort, visible)
+    for name in request.search_fields:
         _require_any("_search_fields", name, visible, [scope.searchable(name) for scope in visible])
-    fields = requested_fields(params)
-    only, exclude = process_fields(fields)
+    only, exclude = request.selected_fields
     for name in (*only, *exclude):
         _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
-    parts = []
-    for mirror, scope in zip(mirrors, visible):
-        query = search_query(
-            mirror.document_cls, searched, list(filters(mirror)), caller, settings, scope=scope
-        )
-        parts.append((mirror, query))
-    for name in parts[0][1].searched:
+    parts = [model_query(mirror, request, scope) for mirror, scope in zip(mirrors, visible)]
+    for name in parts[0].searched:
         if name != "q":
-            _require_any(name, name, visible, [scope.can_filter(name) for scope in visible])
+            fields = [filter_field(name, scope) for scope in visible]
+            _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])
     _check_rejected(visible)
-    return MultiQuery(parts, orders, source_option(only, exclude), fields)
-
-
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, str):
-        return []
-    return [name.strip() for name in value.split(",") if name.strip()]
+    return SearchQuery.of(request, parts, orders)
 
 
 def _require_any(

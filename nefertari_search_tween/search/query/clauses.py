@@ -15,11 +15,12 @@ Query = dict[str, Any]
 MATCH_NONE: Query = {"match_none": {}}
 # What a text matches whose terms the analyzer all removes: nothing, or everything.
 EMPTY = "zero_terms_query"
-TEXTS = frozenset({"text"})
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
 #: kind of a field that this model lacks, but another model of the same request has
 ABSENT = "absent"
 NAMEABLE = SEARCHABLE | {ABSENT}
+#: kinds of queries for patterns of terms, as messages name them
+PATTERNS = {"wildcard": "* and ?", "regexp": "regular expressions"}
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
@@ -36,6 +37,11 @@ JOINED = "_joined"
 
 class ValueMismatch(Exception):
     """A value that can't be compared with the field's type; the message says why."""
+
+
+def any_of(queries: list[Query]) -> Query:
+    """Return a query for documents that match at least one of *queries*."""
+    return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
 def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
@@ -75,24 +81,17 @@ def fuzzy(target: SearchField, text: str, edits: Optional[int], boost: float = 1
     return _boosted({"match": {target.index_field: options}}, boost)
 
 
-def pattern(target: SearchField, text: str, boost: float = 1.0) -> Query:
-    """Return a query for documents with a term that matches *text* (``*`` any characters, ``?``
-    one)."""
+def pattern(target: SearchField, kind: str, text: str, boost: float = 1.0) -> Query:
+    """Return a query for documents with a term that matches *text*.
+
+    :param kind: a key of :data:`PATTERNS`.
+    """
     if target.kind not in ("text", "keyword"):
-        raise ValueMismatch("only text can be searched with * and ?")
-    return _boosted({"wildcard": {target.index_field: _folded(target, text)}}, boost)
-
-
-def regular_expression(target: SearchField, text: str, boost: float = 1.0) -> Query:
-    """Return a query for documents with a term that matches the regular expression *text*."""
-    if target.kind not in ("text", "keyword"):
-        raise ValueMismatch("only text can be searched with regular expressions")
-    return _boosted({"regexp": {target.index_field: _folded(target, text)}}, boost)
-
-
-def _folded(target: SearchField, text: str) -> Query:
-    """Return a pattern's options: terms of texts are lower case, in every alphabet."""
-    return {"value": text.lower() if target.kind == "text" else text, "case_insensitive": True}
+        raise ValueMismatch(f"only text can be searched with {PATTERNS[kind]}")
+    # Terms of texts are lower case, in every alphabet.
+    value = text.lower() if target.kind == "text" else text
+    options = {"value": value, "case_insensitive": True}
+    return _boosted({kind: {target.index_field: options}}, boost)
 
 
 def neutral(query: Query) -> Optional[Query]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Optional
@@ -84,6 +84,14 @@ class FieldScope:
         """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)
 
+    def require_shown(self, name: str) -> None:
+        """Check that the field *name* may be requested by ``_fields``.
+
+        :raises BadQuery: it is unknown.
+        """
+        if not self.can_show(name):
+            raise BadQuery("_fields", f"{self.document_cls.__name__} has no field '{name[:60]}'")
+
     def can_show(self, name: str) -> bool:
         """Return True if the field *name* may be part of a response."""
         if name in IN_ALL_RESPONSES:
@@ -98,6 +106,13 @@ class FieldScope:
         :raises BadQuery: the *error*; in a scope that returns instead, the term matches nothing.
         """
         raise error
+
+    def objects_having(self, targets: Sequence[SearchField]) -> None:
+        """Return no query: all objects of a model have the same fields."""
+
+    def of_index(self, index: str) -> FieldScope:
+        """Return the fields of documents in *index*: those of the one model."""
+        return self
 
     def unguarded(self) -> FieldScope:
         """Return the same scope without fields of nested documents that have item ACLs."""

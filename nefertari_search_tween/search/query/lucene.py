@@ -233,7 +233,7 @@ class _Compiler:
                 )
             self.budget.expressions.append(self.parameter)
             expression = self._bounded(node.value[1:-1])
-            return lambda target, boost: clauses.regular_expression(target, expression, boost)
+            return lambda target, boost: clauses.pattern(target, "regexp", expression, boost)
         raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not understood")
 
     def _word(self, node: Any) -> Callable[[SearchField, float], Query]:
@@ -249,7 +249,7 @@ class _Compiler:
             expression = self._bounded(re.sub(r"(?<!\\)\*{2,}", "*", node.value))
             if len(_WILDCARD.findall(expression)) > MAX_WILDCARDS:
                 raise BadQuery(self.parameter, f"more than {MAX_WILDCARDS} wildcards in one word")
-            return lambda target, boost: clauses.pattern(target, expression, boost)
+            return lambda target, boost: clauses.pattern(target, "wildcard", expression, boost)
         text = _unescaped(node.value)
         return lambda target, boost: clauses.term(target, text, boost)
 
@@ -283,7 +283,7 @@ def _all_of(queries: list[Query]) -> list[Query]:
     neutral = [clauses.neutral(query) for query in queries]
     remaining = [other or query for other, query in zip(neutral, queries)]
     if all(neutral):
-        remaining.append({"bool": {"should": queries, "minimum_should_match": 1}})
+        remaining.append(clauses.any_of(queries))
     return remaining
 
 

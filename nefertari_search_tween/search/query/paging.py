@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
@@ -14,7 +15,7 @@ class Page(NamedTuple):
     limit: Optional[int]
 
 
-def parse_page(params: dict[str, Any], window: int) -> Page:
+def parse_page(params: Mapping[str, Any], window: int) -> Page:
     """Return the page that *params* specify.
 
     :param window: maximum of start + limit.
@@ -34,7 +35,7 @@ def parse_page(params: dict[str, Any], window: int) -> Page:
     return Page(first, limit)
 
 
-def _number(params: dict[str, Any], name: str) -> Optional[int]:
+def _number(params: Mapping[str, Any], name: str) -> Optional[int]:
     value = params.get(name)
     if value is None:
         return None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
-from nefertari.utils import process_fields
 
 from nefertari_search_tween.documents.format import INTERNAL, STUBS
-from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.privacy import Caller
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery, TooManyClauses
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
@@ -23,73 +22,117 @@ from nefertari_search_tween.search.query.clauses import (
 )
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
-from nefertari_search_tween.search.query.paging import parse_page
-from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
-from nefertari_search_tween.settings.settings import Settings
+from nefertari_search_tween.search.query.paging import Page
+from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.sorting import SortOrder, sort_clauses
 
 # Half of the servers' limit (index.max_terms_count).
 KEYS_PER_CLAUSE = 32_768
+HTTP_BAD_REQUEST = 400
 _RESERVED = frozenset(RESERVED_PARAMS)
+
+
+#: an index and the body of a search in it
+Search = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelQuery:
+    """The search of one model.
+
+    :param body: it has a size only if the request has a limit.
+    :param searched: names of parameters with search terms.
+    :param expressions: names of parameters with a regular expression.
+    :param index: the index to search.
+    """
+
+    mirror: Mirror
+    body: dict[str, Any]
+    searched: list[str]
+    expressions: list[str]
+    index: str
+
+    @contextmanager
+    def explain_rejections(self) -> Iterator[None]:
+        """Translate rejections of the caller's input into errors that the caller can fix."""
+        try:
+            yield
+        except TooManyClauses as error:
+            raise BadQuery(
+                self.searched[0] if self.searched else "q",
+                "more words, each in every field that it is looked for in, than the search server "
+                "takes: give fewer words, or name fields (_search_fields)",
+            ) from error
+        except BackendRejected as error:
+            if error.status != HTTP_BAD_REQUEST or not self.expressions:
+                raise
+            raise BadQuery(
+                self.expressions[0], "the search server can't run this regular expression"
+            ) from error
 
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """A search read, ready to run.
+    """A search read of one model or several, ready to run.
 
-    :param body: the search; it has a size only if there is a limit.
-    :param limited: the caller set a limit.
+    :param parts: the search of each model; all have corresponding sort clauses, followed by the
+        model's own tie-breaker.
     :param fields: the ``_fields`` parameter as received; '' without one.
-    :param searched: names of parameters with search terms.
-    :param expressions: names of parameters with a regular expression.
-    :param index: the index to search; '' for the mirror's.
+    :param current: see :class:`SearchRequest`.
+    :param orders: those of the corresponding clauses, to merge several models' hits.
     """
 
-    body: dict[str, Any]
+    parts: list[ModelQuery]
     count_only: bool
-    limited: bool
-    start: int
+    page: Page
     fields: Any
-    searched: list[str]
-    expressions: list[str]
-    index: str = ""
+    current: bool
+    orders: Sequence[SortOrder] = ()
+
+    @classmethod
+    def of(
+        cls, request: SearchRequest, parts: list[ModelQuery], orders: Sequence[SortOrder] = ()
+    ) -> SearchQuery:
+        """Return the query for *request* whose *parts* have been made of it."""
+        return cls(parts, request.count_only, request.page, request.fields, request.current, orders)
+
+    @property
+    def mirrors(self) -> list[Mirror]:
+        return [part.mirror for part in self.parts]
 
 
-def search_query(
-    document_cls: type[BaseDocument],
-    params: dict[str, Any],
-    exact_filters: list[Query],
-    caller: Caller,
-    settings: Settings,
-    application_params: frozenset[str] = frozenset(),
-    scope: Optional[FieldScope] = None,
-) -> SearchQuery:
-    """Return the search that *params* specify.
+def model_query(
+    mirror: Mirror, request: SearchRequest, scope: Optional[FieldScope] = None
+) -> ModelQuery:
+    """Return the search of one model that *request* specifies.
 
-    :param params: those of the request; texts are Lucene syntax, lists are alternatives.
-    :param exact_filters: conditions that must hold as well (those of the view).
-    :param application_params: names of parameters that the application added: these may name any
-        field. Their texts may still be the caller's input, and are parsed as such.
-    :param scope: the fields that may be named; by default those of the model for the caller.
+    :param scope: the fields that all parameters may name, if the model is one of several. By
+        default those that the caller may name; parameters that the application added may then
+        name any field. Their texts may still be the caller's input, and are parsed as such.
     :raises BadQuery: an invalid parameter; the message names it.
     """
-    scope = scope or scope_of(document_cls, caller, settings)
+    document_cls, params = mirror.document_cls, request.params
+    application_params = request.application_params if scope is None else frozenset()
+    scope = scope or FieldScope(document_cls, request.nameable)
     unrestricted = (
-        FieldScope(document_cls, caller.unrestricted)
-        if application_params and caller.restricted
+        FieldScope(document_cls, request.caller.unrestricted)
+        if application_params and request.caller.restricted
         else scope
     )
 
     def scope_for(name: str) -> FieldScope:
         return unrestricted if name in application_params else scope
 
-    budget = ClauseBudget(settings)
+    budget = ClauseBudget(request.settings)
     must: list[Query] = []
     searched: list[str] = []
     for name, value in params.items():
         if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
             continue
         searched.append(name)
-        target = _target(name, scope_for(name))
+        target = filter_field(name, scope_for(name))
+        if target is None:
+            raise BadQuery(name, f"{document_cls.__name__} has no field of that name")
         if (
             name in application_params
             and name == document_cls.pk_field()
@@ -98,53 +141,49 @@ def search_query(
             must.append(_keys(target, name, value))
         else:
             must.append(_field_query(target, name, value, scope, budget))
-    weighted = _search_fields(params.get("_search_fields"), scope_for("_search_fields"))
+    weighted = _weighted(request.search_fields, scope_for("_search_fields"))
     text = params.get("q")
     if text is not None and not _is_all(text):
         searched.insert(0, "q")
         must.append(_q(text, weighted, scope, budget))
     body: dict[str, Any] = {
-        "query": {
-            "bool": {
-                **({"must": must} if must else {}),
-                **({"filter": exact_filters} if exact_filters else {}),
-                "must_not": [STUBS],
-            }
-        },
-        "sort": sort_clauses(parse_sort(params.get("_sort")), scope_for("_sort")),
+        "query": visible_objects(request.filters_of(mirror), must),
+        "sort": sort_clauses(request.sort, scope_for("_sort")),
         "track_total_hits": True,
     }
-    start, limit = parse_page(params, settings.max_result_window)
+    start, limit = request.page
     if limit is not None:
         body["from"], body["size"] = start, limit
-    fields = requested_fields(params)
-    body["_source"] = source_of(fields, scope_for("_fields"))
-    return SearchQuery(
-        body, "_count" in params, limit is not None, start, fields, searched, budget.expressions
-    )
+    body["_source"] = source_option(*request.selected_fields, scope_for("_fields"))
+    index = request.index or mirror.alias
+    return ModelQuery(mirror, body, searched, budget.expressions, index)
 
 
-def scope_of(document_cls: type[BaseDocument], caller: Caller, settings: Settings) -> FieldScope:
-    """Return the fields that *caller* may name."""
-    return FieldScope(
-        document_cls, caller.unrestricted if settings.hidden_fields == "allow" else caller
-    )
+def visible_objects(filters: list[Query], must: Sequence[Query] = ()) -> Query:
+    """Return the query for the objects that meet *filters* and *must*, without the stubs of
+    documents that the backend rejected."""
+    return {
+        "bool": {
+            **({"must": must} if must else {}),
+            **({"filter": filters} if filters else {}),
+            "must_not": [STUBS],
+        }
+    }
 
 
 def _is_all(value: Any) -> bool:
     return isinstance(value, str) and value == "_all"
 
 
-def _target(name: str, scope: FieldScope) -> SearchField:
+def filter_field(name: str, scope: FieldScope) -> Optional[SearchField]:
+    """Return the field of a filter called *name*: that of a relationship means the keys of its
+    documents."""
     target = scope.get(name)
-    if (target is None or target.kind == ABSENT) and name in scope.document_cls.fields():
-        # The name of a relationship means the keys of its documents.
-        field = scope.document_cls.fields()[name]
-        if field.kind == "relationship":
+    if target is None or target.kind == ABSENT:
+        field = scope.document_cls.fields().get(name)
+        if field is not None and field.kind == "relationship":
             related = scope.document_cls.related(name)
-            target = scope.get(f"{name}.{related.pk_field()}")
-    if target is None:
-        raise BadQuery(name, f"{scope.document_cls.__name__} has no field of that name")
+            return scope.get(f"{name}.{related.pk_field()}")
     return target
 
 
@@ -156,16 +195,11 @@ def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
         values = [clauses.value(target, str(key)) for key in keys]
     except ValueMismatch as error:
         raise BadQuery(name, str(error)) from error
-    return {
-        "bool": {
-            "should": [
-                {"terms": {target.sort_key: values[start : start + KEYS_PER_CLAUSE]}}
-                for start in range(0, len(values), KEYS_PER_CLAUSE)
-            ]
-            or [clauses.MATCH_NONE],
-            "minimum_should_match": 1,
-        }
-    }
+    chunks = [
+        {"terms": {target.sort_key: values[start : start + KEYS_PER_CLAUSE]}}
+        for start in range(0, len(values), KEYS_PER_CLAUSE)
+    ]
+    return clauses.any_of(chunks or [clauses.MATCH_NONE])
 
 
 def _field_query(
@@ -173,9 +207,7 @@ def _field_query(
 ) -> Query:
     if isinstance(value, (list, tuple, set)):
         parts = [_one(target, name, each, scope, budget) for each in value]
-        if not parts:
-            return clauses.MATCH_NONE
-        return {"bool": {"should": parts, "minimum_should_match": 1}}
+        return clauses.any_of(parts) if parts else clauses.MATCH_NONE
     return _one(target, name, value, scope, budget)
 
 
@@ -206,8 +238,7 @@ def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudge
     :param fields: the fields to search; empty for all.
     """
     if not isinstance(text, str):
-        parts = [_q(each, fields, scope, budget) for each in text]
-        return {"bool": {"should": parts, "minimum_should_match": 1}}
+        return clauses.any_of([_q(each, fields, scope, budget) for each in text])
     if not fields:
         fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
     if not fields:
@@ -215,13 +246,8 @@ def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudge
     return compile_lucene(text, "q", scope, fields, False, budget)
 
 
-def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
-    """Return the fields that are listed, the first one with the highest weight."""
-    if not value:
-        return []
-    if not isinstance(value, str):
-        raise BadQuery("_search_fields", "given more than once")
-    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+def _weighted(names: list[str], scope: FieldScope) -> list[Weighted]:
+    """Return the fields *names*, the first one with the highest weight."""
     weighted: list[Weighted] = []
     for position, name in enumerate(names):
         target = scope.get(name)
@@ -234,29 +260,16 @@ def _search_fields(value: Any, scope: FieldScope) -> list[Weighted]:
     return weighted
 
 
-def source_of(fields: Any, scope: FieldScope) -> Any:
-    """Return the ``_source`` option for ``_fields``: always includes the type, whose privacy rules
-    apply to the document.
+def source_option(only: list[str], exclude: list[str], scope: FieldScope) -> Any:
+    """Return the ``_source`` option that selects the fields *only*, or all but *exclude*: always
+    with the type, whose privacy rules apply to the document.
 
     :raises BadQuery: an unknown field.
     """
-    only, exclude = process_fields(fields)
     for name in (*only, *exclude):
-        if not scope.can_show(name):
-            raise BadQuery("_fields", f"{scope.document_cls.__name__} has no field '{name[:60]}'")
-    return source_option(only, exclude)
-
-
-def source_option(only: list[str], exclude: list[str]) -> Any:
-    """Return the ``_source`` option that selects the fields *only*, or all but *exclude*."""
+        scope.require_shown(name)
     if not only and not exclude:
         return True
     if not exclude:
         return {"includes": [*only, "_type"]}
     return {"excludes": [*(name for name in exclude if name != "_type"), *INTERNAL]}
-
-
-def requested_fields(params: dict[str, Any]) -> Any:
-    """Return ``_fields`` as it was received; '' without a value."""
-    fields = params.get("_fields") or ""
-    return "" if isinstance(fields, str) and not fields.strip(", ") else fields

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Union
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE, Query
-from nefertari_search_tween.search.query.fields import FieldScope, SearchField
+from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
+from nefertari_search_tween.search.query.fields import FieldScope
 
 SCORE = "_score"
 # A field name that no index has.
@@ -19,6 +19,16 @@ class SortKey(NamedTuple):
 
     name: str
     descending: bool
+
+
+class SortOrder(NamedTuple):
+    """How hits of several models are ordered by a sort clause.
+
+    :param kind: of its values, see ``search/multi/query.py``.
+    """
+
+    descending: bool
+    kind: str
 
 
 def parse_sort(value: Union[str, list[str], None]) -> list[SortKey]:
@@ -59,14 +69,10 @@ def sort_clauses(keys: Iterable[SortKey], scope: FieldScope) -> list[dict[str, A
             )
         clause: dict[str, Any] = {"order": order, "missing": "_last"}
         if target.path is not None:
-            clause["nested"] = _sorted_within(target)
+            _, condition = target.nested_levels[-1]
+            filters = {} if condition is None else {"filter": condition}
+            clause["nested"] = {"path": target.path, **filters}
         sorts.append({target.sort_key: clause})
     if not any(scope.tie_breaker in clause for clause in sorts):
         sorts.append({scope.tie_breaker: {"order": "asc"}})
     return sorts
-
-
-def _sorted_within(target: SearchField) -> Query:
-    """Return the ``nested`` option of a sort by *target*: which nested documents count."""
-    _, condition = target.nested_levels[-1]
-    return {"path": target.path, **({"filter": condition} if condition is not None else {})}

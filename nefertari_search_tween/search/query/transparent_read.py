@@ -25,6 +25,7 @@ from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, exact_fi
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
 from nefertari_search_tween.interfaces.primary import Semantics
+from nefertari_search_tween.search.query.clauses import any_of
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -77,7 +78,9 @@ def transparent_query(
         build.among(keys)
     for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
         build.sort(each)
-    build.tie_break()
+    pk = document_cls.pk_field()
+    if pk not in build.sorted:
+        build.sorts.append({exact_field(document_cls.fields()[pk]): {"order": "asc"}})
     fields = _split(reserved.get("_fields", []))
     picked = semantics.picked(*process_fields(fields)) if fields else None
     start, size = reserved.get("_start"), None
@@ -150,11 +153,6 @@ class _Builder:
         self.sorts.append({exact_field(field): {"order": order, "missing": missing}})
         self.sorted.add(name)
 
-    def tie_break(self) -> None:
-        pk = self.document_cls.pk_field()
-        if pk not in self.sorted:
-            self.sorts.append({exact_field(self._field(pk)): {"order": "asc"}})
-
     def body(self, start: Any, size: Optional[int]) -> dict[str, Any]:
         watched = [ANY_FIELD, *sorted(self.filtered | self.sorted)]
         body: dict[str, Any] = {
@@ -165,12 +163,7 @@ class _Builder:
         if self.filters:
             # Documents with inexact values of filtered fields are matched, too.
             doubtful = {"terms": {INEXACT: [ANY_FIELD, *sorted(self.filtered)]}}
-            body["query"] = {
-                "bool": {
-                    "should": [{"bool": {"filter": self.filters}}, doubtful],
-                    "minimum_should_match": 1,
-                }
-            }
+            body["query"] = any_of([{"bool": {"filter": self.filters}}, doubtful])
         if size is not None:
             body["from"] = start
             body["size"] = size

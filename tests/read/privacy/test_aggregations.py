@@ -11,7 +11,7 @@ from nefertari.json_httpexceptions import JHTTPForbidden
 from webtest import TestApp
 
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.aggregations.execute import PreparedAggregation, prepared
+from nefertari_search_tween.search.aggregations.execute import PreparedAggregation
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.fields import FieldScope
@@ -36,7 +36,7 @@ def ready(
 ) -> PreparedAggregation:
     search = apps.search_of(app)
     scope = FieldScope(search.mirrors.get(model).document_cls, caller)
-    return prepared(
+    return PreparedAggregation(
         AggregationRequest("_aggs", tree), scope, scope, caller, search.settings, list(filters)
     )
 

@@ -1,0 +1,113 @@
+"""A search of one collection or of several, as it enters this package.
+
+Every entry makes one and hands it down, so each parameter is parsed once, however many models are
+searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Optional
+
+from nefertari.utils import process_fields
+
+from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.item_acl import acl_filters
+from nefertari_search_tween.search.privacy import Caller, noted_parameters
+from nefertari_search_tween.search.query.clauses import Query
+from nefertari_search_tween.search.query.paging import Page, parse_page
+from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
+from nefertari_search_tween.settings.settings import Settings
+
+# Parameters that do not affect an aggregation; nefertari ignores them, too.
+OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What a search read asks for.
+
+    :param params: nefertari's parameters; texts are Lucene syntax, lists are alternatives.
+    :param http_request: its caller's rights apply; None for no restriction (scripts).
+    :param filters: exact conditions that must hold as well (those of the view), by model name.
+    :param aggregation: what to compute over the matches, instead of returning them.
+    :param current: see every committed change, whatever the consistency setting, because the
+        results will be modified.
+    :param index: the index to search; '' for the mirror's.
+    """
+
+    params: Mapping[str, Any]
+    settings: Settings
+    http_request: Any = None
+    filters: Mapping[str, Sequence[Query]] = field(default_factory=dict)
+    aggregation: Optional[AggregationRequest] = None
+    current: bool = False
+    index: str = ""
+
+    @cached_property
+    def caller(self) -> Caller:
+        return Caller.of(self.http_request)
+
+    @property
+    def nameable(self) -> Caller:
+        """Return a caller who sees the fields that this one may name."""
+        return self.caller.unrestricted if self.settings.hidden_fields == "allow" else self.caller
+
+    @cached_property
+    def application_params(self) -> frozenset[str]:
+        """Return the names of parameters that the application added."""
+        if self.http_request is None:
+            return frozenset()
+        return frozenset(self.params) - frozenset(noted_parameters(self.http_request))
+
+    @cached_property
+    def sort(self) -> list[SortKey]:
+        return parse_sort(self.params.get("_sort"))
+
+    @cached_property
+    def page(self) -> Page:
+        """Return the requested part of the results.
+
+        :raises BadQuery: it is invalid.
+        """
+        return parse_page(self.params, self.settings.max_result_window)
+
+    @cached_property
+    def search_fields(self) -> list[str]:
+        """Return the names of the fields to search, the most important one first.
+
+        :raises BadQuery: they are given more than once.
+        """
+        value = self.params.get("_search_fields") or ""
+        if not isinstance(value, str):
+            raise BadQuery("_search_fields", "given more than once")
+        return list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+    @cached_property
+    def fields(self) -> Any:
+        """Return ``_fields`` as it was received; '' without a value."""
+        fields = self.params.get("_fields") or ""
+        return "" if isinstance(fields, str) and not fields.strip(", ") else fields
+
+    @cached_property
+    def selected_fields(self) -> tuple[list[str], list[str]]:
+        """Return the fields to include, and those to exclude."""
+        only, exclude = process_fields(self.fields)
+        return only, exclude
+
+    @property
+    def count_only(self) -> bool:
+        return "_count" in self.params
+
+    def filters_of(self, mirror: Mirror) -> list[Query]:
+        """Return the conditions on every document of *mirror* that this request may see."""
+        return [*self.filters.get(mirror.name, ()), *acl_filters(mirror)]
+
+    def without_page(self) -> SearchRequest:
+        """Return the same request for all matches, in no order."""
+        params = {name: each for name, each in self.params.items() if name not in OF_PAGES}
+        return replace(self, params=params)
