@@ -141,7 +141,7 @@ class Campaign:
         """How far the rebuild is: its position, and how many documents that is."""
         from nefertari_search_tween.primary.sqla.outbox.tables import REBUILDS
 
-        with search.rebuild_locks.engine().connect() as connection:
+        with search.rebuild_locks.engine.connect() as connection:
             row = connection.execute(REBUILDS.select()).fetchone()
         return (row.checkpoint, row.documents) if row is not None else ("", 0)
 

@@ -170,7 +170,7 @@ def engine(primary_url):
 
 def database(app):
     search = search_of(app)
-    return search.outbox.engine(), search.dependencies
+    return search.outbox.engine, search.dependencies
 
 
 @pytest.fixture(autouse=True)
@@ -640,7 +640,7 @@ def numbers(app, name):
         if statement.startswith("UPDATE nefertari_search_versions") and name in str(parameters):
             statements.append(statement)
 
-    engine = search_of(app).outbox.engine()
+    engine = search_of(app).outbox.engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield lambda: len(statements)

@@ -278,7 +278,7 @@ def overtaken(request, cache_place, tmp_path, backend_url, index_prefix, monkeyp
     # Each read asks for the state: one of a second ago would hide which version it took.
     monkeypatch.setattr(consistency, "STATE_AGE_SECONDS", 0)
     search = search_of(app)
-    engine, backend = search.outbox.engine(), search.searcher.backend
+    engine, backend = search.outbox.engine, search.searcher.backend
     app.post_json("/keepers", {"code": "k", "name": "old"})
     search.indexer.drain()
 

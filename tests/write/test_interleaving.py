@@ -175,7 +175,7 @@ class Outbox(Stopping):
 
 
 def on_sqlite(app):
-    return search_of(app).outbox.engine().dialect.name == "sqlite"
+    return search_of(app).outbox.engine.dialect.name == "sqlite"
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ class Interleaving(Changes):
         model = models.Keeper if keeper else models.Item
 
         def work():
-            session = sessionmaker(bind=self.search.outbox.engine())()
+            session = sessionmaker(bind=self.search.outbox.engine)()
             try:
                 row = self.any_of(session, model, number)
                 if row is not None:
@@ -318,7 +318,7 @@ class Interleaving(Changes):
     @rule()
     def leases_run_out(self):
         """For everybody but the owners, whose clocks are late: they go on."""
-        with self.search.outbox.engine().begin() as connection:
+        with self.search.outbox.engine.begin() as connection:
             connection.execute(
                 "UPDATE nefertari_search_outbox SET lease_expires_at = 0 WHERE lease_expires_at > 0"
             )

@@ -56,7 +56,7 @@ def sessions(app):
     open_sessions = []
 
     def make():
-        open_sessions.append(sessionmaker(bind=search_of(app).outbox.engine())())
+        open_sessions.append(sessionmaker(bind=search_of(app).outbox.engine)())
         return open_sessions[-1]
 
     yield make
@@ -185,7 +185,7 @@ def test_a_row_that_a_bulk_update_would_have_met(app, models, sessions, synchron
     """It comes between the look at what will be changed and the change."""
     commit(sessions(), models.Item(id=1, name="old", count=5))
     first, second = sessions(), sessions()
-    engine = search_of(app).outbox.engine()
+    engine = search_of(app).outbox.engine
     thread = threading.get_ident()
     come = []
 

@@ -1246,6 +1246,7 @@ def test_what_can_not_be_followed_is_said_at_start(app, models, session, caplog)
     class Aviary(Base):
         __tablename__ = "zoo_aviaries"
         _nested_relationships = ()
+        _nesting_depth = 1
         id = Column(Integer, primary_key=True)
         town = Column(Integer, unique=True)
         birds = relationship(
@@ -1629,7 +1630,7 @@ def claimed_by_another(search, pk, token):
     now = int(time.time() * 1000)
     row = {"model": "Tag", "pk": str(pk), "fan_out": 0, "recorded_at": now}
     claim = {"claim_token": token, "lease_expires_at": now + 60_000}
-    search.outbox.engine().execute(tables.OUTBOX.insert().values(**row, **claim))
+    search.outbox.engine.execute(tables.OUTBOX.insert().values(**row, **claim))
 
 
 def test_a_search_read_waits_for_what_was_before_it_alone(app, models):
@@ -1672,7 +1673,7 @@ def test_a_released_claim_frees_rows_of_models_without_a_mirror_too(app, models,
         models.Label.get_item(text="old").update({"text": "new"})
 
     (token,) = tokens
-    with search.outbox.engine().connect() as connection:
+    with search.outbox.engine.connect() as connection:
         rows = connection.execute(OUTBOX.select()).fetchall()
         assert "Label" in {row.model for row in rows}
         assert {row.claim_token for row in rows} == {token}

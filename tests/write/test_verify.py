@@ -236,7 +236,7 @@ def test_a_refused_document_of_a_long_key_is_not_taken_for_an_orphan(search, mod
 
 def test_a_document_of_an_object_that_can_not_be_rendered_any_more_is_stale(search, models, sql):
     add(models.Item(id=1, ratio=0.5))
-    if search.outbox.engine().dialect.name == "sqlite":
+    if search.outbox.engine.dialect.name == "sqlite":
         sql("UPDATE zoo_items SET ratio = 9e999 WHERE id = 1")
     else:
         sql("UPDATE zoo_items SET ratio = 'Infinity' WHERE id = 1")
