@@ -291,4 +291,5 @@ MALFORMED: list[dict[str, Any]] = [
     {"sort": [{"title": {"order": "asc"}}]},
     {"sort": [{"no_such_field": {"order": "asc"}}]},
     {"aggs": {"a": {"no_such_aggregation": {}}}},
+    *({"query": {name: {"title": {"query": None}}}} for name in ("match", "match_phrase")),
 ]

@@ -21,9 +21,11 @@ from nefertari_search_tween.backends.embedded.query.options import (
     pop_boost,
     with_boost,
 )
-from nefertari_search_tween.backends.embedded.storage.fields import Level
+from nefertari_search_tween.backends.embedded.storage.fields import Level, Malformed
 
 MAX_DEPTH = 100
+#: what parts of a query raise that are not what they should be
+MALFORMED = (Malformed, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 #: query on one field -> the option that a bare value is short for
 SHORT_FORMS = {
     **dict.fromkeys(("term", "fuzzy", "wildcard", "prefix", "regexp"), "value"),
@@ -70,7 +72,7 @@ class QueryParser(FullText):
             return with_boost(node, boost)
         except RecursionError as error:
             raise rejected("queries or patterns nested too deeply") from error
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MALFORMED as error:
             raise rejected(f"[{name}] query malformed: {error!r}", "parsing_exception") from error
         finally:
             self._depth -= 1
