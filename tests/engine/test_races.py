@@ -28,7 +28,11 @@ ROUNDS = 5
 
 
 @pytest.fixture(
-    params=["embedded", "elasticsearch", pytest.param("opensearch", marks=pytest.mark.long)]
+    params=[
+        "embedded",
+        pytest.param("elasticsearch", marks=pytest.mark.long),
+        pytest.param("opensearch", marks=pytest.mark.long),
+    ]
 )
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, index_prefix: str

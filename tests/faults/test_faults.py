@@ -199,6 +199,7 @@ def test_writes_succeed_while_the_server_is_down_and_are_mirrored_afterwards(app
     assert hit_keys(app, "items", name="old") == [3]
 
 
+@pytest.mark.long
 def test_a_restart_of_the_server_between_two_reads_is_not_noticed(app, server):
     app.post_json("/items", {"name": "Lion"})
     server.kill()
@@ -278,6 +279,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.long
 def test_calls_of_python_code_while_the_server_is_down_and_when_it_is_back(app, server):
     from nefertari.json_httpexceptions import JHTTPServiceUnavailable
 
@@ -324,7 +326,13 @@ def test_calls_of_python_code_do_not_wait_for_a_frozen_server(app, server):
     assert {name: read() for name, read in reads.items()} == RIGHT
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["down", "frozen"])
+@pytest.mark.parametrize(
+    "sign",
+    [
+        pytest.param(signal.SIGKILL, id="down", marks=pytest.mark.long),
+        pytest.param(signal.SIGSTOP, id="frozen"),
+    ],
+)
 def test_a_view_that_searches_is_refused_and_comes_back(app, server, sign):
     app.post_json("/items", {"id": 1, "name": "Lion"})
     assert names(app.get("/founds?name=lion")) == ["Lion"]
@@ -345,6 +353,7 @@ def test_a_view_that_searches_is_refused_and_comes_back(app, server, sign):
     assert names(app.get("/founds?name=lion")) == ["Lion"]
 
 
+@pytest.mark.long
 def test_update_many_and_delete_many_change_nothing_while_the_server_is_down(app, server):
     for number in range(3):
         app.post_json("/items", {"id": number + 1, "name": "Lion", "count": number})
@@ -610,6 +619,7 @@ def elsewhere(tmp_path, server):
     return make
 
 
+@pytest.mark.long
 def test_no_client_sees_an_error_while_the_server_is_killed_and_comes_back(elsewhere, server):
     with elsewhere() as process:
         for number in range(5):
@@ -642,6 +652,7 @@ def test_no_client_sees_an_error_while_the_server_is_killed_and_comes_back(elsew
     assert "Traceback" not in log, log_entries
 
 
+@pytest.mark.long
 def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, server):
     server.kill()
     with elsewhere() as process:
@@ -667,6 +678,7 @@ def test_an_application_starts_without_the_server_and_finds_it_later(elsewhere, 
         assert json.loads(fetch(f"{process.url}/founds?name=early")[2])["total"] == 1
 
 
+@pytest.mark.long
 def test_without_fallback_a_read_is_refused_instead(elsewhere, server):
     with elsewhere(fallback="false") as process:
         assert fetch(f"{process.url}/items", {"name": "Lion"})[0] == 201
