@@ -20,7 +20,7 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.format import REJECTED
-from nefertari_search_tween.exceptions import BackendRejected, SearchRejected
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery, SearchRejected
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, flatten
@@ -175,9 +175,15 @@ def own_filters(
     application's own query, makes of the parameters for each model.
 
     They apply to all aggregations, ``global`` too.
+
+    :raises BadQuery: the application's own body for several models has more than a query.
     """
     if not has_own_query(es, params):
         return params, {}
+    if len(mirrors) > 1 and isinstance(params.get("body"), dict):
+        more = sorted(set(params["body"]) - {"query"})
+        if more:
+            raise BadQuery("body", f"of several models it has a query alone, not {more[0]!r}")
     filters: dict[str, Sequence[Query]] = {}
     for mirror in mirrors:
         one = copy(es)

@@ -150,6 +150,7 @@ def test_status_says_where_mirrors_live(run, elasticsearch_url):
     assert {row["backend"] for row in rows.values()} == {f"elasticsearch {hosts}"}
 
 
+@pytest.mark.long
 def test_moving_between_backends_is_a_setting_and_a_rebuild(
     folder, tmp_path, elasticsearch_url, opensearch_url, index_prefix
 ):
@@ -252,6 +253,7 @@ def process(run):
         yield started
 
 
+@pytest.mark.long
 def test_searches_go_on_while_the_index_is_rebuilt(run, process, server, index_prefix):
     assert run("rebuild", "--models", "Film").returncode == 0
     assert wait_until(lambda: fetch(f"{process.url}/films")[1] == "mirror", 30)
