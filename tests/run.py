@@ -57,6 +57,15 @@ class Run:
 CORES = os.cpu_count() or 1
 WITHOUT_SERVER = "not server and not mongodb and not long"
 SMOKE = Run("smoke", command=(".ci/smoke",))
+# A part of the modules of tests/mutants: those whose tests take least.
+MUTANTS = Run(
+    "mutants",
+    workers=CORES,
+    command=(
+        *(sys.executable, "-m", "tests.mutants", "--most", "5", "--minutes", "5"),
+        *("search/query/paging.py", "primary/outbox_base.py", "primary/sqla/outbox/connections.py"),
+    ),
+)
 TIERS: dict[str, list[Run]] = {
     "quick": [Run("quick", f"{WITHOUT_SERVER} and not slow", workers=CORES)],
     # Every backend passes the conformance suite here, and the two most different ones all suites
@@ -80,6 +89,8 @@ TIERS: dict[str, list[Run]] = {
         Run("opensearch", "every_backend and not mongodb", backend="opensearch"),
         Run("mongodb-embedded", "mongodb and every_backend", primary="mongodb"),
         SMOKE,
+        # Its operators need a newer Python than the package.
+        *([MUTANTS] if sys.version_info >= (3, 10) else []),
     ],
 }
 #: the share of a random test's examples that a tier draws
