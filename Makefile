@@ -52,6 +52,7 @@ demo-check: env # the demo once through, with checks, and no questions
 #   58,788 titles, campaigns of kills              `make faults` has longer ones
 #   the helpers that start servers, each switch    one switch of the example application
 #   of the example application; .ci/smoke
+#   mutants of five modules (make mutants: more)
 test-quick: env # before each commit: no server, embedded backend and SQLite (under 3 minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 

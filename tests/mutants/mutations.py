@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import libcst as cst
-from mutmut.mutation.mutators import mutation_operators
+from mutmut.mutation.mutators import mutation_operators, operator_assignment
 
 # Their arguments are for people, or of no consequence.
 UNTOUCHED_CALLS = {"log", "isinstance", "len", "cast", "TypeVar", "getLogger"}
@@ -101,20 +101,53 @@ class _Visitor(cst.CSTVisitor):
             self._functions -= isinstance(original_node, cst.FunctionDef)
 
     def _mutate(self, node: cst.CSTNode) -> None:
-        for kind, operator in mutation_operators:
-            if isinstance(node, kind):
-                self.mutations += [
-                    (".".join(self._names), node, each) for each in _worthwhile(node, operator)
-                ]
+        mutated = [
+            each
+            for kind, operator in OPERATORS
+            if isinstance(node, kind)
+            for each in operator(node)
+            if _is_worthwhile(node, each)
+        ]
+        if isinstance(node, cst.SimpleString):
+            # One change of a text is enough.
+            mutated = mutated[:1]
+        self.mutations += [(".".join(self._names), node, each) for each in mutated]
 
 
-def _worthwhile(node: cst.CSTNode, operator: Any) -> Iterator[cst.CSTNode]:
+def _without_call(node: cst.Expr) -> Iterator[cst.CSTNode]:
+    """Leave out a call whose result is not used."""
+    if isinstance(node.value, cst.Call) and not _is_untouched_call(node.value):
+        yield cst.Pass()
+
+
+# An assignment of None is noticed by what reads it, whatever the tests are.
+OPERATORS: list[tuple[Any, Any]] = [
+    *((kind, each) for kind, each in mutation_operators if each is not operator_assignment),
+    (cst.Expr, _without_call),
+]
+
+
+def _is_worthwhile(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
+    if isinstance(node, cst.Call) and isinstance(mutated, cst.Call):
+        pairs = zip(node.args, (*mutated.args, None))
+        position, old = next(
+            ((at, old) for at, (old, new) in enumerate(pairs) if old is not new), (0, None)
+        )
+        if old is None:
+            return True
+        removed = len(mutated.args) < len(node.args)
+        # Without one of the first arguments, a call fails whatever the tests are.
+        is_first = removed and old.keyword is None and position < len(node.args) - 1
+        # None is as false as False: instead of it there is a mutant with True.
+        is_false = not removed and isinstance(old.value, cst.Name) and old.value.value == "False"
+        return not is_first and not is_false and not _is_for_people(old.value)
+    return not _is_for_people(node)
+
+
+def _is_for_people(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.SimpleString):
-        # Texts with spaces are for people; of the others one change is enough.
-        if " " not in node.value:
-            yield from list(operator(node))[:1]
-        return
-    yield from operator(node)
+        return " " in node.value
+    return isinstance(node, (cst.FormattedString, cst.ConcatenatedString))
 
 
 def _is_untouched_call(node: cst.CSTNode) -> bool:

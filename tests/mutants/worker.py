@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 from tests.support.tiers import BACKEND, EXAMPLES, PRIMARY
@@ -20,10 +21,17 @@ PRELOADED = [
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
+class Outcome(Enum):
+    PASSED = "passed"
+    FAILED = "failed"
+    #: Something is waited for in vain, or the machine is too busy.
+    TIMED_OUT = "timed out"
+
+
 def run_tests(
     checkout: Path, tests: Sequence[str], select: str, keep_bytecode: bool, seconds: float
-) -> bool:
-    """Run *tests* in *checkout*, and return True if all pass in this time."""
+) -> Outcome:
+    """Run *tests* in *checkout* until one fails, at most for this time."""
     CONTEXT.set_forkserver_preload(PRELOADED)
     arguments = [
         *("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", select),
@@ -35,6 +43,7 @@ def run_tests(
     )
     process.start()
     process.join(seconds)
+    outcome = {None: Outcome.TIMED_OUT, 0: Outcome.PASSED}.get(process.exitcode, Outcome.FAILED)
     assert process.pid is not None
     try:
         # With all that a mutant left behind.
@@ -42,7 +51,7 @@ def run_tests(
     except ProcessLookupError:
         pass  # nothing was
     process.join()
-    return process.exitcode == 0
+    return outcome
 
 
 def _in_checkout(checkout: Path, arguments: list[str], keep_bytecode: bool) -> None:

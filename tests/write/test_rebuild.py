@@ -35,7 +35,7 @@ from tests.servers import PostgresServer
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
 from tests.support.tiers import examples
-from tests.write.test_sync import delete_indices, empty_tables
+from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
@@ -308,7 +308,8 @@ def tags(search):
     return search.mirrors.get("Tag")
 
 
-def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
+def interrupted(search, mirror, monkeypatch):
+    """A rebuild in tens that failed after fifty documents."""
     monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
     counts = []
 
@@ -321,20 +322,50 @@ def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
         return tell
 
     with pytest.raises(KeyboardInterrupt):
-        rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, failing)
-    counts.clear()
+        rebuilding.rebuild(
+            search.mirrors, search.rebuild_locks, search.outbox, [mirror], 10, failing
+        )
+
+
+def rebuilt(search, mirror, **options):
+    """Rebuild in tens; returns what is told of its progress, and what comes of it."""
+    counts = []
     built = rebuilding.rebuild(
         search.mirrors,
         search.rebuild_locks,
         search.outbox,
-        [tags],
+        [mirror],
         10,
         lambda mirror: counts.append,
+        **options,
     )
+    return counts, built[mirror.name]
+
+
+def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
+    interrupted(search, tags, monkeypatch)
+    counts, built = rebuilt(search, tags)
     # The bar begins where the first one was.
     assert counts == [40, *[10] * 6]
-    assert (built["Tag"].indexed, built["Tag"].resumed) == (60, 40)
+    assert (built.indexed, built.resumed) == (60, 40)
     assert len(search.mirrors.indices_of(tags)) == 1
+
+
+def test_one_that_starts_over_leaves_nothing_of_what_was_begun(search, app, tags, monkeypatch):
+    interrupted(search, tags, monkeypatch)
+    (begun,) = (
+        index
+        for index, aliases in search.mirrors.indices_of(tags).items()
+        if tags.alias not in aliases
+    )
+    # The collection is read as before meanwhile.
+    assert len(mirrored_ids(app, "Tag")) == 100
+    counts, built = rebuilt(search, tags, restart=True)
+    assert counts == [0, *[10] * 10]
+    assert (built.indexed, built.resumed) == (100, 0)
+    (index,) = search.mirrors.indices_of(tags)
+    assert index != begun
+    assert len(mirrored_ids(app, "Tag")) == 100
 
 
 def test_a_build_has_one_owner(search):
