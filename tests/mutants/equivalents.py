@@ -21,12 +21,12 @@ class Entry(NamedTuple):
     reason: str
 
     def includes(self, mutant: Mutant) -> bool:
-        # Of a function: the ones inside it, too.
+        if mutant.module != self.module:
+            return False
         if not self.changes:
-            return mutant.module == self.module and f"{mutant.function}.".startswith(
-                f"{self.function}." if self.function else ""
-            )
-        return (mutant.module, mutant.function, mutant.changes) == self[:3]
+            # With the functions inside it.
+            return f"{mutant.function}.".startswith(f"{self.function}.")
+        return mutant.function == self.function and mutant.changes == self.changes
 
     def __str__(self) -> str:
         return "\n".join((f"{self.module} {self.function}", *self.changes))

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Mutant:
         """Return the text of the mutated module."""
         return str(self.tree.deep_replace(self.original, self.mutated).code)
 
-    @property
+    @cached_property
     def changes(self) -> tuple[str, ...]:
         """Return the lines that differ, ``- old`` and ``+ new``, without their indentation."""
         lines = difflib.unified_diff(

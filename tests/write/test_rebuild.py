@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -24,9 +25,10 @@ import pytest
 import transaction
 from sqlalchemy import create_engine
 
-from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.mirror.mirror import write_alias
 from tests.apps.large.load import INI
@@ -365,6 +367,21 @@ def test_one_that_starts_over_leaves_nothing_of_what_was_begun(search, app, tags
     assert (built.indexed, built.resumed) == (100, 0)
     (index,) = search.mirrors.indices_of(tags)
     assert index != begun
+    assert len(mirrored_ids(app, "Tag")) == 100
+    # Nobody goes on to say that the rebuild lives.
+    assert "nefertari-search-rebuild" not in {each.name for each in threading.enumerate()}
+
+
+def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags):
+    for index in search.mirrors.indices_of(tags):
+        search.backend.delete_index(index)
+    counts = []
+    arguments = (search.mirrors, tags, 10, search.outbox, search.rebuild_locks)
+    with pytest.raises(BackendError, match="index all of them first"):
+        index_missing(*arguments, only=[1, 2])
+    built = index_missing(*arguments, lambda mirror: counts.append)
+    assert counts == [0, *[10] * 10]
+    assert built.indexed == 100
     assert len(mirrored_ids(app, "Tag")) == 100
 
 

@@ -509,6 +509,24 @@ def test_an_object_without_a_mirror_shows_where_it_is_nested(app, models, sessio
 
 
 @pytest.mark.usefixtures("family")
+def test_what_a_worker_indexes_shows_where_it_is_nested(app, models, session):
+    search = search_of(app)
+    search.outbox.inline = False
+    try:
+        with transaction.manager:
+            session.query(models.Keeper).get("k1").name = "Zoë"
+            session.query(models.Label).get(1).text = "purrs"
+        search.indexer.drain()
+    finally:
+        search.outbox.inline = True
+    assert search.outbox.pending_count() == 0
+    (item,) = data(app, "/items?id=1")
+    assert (item["keeper"]["name"], item["label"]["text"]) == ("Zoë", "purrs")
+    assert data(app, "/visits")[0]["item"]["keeper"]["name"] == "Zoë"
+    same_everywhere(app)
+
+
+@pytest.mark.usefixtures("family")
 def test_a_nested_object_that_was_deleted_is_gone_above(app, models, session):
     with transaction.manager:
         session.delete(session.query(models.Label).get(1))
