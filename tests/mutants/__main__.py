@@ -76,7 +76,7 @@ class Checkouts:
 def choose(options: argparse.Namespace) -> tuple[list[Mutant], dict[str, int], dict[str, int]]:
     """Return the mutants to try, and by module how many there are and how many are equivalent."""
     entries = list(read_entries(EQUIVALENTS))
-    wanted_again = {str(each) for each in read_entries(SURVIVORS)} if options.again else None
+    again = list(read_entries(SURVIVORS)) if options.again else []
     mutants: list[Mutant] = []
     totals: dict[str, int] = {}
     equivalents: dict[str, int] = {}
@@ -85,11 +85,12 @@ def choose(options: argparse.Namespace) -> tuple[list[Mutant], dict[str, int], d
             continue
         every = sorted(mutants_of(TOP / PACKAGE, module), key=lambda each: each.rank)
         check_entries([entry for entry in entries if entry.module == module], every)
-        if wanted_again is not None:
-            every = [each for each in every if str(each) in wanted_again]
-        chosen_here = every if options.all or options.again else every[: options.most]
-        counted = [each for each in chosen_here if not any(e.includes(each) for e in entries)]
-        totals[module], equivalents[module] = len(every), len(chosen_here) - len(counted)
+        if options.again:
+            sample = [each for each in every if any(e.includes(each) for e in again)]
+        else:
+            sample = every if options.all else every[: options.most]
+        counted = [each for each in sample if not any(e.includes(each) for e in entries)]
+        totals[module], equivalents[module] = len(every), len(sample) - len(counted)
         mutants += counted
     # The modules in turn, so that a run that ends early has tried some of each.
     ranks: dict[str, int] = defaultdict(int)

@@ -25,6 +25,7 @@ import pytest
 import transaction
 from sqlalchemy import create_engine
 
+from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
@@ -382,6 +383,17 @@ def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags)
     built = index_missing(*arguments, lambda mirror: counts.append)
     assert counts == [0, *[10] * 10]
     assert built.indexed == 100
+    assert len(mirrored_ids(app, "Tag")) == 100
+
+    # Of one that is there, what is missing; of some objects, no others.
+    (target,) = search.indexer.write_targets(tags)
+    version = search.outbox.next_version("Tag")
+    list(search.backend.bulk([BulkAction(target, str(pk), version, None) for pk in (1, 2, 3)], 10))
+    counts.clear()
+    assert index_missing(*arguments, lambda mirror: counts.append, only=[2, 3, 4]).indexed == 2
+    assert counts == [3]
+    assert "1" not in mirrored_ids(app, "Tag")
+    assert index_missing(*arguments).indexed == 1
     assert len(mirrored_ids(app, "Tag")) == 100
 
 
