@@ -386,9 +386,10 @@ def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags)
     assert len(mirrored_ids(app, "Tag")) == 100
 
     # Of one that is there, what is missing; of some objects, no others.
-    (target,) = search.indexer.write_targets(tags)
+    (index,) = search.mirrors.indices_of(tags)
     version = search.outbox.next_version("Tag")
-    list(search.backend.bulk([BulkAction(target, str(pk), version, None) for pk in (1, 2, 3)], 10))
+    deletes = [BulkAction(write_alias(index), str(pk), version, None) for pk in (1, 2, 3)]
+    assert all(each.indexed for each in search.backend.bulk(deletes, 10))
     counts.clear()
     assert index_missing(*arguments, lambda mirror: counts.append, only=[2, 3, 4]).indexed == 2
     assert counts == [3]
