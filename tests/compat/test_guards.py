@@ -148,13 +148,13 @@ def ids(answer: Answer) -> list[int]:
     authors=st.lists(acls, min_size=len(NAMES), max_size=len(NAMES)),
     asking=st.lists(callers, min_size=1, max_size=3, unique=True),
 )
-@example(  # whatever is drawn: each kind of entry, and a caller whom no one knows
+@example(  # each kind of entry, and a story that all see of an author whom only one sees
     stories=[
         [entry("everyone")],
         [entry("ann")],
         [entry("authenticated"), entry("bob", action="deny")],
+        [entry("everyone")],
         [entry("g:staff", "all")],
-        [],
         [entry("everyone", "update")],
     ],
     authors=[[entry("everyone")], [entry("ann")]],
