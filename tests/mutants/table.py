@@ -62,6 +62,7 @@ _SYNC = _of(
     "test_a_refused_request_leaves_nothing",
     "test_what_a_savepoint_undid_is_not_mirrored",
     "test_a_savepoint_that_was_released_comes_with_the_outer_commit",
+    "test_what_is_changed_again_after_an_undone_savepoint_is_recorded_again",
     "test_a_change_shows_two_levels_up",
     "test_an_object_without_a_mirror_shows_where_it_is_nested",
     "test_a_transaction_of_many_chunks_is_mirrored_whole",
