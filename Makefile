@@ -17,7 +17,7 @@ BACKEND ?= embedded
 ARGS ?=
 export ELASTICSEARCH_HOSTS
 
-.PHONY: help env demo demo-check test-quick test test-all lint docs smoke faults bench clean
+.PHONY: help env demo demo-check test-quick test test-all lint docs smoke faults mutants bench clean
 .DELETE_ON_ERROR:
 
 # First, so that `make` alone shows it. What each target does stands behind its name: "target: # text".
@@ -52,6 +52,7 @@ demo-check: env # the demo once through, with checks, and no questions
 #   58,788 titles, campaigns of kills              `make faults` has longer ones
 #   the helpers that start servers, each switch    one switch of the example application
 #   of the example application; .ci/smoke
+#   mutants of five modules (make mutants: more)
 test-quick: env # before each commit: no server, embedded backend and SQLite (under 3 minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
@@ -88,6 +89,16 @@ faults: env # long campaigns of killed processes and servers (half an hour)
 	NEFERTARI_SEARCH_TEST_SECONDS=60 NEFERTARI_SEARCH_TEST_KILLS=50 $(BIN)/python -m pytest \
 		tests/backends/embedded/test_processes.py
 	$(BIN)/python -m tests.faults.rebuild_flights
+
+# Which small changes of the package's heart no test notices (tests/mutants). A sample, always the
+# same one; more of it, or all of some modules:
+#   make mutants ARGS='--most 30'
+#   make mutants ARGS='--all search/ indexing/indexer.py'
+#   make mutants ARGS=--again        # those that survived the last run: after a test was written
+# A survivor is a missing test, or changes nothing that a test could see: then it goes, with the
+# reason, to tests/mutants/equivalents.txt.
+mutants: env # whether tests notice small changes of the code (hours for all; a sample: 40 minutes)
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 # Ratios within one run; nothing is asserted.
 bench: env # speed, as ratios within one run

@@ -63,6 +63,16 @@ class Run:
 CORES = os.cpu_count() or 1
 WITHOUT_SERVER = "not server and not mongodb and not long"
 SMOKE = Run("smoke", command=(".ci/smoke",))
+# A sample of some modules of tests/mutants: one of each part of the package's heart.
+MUTANTS = Run(
+    "mutants",
+    workers=CORES,
+    command=(
+        *(sys.executable, "-m", "tests.mutants", "--most", "5", "--minutes", "5"),
+        *("search/routing.py", "indexing/recorder.py", "indexing/failures.py"),
+        *("primary/outbox_base.py", "primary/sqla/outbox/versions.py"),
+    ),
+)
 TIERS: dict[str, list[Run]] = {
     "quick": [Run("quick", f"{WITHOUT_SERVER} and not slow", workers=CORES)],
     # Every backend passes the conformance suite here. The suites of every backend run on the two
@@ -86,6 +96,8 @@ TIERS: dict[str, list[Run]] = {
         Run("opensearch", "every_backend and not mongodb", backend="opensearch"),
         Run("mongodb-embedded", "mongodb and every_backend", primary="mongodb"),
         SMOKE,
+        # Its operators need a newer Python than the package.
+        *([MUTANTS] if sys.version_info >= (3, 10) else []),
     ],
 }
 #: the share of a random test's examples that a tier draws

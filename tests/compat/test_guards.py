@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nefertari_search_tween.search.aggregations.types import KINDS, METRIC, PIPELINE
@@ -30,6 +30,11 @@ TITLES = ("red lion", "red tiger", "blue lion", "blue bear", "red bear", "green 
 NAMES = ("ann", "bob")
 
 Entry = dict[str, str]
+
+
+def entry(principal: str, permission: str = "view", action: str = "allow") -> Entry:
+    return {"action": action, "principal": principal, "permission": permission}
+
 
 principals = st.sampled_from(["everyone", "authenticated", "ann", "bob", "g:staff", "g:press"])
 entries = st.fixed_dictionaries(
@@ -143,6 +148,18 @@ def ids(answer: Answer) -> list[int]:
     authors=st.lists(acls, min_size=len(NAMES), max_size=len(NAMES)),
     asking=st.lists(callers, min_size=1, max_size=3, unique=True),
 )
+@example(  # each kind of entry, and a story that all see of an author whom only one sees
+    stories=[
+        [entry("everyone")],
+        [entry("ann")],
+        [entry("authenticated"), entry("bob", action="deny")],
+        [entry("everyone")],
+        [entry("g:staff", "all")],
+        [entry("everyone", "update")],
+    ],
+    authors=[[entry("everyone")], [entry("ann")]],
+    asking=["", "ann,g:staff", "bob"],
+)
 def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
     library.allow(stories, authors)
     for caller in asking:
@@ -227,10 +244,6 @@ def _shows_what_may_be_read(library: Library, document: dict[str, Any], caller: 
 
 
 ALL: list[Entry] = [{"action": "allow", "principal": "everyone", "permission": "all"}]
-
-
-def entry(principal: str, permission: str = "view", action: str = "allow") -> Entry:
-    return {"action": action, "principal": principal, "permission": permission}
 
 
 # What else the options of a type need, besides the field; a type that is not here, and needs more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 
@@ -9,7 +10,9 @@ import pytest
 import transaction
 
 from nefertari_search_tween.indexing.indexer import Indexer
+from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
+from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.mirror import write_alias
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
@@ -114,3 +117,30 @@ def test_a_change_that_is_settled_just_before_the_first_index_is_made(app):
 
     assert len(mirrored_ids(app, "Item")) == 1
     same_everywhere(app)
+
+
+def test_a_rebuild_waits_for_older_claims_and_for_nothing_else(app, monkeypatch):
+    monkeypatch.setattr(rebuilding, "SETTLE_SECONDS", 0.0)
+    search = search_of(app)
+    mirror = search.mirrors.get("Item")
+
+    def build():
+        rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [mirror], 500)
+
+    began = time.monotonic()
+    build()
+    assert time.monotonic() - began < search.outbox.lease_seconds
+    search.outbox.enqueue([Key("Item", 1)])
+    claim = search.outbox.claim("Item", 500)
+    building = threading.Thread(target=build)
+    building.start()
+    assert wait_until(lambda: len(search.mirrors.indices_of(mirror)) == 2, 10, pause=0.01)
+    building.join(1.5)
+    assert building.is_alive()
+    # A newer one is not waited for: it finds the new index.
+    search.outbox.enqueue([Key("Item", 2)])
+    assert search.outbox.claim("Item", 500) is not None
+    search.outbox.settle(claim, "Item", {}, [1])
+    building.join(10)
+    assert not building.is_alive()
+    assert len(search.mirrors.indices_of(mirror)) == 1

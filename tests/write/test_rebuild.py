@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -24,9 +25,11 @@ import pytest
 import transaction
 from sqlalchemy import create_engine
 
-from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.backends.base import BulkAction
+from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
+from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.mirror.mirror import write_alias
 from tests.apps.large.load import INI
@@ -35,7 +38,7 @@ from tests.servers import PostgresServer
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
 from tests.support.tiers import examples
-from tests.write.test_sync import delete_indices, empty_tables
+from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
@@ -308,7 +311,8 @@ def tags(search):
     return search.mirrors.get("Tag")
 
 
-def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
+def interrupted(search, mirror, monkeypatch):
+    """A rebuild in tens that failed after fifty documents."""
     monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
     counts = []
 
@@ -321,20 +325,77 @@ def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
         return tell
 
     with pytest.raises(KeyboardInterrupt):
-        rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, failing)
-    counts.clear()
+        rebuilding.rebuild(
+            search.mirrors, search.rebuild_locks, search.outbox, [mirror], 10, failing
+        )
+
+
+def rebuilt(search, mirror, **options):
+    """Rebuild in tens; returns what is told of its progress, and what comes of it."""
+    counts = []
     built = rebuilding.rebuild(
         search.mirrors,
         search.rebuild_locks,
         search.outbox,
-        [tags],
+        [mirror],
         10,
         lambda mirror: counts.append,
+        **options,
     )
+    return counts, built[mirror.name]
+
+
+def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
+    interrupted(search, tags, monkeypatch)
+    counts, built = rebuilt(search, tags)
     # The bar begins where the first one was.
     assert counts == [40, *[10] * 6]
-    assert (built["Tag"].indexed, built["Tag"].resumed) == (60, 40)
+    assert (built.indexed, built.resumed) == (60, 40)
     assert len(search.mirrors.indices_of(tags)) == 1
+
+
+def test_one_that_starts_over_leaves_nothing_of_what_was_begun(search, app, tags, monkeypatch):
+    interrupted(search, tags, monkeypatch)
+    (begun,) = (
+        index
+        for index, aliases in search.mirrors.indices_of(tags).items()
+        if tags.alias not in aliases
+    )
+    # The collection is read as before meanwhile.
+    assert len(mirrored_ids(app, "Tag")) == 100
+    counts, built = rebuilt(search, tags, restart=True)
+    assert counts == [0, *[10] * 10]
+    assert (built.indexed, built.resumed) == (100, 0)
+    (index,) = search.mirrors.indices_of(tags)
+    assert index != begun
+    assert len(mirrored_ids(app, "Tag")) == 100
+    # Nobody goes on to say that the rebuild lives.
+    assert "nefertari-search-rebuild" not in {each.name for each in threading.enumerate()}
+
+
+def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags):
+    for index in search.mirrors.indices_of(tags):
+        search.backend.delete_index(index)
+    counts = []
+    arguments = (search.mirrors, tags, 10, search.outbox, search.rebuild_locks)
+    with pytest.raises(BackendError, match="index all of them first"):
+        index_missing(*arguments, only=[1, 2])
+    built = index_missing(*arguments, lambda mirror: counts.append)
+    assert counts == [0, *[10] * 10]
+    assert built.indexed == 100
+    assert len(mirrored_ids(app, "Tag")) == 100
+
+    # Of one that is there, what is missing; of some objects, no others.
+    (index,) = search.mirrors.indices_of(tags)
+    version = search.outbox.next_version("Tag")
+    deletes = [BulkAction(write_alias(index), str(pk), version, None) for pk in (1, 2, 3)]
+    assert all(each.indexed for each in search.backend.bulk(deletes, 10))
+    counts.clear()
+    assert index_missing(*arguments, lambda mirror: counts.append, only=[2, 3, 4]).indexed == 2
+    assert counts == [3]
+    assert "1" not in mirrored_ids(app, "Tag")
+    assert index_missing(*arguments).indexed == 1
+    assert len(mirrored_ids(app, "Tag")) == 100
 
 
 def test_a_build_has_one_owner(search):

@@ -11,6 +11,7 @@ import transaction
 from webtest import TestApp
 
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
+from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.index_lifecycle import create_empty
 from tests.support.apps import search_of, zoo
 from tests.write.test_interleaving import Process, Reader
@@ -102,3 +103,19 @@ def test_an_index_made_again_while_an_indexer_has_old_state(app: TestApp, tag: i
     search.indexer.drain()
     assert search.outbox.pending_count("Tag") == 0
     assert mirrored(app) == []
+
+
+def test_a_row_of_a_whole_model_makes_its_index_what_the_database_is(
+    app: TestApp, tag: int
+) -> None:
+    """As after a TRUNCATE: nothing says which objects there were, or are."""
+    search = search_of(app)
+    search.indexer.drain()
+    assert mirrored(app) == [tag]
+    engine = search.outbox.engine()
+    engine.execute("DELETE FROM zoo_tags")
+    engine.execute("INSERT INTO zoo_tags (id, name) VALUES (?, 'blue')", tag + 1)
+    search.outbox.enqueue([Key("Tag", tag + 1), Key.whole_model("Tag")])
+    search.indexer.drain()
+    assert mirrored(app) == [tag + 1]
+    assert search.outbox.pending_count() == 0

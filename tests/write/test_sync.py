@@ -517,6 +517,27 @@ def test_an_object_without_a_mirror_shows_where_it_is_nested(app, models, sessio
 
 
 @pytest.mark.usefixtures("family")
+def test_what_a_worker_indexes_shows_where_it_is_nested(app, models, session):
+    search = search_of(app)
+    with transaction.manager:
+        session.add_all(models.Item(id=number, name="other") for number in range(3, 23))
+    search.outbox.inline = False
+    try:
+        with transaction.manager:
+            session.query(models.Keeper).get("k1").name = "Zoë"
+            session.query(models.Label).get(1).text = "purrs"
+        # The keeper, the item and the visit, some twice; not what has nothing to do with them.
+        assert 3 <= search.indexer.drain() <= 6
+    finally:
+        search.outbox.inline = True
+    assert search.outbox.pending_count() == 0
+    (item,) = data(app, "/items?id=1")
+    assert (item["keeper"]["name"], item["label"]["text"]) == ("Zoë", "purrs")
+    assert data(app, "/visits")[0]["item"]["keeper"]["name"] == "Zoë"
+    same_everywhere(app)
+
+
+@pytest.mark.usefixtures("family")
 def test_a_nested_object_that_was_deleted_is_gone_above(app, models, session):
     with transaction.manager:
         session.delete(session.query(models.Label).get(1))
