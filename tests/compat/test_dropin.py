@@ -224,8 +224,8 @@ def test_body_of_several_models_is_a_query(es):
     """``body``"""
     both = drop_in.ES("Item,Keeper")
     body = {"query": {"range": {"count": {"gte": 4}}}}
-    found = both.get_collection(body=body)
-    assert {(each._type, each.id) for each in found} == {("Item", 4), ("Item", 5)}
+    hits = both.get_collection(body=body)
+    assert {(each._type, each.id) for each in hits} == {("Item", 4), ("Item", 5)}
     with pytest.raises(BadQuery, match="not 'sort'"):
         both.get_collection(body={**body, "sort": [{"count": "desc"}]})
 

@@ -78,7 +78,7 @@ def without_room(search):
 @contextlib.contextmanager
 def without_tags(search):
     """The table of one model can't be read meanwhile."""
-    engine = search.outbox.engine()
+    engine = search.outbox.engine
     engine.execute("ALTER TABLE zoo_tags RENAME TO zoo_tags_away")
     yield
     engine.execute("ALTER TABLE zoo_tags_away RENAME TO zoo_tags")
@@ -169,7 +169,7 @@ def test_what_a_script_commits_while_indexing_fails_is_indexed_later(app, caplog
 
 def test_an_object_that_can_not_be_rendered_is_a_dead_letter_until_it_can(app):
     search = search_of(app)
-    engine = search.outbox.engine()
+    engine = search.outbox.engine
     engine.execute("INSERT INTO zoo_items (id, name) VALUES (1, 'Lion'), (2, 'Bear')")
     engine.execute("UPDATE zoo_items SET thing = ? WHERE id = 2", b"no pickle")
     lion, bear = Key("Item", 1), Key("Item", 2)

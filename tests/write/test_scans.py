@@ -112,7 +112,7 @@ def test_a_row_of_a_whole_model_makes_its_index_what_the_database_is(
     search = search_of(app)
     search.indexer.drain()
     assert mirrored(app) == [tag]
-    engine = search.outbox.engine()
+    engine = search.outbox.engine
     engine.execute("DELETE FROM zoo_tags")
     engine.execute("INSERT INTO zoo_tags (id, name) VALUES (?, 'blue')", tag + 1)
     search.outbox.enqueue([Key("Tag", tag + 1), Key.whole_model("Tag")])
