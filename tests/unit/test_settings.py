@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import traceback
 
 import certifi
@@ -13,6 +11,7 @@ from pyramid.config import Configurator
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.settings.settings import Settings
 from nefertari_search_tween.settings.table import FAMILIES, PREFIX, SETTINGS
+from tests.support.apps import zoo
 from tests.support.paths import TOP
 
 DOCUMENTED = TOP / "docs" / "settings.rst"
@@ -406,24 +405,14 @@ def test_every_setting_is_an_attribute():
 def test_a_model_or_field_that_does_not_exist_stops_the_application(tmp_path, key, value, says):
     (tmp_path / "index.json").write_text("{}")
     value = value.replace("FILE", str(tmp_path / "index.json"))
-    # In a process of its own: models are global to a process.
-    program = (
-        "from tests.support.apps import zoo\n"
-        f"zoo('sqlite:///{tmp_path}/zoo.sqlite', 'http://127.0.0.1:1', 'zoo',"
-        f" **{{'nefertari_search.{key}': {value!r}}})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-    assert done.returncode != 0
-    last = done.stderr.strip().splitlines()[-1]
-    assert "ConfigurationError" in last
-    assert f"nefertari_search.{key}: {says}" in last
+    with pytest.raises(ConfigurationError) as caught:
+        zoo(
+            f"sqlite:///{tmp_path}/zoo.sqlite",
+            f"embedded:{tmp_path}/search",
+            "zoo",
+            **{f"nefertari_search.{key}": value},
+        )
+    assert f"nefertari_search.{key}: {says}" in str(caught.value)
 
 
 @pytest.mark.parametrize("setting", [*SETTINGS, *FAMILIES], ids=lambda setting: setting.key)
