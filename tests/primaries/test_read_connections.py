@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from nefertari_search_tween.primary.sqla.outbox import connections
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
-from nefertari_search_tween.primary.sqla.outbox.queries import sync_state
+from nefertari_search_tween.primary.sqla.outbox.queries import state_query
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX, VERSIONS
 
 NUMBER = select([literal_column("number")]).select_from(table("numbers"))
@@ -74,7 +74,8 @@ def test_nothing_is_locked_between_looks(reader, writer):
             each.create(connection)
         connection.execute(VERSIONS.insert(), [{"model": "Cat", "version": 1}])
     for number in (2, 3):
-        assert sync_state(reader, "Cat", ("Dog",)) == (False, number - 1)
+        version, pending = reader.fetch_first(state_query("Cat", ("Dog",)))
+        assert (version, bool(pending)) == (number - 1, False)
         # Fails at once when anything is locked.
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("UPDATE nefertari_search_versions SET version = ?", (number,))

@@ -58,7 +58,11 @@ TABLES = {
     "zoo_keepers",
     "zoo_labels",
     "zoo_marked",
+    "zoo_meals",
     "zoo_nodes",
+    "zoo_pens",
+    "zoo_round_meals",
+    "zoo_rounds",
     "zoo_tags",
     "zoo_visits",
 }

@@ -23,7 +23,7 @@ class OutboxQueries(OutboxBase):
     _reads: ReadConnections
 
     def sync_state(self, model_name: str) -> SyncState:
-        statement = _state(model_name, self._sources[model_name])
+        statement = state_query(model_name, self._sources[model_name])
         version, pending = self._reads.fetch_first(statement)
         return SyncState(bool(pending), int(version or 0))
 
@@ -90,7 +90,7 @@ class OutboxQueries(OutboxBase):
 
 
 @cache
-def _state(model_name: str, sources: tuple[str, ...]) -> Any:
+def state_query(model_name: str, sources: tuple[str, ...]) -> Any:
     """Return the query for the latest version of a model, and whether rows are pending.
 
     :param sources: other models whose rows may represent documents of this one.
