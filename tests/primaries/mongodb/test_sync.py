@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from tests.servers.base import wait_until
 from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 
@@ -30,6 +31,13 @@ def models(app: TestApp) -> Iterator[Any]:
     for model in (models.Visit, models.Item, models.Keeper, models.Tag, models.Node):
         model.objects.delete()
     same(app)
+
+
+def drain(app: TestApp) -> None:
+    """Index what is pending, and wait for what the application's own thread has claimed of it."""
+    search = search_of(app)
+    search.indexer.drain()
+    assert wait_until(lambda: not search.outbox.pending_count(), 20)
 
 
 def mirrored(app: TestApp, path: str, **params: Any) -> Any:
@@ -184,18 +192,18 @@ def test_more_than_are_known_one_by_one(app: TestApp, models: Any, monkeypatch: 
     models.Item.objects.insert([models.Item(name="n", label=each) for each in label])
     models.Item.objects.update(set__owner="bob")
     models.Label.objects.update(set__text="new")
-    search_of(app).indexer.drain()
+    drain(app)
     assert mirrored(app, "/items", owner="bob")["total"] == 5
     assert {each["label"]["text"] for each in mirrored(app, "/items")["data"]} == {"new"}
     models.Item.objects.delete()
-    search_of(app).indexer.drain()
+    drain(app)
     same(app)
 
 
 def test_a_collection_that_is_dropped(app: TestApp, models: Any) -> None:
     models.Tag(number=1, name="t").save()
     models.Tag.drop_collection()
-    search_of(app).indexer.drain()
+    drain(app)
     assert names(app, "/tags") == []
     same(app)
 
