@@ -53,13 +53,13 @@ demo-check: env # the demo once through, with checks, and no questions
 #   the helpers that start servers, each switch    one switch of the example application
 #   of the example application; .ci/smoke
 #   mutants of five modules (make mutants: more)
-test-quick: env # before each commit: no server, embedded backend and SQLite (under 3 minutes)
+test-quick: env # before each commit: no server, embedded backend and SQLite (ten minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
-test: env # before each push: servers too, without the long tests (under 10 minutes)
+test: env # before each push: servers too, without the long tests (half an hour)
 	$(BIN)/python -m tests.run test $(ARGS)
 
-test-all: env # everything, each suite on each backend and database (under 45 minutes)
+test-all: env # everything, each suite on each backend and database (hours)
 	$(BIN)/python -m tests.run all $(ARGS)
 
 lint: env docs # ruff, mypy, and the pages without a warning
