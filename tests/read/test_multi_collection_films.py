@@ -12,7 +12,13 @@ from pyramid.paster import get_appsettings
 from webtest import TestApp
 
 from tests.read.test_search_reads import EXAMPLE, encoded
-from tests.support.apps import INI, Films, film_options, forget_sessions
+from tests.support.apps import (
+    INI,
+    Films,
+    film_options,
+    forget_sessions,
+    leave_out_models_of_others,
+)
 from tests.support.paths import TOP
 from tests.write.test_sync import statements
 
@@ -39,6 +45,7 @@ def app(loaded_films: Films) -> Iterator[TestApp]:
     from films import database_url
 
     forget_sessions()
+    leave_out_models_of_others("films")
     options = film_options(*loaded_films)
     settings = get_appsettings(str(INI), options=options)
     settings["sqlalchemy.url"] = database_url(settings["sqlalchemy.url"])

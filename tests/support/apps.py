@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from tests.servers import shared
 from tests.support.paths import TOP
 
 INI = TOP / "development.ini"
+SHARED_MODELS = "tests.apps.zoo_models"
+_left_out: set[Any] = set()
 
 
 def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
@@ -47,6 +50,7 @@ class Films(NamedTuple):
 def films(directory: Path, url: str, prefix: str) -> TestApp:
     """The example application; its database holds the films when `load_films` was called."""
     forget_sessions()
+    leave_out_models_of_others("films")
     return TestApp(get_app(str(INI), options=film_options(directory, url, prefix)))
 
 
@@ -56,6 +60,7 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
     from nefertari_search_tween.scripts.main import cli
 
     forget_sessions()
+    leave_out_models_of_others("films")
     variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
     with shared.made_once(
         "films.sqlite", lambda file: _load_database(file, url, prefix)
@@ -100,6 +105,7 @@ def _test_app(
     main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]
 ) -> TestApp:
     forget_sessions()
+    leave_out_models_of_others(main.__module__)
     backend, hosts = backend_and_hosts(url)
     return TestApp(
         main(
@@ -116,6 +122,25 @@ def _test_app(
             },
         )
     )
+
+
+def leave_out_models_of_others(package: str) -> None:
+    """Keep models that other tests have defined out of the next application's mirrors.
+
+    nefertari's models are the process's: by the end of a run there are a hundred, and each
+    application would make an index for every one of them.
+    """
+    from nefertari_sqla import get_document_classes
+
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(".py")[0].replace("/", ".")
+    for model in get_document_classes().values():
+        own = model.__module__.startswith((f"{package}.", SHARED_MODELS, test or package))
+        if own and model in _left_out:
+            _left_out.remove(model)
+            model._index_enabled = True
+        elif not own and getattr(model, "_index_enabled", False):
+            _left_out.add(model)
+            model._index_enabled = False
 
 
 def forget_sessions() -> None:
