@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +34,7 @@ from tests.servers import ElasticsearchServer
 from tests.servers.base import wait_until
 from tests.servers.elasticsearch import make_certificate
 from tests.support.apps import search_of, zoo
+from tests.support.forked import run_python
 from tests.support.paths import TOP
 from tests.write.test_sync import empty_tables, hit_keys, same
 
@@ -145,11 +145,8 @@ def command(
     ini = site["folder"] / f"{uuid.uuid4().hex}.ini"
     text = INI + "".join(f"{key} = {value}\n" for key, value in lines.items() if value)
     ini.write_text(text, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "nefertari_search_tween.scripts.main", name, ini],
-        capture_output=True,
-        text=True,
-        timeout=120,
+    return run_python(
+        *("-W", "ignore", "-m", "nefertari_search_tween.scripts.main", name, ini),
         env={**os.environ, "PYTHONPATH": str(TOP), **(env or {})},
     )
 

@@ -18,6 +18,7 @@ from tests.faults.test_faults import Client, fetch
 from tests.servers import Pserve
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import INI, TOP, film_options
+from tests.support.forked import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -40,14 +41,7 @@ def folder(tmp_path_factory):
 
 
 def python(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=ENVIRONMENT,
-        cwd=TOP,
-    )
+    return run_python(*arguments, env=ENVIRONMENT, timeout=300)
 
 
 def assignments(variables):

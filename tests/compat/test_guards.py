@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from nefertari_search_tween.search.aggregations.types import KINDS, METRIC, PIPE
 from tests.apps.item_acls import INI, PRINCIPALS
 from tests.apps.private_fields.running import Answer, Club
 from tests.read.aggregations.test_types import LACKING
+from tests.support.forked import run_python
 from tests.support.reference_aggregations import request
 from tests.support.tiers import examples
 
@@ -433,13 +432,7 @@ def script(library: Library, name: str, *arguments: str) -> str:
         text = text.replace(f"\n{key} =", f"\n{key} = {value}\n_{key} =", 1)
     ini.write_text(text)
     code = f"from nefertari_search_tween.scripts.guards import {name}; {name}()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--config", str(ini), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=library.environment,
-    )
+    done = run_python("-c", code, "--config", ini, *arguments, env=library.environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

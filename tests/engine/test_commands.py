@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from nefertari_search_tween.scripts.common import EXIT_FAILURE
 from nefertari_search_tween.scripts.main import cli
 from tests.apps.engine_relationships import INI
+from tests.support.forked import run_python
 from tests.support.paths import TOP
 
 MAIN = "nefertari_search_tween.scripts.main"
@@ -36,14 +36,8 @@ ALL = {" ".join(words): command for words, command in commands(cli)}
 
 
 def run(folder: Path, module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", module, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TOP)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    return run_python("-W", "ignore", "-m", module, *words, env=environment, cwd=folder)
 
 
 @pytest.fixture

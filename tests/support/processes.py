@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from tests.apps.wsgi import LOGGING
 from tests.servers import Pserve
 from tests.servers.base import wait_until
+from tests.support.forked import run_python
 from tests.support.paths import TOP
 
 # Of a claim, in the processes of these tests.
@@ -99,13 +100,8 @@ class Place:
 
     def run(self, command, *arguments, program=PROGRAM, **more):
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, *program, *self.words(command, *arguments, **more)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=self.environment,
-        )
+        words = self.words(command, *arguments, **more)
+        return run_python(*program, *words, env=self.environment)
 
     def worker(self, *arguments, **more):
         return Worker(self, arguments, more)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from tests.apps.private_fields import INI, TABLES
 from tests.servers.pserve import Pserve
 from tests.support.apps import backend_and_hosts
+from tests.support.forked import run_python
 from tests.support.paths import TOP
 
 # Nothing is written while mirrors are built here, so there are no older claims to wait for.
@@ -93,13 +94,7 @@ class Club:
     def rebuild(self) -> None:
         """Build all mirrors from the database."""
         words = [f"{name}={value}" for name, value in self.variables.items()]
-        done = subprocess.run(
-            [sys.executable, *PROGRAM, "rebuild", str(self.ini), *words, "--json"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=self.environment,
-        )
+        done = run_python(*PROGRAM, "rebuild", self.ini, *words, "--json", env=self.environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def write(self, changes: list[tuple[str, Any, dict[str, Any]]]) -> None:
