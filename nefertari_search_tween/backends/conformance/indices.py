@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -244,8 +245,12 @@ class IndexCases(Cases):
                 results.append(empty.hits())
 
         def swap() -> None:
+            swaps = 0
             try:
-                for _ in range(20):
+                # On and on while the readers are slow: an embedded index moves in a millisecond.
+                end = time.monotonic() + 30
+                while swaps < 20 or (len(results) <= 20 and time.monotonic() < end):
+                    swaps += 1
                     backend.swap_alias(empty.alias, following)
                     backend.swap_alias(empty.alias, empty.name)
             finally:
