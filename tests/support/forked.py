@@ -23,8 +23,9 @@ from pathlib import Path
 from tests.support.paths import TOP
 
 CONTEXT = multiprocessing.get_context("forkserver")
-# Nothing of nefertari: its modules hold the state of an application.
+# What each of the package's commands imports before it reads its ini file, and the old stack.
 PRELOADED = [
+    "nefertari_search_tween.scripts.main",
     *("pyramid.config", "pyramid.paster", "pyramid_sqlalchemy", "sqlalchemy", "sqlalchemy_utils"),
     *("zope.sqlalchemy", "webtest", "elasticsearch", "luqum.parser", "click", "rich.progress"),
     *("dogpile.cache", "prometheus_client", "requests", "tests.support.forked"),
@@ -91,6 +92,7 @@ def _run(
     try:
         if option == "-m":
             sys.argv = [program, *rest]
+            sys.modules.pop(program, None)
             runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:
             assert option == "-c", words
