@@ -17,7 +17,7 @@ BACKEND ?= embedded
 ARGS ?=
 export ELASTICSEARCH_HOSTS
 
-.PHONY: help env demo demo-check test-quick test test-all lint docs smoke faults mutants bench clean
+.PHONY: help env demo demo-check test-quick test test-all test-matrix lint docs smoke faults mutants bench clean
 .DELETE_ON_ERROR:
 
 # First, so that `make` alone shows it. What each target does stands behind its name: "target: # text".
@@ -37,9 +37,16 @@ demo: env # the films on http://localhost: load, index, serve
 demo-check: env # the demo once through, with checks, and no questions
 	$(BIN)/python examples/demo.py --check --backend $(BACKEND)
 
-# The tiers: tests/run.py has their runs, tests/support/tiers.py the marks. Only `make test-all` has
+# The tiers: tests/run.py has their runs, tests/support/tiers.py the marks.
 #
-#   long tests                                     what of them `make test` has
+#   what `make test-all` has beside                what of it `make test` has
+#   ---------------------------------------------  -----------------------------------------------
+#   suites of every backend on Elasticsearch       the conformance suite, random requests; all on
+#                                                  the embedded backend
+#   tests marked "thorough": more cases of         one case of each kind
+#   workers, triggers, faults, forks, engines
+#
+#   what `make test-matrix` has beside             what of it `make test-all` has
 #   ---------------------------------------------  -----------------------------------------------
 #   every suite on Elasticsearch, on PostgreSQL    those of every backend on it and on the embedded
 #   and on MongoDB beside Elasticsearch            one, those of every database, on the embedded one
@@ -53,14 +60,17 @@ demo-check: env # the demo once through, with checks, and no questions
 #   the helpers that start servers, each switch    one switch of the example application
 #   of the example application; .ci/smoke
 #   mutants of five modules (make mutants: more)
-test-quick: env # before each commit: no server, embedded backend and SQLite (ten minutes)
+test-quick: env # before each commit: no server, embedded backend and SQLite (three minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
-test: env # before each push: servers too, without the long tests (half an hour)
+test: env # before each push: servers too (ten minutes)
 	$(BIN)/python -m tests.run test $(ARGS)
 
-test-all: env # everything, each suite on each backend and database (hours)
-	$(BIN)/python -m tests.run all $(ARGS)
+test-all: test # what CI runs: thorough tests, too (half an hour)
+	$(BIN)/python -m tests.run rest $(ARGS)
+
+test-matrix: env # each suite on each backend and database, all random examples (hours)
+	$(BIN)/python -m tests.run matrix $(ARGS)
 
 lint: env docs # ruff, mypy, and the pages without a warning
 	$(BIN)/ruff check .
@@ -72,11 +82,11 @@ docs: env # the pages as HTML
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@echo 'The pages: file://$(CURDIR)/docs/_build/index.html'
 
-# Without Java or Maven; `make test-all` runs it, too.
+# Without Java or Maven; `make test-matrix` runs it, too.
 smoke: # the demo's checks on the oldest and newest Python here, from nothing
 	.ci/smoke
 
-# Long campaigns of processes, signals and servers; `make test-all` runs short ones.
+# Long campaigns of processes, signals and servers; `make test-matrix` runs short ones.
 faults: env # long campaigns of killed processes and servers (half an hour)
 	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
 	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60

@@ -1,4 +1,4 @@
-"""Runs the tests of a tier: ``python -m tests.run quick|test|all [arguments of pytest]``.
+"""Runs the tests of a tier: ``python -m tests.run quick|test|rest|matrix [arguments of pytest]``.
 
 A process has one engine and one backend, so a tier is several runs of pytest. They share servers,
 and run beside each other while there are processors for them. What they print is in .pytest_tmp;
@@ -61,7 +61,6 @@ class Run:
 
 
 CORES = os.cpu_count() or 1
-WITHOUT_SERVER = "not server and not mongodb and not long"
 SMOKE = Run("smoke", command=(".ci/smoke",))
 # A sample of some modules of tests/mutants: one of each part of the package's heart.
 MUTANTS = Run(
@@ -73,22 +72,39 @@ MUTANTS = Run(
         *("primary/outbox_base.py", "primary/sqla/outbox/versions.py"),
     ),
 )
-TIERS: dict[str, list[Run]] = {
-    "quick": [Run("quick", f"{WITHOUT_SERVER} and not slow", workers=CORES)],
-    # Every backend passes the conformance suite here. The suites of every backend run on the two
-    # most different ones, the slow ones among them on one.
-    "test": [
+
+
+def once(of: str) -> list[Run]:
+    """Return the runs of each test *of* a tier on one backend and one database, or two.
+
+    Every backend passes the conformance suite here. The suites of every backend run on the two
+    most different ones, the slow ones among them on one.
+    """
+    return [
         Run(
             "elasticsearch",
-            "(server or every_backend and not slow) and not mongodb and not long",
+            f"(server or every_backend and not slow) and not mongodb and {of}",
             workers=CORES,
             backend="elasticsearch",
         ),
-        Run("embedded", WITHOUT_SERVER, workers=CORES),
-        Run("mongodb", "mongodb and not long", primary="mongodb"),
-        Run("postgresql", "every_primary and not long", primary="postgresql"),
+        Run("embedded", f"not server and not mongodb and {of}", workers=CORES),
+        Run("mongodb", f"mongodb and {of}", primary="mongodb"),
+        Run("postgresql", f"every_primary and {of}", primary="postgresql"),
+    ]
+
+
+TIERS: dict[str, list[Run]] = {
+    "quick": [
+        Run(
+            "quick",
+            "not server and not mongodb and not slow and not thorough and not long",
+            workers=CORES,
+        )
     ],
-    "all": [
+    "test": once("not thorough and not long"),
+    # What `make test-all` has beside that of `make test`.
+    "rest": once("thorough and not long"),
+    "matrix": [
         Run("elasticsearch", "not mongodb", workers=CORES, backend="elasticsearch"),
         Run("embedded", "not server and not mongodb", workers=CORES),
         Run("mongodb", "mongodb", primary="mongodb", backend="elasticsearch"),
@@ -101,7 +117,7 @@ TIERS: dict[str, list[Run]] = {
     ],
 }
 #: the share of a random test's examples that a tier draws
-SHARES = {"quick": "0.1", "test": "0.25", "all": "1"}
+SHARES = {"quick": "0.1", "test": "0.25", "rest": "0.25", "matrix": "1"}
 
 
 @dataclass

@@ -118,6 +118,7 @@ def test_an_application_reads_searches_and_writes(app: Any) -> None:
     assert same(app, "/items")["data"] == []
 
 
+@pytest.mark.thorough
 def test_a_rebuild_by_the_command(site: dict[str, Any], app: Any) -> None:
     app.post_json("/items", {"id": 1, "name": "Lion"}, status=201)
 
@@ -243,6 +244,7 @@ def test_a_certificate_that_is_not_looked_at(
 # A user who may not do everything
 
 
+@pytest.mark.thorough
 def test_a_user_who_may_only_read(
     site: dict[str, Any],
     app: Any,
@@ -312,6 +314,7 @@ def test_a_user_who_may_nothing(
     assert search_of(limited).backend.ping() is True
 
 
+@pytest.mark.thorough
 def test_a_password_that_changes_while_the_application_runs(
     site: dict[str, Any], app: Any, server: ElasticsearchServer
 ) -> None:

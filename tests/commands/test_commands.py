@@ -199,6 +199,7 @@ def test_rebuild_prints_one_json_object_for_machines(run):
     assert json.loads(done.stdout) == {"Genre": {"indexed": indexed, "rejected": 0, "resumed": 0}}
 
 
+@pytest.mark.thorough
 def test_a_second_rebuild_replaces_the_first(run, server, index_prefix):
     run("rebuild", "--models", "Genre")
     assert run("rebuild", "--models", "Genre").returncode == 0
@@ -225,6 +226,7 @@ def test_index_builds_what_is_not_there_and_adds_what_is_missing(run, server, in
     assert server("GET", f"{index_prefix}-genre/_doc/5")["found"]
 
 
+@pytest.mark.thorough
 def test_what_a_broken_build_left_is_removed(run, server, index_prefix):
     run("rebuild", "--models", "Genre")
     server("PUT", f"{index_prefix}-genre-000007")
@@ -276,6 +278,7 @@ def test_searches_go_on_while_the_index_is_rebuilt(run, process, server, index_p
     assert json.loads(all_client.answers[0][2])["total"] == total > 17000
 
 
+@pytest.mark.thorough
 def test_what_is_written_while_the_index_is_rebuilt_is_in_the_new_one(run, process):
     assert run("rebuild", "--models", "Genre").returncode == 0
     assert wait_until(lambda: fetch(f"{process.url}/genres")[1] == "mirror", 30)

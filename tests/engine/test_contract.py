@@ -131,6 +131,7 @@ def test_on_the_embedded_backend(on_embedded: dict[str, Any], reference: dict[st
     check(on_embedded, reference, OURS)
 
 
+@pytest.mark.thorough
 def test_on_elasticsearch(
     on_elasticsearch: dict[str, Any], reference: dict[str, Any], on_embedded: dict[str, Any]
 ) -> None:
@@ -138,6 +139,7 @@ def test_on_elasticsearch(
     assert on_elasticsearch == on_embedded
 
 
+@pytest.mark.thorough
 def test_nefertari_mongodb(on_mongodb: dict[str, Any], reference: dict[str, Any]) -> None:
     check(on_mongodb, reference, MONGODB)
 

@@ -370,6 +370,7 @@ def test_update_many_and_delete_many_change_nothing_while_the_server_is_down(app
     assert {each["count"] for each in same(app, "/items")["data"]} == {9}
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_slower_than_the_setting(elsewhere, server):
     """Statuses as designed, the application up, and nothing to be done when it is fast again."""
     with slowing(server.port) as slow:
@@ -409,6 +410,7 @@ def delete_index(app, name):
         search.backend.delete_index(index)
 
 
+@pytest.mark.thorough
 def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(app, deployment):
     app.post_json("/items", {"id": 1, "name": "Lion"})
     assert engine_of(app.get("/items")) == "mirror"
@@ -430,6 +432,7 @@ def test_an_index_that_is_deleted_under_the_application_is_missed_and_rebuilt(ap
     assert hit_keys(app, "items", name="puma") == [1]
 
 
+@pytest.mark.thorough
 def test_writes_to_a_deleted_index_do_not_stand_in_the_way_of_the_next_one(app, deployment):
     app.post_json("/items", {"id": 1, "name": "Lion"})
     app.post_json("/items", {"id": 2, "name": "Tiger"})
@@ -496,6 +499,7 @@ def test_a_document_that_the_server_refuses_is_known_to_be_missing(app, deployme
     assert (code, row["state"], row["rejected"]) == (0, "ready", 0)
 
 
+@pytest.mark.thorough
 def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, deployment):
     from pyramid_sqlalchemy import Session
 
@@ -520,6 +524,7 @@ def test_a_value_that_json_does_not_have_is_known_to_be_missing(app, deployment)
     assert state_of(deployment, "Item")[0] == 0
 
 
+@pytest.mark.thorough
 def test_a_refused_document_that_is_deleted_leaves_no_trace(app, deployment):
     from pyramid_sqlalchemy import Session
 

@@ -28,7 +28,7 @@ from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
 from tests.support.apps import search_of, zoo
-from tests.support.tiers import PRIMARY
+from tests.support.tiers import PRIMARY, examples
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
 pytestmark = [pytest.mark.every_primary, pytest.mark.slow]
@@ -392,6 +392,7 @@ def test_a_primary_key_that_changed_moves_the_document(app, outside):
     assert mirrored_ids(app, "Tag") == ["1", "2", "3"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "code",
     ["it's", 'say "no"', "ünï😀", "line\nline", " spaces ", "%s :name \\ {}", "007", "NULL"],
@@ -709,6 +710,7 @@ def test_a_document_made_while_what_it_nests_is_changed_shows_the_change(app, en
     assert by_key(captured(app)["items"])[9]["keeper"]["name"] == "Zoë"
 
 
+@pytest.mark.thorough
 def test_many_rows_changed_by_one_statement_of_another_program_are_mirrored(
     app, outside, record_property
 ):
@@ -757,6 +759,7 @@ def count(app, name, query, field):
     return mirror.backend.search(mirror.alias, body)["hits"]["total"]["value"]
 
 
+@pytest.mark.thorough
 def test_an_object_that_many_documents_nest_is_mirrored_in_small_claims(app, outside):
     count = 3 * CHUNK
     values = ", ".join(f"({n}, 'x', 'k1')" for n in range(1001, 1001 + count))
@@ -819,7 +822,7 @@ ONLY = (
 )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(6)))
 def test_random_statements_leave_mirror_and_primary_equal(app, engine, seed):
     """Refused ones among them; some in one transaction, some undone."""
     chance = random.Random(seed)

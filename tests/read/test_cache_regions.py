@@ -154,6 +154,7 @@ def hit_percent(deployment):
     return json.loads(done.stdout)["Keeper"]["cache_hit_percent"]
 
 
+@pytest.mark.thorough
 def test_status_without_a_cache(tmp_path, elasticsearch_url):
     database = f"sqlite:///{tmp_path / 'zoo.sqlite'}"
     deployment = Place(tmp_path, database, elasticsearch_url, sync="inline")
@@ -204,6 +205,7 @@ def test_a_redis_that_is_lost_and_comes_back(own_redis, on_own_redis, caplog):
     assert wait_until(has_hits, SOON)
 
 
+@pytest.mark.thorough
 def test_a_redis_that_hangs_holds_nobody_up_for_long(own_redis, on_own_redis):
     own_redis.kill(signal.SIGSTOP)
     for _ in range(3):

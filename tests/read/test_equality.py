@@ -22,7 +22,7 @@ from tests.support.compare_answers import Comparison
 from tests.support.random_requests import LIMITS, Catalogue, drawn, paths_of, texts, zoo_paths
 from tests.support.tiers import examples
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.on_servers_too]
 
 FILM_EXAMPLES = examples(20)
 ZOO_EXAMPLES = examples(65)

@@ -1,12 +1,16 @@
 """Which tests run in which tier, and how long random ones draw.
 
-``make test-quick`` runs what needs no server, ``make test`` all but the long ones, and
-``make test-all`` everything (tests/run.py). Marks say what a test needs:
+``make test-quick``, ``make test``, ``make test-all`` and ``make test-matrix`` each run what the
+one before runs, and more (tests/run.py). Marks say what a test needs:
 
-- ``server``: a server process. Set here, by the names of fixtures and parameters.
-- ``long``: a test of ``make test-all`` only, such as the rest of many similar cases.
-- ``slow``: takes minutes with its module, so it is started first, and not in ``make test-quick``.
-- ``every_backend``, ``every_primary``: repeated on each of them.
+- ``server``: a server process: not in ``make test-quick``. Set here, by the names of fixtures and
+  parameters.
+- ``slow``: takes seconds (its module: minutes), so it is started first, and not in
+  ``make test-quick``.
+- ``thorough``: from ``make test-all`` on: a case that others stand for in ``make test``.
+- ``long``: in ``make test-matrix`` only, such as the rest of many similar cases.
+- ``every_backend``, ``every_primary``: repeated on each of them. In ``make test`` the suites of
+  every backend run on the embedded one, and on Elasticsearch if they are ``on_servers_too``.
 - ``mongodb``: needs a process whose engine is nefertari_mongodb.
 """
 
@@ -80,10 +84,16 @@ def mostly_long(cases: Iterable[Any], every: int) -> list[Any]:
 
 
 def add_marks(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, and skip what this process can't run."""
+    """Mark what needs a server or is thorough here, and skip what this process can't run."""
     for item in items:
         if _needs_server(item):
             item.add_marker("server")
+        elif (
+            backend_kind() != "embedded"
+            and item.get_closest_marker("every_backend")
+            and not item.get_closest_marker("on_servers_too")
+        ):
+            item.add_marker("thorough")
         if item.get_closest_marker("mongodb") and os.environ.get(PRIMARY) != "mongodb":
             item.add_marker(pytest.mark.skip(reason=f"{PRIMARY} is not mongodb"))
 

@@ -87,6 +87,7 @@ def test_a_refused_document_is_listed_with_its_error_and_the_others_are_mirrored
     assert (status.returncode, row["dead_letters"], row["rejected"]) == (1, 2, 2)
 
 
+@pytest.mark.thorough
 def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
     still = refused.run("dead-letters retry", "--all", sync="inline")
     assert still.returncode == 1
@@ -105,6 +106,7 @@ def test_retry_clears_a_letter_when_the_document_is_in_the_index(refused):
     assert refused.run("status", "--models", "Item").returncode == 0
 
 
+@pytest.mark.thorough
 def test_workers_do_what_is_retried(refused):
     mend(refused)
     done = refused.run("dead-letters retry", "--models", "Item")
@@ -125,6 +127,7 @@ def test_a_change_that_mends_the_document_clears_its_letter(refused):
     assert indexed(refused) == [1, 2, 3, 4, 6, 7, 8, 9]
 
 
+@pytest.mark.thorough
 def test_a_dropped_letter_is_forgotten_and_its_document_stays_out(refused):
     assert refused.run("dead-letters drop", "--keys", "4,5").stdout == "2 dropped\n"
     assert letters(refused) == []
@@ -137,6 +140,7 @@ def test_a_dropped_letter_is_forgotten_and_its_document_stays_out(refused):
     assert (row["dead_letters"], row["rejected"], row["state"]) == (0, 2, "rejected")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ["retry", "drop"])
 def test_what_is_not_named_is_left_alone(refused, command):
     unnamed = refused.run(f"dead-letters {command}")
@@ -174,6 +178,7 @@ def test_objects_that_can_not_be_rendered_or_read_are_in_nobodys_way(deployment)
     assert len(indexed(deployment)) == 120
 
 
+@pytest.mark.thorough
 def test_an_index_that_refuses_everything_holds_up_its_own_model_only(deployment):
     deployment.ask("PUT", "tag-000001/_settings", {"index.blocks.write": True})
     deployment.sql("INSERT INTO zoo_tags (id, name) VALUES (1, 'red')")

@@ -154,6 +154,7 @@ def _no_rebuild(request):
 # Killed
 
 
+@pytest.mark.thorough
 def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
     progress = flights.killed(reached=ROWS // 4)
     assert int(progress.checkpoint) == progress.documents >= ROWS // 4
@@ -172,6 +173,7 @@ def test_it_goes_on_behind_the_last_key_that_was_written_down(flights):
     assert "refresh_interval" not in interval["settings"]["index"]
 
 
+@pytest.mark.thorough
 def test_it_says_what_was_there(flights):
     progress = flights.killed()
     flights.grow_old()
@@ -181,6 +183,7 @@ def test_it_says_what_was_there(flights):
     assert done.stdout.splitlines() == [line]
 
 
+@pytest.mark.thorough
 def test_restart_begins_anew(flights):
     progress = flights.killed()
     flights.grow_old()
@@ -197,6 +200,7 @@ def test_an_index_that_was_deleted_meanwhile_is_begun_anew_under_another_name(fl
     assert name > progress.index_name
 
 
+@pytest.mark.thorough
 def test_an_index_with_other_settings_is_begun_anew(flights, tmp_path):
     progress = flights.killed()
     settings = tmp_path / "settings.json"

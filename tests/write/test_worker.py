@@ -91,6 +91,7 @@ def test_two_workers_share_what_waits(deployment):
         assert mirror == json.loads(fetch(f"{url}&_search=false")[2])
 
 
+@pytest.mark.thorough
 def test_models_take_turns(sqlite):
     """A model with much to do does not hold up one with little."""
     backlog = None
@@ -172,6 +173,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_claim(deployment):
     assert len(deployment.documents("keeper")) == done
 
 
+@pytest.mark.thorough
 def test_a_worker_in_the_middle_of_a_bulk_stops_within_its_lease(sqlite, server):
     sqlite.add_keepers(50)
     with frozen(server), sqlite.worker() as worker:
@@ -196,6 +198,7 @@ def test_an_idle_worker_stops_at_once(deployment, number):
 # Without a server
 
 
+@pytest.mark.thorough
 def test_a_worker_goes_on_when_the_search_server_is_back(sqlite, server):
     with sqlite.worker() as worker:
         server.kill()
@@ -214,6 +217,7 @@ def test_a_worker_goes_on_when_the_search_server_is_back(sqlite, server):
     assert len(sqlite.documents("keeper")) == 150
 
 
+@pytest.mark.thorough
 def test_a_worker_stops_at_once_while_it_waits_for_the_server(sqlite, server):
     with sqlite.worker("--report-interval", "0.2") as worker:
         server.kill()
@@ -226,6 +230,7 @@ def test_a_worker_stops_at_once_while_it_waits_for_the_server(sqlite, server):
         assert time.monotonic() - begun < 4
 
 
+@pytest.mark.thorough
 def test_a_worker_goes_on_when_its_database_connections_were_cut(postgres):
     with postgres.worker("--poll-interval", "60") as worker, postgres.web() as web:
         assert fetch(f"{web.url}/keepers", {"code": "a", "name": "Ann"})[0] == 201
@@ -243,6 +248,7 @@ def test_a_worker_goes_on_when_its_database_connections_were_cut(postgres):
     assert set(postgres.documents("keeper")) == {"a", "b"}
 
 
+@pytest.mark.thorough
 def test_a_worker_goes_on_when_the_database_is_back(tmp_path, server):
     from tests.servers import PostgresServer
 
@@ -289,6 +295,7 @@ def test_a_commit_wakes_an_idle_worker(postgres):
         assert worker.process.poll() is None
 
 
+@pytest.mark.thorough
 def test_a_transaction_tells_once_and_only_workers(postgres):
     ears = psycopg2.connect(postgres.variables["database"])
     ears.autocommit = True
@@ -417,6 +424,7 @@ def test_metrics_are_served(sqlite, server):
         assert 90 < float(metrics['nefertari_search_outbox_lag_seconds{model="Keeper"}']) < 300
 
 
+@pytest.mark.thorough
 def test_metrics_on_a_port_that_is_taken(sqlite, server):
     done = sqlite.run("worker", "--metrics-port", str(server.port))
 
@@ -425,6 +433,7 @@ def test_metrics_on_a_port_that_is_taken(sqlite, server):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_metrics_without_their_package(sqlite):
     code = (
         "import sys; sys.modules['prometheus_client'] = None\n"
@@ -438,6 +447,7 @@ def test_metrics_without_their_package(sqlite):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_status_tells_what_waits(sqlite):
     sqlite.add_keepers(3)
     row = json.loads(sqlite.run("status", "--json", "--models", "Keeper").stdout)["Keeper"]
@@ -455,6 +465,7 @@ def test_status_tells_what_waits(sqlite):
     assert json.loads(late.stdout)["Keeper"]["state"] == "ready"
 
 
+@pytest.mark.thorough
 def test_a_worker_tells_in_plain_lines_too(sqlite):
     import subprocess
     import sys

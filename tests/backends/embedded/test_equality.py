@@ -391,6 +391,7 @@ def test_random_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any
     assert sum(1 for count in hits if count) > 150
 
 
+@pytest.mark.thorough
 def test_random_deep_queries_rank_the_same(pair: Pair, films: dict[str, dict[str, Any]]) -> None:
     dice = random.Random(21)
     documents = list(films.values())
