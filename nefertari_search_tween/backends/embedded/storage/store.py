@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
+from nefertari_search_tween.backends.embedded.storage.private_files import make_private
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 from nefertari_search_tween.exceptions import (
     BackendError,
@@ -55,7 +56,7 @@ CREATE TABLE aliases (
 class Store:
     """One directory of indices, shared by threads and processes.
 
-    :param directory: created if it does not exist.
+    :param directory: created if it does not exist; private (see private_files.py).
     """
 
     def __init__(self, directory: str) -> None:
@@ -88,7 +89,7 @@ class Store:
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection."""
-        os.makedirs(self.directory, exist_ok=True)
+        make_private(self.directory, FILE_NAME)
         connection = sqlite3.connect(
             self.path,
             timeout=WRITE_TIMEOUT_SECONDS,
