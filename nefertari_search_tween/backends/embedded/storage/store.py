@@ -45,12 +45,14 @@ CREATE TABLE about (format INTEGER NOT NULL);
 CREATE TABLE indices (
     number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
     generation INTEGER NOT NULL, writes INTEGER NOT NULL,
+    latest_version INTEGER NOT NULL DEFAULT 0,
     mapping TEXT NOT NULL, settings TEXT NOT NULL, layout TEXT NOT NULL
 );
 CREATE TABLE aliases (
     alias TEXT NOT NULL, number INTEGER NOT NULL REFERENCES indices, PRIMARY KEY (alias, number)
 ) WITHOUT ROWID;
 """
+_ADDED = "ALTER TABLE indices ADD COLUMN latest_version INTEGER NOT NULL DEFAULT 0"
 
 
 class Store:
@@ -111,17 +113,21 @@ class Store:
         return connection
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
-        def has_catalog() -> bool:
-            query = "SELECT count(*) FROM sqlite_master WHERE name = 'about'"
-            return bool(connection.execute(query).fetchone()[0])
+        def columns() -> set[str]:
+            return {row[1] for row in connection.execute("PRAGMA table_info(indices)")}
 
-        if not has_catalog():
+        if "latest_version" not in columns():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                if not has_catalog():
+                # Looked up again: another process may have been faster.
+                current = columns()
+                if not current:
                     for statement in _CATALOG.split(";"):
                         connection.execute(statement)
                     connection.execute("INSERT INTO about VALUES (?)", (FORMAT,))
+                elif "latest_version" not in current:
+                    # A file of before; older releases can go on with it.
+                    connection.execute(_ADDED)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
