@@ -111,7 +111,9 @@ class ServerBackend:
         return {name: set(entry["aliases"]) for name, entry in response.items()}
 
     def entries(self, pattern: str) -> dict[str, IndexEntry]:
-        params = {"ignore_unavailable": "true", "filter_path": "*.aliases,*.mappings._meta"}
+        # An index of which nothing remains would be left out: each has a UUID.
+        parts = "*.aliases,*.mappings._meta,*.settings.index.uuid"
+        params = {"ignore_unavailable": "true", "filter_path": parts}
         response = self._request("GET", f"/{quoted(pattern)}", params=params)
         return {
             name: IndexEntry(

@@ -10,11 +10,11 @@ class Identity(NamedTuple):
 
     :param identifier: random, made once and stored in the database itself: a new database has
         another one, a copy has the same.
-    :param place: which of several copies it is, as the database itself says, whatever address a
+    :param location: which of several copies it is, as the database itself says, whatever address a
         client has for it; empty if it can't say.
     :param address: where it is, for people: no user, no password.
     """
 
     identifier: str
-    place: str
+    location: str
     address: str

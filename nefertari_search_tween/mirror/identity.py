@@ -43,7 +43,7 @@ def database_entry(identity: Identity, directory: str) -> dict[str, str]:
     """
     return {
         "identifier": identity.identifier,
-        "place": identity.place,
+        "location": identity.location,
         "address": identity.address,
         "directory": directory,
         "since": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -87,7 +87,8 @@ def conflict(own: Mapping[str, Any], other: Mapping[str, Any]) -> Optional[str]:
         return (
             f"is the one of the model {other[MODEL]}, in an application whose index names meet "
             f"those of ours; here it is the name for {own.get(MODEL)}: give one of the "
-            "applications another elasticsearch.index_name"
+            "applications another elasticsearch.index_name, or, if the model was renamed, take the "
+            "index over with `nefertari-search adopt`"
         )
     if ours is not None and theirs is not None and _is_copy(ours, theirs):
         return (
@@ -100,11 +101,11 @@ def conflict(own: Mapping[str, Any], other: Mapping[str, Any]) -> Optional[str]:
 
 
 def _is_copy(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
-    places = ours["place"], theirs.get("place", "")
+    locations = ours["location"], theirs.get("location", "")
     moved_together = ours["directory"] != theirs.get("directory", "")
-    return all(places) and places[0] != places[1] and not moved_together
+    return all(locations) and locations[0] != locations[1] and not moved_together
 
 
 def _described(entry: Mapping[str, str]) -> str:
-    known = entry.get("address"), entry.get("since") and f"since {entry['since']}"
-    return f"{entry.get('identifier')} ({', '.join(filter(None, known))})"
+    details = entry.get("address"), entry.get("since") and f"since {entry['since']}"
+    return f"{entry.get('identifier')} ({', '.join(filter(None, details))})"

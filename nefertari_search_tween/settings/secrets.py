@@ -21,6 +21,7 @@ HIDDEN = "***"
 MIN_LENGTH = 3
 _SECRET_KEY = re.compile(r"passw|pwd|secret|token|api_?key|credential|basic_auth", re.IGNORECASE)
 _QUERY = re.compile(r"[?&;][^=&;\s]*=([^&;\s]+)")
+_SCHEME = re.compile(r"\A[a-zA-Z][\w+.-]*://")
 _PARTS = re.compile(r"[:/]+")
 # What stands where a URL has its port, and is none.
 _NO_PORT = re.compile(r":(?!//)([^/:?#\s]*[^/:?#\s\d][^/:?#\s]*)")
@@ -29,7 +30,7 @@ _NO_PORT = re.compile(r":(?!//)([^/:?#\s]*[^/:?#\s\d][^/:?#\s]*)")
 def secrets_of(settings: Mapping[str, Any]) -> set[str]:
     """Return the secrets in *settings*, and the parts that messages may have of them."""
     converters = {each.key: each.convert for each in SETTINGS if each.secret}
-    found: set[str] = set()
+    texts: set[str] = set()
     for key, value in settings.items():
         text = str(value).strip()
         if key in converters:
@@ -39,12 +40,12 @@ def secrets_of(settings: Mapping[str, Any]) -> set[str]:
                 value = converted[1] if isinstance(converted, tuple) else converted
             except Withheld:
                 value = text
-            found.update(_texts_of(text), _texts_of(str(value or "")))
+            texts.update(_texts_of(text), _texts_of(str(value or "")))
         elif _SECRET_KEY.search(key):
-            found.add(text)
+            texts.add(text)
         if "@" in text or "://" in text:
-            found.update(_of_url(text))
-    return {each for each in found if len(each) >= MIN_LENGTH}
+            texts.update(_of_url(text))
+    return {each for each in texts if len(each) >= MIN_LENGTH}
 
 
 def _texts_of(value: str) -> Iterator[str]:
@@ -58,12 +59,10 @@ def _of_url(text: str) -> Iterator[str]:
     """Yield what may be a secret in a URL, also in one that is malformed."""
     user_info, at, _ = text.rpartition("@")
     if at:
-        # With a scheme or, as far as anyone knows, without.
-        for each in (user_info, user_info.partition("://")[2]):
-            password = each.partition(":")[2]
-            yield from (password, unquote(password))
-            # With a slash or a colon in it, it may be read as host, port and path.
-            yield from _PARTS.split(password)
+        password = _SCHEME.sub("", user_info, count=1).partition(":")[2]
+        yield from (password, unquote(password))
+        # With a slash or a colon in it, it may be read as host, port and path.
+        yield from _PARTS.split(password)
     else:
         yield from _NO_PORT.findall(text)
     yield from _QUERY.findall(text)

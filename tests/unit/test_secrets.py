@@ -147,14 +147,14 @@ def test_no_repr_has_a_secret(search: Any) -> None:
         *("nefertari_search_tween", "elasticsearch", "elastic_transport", "opensearchpy"),
         *("redis", "dogpile", "sqlalchemy.engine", "sqlalchemy.pool", "pymongo"),
     )
-    seen: set[int] = set()
-    shown: set[str] = set()
+    visited: set[int] = set()
+    printed: set[str] = set()
     pending = [(search, 0)]
     while pending:
         each, depth = pending.pop()
-        if id(each) in seen or depth > 7 or isinstance(each, (str, bytes, int, type)):
+        if id(each) in visited or depth > 7 or isinstance(each, (str, bytes, int, type)):
             continue
-        seen.add(id(each))
+        visited.add(id(each))
         if isinstance(each, dict):
             pending.extend((value, depth + 1) for value in list(each.values()))
             continue
@@ -164,11 +164,11 @@ def test_no_repr_has_a_secret(search: Any) -> None:
                 continue
         if not type(each).__module__.startswith(modules):
             continue
-        shown.add(type(each).__name__)
+        printed.add(type(each).__name__)
         assert SECRET not in repr(each), type(each)
         assert SECRET not in str(each), type(each)
         pending.extend((value, depth + 1) for value in list(getattr(each, "__dict__", {}).values()))
-    assert {"SearchRuntime", "Settings", "Connection", "RedisBackend", "Redis"} <= shown
+    assert {"SearchRuntime", "Settings", "Connection", "RedisBackend", "Redis"} <= printed
 
 
 # Commands

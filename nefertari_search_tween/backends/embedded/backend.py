@@ -121,18 +121,18 @@ class EmbeddedBackend:
         names = re.compile(
             "|".join(re.escape(part).replace(r"\*", ".*") for part in pattern.split(","))
         )
-        found: dict[str, tuple[set[str], str]] = {}
+        rows: dict[str, tuple[set[str], str]] = {}
         with self.store.reading() as connection:
             for name, alias, mapping in connection.execute(
                 "SELECT name, alias, mapping FROM indices LEFT JOIN aliases USING (number) "
                 "ORDER BY name"
             ):
-                aliases, _ = found.setdefault(name, (set(), mapping))
+                aliases, _ = rows.setdefault(name, (set(), mapping))
                 if alias is not None:
                     aliases.add(alias)
         return {
             name: IndexEntry(aliases, json.loads(mapping).get("_meta", {}))
-            for name, (aliases, mapping) in found.items()
+            for name, (aliases, mapping) in rows.items()
             if names.fullmatch(name) or any(names.fullmatch(alias) for alias in aliases)
         }
 

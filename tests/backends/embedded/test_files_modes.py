@@ -61,14 +61,14 @@ def test_what_is_made_is_private_from_the_first_byte(tmp_path: Path, umask: int)
 def test_no_moment_at_which_the_file_is_readable(tmp_path: Path) -> None:
     """A process that makes the files is stopped at each system call: none leaves them open."""
     directory = tmp_path / "search"
-    seen: set[int] = set()
+    observed: set[int] = set()
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.is_set():
             for path in (directory, *(directory.glob("*") if directory.exists() else ())):
                 try:
-                    seen.add(mode(path) & 0o077)
+                    observed.add(mode(path) & 0o077)
                 except FileNotFoundError:
                     continue
 
@@ -85,7 +85,7 @@ def test_no_moment_at_which_the_file_is_readable(tmp_path: Path) -> None:
         stop.set()
         watcher.join()
         os.umask(before)
-    assert seen == {0}
+    assert observed == {0}
 
 
 def test_what_an_older_release_left_is_tightened_and_said(

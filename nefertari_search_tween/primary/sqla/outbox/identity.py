@@ -38,7 +38,7 @@ def identity(engine: Any) -> Identity:
             # Another process that starts at the same time was faster.
             pass
         identifier = _identifier(engine)
-    return Identity(str(identifier), place(engine), address(engine))
+    return Identity(str(identifier), location(engine), address(engine))
 
 
 def renew(engine: Any) -> None:
@@ -58,7 +58,7 @@ def _new() -> dict[str, Any]:
     return {"identifier": uuid.uuid4().hex, "created_at": milliseconds()}
 
 
-def place(engine: Any) -> str:
+def location(engine: Any) -> str:
     """Return which of several copies the database is, by what it says of itself; empty: unknown."""
     name = engine.dialect.name
     if name == "sqlite":
