@@ -62,6 +62,7 @@ class Reason(str, Enum):
     UNAVAILABLE = "unavailable"
     NO_INDEX = "no-index"
     SCHEMA_MISMATCH = "schema-mismatch"
+    FOREIGN_INDEX = "foreign-index"
     TIMEOUT = "timeout"
     DENIED = "denied"
     BUSY = "busy"
@@ -164,6 +165,10 @@ class BackendTimeout(BackendError):
 
 class IndexMissing(BackendError):
     """The index or alias does not exist."""
+
+
+class ForeignIndex(BackendError):
+    """The index belongs to another database: it is neither read nor written nor deleted."""
 
 
 def innermost_error(details: Any) -> Any:

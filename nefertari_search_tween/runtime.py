@@ -20,6 +20,7 @@ from nefertari_search_tween.caching.region import make_region
 from nefertari_search_tween.caching.stats_reporter import StatsReporter
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.indexing import restored
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.recorder import ChangeRecorder
 from nefertari_search_tween.interfaces.primary import Key
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 #: False while a command that builds the indices makes the application.
 validates: ContextVar[bool] = ContextVar("validates", default=True)
+#: True while a command takes over indices of another database.
+adopts: ContextVar[bool] = ContextVar("adopts", default=False)
 
 
 class SearchRuntime:
@@ -120,6 +123,8 @@ class SearchRuntime:
 
         self.primary.create_missing()
         self.outbox = self.primary.outbox
+        self.identity = self.primary.identity()
+        self.mirrors.identify(self.identity)
         self.rebuild_locks = self.primary.rebuild_locks
         self.indexer = Indexer(
             self.mirrors,
@@ -138,7 +143,9 @@ class SearchRuntime:
         self.cache_stats = self.reporter = None
         if settings.cache:
             region = make_region(settings.cache, settings.cache_megabytes, settings.cache_ttl)
-            self.cache = ResponseCache(region, f"{settings.index_name} in {settings.where}")
+            # Two databases may share a cache, and their indices one name on two servers.
+            name = f"{settings.index_name} in {settings.where} of {self.identity.identifier}"
+            self.cache = ResponseCache(region, name)
             self.cache_stats = self.primary.cache_stats()
             self.reporter = StatsReporter(self.cache.counts, self.cache_stats.store)
             self.cache.on_count = self.reporter.mark_changed
@@ -194,12 +201,17 @@ class SearchRuntime:
     def prepare(self) -> None:
         """Check or create the indices, as ``nefertari_search.schema`` says.
 
-        :raises ConfigurationError: an index that has to exist does not.
+        :raises ConfigurationError: an index that has to exist does not, or one belongs to another
+            database.
         """
+        if adopts.get():
+            return
         schema = self.settings.schema
         if schema == "validate" and not validates.get():
             schema = "none"
-        prepare_indices(self.mirrors, schema, self._all_pending, self._index_all)
+        prepare_indices(
+            self.mirrors, schema, self._all_pending, self._index_all, self._check_version
+        )
         if self._index_at_start:
             self.indexer.index_pending()
 
@@ -209,6 +221,11 @@ class SearchRuntime:
         pending = self.outbox.all_pending(mirror.name, mirror.reader)
         self._index_at_start = self._index_at_start or pending
         return pending
+
+    def _check_version(self, mirror: Mirror, version: int) -> None:
+        """Recover if documents of *mirror* have a version that the database does not know."""
+        if restored.recover(self.outbox, mirror, version):
+            self._index_at_start = True
 
     def _index_all(self, mirror: Mirror) -> None:
         """Enqueue all objects of *mirror*; they are indexed when the application starts."""

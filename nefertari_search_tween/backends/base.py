@@ -125,6 +125,16 @@ class StoredDocument(NamedTuple):
     version: SequenceVersion
 
 
+class IndexEntry(NamedTuple):
+    """What is known of an index by its name.
+
+    :param meta: ``_meta`` of its mapping.
+    """
+
+    aliases: set[str]
+    meta: dict[str, Any]
+
+
 def sequence_version(hit: dict[str, Any]) -> SequenceVersion:
     """Return the version of a hit of a search with ``seq_no_primary_term``."""
     return SequenceVersion(hit["_seq_no"], hit["_primary_term"])
@@ -138,6 +148,8 @@ class Backend(Protocol):
     :class:`BackendRejected` if the backend rejects the request.
     """
 
+    #: The directory of an embedded backend, else empty.
+    directory: str
     name: str
 
     def create_index(
@@ -150,6 +162,14 @@ class Backend(Protocol):
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
         """Return the names of the indices that match *pattern*, each with its aliases."""
+
+    def entries(self, pattern: str) -> dict[str, IndexEntry]:
+        """Return the same indices, each with its aliases and the ``_meta`` of its mapping, as of
+        one moment."""
+
+    def latest_version(self, index: str) -> int:
+        """Return a version that documents of *index* have, not lower than that of the document
+        written last, deleted ones aside; 0 if there are none."""
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         """Point *alias* at *index* alone, atomically; return the indices it left."""

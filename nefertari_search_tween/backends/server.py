@@ -14,6 +14,7 @@ from nefertari_search_tween.backends.base import (
     BulkAction,
     BulkItemResult,
     ConditionalWrite,
+    IndexEntry,
     StoredDocument,
     Write,
     WriteResult,
@@ -33,6 +34,8 @@ PING_TIMEOUT_SECONDS = 1.0
 # How soon a search for nodes that failed is repeated.
 SNIFF_PAUSE_SECONDS = 10.0
 HTTP_TOO_LONG = 413
+# Of so many documents that were written last, the greatest version is looked for.
+LATEST_WRITES = 100
 NDJSON = {"content-type": "application/x-ndjson"}
 
 Decoded = TypeVar("Decoded")
@@ -59,6 +62,7 @@ class ServerBackend:
     """
 
     name = "server"
+    directory = ""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -105,6 +109,30 @@ class ServerBackend:
         params = {"ignore_unavailable": "true"}
         response = self._request("GET", f"/{quoted(pattern)}/_alias", params=params)
         return {name: set(entry["aliases"]) for name, entry in response.items()}
+
+    def entries(self, pattern: str) -> dict[str, IndexEntry]:
+        # An index of which nothing remains would be left out: each has a UUID.
+        parts = "*.aliases,*.mappings._meta,*.settings.index.uuid"
+        params = {"ignore_unavailable": "true", "filter_path": parts}
+        response = self._request("GET", f"/{quoted(pattern)}", params=params)
+        return {
+            name: IndexEntry(
+                set(entry.get("aliases", ())), entry.get("mappings", {}).get("_meta", {})
+            )
+            for name, entry in response.items()
+        }
+
+    def latest_version(self, index: str) -> int:
+        # Each shard counts its own writes: the last of one may have a smaller number.
+        body = {
+            "size": LATEST_WRITES,
+            "sort": [{"_seq_no": {"order": "desc"}}],
+            "version": True,
+            "_source": False,
+            "track_total_hits": False,
+        }
+        hits = self.search(index, body)["hits"]["hits"]
+        return max((int(hit["_version"]) for hit in hits), default=0)
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         current = {name for name, aliases in self.indices(f"{alias}*").items() if alias in aliases}

@@ -37,6 +37,13 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.interfaces.identity import Identity
+from nefertari_search_tween.mirror.identity import (
+    DATABASE,
+    MODEL,
+    conflict,
+    is_current,
+)
 from nefertari_search_tween.mirror.mapping import digest
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
@@ -50,6 +57,9 @@ KEYS = "engine-keys"
 # How often a counter is tried, while other callers get numbers, before the caller has to wait.
 MAX_COUNTER_ATTEMPTS = 200
 SCAN_CHUNK = 500
+#: What indices remember as their database: they are it themselves, so there is nothing else that
+#: two applications could be told apart by, but mirrors of other databases are.
+IDENTIFIER = "nefertari_search_tween.engine"
 # Pauses of those that compete for a document: random, so that one of them comes first.
 FIRST_PAUSE_SECONDS = 0.001
 MAX_PAUSE_SECONDS = 0.05
@@ -70,6 +80,7 @@ class Database:
             settings.index_settings,
             settings.model_index_settings,
         )
+        self.mirrors.identify(Identity(IDENTIFIER, "", settings.where))
         self.chunk_size = settings.chunk_size
         self._lock = threading.RLock()
         self._indices: dict[str, tuple[Any, Mirror, str]] = {}
@@ -127,7 +138,11 @@ class Database:
             raise ConfigurationError(
                 f"the index {name} exists, but is not reached as {mirror.alias}"
             )
-        if mapping.get("_meta", {}).get("fingerprint") != mirror.fingerprint:
+        meta = mapping.get("_meta", {})
+        self._require_own(name, mirror.mapping["_meta"], meta)
+        if meta.get("fingerprint") != mirror.fingerprint or not is_current(
+            mirror.mapping["_meta"], meta
+        ):
             try:
                 self.backend.put_mapping(name, mirror.mapping)
             except BackendRejected as error:
@@ -135,19 +150,30 @@ class Database:
                     f"the index {name} holds documents of {mirror.name} as it was declared "
                     f"before, and {self.backend.name} can't add what is new: {error.reason}"
                 ) from error
-            log.warning("fields were added to the index of %s", mirror.name)
+            if meta.get("fingerprint") != mirror.fingerprint:
+                log.warning("fields were added to the index of %s", mirror.name)
         mirror.check()
+
+    def _require_own(self, name: str, own: dict[str, Any], meta: dict[str, Any]) -> None:
+        """Return if the index *name* with this ``_meta`` is no mirror of another database."""
+        problem = conflict(own, meta)
+        if problem is not None:
+            raise ConfigurationError(f"the index {name} {problem}")
 
     def _prepare_keys(self) -> str:
         if self._keys is None:
             with self._lock, self.available():
                 alias = f"{self.mirrors.prefix}-{KEYS}"
                 name = f"{alias}-000001"
-                if self.backend.get_mapping(alias) is None:
+                meta = {MODEL: KEYS, DATABASE: self.mirrors.database}
+                mapping = self.backend.get_mapping(alias)
+                if mapping is not None:
+                    self._require_own(name, meta, mapping.get("_meta", {}))
+                else:
                     try:
                         self.backend.create_index(
                             name,
-                            {"dynamic": False, "properties": {}},
+                            {"dynamic": False, "properties": {}, "_meta": meta},
                             self.mirrors.index_settings,
                             [alias, write_alias(name)],
                         )

@@ -24,12 +24,14 @@ class BulkResult:
     :param indexed: documents that the index holds, or holds newer.
     :param errors: document id -> error, of those that a stub replaces.
     :param target_missing: some were not written because their index was deleted.
+    :param conflict: the highest version for which the index kept what it had; 0: it kept nothing.
     :param resumed: of a rebuild: documents that an interrupted one before it had written.
     """
 
     indexed: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     target_missing: bool = False
+    conflict: int = 0
     resumed: Optional[int] = None
 
     @property
@@ -53,6 +55,7 @@ def write(
             action = item.action
             if item.indexed:
                 result.indexed += 1
+                result.conflict = max(result.conflict, item.conflict or 0)
             elif item.target_missing:
                 result.target_missing = True
             elif item.overloaded:

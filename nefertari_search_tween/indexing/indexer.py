@@ -12,6 +12,7 @@ from nefertari_search_tween.exceptions import BackendError, BackendTimeout, Back
 from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.model_expansion import expand_whole_model
 from nefertari_search_tween.indexing.recovery import RecoveryThread
+from nefertari_search_tween.indexing.restored import recover
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
@@ -204,6 +205,8 @@ class Indexer:
                     raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
                 batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
+                if result.conflict and recover(self.outbox, mirror, result.conflict):
+                    raise BackendError(f"the index of {mirror.name} has refused older versions")
                 rejected.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
                 if not result.target_missing:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
+from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import (
     ChangeCapture,
@@ -93,6 +94,12 @@ class Primary(Protocol):
     @property
     def rebuild_locks(self) -> RebuildLocks:
         """The locks of rebuilds."""
+
+    def identity(self) -> Identity:
+        """Return the identity of the database; its identifier is made at the first call."""
+
+    def renew_identity(self) -> Identity:
+        """Give the database another identifier, and return its identity."""
 
     def cache_stats(self) -> CacheStatsStore:
         """Return where caches store their statistics, created if it is missing."""

@@ -11,6 +11,7 @@ from nefertari_search_tween.exceptions import (
     BackendRejected,
     BackendUntrusted,
     ConfigurationError,
+    ForeignIndex,
     Reason,
 )
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -26,6 +27,7 @@ def prepare_indices(
     schema: str = "create",
     is_pending: Callable[[Mirror], bool] = lambda mirror: False,
     index_all: Callable[[Mirror], None] = lambda mirror: None,
+    check_version: Callable[[Mirror, int], object] = lambda mirror, version: None,
 ) -> None:
     """Check the indices when the application starts.
 
@@ -33,22 +35,28 @@ def prepare_indices(
     One that denies access, or that can't be trusted, will do so until a setting is changed.
 
     :param schema: "create": create indices of empty tables, warn of what else is missing;
-        "validate": create none; "none": check nothing.
+        "validate": create none; "none": check only whose they are.
     :param is_pending: returns True if all objects of a mirror are pending: then its table is as
         good as empty.
     :param index_all: called for a mirror whose index was created here, and whose table is not empty
         after that: a change of it may have been settled a moment before.
-    :raises ConfigurationError: credentials or certificates are wrong; "validate", and an
-        index is missing or of another schema.
+    :param check_version: called with a version that documents of a mirror have: the database's own
+        can't be lower, unless it was restored from a backup.
+    :raises ConfigurationError: credentials or certificates are wrong; an index belongs to another
+        database; "validate", and an index is missing or of another schema.
     """
-    if schema == "none":
-        return
     problems = []
     for mirror in mirrors:
         try:
+            _claim(mirrors, mirror)
+            if schema == "none":
+                continue
             mirror.check_analyzers()
             if mirror.check():
+                check_version(mirror, mirrors.backend.latest_version(mirror.alias))
                 continue
+            if mirror.problem == Reason.FOREIGN_INDEX:
+                raise ForeignIndex(f"the index behind {mirror.alias} is of another database")
             new = schema == "create" and mirror.problem == Reason.NO_INDEX
             if new and (_is_empty(mirror) or is_pending(mirror)):
                 create_empty(mirrors, mirror)
@@ -57,6 +65,8 @@ def prepare_indices(
                 if not _is_empty(mirror):
                     index_all(mirror)
                 continue
+        except ForeignIndex as error:
+            raise ConfigurationError(str(error)) from error
         except BackendUntrusted as error:
             raise ConfigurationError(
                 "no safe connection to the search server (see elasticsearch.hosts and "
@@ -86,6 +96,24 @@ def prepare_indices(
         )
 
 
+def _claim(mirrors: MirrorRegistry, mirror: Mirror) -> None:
+    """Note our database in the indices of *mirror*, unless they are another's.
+
+    :raises ForeignIndex: they are.
+    """
+    try:
+        for name in mirrors.claim(mirror):
+            log.warning(
+                "%s does not say which database it was built from (an older release made it): it "
+                "is taken for the one of this application from now on",
+                name,
+            )
+    except BackendDenied as error:
+        if error.status == HTTP_UNAUTHORIZED:
+            raise
+        log.info("the index of %s can't be marked as this database's: %s", mirror.name, error)
+
+
 def create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
     """Create the index of *mirror*, which searches use at once."""
     try:
@@ -94,6 +122,8 @@ def create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
         # Another process that starts at the same time was faster.
         if mirrors.backend.get_mapping(mirror.alias) is None:
             raise
+        # Perhaps one of another database.
+        mirrors.indices_of(mirror)
     mirror.check()
 
 

@@ -12,6 +12,7 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
 from nefertari_search_tween.interfaces.primary import Reader
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
+from nefertari_search_tween.mirror.identity import conflict
 from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
 
 # How long an index that is missing, or was built for another schema, is not checked again.
@@ -62,7 +63,8 @@ class Mirror:
     def require_ready(self) -> None:
         """Return if the index can be searched.
 
-        :raises SearchUnavailable: it is down, not built, or built from another schema.
+        :raises SearchUnavailable: it is down, not built, or built from another schema or another
+            database.
         """
         if self._ready:
             return
@@ -77,6 +79,9 @@ class Mirror:
                     Reason.SCHEMA_MISMATCH: (
                         f"The search index of {self.name} was built for another schema."
                     ),
+                    Reason.FOREIGN_INDEX: (
+                        f"The search index of {self.name} belongs to another database."
+                    ),
                 }[self._problem],
             )
 
@@ -87,9 +92,12 @@ class Mirror:
         """
         mapping = self.backend.get_mapping(self.alias)
         self._checked = time.monotonic()
+        meta = (mapping or {}).get("_meta", {})
         if mapping is None:
             self._ready, self._problem = False, Reason.NO_INDEX
-        elif mapping.get("_meta", {}).get("fingerprint") != self.fingerprint:
+        elif conflict(self.mapping["_meta"], meta) is not None:
+            self._ready, self._problem = False, Reason.FOREIGN_INDEX
+        elif meta.get("fingerprint") != self.fingerprint:
             self._ready, self._problem = False, Reason.SCHEMA_MISMATCH
         else:
             self._ready = True

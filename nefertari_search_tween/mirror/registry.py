@@ -6,11 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.backends.base import Backend, IndexEntry
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError
+from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError, ForeignIndex
+from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import Reader
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
+from nefertari_search_tween.mirror.identity import (
+    DATABASE,
+    MODEL,
+    conflict,
+    database_entry,
+    is_current,
+)
 from nefertari_search_tween.mirror.mapping import digest
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 
@@ -27,6 +35,7 @@ class MirrorRegistry:
     :param prefix: the ``elasticsearch.index_name`` setting.
     :param index_settings: of all indices, under their full names.
     :param own_settings: of the indices of one model, by its name; they take precedence.
+    :ivar database: what new indices remember of the database; None until it is known.
     """
 
     def __init__(
@@ -43,18 +52,38 @@ class MirrorRegistry:
         self.own_settings = own_settings or {}
         self._path = getattr(index_settings, "path", "")
         self._by_name: dict[str, Mirror] = {}
+        self.database: Optional[dict[str, str]] = None
+
+    def identify(self, identity: Identity) -> None:
+        """Let the indices of all mirrors be those of the primary database *identity*."""
+        self.database = database_entry(identity, self.backend.directory)
+        for mirror in self:
+            mirror.mapping["_meta"][DATABASE] = self.database
 
     def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
+        """Make the mirror of *model*, in place of an earlier one of that name.
+
+        :raises ConfigurationError: the index of another model has the same name.
+        """
+        alias = self.alias_of(model.__name__)
+        for other in self:
+            if other.alias == alias and other.name != model.__name__:
+                raise ConfigurationError(
+                    f"the models {other.name} and {model.__name__} would share one index, {alias}: "
+                    "rename one of them, or leave one out of nefertari_search.models"
+                )
         mirror = Mirror(
             model,
             document_cls,
             reader,
-            self.alias_of(model.__name__),
+            alias,
             self.backend,
             self.breaker,
             {**self.index_settings, **self.own_settings.get(model.__name__, {})},
         )
         mirror.mapping["_meta"]["settings"] = digest(mirror.settings)
+        if self.database is not None:
+            mirror.mapping["_meta"][DATABASE] = self.database
         self._by_name[mirror.name] = mirror
         return mirror
 
@@ -82,13 +111,65 @@ class MirrorRegistry:
     # Indices
 
     def indices_of(self, mirror: Mirror) -> dict[str, set[str]]:
-        """Return the indices of *mirror* (live, being built, left over) with their aliases."""
+        """Return the indices of *mirror* (live, being built, left over) with their aliases.
+
+        :raises ForeignIndex: one of them belongs to another database.
+        """
+        return {name: entry.aliases for name, entry in self._own_entries(mirror).items()}
+
+    def _own_entries(self, mirror: Mirror) -> dict[str, IndexEntry]:
+        entries = self._entries(mirror)
+        for name, entry in entries.items():
+            problem = conflict(mirror.mapping["_meta"], entry.meta)
+            if problem is not None:
+                # A reader may have found it ready before another application took it over.
+                mirror.invalidate()
+                raise ForeignIndex(f"the search index {name} of {mirror.name} {problem}")
+        return entries
+
+    def _entries(self, mirror: Mirror) -> dict[str, IndexEntry]:
         pattern = re.compile(re.escape(mirror.alias) + r"-\d{6}\Z")
         return {
-            name: aliases
-            for name, aliases in self.backend.indices(f"{mirror.alias}-*").items()
+            name: entry
+            for name, entry in self.backend.entries(f"{mirror.alias}-*").items()
             if pattern.match(name)
         }
+
+    def claim(self, mirror: Mirror) -> list[str]:
+        """Note our database in the indices of *mirror* that have none, or that have moved with it.
+
+        :returns: the names of indices of before, which had none.
+        :raises ForeignIndex: an index belongs to another database.
+        """
+        claimed = []
+        for name, entry in self._own_entries(mirror).items():
+            if not is_current(mirror.mapping["_meta"], entry.meta):
+                self._note(mirror, name, entry.meta)
+                if DATABASE not in entry.meta:
+                    claimed.append(name)
+        return claimed
+
+    def adopt(self, mirror: Mirror) -> list[str]:
+        """Take over the indices of *mirror*, whosoever they are, and return their names.
+
+        What another database has left in them is not ours: they count as built for another schema,
+        so that nothing is read from them until they are rebuilt.
+        """
+        adopted = []
+        own = mirror.mapping["_meta"]
+        for name, entry in self._entries(mirror).items():
+            if conflict(own, entry.meta) is not None:
+                former = entry.meta.get(DATABASE, {}).get("identifier")
+                same = (former, entry.meta.get(MODEL)) == (own[DATABASE]["identifier"], mirror.name)
+                unread = {} if same else {"fingerprint": "of another database"}
+                self._note(mirror, name, {**entry.meta, **unread})
+                adopted.append(name)
+        mirror.invalidate()
+        return adopted
+
+    def _note(self, mirror: Mirror, index: str, meta: dict[str, Any]) -> None:
+        noted = {**meta, MODEL: mirror.name, DATABASE: mirror.mapping["_meta"][DATABASE]}
+        self.backend.put_mapping(index, {"_meta": noted})
 
     def next_name(self, mirror: Mirror, used: str = "") -> str:
         """Return the name of the next index of *mirror*.

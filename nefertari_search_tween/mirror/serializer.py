@@ -26,10 +26,15 @@ _encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def document_id(pk: Any) -> str:
-    """Return the id of a document in its index: the primary key as text, a digest of a long one."""
+    """Return the id of a document in its index: the primary key as text, or a digest of it.
+
+    Two keys never have one id, as far as no two texts have one SHA-256: an id that begins as
+    digests do is always a digest, because a key that begins so is digested, too. No server takes
+    an empty id.
+    """
     text = str(pk)
     encoded = text.encode("utf-8", "surrogatepass")
-    if len(encoded) <= MAX_ID_BYTES:
+    if 0 < len(encoded) <= MAX_ID_BYTES and not text.startswith(DIGEST):
         return text
     return DIGEST + hashlib.sha256(encoded).hexdigest()
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 import click
-from pyramid.paster import bootstrap, setup_logging
+from pyramid.paster import bootstrap, get_appsettings, setup_logging
 
 from nefertari_search_tween.engine.search.runtime import EngineRuntime
 from nefertari_search_tween.exceptions import BackendError, SearchError
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime, validates
+from nefertari_search_tween.settings.secrets import masked, secrets_of
 
 EXIT_PROBLEM = 1
 EXIT_FAILURE = 2
@@ -22,10 +24,17 @@ EXIT_FAILURE = 2
 _CLIENTS = ("elastic_transport", "opensearch")
 
 
+#: of the application that the command is about; no message contains them
+_secrets: set[str] = set()
+
+
 class CommandError(click.ClickException):
     """Ends the program with a one-line message."""
 
     exit_code = EXIT_FAILURE
+
+    def format_message(self) -> str:
+        return masked(self.message, _secrets)
 
 
 def basic(function: Callable[..., None]) -> Callable[..., None]:
@@ -50,7 +59,7 @@ def run_command(command: click.Command, arguments: Optional[list[str]]) -> None:
     try:
         command(arguments)
     except BackendError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {masked(str(error), _secrets)}", err=True)
         sys.exit(EXIT_FAILURE)
 
 
@@ -94,6 +103,7 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
     # The command itself reports or repairs indices that differ.
     token = validates.set(False)
     try:
+        _secrets.update(secrets_of(get_appsettings(ini, options=options)))
         environment = bootstrap(ini, options=options)
         registry = environment["registry"]
         runtime = getattr(registry, "nefertari_search", None)
@@ -111,6 +121,14 @@ def application(ini: str, variables: Iterable[str], alone: bool = False) -> Iter
         yield runtime
     except _faults() as error:
         raise CommandError(first_line(error)) from error
+    except click.ClickException:
+        raise
+    except Exception as error:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        if masked(text, _secrets) == text:
+            raise
+        # A traceback with all errors that led to this one would show what none may show.
+        raise CommandError(f"{type(error).__name__}: {first_line(error)}") from None
     finally:
         validates.reset(token)
         if environment:

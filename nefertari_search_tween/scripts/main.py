@@ -10,7 +10,12 @@ from typing import Optional
 
 import click
 
-from nefertari_search_tween.scripts.build import index_command, rebuild_command
+from nefertari_search_tween.scripts.build import (
+    adopt_command,
+    index_command,
+    new_identity_command,
+    rebuild_command,
+)
 from nefertari_search_tween.scripts.common import run_command
 from nefertari_search_tween.scripts.dead_letters import dead_letters
 from nefertari_search_tween.scripts.status import mapping_command, status_command
@@ -40,6 +45,8 @@ for command in (
     triggers,
     verify_command,
     repair_command,
+    adopt_command,
+    new_identity_command,
 ):
     cli.add_command(command)
 

@@ -20,6 +20,7 @@ MAX_KEYS = 10
 PROBLEMS = {
     Reason.NO_INDEX: "it has not been built",
     Reason.SCHEMA_MISMATCH: "it was built for another schema",
+    Reason.FOREIGN_INDEX: "it belongs to another database",
 }
 
 

@@ -25,6 +25,9 @@ def hosts(text: str) -> tuple[str, ...]:
 
     :raises ValueError: an address without a port, with credentials, or with another scheme.
     """
+    if "@" in text:
+        # Logs and messages contain addresses. A password with a comma would be taken apart below.
+        raise Withheld("no credentials in an address, they belong in elasticsearch.basic_auth")
     urls = []
     for part in aslist(text):
         for each in filter(None, part.split(",")):
@@ -36,9 +39,6 @@ def hosts(text: str) -> tuple[str, ...]:
 
 def _host(each: str) -> str:
     url = each if "://" in each else f"http://{each}"
-    if "@" in url:
-        # Logs and messages contain addresses.
-        raise Withheld("no credentials in an address, they belong in elasticsearch.basic_auth")
     wrong = f"'{each}' must be host:port or a URL with a port"
     try:
         parts = urlsplit(url)

@@ -11,6 +11,7 @@ from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.settings import connection as reach
 from nefertari_search_tween.settings import index_files
+from nefertari_search_tween.settings.secrets import masked, secrets_of
 from nefertari_search_tween.settings.table import (
     FAMILIES,
     PREFIX,
@@ -58,14 +59,10 @@ class Settings(SearchSettings, ServerSettings):
             setattr(self, setting.attribute, _converted(setting, setting.key, text))
         self._read_families(raw)
         if not self.index_name:
-            self.index_name = package.lower()
+            row = ServerSettings.index_name
+            self.index_name = _converted(row, row.key, package.lower())
         if not self.index_name:
             raise ConfigurationError("elasticsearch.index_name is not set")
-        if self.index_name != self.index_name.lower() or not self.index_name[0].isalnum():
-            raise ConfigurationError(
-                f"elasticsearch.index_name = {self.index_name}: must be lower case and start "
-                "with a letter or a digit"
-            )
         kind, directory = self.backend
         if not kind:
             kind = "elasticsearch" if self.hosts else "embedded"
@@ -127,6 +124,8 @@ def _converted(setting: Setting[Any], key: str, text: Any) -> Any:
         # Neither message nor traceback may contain the value, or an error that contains it.
         raise ConfigurationError(f"{key}: {error}") from None
     except ValueError as error:
-        if setting.secret:
+        # An address with a password may have got into any of them.
+        secrets = secrets_of({key: text})
+        if setting.secret or masked(f"{text}{error}", secrets) != f"{text}{error}":
             raise ConfigurationError(f"{key} has a bad value") from None
         raise ConfigurationError(f"{key} = {text}: {error}") from error

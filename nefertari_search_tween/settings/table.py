@@ -68,6 +68,13 @@ def _backend(text: str) -> tuple[str, Optional[str]]:
     raise ValueError("must be elasticsearch, opensearch or embedded:DIRECTORY")
 
 
+def _index_name(text: str) -> str:
+    """Return a prefix of names of indices."""
+    if text and (text != text.lower() or not text[0].isalnum()):
+        raise ValueError("must be lower case and start with a letter or a digit")
+    return text
+
+
 class SearchSettings:
     """The settings of this package."""
 
@@ -102,7 +109,8 @@ class SearchSettings:
         "create",
         "What to do about indices at start-up. create: create those of empty tables, warn about "
         "others that are missing or have another schema; validate: create none, and refuse to "
-        "start without them; none: do not check.",
+        "start without them; none: check only whether they "
+        "belong to another database.",
     )
     consistency = Setting(
         one_of("read_your_writes", "eventual"),
@@ -189,7 +197,7 @@ class ServerSettings:
 
     hosts = Setting(reach.hosts, "", "host:port or URL of each node, joined by commas.")
     index_name = Setting(
-        str,
+        _index_name,
         "",
         "Prefix of all index names. If empty: the name of the application's package.",
     )

@@ -62,9 +62,7 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
     forget_sessions()
     leave_out_models_of_others("films")
     variables = [f"{key}={value}" for key, value in film_options(directory, url, prefix).items()]
-    with shared.made_once(
-        "films.sqlite", lambda file: _load_database(file, url, prefix)
-    ) as database:
+    with shared.made_once("films.sqlite", _load_database) as database:
         shutil.copy(database, directory / database.name)
     with pytest.MonkeyPatch.context() as patch:
         # Nobody writes meanwhile: there are no older claims to be waited for.
@@ -72,11 +70,12 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
         cli(["rebuild", str(INI), *variables, "--json"], standalone_mode=False)
 
 
-def _load_database(file: Path, url: str, prefix: str) -> None:
+def _load_database(file: Path) -> None:
+    """Fill the database; its indices are not those of its copies."""
     from films.load import main as load
     from pyramid_sqlalchemy import metadata
 
-    variables = film_options(file.parent, url, prefix).items()
+    variables = film_options(file.parent, f"embedded:{file.parent}/unread", "films").items()
     load([str(INI), *(f"{key}={value}" for key, value in variables)])
     # Its connections go, and with them what they have not written into the file.
     forget_sessions()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.backends.base import Backend, BulkAction
 from nefertari_search_tween.backends.conformance.base_case import Cases, run_together, unique_name
 from nefertari_search_tween.backends.conformance.corpus import (
     ALL,
@@ -112,6 +112,27 @@ class IndexCases(Cases):
             assert mapping is not None
             assert mapping["_meta"] == MAPPING["_meta"]
             assert _types(mapping) == _types(MAPPING)
+
+    def test_indices_are_listed_with_aliases_and_meta(self, backend: Backend, prefix: str) -> None:
+        alias = unique_name(prefix)
+        names = [f"{alias}-{number:06d}" for number in (1, 2)]
+        backend.create_index(names[0], MAPPING, self.index_settings, [alias])
+        backend.create_index(names[1], {"dynamic": False}, self.index_settings, [])
+        assert backend.entries(f"{alias}-*") == {
+            names[0]: ({alias}, MAPPING["_meta"]),
+            names[1]: (set(), {}),
+        }
+        assert backend.entries(f"{alias}-000003") == {}
+
+    def test_the_latest_version_is_not_below_what_was_written_last(
+        self, backend: Backend, empty: Index
+    ) -> None:
+        assert backend.latest_version(empty.alias) == 0
+        for version in (7, 9, 8):
+            action = BulkAction(empty.write_alias, str(version), version, b"{}")
+            assert all(item.indexed for item in backend.bulk([action], 1))
+            backend.refresh(empty.alias)
+            assert backend.latest_version(empty.alias) >= version
 
     def test_the_mapping_of_two_indices_is_refused(self, backend: Backend, prefix: str) -> None:
         alias = unique_name(prefix)

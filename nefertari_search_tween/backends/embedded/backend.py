@@ -26,6 +26,7 @@ up to some hundred thousand documents.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ from nefertari_search_tween.backends.base import (
     BulkAction,
     BulkItemResult,
     ConditionalWrite,
+    IndexEntry,
     StoredDocument,
     WriteResult,
     chunks,
@@ -73,6 +75,7 @@ class EmbeddedBackend:
     def __init__(self, directory: str, timeout: float = 5.0) -> None:
         self.timeout = timeout
         self.store = Store(directory)
+        self.directory = os.path.realpath(self.store.directory)
         self._vocabularies: dict[tuple[int, int], tuple[int, list[str]]] = {}
 
     # Indices
@@ -112,22 +115,34 @@ class EmbeddedBackend:
             self.store.drop_index(connection, index)
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
+        return {name: entry.aliases for name, entry in self.entries(pattern).items()}
+
+    def entries(self, pattern: str) -> dict[str, IndexEntry]:
         names = re.compile(
             "|".join(re.escape(part).replace(r"\*", ".*") for part in pattern.split(","))
         )
-        aliases_by_name: dict[str, set[str]] = {}
+        rows: dict[str, tuple[set[str], str]] = {}
         with self.store.reading() as connection:
-            for name, alias in connection.execute(
-                "SELECT name, alias FROM indices LEFT JOIN aliases USING (number) ORDER BY name"
+            for name, alias, mapping in connection.execute(
+                "SELECT name, alias, mapping FROM indices LEFT JOIN aliases USING (number) "
+                "ORDER BY name"
             ):
-                aliases_by_name.setdefault(name, set())
+                aliases, _ = rows.setdefault(name, (set(), mapping))
                 if alias is not None:
-                    aliases_by_name[name].add(alias)
+                    aliases.add(alias)
         return {
-            name: aliases
-            for name, aliases in aliases_by_name.items()
+            name: IndexEntry(aliases, json.loads(mapping).get("_meta", {}))
+            for name, (aliases, mapping) in rows.items()
             if names.fullmatch(name) or any(names.fullmatch(alias) for alias in aliases)
         }
+
+    def latest_version(self, index: str) -> int:
+        with self.store.reading() as connection:
+            target = self.store.resolve_one(connection, index)
+            (version,) = connection.execute(
+                "SELECT latest_version FROM indices WHERE number = ?", (target.number,)
+            ).fetchone()
+        return int(version)
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         with self.store.writing() as connection:

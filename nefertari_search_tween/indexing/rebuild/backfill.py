@@ -69,6 +69,7 @@ def add_result(total: BulkResult, result: BulkResult) -> None:
     if result.target_missing:
         raise BackendError("the index was deleted while it was built")
     total.indexed += result.indexed
+    total.conflict = max(total.conflict, result.conflict)
     total.errors.update(result.errors)
 
 

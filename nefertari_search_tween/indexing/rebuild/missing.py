@@ -10,6 +10,7 @@ from nefertari_search_tween.exceptions import BackendError, BackendRejected
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.indexing.rebuild.backfill import add_result
 from nefertari_search_tween.indexing.rebuild.rebuild import Progress, no_progress, rebuild
+from nefertari_search_tween.indexing.restored import recover
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
@@ -65,6 +66,8 @@ def index_missing(
         batch = build_actions(mirror, target, version, list(missing), missing)
         add_result(result, write(mirror, batch, chunk_size))
         report(len(rows))
+    if result.conflict:
+        recover(outbox, mirror, result.conflict)
     mirror.backend.refresh(mirror.alias)
     return result
 

@@ -68,6 +68,7 @@ from nefertari_search_tween.interfaces.rebuild_lock import (
     RebuildLock,
     RebuildLocks,
 )
+from nefertari_search_tween.mirror.identity import same_schema
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.threads import ProcessThread
@@ -211,7 +212,10 @@ def _start_or_resume(
         and write_alias(lock.index) in aliases
         and mirror.alias not in aliases
         # It was created with the current mapping and settings.
-        and (mirrors.backend.get_mapping(lock.index) or {}).get("_meta") == mirror.mapping["_meta"]
+        and same_schema(
+            (mirrors.backend.get_mapping(lock.index) or {}).get("_meta", {}),
+            mirror.mapping["_meta"],
+        )
     )
     index, after, done = lock.index, lock.checkpoint, lock.documents
     if not resumed:

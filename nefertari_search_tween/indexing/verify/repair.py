@@ -9,15 +9,13 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import SearchError
 from nefertari_search_tween.indexing.bulk_writer import build_actions
 from nefertari_search_tween.indexing.indexer import Indexer
+from nefertari_search_tween.indexing.restored import MAX_VERSION
 from nefertari_search_tween.indexing.verify.verify import Differences, verify_keys
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.mirror import Mirror
 
 log = logging.getLogger(__name__)
-
-# Versions are signed 64-bit numbers; above this there is no room for those of later claims.
-MAX_VERSION = 2**63 - 2**32
 
 
 class VersionTooHigh(SearchError):

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
@@ -18,6 +19,7 @@ from nefertari_search_tween.primary.mongo.capture.write_wrappers import (
 )
 from nefertari_search_tween.primary.mongo.collections import narrowed
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
+from nefertari_search_tween.primary.mongo.outbox import identity
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
@@ -73,6 +75,13 @@ class MongoPrimary:
 
     def create_missing_in(self, session: Any) -> None:
         self.create_missing()
+
+    def identity(self) -> Identity:
+        return identity.identity(self.outbox.collections)
+
+    def renew_identity(self) -> Identity:
+        identity.renew(self.outbox.collections)
+        return self.identity()
 
     def cache_stats(self) -> MongoCacheStats:
         return MongoCacheStats(self.outbox.collections.cache_stats)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema
@@ -18,7 +19,7 @@ from nefertari_search_tween.primary.sqla.capture.session_events import (
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.item_acl import restrict_by_acl
-from nefertari_search_tween.primary.sqla.outbox import tables
+from nefertari_search_tween.primary.sqla.outbox import identity, tables
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
@@ -71,6 +72,13 @@ class SqlaPrimary:
         # Its one writer may be this transaction.
         for table in tables.TABLES:
             table.create(connection, checkfirst=True)
+
+    def identity(self) -> Identity:
+        return identity.identity(self.outbox.engine)
+
+    def renew_identity(self) -> Identity:
+        identity.renew(self.outbox.engine)
+        return self.identity()
 
     def cache_stats(self) -> SqlaCacheStats:
         tables.create_missing(self.outbox.engine, [tables.CACHE_STATS])

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
+from nefertari_search_tween.backends.embedded.storage.private_files import make_private
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 from nefertari_search_tween.exceptions import (
     BackendError,
@@ -44,18 +45,20 @@ CREATE TABLE about (format INTEGER NOT NULL);
 CREATE TABLE indices (
     number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
     generation INTEGER NOT NULL, writes INTEGER NOT NULL,
+    latest_version INTEGER NOT NULL DEFAULT 0,
     mapping TEXT NOT NULL, settings TEXT NOT NULL, layout TEXT NOT NULL
 );
 CREATE TABLE aliases (
     alias TEXT NOT NULL, number INTEGER NOT NULL REFERENCES indices, PRIMARY KEY (alias, number)
 ) WITHOUT ROWID;
 """
+_ADDED = "ALTER TABLE indices ADD COLUMN latest_version INTEGER NOT NULL DEFAULT 0"
 
 
 class Store:
     """One directory of indices, shared by threads and processes.
 
-    :param directory: created if it does not exist.
+    :param directory: created if it does not exist; private (see private_files.py).
     """
 
     def __init__(self, directory: str) -> None:
@@ -88,7 +91,7 @@ class Store:
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection."""
-        os.makedirs(self.directory, exist_ok=True)
+        make_private(self.directory, FILE_NAME)
         connection = sqlite3.connect(
             self.path,
             timeout=WRITE_TIMEOUT_SECONDS,
@@ -110,17 +113,21 @@ class Store:
         return connection
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
-        def has_catalog() -> bool:
-            query = "SELECT count(*) FROM sqlite_master WHERE name = 'about'"
-            return bool(connection.execute(query).fetchone()[0])
+        def columns() -> set[str]:
+            return {row[1] for row in connection.execute("PRAGMA table_info(indices)")}
 
-        if not has_catalog():
+        if "latest_version" not in columns():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                if not has_catalog():
+                # Looked up again: another process may have been faster.
+                current = columns()
+                if not current:
                     for statement in _CATALOG.split(";"):
                         connection.execute(statement)
                     connection.execute("INSERT INTO about VALUES (?)", (FORMAT,))
+                elif "latest_version" not in current:
+                    # A file of before; older releases can go on with it.
+                    connection.execute(_ADDED)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")

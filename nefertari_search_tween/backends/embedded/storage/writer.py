@@ -37,6 +37,7 @@ class Writer:
         self.connection = connection
         self.index = index
         self.changed = False
+        self._latest_version = 0
         self._private = False
         self._next: dict[str, int] = {}
         self._inserts: dict[str, list[Any]] = defaultdict(list)
@@ -112,6 +113,7 @@ class Writer:
     def _put(self, action: Any, current: Any, row: Optional[Row], version: int) -> int:
         """Replace, add or delete a document; return the status."""
         self.changed = True
+        self._latest_version = max(self._latest_version, version)
         live = current is not None and current[2] is not None
         if live:
             self._remove(current[0], current[2])
@@ -245,5 +247,7 @@ class Writer:
         self.flush()
         if self.changed:
             self.connection.execute(
-                "UPDATE indices SET writes = writes + 1 WHERE number = ?", (self.index.number,)
+                "UPDATE indices SET writes = writes + 1, latest_version = max(latest_version, ?) "
+                "WHERE number = ?",
+                (self._latest_version, self.index.number),
             )

@@ -19,6 +19,8 @@ DEAD_LETTERS = "nefertari_search_dead_letters"
 #: ``_id`` (the model), ``index_name``, ``owner``, ``token``, ``heartbeat_at``,
 #: ``checkpoint``, ``documents``.
 REBUILDS = "nefertari_search_rebuilds"
+#: ``_id`` (1), ``identifier``, ``created_at``: what the database is known by.
+IDENTITY = "nefertari_search_identity"
 
 #: ``_id`` (a process), ``models``, ``reported_at``; there only where answers are cached.
 CACHE_STATS = "nefertari_search_cache_stats"
@@ -48,6 +50,7 @@ class Collections:
         self.versions = current(database[VERSIONS])
         self.dead_letters = current(database[DEAD_LETTERS])
         self.rebuilds = current(database[REBUILDS])
+        self.identity = current(database[IDENTITY])
         self.cache_stats = current(database[CACHE_STATS])
 
     def create_indexes(self) -> None:

@@ -108,7 +108,17 @@ CACHE_STATS = Table(
     Column("reported_at", BigInteger, nullable=False),
 )
 
-TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS)
+#: What the database is known by: one row.
+IDENTITY = Table(
+    "nefertari_search_identity",
+    BaseObject.metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("identifier", String(32), nullable=False),
+    # Milliseconds since 1970.
+    Column("created_at", BigInteger, nullable=False),
+)
+
+TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS, IDENTITY)
 
 
 def create_missing(engine: Any, tables: Iterable[Table] = TABLES) -> None:
