@@ -9,7 +9,7 @@ from typing import Any, Optional
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError
-from nefertari_search_tween.interfaces.primary import Reader
+from nefertari_search_tween.interfaces.primary import NoRequestHooks, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.mapping import digest
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
@@ -44,7 +44,13 @@ class MirrorRegistry:
         self._path = getattr(index_settings, "path", "")
         self._by_name: dict[str, Mirror] = {}
 
-    def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
+    def add(
+        self,
+        model: Any,
+        document_cls: type[BaseDocument],
+        reader: Reader,
+        hooks: RequestHooks = NoRequestHooks(),  # noqa: B008 - it has no state
+    ) -> Mirror:
         mirror = Mirror(
             model,
             document_cls,
@@ -53,6 +59,7 @@ class MirrorRegistry:
             self.backend,
             self.breaker,
             {**self.index_settings, **self.own_settings.get(model.__name__, {})},
+            hooks,
         )
         mirror.mapping["_meta"]["settings"] = digest(mirror.settings)
         self._by_name[mirror.name] = mirror
