@@ -201,6 +201,7 @@ class SearchRuntime:
         if schema == "validate" and not validates.get():
             schema = "none"
         for mirror in self.mirrors:
+            # Logged.
             mirror.hook()
         prepare_indices(self.mirrors, schema, self._all_pending, self._index_all)
         if self._index_at_start:

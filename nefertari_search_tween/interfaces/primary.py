@@ -167,6 +167,9 @@ class RequestHooks(Protocol):
     def first(self) -> Optional[Hook]:
         """Return the first hook that is not trusted, None if all requests get the same."""
 
+    def of_searches(self) -> Optional[Hook]:
+        """Return the same, or a ``get_collection`` of the model's own: a search goes around it."""
+
     def unreadable(self) -> Optional[Hook]:
         """Return the first of those that the reader can't switch off: it would read a part."""
 
@@ -178,6 +181,9 @@ class NoRequestHooks:
         return None
 
     def first(self) -> Optional[Hook]:
+        return None
+
+    def of_searches(self) -> Optional[Hook]:
         return None
 
     def unreadable(self) -> Optional[Hook]:

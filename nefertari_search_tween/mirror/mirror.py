@@ -62,40 +62,39 @@ class Mirror:
         self._index: Optional[str] = None
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
-        self._logged_hook: Optional[Hook] = None
+        self._logged_hooks: set[Hook] = set()
 
     # Is there one answer for all requests?
 
     def hook(self) -> Optional[Hook]:
-        """Return what may answer each request in another way, None if nothing does.
+        """Return what may answer each request in another way, None if nothing does."""
+        return self._logged(self.hooks.first())
 
-        Logged once: with a hook the mirror answers nothing.
-        """
-        hook = self.hooks.first()
-        if hook != self._logged_hook:
-            self._logged_hook = hook
-            if hook is not None:
-                log.warning(
-                    "%s is read from the primary only, and can't be searched: %s may answer each "
-                    "request in another way (%s); if it does not, name it in "
-                    "nefertari_search.trusted_hooks (docs/privacy.rst)",
-                    self.name,
-                    hook.name,
-                    hook.reason,
-                )
-        return hook
-
-    def require_no_hook(self) -> None:
+    def require_searchable(self) -> None:
         """Return if all requests may be answered by the same documents.
 
         :raises SearchUnavailable: each may have its own.
         """
-        hook = self.hook()
+        hook = self._logged(self.hooks.of_searches())
         if hook is not None:
             raise SearchUnavailable(
                 hook.reason,
                 f"{self.name} can't be searched: its answers may depend on the request.",
             )
+
+    def _logged(self, hook: Optional[Hook]) -> Optional[Hook]:
+        """Return *hook*, which is logged once."""
+        if hook is not None and hook not in self._logged_hooks:
+            self._logged_hooks.add(hook)
+            log.warning(
+                "%s is read from the primary only, and can't be searched: %s may answer each "
+                "request in another way (%s); if it does not, name it in "
+                "nefertari_search.trusted_hooks (docs/privacy.rst)",
+                self.name,
+                hook.name,
+                hook.reason,
+            )
+        return hook
 
     # Is there an index that this process can read?
 

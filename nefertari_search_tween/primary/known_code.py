@@ -91,6 +91,12 @@ def unknown_listener(listeners: Any) -> Optional[str]:
     return None
 
 
+def own_get_collection(model: Any) -> Optional[str]:
+    """Return the name of the ``get_collection`` of *model* if it is the application's own."""
+    function = model.get_collection
+    return None if is_known(function) else name_of(function)
+
+
 @contextmanager
 def outside_request() -> Iterator[None]:
     """Run code of the application without the current request: what it makes is for all."""

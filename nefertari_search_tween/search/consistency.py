@@ -109,7 +109,7 @@ class ReadConsistency:
         :raises SearchUnavailable: indexing took too long, or the answer may depend on the request.
         """
         for mirror in mirrors:
-            mirror.require_no_hook()
+            mirror.require_searchable()
         waits = current or self._reads_own_writes
         version_of = self._wait_for_pending if waits else self._recent_version
         versions: dict[Mirror, Optional[int]] = {}

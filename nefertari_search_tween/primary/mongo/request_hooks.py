@@ -12,15 +12,22 @@ from collections.abc import Collection, Iterator
 from typing import Any, Optional
 
 from mongoengine import QuerySet, signals
+from mongoengine.base.common import _document_registry
 from mongoengine.queryset.manager import QuerySetManager
 
 from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.interfaces.primary import Hook
-from nefertari_search_tween.primary.known_code import function_of, is_known, name_of
+from nefertari_search_tween.primary.known_code import (
+    function_of,
+    is_known,
+    name_of,
+    own_get_collection,
+)
 from nefertari_search_tween.primary.mongo import schema
 
 #: Members by which a document is rendered.
-_MEMBERS = ("to_dict", "pk_field", "_type", "__init__", "_from_son")
+_RENDERERS = ("to_dict", "pk_field", "_type", "__init__", "_from_son")
+_MEMBERS = (*_RENDERERS, "__json__", "__getattribute__")
 _FIELD_MEMBERS = ("__get__", "to_python")
 _SIGNALS = (signals.pre_init, signals.post_init)
 
@@ -34,22 +41,54 @@ class MongoRequestHooks:
     def __init__(self, model: Any, trusted: Collection[str]) -> None:
         self.model = model
         self.trusted = frozenset(trusted)
+        self._members: Optional[tuple[Any, ...]] = None
+        self._models: set[Any] = set()
+        self._renderers: list[Hook] = []
 
     def rendering(self) -> Optional[str]:
-        models = _models_of(self.model)
-        return next((hook.name for each in models for hook in _renderers(each)), None)
+        self._refresh()
+        return self._renderers[0].name if self._renderers else None
 
     def first(self) -> Optional[Hook]:
-        for model in _models_of(self.model):
-            for find in (_querysets, _renderers, _receivers):
+        self._refresh()
+        for hook in self._renderers:
+            if hook.name not in self.trusted:
+                return hook
+        for model in self._models:
+            for find in (_querysets, _receivers):
                 for hook in find(model):
                     if hook.name not in self.trusted:
                         return hook
         return None
 
+    def of_searches(self) -> Optional[Hook]:
+        name = own_get_collection(self.model)
+        if name is not None and name not in self.trusted:
+            return Hook(Reason.REQUEST_HOOKS, name)
+        return self.first()
+
     def unreadable(self) -> Optional[Hook]:
         # Documents are read from the collections themselves, without query sets.
         return None
+
+    def _refresh(self) -> None:
+        """Examine what renders, if a member is another one than before, or there are new models."""
+        members = (
+            len(_document_registry),
+            *(_plain(getattr(each, name, None)) for each in self._models for name in _MEMBERS),
+        )
+        if members != self._members:
+            self._models = _models_of(self.model)
+            self._renderers = [hook for each in self._models for hook in _renderers(each)]
+            self._members = (
+                members[0],
+                *(_plain(getattr(each, name, None)) for each in self._models for name in _MEMBERS),
+            )
+
+
+def _plain(member: Any) -> Any:
+    """Return *member* of a class; of a class method its function, which is always the same."""
+    return getattr(member, "__func__", member)
 
 
 def _models_of(model: Any) -> set[Any]:
@@ -89,7 +128,7 @@ def _querysets(model: Any) -> Iterator[Hook]:
 
 def _renderers(model: Any) -> Iterator[Hook]:
     owner = f"{model.__module__}.{model.__qualname__}"
-    for name in _MEMBERS:
+    for name in _RENDERERS:
         function = function_of(getattr(model, name))
         if not is_known(function):
             yield Hook(Reason.CUSTOM_TO_DICT, name_of(function))

@@ -36,6 +36,7 @@ from nefertari_search_tween.primary.known_code import (
     function_of,
     is_known,
     name_of,
+    own_get_collection,
     unknown_listener,
 )
 from nefertari_search_tween.primary.sqla import schema
@@ -94,6 +95,12 @@ class SqlaRequestHooks:
             or self._untrusted(self._documents.of_objects())
             or self.unreadable()
         )
+
+    def of_searches(self) -> Optional[Hook]:
+        name = own_get_collection(self.model)
+        if name is not None and name not in self.trusted:
+            return Hook(Reason.REQUEST_HOOKS, name)
+        return self.first()
 
     def unreadable(self) -> Optional[Hook]:
         documents = self._documents or _Documents(self.model)
