@@ -98,6 +98,9 @@ def create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
 
 
 def _is_empty(mirror: Mirror) -> bool:
+    if mirror.hooks.unreadable() is not None:
+        # Its rows may be hidden from this process.
+        return False
     try:
         return mirror.reader.count() == 0
     except Exception as error:  # noqa: BLE001 - e.g. a table that does not exist yet
