@@ -50,6 +50,8 @@ def prepare_indices(
             if mirror.check():
                 continue
             new = schema == "create" and mirror.problem == Reason.NO_INDEX
+            # Rows may be hidden from this process: then nothing is known to be empty.
+            new = new and mirror.hooks.unreadable() is None
             if new and (_is_empty(mirror) or is_pending(mirror)):
                 create_empty(mirrors, mirror)
                 # What is committed from here on finds the index: its indexer looks for it after
@@ -98,9 +100,6 @@ def create_empty(mirrors: MirrorRegistry, mirror: Mirror) -> None:
 
 
 def _is_empty(mirror: Mirror) -> bool:
-    if mirror.hooks.unreadable() is not None:
-        # Its rows may be hidden from this process.
-        return False
     try:
         return mirror.reader.count() == 0
     except Exception as error:  # noqa: BLE001 - e.g. a table that does not exist yet
