@@ -20,6 +20,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Query
 from webtest import TestApp
 
+from nefertari_search_tween.primary.sqla import reader
 from tests.apps.every_field.content import fill_zoo
 from tests.support import apps
 from tests.support.random_requests import zoo_paths
@@ -132,6 +133,9 @@ def test_a_tenant_gets_its_own_objects(app: TestApp, kind: str) -> None:
     """Added to a running application; nobody's rows are another's, none are missing later."""
     assert app.get("/items").headers["X-Search-Engine"] == "mirror"
     with tenant_filter(kind):
+        # Made again by the first tenant that writes.
+        reader._STATEMENTS.clear()
+        reader._COMPILED.clear()
         for path in (*all_paths(), "/narrows"):
             engine = app.get(path).headers["X-Search-Engine"]
             assert engine == "primary; reason=request-hooks", path
@@ -175,9 +179,6 @@ def rename_keeper(code: str, name: str) -> None:
 
 def test_no_statement_is_compiled_with_a_tenants_condition(app: TestApp) -> None:
     """The reader's statements are made once, and run for all: made under a filter, too."""
-    from nefertari_search_tween.primary.sqla import reader
-    from tests.apps.every_field.models import Item
-
     mirror = apps.search_of(app).mirrors.get("Item")
     with tenant_filter("before_compile"), tenant("alice"):
         reader._STATEMENTS.clear()
@@ -190,7 +191,6 @@ def test_no_statement_is_compiled_with_a_tenants_condition(app: TestApp) -> None
         scanned = [pk for rows in mirror.reader.scan(10) for pk, _ in rows]
         assert scanned == sorted(pks)
     assert sorted(mirror.reader.read(pks)) == sorted(pks)
-    assert Item is mirror.model
 
 
 # What else could change an answer, and how each is seen
