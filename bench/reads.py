@@ -99,6 +99,9 @@ class Bench:
             results.append(function(cls, **params))
             return results[-1]
 
+        for mirror in self.search.mirrors:
+            # A search goes around an application's own get_collection: not around this one.
+            mirror.hooks.trusted |= {f"{__name__}.{get_collection.__qualname__}"}
         backend.search = search
         self.base.get_collection = classmethod(get_collection)
         try:

@@ -52,6 +52,8 @@ class Reason(str, Enum):
     UNSUPPORTED_SORT = "unsupported-sort"
     COLLATION = "collation"
     CUSTOM_TO_DICT = "custom-to-dict"
+    REQUEST_HOOKS = "request-hooks"
+    ROW_SECURITY = "row-security"
     INEXACT_VALUES = "inexact-values"
     DEEP_PAGINATION = "deep-pagination"
     OPEN_TRANSACTION = "open-transaction"

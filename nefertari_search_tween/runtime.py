@@ -105,8 +105,9 @@ class SearchRuntime:
         )
         for model in selected:
             model.secondary = self.mirror_class(model)
-            reader = self.primary.reader(model, self.mirror_class)
-            self.mirrors.add(model, model.secondary, reader)
+            hooks = self.primary.request_hooks(model, settings.trusted_hooks)
+            reader = self.primary.reader(model, self.mirror_class, hooks)
+            self.mirrors.add(model, model.secondary, reader, hooks)
         self.primary.connect(selected, inline=settings.sync == "inline")
         self.dependencies = self.primary.dependencies
         untracked = self.dependencies.untracked()
@@ -209,6 +210,9 @@ class SearchRuntime:
         schema = self.settings.schema
         if schema == "validate" and not validates.get():
             schema = "none"
+        for mirror in self.mirrors:
+            # Logged.
+            mirror.hook()
         prepare_indices(
             self.mirrors, schema, self._all_pending, self._index_all, self._check_version
         )

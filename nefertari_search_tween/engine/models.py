@@ -185,7 +185,7 @@ class BaseDocument(Related, metaclass=DocumentMetaclass):
         pk = cls.pk_field()
         rows = Rows()
         for each in query:
-            rendered = each.to_dict(_depth=0)
+            rendered = each.to_dict()
             row = {name: rendered[name] for name in names}
             rows.append({**row, "_type": cls.__name__, "_pk": each.pk_value()})
             if pk not in fields:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
+from nefertari_search_tween.exceptions import Reason
+
 
 class Key(NamedTuple):
     """One document: the name of its model and its primary key."""
@@ -139,6 +141,53 @@ class Semantics(Protocol):
     def unloaded(self, name: str) -> Any:
         """Return the value, as in documents, of a field that the primary's objects were not loaded
         with; for primaries that return objects for ``_fields``."""
+
+
+class Hook(NamedTuple):
+    """Code, or a rule of the database, that may answer each request in another way.
+
+    :param reason: its kind, for the ``X-Search-Engine`` header.
+    :param name: for the operator: the dotted name of a function or class, or a table.
+    """
+
+    reason: Reason
+    name: str
+
+
+class RequestHooks(Protocol):
+    """What may make the primary's answers for one model depend on the request.
+
+    Called on every read, must be fast: applications may add hooks at any time.
+    """
+
+    def rendering(self) -> Optional[str]:
+        """Return the name of code that renders documents otherwise than the engine does, None if
+        there is none; trusted or not, as of the last call of :meth:`first`."""
+
+    def first(self) -> Optional[Hook]:
+        """Return the first hook that is not trusted, None if all requests get the same."""
+
+    def of_searches(self) -> Optional[Hook]:
+        """Return the same, or a ``get_collection`` of the model's own: a search goes around it."""
+
+    def unreadable(self) -> Optional[Hook]:
+        """Return the first of those that the reader can't switch off: it would read a part."""
+
+
+class NoRequestHooks:
+    """The hooks of a mirror without a primary: there are none."""
+
+    def rendering(self) -> Optional[str]:
+        return None
+
+    def first(self) -> Optional[Hook]:
+        return None
+
+    def of_searches(self) -> Optional[Hook]:
+        return None
+
+    def unreadable(self) -> Optional[Hook]:
+        return None
 
 
 class ChangeCapture(Protocol):

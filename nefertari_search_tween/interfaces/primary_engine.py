@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional, Protocol
 
@@ -14,6 +14,7 @@ from nefertari_search_tween.interfaces.primary import (
     ChangeListener,
     Key,
     Reader,
+    RequestHooks,
     Semantics,
 )
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
@@ -60,10 +61,19 @@ class Primary(Protocol):
     def related(self, model: Any) -> Iterable[Any]:
         """Return the models that *model* has relationships to."""
 
-    def reader(self, model: Any, document_cls: Callable[[Any], type[Any]]) -> Reader:
+    def reader(
+        self, model: Any, document_cls: Callable[[Any], type[Any]], hooks: RequestHooks
+    ) -> Reader:
         """Return the reader of *model*.
 
         :param document_cls: returns the mirror model of a model.
+        :param hooks: of the model.
+        """
+
+    def request_hooks(self, model: Any, trusted: Collection[str]) -> RequestHooks:
+        """Return what may make answers for *model* depend on the request.
+
+        :param trusted: names of hooks that are the same for all requests.
         """
 
     def semantics(self, model: Any, document_cls: type[Any]) -> Semantics:

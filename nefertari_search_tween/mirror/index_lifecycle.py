@@ -58,6 +58,8 @@ def prepare_indices(
             if mirror.problem == Reason.FOREIGN_INDEX:
                 raise ForeignIndex(f"the index behind {mirror.alias} is of another database")
             new = schema == "create" and mirror.problem == Reason.NO_INDEX
+            # Rows may be hidden from this process: then nothing is known to be empty.
+            new = new and mirror.hooks.unreadable() is None
             if new and (_is_empty(mirror) or is_pending(mirror)):
                 create_empty(mirrors, mirror)
                 # What is committed from here on finds the index: its indexer looks for it after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from typing import Any, Optional
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
-from nefertari_search_tween.interfaces.primary import Reader
+from nefertari_search_tween.interfaces.primary import Hook, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.identity import conflict
 from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
+
+log = logging.getLogger(__name__)
 
 # How long an index that is missing, or was built for another schema, is not checked again.
 RECHECK_SECONDS = 1.0
@@ -27,6 +30,7 @@ class Mirror:
     :param reader: reads the primary's current state.
     :param alias: name under which the index is searched.
     :param settings: of its indices, under their full names.
+    :param hooks: what may make the primary's answers depend on the request.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Mirror:
         backend: Backend,
         breaker: CircuitBreaker,
         settings: dict[str, Any],
+        hooks: RequestHooks,
     ) -> None:
         self.model = model
         self.name: str = model.__name__
@@ -45,6 +50,7 @@ class Mirror:
         self.reader = reader
         self.alias = alias
         self.settings = settings
+        self.hooks = hooks
         self.mapping = index_mapping(document_cls, settings)
         self.analyzers = analyzers(self.mapping, settings)
         self.fingerprint: str = self.mapping["_meta"]["fingerprint"]
@@ -57,6 +63,39 @@ class Mirror:
         self._index: Optional[str] = None
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
+        self._logged_hooks: set[Hook] = set()
+
+    # Is there one answer for all requests?
+
+    def hook(self) -> Optional[Hook]:
+        """Return what may answer each request in another way, None if nothing does."""
+        return self._logged(self.hooks.first())
+
+    def require_searchable(self) -> None:
+        """Return if all requests may be answered by the same documents.
+
+        :raises SearchUnavailable: each may have its own.
+        """
+        hook = self._logged(self.hooks.of_searches())
+        if hook is not None:
+            raise SearchUnavailable(
+                hook.reason,
+                f"{self.name} can't be searched: its answers may depend on the request.",
+            )
+
+    def _logged(self, hook: Optional[Hook]) -> Optional[Hook]:
+        """Return *hook*, which is logged once."""
+        if hook is not None and hook not in self._logged_hooks:
+            self._logged_hooks.add(hook)
+            log.warning(
+                "%s is read from the primary only, and can't be searched: %s may answer each "
+                "request in another way (%s); if it does not, name it in "
+                "nefertari_search.trusted_hooks (docs/privacy.rst)",
+                self.name,
+                hook.name,
+                hook.reason,
+            )
+        return hook
 
     # Is there an index that this process can read?
 

@@ -10,7 +10,7 @@ from nefertari_search_tween.backends.base import Backend, IndexEntry
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError, ForeignIndex
 from nefertari_search_tween.interfaces.identity import Identity
-from nefertari_search_tween.interfaces.primary import Reader
+from nefertari_search_tween.interfaces.primary import NoRequestHooks, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.identity import (
     DATABASE,
@@ -60,7 +60,13 @@ class MirrorRegistry:
         for mirror in self:
             mirror.mapping["_meta"][DATABASE] = self.database
 
-    def add(self, model: Any, document_cls: type[BaseDocument], reader: Reader) -> Mirror:
+    def add(
+        self,
+        model: Any,
+        document_cls: type[BaseDocument],
+        reader: Reader,
+        hooks: RequestHooks = NoRequestHooks(),  # noqa: B008 - it has no state
+    ) -> Mirror:
         """Make the mirror of *model*, in place of an earlier one of that name.
 
         :raises ConfigurationError: the index of another model has the same name.
@@ -80,6 +86,7 @@ class MirrorRegistry:
             self.backend,
             self.breaker,
             {**self.index_settings, **self.own_settings.get(model.__name__, {})},
+            hooks,
         )
         mirror.mapping["_meta"]["settings"] = digest(mirror.settings)
         if self.database is not None:

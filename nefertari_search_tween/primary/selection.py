@@ -34,9 +34,10 @@ def prepare_primary(settings: Any, is_selected: Callable[[Any], bool]) -> Option
     if name is None:
         return None
     if name == MONGODB:
-        from nefertari_search_tween.primary.mongo import engine_patches
-
-        engine_patches.patch_engine()
+        from nefertari_search_tween.primary.mongo.engine_patches import patch_engine
+    else:
+        from nefertari_search_tween.primary.sqla.engine_patches import patch_engine
+    patch_engine()
     # Also imports the tables of the outbox, which are created with the application's.
     return start_recording(StartupRecorder(_primary(name), is_selected))
 

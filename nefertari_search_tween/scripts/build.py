@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
 
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime, adopts
 from nefertari_search_tween.scripts.common import application, basic, common, mirrors_named
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
@@ -29,7 +30,7 @@ def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
                 runtime.rebuild_locks,
                 progress,
             )
-            for mirror in mirrors_named(runtime, models)
+            for mirror in _readable(mirrors_named(runtime, models), models)
         }
     print_build_results(results, as_json)
 
@@ -47,7 +48,7 @@ def rebuild_command(
     An interrupted rebuild resumes. One process at a time rebuilds a model.
     """
     with application(ini, variables) as runtime, progress_bars(as_json) as progress:
-        mirrors = mirrors_named(runtime, models)
+        mirrors = _readable(mirrors_named(runtime, models), models)
         size = runtime.settings.chunk_size
         outbox, locks = runtime.outbox, runtime.rebuild_locks
         results = rebuild(runtime.mirrors, locks, outbox, mirrors, size, progress, restart)
@@ -109,3 +110,18 @@ def _unchecked_application(ini: str, variables: tuple[str, ...]) -> Iterator[Sea
             yield runtime
     finally:
         adopts.reset(token)
+
+
+def _readable(mirrors: Iterable[Mirror], models: str) -> list[Mirror]:
+    """Return those of *mirrors* that can be read whole; name the others.
+
+    :param models: the option. A model that it names is not left out: reading it is an error.
+    """
+    readable = []
+    for mirror in mirrors:
+        hook = None if models else mirror.hooks.unreadable()
+        if hook is None:
+            readable.append(mirror)
+        else:
+            click.echo(f"{mirror.name} is left out: {hook.name} may hide a part of it", err=True)
+    return readable

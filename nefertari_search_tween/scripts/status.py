@@ -34,6 +34,7 @@ COLUMNS = {
     "state": "state",
 }
 CACHE_COLUMN = {"cached %": "cache_hit_percent"}
+HOOK_COLUMN = {"read from the primary only": "hook"}
 
 
 @click.command("status")
@@ -64,6 +65,8 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
     else:
         click.echo(f"search index: {where}")
         columns = COLUMNS if cache_stats is None else {**COLUMNS, **CACHE_COLUMN}
+        if any(row["hook"] for row in rows):
+            columns = {**columns, **HOOK_COLUMN}
         table = Table(box=None)
         for heading in columns:
             table.add_column(heading, justify="left" if heading in ("model", "index") else "right")
@@ -118,6 +121,7 @@ def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[st
         total = mirror.backend.search(mirror.alias, all_documents)["hits"]["total"]["value"]
         documents = total - rejected
     rows = mirror.reader.count()
+    hook = mirror.hook()
     if state == "ready" and (rejected or documents != rows):
         state = "rejected" if rejected else "incomplete"
     return {
@@ -129,4 +133,5 @@ def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[st
         "pending": backlog.rows,
         "lag_seconds": round(backlog.age_seconds, 1),
         "state": state,
+        "hook": None if hook is None else f"{hook.reason}: {hook.name}",
     }

@@ -106,8 +106,10 @@ class ReadConsistency:
         """Wait until pending changes are indexed, and return the version that a search read sees.
 
         :param current: see every committed change, whatever the consistency setting.
-        :raises SearchUnavailable: indexing took too long.
+        :raises SearchUnavailable: indexing took too long, or the answer may depend on the request.
         """
+        for mirror in mirrors:
+            mirror.require_searchable()
         waits = current or self._reads_own_writes
         version_of = self._wait_for_pending if waits else self._recent_version
         versions: dict[Mirror, Optional[int]] = {}

@@ -98,6 +98,12 @@ class Searcher:
         :raises Unanswerable: only the primary can answer.
         :raises SearchUnavailable: the mirror can't answer now.
         """
+        hook = mirror.hook()
+        if hook is not None:
+            raise Unanswerable(hook.reason)
+        if mirror.hooks.rendering() is not None:
+            # Trusted to be the same for all, not to depend on the documents' own objects alone.
+            raise Unanswerable(Reason.CUSTOM_TO_DICT)
         query = transparent_query(
             mirror.document_cls,
             self.semantics[mirror.name],

@@ -152,6 +152,12 @@ class SearchSettings:
         "Whether callers may filter, sort and aggregate by fields that they may not see "
         "(privacy.rst): deny or allow.",
     )
+    trusted_hooks = Setting(
+        names,
+        "",
+        "Code of the application, by dotted name and joined by commas, that answers all requests "
+        "in the same way (privacy.rst): a to_dict, a listener, a query class; or a table.",
+    )
     max_result_window = Setting(
         number(int, 1, 10_000_000),
         "10000",

@@ -254,6 +254,35 @@ def test_nested_filters_of_requests_that_write(app):
         app.patch_json("/items/3", {"count": 2})
 
 
+def test_fields_with_relationships(app):
+    """``_fields`` with relationships"""
+    for engine in ("", "&_search=false"):
+        (lion, *_), total = collection(app, f"/items?_fields=keeper,tags&_sort=id{engine}")
+        assert total == len(ITEMS)
+        assert lion["keeper"]["name"] == "Ann" and lion["tags"] == [] and lion["_pk"] == 1
+        (ann, bob), total = collection(app, f"/keepers?_fields=-name&_sort=code{engine}")
+        assert (sorted(ann["items"]), bob["items"], total) == ([1, 2], [3], 2)
+
+
+def collection(app, request):
+    body = app.get(request).json
+    return body["data"], body["total"]
+
+
+def test_a_model_that_renders_itself_is_searched_if_it_is_trusted(app):
+    """models with their own ``to_dict``"""
+    app.post_json("/customs", {"first": "Ada", "last": "Lovelace"})
+    assert app.get("/customs?q=lovelace").json["data"][0]["full_name"] == "Ada Lovelace"
+    hooks = search_of(app).mirrors.get("Custom").hooks
+    trusted, hooks.trusted = hooks.trusted, frozenset()
+    try:
+        answer = app.get("/customs?q=lovelace", status=503)
+        assert answer.headers["X-Search-Engine"] == "none; reason=custom-to-dict"
+        assert app.get("/customs").json["data"][0]["full_name"] == "Ada Lovelace"
+    finally:
+        hooks.trusted = trusted
+
+
 # Views
 
 

@@ -17,6 +17,8 @@ from tests.support.paths import TOP
 
 INI = TOP / "development.ini"
 SHARED_MODELS = "tests.apps.zoo_models"
+#: what renders itself there, and the same for all requests: it can be searched
+TRUSTED_IN_ZOO = "tests.apps.zoo_models.Custom.to_dict"
 _left_out: set[Any] = set()
 
 
@@ -86,7 +88,8 @@ def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     """The zoo application (tests/apps/every_field) on *database_url*."""
     from tests.apps.every_field import main
 
-    return _test_app(main, database_url, url, prefix, settings)
+    trusted = {"nefertari_search.trusted_hooks": TRUSTED_IN_ZOO}
+    return _test_app(main, database_url, url, prefix, {**trusted, **settings})
 
 
 def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import monitoring
 from webtest import TestApp
 
-from tests.support.apps import backend_and_hosts
+from tests.support.apps import TRUSTED_IN_ZOO, backend_and_hosts
 
 
 def ini_on_mongodb(ini: str, settings: dict[str, str]) -> str:
@@ -77,4 +77,5 @@ def zoo(database: dict[str, str], url: str, prefix: str, **more: Any) -> TestApp
     from tests.apps.every_field_mongo import main
 
     mongoengine.disconnect()
-    return TestApp(main({}, **{**settings(database, url, prefix), **more}))
+    trusted = {"nefertari_search.trusted_hooks": TRUSTED_IN_ZOO}
+    return TestApp(main({}, **{**settings(database, url, prefix), **trusted, **more}))

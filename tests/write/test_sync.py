@@ -75,7 +75,9 @@ def statements():
     thread = threading.get_ident()
 
     def note_statement(connection, cursor, statement, *_):
-        if threading.get_ident() == thread and "nefertari_search_" not in statement:
+        # Of the package itself: its tables, and whether PostgreSQL hides rows.
+        own = "nefertari_search_" in statement or "pg_class" in statement
+        if threading.get_ident() == thread and not own:
             queries.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note_statement)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.identity import Identity
-from nefertari_search_tween.interfaces.primary import ChangeListener, Key
+from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
@@ -24,6 +24,7 @@ from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
 from nefertari_search_tween.primary.mongo.reader import MongoReader
+from nefertari_search_tween.primary.mongo.request_hooks import MongoRequestHooks
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
 
 #: the field of nefertari-guards
@@ -49,8 +50,13 @@ class MongoPrimary:
         self.dependencies = Dependencies(())
         self._capture: Optional[WriteWrappers] = None
 
-    def reader(self, model: Any, document_cls: Callable[[Any], type[BaseDocument]]) -> MongoReader:
+    def reader(
+        self, model: Any, document_cls: Callable[[Any], type[BaseDocument]], hooks: RequestHooks
+    ) -> MongoReader:
         return MongoReader(model, Serializers(document_cls))
+
+    def request_hooks(self, model: Any, trusted: Collection[str]) -> MongoRequestHooks:
+        return MongoRequestHooks(model, trusted)
 
     def connect(self, models: Iterable[Any], inline: bool) -> None:
         from mongoengine.connection import ConnectionFailure, get_db

@@ -17,6 +17,7 @@ from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
+from nefertari_search_tween.primary.known_code import outside_request
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
 
@@ -97,7 +98,8 @@ class MongoReader:
     def _by_itself(self, row: Record) -> Body:
         """Return the body of one object by the application's own ``to_dict``."""
         try:
-            data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
+            with outside_request():
+                data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
         except Exception as error:  # noqa: BLE001 - the application's own to_dict
             return error
         return _body(self.serializers.of(self.model), data)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.identity import Identity
-from nefertari_search_tween.interfaces.primary import ChangeListener, Key
+from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
@@ -23,6 +23,7 @@ from nefertari_search_tween.primary.sqla.outbox import identity, tables
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
+from nefertari_search_tween.primary.sqla.request_hooks import SqlaRequestHooks
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
 
@@ -44,8 +45,13 @@ class SqlaPrimary:
         self.models = schema.models()
         self.dependencies = Dependencies(())
 
-    def reader(self, model: Any, document_cls: Callable[[Any], type[BaseDocument]]) -> SqlaReader:
-        return SqlaReader(model, Serializers(document_cls), _bind_of(model))
+    def reader(
+        self, model: Any, document_cls: Callable[[Any], type[BaseDocument]], hooks: RequestHooks
+    ) -> SqlaReader:
+        return SqlaReader(model, Serializers(document_cls), _bind_of(model), hooks)
+
+    def request_hooks(self, model: Any, trusted: Collection[str]) -> SqlaRequestHooks:
+        return SqlaRequestHooks(model, _bind_of(model), trusted)
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> SqlaSemantics:
         return SqlaSemantics(model, document_cls, _bind_of(model))

@@ -19,9 +19,12 @@ from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
 from nefertari_search_tween.chunks import chunks
-from nefertari_search_tween.interfaces.primary import Body
+from nefertari_search_tween.exceptions import ConfigurationError
+from nefertari_search_tween.interfaces.primary import Body, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
+from nefertari_search_tween.primary.known_code import outside_request
 from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.plain_query import PlainQuery, plain_query
 
 # Old versions of SQLite allow 999 variables in a statement.
 KEYS_PER_QUERY = 500
@@ -37,16 +40,28 @@ class SqlaReader:
     """See :class:`~nefertari_search_tween.interfaces.primary.Reader`.
 
     :param bind: returns the SQLAlchemy engine of the model's table.
+    :param hooks: of the model. Those on queries are off here, by :class:`PlainQuery`; with one that
+        can't be, nothing is read: a part would be taken for everything.
     """
 
-    def __init__(self, model: Any, serializers: Serializers, bind: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        serializers: Serializers,
+        bind: Callable[[], Any],
+        hooks: RequestHooks,
+    ) -> None:
         self.model = model
+        self.hooks = hooks
         self.serializers = serializers
         self.bind = bind
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
 
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
         bodies: dict[Any, Body] = {}
+        unreadable = self._unreadable()
+        if unreadable is not None:
+            return dict.fromkeys(pks, unreadable)
         for part in chunks(pks, KEYS_PER_QUERY):
             bodies.update(self._readable(part))
         return bodies
@@ -82,6 +97,9 @@ class SqlaReader:
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)
         while True:
+            unreadable = self._unreadable()
+            if unreadable is not None:
+                raise unreadable
             with self._session() as session:
                 rows = self._bodies(session, _after(pk, after, chunk))
             if not rows:
@@ -112,9 +130,20 @@ class SqlaReader:
         with self._session() as session:
             return int(session.query(schema.pk_attribute(self.model)).count())
 
+    def _unreadable(self) -> Optional[Exception]:
+        hook = self.hooks.unreadable()
+        if hook is None:
+            return None
+        return ConfigurationError(
+            f"{self.model.__name__} can't be indexed: {hook.name} may hide a part of it "
+            f"({hook.reason}, docs/privacy.rst)"
+        )
+
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        session = Session(bind=self.bind(), autoflush=False, expire_on_commit=False)
+        session = Session(
+            bind=self.bind(), autoflush=False, expire_on_commit=False, query_cls=PlainQuery
+        )
         try:
             yield session
         finally:
@@ -131,7 +160,8 @@ class SqlaReader:
             for item in narrow(session.query(self.model)).all():
                 pk = getattr(item, self.model.pk_field())
                 try:
-                    record = self._converted(self.model, dict(item.to_dict()))
+                    with outside_request():
+                        record = self._converted(self.model, dict(item.to_dict()))
                 except Exception as error:  # noqa: BLE001 - the application's own to_dict
                     bodies[pk] = error
                 else:
@@ -297,7 +327,7 @@ def related_keys(
         owner_pk = schema.pk_attribute(model)
         target_pk = getattr(target, target_model.pk_field())
         return (
-            session.query(owner_pk, target_pk)
+            plain_query(session, owner_pk, target_pk)
             .select_from(model)
             .join(target, getattr(model, prop.key))
             .filter((target_pk if of_targets else owner_pk).in_(_expanding()))

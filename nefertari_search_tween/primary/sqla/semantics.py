@@ -81,10 +81,7 @@ class SqlaSemantics:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         selected = [name for name in (only or names) if name not in exclude]
         picked = sorted({*selected, self.document_cls.pk_field()})
-        # The primary selects a relationship's join condition here, not its documents.
-        if not selected or any(
-            name not in names or names[name].kind == "relationship" for name in picked
-        ):
+        if not selected or not names.keys() >= set(picked):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 

@@ -23,6 +23,7 @@ get sqlalchemy.url = database
 get nefertari_search.fallback_to_primary = fallback
 get nefertari_search.sync = sync
 nefertari_search.search_timeout = 1
+nefertari_search.trusted_hooks = tests.apps.zoo_models.Custom.to_dict
 """,
 )
 

@@ -21,6 +21,7 @@ get mongodb.port = mongodb_port
 get mongodb.db = mongodb_db
 get nefertari_search.sync = sync
 nefertari_search.search_timeout = 1
+nefertari_search.trusted_hooks = tests.apps.zoo_models.Custom.to_dict
 """,
 )
 

@@ -44,6 +44,7 @@ get nefertari_search.hidden_fields = hidden_fields
 nefertari_search.allow_leading_wildcards = true
 nefertari_search.allow_regular_expressions = true
 nefertari_search.search_timeout = 10
+nefertari_search.trusted_hooks = tests.apps.private_fields.models.Draft.to_dict
 get members.login = login
 """,
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.plain_query import plain_query
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 
@@ -26,7 +27,8 @@ def lock(session: Any, model: Any, pks: Iterable[Any]) -> None:
     pk = schema.pk_attribute(model)
     with session.no_autoflush:
         for part in chunks(keys, KEYS_PER_QUERY):
-            session.query(pk).filter(pk.in_(part)).order_by(pk).with_for_update().all()
+            rows = plain_query(session, pk).filter(pk.in_(part))
+            rows.order_by(pk).with_for_update().all()
 
 
 def begun_on_sqlite(session: Any, model: Any) -> bool:

@@ -23,6 +23,7 @@ from nefertari_search_tween.interfaces.primary import (
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.capture.row_locks import begun_on_sqlite, lock
 from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.plain_query import as_plain, plain_query
 from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
 
 _BEFORE = "nefertari_search.before_flush"
@@ -151,7 +152,7 @@ class SessionEvents:
         """Return the stored foreign keys of the objects *pks* by name, by primary key."""
         names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
-        query = session.query(pk, *(getattr(model, name) for name in names))
+        query = plain_query(session, pk, *(getattr(model, name) for name in names))
         return {row[0]: dict(zip(names, row[1:])) for row in query.filter(pk.in_(pks))}
 
     def _after_flush(self, session: Any, flush_context: Any) -> None:
@@ -213,7 +214,7 @@ class SessionEvents:
             return query
         names = list(self.dependencies.foreign_keys(model))
         pk = schema.pk_attribute(model)
-        columns = query.with_entities(pk, *(getattr(model, name) for name in names))
+        columns = as_plain(query).with_entities(pk, *(getattr(model, name) for name in names))
         alone = begun_on_sqlite(query.session, model)
         rows = columns.all() if alone else columns.with_for_update(of=model).all()
         pks = [row[0] for row in rows]
@@ -224,7 +225,7 @@ class SessionEvents:
         if not deleting and _changes_key(model, context):
             # Which new key an old one becomes is not known: what is new in the table after the
             # statement comes from it.
-            all_pks = {row[0] for row in query.session.query(pk)}
+            all_pks = {row[0] for row in plain_query(query.session, pk)}
             related |= self.dependencies.dependents(query.session, model, pks)
         context.nefertari_search_before = (pks, related, all_pks)
         if alone or isinstance(context, BulkEvaluate) or len(pks) > MAX_KEYS:
@@ -251,7 +252,7 @@ class SessionEvents:
         session = context.session
         if all_pks is not None:
             with session.no_autoflush:
-                now = {row[0] for row in session.query(schema.pk_attribute(model))}
+                now = {row[0] for row in plain_query(session, schema.pk_attribute(model))}
             pks = [*pks, *(now - all_pks)]
             related |= self.dependencies.dependents(session, model, now - all_pks)
         names = list(self.dependencies.foreign_keys(model))

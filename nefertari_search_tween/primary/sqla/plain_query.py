@@ -1,0 +1,34 @@
+"""Queries of this package itself: without the application's hooks on queries.
+
+A hook of the application (``Query.before_compile``, ``query_cls``) may narrow each query to what
+the current request may see. Documents, and the record of what a change affects, are for all
+requests; so are the statements that are compiled once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Query
+
+
+class _NoListeners:
+    before_compile = before_compile_update = before_compile_delete = ()
+
+
+class PlainQuery(Query):
+    """A query that no event listener changes, as ``query_cls`` of a session or by itself."""
+
+    dispatch = _NoListeners()
+
+
+def plain_query(session: Any, *entities: Any) -> PlainQuery:
+    """Return a query of *entities* in any *session*, the application's own included."""
+    return PlainQuery(entities, session)
+
+
+def as_plain(query: Any) -> PlainQuery:
+    """Return a plain query for the same rows as *query*, whatever its class."""
+    plain = PlainQuery.__new__(PlainQuery)
+    plain.__dict__ = {name: each for name, each in query.__dict__.items() if name != "dispatch"}
+    return plain
