@@ -22,10 +22,11 @@ from nefertari_search_tween.engine.search.runtime import search_of
 from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.decorator import mirrored
 from nefertari_search_tween.runtime import SearchRuntime, prepare
+from nefertari_search_tween.search.context import QueryText
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings.settings import Settings
 
-__all__ = ["includeme", "mirrored", "tween_factory"]
+__all__ = ["QueryText", "includeme", "mirrored", "tween_factory"]
 
 TWEEN = "nefertari_search_tween.tween_factory"
 

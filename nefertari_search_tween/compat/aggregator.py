@@ -10,14 +10,16 @@ import functools
 from typing import Any, Callable
 
 from nefertari.utils import dictset
+from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.search.aggregations.execute import AggregationResult
 from nefertari_search_tween.search.aggregations.request import split_params
 from nefertari_search_tween.search.context import (
+    COLLECTION,
     MULTI_COLLECTION,
-    QueryText,
+    READ,
     ReadContext,
     ReadKind,
     current_read,
@@ -53,12 +55,15 @@ def _wrap(self: Any, func: Callable[..., Any]) -> Callable[..., Any]:
         passes_on = type(self).aggregate.__module__ in _PLAIN
         # Several models' collection has no model of its own.
         model = None if getattr(self.view, MULTI_COLLECTION, False) else self.view.Model
-        if read is None or read.model is not model or not passes_on:
+        if not passes_on:
             return _aggregate_as_nefertari(self, index)
         try:
+            if read is None or read.model is not model:
+                return _aggregate_unrouted(self, model, index)
             return _aggregate_index(self, read, index)
         except BadQuery:
-            read.record_failure(Reason.BAD_REQUEST)
+            if read is not None:
+                read.record_failure(Reason.BAD_REQUEST)
             raise
 
     return wrapper
@@ -84,6 +89,24 @@ def _aggregate_as_nefertari(aggregator: Any, index: Callable[[], Any]) -> Any:
         del aggregator.pop_aggregations_params
 
 
+def _aggregate_unrouted(aggregator: Any, model: Any, index: Callable[[], Any]) -> Any:
+    """Aggregate the collection of a view that the router does not know: of a subrequest, or with a
+    model of the instance's own."""
+    request = get_current_request()
+    mirror = None if model is None else CURRENT.require().mirrors.get(model.__name__)
+    several = getattr(aggregator.view, MULTI_COLLECTION, False)
+    if request is None or (mirror is None and not several):
+        return _aggregate_as_nefertari(aggregator, index)
+    outer, collection = request.__dict__.get(READ), request.__dict__.get(COLLECTION)
+    read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
+    request.__dict__[READ] = read
+    request.__dict__[COLLECTION] = MULTI_COLLECTION if several else model
+    try:
+        return _aggregate_index(aggregator, read, index)
+    finally:
+        request.__dict__[READ], request.__dict__[COLLECTION] = outer, collection
+
+
 def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:
     """Aggregate the collection that the view's own *index* reads."""
     view = aggregator.view
@@ -95,7 +118,6 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
     if read.kind is not ReadKind.SEARCH:
         # The router did not know this aggregator's key, so it saw no search.
         read.kind = ReadKind.SEARCH
-        rest = {name: _mark_query_text(read.request, name, value) for name, value in rest.items()}
     read.aggregation = aggregation
     view._query_params = dictset(rest)
     result = index()
@@ -110,11 +132,3 @@ def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any
         result = answer_search(CURRENT.require().searcher, read, {}, [MATCH_NONE])
     aggregator.stub_wrappers()
     return dict(result)
-
-
-def _mark_query_text(request: Any, name: str, value: Any) -> Any:
-    """Return *value* with texts from the query string marked as such."""
-    typed = request.GET.getall(name)
-    if isinstance(value, list):
-        return [QueryText(each) if each in typed else each for each in value]
-    return QueryText(value) if isinstance(value, str) and value in typed else value

@@ -343,13 +343,13 @@ class ES:
         return documents
 
     def get_item(self, **kw: Any) -> Any:
-        """Return one document by ``id``.
+        """Return one document by ``id``, if it meets the other conditions.
 
         :raises JHTTPNotFound: it does not exist, unless ``_raise_on_empty=False``.
         """
         raise_on_empty = kw.pop("_raise_on_empty", True)
         params = {"index": self.index_name, "doc_type": self.doc_type, **kw}
-        source = self._sources(self._mirror(), [kw["id"]]).get(str(kw["id"]))
+        source = search_params.read_source(self._mirror(), self._index(self._mirror()), **kw)
         if source is None and raise_on_empty:
             raise JHTTPNotFound(f"'{self.doc_type}({params})' resource not found")
         data = dict(source or {})

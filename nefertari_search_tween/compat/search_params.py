@@ -25,20 +25,36 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, flatten
 from nefertari_search_tween.search.context import READS
-from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope
 from nefertari_search_tween.search.query.paging import Page
 from nefertari_search_tween.search.query.search_read import (
     SearchQuery,
     source_option,
-    visible_objects,
 )
 from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.query.sorting import parse_sort, sort_clauses
+from nefertari_search_tween.search.query.visibility import visible_objects
 from nefertari_search_tween.search.results import stripped
 
 HTTP_INTERNAL = 500
+#: arguments of the client's ``get_source``, to which nefertari passed all that it was given
+OF_CLIENT = frozenset(
+    {
+        *(
+            "id",
+            "index",
+            "doc_type",
+            "parent",
+            "preference",
+            "realtime",
+            "refresh",
+            "routing",
+            "version",
+        ),
+        *("version_type", "_source", "_source_exclude", "_source_include"),
+    }
+)
 
 
 class SearchParams(dict[str, Any]):
@@ -77,10 +93,12 @@ def build(mirror: Mirror, index: str, params: dict[str, Any]) -> SearchParams:
     """
     params = dict(params)
     raw = params.pop("body") if _is_application_query(params.get("body")) else None
-    if raw is not None:
-        # As in nefertari, an application's own query replaces filters and q.
-        params = reserved(params)
     request = make_request(params, index=index)
+    if raw is not None:
+        # As in nefertari, an application's own query replaces filters and q: those of its caller.
+        filters = {name: each for name, each in request.params.items() if request.is_own(name)}
+        params = {**filters, **reserved(params)}
+        request = replace(request, params=params)
     query = CURRENT.require().searcher.build_query([mirror], request)
     body = query.parts[0].body
     result = SearchParams(
@@ -120,9 +138,9 @@ def compile_params(mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
     own_body = dict(params["body"])
     body: dict[str, Any] = {"track_total_hits": True, "_source": True, **own_body}
     if own_body.get("query") != part.body["query"]:
-        # The restrictions of all searches also apply to one that an application wrote.
+        # The conditions of all searches also apply to one that an application wrote.
         own_query = [own_body["query"]] if own_body.get("query") else []
-        body["query"] = visible_objects(acl_filters(mirror), own_query)
+        body["query"] = visible_objects(part.conditions, own_query)
     scope = FieldScope(mirror.document_cls, request.nameable)
     if params.get("sort") is not None and params["sort"] == sort_text:
         # It was checked for the caller when it was built.
@@ -188,8 +206,10 @@ def own_filters(
     for mirror in mirrors:
         one = copy(es)
         one.doc_type = mirror.name
-        query = one.build_search_params(dict(params))["body"].get("query")
-        filters[mirror.name] = [query] if query else []
+        built = one.build_search_params(dict(params))
+        query = built["body"].get("query")
+        conditions = built.query.parts[0].conditions if isinstance(built, SearchParams) else []
+        filters[mirror.name] = [*([query] if query else []), *conditions]
     return reserved(params), filters
 
 
@@ -208,6 +228,25 @@ def read_sources(mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, An
         for source in documents.values()
         if source is not None and REJECTED not in source
     }
+
+
+def read_source(mirror: Mirror, index: str, **params: Any) -> Optional[dict[str, Any]]:
+    """Return the document of the key ``id``, None if it does not exist or meet other *params*.
+
+    :param index: the alias to read.
+    :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
+    """
+    pk = params["id"]
+    conditions = {name: each for name, each in params.items() if name not in OF_CLIENT}
+    if not conditions:
+        return read_sources(mirror, index, [pk]).get(str(pk))
+    key = {"ids": {"values": [document_id(pk)]}}
+    request = make_request({**conditions, "_limit": 1}, {mirror.name: [key]}, index=index)
+    documents, _ = CURRENT.require().searcher.search([mirror], request)
+    sources = [{**each._data} for each in documents]
+    for source in sources:
+        source.pop("_score", None)
+    return sources[0] if sources else None
 
 
 def pick_fields(source: dict[str, Any], fields: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
+from webob.multidict import GetDict
 
 from nefertari_search_tween.exceptions import BadQuery, Reason, SearchError, SearchUnavailable
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -26,10 +27,15 @@ SEARCH_PARAMETERS = ("q", "_search_fields")
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 
+#: key of a request's ``__dict__``: it came over HTTP, or is a view's subrequest. Scripts have none,
+#: or one that no application has been asked (``pyramid.paster.bootstrap``).
+SERVED = "nefertari_search.served"
 #: key of a request's ``__dict__``: the model whose collection the URL names, or MULTI_COLLECTION
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: true if its collection is that of several models at once
 MULTI_COLLECTION = "is_multi_collection"
+#: key of a request's ``__dict__``, and so an attribute of it: its :class:`ReadContext`
+READ = "search_read"
 
 
 class ReadKind(Enum):
@@ -41,13 +47,64 @@ class ReadKind(Enum):
 
 
 class QueryText(str):
-    """A value as the caller typed it in the query string of a search read: query syntax.
+    """Query syntax that the application's view adds to a search on purpose.
 
-    A value that the application's view adds is a plain string and stays an exact filter, so that
-    an owner filter never becomes a full text search.
+    What a view adds as any other value is an exact condition, so that an owner filter never
+    becomes a full text search, whatever the owner is called.
     """
 
     __slots__ = ()
+
+
+class TypedText(str):
+    """A value of the query string as the caller typed it: query syntax under the name that it was
+    typed with, and an exact value wherever else a view puts it.
+
+    Only :func:`mark_typed` makes them. Whether a value is the caller's can't be decided by what it
+    equals: callers guess values, and someone whose name is ``*`` types it, too.
+
+    :ivar parameter: that name.
+    """
+
+    parameter = ""
+
+
+def mark_typed(request: Any) -> None:
+    """Replace the values of the query string of *request* by the same texts, marked as typed.
+
+    The query string itself remains as the caller wrote it.
+    """
+    query_string = request.environ.get("QUERY_STRING", "")
+    if not query_string:
+        return
+    try:
+        items = list(request.GET.items())
+    except UnicodeDecodeError:
+        # Whoever reads it gets the same error.
+        return
+    typed = []
+    for name, value in items:
+        text = TypedText(value)
+        text.parameter = name
+        typed.append((name, text))
+    # Where WebOb looks for it: each change of its own would write the query string again.
+    request.environ["webob._parsed_query_vars"] = (
+        GetDict(typed, request.environ),
+        query_string,
+    )
+
+
+def as_values(value: Any) -> list[Any]:
+    """Return the alternatives that a parameter lists, or its single value."""
+    return list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+
+
+def is_typed(name: str, value: Any) -> bool:
+    """Return True if the caller typed the parameter *name* with *value*, or each of its values."""
+    values = as_values(value)
+    return bool(values) and all(
+        isinstance(each, TypedText) and each.parameter == name for each in values
+    )
 
 
 _PRIMARY_BY_DECISION = (
@@ -155,7 +212,7 @@ def current_read() -> Optional[ReadContext]:
     Subrequests are separate requests and are not routed.
     """
     request = get_current_request()
-    return None if request is None else request.__dict__.get("search_read")
+    return None if request is None else request.__dict__.get(READ)
 
 
 def primary_error(root: str) -> BadQuery:

@@ -18,15 +18,18 @@ from nefertari_search_tween.search.context import (
     QueryText,
     ReadContext,
     ReadKind,
+    as_values,
     collection_request,
     current_read,
+    is_typed,
 )
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
 from nefertari_search_tween.search.privacy import Caller, noted_parameters
 from nefertari_search_tween.search.query.clauses import Query
+from nefertari_search_tween.search.query.search_request import ALL, NO_FILTERS
 from nefertari_search_tween.search.query.sorting import parse_sort
-from nefertari_search_tween.search.query.transparent_read import transparent_query
+from nefertari_search_tween.search.query.transparent_read import exact_filters
 from nefertari_search_tween.search.searcher import Searcher
 
 OVERRIDE = "_query_secondary"
@@ -74,6 +77,8 @@ def wrap_get_collection(
         # Single objects are looked up by the application itself, the current user among them.
         if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
             _reject_hidden_fields(cls, params, read)
+        if params.get("_item_request") is not True and not _is_search(read):
+            _reject_dropped_conditions(cls, params)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
@@ -110,21 +115,20 @@ def _view_filters(
 ) -> tuple[dict[str, Any], list[Query]]:
     """Split what a view passes to ``get_collection`` in a search read.
 
-    :returns: the parameters that the caller typed, and exact filters for those that the view added.
+    :returns: the parameters of the search: what the caller typed, and the view's own query syntax;
+        and exact filters for the other values that the view added or changed, equal to the
+        primary's.
     :raises Unanswerable: a filter of the view can't be exact.
     """
-    typed: dict[str, Any] = {}
+    searched: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for name, value in params.items():
-        values = value if isinstance(value, list) else [value]
-        reserved = name.startswith("_") or name == "q"
-        is_typed = reserved or all(isinstance(each, QueryText) for each in values)
-        (typed if is_typed else own)[name] = value
+        is_query = any(isinstance(each, QueryText) for each in as_values(value))
+        is_searched = name in NO_FILTERS or is_query or is_typed(name, value)
+        (searched if is_searched else own)[name] = value
     if not own:
-        return typed, []
-    semantics, window = searcher.semantics[mirror.name], searcher.settings.max_result_window
-    exact = transparent_query(mirror.document_cls, semantics, own, window)
-    return typed, [exact.body.get("query", {"match_all": {}})]
+        return searched, []
+    return searched, exact_filters(mirror.document_cls, searcher.semantics[mirror.name], own)
 
 
 def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
@@ -133,7 +137,7 @@ def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadC
     :raises JHTTPBadRequest: the primary's message about a field that does not exist.
     """
     request = collection_request(cls)
-    if request is None or (read is not None and read.kind is ReadKind.SEARCH):
+    if request is None or _is_search(read):
         # A search checks its caller's fields itself, with its own message.
         return
     hidden = _hidden_fields_used(request, cls, params)
@@ -144,6 +148,29 @@ def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadC
             Reason.UNSUPPORTED_PARAMETER if read.kind is ReadKind.TRANSPARENT else read.reason
         )
     raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
+
+
+def _is_search(read: Optional[ReadContext]) -> bool:
+    return read is not None and read.kind is ReadKind.SEARCH
+
+
+def _reject_dropped_conditions(cls: Any, params: dict[str, Any]) -> None:
+    """Reject a condition that the view adds and the database's engine drops: nefertari takes the
+    value ``_all`` for no condition, also if it is the name of the user whose objects are meant.
+
+    :raises BadQuery: there is such a condition.
+    """
+    dropped = [
+        name
+        for name, value in params.items()
+        if isinstance(value, str) and value == ALL and not isinstance(value, QueryText)
+        if not is_typed(name, value) and name not in NO_FILTERS and cls.has_field(name)
+    ]
+    if dropped and collection_request(cls) is not None:
+        raise BadQuery(
+            dropped[0],
+            f"the view of this collection filters it by the value '{ALL}', which means no filter",
+        )
 
 
 def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:

@@ -15,10 +15,10 @@ from nefertari_search_tween.search.context import (
     FLAG,
     MULTI_COLLECTION,
     NUMBERS,
+    READ,
     READS,
     SEARCH_PARAMETERS,
     SELECTING,
-    QueryText,
     ReadContext,
     ReadKind,
     primary_error,
@@ -68,15 +68,17 @@ class Router:
             return
         request.__dict__[COLLECTION] = MULTI_COLLECTION if model is None else model
         if request.method not in READS:
+            note_parameters(request, request.params)
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
         # Set before anything can fail, so that error responses have the headers, too.
         read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
         read.aggregation_keys = self._aggregation_keys[route]
-        request.__dict__["search_read"] = read
+        request.__dict__[READ] = read
         request.add_response_callback(read.add_headers)
         if not query_string:
+            note_parameters(request, {})
             self._decide(read, None, ())
             return
         try:
@@ -92,10 +94,6 @@ class Router:
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
-        if read.kind is ReadKind.SEARCH:
-            typed = [(key, QueryText(value)) for key, value in request.GET.items()]
-            request.GET.clear()
-            request.GET.extend(typed)
 
     def _checked(self, request: Any, query_string: str) -> Any:
         if len(query_string) > self.settings.max_query_string:

@@ -26,10 +26,11 @@ from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.multi.aggregations import multi_aggregation
 from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
 from nefertari_search_tween.search.multi.query import multi_query
-from nefertari_search_tween.search.query.clauses import any_of
+from nefertari_search_tween.search.query.clauses import Query, any_of
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery, model_query
 from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.query.transparent_read import transparent_query
+from nefertari_search_tween.search.query.visibility import Visible, require_visible
 from nefertari_search_tween.search.results import (
     TransparentResults,
     search_results,
@@ -111,7 +112,7 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        _restrict(query.body, acl_filters(mirror))
+        visible = {mirror.alias: _restrict(query.body, acl_filters(mirror))}
         if self.primary.uncommitted_session() is not None:
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         read_version = self.consistency.require_current(mirror)
@@ -119,11 +120,11 @@ class Searcher:
             query.body["size"] = 0
         searches = [(mirror.alias, query.body)]
         if "size" in query.body:
-            (response,) = self._search([mirror], searches, read_version)
+            (response,) = self._search([mirror], searches, visible, read_version)
             hits = response["hits"]["hits"]
         else:
             with self.consistency.translate_errors(read_version.versions):
-                (response,), (hits,) = self._all(searches)
+                (response,), (hits,) = self._all(searches, visible)
         if hits:
             mirror.answered_by(hits[0]["_index"])
         if response["aggregations"]["inexact"]["doc_count"]:
@@ -185,6 +186,7 @@ class Searcher:
                     (part.index, {**_without(part.body, *NOT_COUNTED), "size": 0})
                     for part in query.parts
                 ],
+                query.visible,
                 read_version,
                 query.parts[0].explain_rejections(),
             )
@@ -200,15 +202,19 @@ class Searcher:
         if size is None:
             searches = [(part.index, part.body) for part in query.parts]
             with self.consistency.translate_errors(read_version.versions), explanation:
-                responses, hits_by_part = self._all(searches)
+                responses, hits_by_part = self._all(searches, query.visible)
             hits = merged(hits_by_part, query.orders)[start:]
         elif len(query.parts) == 1:
             searches = [(query.parts[0].index, query.parts[0].body)]
-            responses = self._search(query.mirrors, searches, read_version, explanation)
+            responses = self._search(
+                query.mirrors, searches, query.visible, read_version, explanation
+            )
             hits = responses[0]["hits"]["hits"]
         else:
             searches = first_hits(query)
-            responses = self._search(query.mirrors, searches, read_version, explanation)
+            responses = self._search(
+                query.mirrors, searches, query.visible, read_version, explanation
+            )
             hits = merged([each["hits"]["hits"] for each in responses], query.orders)
             hits = hits[start : start + size]
             if any("_source" not in hit for hit in hits):
@@ -221,17 +227,18 @@ class Searcher:
     ) -> tuple[AggregationResult, int]:
         """Aggregate the matches; pages, sorts and fields of documents are ignored."""
         if len(mirrors) > 1:
-            prepared, part, query = multi_aggregation(mirrors, request, aggregation)
+            prepared, parts, query = multi_aggregation(mirrors, request, aggregation)
         else:
-            prepared, part, query = model_aggregation(mirrors[0], request, aggregation)
+            prepared, parts, query = model_aggregation(mirrors[0], request, aggregation)
         body = {"query": query, "size": 0, "track_total_hits": False, "aggs": prepared.body}
         read_version = self.consistency.wait_until_current(mirrors, request.current)
         (response,) = self._search(
             mirrors,
             [(",".join(mirror.alias for mirror in mirrors), body)],
+            {part.mirror.alias: part.conditions for part in parts},
             read_version,
             prepared.refusals(),
-            part.explain_rejections(),
+            parts[0].explain_rejections(),
         )
         return prepared.result(response["aggregations"]), response["took"]
 
@@ -260,13 +267,17 @@ class Searcher:
         self,
         mirrors: Sequence[Mirror],
         searches: list[Search],
+        visible: Visible,
         read_version: ReadVersion,
         *explanations: AbstractContextManager[None],
     ) -> list[dict[str, Any]]:
         """Return the backend's responses to *searches*, or the cached ones.
 
+        :param visible: the conditions on what they may show.
         :param explanations: translate a rejection, the last one first.
+        :raises SearchRejected: they may show more.
         """
+        require_visible(searches, visible)
 
         def send() -> list[dict[str, Any]]:
             with (
@@ -288,11 +299,16 @@ class Searcher:
             return [self.backend.search(*searches[0])]
         return self.backend.multi_search(searches)
 
-    def _all(self, searches: list[Search]) -> tuple[list[dict[str, Any]], list[list[Hit]]]:
+    def _all(
+        self, searches: list[Search], visible: Visible
+    ) -> tuple[list[dict[str, Any]], list[list[Hit]]]:
         """Return all matches of *searches*: counted first, then scanned at one point in time.
 
+        :param visible: the conditions on what they may show.
         :returns: the responses, with the numbers of hits; and the hits of each search.
+        :raises SearchRejected: they may show more.
         """
+        require_visible(searches, visible)
         responses = self._send(
             [
                 (index, {**_without(body, "sort", "_source", "highlight"), "size": 0})
@@ -311,13 +327,17 @@ class Searcher:
         return responses, hits_by_search
 
 
-def _restrict(body: dict[str, Any], restrictions: list[dict[str, Any]]) -> None:
-    """Narrow a transparent read, so that inexact documents still invalidate it."""
+def _restrict(body: dict[str, Any], restrictions: list[Query]) -> list[Query]:
+    """Narrow a transparent read, so that inexact documents still invalidate it.
+
+    :returns: the conditions that it meets now.
+    """
     if not restrictions:
-        return
+        return []
     visible = any_of([{"bool": {"filter": restrictions}}, STUBS])
     queries = [body["query"]] if "query" in body else []
     body["query"] = {"bool": {"filter": [*queries, visible]}}
+    return [visible]
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

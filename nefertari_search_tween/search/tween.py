@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from nefertari_search_tween.search.context import SERVED, mark_typed
 from nefertari_search_tween.search.routing import Router
 
 MARK = "nefertari_search.tween"
@@ -25,6 +26,7 @@ def make_tween(
 
     def search_tween(request: Any) -> Any:
         on_request()
+        request.__dict__[SERVED] = True
         # Subrequests have no mark, unless they use tweens.
         request.__dict__[MARK] = router
         return handler(request)
@@ -33,8 +35,15 @@ def make_tween(
 
 
 def route(event: Any) -> None:
-    """Route the request of a ``BeforeTraversal`` event: no code has read its query string yet."""
+    """Route the request of a ``BeforeTraversal`` event: no code has read its query string yet.
+
+    What its caller typed is marked in every request, also in those that are not routed: the views
+    of all may search.
+    """
     request = event.request
+    request.__dict__[SERVED] = True
     router = request.__dict__.get(MARK)
     if router is not None and request.matched_route is not None:
         router.route(request)
+    # Last: the router has removed its flag from the query string.
+    mark_typed(request)

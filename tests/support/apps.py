@@ -103,6 +103,14 @@ def museum(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp
     return _test_app(main, database_url, url, prefix, {**polymorphic, **settings})
 
 
+def narrowed(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The application of narrowed views (tests/apps/narrowed) on *database_url*."""
+    from tests.apps.narrowed import main
+
+    on = {"elasticsearch.enable_aggregations": "true"}
+    return _test_app(main, database_url, url, prefix, {**on, **settings})
+
+
 def _test_app(
     main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]
 ) -> TestApp:

@@ -71,12 +71,14 @@ class Nesting:
         aggregations may have led elsewhere.
     :param buckets: the number of buckets that it is repeated in.
     :param depth: the number of enclosing aggregations.
+    :param scored: documents have scores: all but those of ``global``, which no query found.
     """
 
     path: Optional[str]
     stated: Optional[str]
     buckets: int
     depth: int
+    scored: bool = True
 
 
 class Builder:
@@ -184,6 +186,8 @@ class Builder:
             options = o.read(param, _renamed(spec, param), kind.options, kind.required)
         at = self._document_path(spec.kind, kind, param, nesting)
         sorts = len(options.get("sort", ())) if spec.kind == "top_hits" else 0
+        if not nesting.scored:
+            self._without_scores(spec.kind, param, options)
         kind_name, options, inside = self._adapt(spec.kind, param, options, at)
         wrappers = self._wrappers(nesting.path, at)
         only = self.context.fields.objects_having(param.targets)
@@ -200,7 +204,8 @@ class Builder:
         if spec.inner:
             where = f"{param.where.rpartition('.')[0]}.{spec.inner_name}"
             stated = inside if spec.kind in ("nested", "reverse_nested") else nesting.stated
-            within = Nesting(inside, stated, buckets, nesting.depth + 1)
+            scored = nesting.scored and spec.kind != "global"
+            within = Nesting(inside, stated, buckets, nesting.depth + 1, scored)
             request["aggs"], part.inner = self._level(spec.inner, where, within)
         if kind.options.get("order") is LATER and "order" in options:
             options["order"] = orders(param.at("order"), options["order"], part.inner)
@@ -298,6 +303,17 @@ class Builder:
         if path is not None and path not in ancestors(at)[1:]:
             raise param.at("path").error(f"'{path}' does not hold '{at}'")
         return path
+
+    @staticmethod
+    def _without_scores(name: str, param: OptionPath, options: dict[str, Any]) -> None:
+        """Adapt options to documents without scores; servers reject requests for them there."""
+        if any("_score" in each for each in options.get("sort", ())):
+            raise param.at("sort").error(
+                "there are no scores inside of 'global', because no query found its documents"
+            )
+        if name == "top_hits":
+            options.setdefault("sort", [])
+            options["track_scores"] = False
 
     def _top_hits(self, param: OptionPath, options: dict[str, Any], at: Optional[str]) -> None:
         if options.get("from", 0) + options.get("size", 3) > MAX_HITS:

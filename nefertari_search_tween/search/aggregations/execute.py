@@ -31,9 +31,9 @@ from nefertari_search_tween.search.query.search_read import (
     HTTP_BAD_REQUEST,
     ModelQuery,
     model_query,
-    visible_objects,
 )
 from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.visibility import visible_objects
 from nefertari_search_tween.settings.settings import Settings
 
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
@@ -123,19 +123,19 @@ class PreparedAggregation:
 
 def model_aggregation(
     mirror: Mirror, request: SearchRequest, aggregation: AggregationRequest
-) -> tuple[PreparedAggregation, ModelQuery, Query]:
+) -> tuple[PreparedAggregation, list[ModelQuery], Query]:
     """Prepare the *aggregation* of the matches of *request* in one model.
 
-    :returns: also the search, and its query.
+    :returns: also the search, in a list, and its query.
     """
     # Nested documents with their own ACLs are never aggregated: an aggregation counts all.
     visible = FieldScope(mirror.document_cls, request.caller).unguarded()
     fields = FieldScope(mirror.document_cls, request.nameable).unguarded()
-    prepared = PreparedAggregation(
-        aggregation, fields, visible, request.caller, request.settings, request.filters_of(mirror)
-    )
     part = model_query(mirror, request.without_page())
-    return prepared, part, part.body["query"]
+    prepared = PreparedAggregation(
+        aggregation, fields, visible, request.caller, request.settings, part.conditions
+    )
+    return prepared, [part], part.body["query"]
 
 
 def asked_of(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BadQuery
@@ -21,6 +22,7 @@ from nefertari_search_tween.search.query.clauses import SEARCHABLE, Query, any_o
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.search_read import ModelQuery
 from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.visibility import of_index
 
 _UNMAPPED = {"text": "keyword", "keyword": "keyword", "integer": "long", "float": "double"}
 
@@ -135,26 +137,27 @@ class MultiFieldScope:
 
 def multi_aggregation(
     mirrors: Sequence[Mirror], request: SearchRequest, aggregation: AggregationRequest
-) -> tuple[PreparedAggregation, ModelQuery, Query]:
+) -> tuple[PreparedAggregation, list[ModelQuery], Query]:
     """Prepare the *aggregation* of the matches of *request* in several models.
 
-    :returns: also one of the searches, and the query for the matches of all.
+    :returns: also the search of each, and the query for the matches of all.
     """
     fields = MultiFieldScope(mirrors, request, aggregation.root)
-    base = [_of_one(mirror, request.filters_of(mirror)) for mirror in mirrors]
+    parts = [
+        replace(
+            part,
+            body=_changed(part.body, _tolerate_unmapped),
+            conditions=_changed(part.conditions, _tolerate_unmapped),
+        )
+        for part in multi_query(mirrors, request.without_page()).parts
+    ]
+    base = [of_index(part.mirror.alias, part.conditions) for part in parts]
     prepared = PreparedAggregation(
         aggregation, fields, fields, request.caller, request.settings, [any_of(base)]
     )
     prepared.body = _changed(prepared.body, _tolerate_unmapped, fields.tolerate_sorts)
-    parts = multi_query(mirrors, request.without_page()).parts
-    queries = [
-        _of_one(part.mirror, [_changed(part.body["query"], _tolerate_unmapped)]) for part in parts
-    ]
-    return prepared, parts[0], any_of(queries)
-
-
-def _of_one(mirror: Mirror, queries: list[Query]) -> Query:
-    return {"bool": {"filter": [{"terms": {"_index": [mirror.alias]}}, *queries]}}
+    queries = [of_index(part.mirror.alias, [part.body["query"]]) for part in parts]
+    return prepared, parts, any_of(queries)
 
 
 def _changed(tree: Any, *changes: Callable[[dict[str, Any]], None]) -> Any:

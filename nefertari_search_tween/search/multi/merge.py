@@ -11,6 +11,7 @@ from nefertari_search_tween.backends.base import Backend, sort_value
 from nefertari_search_tween.search.multi.query import BOOLEAN
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery
 from nefertari_search_tween.search.query.sorting import SortOrder
+from nefertari_search_tween.search.query.visibility import require_visible
 
 # Up to this many hits of each model are fetched with their documents; for a deeper page, only
 # their sort keys at first.
@@ -43,7 +44,10 @@ def with_sources(query: SearchQuery, page: list[Hit], backend: Backend) -> list[
         (
             query.parts[part].index,
             {
-                "query": {"ids": {"values": ids}},
+                # A document that has changed since may be none that the caller may see.
+                "query": {
+                    "bool": {"filter": [{"ids": {"values": ids}}, query.parts[part].body["query"]]}
+                },
                 "size": len(ids),
                 "_source": query.parts[part].body["_source"],
                 "track_total_hits": False,
@@ -51,6 +55,7 @@ def with_sources(query: SearchQuery, page: list[Hit], backend: Backend) -> list[
         )
         for part, ids in ids_by_part.items()
     ]
+    require_visible(searches, query.visible)
     sources: dict[tuple[int, str], Any] = {}
     for part, response in zip(ids_by_part, backend.multi_search(searches)):
         for hit in response["hits"]["hits"]:

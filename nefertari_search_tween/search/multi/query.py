@@ -72,9 +72,11 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     for name in (*only, *exclude):
         _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
     parts = [model_query(mirror, request, scope) for mirror, scope in zip(mirrors, visible)]
+    every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
         if name != "q":
-            fields = [filter_field(name, scope) for scope in visible]
+            scopes = every if request.is_own(name) else visible
+            fields = [filter_field(name, scope) for scope in scopes]
             _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])
     _check_rejected(visible)
     return SearchQuery.of(request, parts, orders)

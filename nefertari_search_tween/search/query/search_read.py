@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from nefertari import RESERVED_PARAMS
-
-from nefertari_search_tween.documents.format import INTERNAL, STUBS
+from nefertari_search_tween.documents.format import INTERNAL
+from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BackendRejected, BadQuery, TooManyClauses
 from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.search.context import QueryText, as_values
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
@@ -22,15 +22,13 @@ from nefertari_search_tween.search.query.clauses import (
 )
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
+from nefertari_search_tween.search.query.own_conditions import exact_condition
 from nefertari_search_tween.search.query.paging import Page
-from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.search_request import ALL, NO_FILTERS, SearchRequest
 from nefertari_search_tween.search.query.sorting import SortOrder, sort_clauses
+from nefertari_search_tween.search.query.visibility import Visible, visible_objects
 
-# Half of the servers' limit (index.max_terms_count).
-KEYS_PER_CLAUSE = 32_768
 HTTP_BAD_REQUEST = 400
-_RESERVED = frozenset(RESERVED_PARAMS)
-
 
 #: an index and the body of a search in it
 Search = tuple[str, dict[str, Any]]
@@ -44,6 +42,8 @@ class ModelQuery:
     :param searched: names of parameters with search terms.
     :param expressions: names of parameters with a regular expression.
     :param index: the index to search.
+    :param conditions: those that hold for every object that the caller may see here: of the view
+        and of item ACLs.
     """
 
     mirror: Mirror
@@ -51,6 +51,7 @@ class ModelQuery:
     searched: list[str]
     expressions: list[str]
     index: str
+    conditions: list[Query]
 
     @contextmanager
     def explain_rejections(self) -> Iterator[None]:
@@ -100,6 +101,11 @@ class SearchQuery:
     def mirrors(self) -> list[Mirror]:
         return [part.mirror for part in self.parts]
 
+    @property
+    def visible(self) -> Visible:
+        """Return the conditions on documents of each index."""
+        return {part.index: part.conditions for part in self.parts}
+
 
 def model_query(
     mirror: Mirror, request: SearchRequest, scope: Optional[FieldScope] = None
@@ -107,47 +113,45 @@ def model_query(
     """Return the search of one model that *request* specifies.
 
     :param scope: the fields that all parameters may name, if the model is one of several. By
-        default those that the caller may name; parameters that the application added may then
-        name any field. Their texts may still be the caller's input, and are parsed as such.
+        default those that the caller may name. Parameters that the view added may name any field;
+        query syntax in them may still be the caller's input, and is parsed as such.
     :raises BadQuery: an invalid parameter; the message names it.
     """
     document_cls, params = mirror.document_cls, request.params
-    application_params = request.application_params if scope is None else frozenset()
+    # What orders and selects the fields of several models is checked for all of them together.
+    shared = NO_FILTERS if scope is not None else frozenset()
     scope = scope or FieldScope(document_cls, request.nameable)
-    unrestricted = (
-        FieldScope(document_cls, request.caller.unrestricted)
-        if application_params and request.caller.restricted
-        else scope
-    )
+    own_scope = scope
+    if request.nameable.restricted and any(request.is_own(name) for name in params):
+        own_scope = type(scope)(document_cls, request.caller.unrestricted)
 
     def scope_for(name: str) -> FieldScope:
-        return unrestricted if name in application_params else scope
+        return own_scope if request.is_own(name) and name not in shared else scope
 
     budget = ClauseBudget(request.settings)
     must: list[Query] = []
+    own: list[Query] = []
     searched: list[str] = []
     for name, value in params.items():
-        if name in _RESERVED or name == "q" or name.startswith("__") or _is_all(value):
+        is_own = request.is_own(name)
+        if name in NO_FILTERS or name.startswith("__") or (_is_all(value) and not is_own):
             continue
         searched.append(name)
         target = filter_field(name, scope_for(name))
         if target is None:
             raise BadQuery(name, f"{document_cls.__name__} has no field of that name")
-        if (
-            name in application_params
-            and name == document_cls.pk_field()
-            and isinstance(value, (list, tuple))
-        ):
-            must.append(_keys(target, name, value))
+        if is_own:
+            own.append(_own_condition(document_cls, target, name, value, scope, budget))
         else:
             must.append(_field_query(target, name, value, scope, budget))
     weighted = _weighted(request.search_fields, scope_for("_search_fields"))
     text = params.get("q")
-    if text is not None and not _is_all(text):
+    if text is not None and (request.is_own("q") or not _is_all(text)):
         searched.insert(0, "q")
-        must.append(_q(text, weighted, scope, budget))
+        (own if request.is_own("q") else must).append(_q(text, weighted, scope, budget))
+    filters = request.filters_of(mirror)
     body: dict[str, Any] = {
-        "query": visible_objects(request.filters_of(mirror), must),
+        "query": visible_objects(filters, [*own, *must]),
         "sort": sort_clauses(request.sort, scope_for("_sort")),
         "track_total_hits": True,
     }
@@ -156,23 +160,11 @@ def model_query(
         body["from"], body["size"] = start, limit
     body["_source"] = source_option(*request.selected_fields, scope_for("_fields"))
     index = request.index or mirror.alias
-    return ModelQuery(mirror, body, searched, budget.expressions, index)
-
-
-def visible_objects(filters: list[Query], must: Sequence[Query] = ()) -> Query:
-    """Return the query for the objects that meet *filters* and *must*, without the stubs of
-    documents that the backend rejected."""
-    return {
-        "bool": {
-            **({"must": must} if must else {}),
-            **({"filter": filters} if filters else {}),
-            "must_not": [STUBS],
-        }
-    }
+    return ModelQuery(mirror, body, searched, budget.expressions, index, [*filters, *own])
 
 
 def _is_all(value: Any) -> bool:
-    return isinstance(value, str) and value == "_all"
+    return isinstance(value, str) and value == ALL
 
 
 def filter_field(name: str, scope: FieldScope) -> Optional[SearchField]:
@@ -187,19 +179,37 @@ def filter_field(name: str, scope: FieldScope) -> Optional[SearchField]:
     return target
 
 
-def _keys(target: SearchField, name: str, keys: Sequence[Any]) -> Query:
-    """Return a query for the objects with these primary keys, which the application supplies:
-    Ramses lists the children of a parent this way. They are not parsed, and there may be more
-    than a caller may send."""
-    try:
-        values = [clauses.value(target, str(key)) for key in keys]
-    except ValueMismatch as error:
-        raise BadQuery(name, str(error)) from error
-    chunks = [
-        {"terms": {target.sort_key: values[start : start + KEYS_PER_CLAUSE]}}
-        for start in range(0, len(values), KEYS_PER_CLAUSE)
-    ]
-    return clauses.any_of(chunks or [clauses.MATCH_NONE])
+def _own_condition(
+    document_cls: type[BaseDocument],
+    target: SearchField,
+    name: str,
+    value: Any,
+    scope: FieldScope,
+    budget: ClauseBudget,
+) -> Query:
+    """Return the condition that the view adds as the parameter *name*.
+
+    It is not limited as what callers write: Ramses lists all children of a parent in one.
+
+    :raises BadQuery: it can't be exact.
+    """
+    if target.kind == ABSENT:
+        # An object without the field is not one with this value, nor known to be one without.
+        return clauses.MATCH_NONE
+    values = as_values(value)
+    marked = [each for each in values if isinstance(each, QueryText)]
+    if ALL in marked:
+        return {"match_all": {}}
+    parts = [_one(target, name, each, scope, budget) for each in marked]
+    exact = [each for each in values if not isinstance(each, QueryText)]
+    if exact or not parts:
+        try:
+            parts.append(exact_condition(document_cls, target, exact))
+        except ValueMismatch as error:
+            problem = BadQuery(name, f"the view's filter can't be exact: {error}")
+            scope.reject(problem, [target], budget.remaining)
+            return clauses.MATCH_NONE
+    return parts[0] if len(parts) == 1 else clauses.any_of(parts)
 
 
 def _field_query(

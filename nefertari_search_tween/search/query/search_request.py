@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Optional
 
+from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields
 
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.context import SERVED, TypedText, is_typed
 from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.privacy import Caller, noted_parameters
 from nefertari_search_tween.search.query.clauses import Query
@@ -23,6 +25,10 @@ from nefertari_search_tween.search.query.paging import Page, parse_page
 from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
+#: the value of a filter that is none
+ALL = "_all"
+#: parameters that are no filters
+NO_FILTERS = frozenset({*RESERVED_PARAMS, "q"})
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
 OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
 
@@ -31,7 +37,8 @@ OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"}
 class SearchRequest:
     """What a search read asks for.
 
-    :param params: nefertari's parameters; texts are Lucene syntax, lists are alternatives.
+    :param params: nefertari's parameters; lists are alternatives. Texts that the caller typed are
+        Lucene syntax, and so are all texts of scripts; the view's own are exact values.
     :param http_request: its caller's rights apply; None for no restriction (scripts).
     :param filters: exact conditions that must hold as well (those of the view), by model name.
     :param aggregation: what to compute over the matches, instead of returning them.
@@ -57,12 +64,18 @@ class SearchRequest:
         """Return a caller who sees the fields that this one may name."""
         return self.caller.unrestricted if self.settings.hidden_fields == "allow" else self.caller
 
-    @cached_property
-    def application_params(self) -> frozenset[str]:
-        """Return the names of parameters that the application added."""
-        if self.http_request is None:
-            return frozenset()
-        return frozenset(self.params) - frozenset(noted_parameters(self.http_request))
+    def is_own(self, name: str) -> bool:
+        """Return True if the view added the parameter *name*, or gave it another value.
+
+        Of parameters that list fields the name decides: their text may be made of the caller's,
+        whose fields it names then.
+        """
+        request, value = self.http_request, self.params.get(name)
+        if request is None or SERVED not in request.__dict__ or name not in self.params:
+            return False
+        if name in RESERVED_PARAMS:
+            return name not in noted_parameters(request) and not isinstance(value, TypedText)
+        return not is_typed(name, value)
 
     @cached_property
     def sort(self) -> list[SortKey]:

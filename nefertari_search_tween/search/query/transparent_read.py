@@ -72,7 +72,7 @@ def transparent_query(
             reserved[name] = value
         elif name.startswith("__") or name in RESERVED_PARAMS:
             continue
-        else:
+        elif not build.drops(name, value):
             build.filter(name, value)
     if keys is not None:
         build.among(keys)
@@ -101,6 +101,27 @@ def transparent_query(
     )
 
 
+def exact_filters(
+    document_cls: type[BaseDocument], semantics: Semantics, params: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return conditions for objects that the primary's ``get_collection(**params)`` returns, too.
+
+    No other object meets them: one whose value the index can't represent exactly does not, because
+    a search has no other answer that could replace its own. Nor is ``_all`` dropped.
+
+    :param params: filters.
+    :raises Unanswerable: only the primary can apply them.
+    """
+    if document_cls.custom_to_dict():
+        raise Unanswerable(Reason.CUSTOM_TO_DICT)
+    build = _Builder(document_cls, semantics)
+    for name, value in params.items():
+        if not name.startswith("__"):
+            build.filter(name, value)
+    doubtful = {"terms": {INEXACT: [ANY_FIELD, *sorted(build.filtered)]}}
+    return [{"bool": {"filter": build.filters, "must_not": [doubtful]}}]
+
+
 class _Builder:
     def __init__(self, document_cls: type[BaseDocument], semantics: Semantics) -> None:
         self.document_cls = document_cls
@@ -110,12 +131,16 @@ class _Builder:
         self.filtered: set[str] = set()
         self.sorted: set[str] = set()
 
+    def drops(self, name: str, value: Any) -> bool:
+        """Return True if the primary takes *value* for no filter."""
+        if not isinstance(value, str) or value != "_all":
+            return False
+        return self._field(name).kind not in ("list", "opaque")
+
     def filter(self, name: str, value: Any) -> None:
         if name.endswith(_MODIFIERS) or name.startswith("_"):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         field = self._field(name)
-        if isinstance(value, str) and value == "_all" and field.kind not in ("list", "opaque"):
-            return
         key = exact_field(field)
         if value is None:
             self.filters.append({"bool": {"must_not": [{"exists": {"field": key}}]}})
