@@ -17,7 +17,7 @@ from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.item_acl import acl_filters
-from nefertari_search_tween.search.privacy import Caller, noted_parameters
+from nefertari_search_tween.search.privacy import Caller, names_of_caller
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.paging import Page, parse_page
 from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
@@ -62,7 +62,7 @@ class SearchRequest:
         """Return the names of parameters that the application added."""
         if self.http_request is None:
             return frozenset()
-        return frozenset(self.params) - frozenset(noted_parameters(self.http_request))
+        return frozenset(self.params) - names_of_caller(self.http_request)
 
     @cached_property
     def sort(self) -> list[SortKey]:
