@@ -73,7 +73,10 @@ def released(request: Any, result: Any, factory: Any, encoder: Any) -> Any:
         result = visible_part(result, None)
     elif action not in _RULED:
         result = apply_privacy(request)(result=result)
-    return json_dumps(result, encoder) if is_text else result
+    if is_text:
+        return json_dumps(result, encoder)
+    # Not nefertari's own dict: Pyramid looks for an adapter of it, and it has a KeyError for that.
+    return dict(result) if isinstance(result, dict) else result
 
 
 def _factory_of(request: Any, info: Any) -> Any:
