@@ -23,6 +23,7 @@ from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.decorator import mirrored
 from nefertari_search_tween.runtime import SearchRuntime, prepare
 from nefertari_search_tween.search.context import QueryText
+from nefertari_search_tween.search.gate.views import add_gate
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings.settings import Settings
 
@@ -39,6 +40,7 @@ def includeme(config: Configurator) -> None:
     :raises ConfigurationError: a bad setting.
     """
     _prepare_primary(config.registry)
+    add_gate(config)
     _add_tween(config)
 
 
@@ -61,11 +63,13 @@ def _prepare_primary(registry: Any) -> None:
     prepare(registry.settings, settings.models)
 
 
-def _on_engine_included(registry: Any) -> None:
-    """Prepare the primary of an application that names the tween alone."""
-    tweens = aslist(registry.settings.get("pyramid.tweens", ""))
-    if CURRENT.startup_recorder is None and TWEEN in tweens:
-        _prepare_primary(registry)
+def _on_engine_included(config: Configurator) -> None:
+    """Prepare an application that names the tween alone, before it has models and views."""
+    if TWEEN not in aslist(config.registry.settings.get("pyramid.tweens", "")):
+        return
+    add_gate(config)
+    if CURRENT.startup_recorder is None:
+        _prepare_primary(config.registry)
 
 
 def _add_tween(config: Configurator) -> None:

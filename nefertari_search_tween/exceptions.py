@@ -205,6 +205,11 @@ class BackendRejected(BackendError):
         return str(error.get("type", "")) if isinstance(error, dict) else ""
 
 
+class EmbeddedRejected(BackendRejected):
+    """The embedded backend rejected a request: its reason is this package's own text, so callers
+    may read it. Those of servers name classes, shards and indices."""
+
+
 class BackendDenied(BackendError):
     """The backend does not accept these credentials (401), or does not permit the request (403).
 

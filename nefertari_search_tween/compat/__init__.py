@@ -17,12 +17,13 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
     Both in ``sys.modules`` and as attributes of the package, because ``config.include`` resolves
     by attribute.
 
-    :param on_engine_included: called with the registry after each include of nefertari's engine.
+    :param on_engine_included: called with the configurator after each include of the engine.
     :raises ConfigurationError: an old module was imported first.
     """
     import nefertari
 
     from nefertari_search_tween.compat import elasticsearch, engine_include, polymorphic
+    from nefertari_search_tween.search.gate import errors
 
     for name, drop_in in zip(REPLACED, (elasticsearch, polymorphic)):
         replaced = f"nefertari.{name}"
@@ -39,16 +40,18 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
         sys.modules[replaced] = drop_in
         setattr(nefertari, name, drop_in)
     engine_include.install(on_engine_included)
+    errors.install()
 
 
 def serve(runtime: Runtime) -> None:
     """Let the drop-ins use *runtime* from here on."""
     from nefertari.utils import dictset
 
-    from nefertari_search_tween.compat import aggregator, privacy_wrappers
+    from nefertari_search_tween.compat import aggregator
     from nefertari_search_tween.compat.elasticsearch import ES
+    from nefertari_search_tween.search.gate import objects
 
-    privacy_wrappers.install()
+    objects.install()
     aggregator.install()
     ES.setup(dictset(runtime.registry.settings))
     ES.settings["index_name"] = runtime.settings.index_name

@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 
 def install(on_engine_included: Callable[[Any], None]) -> None:
-    """Call *on_engine_included* with the registry after each ``nefertari.engine.includeme``."""
+    """Call *on_engine_included* with the configurator after each ``nefertari.engine.includeme``."""
     from nefertari import engine
 
     original = engine.includeme
@@ -21,6 +21,6 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
     @wraps(original)
     def includeme(config: Any) -> None:
         original(config)
-        on_engine_included(config.registry)
+        on_engine_included(config)
 
     engine.includeme = includeme

@@ -15,9 +15,9 @@ from typing import Any, Optional
 
 from pyramid.settings import aslist
 
-from nefertari_search_tween.compat import privacy_wrappers
 from nefertari_search_tween.compat.elasticsearch import ES
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
+from nefertari_search_tween.search.gate import objects
 from nefertari_search_tween.search.item_acl import ACL, STORED, AclFilter
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def install() -> None:
     elasticsearch.build_acl_query = build_acl_query
     acl_utils._get_es_body = ace_body
     acl_utils.find_by_ace = nefertari_guards.find_by_ace = find_by_ace
-    privacy_wrappers.may_view = may_view
+    objects.may_view = may_view
 
 
 def know_engines(settings: Any) -> None:

@@ -179,7 +179,10 @@ class ReadConsistency:
             log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
-            raise SearchUnavailable(Reason.UNAVAILABLE, str(error)) from error
+            log.error("the backend failed: %s", error)
+            raise SearchUnavailable(
+                Reason.UNAVAILABLE, "The search server does not answer as expected."
+            ) from error
         else:
             breaker.record_success()
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from nefertari import RESERVED_PARAMS
-from nefertari.json_httpexceptions import JHTTPBadRequest, JHTTPNotFound
+from nefertari.json_httpexceptions import JHTTPNotFound
 
 from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -24,11 +23,10 @@ from nefertari_search_tween.search.context import (
     is_typed,
 )
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
+from nefertari_search_tween.search.gate.names import check_names
 from nefertari_search_tween.search.item_acl import access_of, has_item_acl
-from nefertari_search_tween.search.privacy import Caller, noted_parameters
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.search_request import ALL, NO_FILTERS
-from nefertari_search_tween.search.query.sorting import parse_sort
 from nefertari_search_tween.search.query.transparent_read import exact_filters
 from nefertari_search_tween.search.searcher import Searcher
 
@@ -74,9 +72,7 @@ def wrap_get_collection(
         read = current_read()
         if read is not None and read.model is not cls:
             read = None
-        # Single objects are looked up by the application itself, the current user among them.
-        if searcher.settings.hidden_fields == "deny" and params.get("_item_request") is not True:
-            _reject_hidden_fields(cls, params, read)
+        check_names(cls, params, read, searcher.settings.hidden_fields == "deny")
         if params.get("_item_request") is not True and not _is_search(read):
             _reject_dropped_conditions(cls, params)
         mirror = searcher.mirrors.get(cls.__name__)
@@ -131,25 +127,6 @@ def _view_filters(
     return searched, exact_filters(mirror.document_cls, searcher.semantics[mirror.name], own)
 
 
-def _reject_hidden_fields(cls: Any, params: dict[str, Any], read: Optional[ReadContext]) -> None:
-    """Reject filters and sorts by hidden fields, whoever answers: the database knows them, too.
-
-    :raises JHTTPBadRequest: the primary's message about a field that does not exist.
-    """
-    request = collection_request(cls)
-    if request is None or _is_search(read):
-        # A search checks its caller's fields itself, with its own message.
-        return
-    hidden = _hidden_fields_used(request, cls, params)
-    if not hidden:
-        return
-    if read is not None:
-        read.record_primary(
-            Reason.UNSUPPORTED_PARAMETER if read.kind is ReadKind.TRANSPARENT else read.reason
-        )
-    raise JHTTPBadRequest(f"'{cls.__name__}' object does not have fields: {', '.join(hidden)}")
-
-
 def _is_search(read: Optional[ReadContext]) -> bool:
     return read is not None and read.kind is ReadKind.SEARCH
 
@@ -171,36 +148,6 @@ def _reject_dropped_conditions(cls: Any, params: dict[str, Any]) -> None:
             dropped[0],
             f"the view of this collection filters it by the value '{ALL}', which means no filter",
         )
-
-
-def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:
-    """Return the fields of *model* that this caller may not see, but filters or sorts by.
-
-    :param params: names of the parameters in use. Parameters that the view removed do not count,
-        nor do those that it added itself.
-    :returns: their names, sorted, without modifiers (``name__bool``).
-    """
-    noted = noted_parameters(request)
-    used = {name for name in params if name in noted}
-    names = {
-        form
-        for name in used
-        if name not in RESERVED_PARAMS and not name.startswith("__")
-        for form in (name, name.partition("__")[0])
-    }
-    if "_sort" in used:
-        names.update(key.name.strip("-+ ") for key in parse_sort(noted["_sort"]))
-    names = {name for name in names if model.has_field(name)}
-    # Most reads use only fields that are visible to all: the caller need not be looked up.
-    if not names or names <= _visible_to_all(model):
-        return []
-    visible = Caller.of(request).visible(model)
-    return [] if visible is None else sorted(names - visible)
-
-
-def _visible_to_all(model: Any) -> frozenset[str]:
-    anonymous, user = Caller(True, False).visible(model), Caller(True, True).visible(model)
-    return (anonymous or frozenset()) & (user or frozenset())
 
 
 def wrap_get_by_ids(original: Callable[..., Any], searcher: Searcher) -> Callable[..., Any]:

@@ -5,19 +5,23 @@ The rules are those of nefertari's ``apply_privacy``: ``_public_fields`` for ano
 authentication is off. Nested documents follow the rules of their own model.
 
 The rules apply to the caller's input, not to the application's: a view may narrow its collection
-by any field. So it matters who named a field, see :func:`noted_parameters`.
+by any field. So it matters who named a field, see :func:`names_of_caller`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from nefertari_search_tween.search.item_acl import VIEW, AclFilter, access_of
 
 ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
+#: nefertari's default of ``public_max_limit``
+MAX_PUBLIC = 100
 #: key of a request's ``__dict__``: the parameters as they came from the caller
 NOTED = "nefertari_search.given"
+_SEPARATOR = re.compile(r"\.|__")
 
 
 @dataclass(frozen=True)
@@ -27,28 +31,30 @@ class Caller:
     :param restricted: privacy rules apply (authentication is on, and the caller is no admin).
     :param authenticated: the caller is a known user.
     :param access: the objects that are visible if they have item ACLs; None for all.
+    :param max_documents: nefertari's ``public_max_limit``, for callers who are not logged in.
     """
 
     restricted: bool
     authenticated: bool
     access: Optional[AclFilter] = None
+    max_documents: Optional[int] = None
 
     @classmethod
     def of(cls, request: Any) -> Caller:
         """Return the caller of *request*; without a request nothing is restricted (scripts)."""
-        roots = {} if request is None else getattr(request.registry, "_root_resources", {})
-        if not any(root.auth for root in roots.values()):
+        if request is None or not has_authentication(request):
             return cls(False, False)
         user = getattr(request, "user", None)
         access = access_of(request, VIEW)
         if user is None:
-            return cls(True, False, access)
+            limit = int(request.registry.settings.get("public_max_limit", MAX_PUBLIC))
+            return cls(True, False, access, limit)
         return cls(not type(user).is_admin(user), True, access)
 
     @property
     def unrestricted(self) -> Caller:
         """Return the same caller with all fields visible, but not all objects."""
-        return Caller(False, self.authenticated, self.access)
+        return replace(self, restricted=False)
 
     def visible(self, model: Any) -> Optional[frozenset[str]]:
         """Return the names of the fields that this caller may see; None for all.
@@ -61,12 +67,31 @@ class Caller:
         return (frozenset(names or ()) - frozenset(model._hidden_fields or ())) | ALWAYS_VISIBLE
 
 
+def has_authentication(request: Any) -> bool:
+    """Return True if the application of *request* has ``auth`` on: privacy rules apply."""
+    roots = getattr(request.registry, "_root_resources", {})
+    return any(root.auth for root in roots.values())
+
+
 def noted_parameters(request: Any) -> dict[str, list[str]]:
     """Return the caller's parameters, by name, whatever a view has changed since."""
     noted: Optional[dict[str, list[str]]] = request.__dict__.get(NOTED)
     if noted is None:
         return {name: request.params.getall(name) for name in request.params}
     return noted
+
+
+def names_of_caller(request: Any) -> frozenset[str]:
+    """Return the names of the caller's parameters, and all that can have become of them.
+
+    nefertari makes a nested dict of a dotted name (``note.$gte`` -> ``note``), engines take a
+    modifier off (``note__bool`` -> ``note``): what remains ends before one of the separators.
+    """
+    names: set[str] = set()
+    for name in noted_parameters(request):
+        names.add(name)
+        names.update(name[: each.start()] for each in _SEPARATOR.finditer(name))
+    return frozenset(names)
 
 
 def note_parameters(request: Any, params: Any) -> None:

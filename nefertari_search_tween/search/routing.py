@@ -68,7 +68,10 @@ class Router:
             return
         request.__dict__[COLLECTION] = MULTI_COLLECTION if model is None else model
         if request.method not in READS:
-            note_parameters(request, request.params)
+            try:
+                note_parameters(request, request.params)
+            except UnicodeDecodeError:
+                raise BadQuery("query string", "it is not UTF-8") from None
             return
         query_string = request.environ.get("QUERY_STRING", "")
         mirror = None if model is None else self.mirrors.get(model.__name__)
@@ -86,11 +89,10 @@ class Router:
             note_parameters(request, params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
-            if read.kind is ReadKind.SEARCH:
-                # What nefertari's view code would report badly, or misread.
-                for name in request.GET:
-                    if name in NUMBERS and len(request.GET.getall(name)) > 1:
-                        raise BadQuery(name, "given more than once")
+            # What nefertari's view code would report badly, or misread.
+            for name in request.GET:
+                if name in NUMBERS and len(request.GET.getall(name)) > 1:
+                    raise BadQuery(name, "given more than once")
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise

@@ -1,6 +1,7 @@
 """The tween marks requests from outside; they are routed when Pyramid has matched them.
 
-It runs between the exception views and Pyramid's router, and never replaces a view's response.
+It runs between the exception views and Pyramid's router, and never replaces a view's response; from
+an error it takes the texts that are not for the caller.
 :class:`~nefertari_search_tween.search.routing.Router` decides as soon as the route is known:
 matching it here, too, would do the work twice.
 """
@@ -9,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from pyramid.httpexceptions import HTTPException
+
 from nefertari_search_tween.search.context import SERVED, mark_typed
+from nefertari_search_tween.search.gate.errors import remove_internal_texts
 from nefertari_search_tween.search.routing import Router
 
 MARK = "nefertari_search.tween"
@@ -29,7 +33,11 @@ def make_tween(
         request.__dict__[SERVED] = True
         # Subrequests have no mark, unless they use tweens.
         request.__dict__[MARK] = router
-        return handler(request)
+        try:
+            return handler(request)
+        except HTTPException as error:
+            remove_internal_texts(error, request)
+            raise
 
     return search_tween
 

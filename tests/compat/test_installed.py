@@ -67,7 +67,19 @@ class StoriesView(BaseView):
     def create(self):
         return Story(**self._json_params).save(self.request)
 
+class NamesView(BaseView):
+    Model = Story
+    _default_renderer = "names"
+
+    def index(self):
+        return Story.get_collection()
+
+def names(info):
+    return lambda stories, system: ",".join(story.name for story in stories)
+
 def includeme(config):
+    config.add_renderer("names", names)
+    config.get_root_resource().add("name", "names", view=NamesView, id_name="id")
     config.get_root_resource().add("story", "stories", view=StoriesView, id_name="id")
 """
 INI = """
@@ -131,6 +143,13 @@ def works(process):
         assert [each["name"] for each in json.load(answer)["data"]] == ["The third man"]
     with urllib.request.urlopen(f"{process.url}/stories/1") as answer:
         assert json.load(answer)["name"] == "The third man"
+    # A caller's choice of a renderer prints no query, and the application's own gets its objects.
+    plain = urllib.request.Request(f"{process.url}/names", headers={"Accept": "text/plain"})
+    with urllib.request.urlopen(plain) as answer:
+        assert [each["name"] for each in json.load(answer)["data"]] == ["The third man"]
+    own = urllib.request.Request(f"{process.url}/names", headers={"Accept": "text/html"})
+    with urllib.request.urlopen(own) as answer:
+        assert answer.read() == b"The third man"
 
 
 @pytest.mark.parametrize("lines", [INCLUDES, TWEENS, f"{INCLUDES}\n{TWEENS}"], ids=str)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nefertari_search_tween.exceptions import BackendRejected
+from nefertari_search_tween.exceptions import EmbeddedRejected
 
 
-def rejected(reason: str, kind: str = "illegal_argument_exception") -> BackendRejected:
+def rejected(reason: str, kind: str = "illegal_argument_exception") -> EmbeddedRejected:
     """Return the error for a request that Elasticsearch would reject, too."""
-    return BackendRejected(400, error(kind, reason))
+    return EmbeddedRejected(400, error(kind, reason))
 
 
-def unsupported(feature: str) -> BackendRejected:
+def unsupported(feature: str) -> EmbeddedRejected:
     """Return the error for a valid request that this backend does not support."""
     return rejected(
         f"the embedded backend has no {feature}; Elasticsearch has it "
@@ -22,7 +22,7 @@ def unsupported(feature: str) -> BackendRejected:
     )
 
 
-def no_field_data(name: str) -> BackendRejected:
+def no_field_data(name: str) -> EmbeddedRejected:
     """Return the error for a text field where single values are needed."""
     return rejected(
         f"Fielddata is disabled on [{name}]: text fields can't be sorted or aggregated; "

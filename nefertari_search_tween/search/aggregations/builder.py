@@ -318,6 +318,10 @@ class Builder:
     def _top_hits(self, param: OptionPath, options: dict[str, Any], at: Optional[str]) -> None:
         if options.get("from", 0) + options.get("size", 3) > MAX_HITS:
             raise param.error(f"it shows the first {MAX_HITS} of a bucket only")
+        if self.context.max_documents is not None:
+            # As nefertari limits a collection: nothing is shown beyond this position.
+            rest = max(0, self.context.max_documents - options.get("from", 0))
+            options["size"] = min(options.get("size", 3), rest)
         for clause, target in zip(
             (each for each in options.get("sort", []) if "_score" not in each), param.targets
         ):

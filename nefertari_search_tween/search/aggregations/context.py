@@ -52,6 +52,7 @@ class AggregationContext:
     :param restricted: privacy rules apply to the caller: an unknown name is rejected in the same
         way whether such a field exists or not.
     :param hides: the caller sees documents in part.
+    :param max_documents: how many documents the response may show in all; None for any number.
     :param base: the query for all objects that the caller may see here.
     """
 
@@ -60,6 +61,7 @@ class AggregationContext:
     settings: Settings
     restricted: bool
     hides: bool
+    max_documents: Optional[int]
     base: Query
     budget: ClauseBudget
     #: fields that the caller may not name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Optional
 from nefertari_search_tween.exceptions import (
     BackendRejected,
     BadQuery,
+    EmbeddedRejected,
     innermost_error,
 )
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -21,7 +23,7 @@ from nefertari_search_tween.search.aggregations.request import (
     root_of,
     split_params,
 )
-from nefertari_search_tween.search.aggregations.response import unwrap
+from nefertari_search_tween.search.aggregations.response import limit_documents, unwrap
 from nefertari_search_tween.search.context import ReadContext
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import Query
@@ -35,6 +37,8 @@ from nefertari_search_tween.search.query.search_read import (
 from nefertari_search_tween.search.query.search_request import SearchRequest
 from nefertari_search_tween.search.query.visibility import visible_objects
 from nefertari_search_tween.settings.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _UNKNOWN = re.compile(r"Unknown aggregation type \[(\w+)\]|has no aggregation '(\w+)'")
 
@@ -88,6 +92,7 @@ class PreparedAggregation:
             settings,
             caller.restricted and settings.hidden_fields != "allow",
             caller.restricted or visible.partial,
+            caller.max_documents,
             visible_objects(exact_filters),
             ClauseBudget(settings),
         )
@@ -99,6 +104,8 @@ class PreparedAggregation:
         """Return what the caller may see of the backend's *aggregations*."""
         context = self.context
         results = unwrap(aggregations, self.parts, context.visible, context.hides)
+        if context.max_documents is not None:
+            limit_documents(results, self.parts, context.max_documents)
         return AggregationResult(results, self.aggregation.root)
 
     @contextmanager
@@ -112,8 +119,10 @@ class PreparedAggregation:
             problem = _cause_of(error.details)
             unknown = _UNKNOWN.search(problem)
             if unknown is None:
+                log.info("the search server rejected an aggregation: %s", error)
+                own = f": {problem[:500]}" if isinstance(error, EmbeddedRejected) else ""
                 raise BadQuery(
-                    self.aggregation.root, f"the search server rejected it: {problem[:500]}"
+                    self.aggregation.root, f"the search server rejected it{own}"
                 ) from error
             kind = unknown[1] or unknown[2]
             if unknown[1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from nefertari_search_tween.documents.format import INTERNAL
@@ -45,6 +46,40 @@ def _one(value: dict[str, Any], part: Part, visible: FieldLookup, restricted: bo
     else:
         unwrapped = [unwrap(bucket, part.inner, visible, restricted) for bucket in buckets]
     return {**value, "buckets": unwrapped}
+
+
+def limit_documents(results: dict[str, Any], parts: dict[str, Part], maximum: int) -> None:
+    """Remove the documents beyond the first *maximum* from *results*, those of all buckets
+    together, and report no more in totals."""
+    remaining = maximum
+    for holder, name in _document_lists(results, parts):
+        holder[name] = holder[name][:remaining]
+        remaining -= len(holder[name])
+        total = holder.get("total")
+        if total is not None:
+            holder["total"] = {**total, "value": min(total["value"], maximum)}
+
+
+def _document_lists(
+    results: dict[str, Any], parts: dict[str, Part]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield where lists of documents are: a dict that may be changed, and their name in it.
+
+    ``top_metrics`` shows fields of single documents, so these count, too.
+    """
+    for name, part in parts.items():
+        value = results.get(name)
+        if value is None:
+            continue
+        if part.kind == "top_hits":
+            yield value["hits"], "hits"
+        elif part.kind == "top_metrics":
+            results[name] = value = dict(value)
+            yield value, "top"
+        elif part.inner:
+            buckets = value.get("buckets", [value])
+            for each in buckets.values() if isinstance(buckets, dict) else buckets:
+                yield from _document_lists(each, part.inner)
 
 
 def _hit(

@@ -19,7 +19,7 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.context import SERVED, TypedText, is_typed
 from nefertari_search_tween.search.item_acl import acl_filters
-from nefertari_search_tween.search.privacy import Caller, noted_parameters
+from nefertari_search_tween.search.privacy import Caller, names_of_caller
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.paging import Page, parse_page
 from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
@@ -74,7 +74,7 @@ class SearchRequest:
         if request is None or SERVED not in request.__dict__ or name not in self.params:
             return False
         if name in RESERVED_PARAMS:
-            return name not in noted_parameters(request) and not isinstance(value, TypedText)
+            return name not in names_of_caller(request) and not isinstance(value, TypedText)
         return not is_typed(name, value)
 
     @cached_property

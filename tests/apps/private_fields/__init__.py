@@ -27,6 +27,7 @@ INI = ini_text(
     """
 database = unset
 login = token
+tunneling = false
 hidden_fields = deny
 public_max_limit = 100
 default = mirror
@@ -46,6 +47,7 @@ nefertari_search.allow_regular_expressions = true
 nefertari_search.search_timeout = 10
 nefertari_search.trusted_hooks = tests.apps.private_fields.models.Draft.to_dict
 get members.login = login
+get members.tunneling = tunneling
 """,
 )
 
@@ -63,6 +65,8 @@ def main(global_config, **settings):
     setup_database(config)
     ES.setup_mappings()
     config.add_tween("tests.apps.private_fields.note_tables", under=INGRESS)
+    if config.registry.settings["members.tunneling"] == "true":
+        config.add_tween("nefertari.tweens.get_tunneling")
     config.commit()
     return config.make_wsgi_app()
 
@@ -76,6 +80,8 @@ def includeme(config):
     config.include("nefertari.elasticsearch")
     config.include("nefertari.json_httpexceptions")
     _authenticate(config, config.registry.settings["members.login"])
+    # Before the views: the last resource of a model is the one that its objects link to.
+    config.include("tests.apps.private_fields.results")
     config.include("tests.apps.private_fields.views")
 
 

@@ -60,7 +60,10 @@ def _histogram(run: AggregationRun, options: Options, inner: Inner, scope: Node)
         raise rejected("[interval] must be > 0 for histogram aggregation")
 
     def bucket_of(value: Any) -> float:
-        return float(math.floor((decode_float(value) - offset) / interval))
+        number = (decode_float(value) - offset) / interval
+        if not math.isfinite(number):
+            raise rejected("[interval] is too small for the values of this field")
+        return float(math.floor(number))
 
     steps = Steps(bucket_of, lambda at: at * interval + offset + 0.0, lambda at: at + 1)
     return _filled(run, options, inner, scope, steps, lambda field, key: {"key": key})
