@@ -1,0 +1,88 @@
+"""A long campaign: random requests to pairs of databases that differ in what is hidden.
+
+    python -m tests.privacy sqlite|postgresql|mongodb|engine [--backend elasticsearch] [--pairs N]
+        [--seed N] [--cache] [--applications NAME ...]
+
+Fails when a request tells something, or when a run says nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.privacy.applications import (
+    APPLICATIONS,
+    BACKENDS,
+    ENGINES,
+    Application,
+    ini_of,
+    options_of,
+)
+from tests.privacy.pairs import ANSWERED, Figures, Pair, Run
+from tests.servers import shared
+
+
+def run_application(
+    application: Application,
+    primary: str,
+    backend: str,
+    pairs: int,
+    number: int,
+    cache: bool = False,
+) -> Figures:
+    """Ask one application; its databases are made for it."""
+    with tempfile.TemporaryDirectory(prefix="privacy-") as top:
+        folders = [Path(top) / name for name in ("one", "other")]
+        for each in folders:
+            each.mkdir()
+        inis = [ini_of(application, primary, each, cache) for each in folders]
+        options = [options_of(primary, backend, each) for each in folders]
+        pair = Pair(inis, options)
+        try:
+            return Run(pair, list(application.callers), pairs, cache).run(number)
+        finally:
+            pair.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("primary", choices=list(ENGINES))
+    parser.add_argument("--backend", choices=BACKENDS, default="embedded")
+    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--cache", action="store_true")
+    names = [each.name for each in APPLICATIONS]
+    parser.add_argument("--applications", nargs="*", choices=names, default=names)
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    failed = False
+    selected = [
+        each
+        for each in APPLICATIONS
+        if each.name in options.applications and options.primary in each.primaries
+    ]
+    with shared.owned():
+        for application in selected:
+            began = time.monotonic()
+            figures = run_application(
+                application,
+                options.primary,
+                options.backend,
+                options.pairs // len(selected),
+                options.seed,
+                options.cache,
+            )
+            seconds = time.monotonic() - began
+            name = f"{application.name}, {options.primary}, {options.backend}, {seconds:.0f} s"
+            print(figures.report(name), flush=True)
+            failed = failed or bool(figures.findings) or figures.answered < ANSWERED
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
