@@ -1,6 +1,6 @@
 """A long campaign: random requests to pairs of databases that differ in what is hidden.
 
-    python -m tests.privacy sqlite|postgresql|mongodb|engine [--backend elasticsearch] [--pairs N]
+    python -m tests.privacy sqlite|postgresql|mongodb|engine ... [--backends NAME ...] [--pairs N]
         [--seed N] [--cache] [--applications NAME ...]
 
 Fails when a request tells something, or when a run says nothing.
@@ -9,6 +9,7 @@ Fails when a request tells something, or when a run says nothing.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from tests.privacy.applications import (
     ini_of,
     options_of,
 )
-from tests.privacy.pairs import ANSWERED, Figures, Pair, Run
+from tests.privacy.pairs import ANSWERED, Pair, Run, RunStats
 from tests.servers import shared
 
 
@@ -34,7 +35,7 @@ def run_application(
     pairs: int,
     number: int,
     cache: bool = False,
-) -> Figures:
+) -> RunStats:
     """Ask one application; its databases are made for it."""
     with tempfile.TemporaryDirectory(prefix="privacy-") as top:
         folders = [Path(top) / name for name in ("one", "other")]
@@ -51,36 +52,33 @@ def run_application(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("primary", choices=list(ENGINES))
-    parser.add_argument("--backend", choices=BACKENDS, default="embedded")
-    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("primaries", nargs="+", choices=list(ENGINES))
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["embedded"])
+    parser.add_argument("--pairs", type=int, default=20_000, help="of answers, of each engine")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--cache", action="store_true")
+    parser.add_argument("--cache", action="store_true", help="keep answers in memory")
     names = [each.name for each in APPLICATIONS]
-    parser.add_argument("--applications", nargs="*", choices=names, default=names)
+    parser.add_argument("--applications", nargs="+", choices=names, default=names)
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     failed = False
-    selected = [
-        each
-        for each in APPLICATIONS
-        if each.name in options.applications and options.primary in each.primaries
-    ]
     with shared.owned():
-        for application in selected:
-            began = time.monotonic()
-            figures = run_application(
-                application,
-                options.primary,
-                options.backend,
-                options.pairs // len(selected),
-                options.seed,
-                options.cache,
-            )
-            seconds = time.monotonic() - began
-            name = f"{application.name}, {options.primary}, {options.backend}, {seconds:.0f} s"
-            print(figures.report(name), flush=True)
-            failed = failed or bool(figures.findings) or figures.answered < ANSWERED
+        for primary, backend in itertools.product(options.primaries, options.backends):
+            selected = [
+                each
+                for each in APPLICATIONS
+                if each.name in options.applications and primary in each.primaries
+            ]
+            for application in selected:
+                began = time.monotonic()
+                pairs = options.pairs // len(selected)
+                cache = options.cache and primary != "engine"
+                arguments = (application, primary, backend, pairs, options.seed, cache)
+                stats = run_application(*arguments)
+                seconds = time.monotonic() - began
+                name = f"{application.name}, {primary}, {backend}, {seconds:.0f} s"
+                print(stats.report(name), flush=True)
+                failed = failed or bool(stats.findings) or stats.answered < ANSWERED
     return 1 if failed else 0
 
 

@@ -92,19 +92,19 @@ def contents(shape: Shape, seed: int) -> State:
     for name, model in shape.models.items():
         state[name] = {}
         for number, key in enumerate(keys[name]):
-            state[name][key] = values = {}
+            state[name][key] = item = {}
             for field_name, field in model.fields.items():
                 if not field.stored:
                     continue
                 if field.is_reference:
-                    values[field_name] = keys[field.model][number % 3]
+                    item[field_name] = keys[field.model][number % 3]
                 else:
-                    known = [
+                    values = [
                         each for each in values_of(shape, name, field_name, key) if each is not None
                     ]
-                    values[field_name] = known[(number + dice.randrange(2)) % len(known)]
+                    item[field_name] = values[(number + dice.randrange(2)) % len(values)]
             if model.has_acl:
-                values["_acl"] = [entry("everyone")]
+                item["_acl"] = [entry("everyone")]
     return state
 
 

@@ -36,7 +36,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a caller asks: a collection, its placeholders filled."""
 
     collection: Collection
@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two states that look the same to a caller in some places.
+    """Two states that look the same to a caller in some targets.
 
     :param kind: of what differs.
     :param about: what differs, for people.
@@ -66,7 +66,7 @@ class Difference:
     kind: str
     about: str
     caller: Caller
-    places: list[Place]
+    targets: list[Target]
     states: tuple[State, State]
     reads_only: bool = False
     scores_differ: bool = False
@@ -99,7 +99,7 @@ class _Drawn:
     def __init__(self, shape: Shape, base: State) -> None:
         self.shape = shape
         self.base = base
-        # What decides which objects a place has is no value like others.
+        # What decides which objects a target has is no value like others.
         self.deciding = {
             (model, name)
             for each in shape.collections
@@ -121,15 +121,15 @@ class _Drawn:
             name for name, each in model.fields.items() if each.stored and not each.is_reference
         ]
 
-    def places(self, collections: list[Collection]) -> list[Place]:
+    def targets(self, collections: list[Collection]) -> list[Target]:
         """*collections*, those below an object for some of them."""
         result = []
         for each in collections:
             if not each.parents:
-                result.append(Place(each))
+                result.append(Target(each))
                 continue
             for owner in (*OWNERS[:2], "ann OR bob", "*", "NOT ann"):
-                result.append(Place(each, tuple((name, owner) for name in each.parents)))
+                result.append(Target(each, tuple((name, owner) for name in each.parents)))
         return result
 
     def values(
@@ -159,7 +159,7 @@ class _Drawn:
                 "value",
                 about,
                 caller,
-                self.places(self.shape.collections),
+                self.targets(self.shape.collections),
                 (_part(one, model), _part(other, model)),
                 items_too=True,
                 focus=(model, name),
@@ -179,8 +179,8 @@ class _Drawn:
                 [entry("everyone", "view"), entry("everyone", "all", "deny")],
             ]
             deciding = {"_acl": (draw(st.sampled_from(acls)), draw(st.sampled_from(acls)))}
-            places = self.places([each for each in self.shape.collections if not each.narrowing])
-            return self.hidden_object(draw, caller, model, deciding, places, False)
+            targets = self.targets([each for each in self.shape.collections if not each.narrowing])
+            return self.hidden_object(draw, caller, model, deciding, targets, False)
 
         return draw_object()
 
@@ -191,21 +191,21 @@ class _Drawn:
 
         @st.composite
         def draw_object(draw: Any) -> Difference:
-            place = draw(st.sampled_from(self.places(collections)))
-            (model,) = place.collection.models
+            target = draw(st.sampled_from(self.targets(collections)))
+            (model,) = target.collection.models
             deciding = {}
-            for name, value in place.narrowing(caller).items():
+            for name, value in target.narrowing(caller).items():
                 field = self.shape.models[model].fields[name]
-                known = (
+                values = (
                     sorted(self.base[field.model], key=str)
                     if field.is_reference
                     else values_of(self.shape, model, name)
                 )
-                others = [each for each in known if each is not None and str(each) != value]
+                others = [each for each in values if each is not None and str(each) != value]
                 hidden = draw(st.sampled_from(others))
                 deciding[name] = (hidden, hidden)
-            reads_only = not place.collection.narrows_writes
-            return self.hidden_object(draw, caller, model, deciding, [place], reads_only)
+            reads_only = not target.collection.narrows_writes
+            return self.hidden_object(draw, caller, model, deciding, [target], reads_only)
 
         return draw_object()
 
@@ -215,7 +215,7 @@ class _Drawn:
         caller: Caller,
         model: str,
         deciding: dict[str, tuple[Any, Any]],
-        places: list[Place],
+        targets: list[Target],
         reads_only: bool,
     ) -> Difference:
         """An object that is there or not, or with other contents.
@@ -236,22 +236,24 @@ class _Drawn:
             values.update({name: pair[0] for name, pair in deciding.items()})
             one, other = copy.deepcopy(self.base), copy.deepcopy(self.base)
             one[model][key] = values
-            about = f"{model} {key} { ({name: pair[0] for name, pair in deciding.items()}) }: there or not"
+            varies = "there or not"
         else:
             key = draw(st.sampled_from(sorted(self.base[model], key=str)))
             one, other = copy.deepcopy(self.base), copy.deepcopy(self.base)
             for name in self.contents(model_shape):
-                known = values_of(self.shape, model, name, key)
-                pair = draw(_two_of(known, self.base[model][key].get(name)))
+                values = values_of(self.shape, model, name, key)
+                pair = draw(_two_of(values, self.base[model][key].get(name)))
                 one[model][key][name], other[model][key][name] = pair
             for name, pair in deciding.items():
                 one[model][key][name], other[model][key][name] = pair
-            about = f"{model} {key} { ({name: pair[0] for name, pair in deciding.items()}) }: its contents"
+            varies = "its contents"
+        by = ", ".join(f"{name}={pair[0]}" for name, pair in deciding.items())
+        about = f"{model} {key} ({by}): {varies}"
         return Difference(
             f"{'guarded' if '_acl' in deciding else 'narrowed'} object",
             about,
             caller,
-            places,
+            targets,
             (_part(one, model), _part(other, model)),
             reads_only,
             scores_differ=True,

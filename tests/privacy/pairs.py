@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.apps.item_acls import PRINCIPALS
 from tests.privacy.content import contents
-from tests.privacy.differences import Caller, Difference, Place, differences
+from tests.privacy.differences import Caller, Difference, Target, differences
 from tests.privacy.requests import Grammar
 from tests.privacy.served import RAISED, SAFE, Answer, Request, Shape, State, serve
 
@@ -71,27 +71,27 @@ class Process:
 class Finding:
     """A request that tells something.
 
-    :param told: how the answers differ.
+    :param leak: how the answers differ.
     """
 
     request: Request
     difference: str
     caller: str
-    told: str
+    leak: str
     answers: tuple[Answer, Answer]
     pairs: int
 
     def __str__(self) -> str:
         texts = [each.text[:200].replace("\n", " ") for each in self.answers]
-        shown = texts if texts[0] != texts[1] else texts[:1]
+        lines = texts if texts[0] != texts[1] else texts[:1]
         return (
-            f"{self.request}\n    {self.told}, after {self.pairs} pairs; {self.difference}"
-            + "".join(f"\n    -> {text}" for text in shown)
+            f"{self.request}\n    {self.leak}, after {self.pairs} pairs; {self.difference}"
+            + "".join(f"\n    -> {text}" for text in lines)
         )
 
 
 @dataclass
-class Figures:
+class RunStats:
     """What a run has done."""
 
     pairs: int = 0
@@ -150,7 +150,7 @@ class Pair:
         return list(zip(*self._all()))
 
 
-def told_by(answers: tuple[Answer, Answer], difference: Difference) -> str:
+def leak_of(answers: tuple[Answer, Answer], difference: Difference) -> str:
     """How the answers differ, or what they tell that only the code should know; '' for nothing."""
     one, other = (_comparable(each, difference) for each in answers)
     if one.status != other.status:
@@ -189,7 +189,7 @@ class Run:
         self.pair = pair
         self.most = most
         self.warm = warm
-        self.figures = Figures()
+        self.stats = RunStats()
         self._grammars: dict[Any, Grammar] = {}
         self._restored: State = {}
         self.callers = [Caller(each) for each in callers]
@@ -197,7 +197,7 @@ class Run:
         self.base, other = pair.reach(base, base)
         assert self.base == other
 
-    def run(self, number: int) -> Figures:
+    def run(self, number: int) -> RunStats:
         """Compare; the same for the same *number*."""
         strategy = differences(self.pair.shape, self.base, self.callers)
 
@@ -214,19 +214,19 @@ class Run:
             difference = data.draw(strategy)
             requests = []
             for _ in range(PER_PAIR):
-                place = data.draw(st.sampled_from(difference.places))
-                requests.append(data.draw(self.grammar(place, difference).requests()))
+                target = data.draw(st.sampled_from(difference.targets))
+                requests.append(data.draw(self.grammar(target, difference).requests))
             self.compare(difference, requests)
 
         compare()
-        return self.figures
+        return self.stats
 
-    def grammar(self, place: Place, difference: Difference) -> Grammar:
+    def grammar(self, target: Target, difference: Difference) -> Grammar:
         flags = (difference.reads_only, difference.scores_differ, difference.items_too)
         options = (*flags, difference.focus)
-        key = (place.collection.path, place.parents, difference.caller, *options)
+        key = (target.collection.path, target.parents, difference.caller, *options)
         if key not in self._grammars:
-            grammar = Grammar(self.pair.shape, place, difference.caller, *options)
+            grammar = Grammar(self.pair.shape, target, difference.caller, *options)
             self._grammars[key] = grammar
         return self._grammars[key]
 
@@ -235,41 +235,41 @@ class Run:
         one, other = ({**self._restored, **each} for each in difference.states)
         self._restored = {name: self.base[name] for name in difference.states[0]}
         self.pair.reach(one, other)
-        self.figures.databases += 1
+        self.stats.databases += 1
         if self.warm:
             self.pair.ask([_as_admin(each) for each in requests])
         for request, answers in zip(requests, self.pair.ask(requests)):
             self._note(request, answers[0])
-            told = told_by(answers, difference)
-            if told:
-                self._found(difference, request, answers, told)
+            leak = leak_of(answers, difference)
+            if leak:
+                self._record(difference, request, answers, leak)
 
     def _note(self, request: Request, answer: Answer) -> None:
-        figures = self.figures
-        figures.pairs += 1
-        figures.statuses[answer.status] += 1
-        figures.engines[answer.engine or "-"] += 1
+        stats = self.stats
+        stats.pairs += 1
+        stats.statuses[answer.status] += 1
+        stats.engines[answer.engine or "-"] += 1
         tunnelled = re.search(r"(?:^|&)_m=(\w+)", request.query)
-        figures.methods[f"_m={tunnelled[1]}" if tunnelled else request.method] += 1
+        stats.methods[f"_m={tunnelled[1]}" if tunnelled else request.method] += 1
 
-    def _found(
-        self, difference: Difference, request: Request, answers: tuple[Answer, Answer], told: str
+    def _record(
+        self, difference: Difference, request: Request, answers: tuple[Answer, Answer], leak: str
     ) -> None:
-        small, answers, told = self.minimised(difference, request, answers, told)
-        kind = _kind(small, told, difference.kind)
-        self.figures.times[kind] += 1
-        before = self.figures.findings.get(kind)
+        small, answers, leak = self.minimised(difference, request, answers, leak)
+        kind = _kind(small, leak, difference.kind)
+        self.stats.times[kind] += 1
+        before = self.stats.findings.get(kind)
         if before is None or len(str(small)) < len(str(before.request)):
-            pairs = self.figures.pairs if before is None else before.pairs
-            self.figures.findings[kind] = Finding(
-                small, difference.about, difference.caller.principals, told, answers, pairs
+            pairs = self.stats.pairs if before is None else before.pairs
+            self.stats.findings[kind] = Finding(
+                small, difference.about, difference.caller.principals, leak, answers, pairs
             )
 
     def minimised(
-        self, difference: Difference, request: Request, answers: tuple[Answer, Answer], told: str
+        self, difference: Difference, request: Request, answers: tuple[Answer, Answer], leak: str
     ) -> tuple[Request, tuple[Answer, Answer], str]:
         """The smallest request that tells the same, or something, by leaving parts out."""
-        reach = _sort_of(told)
+        reach = _sort_of(leak)
         progress = True
         while progress:
             progress = False
@@ -277,11 +277,11 @@ class Run:
                 if self.warm:
                     self.pair.ask([_as_admin(smaller)])
                 (again,) = self.pair.ask([smaller])
-                told_again = told_by(again, difference)
-                if _sort_of(told_again) == reach:
-                    request, answers, told, progress = smaller, again, told_again, True
+                again_leak = leak_of(again, difference)
+                if _sort_of(again_leak) == reach:
+                    request, answers, leak, progress = smaller, again, again_leak, True
                     break
-        return request, answers, told
+        return request, answers, leak
 
 
 def _as_admin(request: Request) -> Request:
@@ -294,8 +294,8 @@ def _as_admin(request: Request) -> Request:
     return replace(request, method=method, headers=headers, query=query, body=None)
 
 
-def _sort_of(told: str) -> str:
-    return told.partition(" ")[0]
+def _sort_of(leak: str) -> str:
+    return leak.partition(" ")[0]
 
 
 def _smaller(request: Request) -> Iterator[Request]:
@@ -323,7 +323,7 @@ def _unquoted(query: str) -> str:
     )
 
 
-def _kind(request: Request, told: str, difference: str) -> tuple[str, ...]:
+def _kind(request: Request, leak: str, difference: str) -> tuple[str, ...]:
     """What findings have in common that are one."""
     names = []
     for piece in _unquoted(request.query).split("&") if request.query else []:
@@ -335,8 +335,8 @@ def _kind(request: Request, told: str, difference: str) -> tuple[str, ...]:
         sign = "-" if name in ("_fields", "_sort") and value.startswith("-") else ""
         names.append(name + sign)
     accepts = [value for name, value in request.headers if name == "Accept" and value]
-    about = f"{_sort_of(told)} by {difference}"
-    if told.startswith("shows"):
+    about = f"{_sort_of(leak)} by {difference}"
+    if leak.startswith("shows"):
         # Whatever the modifier, the error is that of another's.
-        about, names = told, [re.sub(r"^FIELD\W.*|^FIELD__.*", "FIELD__*", each) for each in names]
+        about, names = leak, [re.sub(r"^FIELD\W.*|^FIELD__.*", "FIELD__*", each) for each in names]
     return (request.method, "&".join(sorted(set(names))), *accepts, about)

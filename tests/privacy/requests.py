@@ -22,7 +22,7 @@ from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
 from nefertari_search_tween.search.query import transparent_read
 from tests.apps.item_acls import PRINCIPALS
 from tests.privacy.content import as_text, key_of, values_of
-from tests.privacy.differences import NEW_OBJECT, Caller, Place
+from tests.privacy.differences import NEW_OBJECT, Caller, Target
 from tests.privacy.served import ModelShape, Request, Shape
 from tests.support import random_requests
 from tests.support.random_requests import JUNK, LIMITS
@@ -64,7 +64,7 @@ OPERATORS = (
 
 def parameters_of(function: Any) -> set[str]:
     """Parameters that the code of an engine's ``get_collection`` takes out of what it is given."""
-    # Another application of this process may have taken its place.
+    # Another application of this process may have taken its target.
     original = getattr(function, "intercepts", function)
     source = inspect.getsource(original)
     names = set(re.findall(r"""params\.pop\(['"](\w+)['"]""", source))
@@ -96,7 +96,7 @@ PARAMETERS = known_parameters()
 
 
 class Grammar:
-    """Requests of one caller to one place.
+    """Requests of one caller to one target.
 
     :param reads_only: none that writes is among them.
     :param sorted_only: all say their order: that of the scores differs.
@@ -107,14 +107,14 @@ class Grammar:
     def __init__(
         self,
         shape: Shape,
-        place: Place,
+        target: Target,
         caller: Caller,
         reads_only: bool = False,
         sorted_only: bool = False,
         items_too: bool = False,
         focus: tuple[str, str] = ("", ""),
     ) -> None:
-        self.place = place
+        self.target = target
         self.caller = caller
         self.reads_only = reads_only
         self.sorted_only = sorted_only
@@ -123,7 +123,7 @@ class Grammar:
         self.focus = focus
         self.texts: dict[str, list[str]] = {}
         self.focused: set[str] = set()
-        for model in place.collection.models:
+        for model in target.collection.models:
             self._add_fields(model, "", 2)
         self.visible = {
             name: texts for name, texts in self.texts.items() if self._sees(name.split("."))
@@ -155,7 +155,7 @@ class Grammar:
 
     def _sees(self, parts: list[str]) -> bool:
         """Whether the caller may see a field, by the rules of each model on its way."""
-        for model in self.place.collection.models:
+        for model in self.target.collection.models:
             shape = self.shape.models[model]
             for number, part in enumerate(parts):
                 if part not in shape.visible(bool(self.caller.name)):
@@ -168,33 +168,33 @@ class Grammar:
 
     # Parts
 
-    @functools.cache
+    @functools.cache  # noqa: B019 - a grammar lives as long as its run
     def value(self, name: str) -> st.SearchStrategy[str]:
         return _weighted(
             (st.sampled_from(self.texts.get(name) or ["1"]), 8), (st.sampled_from(JUNK), 1)
         )
 
-    @functools.cache
+    @functools.cached_property
     def filter(self) -> st.SearchStrategy[Params]:
         return self.name.flatmap(lambda name: self.value(name).map(lambda value: [(name, value)]))
 
-    @functools.cache
+    @functools.cached_property
     def modified(self) -> st.SearchStrategy[Params]:
         return st.tuples(self.probed_name, st.sampled_from(MODIFIERS)).flatmap(
             lambda pair: self.value(pair[0]).map(lambda value: [(f"{pair[0]}{pair[1]}", value)])
         )
 
-    @functools.cache
+    @functools.cached_property
     def reserved(self) -> st.SearchStrategy[Params]:
         value = _weighted(
             (st.sampled_from(["", "1", "true", "false", "0"]), 3),
             (self.name, 2),
             (st.tuples(st.just("-"), self.name).map("".join), 1),
-            (self.lucene(), 1),
+            (self.lucene, 1),
         )
         return st.tuples(st.sampled_from(PARAMETERS), value).map(lambda pair: [pair])
 
-    @functools.cache
+    @functools.cached_property
     def lucene(self) -> st.SearchStrategy[str]:
         @functools.cache
         def term(name: str) -> st.SearchStrategy[str]:
@@ -209,8 +209,8 @@ class Grammar:
             )
 
         plain = self.name.flatmap(term)
-        named = self.name.flatmap(lambda name: term(name).map(lambda text: f"{name}:{text}"))
-        one = _weighted((plain, 2), (named, 2))
+        qualified = self.name.flatmap(lambda name: term(name).map(lambda text: f"{name}:{text}"))
+        one = _weighted((plain, 2), (qualified, 2))
         return _weighted(
             (one, 4),
             (
@@ -221,9 +221,9 @@ class Grammar:
             ),
         )
 
-    @functools.cache
+    @functools.cached_property
     def search(self) -> st.SearchStrategy[Params]:
-        typed = self.lucene()
+        typed = self.lucene
         flag = st.just((context.FLAG, "true"))
         fields = st.lists(self.name, min_size=1, max_size=2).map(
             lambda names: ("_search_fields", ",".join(names))
@@ -239,7 +239,7 @@ class Grammar:
 
     # Aggregations
 
-    @functools.cache
+    @functools.cache  # noqa: B019 - a grammar lives as long as its run
     def aggregation(self, here: str, depth: int) -> st.SearchStrategy[Params]:
         """One aggregation, and perhaps others below it."""
 
@@ -269,7 +269,7 @@ class Grammar:
 
         names = st.sampled_from(sorted(types.KINDS))
         common = st.sampled_from(["terms", "global", "top_hits", "filter", "value_count", "nested"])
-        odd = st.sampled_from(sorted(unsupported.UNSUPPORTED) + ["nothing"])
+        odd = st.sampled_from([*sorted(unsupported.UNSUPPORTED), "nothing"])
         return _weighted((names, 4), (common, 3), (odd, 1)).flatmap(of_type)
 
     def _option(self, kind: types.AggregationType) -> st.SearchStrategy[str]:
@@ -279,7 +279,7 @@ class Grammar:
         )
         return st.tuples(option, form).map(lambda pair: pair[1].replace("{o}", pair[0]))
 
-    @functools.cache
+    @functools.cache  # noqa: B019 - a grammar lives as long as its run
     def inner_query(self, here: str) -> st.SearchStrategy[Params]:
         """A query inside of an aggregation."""
         query = st.sampled_from(sorted(filters._QUERIES))
@@ -301,29 +301,29 @@ class Grammar:
             )
         )
 
-    @functools.cache
+    @functools.cached_property
     def aggregations(self) -> st.SearchStrategy[Params]:
         root = st.sampled_from(context.AGGREGATIONS)
         one = root.flatmap(lambda name: self.aggregation(f"{name}.a", 2))
         return _weighted(
-            (one, 4), (st.tuples(one, self.search()).map(lambda two: [*two[0], *two[1]]), 1)
+            (one, 4), (st.tuples(one, self.search).map(lambda two: [*two[0], *two[1]]), 1)
         )
 
     # The whole
 
-    @functools.cache
+    @functools.cached_property
     def params(self) -> st.SearchStrategy[Params]:
-        everything = random_requests.requests(self.texts, LIMITS, True)
-        usual = everything
+        any_params = random_requests.requests(self.texts, LIMITS, True)
+        usual = any_params
         if any(self.visible.values()):
             usual = random_requests.requests(self.visible, LIMITS, True)
-        plain = _weighted((usual, 3), (everything, 1))
+        plain = _weighted((usual, 3), (any_params, 1))
         extra = _weighted(
-            (self.search(), 3),
-            (self.aggregations(), 3),
-            (self.modified(), 2),
-            (self.reserved(), 2),
-            (self.filter(), 1),
+            (self.search, 3),
+            (self.aggregations, 3),
+            (self.modified, 2),
+            (self.reserved, 2),
+            (self.filter, 1),
         )
         return _weighted(
             (plain, 2),
@@ -332,36 +332,36 @@ class Grammar:
             (st.tuples(extra, extra).map(lambda two: [*two[1], *two[0]]), 1),
         )
 
-    @functools.cache
+    @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
         method = st.just("GET")
         if not self.reads_only:
             # Those who belong to a group may write.
             share = 5 if "," in self.caller.principals else 1
             method = _weighted((st.just("GET"), 9), (st.sampled_from(METHODS), share))
-        path = st.just(self.place.collection.path)
-        if self.place.collection.item and self.items_too:
-            path = _weighted((path, 6), (st.just(self.place.collection.item), 1))
+        path = st.just(self.target.collection.path)
+        if self.target.collection.item and self.items_too:
+            path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
         return st.builds(
             self._request,
             path,
-            self.params(),
+            self.params,
             method,
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
-            self.body(),
+            self.body,
             st.sampled_from([str(each) for each in self.keys(self.model)]),
         )
 
     @property
     def model(self) -> ModelShape:
-        return self.shape.models[self.place.collection.models[0]]
+        return self.shape.models[self.target.collection.models[0]]
 
     def keys(self, model: ModelShape) -> list[Any]:
         return [key_of(model, number, self.shape.object_ids) for number in (1, 2, 3)]
 
-    @functools.cache
+    @functools.cached_property
     def body(self) -> st.SearchStrategy[dict[str, Any]]:
         return self.name.flatmap(
             lambda name: self.value(name).map(lambda value: {name.partition(".")[0]: value})
@@ -379,7 +379,7 @@ class Grammar:
         key: str,
     ) -> Request:
         model = self.model
-        for name, value in self.place.parents:
+        for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)
         params = [(name, value) for name, value in params if "\x00" not in name + value]
@@ -408,7 +408,7 @@ def encoded(params: Params, spelling: int) -> str:
     for name, value in params:
         letters = [
             f"%{ord(letter):02x}"
-            if ord(letter) < 128 and spelling >> (at % 16) & 1  # noqa: PLR2004 - of ASCII
+            if ord(letter) < 128 and spelling >> (at % 16) & 1
             else quote(letter, safe="$._-")
             for at, letter in enumerate(name)
         ]

@@ -109,9 +109,9 @@ class ModelShape:
     by_rendering: frozenset[str]
     has_acl: bool
 
-    def visible(self, known: bool) -> frozenset[str]:
+    def visible(self, authenticated: bool) -> frozenset[str]:
         """The fields that a caller who is no admin may see."""
-        return (self.auth if known else self.public) - self.by_rendering
+        return (self.auth if authenticated else self.public) - self.by_rendering
 
 
 @dataclass(frozen=True)
@@ -370,7 +370,7 @@ class Served:
     def ask(self, request: Request) -> Answer:
         from pyramid.request import Request as WebRequest
 
-        headers = {name: value for name, value in request.headers}
+        headers = dict(request.headers)
         blank = WebRequest.blank(request.url, method=request.method, headers=headers)
         blank.host = HOST
         if request.body is not None:

@@ -2,8 +2,8 @@
 
 What anonymous callers, members and admins may see differs from model to model, and documents are
 nested both ways. ``members.login`` chooses how callers authenticate: by a ticket in a cookie, by a
-token, or by a header that is believed. Every response names the application's tables that were read or written, for tests
-that check where a response came from.
+token, or by a header that is believed. Every response names the application's tables that were
+read or written, for tests that check where a response came from.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ The pairs and the requests are derived from the models, routes and known paramet
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -32,11 +33,11 @@ def ask(application: Application, engine: str, record_property: Any) -> None:
     if engine not in application.primaries:
         pytest.skip(f"{application.name} is not for {engine}")
     count = PAIRS.get(backend_kind(), PAIRS_ON_SERVERS) // len(APPLICATIONS)
-    figures = run_application(application, engine, backend_kind(), count, SEED)
-    report = figures.report(f"{application.name}, {engine}")
-    assert not figures.findings, report
+    stats = run_application(application, engine, backend_kind(), count, SEED)
+    report = stats.report(f"{application.name}, {engine}")
+    assert not stats.findings, report
     record_property("compared", report)
-    assert figures.answered >= ANSWERED, report
+    assert stats.answered >= ANSWERED, report
 
 
 @pytest.mark.parametrize("application", APPLICATIONS, ids=lambda each: each.name)
@@ -59,3 +60,12 @@ def test_no_request_to_the_engine_alone_tells_anything(
     application: Application, record_property: Any
 ) -> None:
     ask(application, "engine", record_property)
+
+
+def test_what_is_not_protected_is_found(record_property: Any) -> None:
+    """The suite can fail: with the protection off, its requests tell hidden values."""
+    (application,) = (each for each in APPLICATIONS if each.name == "private_fields")
+    settings = {**application.settings, "nefertari_search.hidden_fields": "allow"}
+    open_application = dataclasses.replace(application, settings=settings)
+    stats = run_application(open_application, "sqlite", "embedded", 360, SEED)
+    assert any(kind[-1] == "body by value" for kind in stats.findings), stats.report("open")
