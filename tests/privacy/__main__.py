@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.privacy.applications import (
@@ -24,7 +25,7 @@ from tests.privacy.applications import (
     ini_of,
     options_of,
 )
-from tests.privacy.pairs import ANSWERED, Pair, Run, RunStats
+from tests.privacy.pairs import ANSWERED, Finding, Pair, Run, RunStats
 from tests.servers import shared
 
 
@@ -35,6 +36,7 @@ def run_application(
     pairs: int,
     number: int,
     cache: bool = False,
+    announce: Callable[[Finding], None] = lambda finding: None,
 ) -> RunStats:
     """Ask one application; its databases are made for it."""
     with tempfile.TemporaryDirectory(prefix="privacy-") as top:
@@ -45,7 +47,7 @@ def run_application(
         options = [options_of(primary, backend, each) for each in folders]
         pair = Pair(inis, options)
         try:
-            return Run(pair, list(application.callers), pairs, cache).run(number)
+            return Run(pair, list(application.callers), pairs, cache, announce).run(number)
         finally:
             pair.stop()
 
@@ -74,7 +76,7 @@ def main() -> int:
                 pairs = options.pairs // len(selected)
                 cache = options.cache and primary != "engine"
                 arguments = (application, primary, backend, pairs, options.seed, cache)
-                stats = run_application(*arguments)
+                stats = run_application(*arguments, lambda each: print(each, flush=True))
                 seconds = time.monotonic() - began
                 name = f"{application.name}, {primary}, {backend}, {seconds:.0f} s"
                 print(stats.report(name), flush=True)

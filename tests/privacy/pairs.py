@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -183,10 +183,19 @@ class Run:
     :param callers: principals of those who ask.
     :param most: how many pairs of answers to compare.
     :param warm: ask as an admin first, so that a cache has an answer that is not the caller's.
+    :param announce: called with each finding of a new kind.
     """
 
-    def __init__(self, pair: Pair, callers: list[str], most: int, warm: bool = False) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        callers: list[str],
+        most: int,
+        warm: bool = False,
+        announce: Callable[[Finding], None] = lambda finding: None,
+    ) -> None:
         self.pair = pair
+        self.announce = announce
         self.most = most
         self.warm = warm
         self.stats = RunStats()
@@ -261,9 +270,12 @@ class Run:
         before = self.stats.findings.get(kind)
         if before is None or len(str(small)) < len(str(before.request)):
             pairs = self.stats.pairs if before is None else before.pairs
-            self.stats.findings[kind] = Finding(
+            finding = Finding(
                 small, difference.about, difference.caller.principals, leak, answers, pairs
             )
+            self.stats.findings[kind] = finding
+            if before is None:
+                self.announce(finding)
 
     def minimised(
         self, difference: Difference, request: Request, answers: tuple[Answer, Answer], leak: str

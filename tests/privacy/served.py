@@ -200,11 +200,13 @@ class Served:
             frozenset(getattr(model, each, None) or ())
             for each in ("_public_fields", "_auth_fields", "_hidden_fields")
         ]
-        fields = dict(self._field_shapes(document_cls))
+        fields, own_fields = dict(self._field_shapes(document_cls)), document_cls.fields()
         return ModelShape(
             name,
             model.pk_field(),
-            fields[model.pk_field()].kind == "IdField",
+            # In a mirror, MongoDB's ids are texts.
+            type((model._fields if self.on_mongodb else own_fields)[model.pk_field()]).__name__
+            == "IdField",
             fields,
             lists[0] - lists[2],
             lists[1] - lists[2],
