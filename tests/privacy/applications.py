@@ -46,6 +46,12 @@ APPLICATIONS = (
         ("", "ann", "cal,g:editor"),
         {"members.login": "header"},
     ),
+    Application(
+        "limited",
+        private_fields.INI,
+        ("",),
+        {"members.login": "header", "public_max_limit": "3"},
+    ),
     Application("item_acls", item_acls.INI, ("", "ann,g:staff")),
     Application("narrowed", narrowed.INI, ("", "ann", "bob,g:editor")),
     Application(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.privacy.content import OWNERS, entry, key_of, values_of
+from tests.privacy.content import OBJECTS, OWNERS, entry, key_of, values_of
 from tests.privacy.served import Collection, ModelShape, Shape, State
 
 #: of an object that is hidden from everybody who asks
@@ -61,6 +62,7 @@ class Difference:
         docs/privacy.rst says.
     :param items_too: single objects look the same, too.
     :param focus: model and name of the field that differs.
+    :param pages_only: what a filter or another order finds may differ.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Difference:
     scores_differ: bool = False
     items_too: bool = False
     focus: tuple[str, str] = ("", "")
+    pages_only: bool = False
 
 
 def differences(shape: Shape, base: State, callers: list[Caller]) -> st.SearchStrategy[Difference]:
@@ -92,6 +95,8 @@ def differences(shape: Shape, base: State, callers: list[Caller]) -> st.SearchSt
         narrowed = [each for each in shape.collections if each.narrowing]
         if narrowed:
             kinds.append(drawn.narrowed_objects(caller, narrowed))
+        if not caller.name and shape.public_limit < OBJECTS:
+            kinds.append(drawn.objects_past_the_limit(caller))
     return st.one_of(kinds)
 
 
@@ -209,6 +214,45 @@ class _Drawn:
 
         return draw_object()
 
+    def objects_past_the_limit(self, caller: Caller) -> st.SearchStrategy[Difference]:
+        """One more object than anonymous callers may see, the last one by its key."""
+        plain = [each for each in self.shape.collections if not each.parents and not each.narrowing]
+        targets = self.targets(plain)
+
+        def difference(model: str) -> Difference:
+            fine = [each for each in targets if each.collection.models == (model,)]
+            drawn = self.new_object(model)
+            return Difference(
+                "object past the limit",
+                f"{model} {NEW_OBJECT}: there or not",
+                caller,
+                fine,
+                drawn,
+                reads_only=True,
+                scores_differ=True,
+                pages_only=True,
+            )
+
+        models = sorted({each.collection.models[0] for each in targets})
+        return st.sampled_from(models).map(difference)
+
+    def new_object(
+        self, model: str, deciding: Mapping[str, tuple[Any, Any]] = MappingProxyType({})
+    ) -> tuple[State, State]:
+        """States with and without an object; related objects would show its key, so it has none."""
+        model_shape = self.shape.models[model]
+        key = key_of(model_shape, NEW_OBJECT, self.shape.object_ids)
+        values: dict[str, Any] = {
+            name: None if each.is_reference else values_of(self.shape, model, name, key)[0]
+            for name, each in model_shape.fields.items()
+            if each.stored
+        }
+        if model_shape.has_acl:
+            values["_acl"] = [entry("everyone")]
+        values.update({name: pair[0] for name, pair in deciding.items()})
+        one, other = _part(self.base, model), _part(self.base, model)
+        return {model: {**one[model], key: values}}, other
+
     def hidden_object(
         self,
         draw: Any,
@@ -226,16 +270,8 @@ class _Drawn:
         model_shape = self.shape.models[model]
         is_new = draw(st.booleans())
         if is_new:
-            # Its key would be visible in objects that it is related to.
-            key = key_of(model_shape, NEW_OBJECT, self.shape.object_ids)
-            values: dict[str, Any] = {
-                name: None if each.is_reference else values_of(self.shape, model, name, key)[0]
-                for name, each in model_shape.fields.items()
-                if each.stored
-            }
-            values.update({name: pair[0] for name, pair in deciding.items()})
-            one, other = copy.deepcopy(self.base), copy.deepcopy(self.base)
-            one[model][key] = values
+            key: Any = NEW_OBJECT
+            states = self.new_object(model, deciding)
             varies = "there or not"
         else:
             key = draw(st.sampled_from(sorted(self.base[model], key=str)))
@@ -246,6 +282,7 @@ class _Drawn:
                 one[model][key][name], other[model][key][name] = pair
             for name, pair in deciding.items():
                 one[model][key][name], other[model][key][name] = pair
+            states = _part(one, model), _part(other, model)
             varies = "its contents"
         by = ", ".join(f"{name}={pair[0]}" for name, pair in deciding.items())
         about = f"{model} {key} ({by}): {varies}"
@@ -254,7 +291,7 @@ class _Drawn:
             about,
             caller,
             targets,
-            (_part(one, model), _part(other, model)),
+            states,
             reads_only,
             scores_differ=True,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from tests.privacy.content import contents
 from tests.privacy.differences import Caller, Difference, Target, differences
 from tests.privacy.requests import Grammar
 from tests.privacy.served import RAISED, SAFE, Answer, Request, Shape, State, serve
+from tests.support.forked import CONTEXT, PRELOADED
 
 #: requests for one pair of databases
 PER_PAIR = 24
@@ -37,20 +36,11 @@ class Process:
     """One application on one database, in a process of its own."""
 
     def __init__(self, ini: str, options: dict[str, str]) -> None:
-        # Another order of a set in each process would be a difference.
-        variables = {"PYTHONHASHSEED": "1", "PYTHONWARNINGS": "ignore"}
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, ini, options), daemon=True)
-        try:
-            self._process.start()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value
+        # Forked from one that has imported the old stack: the order of a set is the same in both.
+        CONTEXT.set_forkserver_preload(PRELOADED)
+        self._connection, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=serve, args=(theirs, ini, options), daemon=True)
+        self._process.start()
         theirs.close()
 
     def receive(self) -> Any:
@@ -232,7 +222,7 @@ class Run:
 
     def grammar(self, target: Target, difference: Difference) -> Grammar:
         flags = (difference.reads_only, difference.scores_differ, difference.items_too)
-        options = (*flags, difference.focus)
+        options = (*flags, difference.focus, difference.pages_only)
         key = (target.collection.path, target.parents, difference.caller, *options)
         if key not in self._grammars:
             grammar = Grammar(self.pair.shape, target, difference.caller, *options)

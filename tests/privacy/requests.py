@@ -93,6 +93,12 @@ def modifiers() -> list[str]:
 
 MODIFIERS = modifiers()
 PARAMETERS = known_parameters()
+#: parameters that say nothing of which objects are asked for, nor of their order
+UNFILTERED = sorted(
+    {*PARAMETERS}
+    - {"q", "body", "_sort", "_search_fields", "_principals", "_self", "_score", "_acl"}
+    - {*ALWAYS_VISIBLE, *context.AGGREGATIONS}
+)
 
 
 class Grammar:
@@ -102,6 +108,7 @@ class Grammar:
     :param sorted_only: all say their order: that of the scores differs.
     :param items_too: single objects are asked for, too.
     :param focus: model and name of a field that many of them name.
+    :param pages_only: only pages and numbers of the whole collection are asked for, by key.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class Grammar:
         sorted_only: bool = False,
         items_too: bool = False,
         focus: tuple[str, str] = ("", ""),
+        pages_only: bool = False,
     ) -> None:
         self.target = target
         self.caller = caller
@@ -121,6 +129,7 @@ class Grammar:
         self.items_too = items_too
         self.shape = shape
         self.focus = focus
+        self.pages_only = pages_only
         self.texts: dict[str, list[str]] = {}
         self.focused: set[str] = set()
         for model in target.collection.models:
@@ -312,7 +321,17 @@ class Grammar:
     # The whole
 
     @functools.cached_property
+    def pages(self) -> st.SearchStrategy[Params]:
+        """Parameters that filter nothing."""
+        number = st.tuples(st.sampled_from(sorted(context.NUMBERS)), st.sampled_from(LIMITS))
+        texts = st.sampled_from(["", "1", "true", "false", "0"])
+        other = st.tuples(st.sampled_from(UNFILTERED), texts)
+        return st.lists(_weighted((number, 1), (other, 2)), min_size=1, max_size=4)
+
+    @functools.cached_property
     def params(self) -> st.SearchStrategy[Params]:
+        if self.pages_only:
+            return self.pages
         any_params = random_requests.requests(self.texts, LIMITS, True)
         usual = any_params
         if any(self.visible.values()):

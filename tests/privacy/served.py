@@ -140,11 +140,13 @@ class Shape:
     """What an application consists of.
 
     :param object_ids: keys are not numbers, but MongoDB's.
+    :param public_limit: how many objects of a collection anonymous callers may see.
     """
 
     models: dict[str, ModelShape]
     collections: list[Collection]
     object_ids: bool
+    public_limit: int
 
 
 class Served:
@@ -167,6 +169,7 @@ class Served:
             {name: self._model_shape(name) for name in self.classes},
             list(self._collections()),
             self.on_mongodb,
+            int(self.registry.settings.get("public_max_limit", 100)),
         )
         self.state: State = self.snapshot(self.shape.models)
 
