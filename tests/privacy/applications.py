@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.apps import item_acls, narrowed, private_fields
+from tests.apps import item_acls, partial, private_fields
 from tests.servers import ElasticsearchServer, FerretdbServer, OpenSearchServer, PostgresServer
 from tests.servers.shared import start_or_attach
 from tests.support.apps import backend_and_hosts
@@ -53,19 +53,19 @@ APPLICATIONS = (
         {"members.login": "header", "public_max_limit": "3"},
     ),
     Application("item_acls", item_acls.INI, ("", "ann,g:staff")),
-    Application("narrowed", narrowed.INI, ("", "ann", "bob,g:editor")),
+    Application("partial", partial.INI, ("", "ann", "bob,g:editor")),
     Application(
         "tenants_by_event",
-        narrowed.INI,
+        partial.INI,
         ("ann", "bob,g:editor"),
-        {"narrowed.tenants": "compile"},
+        {"partial.tenants": "compile"},
         primaries=SQL,
     ),
     Application(
         "tenants_by_class",
-        narrowed.INI,
+        partial.INI,
         ("ann", "bob,g:editor"),
-        {"narrowed.tenants": "query_cls"},
+        {"partial.tenants": "query_cls"},
         primaries=SQL,
     ),
 )

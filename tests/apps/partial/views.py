@@ -9,7 +9,7 @@ from nefertari.acl import CollectionACL
 from pyramid.security import ALL_PERMISSIONS, Allow, Everyone
 
 from tests.apps.item_acls import name_of
-from tests.apps.narrowed.models import Ledger, Note, Parcel
+from tests.apps.partial.models import Ledger, Note, Parcel
 from tests.apps.views import PlainView
 
 

@@ -13,7 +13,7 @@ from tests.apps.item_acls import trust_header
 from tests.apps.wsgi import include_application, ini_text, make_wsgi_app
 
 INI = ini_text(
-    "narrowed",
+    "partial",
     """
 database = unset
 engine = nefertari_sqla
@@ -26,7 +26,7 @@ get sqlalchemy.url = database
 elasticsearch.enable_aggregations = true
 elasticsearch.enable_polymorphic_query = true
 nefertari_search.search_timeout = 10
-get narrowed.tenants = tenants
+get partial.tenants = tenants
 """,
 )
 
@@ -34,7 +34,7 @@ get narrowed.tenants = tenants
 def main(global_config, **settings):
     """Return the WSGI application.
 
-    ``narrowed.tenants`` says how queries are narrowed by tenant, on SQL: ``compile`` by an event,
+    ``partial.tenants`` says how queries are narrowed by tenant, on SQL: ``compile`` by an event,
     ``query_cls`` by a class of queries; otherwise not at all.
     """
     config = Configurator(settings=settings)
@@ -43,6 +43,6 @@ def main(global_config, **settings):
 
 
 def includeme(config):
-    include_application(config, "narrowed", "nefertari.elasticsearch")
-    if config.registry.settings.get("narrowed.tenants"):
-        config.include("tests.apps.narrowed.tenants")
+    include_application(config, "partial", "nefertari.elasticsearch")
+    if config.registry.settings.get("partial.tenants"):
+        config.include("tests.apps.partial.tenants")

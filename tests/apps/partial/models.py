@@ -12,7 +12,7 @@ from tests.apps.zoo_models import item_fields
 class Note(ESBaseDocument):
     """Shows its secret to admins only, whatever the lists of fields say."""
 
-    __tablename__ = "narrowed_notes"
+    __tablename__ = "partial_notes"
     _public_fields = ["id", "text", "secret"]
     _auth_fields = ["id", "text", "secret"]
     #: fields that ``to_dict`` leaves out for all but admins
@@ -22,7 +22,7 @@ class Note(ESBaseDocument):
     text = eng.UnicodeField()
     secret = eng.UnicodeField()
     parcel_id = eng.ForeignKeyField(
-        ref_document="Parcel", ref_column="narrowed_parcels.id", ref_column_type=eng.IdField
+        ref_document="Parcel", ref_column="partial_parcels.id", ref_column_type=eng.IdField
     )
 
     def to_dict(self, **kwargs):
@@ -37,7 +37,7 @@ class Note(ESBaseDocument):
 class Parcel(ESBaseDocument):
     """Everybody sees all that parcels have, if they see the parcel."""
 
-    __tablename__ = "narrowed_parcels"
+    __tablename__ = "partial_parcels"
     _nested_relationships = ("notes",)
 
     vars().update(item_fields())
@@ -53,7 +53,7 @@ Parcel._auth_fields = sorted({*item_fields(), "title", "notes"} - {"prose"})
 class Ledger(ESBaseDocument):
     """Belongs to a tenant."""
 
-    __tablename__ = "narrowed_ledgers"
+    __tablename__ = "partial_ledgers"
     _public_fields = ["id", "title", "amount"]
     _auth_fields = ["id", "title", "amount"]
 
@@ -64,6 +64,6 @@ class Ledger(ESBaseDocument):
 
 
 def includeme(config):
-    if config.registry.settings.get("narrowed.tenants"):
+    if config.registry.settings.get("partial.tenants"):
         #: what all queries of the model show
         Ledger.narrowing = {"tenant": "{caller}"}

@@ -8,7 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Query
 
 from tests.apps.item_acls import name_of
-from tests.apps.narrowed.models import Ledger
+from tests.apps.partial.models import Ledger
 
 
 def narrowed(query):
@@ -31,7 +31,7 @@ class TenantQuery(Query):
 
 
 def includeme(config):
-    if config.registry.settings["narrowed.tenants"] == "query_cls":
+    if config.registry.settings["partial.tenants"] == "query_cls":
         Session.remove()
         Session.configure(query_cls=TenantQuery)
     else:
