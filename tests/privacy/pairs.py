@@ -26,7 +26,8 @@ ANSWERED = 1 / 3
 _INTERNALS = re.compile(
     r"0x[0-9a-f]{6,}|\bSELECT\b.+\bFROM\b|sqlalchemy|mongoengine|pymongo|psycopg|Traceback"
     r"|object at |<class|has no attribute|NoneType|unhashable|not supported between|\.py\b"
-    r"|positional argument|keyword argument|nefertari_search_tween|not iterable|Background on this"
+    r"|positional argument|keyword argument|nefertari_search_tween|not iterable|Background on this",
+    re.DOTALL,
 )
 _SCORE = re.compile(r'"(_score|max_score)": [0-9.e-]+')
 ADMIN = "eve,g:admin"
@@ -148,7 +149,8 @@ def leak_of(answers: tuple[Answer, Answer], difference: Difference) -> str:
     if one.headers != other.headers:
         names = {name for name, _ in set(one.headers) ^ set(other.headers)}
         return f"headers {', '.join(sorted(names))}"
-    if one.changed != other.changed:
+    # Written anew, a hidden value may be what it was: that is no change, and nobody sees it.
+    if one.changed != other.changed and difference.kind != "value":
         return f"changes {one.changed} or {other.changed} objects"
     if one.status == RAISED:
         return f"raises {one.text[:60]}"
