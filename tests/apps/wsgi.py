@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pyramid.tweens import INGRESS
+
 _INI = """
 [DEFAULT]
 http_port = 6543
@@ -56,6 +58,11 @@ def ini_text(name: str, variables: str, settings: str) -> str:
     """
     ini = _INI.format(name=name, variables=variables.strip(), settings=settings.strip())
     return ini + LOGGING
+
+
+def includeme(config: Any) -> None:
+    """Let every method be sent by GET (``_m=PATCH``), in whatever application."""
+    config.add_tween("nefertari.tweens.get_tunneling", under=INGRESS)
 
 
 def include_application(config: Any, name: str, *parts: str) -> None:

@@ -59,9 +59,21 @@ def _principals(request):
     return [each for each in principals.split(",") if each]
 
 
+def name_of(request):
+    """Return the name of the user who asks; '' for an anonymous caller."""
+    return next(iter(_principals(request)), "")
+
+
 def _user(request):
     principals = _principals(request)
     return User(principals[1:]) if principals else None
+
+
+def trust_header(config):
+    """Let the header say who asks."""
+    config.set_authentication_policy(HeaderPolicy())
+    config.set_authorization_policy(ACLAuthorizationPolicy())
+    config.add_request_method(_user, "user", property=True)
 
 
 def main(global_config, **settings):
@@ -85,8 +97,6 @@ def includeme(config):
     config.include("nefertari.elasticsearch")
     config.include("nefertari.json_httpexceptions")
     config.include("nefertari_guards")
-    config.set_authentication_policy(HeaderPolicy())
-    config.set_authorization_policy(ACLAuthorizationPolicy())
-    config.add_request_method(_user, "user", property=True)
+    trust_header(config)
     config.include("tests.apps.item_acls.models")
     config.include("tests.apps.item_acls.views")

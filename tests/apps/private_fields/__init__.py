@@ -1,9 +1,9 @@
 """A nefertari application with authentication: members, their profiles, stories and badges.
 
 What anonymous callers, members and admins may see differs from model to model, and documents are
-nested both ways. ``members.login`` chooses how callers authenticate: by a ticket in a cookie or by
-a token. Every response names the application's tables that were read or written, for tests
-that check where a response came from.
+nested both ways. ``members.login`` chooses how callers authenticate: by a ticket in a cookie, by a
+token, or by a header that is believed. Every response names the application's tables that were
+read or written, for tests that check where a response came from.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pyramid.tweens import INGRESS
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from tests.apps.item_acls import trust_header
 from tests.apps.wsgi import ini_text
 
 #: header of responses: ``members_users=1, members_stories=2``
@@ -90,6 +91,9 @@ def _authenticate(config, login):
 
     from tests.apps.private_fields.models import Member
 
+    if login == "header":
+        trust_header(config)
+        return
     if login == "ticket":
         policy = AuthTktAuthenticationPolicy(
             "a secret of tests", callback=Member.get_groups_by_userid, hashalg="sha512"

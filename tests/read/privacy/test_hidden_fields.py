@@ -24,6 +24,7 @@ from nefertari_search_tween.search.aggregations import types
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
 from nefertari_search_tween.search.query import transparent_read
 from tests.apps.private_fields.running import Answer, Club, rules_of_models
+from tests.privacy.requests import REQUIRED
 from tests.support.tiers import sample
 
 RULES = rules_of_models()
@@ -201,28 +202,6 @@ def probes() -> list[Probe]:
                         path = f"{collection}?{quote(query, safe='=&')}"
                         by_request[caller, path] = Probe(carrier, caller, path)
     return [*by_request.values(), *aggregations()]
-
-
-# What options need besides the field that is looked for; an option that is not here, and is
-# required, fails the suite.
-REQUIRED = {
-    "field": "field={f}",
-    "fields": "fields={f}",
-    "ranges": "ranges.0.from=3",
-    "interval": "interval=1",
-    "filters": "filters.x.exists.field={f}",
-    "sources": "sources.0.s.terms.field={f}",
-    "terms": "terms.0.field={f}&%s.terms.1.field=_pk",
-    "path": "path={f}",
-    "buckets_path": "buckets_path=b>c",
-    "value": "value.field={f}",
-    "weight": "weight.field={f}",
-    "metrics": "metrics.0.field={f}",
-    "sort": "sort.0.{f}=asc",
-    "mode": "mode=mean",
-    "values": "values=3",
-    "probability": "probability=0.9",
-}
 
 
 def aggregations() -> list[Probe]:
