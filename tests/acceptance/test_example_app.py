@@ -116,6 +116,7 @@ def test_the_command_line_wins_over_the_ini_file():
     assert settings["sqlalchemy.url"] == str(TOP / "films.sqlite")
 
 
+@pytest.mark.slow
 def test_load_needs_no_search_server_and_loads_once(write_ini):
     ini = write_ini("pyramid.includes =")
     first = run("-m", "films.load", ini)
@@ -123,6 +124,7 @@ def test_load_needs_no_search_server_and_loads_once(write_ini):
     assert "17,472 films are there already" in run("-m", "films.load", ini)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("switch", mostly_long(SWITCHES, 3))
 def test_each_switch_suffices(switch, write_ini, backend_url, index_prefix):
     backend, hosts = backend_and_hosts(backend_url)

@@ -142,6 +142,7 @@ def test_recreate_builds_everything(index, scripts, site):
     assert documents(scripts, site)["Flight"] == ROWS
 
 
+@pytest.mark.thorough
 def test_models_gets_what_is_missing(index, scripts, site):
     """``nefertari.index``"""
     before = documents(scripts, site)["Flight"]
@@ -164,6 +165,7 @@ def test_models_gets_what_is_missing(index, scripts, site):
     assert documents(scripts, site)["Flight"] == before + 70
 
 
+@pytest.mark.thorough
 def test_params_say_which_objects_are_looked_at(index, scripts, site):
     """``nefertari.index``"""
     before = documents(scripts, site)["Flight"]

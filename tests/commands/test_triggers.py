@@ -15,6 +15,8 @@ from nefertari_search_tween.primary.sqla.capture.triggers import install as trig
 from tests.commands.test_commands import assignments, one_line, python
 from tests.support.apps import INI, TOP, film_options
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTED = (TOP / "docs" / "triggers.rst").read_text(encoding="utf-8")
 INSTALL, STATUS, STATUS_JSON, REMOVE = re.findall(
     r"^    \$ nefertari-search (.*)$", DOCUMENTED, re.MULTILINE

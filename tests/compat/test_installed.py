@@ -20,6 +20,8 @@ from tests.servers import Pserve
 from tests.servers.base import free_port
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 MAIN = """
 from pyramid.config import Configurator
 

@@ -13,6 +13,8 @@ from tests.read.test_search_reads import encoded
 from tests.support.apps import Films, films
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTATION = TOP / "docs" / "aggregations.rst"
 TEXT = DOCUMENTATION.read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"^ +GET (/\S.*)\n(?: +-> (\d+) (.*)\n)?", re.MULTILINE)

@@ -18,6 +18,8 @@ from tests.servers import free_port
 from tests.servers.pserve import Pserve
 from tests.support.apps import backend_and_hosts
 
+pytestmark = pytest.mark.slow
+
 
 def served(directory: Path, **variables: str) -> Pserve:
     path = directory / "club.ini"

@@ -17,6 +17,8 @@ from tests.apps.engine_relationships import INI
 from tests.support.forked import run_python
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 MAIN = "nefertari_search_tween.scripts.main"
 INDEX = "nefertari_search_tween.scripts.nefertari_index"
 #: the commands with output

@@ -114,6 +114,7 @@ def sources(settings: dict[str, str], model: str) -> dict[str, Any]:
     return {hit["_id"]: hit["_source"] for chunk in backend.scan(alias, body, 500) for hit in chunk}
 
 
+@pytest.mark.thorough
 def test_one_of_twenty_creators_wins(settings: dict[str, str], record_property: Any) -> None:
     statuses = race("create", settings)
     assert sorted(statuses) == [201] + [409] * (RACERS - 1)
@@ -134,6 +135,7 @@ def test_one_of_twenty_gets_a_unique_value(settings: dict[str, str], record_prop
     record_property("compared", f"races: {RACERS} takers of a value: {statuses.count(201)} won")
 
 
+@pytest.mark.thorough
 def test_no_update_of_twenty_is_lost(settings: dict[str, str], record_property: Any) -> None:
     assert alone("create", settings) == 201
     before = sources(settings, "card")["race"]["visits"]
@@ -148,6 +150,7 @@ def test_no_update_of_twenty_is_lost(settings: dict[str, str], record_property: 
     )
 
 
+@pytest.mark.thorough
 def test_numbers_are_given_out_once(settings: dict[str, str]) -> None:
     numbers = [each for some in race("number", settings) for each in some]
     assert sorted(numbers) == list(range(1, RACERS * ROUNDS + 1))
@@ -166,6 +169,7 @@ def test_no_reference_to_a_deleted_document(settings: dict[str, str]) -> None:
     assert len(books) == sum(some.count(201) for some in pages if isinstance(some, list))
 
 
+@pytest.mark.thorough
 def test_a_value_reserved_by_a_process_that_died(settings: dict[str, str]) -> None:
     # All are running before the reservation is made: it lasts five seconds.
     process = started("die", 1, 1, settings)

@@ -180,6 +180,7 @@ CONDITIONS = (
 )
 
 
+@pytest.mark.slow
 def test_random_searches(shelves: Shelves, record_property: Any) -> None:
     choice = random.Random(SEED)
     hits = 0

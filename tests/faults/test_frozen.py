@@ -94,6 +94,7 @@ def item(app):
     return app.post_json("/items", {"name": "Lion"}).json["id"]
 
 
+@pytest.mark.thorough
 def test_ten_newer_updates_stand(app, zoo_arguments, item):
     frozen = Frozen(zoo_arguments, item)
     for number in range(10):
@@ -104,6 +105,7 @@ def test_ten_newer_updates_stand(app, zoo_arguments, item):
     assert [each["name"] for each in same(app, "/items")["data"]] == ["update 9"]
 
 
+@pytest.mark.slow
 def test_a_deleted_document_stays_deleted(app, zoo_arguments, item):
     frozen = Frozen(zoo_arguments, item)
     app.delete(f"/items/{item}")
@@ -114,6 +116,7 @@ def test_a_deleted_document_stays_deleted(app, zoo_arguments, item):
     assert same(app, "/items")["data"] == []
 
 
+@pytest.mark.thorough
 def test_nothing_newer_means_that_the_write_counts(app, zoo_arguments, item):
     frozen = Frozen(zoo_arguments, item)
     # Its change is committed, and not indexed: whoever reads is told.
@@ -124,6 +127,7 @@ def test_nothing_newer_means_that_the_write_counts(app, zoo_arguments, item):
     assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
 
 
+@pytest.mark.slow
 def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, zoo_arguments, item):
     frozen = Frozen(zoo_arguments, item)
     search = search_of(app)

@@ -79,6 +79,7 @@ def test_several_collections(museum):
 # Size, figures
 
 
+@pytest.mark.thorough
 def test_the_memory_of_a_process_is_bounded(tmp_path, backend_url, module_prefix):
     small = {"nefertari_search.cache": "memory", "nefertari_search.cache_megabytes": "1"}
     file = tmp_path / "zoo.sqlite"
@@ -214,6 +215,7 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long(own_redis, on_own_redis):
     own_redis.kill(signal.SIGCONT)
 
 
+@pytest.mark.thorough
 def test_eventual_reads_ask_the_database_once_a_second(tmp_path, backend_url, module_prefix):
     app = apps.zoo(
         f"sqlite:///{tmp_path / 'zoo.sqlite'}",
@@ -284,6 +286,7 @@ STORIES = [
 AUTHORS = [acl("everyone", "bob"), acl("ann", "g:press")]
 
 
+@pytest.mark.slow
 def test_no_caller_is_given_what_another_may_see(cache_place, tmp_path, backend_url, module_prefix):
     """Each question is asked by everybody, twice: of an application with a cache, then of the
     same without one."""

@@ -137,6 +137,7 @@ def catalogue(zoo):
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])
 
 
+@pytest.mark.slow
 @drawn(EXAMPLES)
 @given(data=st.data())
 def test_random_writes_and_reads(zoo, catalogue, data):
@@ -302,6 +303,7 @@ def overtaken(request, cache_place, tmp_path, backend_url, index_prefix, monkeyp
     apps.forget_sessions()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/keepers?_limit=5", "/keepers?_search=true&_limit=5"])
 def test_an_answer_that_a_change_overtook_is_not_kept_as_a_newer_one(overtaken, path):
     """Its version is that of the state before the search: of any later one it may know nothing."""

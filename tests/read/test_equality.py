@@ -107,6 +107,7 @@ def change_films(kind: str, number: int) -> None:
     transaction.commit() if number % 4 else transaction.abort()
 
 
+@pytest.mark.thorough
 @drawn(FILM_EXAMPLES)
 @given(data=st.data())
 def test_random_requests_to_the_films(film_catalogue: Catalogue, data: Any) -> None:

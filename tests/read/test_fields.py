@@ -14,7 +14,7 @@ import transaction
 from nefertari_search_tween.documents.fields import FIELDS
 from tests.support import apps
 
-pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
+pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary, pytest.mark.slow]
 
 UTC = datetime.timezone.utc
 HUNDRED_KB = "käse " * 20_000

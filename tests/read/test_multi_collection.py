@@ -575,6 +575,7 @@ def _answers(app: TestApp, who: dict[str, str]) -> dict[str, str]:
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", [VISITOR, USER], ids=["visitor", "user"])
 def test_nothing_tells_what_is_hidden(who: dict[str, str], closed: TestApp) -> None:
     """What is hidden is changed, all of it: no answer changes."""
@@ -958,6 +959,7 @@ AGGREGATION_PROBES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", [VISITOR, USER], ids=["visitor", "user"])
 def test_aggregations_tell_nothing_of_what_is_hidden(who: dict[str, str], closed: TestApp) -> None:
     from pyramid_sqlalchemy import Session

@@ -513,6 +513,7 @@ def test_a_server_that_is_down_stops_no_application(app, caplog, schema, warned)
     assert ("the indices could not be checked" in caplog.text) is warned
 
 
+@pytest.mark.thorough
 def test_commands_build_what_an_application_waits_for(tmp_path):
     database = f"sqlite:///{tmp_path}/flights.sqlite"
     flights = Flights(tmp_path, database, f"embedded:{tmp_path}/search", 50)
@@ -537,6 +538,7 @@ def documented():
     return sessions
 
 
+@pytest.mark.thorough
 def test_the_documented_commands_print_what_is_documented(tmp_path):
     path = tmp_path / "flights.sqlite"
     flights = Flights(tmp_path, f"sqlite:///{path}", f"embedded:{tmp_path}/search", 100)

@@ -133,6 +133,7 @@ def test_the_tween_alone_is_enough(start):
     assert answers["waiting"] == []
 
 
+@pytest.mark.thorough
 def test_a_later_start_changes_what_is_shown(start):
     start(SEED)
     answers = start(
@@ -173,6 +174,7 @@ transaction.commit()
     assert answers["waiting"] == []
 
 
+@pytest.mark.slow
 def test_what_is_rolled_back_at_start_leaves_nothing(start):
     answers = start(SEED.replace("commit", "abort"))
 
@@ -180,6 +182,7 @@ def test_what_is_rolled_back_at_start_leaves_nothing(start):
     assert answers["waiting"] == []
 
 
+@pytest.mark.thorough
 def test_objects_that_nobody_recorded_ask_for_a_rebuild(start):
     """An index that is made beside them would hide them."""
     start(
@@ -202,6 +205,7 @@ transaction.commit()
     assert answers["items"][0] == "mirror"
 
 
+@pytest.mark.thorough
 def test_documents_that_an_application_indexes_at_its_start_are_indexed(start):
     answers = start(
         """

@@ -60,6 +60,7 @@ def _none_before():
     assert wait_until(lambda: threads() == [], SOON)
 
 
+@pytest.mark.slow
 def test_the_first_request_starts_it_and_further_ones_do_not(make):
     app = make()
     assert threads() == []
@@ -71,6 +72,7 @@ def test_the_first_request_starts_it_and_further_ones_do_not(make):
     assert first.daemon
 
 
+@pytest.mark.thorough
 def test_it_takes_free_rows_without_a_request(make):
     from pyramid_sqlalchemy import Session
 
@@ -90,6 +92,7 @@ def test_it_takes_free_rows_without_a_request(make):
     assert mirrored_ids(app, "Keeper") == ["k"]
 
 
+@pytest.mark.slow
 def test_a_script_has_none(make):
     from pyramid_sqlalchemy import Session
 
@@ -102,6 +105,7 @@ def test_a_script_has_none(make):
     assert threads() == []
 
 
+@pytest.mark.thorough
 def test_with_workers_there_is_none(make):
     app = make(sync="worker")
     app.post_json("/keepers", {"code": "k", "name": "Ann"})
@@ -110,6 +114,7 @@ def test_with_workers_there_is_none(make):
     assert search_of(app).outbox.pending_count() == 1
 
 
+@pytest.mark.thorough
 def test_the_drop_in_leaves_the_work_to_workers(make):
     from nefertari.elasticsearch import ES
 
@@ -127,6 +132,7 @@ def test_the_drop_in_leaves_the_work_to_workers(make):
     assert mirrored_ids(app, "Keeper") == ["k"]
 
 
+@pytest.mark.thorough
 def test_the_application_made_last_has_it(make):
     old = make()
     old.get("/items")
@@ -140,6 +146,7 @@ def test_the_application_made_last_has_it(make):
     assert threads() == [after]
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_is_not_held_up(tmp_path, backend_url):
     """Nor does it leave with an error: the thread sleeps, or is in the middle of its work."""
     program = f"""

@@ -114,6 +114,7 @@ def repaired(search, name):
 # What is the same
 
 
+@pytest.mark.thorough
 def test_what_sessions_wrote_is_clean(search, models):
     keeper = models.Keeper(code="k", name="Kim")
     tags = [models.Tag(id=number, name=f"tag {number}") for number in range(3)]
@@ -256,6 +257,7 @@ def test_many_differences_are_all_found(search, models, sql):
 # What is on its way
 
 
+@pytest.mark.slow
 def test_what_is_written_meanwhile_is_no_difference(search, models, monkeypatch):
     from pyramid_sqlalchemy import Session
 

@@ -27,6 +27,8 @@ from nefertari_search_tween.exceptions import BackendTimeout, BackendUnavailable
 from tests.support.paths import TOP
 from tests.support.tiers import examples
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("NEFERTARI_SEARCH_TEST_SECONDS", max(3, examples(10))))
 KILLS = int(os.environ.get("NEFERTARI_SEARCH_TEST_KILLS", examples(10)))
 

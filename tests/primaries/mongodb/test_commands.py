@@ -76,6 +76,7 @@ def deployment(tmp_path: Path, ferretdb_server: FerretdbServer) -> Iterator[Plac
     deployment.client.close()
 
 
+@pytest.mark.thorough
 def test_rebuild_verify_and_repair(deployment: Place) -> None:
     assert deployment("verify").returncode != 0  # nothing is built
     done = deployment("rebuild")

@@ -163,6 +163,7 @@ def test_workers_do_what_others_recorded(
     same(app)
 
 
+@pytest.mark.thorough
 def test_the_search_server_is_down_for_a_while(
     mongodb: dict[str, str], app: TestApp, module_prefix: str
 ) -> None:

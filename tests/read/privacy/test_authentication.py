@@ -94,6 +94,7 @@ def test_a_login_works_while_there_is_no_search(club):
         club.start()
 
 
+@pytest.mark.thorough
 def test_tickets(club):
     """The same by a ticket in a cookie."""
     club.variables["login"] = "ticket"

@@ -345,6 +345,7 @@ def differing(club: Club, selection: list[Probe]) -> list[tuple[Probe, Answer, A
     ]
 
 
+@pytest.mark.thorough
 def test_no_probe_tells_anything_about_a_hidden_value(club, record_property):
     selection = sample(probes(), alike, 2)
     leaks = differing(club, selection)
