@@ -205,8 +205,10 @@ class Indexer:
                     raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
                 batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
-                if result.conflict and recover(self.outbox, mirror, result.conflict):
-                    raise BackendError(f"the index of {mirror.name} has refused older versions")
+                restored = result.conflict and recover(self.outbox, mirror, result.conflict)
+                if restored and self.outbox.inline:
+                    # A row of all documents is pending now, also of those that were refused.
+                    self.recovery.schedule_retry()
                 rejected.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
                 if not result.target_missing:
