@@ -27,6 +27,8 @@ from tests.support.tiers import PRIMARY
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
 
+#: an index of each model takes a server a second
+FEW = {"nefertari_search.models": "Item, Keeper"}
 KIND = os.environ.get(PRIMARY, "sqlite")
 
 
@@ -112,7 +114,7 @@ class Site:
         self.prefix = prefix
 
     def start(self, database: Any, **settings: str) -> TestApp:
-        return self.databases.make_app(database, self.url, self.prefix, **settings)
+        return self.databases.make_app(database, self.url, self.prefix, **{**FEW, **settings})
 
 
 @pytest.fixture
@@ -304,7 +306,7 @@ def test_a_copy_does_not_write_into_the_index_of_the_original(site: Site) -> Non
     assert renewed.identifier != identifier
     with pytest.raises(ConfigurationError, match="belongs to another database"):
         site.start(copy)
-    own = site.databases.make_app(copy, site.url, f"{site.prefix}-staging")
+    own = site.databases.make_app(copy, site.url, f"{site.prefix}-staging", **FEW)
     assert search_of(own).identity.identifier == renewed.identifier
     assert names(site.start(database)) == ["Lion"]
 
