@@ -68,15 +68,18 @@ def _postgresql(server: Any) -> Databases:
         return str(server.create_database(f"test_{uuid.uuid4().hex[:12]}"))
 
     def copy(url: str) -> str:
-        from pyramid_sqlalchemy import metadata
         from sqlalchemy import create_engine
 
         apps.forget_sessions()
-        metadata.bind.dispose()
         name = f"test_{uuid.uuid4().hex[:12]}"
         engine = create_engine(server.database_url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+            source = url.rpartition("/")[2]
+            # A database is copied while nobody uses it.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", source
+            )
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
         engine.dispose()
         return str(server.database_url(name))
 
