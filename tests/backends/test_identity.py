@@ -75,7 +75,6 @@ def _postgresql(server: Any) -> Databases:
         engine = create_engine(server.database_url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             source = url.rpartition("/")[2]
-            # A database is copied while nobody uses it.
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", source
             )
@@ -290,6 +289,8 @@ def test_a_copy_does_not_write_into_the_index_of_the_original(site: Site) -> Non
     original = site.start(database)
     add(original, 1, "Lion")
     identifier = search_of(original).identity.identifier
+    # A database is copied while nobody uses it.
+    search_of(original).indexer.recovery.stop()
     copy = site.databases.copy(database)
 
     with pytest.raises(ConfigurationError) as stopped:
