@@ -59,6 +59,8 @@ class Indexer:
         )
         self._targets: dict[str, tuple[float, list[str]]] = {}
         self._warned = False
+        # Models that a claim has found to be newer in the index: all of them is pending.
+        self._restored: set[str] = set()
 
     # After a commit
 
@@ -74,6 +76,9 @@ class Indexer:
                 claim = self.outbox.claim_committed(token)
                 if claim is not None:
                     self.process_claim(claim, self.commit_timeout)
+                    if self._restored:
+                        self._restored.clear()
+                        self.recovery.schedule_retry()
                     if self.refresh_requested():
                         self.refresh_indices(claim.versions)
                 return
@@ -145,6 +150,7 @@ class Indexer:
                     failed = failed or error
         if failed is not None:
             raise failed
+        self._restored.clear()
         return done
 
     def process_next_claim(self, mirror: Mirror, timeout: Optional[float] = None) -> Optional[int]:
@@ -206,7 +212,8 @@ class Indexer:
                 batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
                 result = write(mirror, batch, self.chunk_size, timeout)
                 if result.conflict and recover(self.outbox, mirror, result.conflict):
-                    raise BackendError(f"the index of {mirror.name} has refused older versions")
+                    # A row of all documents is pending now, also of those that were refused.
+                    self._restored.add(mirror.name)
                 rejected.update({by_id[each]: text for each, text in result.errors.items()})
                 missing = missing or result.target_missing
                 if not result.target_missing:

@@ -73,15 +73,14 @@ def conflict(own: Mapping[str, Any], other: Mapping[str, Any]) -> Optional[str]:
 
     :param own: the ``_meta`` of our mapping.
     """
-    ours, theirs = own.get(DATABASE), other.get(DATABASE)
-    if ours is None or theirs is None:
-        # We are no application (yet), or it is an index of before.
-        theirs = ours = None
-    elif theirs.get("identifier") != ours["identifier"]:
+    ours, theirs = own.get(DATABASE, {}), other.get(DATABASE, {})
+    # Else we are no application (yet), or it is an index of before.
+    compared = bool(ours and theirs)
+    if compared and theirs.get("identifier") != ours["identifier"]:
         return (
-            f"belongs to another database, {_described(theirs)}; ours is {_described(ours)}: give "
-            "this application an elasticsearch.index_name of its own, or take the index over with "
-            "`nefertari-search adopt`"
+            f"belongs to another database, {_described(theirs)}, since {theirs.get('since')}; "
+            f"ours is {_described(ours)}: give this application an elasticsearch.index_name of its "
+            "own, or take the index over with `nefertari-search adopt`"
         )
     if other.get(MODEL, own.get(MODEL)) != own.get(MODEL):
         return (
@@ -90,12 +89,12 @@ def conflict(own: Mapping[str, Any], other: Mapping[str, Any]) -> Optional[str]:
             "applications another elasticsearch.index_name, or, if the model was renamed, take the "
             "index over with `nefertari-search adopt`"
         )
-    if ours is not None and theirs is not None and _is_copy(ours, theirs):
+    if compared and _is_copy(ours, theirs):
         return (
-            f"belongs to the database {_described(theirs)}, and ours, {_described(ours)}, has the "
-            "same identifier at another place: if it is a copy, give it its own with "
-            "`nefertari-search new-identity`; if the database has moved, say so with "
-            "`nefertari-search adopt`"
+            f"belongs to the database {_described(theirs)}, since {theirs.get('since')}, and ours, "
+            f"{_described(ours)}, has the same identifier at another place: if it is a copy, give "
+            "it its own with `nefertari-search new-identity`; if the database has moved, say so "
+            "with `nefertari-search adopt`"
         )
     return None
 
@@ -107,5 +106,4 @@ def _is_copy(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
 
 
 def _described(entry: Mapping[str, str]) -> str:
-    details = entry.get("address"), entry.get("since") and f"since {entry['since']}"
-    return f"{entry.get('identifier')} ({', '.join(filter(None, details))})"
+    return f"{entry.get('identifier')} ({entry.get('address') or 'at an unknown address'})"

@@ -24,7 +24,7 @@ _QUERY = re.compile(r"[?&;][^=&;\s]*=([^&;\s]+)")
 _SCHEME = re.compile(r"\A[a-zA-Z][\w+.-]*://")
 _PARTS = re.compile(r"[:/]+")
 # What stands where a URL has its port, and is none.
-_NO_PORT = re.compile(r":(?!//)([^/:?#\s]*[^/:?#\s\d][^/:?#\s]*)")
+_NO_PORT = re.compile(r":(?!//)(?!\d+(?:[,/?#\s]|\Z))([^/:?#\s]+)")
 
 
 def secrets_of(settings: Mapping[str, Any]) -> set[str]:

@@ -27,6 +27,8 @@ from tests.support.tiers import PRIMARY
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
 
+#: an index of each model takes a server a second
+FEW = {"nefertari_search.models": "Item, Keeper"}
 KIND = os.environ.get(PRIMARY, "sqlite")
 
 
@@ -66,15 +68,17 @@ def _postgresql(server: Any) -> Databases:
         return str(server.create_database(f"test_{uuid.uuid4().hex[:12]}"))
 
     def copy(url: str) -> str:
-        from pyramid_sqlalchemy import metadata
         from sqlalchemy import create_engine
 
         apps.forget_sessions()
-        metadata.bind.dispose()
         name = f"test_{uuid.uuid4().hex[:12]}"
         engine = create_engine(server.database_url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+            source = url.rpartition("/")[2]
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", source
+            )
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
         engine.dispose()
         return str(server.database_url(name))
 
@@ -112,7 +116,7 @@ class Site:
         self.prefix = prefix
 
     def start(self, database: Any, **settings: str) -> TestApp:
-        return self.databases.make_app(database, self.url, self.prefix, **settings)
+        return self.databases.make_app(database, self.url, self.prefix, **{**FEW, **settings})
 
 
 @pytest.fixture
@@ -285,6 +289,8 @@ def test_a_copy_does_not_write_into_the_index_of_the_original(site: Site) -> Non
     original = site.start(database)
     add(original, 1, "Lion")
     identifier = search_of(original).identity.identifier
+    # A database is copied while nobody uses it.
+    search_of(original).indexer.recovery.stop()
     copy = site.databases.copy(database)
 
     with pytest.raises(ConfigurationError) as stopped:
@@ -304,7 +310,7 @@ def test_a_copy_does_not_write_into_the_index_of_the_original(site: Site) -> Non
     assert renewed.identifier != identifier
     with pytest.raises(ConfigurationError, match="belongs to another database"):
         site.start(copy)
-    own = site.databases.make_app(copy, site.url, f"{site.prefix}-staging")
+    own = site.databases.make_app(copy, site.url, f"{site.prefix}-staging", **FEW)
     assert search_of(own).identity.identifier == renewed.identifier
     assert names(site.start(database)) == ["Lion"]
 
