@@ -160,8 +160,8 @@ def test_a_tenant_gets_its_own_objects(app: TestApp, kind: str) -> None:
     for path, model in all_paths().items():
         if path != "/customs":
             same_in_both(app, path, model.pk_field())
-    found = app.get("/items?_limit=1000&_fields=owner,keeper").json["data"]
-    renamed = [each for each in found if each["keeper"] and each["keeper"]["code"] == "a"]
+    shown_items = app.get("/items?_limit=1000&_fields=owner,keeper").json["data"]
+    renamed = [each for each in shown_items if each["keeper"] and each["keeper"]["code"] == "a"]
     assert {each["owner"] for each in renamed} == {*OWNERS}
     assert {each["keeper"]["name"] for each in renamed} == {f"renamed under {kind}"}
 
