@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Callable, TypeVar
 
 from pyramid.settings import asbool, aslist
@@ -45,3 +46,11 @@ def number(kind: Callable[[str], Number], low: Number, high: Number) -> Callable
 def names(text: str) -> tuple[str, ...]:
     """Convert words that are separated by white space or commas."""
     return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())
+
+
+def dotted_names(text: str) -> tuple[str, ...]:
+    """Convert the same to dotted names of code, as :mod:`logging` and tracebacks write them."""
+    result = names(text)
+    if not all(re.fullmatch(r"[\w.<>]+", name) for name in result):
+        raise ValueError("must be dotted names (package.module.Class.method), joined by commas")
+    return result

@@ -10,7 +10,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar, overload
 
 from nefertari_search_tween.settings import connection as reach
 from nefertari_search_tween.settings import index_files
-from nefertari_search_tween.settings.converters import flag, names, number, one_of
+from nefertari_search_tween.settings.converters import dotted_names, flag, names, number, one_of
 
 PREFIX = "nefertari_search."
 SERVER_PREFIX = "elasticsearch."
@@ -153,7 +153,7 @@ class SearchSettings:
         "(privacy.rst): deny or allow.",
     )
     trusted_hooks = Setting(
-        names,
+        dotted_names,
         "",
         "Code of the application, by dotted name and joined by commas, that answers all requests "
         "in the same way (privacy.rst): a to_dict, a listener, a query class; or a table.",

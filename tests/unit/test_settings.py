@@ -34,6 +34,7 @@ BAD = [
     ("nefertari_search.search_timeout", "nan"),
     ("nefertari_search.search_timeout", "inf"),
     ("nefertari_search.hidden_fields", "show"),
+    ("nefertari_search.trusted_hooks", "stories.models:Boss.to_dict"),
     ("nefertari_search.max_result_window", "0"),
     ("nefertari_search.max_result_window", "1.5"),
     ("nefertari_search.max_query_string", "10"),
