@@ -195,7 +195,9 @@ class KeysView(WayView):
     """The keys of what it may show, as Ramses does."""
 
     def narrowed(self):
-        own = Volume.get_collection(owner=self.who, _query_secondary=False)
+        from pyramid_sqlalchemy import Session
+
+        own = Session().query(Volume).filter(Volume.owner == self.who)
         self._query_params["id"] = [str(each.id) for each in own]
         return self.get_collection_es()
 
@@ -272,7 +274,7 @@ WAYS = {
     "list": ListView,
     "tuple": TupleView,
     "other_name": OtherNameView,
-    "other_names": OtherNamesView,
+    "name_list": OtherNamesView,
     "changed": ChangedView,
     "class": ClassView,
     "model": ModelView,

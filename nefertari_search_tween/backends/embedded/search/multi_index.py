@@ -129,7 +129,8 @@ class MergedIndex(Index):
         if '"top_hits"' in self.requested:
             connection.execute(
                 f"INSERT INTO {self.docs} SELECT {new('doc')}, id, version, source "
-                f"FROM {index.docs} WHERE {new('doc')} IN several_found"
+                f"FROM {index.docs}"
+                + ("" if whole_index else f" WHERE {new('doc')} IN several_found")
             )
         for field in self.fields.values():
             if field.name not in index.fields or json.dumps(field.name)[1:-1] not in self.requested:
