@@ -62,7 +62,6 @@ def wrap_get_collection(
         def primary() -> Any:
             narrowed = {}
             # Look-ups of one object, and of a part of an earlier query, are not narrowed.
-            single = arguments.get("_item_request") is True
             if has_item_acl(cls) and not single and arguments.get("query_set") is None:
                 access = access_of(collection_request(cls))
                 if access is not None:
@@ -72,19 +71,24 @@ def wrap_get_collection(
         read = current_read()
         if read is not None and read.model is not cls:
             read = None
-        check_names(cls, params, read, searcher.settings.hidden_fields == "deny")
-        if params.get("_item_request") is not True and not _is_search(read):
+        query_set = params.get("query_set")
+        # A text of this name came over HTTP, and is no query.
+        has_query = query_set is not None and not isinstance(query_set, str)
+        single = params.get("_item_request") is True
+        searched = read is not None and read.kind is ReadKind.SEARCH and override is None
+        if not searched or has_query or single:
+            # A search checks its caller's fields itself, with its own message.
+            check_names(cls, params, read, searcher.settings.hidden_fields == "deny")
+        if not single and not _is_search(read):
             _reject_dropped_conditions(cls, params)
         mirror = searcher.mirrors.get(cls.__name__)
         if mirror is None or mirror.model is not cls or override is False:
             return primary()
-        # A text of this name came over HTTP, and switches nothing.
-        query_set = params.get("query_set")
-        if query_set is not None and not isinstance(query_set, str):
+        if has_query:
             return primary()
         if override:
             return _read_mirror(searcher, mirror, params, primary)
-        if params.get("_item_request") is True:
+        if single:
             return primary()
         if read is None or read.kind is ReadKind.PRIMARY:
             if read is not None:

@@ -119,10 +119,12 @@ class PreparedAggregation:
             problem = _cause_of(error.details)
             unknown = _UNKNOWN.search(problem)
             if unknown is None:
-                log.info("the search server rejected an aggregation: %s", error)
-                own = f": {problem[:500]}" if isinstance(error, EmbeddedRejected) else ""
+                if not isinstance(error, EmbeddedRejected):
+                    # A server's text names classes, shards and indices; its type is a word.
+                    log.info("the search server rejected an aggregation: %s", error)
+                    problem = _type_of(error.details)
                 raise BadQuery(
-                    self.aggregation.root, f"the search server rejected it{own}"
+                    self.aggregation.root, f"the search server rejected it: {problem[:500]}"
                 ) from error
             kind = unknown[1] or unknown[2]
             if unknown[1]:
@@ -169,10 +171,23 @@ def asked_of(
     return split_params(params, read.aggregation_keys)
 
 
-def _cause_of(details: Any) -> str:
-    """Return the reason in an error object: that of its root cause."""
+def _root_cause(details: Any) -> dict[str, Any]:
+    """Return the root cause in an error object."""
     error = innermost_error(details)
     if not isinstance(error, dict):
-        return str(error)
+        return {"reason": str(error)}
     causes = error.get("root_cause") or [error.get("caused_by") or error]
-    return str(causes[0].get("reason") or error.get("reason") or error.get("type"))
+    return {"reason": error.get("reason"), "type": error.get("type"), **causes[0]}
+
+
+def _cause_of(details: Any) -> str:
+    """Return the reason in an error object: that of its root cause."""
+    cause = _root_cause(details)
+    return str(cause["reason"] or cause.get("type"))
+
+
+def _type_of(details: Any) -> str:
+    """Return the type of an error in words: ``too many buckets``."""
+    name = str(_root_cause(details).get("type") or "")
+    words = name.removesuffix("_exception").replace("_", " ")
+    return words if re.fullmatch("[a-z ]+", words) else "it gives no reason"

@@ -49,11 +49,9 @@ def install() -> None:
 
 
 def _key_error_view(context: KeyError, request: Any) -> Any:
-    # The name of the missing parameter: a dict raises it, no statement.
-    name = context.args[0] if context.args else ""
-    if not isinstance(name, str):
+    if not _is_name(context):
         return _general(context, request)
-    return JHTTPBadRequest(f"Bad or missing param '{name}'")
+    return JHTTPBadRequest(f"Bad or missing param '{context.args[0]}'")
 
 
 def _value_error_view(context: ValueError, request: Any) -> Any:
@@ -68,6 +66,11 @@ def _error_view(context: Exception, request: Any) -> Any:
     return JHTTPBadRequest(_text(context))
 
 
+def _is_name(error: BaseException) -> bool:
+    """Return True for the name of a missing parameter: a dict raises it, no statement."""
+    return isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str)
+
+
 def _text(error: BaseException) -> str:
     return str(error.args[0]) if error.args else str(error)
 
@@ -79,7 +82,10 @@ def _general(error: BaseException, request: Any) -> Any:
 
 def _general_text(request: Any) -> str:
     """Return a message that names what the caller can change."""
-    names = [name[:60] for name in dict.fromkeys(noted_parameters(request))][:MAX_NAMED]
+    try:
+        names = [name[:60] for name in noted_parameters(request)][:MAX_NAMED]
+    except UnicodeDecodeError:
+        return f"{GENERAL}: the query string is not UTF-8"
     return f"{GENERAL} with these parameters: {', '.join(names)}" if names else GENERAL
 
 
@@ -123,7 +129,7 @@ def _internal(error: BaseException, registry: Any) -> Iterator[BaseException]:
 
 def _is_written(error: BaseException, registry: Any) -> bool:
     """Return True if the text of *error* itself was written for callers."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, HTTPException) or _is_name(error):
         return True
     # Ours that are no responses hold what a backend has answered.
     return not isinstance(error, SearchError) and _is_raised_by(error, registry)
@@ -155,6 +161,5 @@ def _application_packages(registry: Any) -> set[str]:
 
 def _quotes(text: str, error: BaseException) -> bool:
     """Return True if *text* has a line of the text of *error* in it."""
-    texts = [str(error), *(each for each in error.args if isinstance(each, str))]
-    lines = (line.strip() for each in texts for line in each.splitlines())
+    lines = (line.strip() for line in str(error).splitlines())
     return any(len(line) >= _MIN_QUOTE and line in text for line in lines)

@@ -45,10 +45,8 @@ def check_names(
             _record_failure(read)
             raise BadQuery(name, "a value is expected, not an object")
     unknown = _python_only(request, model, params)
-    # Single objects are looked up by the application itself, the current user among them. A search
-    # checks its caller's fields itself, with its own message.
-    searched = read is not None and read.kind is ReadKind.SEARCH
-    if protects and not single and not searched and collection_request(model) is not None:
+    # Single objects are looked up by the application itself, the current user among them.
+    if protects and not single and collection_request(model) is not None:
         unknown += _hidden_fields_used(request, model, params)
     if unknown:
         _record_failure(read)

@@ -51,6 +51,9 @@ class ShapesView(BaseView):
 
     Model = Story
 
+    def fill_null_values(self):
+        """Nothing is stored."""
+
     def index(self, **kwargs):
         if RENDERER in self.request.headers:
             self.request.override_renderer = self.request.headers[RENDERER]

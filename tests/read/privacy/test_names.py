@@ -74,6 +74,8 @@ def test_a_value_is_no_query(club, caller):
             answer = ask(club, method, f"/selecteds?{name}.{operator}=title", caller)
             assert answer.status == 400, (method, name, operator, answer.text)
             assert not INTERNAL.search(answer.text)
+            if name == "title":
+                assert "a value is expected" in answer.json["message"]
 
 
 def test_plain_values_select(club):
