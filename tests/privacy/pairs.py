@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -73,11 +74,17 @@ class Finding:
     pairs: int
 
     def __str__(self) -> str:
-        texts = [each.text[:200].replace("\n", " ") for each in self.answers]
-        lines = texts if texts[0] != texts[1] else texts[:1]
-        return (
-            f"{self.request}\n    {self.leak}, after {self.pairs} pairs; {self.difference}"
-            + "".join(f"\n    -> {text}" for text in lines)
+        texts = [each.lasting.text for each in self.answers]
+        if texts[0] == texts[1]:
+            del texts[1]
+        start = max(0, len(os.path.commonprefix(texts)) - 60) if len(texts) > 1 else 0
+        lines = [f"    -> {each[start : start + 200]!r}" for each in texts]
+        return "\n".join(
+            [
+                str(self.request),
+                f"    {self.leak}, after {self.pairs} pairs; {self.difference}",
+                *lines,
+            ]
         )
 
 
