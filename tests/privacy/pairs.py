@@ -208,12 +208,12 @@ class Run:
     def _closed(self) -> set[tuple[str, Caller]]:
         """Collections, and callers who may not read them: nothing is to be learnt there."""
         collections = [each for each in self.pair.shape.collections if not each.parents]
-        asked = [(each.path, caller) for each in collections for caller in self.callers]
+        reads = [(each.path, caller) for each in collections for caller in self.callers]
         requests = [
-            Request(path, headers=((PRINCIPALS, caller.principals),)) for path, caller in asked
+            Request(path, headers=((PRINCIPALS, caller.principals),)) for path, caller in reads
         ]
         answers = self.pair.ask(requests)
-        return {each for each, (answer, _) in zip(asked, answers) if answer.status in CLOSED}
+        return {each for each, (answer, _) in zip(reads, answers) if answer.status in CLOSED}
 
     def run(self, number: int) -> RunStats:
         """Compare; the same for the same *number*."""
@@ -311,7 +311,7 @@ class Run:
 
 
 def _as_admin(request: Request) -> Request:
-    """The same read by an admin; a write is asked once only."""
+    """The same read by an admin; a write is reads once only."""
     method = request.method if request.method in SAFE else "GET"
     query = "&".join(each for each in request.query.split("&") if not each.startswith("_m="))
     headers = tuple(
