@@ -178,11 +178,9 @@ class _Drawn:
         @st.composite
         def draw_object(draw: Any) -> Difference:
             model = draw(st.sampled_from(models))
-            acls = [
-                [],
-                [entry(NOBODY)],
-                [entry("everyone", "view"), entry("everyone", "all", "deny")],
-            ]
+            # In a nested document the first entry decides, in a collection any that denies.
+            denied = [entry("everyone", "all", "deny"), entry("everyone", "view")]
+            acls = [[], [entry(NOBODY)], denied]
             deciding = {"_acl": (draw(st.sampled_from(acls)), draw(st.sampled_from(acls)))}
             targets = self.targets([each for each in self.shape.collections if not each.narrowing])
             return self.hidden_object(draw, caller, model, deciding, targets, False)
@@ -284,7 +282,7 @@ class _Drawn:
                 one[model][key][name], other[model][key][name] = pair
             states = _part(one, model), _part(other, model)
             varies = "its contents"
-        by = ", ".join(f"{name}={pair[0]}" for name, pair in deciding.items())
+        by = ", ".join(f"{name}={pair}" for name, pair in deciding.items())
         about = f"{model} {key} ({by}): {varies}"
         return Difference(
             f"{'guarded' if '_acl' in deciding else 'narrowed'} object",
