@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chunks": set(),
     "interfaces": {"exceptions"},
     "documents": set(),
-    "backends": {"exceptions", "backoff"},
+    "backends": {"exceptions", "backoff", "chunks"},
     "settings": {"exceptions", "backends.analysis", "backends.connection"},
     "caching": {"exceptions", "interfaces", "threads"},
     "mirror": {"exceptions", "backoff", "threads", "documents", "interfaces", "backends"},

@@ -8,10 +8,11 @@ which is only made when scores count.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Callable, ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable, ClassVar, Optional
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
     IN_JSON,
@@ -27,11 +28,14 @@ from nefertari_search_tween.backends.embedded.sql import (
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
+from nefertari_search_tween.chunks import chunks
 
 # Nested conditions in one table's SELECT (see Sql.as_table).
 MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
+# Texts of a longer phrase whose positions are in memory at a time.
+DOCS_PER_PART = 100
 
 
 class Node:
@@ -162,6 +166,8 @@ class Phrase(TextNode):
 
     terms: list[str]
     slop: int
+    deadline: Deadline
+    _frequencies: Optional[str] = field(init=False, default=None)
 
     def _table(self, columns: str) -> Sql:
         """Return the SELECT of texts that hold all terms, with the phrase's frequency ``f``."""
@@ -191,31 +197,37 @@ class Phrase(TextNode):
 
     def _long_table(self, columns: str) -> Sql:
         """Return the same for a phrase of more terms than tables can be joined."""
-        rarest = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
-        query = f"SELECT doc, length, positions FROM {self.post} WHERE field = ? AND term = ?"
-        positions_by_doc: dict[int, dict[str, Any]] = {}
-        lengths: dict[int, int] = {}
-        for term in rarest:
-            rows = {
-                doc: positions
-                for doc, lengths[doc], positions in self.stats.connection.execute(
-                    query, (self.field.number, term)
-                )
-                if doc in positions_by_doc or term == rarest[0]
-            }
-            positions_by_doc = {
-                doc: {**positions_by_doc.get(doc, {}), term: each} for doc, each in rows.items()
-            }
-        frequencies = []
-        for doc, each in positions_by_doc.items():
-            frequency = phrase_frequency(self.slop, *(each[term] for term in self.terms))
-            frequencies.append([doc, lengths[doc], frequency])
+        if self._frequencies is None:
+            # Its score and its condition read it, and what counts the matches.
+            self._frequencies = json.dumps(list(self._compute_frequencies()))
         return Sql(
             f"SELECT doc, {columns} f FROM (SELECT json_extract(value, '$[0]') AS doc, "
             "json_extract(value, '$[1]') AS length, json_extract(value, '$[2]') AS f "
             "FROM json_each(?)) WHERE f > 0",
-            (json.dumps(frequencies),),
+            (self._frequencies,),
         )
+
+    def _compute_frequencies(self) -> Iterator[tuple[int, int, float]]:
+        """Yield number, length and frequency of each text that holds all terms."""
+        execute, each = self.stats.connection.execute, self.deadline.each
+        rows = f"FROM {self.post} WHERE field = {self.field.number} AND "
+        terms = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
+        docs = [doc for (doc,) in each(execute(f"SELECT doc {rows} term = ?", (terms[0],)))]
+        for term in terms[1:]:
+            query = f"SELECT doc {rows} term = ? AND doc IN {IN_JSON}"
+            docs = [doc for (doc,) in each(execute(query, (term, json.dumps(docs))))]
+        query = f"SELECT doc, length, term, positions {rows} term IN {IN_JSON} AND doc IN {IN_JSON}"
+        # Few at a time: texts of all terms have as many rows as terms each.
+        for part in chunks(docs, DOCS_PER_PART):
+            positions: dict[int, dict[str, Any]] = {doc: {} for doc in part}
+            lengths: dict[int, int] = {}
+            for doc, lengths[doc], term, each_position in each(
+                execute(query, (json.dumps(terms), json.dumps(part)))
+            ):
+                positions[doc][term] = each_position
+            for doc, of_term in positions.items():
+                in_order = [of_term[term] for term in self.terms]
+                yield doc, lengths[doc], phrase_frequency(self.deadline, self.slop, in_order)
 
     def where(self, alias: str) -> Sql:
         return f"{alias}.doc IN (SELECT doc FROM " + self._table("").as_table() + ")"

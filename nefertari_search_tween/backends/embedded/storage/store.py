@@ -6,12 +6,12 @@ import json
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
@@ -36,6 +36,8 @@ CACHE_KIB = 16 * 1024
 # Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
 LOG_PAGES = 8000
 
+NEVER = Deadline()
+
 # Parts of SQLite's messages about a statement beyond its limits.
 _LIMITS = ("parser stack overflow", "too many", "too large", "too long")
 
@@ -50,6 +52,31 @@ CREATE TABLE aliases (
     alias TEXT NOT NULL, number INTEGER NOT NULL REFERENCES indices, PRIMARY KEY (alias, number)
 ) WITHOUT ROWID;
 """
+
+
+class Running:
+    """What runs on a connection now.
+
+    :ivar deadline: of it; ends its statements, and the loops of functions inside them.
+    """
+
+    def __init__(self) -> None:
+        self.deadline = NEVER
+
+    def passed(self) -> bool:
+        return self.deadline.passed()
+
+    def phrase_frequency(self, slop: int, *positions: Union[int, str]) -> float:
+        """SQL function: see :func:`phrase_frequency`."""
+        return phrase_frequency(self.deadline, slop, positions)
+
+
+class Connection(sqlite3.Connection):
+    """A connection to the file."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.running = Running()
 
 
 class Store:
@@ -75,7 +102,7 @@ class Store:
 
     # Connections
 
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """Return this thread's connection."""
         handle = getattr(self._local, "handle", None)
         if handle is not None:
@@ -86,7 +113,7 @@ class Store:
         self._local.handle = _ThreadConnection(os.getpid(), connection)
         return connection
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self) -> Connection:
         """Return a new connection."""
         os.makedirs(self.directory, exist_ok=True)
         connection = sqlite3.connect(
@@ -95,6 +122,7 @@ class Store:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=512,
+            factory=Connection,
         )
         try:
             # Acknowledged writes are on disk, and a killed process leaves whole transactions.
@@ -102,7 +130,11 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            connection.create_function("phrase_frequency", -1, phrase_frequency, deterministic=True)
+            running = connection.running
+            connection.set_progress_handler(running.passed, CLOCK_STEP)
+            connection.create_function(
+                "phrase_frequency", -1, running.phrase_frequency, deterministic=True
+            )
             self._check_format(connection)
         except BaseException:
             connection.close()
@@ -145,29 +177,26 @@ class Store:
 
     @contextmanager
     def reading(
-        self, timeout: Optional[float] = None, connection: Optional[sqlite3.Connection] = None
+        self, deadline: Deadline, connection: Optional[Connection] = None
     ) -> Iterator[sqlite3.Connection]:
         """Yield a connection that reads at one point in time.
 
-        :raises BackendTimeout: it took longer than *timeout* seconds.
+        :raises BackendTimeout: a statement had not ended by *deadline*.
         """
-        with translate_errors(timeout):
+        with translate_errors(deadline):
             connection = connection or self.connection()
-            if timeout is not None:
-                deadline = time.monotonic() + timeout
-                connection.set_progress_handler(lambda: time.monotonic() > deadline, CLOCK_STEP)
+            connection.running.deadline = deadline
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
-                if timeout is not None:
-                    connection.set_progress_handler(None, 0)
+                connection.running.deadline = NEVER
                 connection.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection whose changes are committed together, or not at all."""
-        with translate_errors():
+        with translate_errors(NEVER):
             connection = self.connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -318,25 +347,6 @@ class _ThreadConnection:
             self.connection.close()
 
 
-class Deadline:
-    """The deadline of a search, for its parts that are not SQL.
-
-    :param seconds: from now; None: never.
-    """
-
-    def __init__(self, seconds: Optional[float] = None) -> None:
-        self.seconds = seconds
-        self.at = None if seconds is None else time.monotonic() + seconds
-
-    def check(self) -> None:
-        """Check the clock.
-
-        :raises BackendTimeout: the time is over.
-        """
-        if self.at is not None and time.monotonic() > self.at:
-            raise BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
-
-
 # SQLite's locks belong to a process: an inherited connection looks locked to a child and is not.
 # A server forks its workers from the thread that set the application up, so closing that
 # thread's connection leaves nothing open to inherit.
@@ -353,15 +363,16 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def translate_errors(timeout: Optional[float] = None) -> Iterator[None]:
+def translate_errors(deadline: Deadline) -> Iterator[None]:
     """Translate the database's exceptions to ours."""
     try:
         yield
     except BackendError:
         raise
     except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            raise BackendTimeout(f"the search took longer than {timeout:g} seconds") from error
+        # It may also be a function in SQL that looked at the clock.
+        if deadline.passed():
+            raise deadline.error() from error
         if any(limit in str(error) for limit in _LIMITS):
             raise rejected(f"the query is too large for the embedded backend: {error}") from error
         if "locked" in str(error):
