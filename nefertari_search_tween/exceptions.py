@@ -63,6 +63,7 @@ class Reason(str, Enum):
     NO_INDEX = "no-index"
     SCHEMA_MISMATCH = "schema-mismatch"
     TIMEOUT = "timeout"
+    PRIMARY_TIMEOUT = "primary-timeout"
     DENIED = "denied"
     BUSY = "busy"
     NOT_STARTED = "not-started"

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.primary import Reader
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
@@ -18,7 +19,7 @@ from nefertari_search_tween.mirror.mapping import analyzers, index_mapping
 RECHECK_SECONDS = 1.0
 
 
-class Mirror:
+class Mirror(PerProcess):
     """The mirror of one model.
 
     :param model: the primary's model class.
@@ -56,6 +57,11 @@ class Mirror:
         self._index: Optional[str] = None
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # What is known of the index stays true. The lock is held during requests.
+        self._lock = threading.Lock()
 
     # Is there an index that this process can read?
 

@@ -62,6 +62,10 @@ def wrap_get_collection(
             narrowed = {}
             # Look-ups of one object, and of a part of an earlier query, are not narrowed.
             single = arguments.get("_item_request") is True
+            seconds = searcher.settings.primary_timeout
+            if read is not None and seconds is not None and not single:
+                limit = searcher.primary.limited(cls, seconds)
+                read.limit_primary(limit, searcher.primary.is_timeout)
             if has_item_acl(cls) and not single and arguments.get("query_set") is None:
                 access = access_of(collection_request(cls))
                 if access is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from nefertari_search_tween.exceptions import Reason, SearchUnavailable
+from nefertari_search_tween.forks import renew_if_forked
 from nefertari_search_tween.search.routing import Router
 
 MARK = "nefertari_search.tween"
@@ -24,10 +26,24 @@ def make_tween(
     """
 
     def search_tween(request: Any) -> Any:
+        renew_if_forked()
         on_request()
         # Subrequests have no mark, unless they use tweens.
         request.__dict__[MARK] = router
-        return handler(request)
+        try:
+            return handler(request)
+        except Exception as error:
+            # Not where the primary is asked: its rows are read as late as by the renderer.
+            read = request.__dict__.get("search_read")
+            if read is None or not read.is_primary_timeout(error):
+                raise
+            read.record_failure(Reason.PRIMARY_TIMEOUT)
+            raise SearchUnavailable(
+                Reason.PRIMARY_TIMEOUT, "The database took too long to answer."
+            ) from error
+        finally:
+            if "search_read" in request.__dict__:
+                request.__dict__["search_read"].limits.close()
 
     return search_tween
 

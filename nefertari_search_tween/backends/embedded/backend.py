@@ -335,14 +335,10 @@ class EmbeddedBackend:
     ) -> Iterator[list[dict[str, Any]]]:
         deadline = Deadline(timeout)
         # A separate connection: its snapshot stays while this thread uses its other one.
-        connection = self.store.connect()
-        try:
-            with self.store.reading(deadline, connection):
-                target = self.store.resolve_one(connection, index)
-                search = self._search(connection, target, body, deadline, unbounded=True)
-                yield from search.pages(chunk_size)
-        finally:
-            connection.close()
+        with self.store.reading(deadline, separate=True) as connection:
+            target = self.store.resolve_one(connection, index)
+            search = self._search(connection, target, body, deadline, unbounded=True)
+            yield from search.pages(chunk_size)
 
     def refresh(self, index: str) -> None:
         """Check that the index exists; committed writes are visible without a refresh."""

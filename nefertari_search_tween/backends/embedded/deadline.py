@@ -39,7 +39,9 @@ class Deadline:
             raise self.error()
 
     def error(self) -> BackendTimeout:
-        """Return the error of a search that took too long."""
+        """Return the error of a search that took too long, or that a fork interrupted."""
+        if not self.passed():
+            return BackendTimeout("the search was interrupted")
         return BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
 
     def step(self, count: int = 1) -> None:

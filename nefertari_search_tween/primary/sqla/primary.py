@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
+from sqlalchemy.pool import QueuePool
+
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key
 from nefertari_search_tween.mirror.serializer import Serializers
-from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla import schema, time_limit
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
     SessionEvents,
@@ -24,8 +27,11 @@ from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildL
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
+# Pools of the parent of a fork.
+_INHERITED: list[Any] = []
 
-class SqlaPrimary:
+
+class SqlaPrimary(PerProcess):
     """See :class:`~nefertari_search_tween.interfaces.primary_engine.Primary`."""
 
     list_models = staticmethod(schema.models)
@@ -33,6 +39,7 @@ class SqlaPrimary:
     mirror_definition = staticmethod(schema.mirror_definition)
     related = staticmethod(schema.related)
     restrict_by_acl = staticmethod(restrict_by_acl)
+    is_timeout = staticmethod(time_limit.is_timeout)
 
     def __init__(self) -> None:
         from nefertari_sqla.utils import FieldsQuerySet
@@ -53,10 +60,20 @@ class SqlaPrimary:
         from pyramid_sqlalchemy import BaseObject
 
         # Of this application, also when another one is made later in this process.
-        engine = BaseObject.metadata.bind
+        engine = self.engine = BaseObject.metadata.bind
+        self.watch_forks()
         self.dependencies = Dependencies(models)
         self.outbox = SqlaOutbox(self.dependencies, engine, inline)
         self.rebuild_locks = SqlaRebuildLocks(self.dependencies.mirrored, engine)
+
+    def after_fork_in_child(self) -> None:
+        # Start-up leaves connections in the pool, ours and the application's; the child's are new
+        # ones. A pool in memory is the database itself.
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool):
+            # To close them here would end those of the parent.
+            _INHERITED.append(pool)
+            self.engine.pool = pool.recreate()
 
     def create_missing(self) -> None:
         self.outbox.create_missing()
@@ -93,6 +110,9 @@ class SqlaPrimary:
 
     def disable_engine_indexing(self) -> Any:
         return disable_engine_indexing(self.models.values())
+
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
+        return time_limit.limited(_bind_of(model)(), seconds)
 
     def uncommitted_session(self) -> Any:
         from pyramid_sqlalchemy import Session

@@ -8,11 +8,12 @@ which is only made when scores count.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, ClassVar, Optional
+from typing import Callable, ClassVar, Optional
 
 from nefertari_search_tween.backends.embedded.deadline import Deadline
+from nefertari_search_tween.backends.embedded.query.long_phrases import long_phrase
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
     IN_JSON,
@@ -27,15 +28,11 @@ from nefertari_search_tween.backends.embedded.sql import (
 )
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
-from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
-from nefertari_search_tween.chunks import chunks
 
 # Nested conditions in one table's SELECT (see Sql.as_table).
 MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
-# Texts of a longer phrase whose positions are in memory at a time.
-DOCS_PER_PART = 100
 
 
 class Node:
@@ -199,35 +196,14 @@ class Phrase(TextNode):
         """Return the same for a phrase of more terms than tables can be joined."""
         if self._frequencies is None:
             # Its score and its condition read it, and what counts the matches.
-            self._frequencies = json.dumps(list(self._compute_frequencies()))
+            rows = long_phrase(self.stats, self.field, self.terms, self.slop, self.deadline)
+            self._frequencies = json.dumps(list(rows))
         return Sql(
             f"SELECT doc, {columns} f FROM (SELECT json_extract(value, '$[0]') AS doc, "
             "json_extract(value, '$[1]') AS length, json_extract(value, '$[2]') AS f "
             "FROM json_each(?)) WHERE f > 0",
             (self._frequencies,),
         )
-
-    def _compute_frequencies(self) -> Iterator[tuple[int, int, float]]:
-        """Yield number, length and frequency of each text that holds all terms."""
-        execute, each = self.stats.connection.execute, self.deadline.each
-        rows = f"FROM {self.post} WHERE field = {self.field.number} AND "
-        terms = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
-        docs = [doc for (doc,) in each(execute(f"SELECT doc {rows} term = ?", (terms[0],)))]
-        for term in terms[1:]:
-            query = f"SELECT doc {rows} term = ? AND doc IN {IN_JSON}"
-            docs = [doc for (doc,) in each(execute(query, (term, json.dumps(docs))))]
-        query = f"SELECT doc, length, term, positions {rows} term IN {IN_JSON} AND doc IN {IN_JSON}"
-        # Few at a time: texts of all terms have as many rows as terms each.
-        for part in chunks(docs, DOCS_PER_PART):
-            positions: dict[int, dict[str, Any]] = {doc: {} for doc in part}
-            lengths: dict[int, int] = {}
-            for doc, lengths[doc], term, each_position in each(
-                execute(query, (json.dumps(terms), json.dumps(part)))
-            ):
-                positions[doc][term] = each_position
-            for doc, of_term in positions.items():
-                in_order = [of_term[term] for term in self.terms]
-                yield doc, lengths[doc], phrase_frequency(self.deadline, self.slop, in_order)
 
     def where(self, alias: str) -> Sql:
         return f"{alias}.doc IN (SELECT doc FROM " + self._table("").as_table() + ")"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected
@@ -22,6 +20,7 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     IndexMissing,
 )
+from nefertari_search_tween.sqlite_connections import ThreadConnections
 
 MIN_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"
@@ -93,27 +92,13 @@ class Store:
             )
         self.directory = os.path.abspath(directory)
         self.path = os.path.join(self.directory, FILE_NAME)
-        self._local = threading.local()
-        self._lock = threading.Lock()
+        self._connections = ThreadConnections(self._connect)
+        # Replaced as a whole: threads and children of a fork read it without a lock.
         self._indices: dict[tuple[int, int], Index] = {}
-        # Connections of a parent process: closing them here would touch its locks.
-        self._inherited: list[Any] = []
-        _stores.add(self)
 
     # Connections
 
-    def connection(self) -> Connection:
-        """Return this thread's connection."""
-        handle = getattr(self._local, "handle", None)
-        if handle is not None:
-            if handle.pid == os.getpid():
-                return handle.connection
-            self._inherited.append(handle)
-        connection = self.connect()
-        self._local.handle = _ThreadConnection(os.getpid(), connection)
-        return connection
-
-    def connect(self) -> Connection:
+    def _connect(self) -> Connection:
         """Return a new connection."""
         os.makedirs(self.directory, exist_ok=True)
         connection = sqlite3.connect(
@@ -165,26 +150,20 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close this thread's connection, unless it is in a transaction."""
-        handle = getattr(self._local, "handle", None)
-        if handle is not None and handle.pid == os.getpid():
-            if handle.connection.in_transaction:
-                return
-            handle.connection.close()
-        self._local.handle = None
+        """Close this thread's connection."""
+        self._connections.let_go()
 
     # Transactions
 
     @contextmanager
-    def reading(
-        self, deadline: Deadline, connection: Optional[Connection] = None
-    ) -> Iterator[sqlite3.Connection]:
+    def reading(self, deadline: Deadline, separate: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield a connection that reads at one point in time.
 
+        :param separate: beside this thread's, which may be used meanwhile.
         :raises BackendTimeout: a statement had not ended by *deadline*.
         """
-        with translate_errors(deadline):
-            connection = connection or self.connection()
+        use = self._connections.separate if separate else self._connections.use
+        with translate_errors(deadline), use() as connection:
             connection.running.deadline = deadline
             connection.execute("BEGIN")
             try:
@@ -196,8 +175,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection whose changes are committed together, or not at all."""
-        with translate_errors(NEVER):
-            connection = self.connection()
+        with translate_errors(NEVER), self._connections.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -239,10 +217,8 @@ class Store:
         index = self._indices.get((number, generation))
         if index is None:
             index = self.load_index(connection, number)
-            with self._lock:
-                for key in [key for key in self._indices if key[0] == number]:
-                    del self._indices[key]
-                self._indices[number, generation] = index
+            others = {key: each for key, each in self._indices.items() if key[0] != number}
+            self._indices = {**others, (number, generation): index}
         return index
 
     def load_one(self, connection: sqlite3.Connection, name: str) -> Index:
@@ -335,33 +311,6 @@ def create_term_tables(connection: sqlite3.Connection, index: Index, create: str
     )
 
 
-class _ThreadConnection:
-    """A thread's connection; closed when the thread ends."""
-
-    def __init__(self, pid: int, connection: sqlite3.Connection) -> None:
-        self.pid = pid
-        self.connection = connection
-
-    def __del__(self) -> None:
-        if self.pid == os.getpid():
-            self.connection.close()
-
-
-# SQLite's locks belong to a process: an inherited connection looks locked to a child and is not.
-# A server forks its workers from the thread that set the application up, so closing that
-# thread's connection leaves nothing open to inherit.
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for store in list(_stores):
-        store.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
-
-
 @contextmanager
 def translate_errors(deadline: Deadline) -> Iterator[None]:
     """Translate the database's exceptions to ours."""
@@ -371,7 +320,7 @@ def translate_errors(deadline: Deadline) -> Iterator[None]:
         raise
     except sqlite3.OperationalError as error:
         # It may also be a function in SQL that looked at the clock.
-        if deadline.passed():
+        if deadline.passed() or "interrupted" in str(error):
             raise deadline.error() from error
         if any(limit in str(error) for limit in _LIMITS):
             raise rejected(f"the query is too large for the embedded backend: {error}") from error
