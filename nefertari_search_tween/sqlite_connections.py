@@ -68,7 +68,7 @@ class ThreadConnections(PerProcess, Generic[C]):
         self._local = threading.local()
         self._lock = threading.Lock()
         self._handles: weakref.WeakSet[_Handle[C]] = weakref.WeakSet()
-        self._held: list[_Handle[C]] = []
+        self._locked: list[_Handle[C]] = []
         self._busy: list[tuple[_Handle[C], C]] = []
 
     @contextmanager
@@ -126,7 +126,7 @@ class ThreadConnections(PerProcess, Generic[C]):
         self._lock.acquire()
         for handle in list(self._handles):
             if self._acquired(handle):
-                self._held.append(handle)
+                self._locked.append(handle)
                 if not handle.users:
                     handle.close()
             if handle.connection is not None:
@@ -151,9 +151,9 @@ class ThreadConnections(PerProcess, Generic[C]):
         for handle, connection in self._busy:
             _INHERITED.remove(connection)
             handle.connection = connection
-        for handle in self._held:
+        for handle in self._locked:
             handle.lock.release()
-        self._held, self._busy = [], []
+        self._locked, self._busy = [], []
         self._lock.release()
 
     def after_fork_in_child(self) -> None:

@@ -124,7 +124,7 @@ def test_workers_that_are_forked_under_load_answer_their_own(
 
     def read_on() -> int:
         # Below the views: the application's sessions are the affair of its server.
-        searcher, mirror = search_of(app).searcher, search_of(app).mirrors["Keeper"]
+        searcher, mirror = search_of(app).searcher, search_of(app).mirrors.get("Keeper")
         failures = 0
         while not ended.is_set():
             try:
@@ -152,25 +152,25 @@ def test_a_lock_that_another_thread_holds_stops_no_child(
     app = zoo(f"sqlite:///{tmp_path}/zoo.sqlite", url, prefix, **settings)
     add_keepers()
     search = search_of(app)
-    backend, mirror = search.backend, search.mirrors["Keeper"]
+    backend, mirror = search.backend, search.mirrors.get("Keeper")
     locks = [mirror._lock, search.indexer.recovery._lock, search.cache._lock]
     locks += [search.cache.region.region.backend._cache._lock]
     locks += [each._lock for each in (search.reporter._thread, search.indexer.recovery._thread)]
     locks += [each.mutex for each in _queues(backend)]
     mirror.invalidate()
-    held, go_on = threading.Event(), threading.Event()
+    locked, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
         for lock in locks:
             lock.acquire()
-        held.set()
+        locked.set()
         go_on.wait()
         for lock in locks:
             lock.release()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait()
+    locked.wait()
 
     def get(worker: int) -> None:
         for path, expected in list(paths_of(worker))[:4]:
@@ -241,6 +241,32 @@ def test_the_clients_of_parent_and_child_use_sockets_of_their_own(
     assert in_children(get) == [0] * WORKERS
     app.get("/keepers?code=k00001")
     assert ports() & before
+
+
+def test_a_child_has_its_own_connections_to_the_database(
+    postgres_server: Any, tmp_path: Path
+) -> None:
+    """Of what start-up and the application have left in pools."""
+    database = postgres_server.create_database(f"forks_{uuid.uuid4().hex[:8]}")
+    app = zoo(database, f"embedded:{tmp_path}/search", "forks")
+    add_keepers()
+    app.get("/keepers?code=k00001")
+    app.get("/keepers?code=k00001&_search=false")
+    engines = {id(each): each for each in search_of(app).primary._engines}.values()
+    query = "SELECT pg_backend_pid()"
+    before = {engine.execute(query).scalar() for engine in engines}
+    assert sum(engine.pool.checkedout() for engine in engines) == 0
+
+    def get(worker: int) -> None:
+        assert not before & {engine.execute(query).scalar() for engine in engines}
+        for path, expected in list(paths_of(worker))[:20]:
+            response = app.get(path)
+            check(response.json, expected, path, response.headers["X-Search-Engine"])
+            response = app.get(f"/keepers?name={expected}&_search=false")
+            check(response.json, expected, path, "mirror")
+
+    assert in_children(get) == [0] * WORKERS
+    assert {engine.execute(query).scalar() for engine in engines} == before
 
 
 # A fork that Python is not told of

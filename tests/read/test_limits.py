@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,11 @@ def add_keepers() -> None:
 
 
 @pytest.fixture(scope="module")
-def limited(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Any]:
+def limited(primary_url: str, backend_url: str, module_prefix: str) -> Any:
     settings = {**DOCUMENTED, "elasticsearch.enable_aggregations": "true"}
     app = zoo(primary_url, backend_url, module_prefix, **settings)
     add_keepers()
-    yield app
-    search_of(app).stop()
+    return app
 
 
 def test_the_documented_limits_are_those_that_are_tested(limited: Any) -> None:
@@ -101,11 +99,15 @@ def test_several_collections_have_the_same_limit(
 
 
 @pytest.fixture
-def slow(primary_url: str, backend_url: str, module_prefix: str, limited: Any) -> Iterator[Any]:
+def slow(primary_url: str, backend_url: str, module_prefix: str, limited: Any) -> Any:
     settings = {"nefertari_search.primary_timeout": "0.2", "auth": "false"}
-    app = zoo(primary_url, backend_url, module_prefix, **settings)
-    yield app
-    search_of(app).stop()
+    return zoo(primary_url, backend_url, module_prefix, **settings)
+
+
+def engine_of_reads() -> Any:
+    from pyramid_sqlalchemy import Session
+
+    return Session().get_bind()
 
 
 def endless(dialect: str) -> str:
@@ -116,7 +118,7 @@ def endless(dialect: str) -> str:
 
 @pytest.mark.parametrize("path", ["/keepers?_search=false", "/keepers?name=Ann%201&_search=false"])
 def test_a_statement_without_an_end_is_ended(slow: Any, path: str) -> None:
-    engine = search_of(slow).primary.engine
+    engine = engine_of_reads()
 
     def before(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> Any:
         if "zoo_keepers" in statement and "count" not in statement:
@@ -138,7 +140,7 @@ def test_a_statement_without_an_end_is_ended(slow: Any, path: str) -> None:
 
 def test_no_statement_begins_after_the_time(slow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     statements: list[str] = []
-    engine = search_of(slow).primary.engine
+    engine = engine_of_reads()
 
     def after(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if "zoo_keepers" in statement:
@@ -167,5 +169,5 @@ def test_without_the_setting_nothing_is_limited(
     app = zoo(f"sqlite:///{tmp_path}/zoo.sqlite", backend_url, index_prefix)
     assert search_of(app).settings.primary_timeout is None
     app.get("/keepers?_search=false&_limit=20000")
-    engine = search_of(app).primary.engine
+    engine = engine_of_reads()
     assert not event.contains(engine, "before_cursor_execute", time_limit._before)

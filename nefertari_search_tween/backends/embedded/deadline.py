@@ -26,7 +26,7 @@ class Deadline:
         self._at = None if seconds is None else time.monotonic() + seconds
         self._steps = 0
 
-    def passed(self) -> bool:
+    def is_over(self) -> bool:
         """Look at the clock; SQLite's progress handler, too."""
         return self._at is not None and time.monotonic() > self._at
 
@@ -35,12 +35,12 @@ class Deadline:
 
         :raises BackendTimeout: the time is over.
         """
-        if self.passed():
+        if self.is_over():
             raise self.error()
 
     def error(self) -> BackendTimeout:
         """Return the error of a search that took too long, or that a fork interrupted."""
-        if not self.passed():
+        if not self.is_over():
             return BackendTimeout("the search was interrupted")
         return BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
 

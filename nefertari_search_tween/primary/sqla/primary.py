@@ -60,7 +60,10 @@ class SqlaPrimary(PerProcess):
         from pyramid_sqlalchemy import BaseObject
 
         # Of this application, also when another one is made later in this process.
-        engine = self.engine = BaseObject.metadata.bind
+        engine = BaseObject.metadata.bind
+        # Sessions may have another one, with its own pool: nefertari_sqla makes it in
+        # setup_database, pyramid_sqlalchemy when it is included.
+        self._engines = [engine, *(_bind_of(model)() for model in self.models.values())]
         self.watch_forks()
         self.dependencies = Dependencies(models)
         self.outbox = SqlaOutbox(self.dependencies, engine, inline)
@@ -69,11 +72,11 @@ class SqlaPrimary(PerProcess):
     def after_fork_in_child(self) -> None:
         # Start-up leaves connections in the pool, ours and the application's; the child's are new
         # ones. A pool in memory is the database itself.
-        pool = self.engine.pool
-        if isinstance(pool, QueuePool):
-            # To close them here would end those of the parent.
-            _INHERITED.append(pool)
-            self.engine.pool = pool.recreate()
+        for engine in {id(each): each for each in self._engines}.values():
+            if isinstance(engine.pool, QueuePool):
+                # To close them here would end those of the parent.
+                _INHERITED.append(engine.pool)
+                engine.pool = engine.pool.recreate()
 
     def create_missing(self) -> None:
         self.outbox.create_missing()

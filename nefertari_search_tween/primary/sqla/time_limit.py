@@ -30,13 +30,13 @@ class TimeLimit:
         self._at = time.monotonic() + seconds
         self.ended = False
         # Seconds that PostgreSQL was told last.
-        self._told = float("inf")
+        self._server_seconds = float("inf")
 
     @property
     def remaining(self) -> float:
         return self._at - time.monotonic()
 
-    def passed(self) -> bool:
+    def is_over(self) -> bool:
         """Return True if the read takes too long; SQLite's progress handler, which a connection
         keeps until it is closed."""
         return not self.ended and self.remaining <= 0
@@ -52,11 +52,11 @@ class TimeLimit:
         milliseconds = max(1, int(remaining * 1000))
         dialect = connection.dialect
         if dialect.name == "sqlite":
-            connection.connection.connection.set_progress_handler(self.passed, CLOCK_STEP)
+            connection.connection.connection.set_progress_handler(self.is_over, CLOCK_STEP)
         elif dialect.name == "postgresql":
             # Until the end of the transaction. Not before each statement: it is a round trip.
-            if remaining < self._told / 2:
-                self._told = remaining
+            if remaining < self._server_seconds / 2:
+                self._server_seconds = remaining
                 with connection.connection.cursor() as cursor:
                     cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
         elif dialect.name == "mysql" and statement.startswith("SELECT"):

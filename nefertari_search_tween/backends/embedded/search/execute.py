@@ -149,8 +149,8 @@ class Search:
         source = "NULL" if source_filter is False else "source"
         query = f"SELECT doc, id, version, {source} FROM {self.index.docs} WHERE doc IN {IN_JSON}"
         numbers = json.dumps([row[0] for row in rows])
-        found = self.connection.execute(query, (numbers,))
-        documents = {doc: rest for doc, *rest in self.deadline.each(found)}
+        cursor = self.connection.execute(query, (numbers,))
+        documents = {doc: rest for doc, *rest in self.deadline.each(cursor)}
         options = self.body.get("highlight")
         terms = self.parser.searched_terms
         highlighter = Highlighter(options, self.index, terms, self.deadline) if options else None
@@ -240,6 +240,7 @@ class Search:
         sql = self._page(None, limited=False)
         cursor = sql.run(self.connection)
         while True:
+            self.deadline.check()
             rows = cursor.fetchmany(chunk_size)
             if not rows:
                 return

@@ -62,8 +62,8 @@ class Running:
     def __init__(self) -> None:
         self.deadline = NEVER
 
-    def passed(self) -> bool:
-        return self.deadline.passed()
+    def is_over(self) -> bool:
+        return self.deadline.is_over()
 
     def phrase_frequency(self, slop: int, *positions: Union[int, str]) -> float:
         """SQL function: see :func:`phrase_frequency`."""
@@ -116,7 +116,7 @@ class Store:
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             running = connection.running
-            connection.set_progress_handler(running.passed, CLOCK_STEP)
+            connection.set_progress_handler(running.is_over, CLOCK_STEP)
             connection.create_function(
                 "phrase_frequency", -1, running.phrase_frequency, deterministic=True
             )
@@ -320,7 +320,7 @@ def translate_errors(deadline: Deadline) -> Iterator[None]:
         raise
     except sqlite3.OperationalError as error:
         # It may also be a function in SQL that looked at the clock.
-        if deadline.passed() or "interrupted" in str(error):
+        if deadline.is_over() or "interrupted" in str(error):
             raise deadline.error() from error
         if any(limit in str(error) for limit in _LIMITS):
             raise rejected(f"the query is too large for the embedded backend: {error}") from error

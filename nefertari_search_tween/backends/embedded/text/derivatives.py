@@ -58,7 +58,7 @@ class Expressions:
         self.ignore_case = ignore_case
         self.max_size = max_size
         self.size = 0
-        self._made: dict[Any, Expression] = {}
+        self._expressions: dict[Any, Expression] = {}
         self.none = self._make("none", (), False)
         self.empty = self._make("empty", (), True)
         self.any = self.set((), True)
@@ -66,11 +66,11 @@ class Expressions:
 
     def _make(self, kind: str, parts: Any, nullable: bool, size: int = 1) -> Expression:
         self.deadline.step(size)
-        made = self._made.get((kind, parts))
-        if made is None:
+        expression = self._expressions.get((kind, parts))
+        if expression is None:
             self._grow(size)
-            made = self._made[kind, parts] = Expression(kind, parts, nullable)
-        return made
+            expression = self._expressions[kind, parts] = Expression(kind, parts, nullable)
+        return expression
 
     def _grow(self, size: int) -> None:
         self.size += size

@@ -22,7 +22,11 @@ def phrase_frequency(deadline: Deadline, slop: int, positions: Sequence[Union[in
     """
     # A term that the phrase repeats is decoded once.
     lists = {each: decode(each) for each in dict.fromkeys(positions)}
-    deadline.step(sum(map(len, lists.values())))
+    places = sum(map(len, lists.values()))
+    deadline.step(places)
+    if places < len(positions):
+        # Each position counts for one term.
+        return 0.0
     decoded = [lists[each] for each in positions]
     if slop == 0:
         common = set(decoded[0])
@@ -56,8 +60,8 @@ def _sloppy(deadline: Deadline, slop: int, positions: list[list[int]], repeats: 
     end = max(start for start, _, _ in heap)
     heapq.heapify(heap)
     # How many terms are at each position now, and how many positions have more than one.
-    taken = Counter(each[0] for each in positions)
-    collisions = sum(count > 1 for count in taken.values())
+    occupied = Counter(each[0] for each in positions)
+    collisions = sum(count > 1 for count in occupied.values())
     frequency = 0.0
     while True:
         start, offset, at = heapq.heappop(heap)
@@ -77,20 +81,20 @@ def _sloppy(deadline: Deadline, slop: int, positions: list[list[int]], repeats: 
                 break
             length = min(length, end - position)
             start = position
-            collisions += _move(taken, own[at - 1], own[at])
+            collisions += _move(occupied, own[at - 1], own[at])
         if length <= slop and not (repeats and collisions):
             frequency += 1.0 / (1 + length)
         if done:
             return frequency
-        collisions += _move(taken, own[at - 1], own[at])
+        collisions += _move(occupied, own[at - 1], own[at])
         heapq.heappush(heap, (own[at] - offset, offset, at))
 
 
-def _move(taken: Counter[int], before: int, after: int) -> int:
+def _move(occupied: Counter[int], before: int, after: int) -> int:
     """Move a term from one position to another; return by how many collisions change."""
-    taken[before] -= 1
-    taken[after] += 1
-    ended, begun = taken[before] == 1, taken[after] == 2
-    if not taken[before]:
-        del taken[before]
+    occupied[before] -= 1
+    occupied[after] += 1
+    ended, begun = occupied[before] == 1, occupied[after] == 2
+    if not occupied[before]:
+        del occupied[before]
     return int(begun) - int(ended)
