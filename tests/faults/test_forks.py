@@ -35,6 +35,8 @@ from tests.support.apps import backend_and_hosts, search_of, zoo
 from tests.support.paths import TOP
 from tests.support.processes import INI
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 4
 REQUESTS = 200
 KEEPERS = WORKERS * REQUESTS
