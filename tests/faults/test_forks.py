@@ -238,7 +238,7 @@ def test_the_clients_of_parent_and_child_use_sockets_of_their_own(
         assert ports().isdisjoint(before)
         # What the application has of it.
         assert backend.client is api
-        assert api.info()
+        assert api.cluster.health()
 
     assert in_children(get) == [0] * WORKERS
     app.get("/keepers?code=k00001")
