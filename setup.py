@@ -76,6 +76,7 @@ setup(
             "dogpile.cache",
             "cachetools",
             "redis",
+            "gunicorn",
         ],
     },
     entry_points={

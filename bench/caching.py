@@ -8,9 +8,9 @@ whole request, through Pyramid and nefertari; beside it the part that the search
 
 from __future__ import annotations
 
-import functools
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def measure(app: Any, path: str, places: dict[str, ResponseCache]) -> dict[str, 
         timing = response.headers["Server-Timing"].partition("dur=")[2]
         return {"whole": whole, "search": float(timing.partition(",")[0]) / 1000}
 
-    turns = {name: functools.partial(turn, cache) for name, cache in places.items()}
+    turns = {name: partial(turn, cache) for name, cache in places.items()}
     return medians(turns, WARM_UP, ROUNDS)
 
 
@@ -58,8 +58,8 @@ def main() -> None:
         app = films(Path(folder), server.url, "bench")
         places = {
             "off": NO_CACHE,
-            "memory": ResponseCache(make_region("memory", 64, 300), "bench"),
-            "redis": ResponseCache(make_region(redis.url, 64, 300), "bench"),
+            "memory": ResponseCache(partial(make_region, "memory", 64, 300), "bench"),
+            "redis": ResponseCache(partial(make_region, redis.url, 64, 300), "bench"),
         }
         for read, path in READS.items():
             figures = measure(app, path, places)

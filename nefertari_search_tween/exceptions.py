@@ -66,6 +66,7 @@ class Reason(str, Enum):
     SCHEMA_MISMATCH = "schema-mismatch"
     FOREIGN_INDEX = "foreign-index"
     TIMEOUT = "timeout"
+    PRIMARY_TIMEOUT = "primary-timeout"
     DENIED = "denied"
     BUSY = "busy"
     NOT_STARTED = "not-started"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from pyramid.threadlocal import get_current_request
@@ -143,10 +144,12 @@ class SearchRuntime:
         self.cache = NO_CACHE
         self.cache_stats = self.reporter = None
         if settings.cache:
-            region = make_region(settings.cache, settings.cache_megabytes, settings.cache_ttl)
             # Two databases may share a cache, and their indices one name on two servers.
             name = f"{settings.index_name} in {settings.where} of {self.identity.identifier}"
-            self.cache = ResponseCache(region, name)
+            self.cache = ResponseCache(
+                partial(make_region, settings.cache, settings.cache_megabytes, settings.cache_ttl),
+                name,
+            )
             self.cache_stats = self.primary.cache_stats()
             self.reporter = StatsReporter(self.cache.counts, self.cache_stats.store)
             self.cache.on_count = self.reporter.mark_changed

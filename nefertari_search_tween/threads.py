@@ -8,13 +8,15 @@ import time
 import weakref
 from typing import Callable, Optional
 
+from nefertari_search_tween.forks import PerProcess
+
 STOP_SECONDS = 1.0
 POLL_SECONDS = 0.05
 
 _STARTED: weakref.WeakSet[ProcessThread] = weakref.WeakSet()
 
 
-class ProcessThread:
+class ProcessThread(PerProcess):
     """A daemon thread that each process starts when it needs it, and that is stopped at exit.
 
     :param target: what it runs; returns soon after *stopping* is set.
@@ -29,6 +31,13 @@ class ProcessThread:
         self._name = name
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # The next start makes another thread, unless it was stopped for good.
+        self.stopping, self.woken = copied(self.stopping), copied(self.woken)
+        self._lock = threading.Lock()
+        self._thread = None
 
     @property
     def running(self) -> bool:
@@ -59,6 +68,14 @@ class ProcessThread:
         thread = self._thread
         if thread is not None and thread.is_alive():
             thread.join(seconds)
+
+
+def copied(event: threading.Event) -> threading.Event:
+    """Return an event in the state of *event*, whose lock a thread of the parent may hold."""
+    copy = threading.Event()
+    if event.is_set():
+        copy.set()
+    return copy
 
 
 @atexit.register

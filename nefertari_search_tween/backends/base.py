@@ -236,9 +236,12 @@ class Backend(Protocol):
         """Return the sources of the documents *ids*, None for a missing one."""
 
     def scan(
-        self, index: str, body: dict[str, Any], chunk_size: int
+        self, index: str, body: dict[str, Any], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[list[dict[str, Any]]]:
-        """Yield all hits of *body* in its sort order, chunk by chunk, at one point in time."""
+        """Yield all hits of *body* in its sort order, chunk by chunk, at one point in time.
+
+        :param timeout: seconds for all of them; None: no end, which commands need.
+        """
 
     def refresh(self, index: str) -> None:
         """Make all previous writes visible to searches."""

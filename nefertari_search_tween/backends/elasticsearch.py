@@ -27,6 +27,7 @@ from nefertari_search_tween.exceptions import (
     BackendUntrusted,
 )
 
+MAX_TIMEOUTS = 10
 ACCEPT = {"accept": "application/json"}
 JSON = {"content-type": "application/json", **ACCEPT}
 # With a traceback for each attempt to reach a node that is down, these flood the log of an
@@ -40,10 +41,15 @@ class ElasticsearchBackend(ServerBackend):
     name = "elasticsearch"
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
         for part in ("node_pool", "transport"):
             logging.getLogger(f"elastic_transport.{part}").addFilter(_warnings)
-        self.client = elasticsearch.Elasticsearch(
+        super().__init__(connection)
+
+    def _make_client(self) -> elasticsearch.Elasticsearch:
+        connection = self.connection
+        # The client has one time-out for all requests; copies of it have others.
+        self._by_timeout: dict[float, elasticsearch.Elasticsearch] = {}
+        return elasticsearch.Elasticsearch(
             # The client's own credentials are not sent by the requests that look for nodes.
             [
                 url_to_node_config(url).replace(headers=connection.headers)
@@ -59,14 +65,17 @@ class ElasticsearchBackend(ServerBackend):
             max_dead_node_backoff=MAX_NODE_PAUSE_SECONDS,
             **connection.tls_options,
         )
-        # The client has one time-out for all requests; copies of it have others.
-        self._by_timeout: dict[float, elasticsearch.Elasticsearch] = {}
+
+    def _pools(self) -> list[Any]:
+        return [node.pool for node in self.client.transport.node_pool.all()]
 
     def _send(self, request: Request) -> Any:
         client = self._by_timeout.get(request.timeout)
         if client is None:
             client = self.client.options(request_timeout=request.timeout)
-            self._by_timeout[request.timeout] = client
+            if len(self._by_timeout) < MAX_TIMEOUTS:
+                # Those of settings come again, those of what remains of a deadline do not.
+                self._by_timeout[request.timeout] = client
         try:
             return client.perform_request(
                 request.method,

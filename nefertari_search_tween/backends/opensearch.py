@@ -63,7 +63,6 @@ class OpenSearchBackend(ServerBackend):
     name = "opensearch"
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
         try:
             import opensearchpy
         except ImportError as error:
@@ -72,10 +71,15 @@ class OpenSearchBackend(ServerBackend):
                 "pip install 'nefertari-search-tween[opensearch]'"
             ) from error
         self._exceptions = opensearchpy.exceptions
+        self._library = opensearchpy
         logging.getLogger("opensearch").addFilter(_warnings)
-        self.client = opensearchpy.OpenSearch(
+        super().__init__(connection)
+
+    def _make_client(self) -> Any:
+        connection = self.connection
+        return self._library.OpenSearch(
             list(connection.hosts),
-            transport_class=_transport(opensearchpy),
+            transport_class=_transport(self._library),
             sniff_on_connection_fail=connection.sniff,
             sniff_timeout=SNIFF_TIMEOUT_SECONDS,
             timeout=connection.search_timeout,
@@ -90,6 +94,9 @@ class OpenSearchBackend(ServerBackend):
             use_ssl=connection.secure,
             **connection.tls_options,
         )
+
+    def _pools(self) -> list[Any]:
+        return [each.pool for each, _ in self.client.transport.connection_pool.connection_opts]
 
     def _send(self, request: Request) -> Any:
         try:

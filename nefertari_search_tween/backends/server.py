@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from queue import LifoQueue
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 from urllib.parse import quote
 
@@ -25,8 +26,10 @@ from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendError,
     BackendRejected,
+    BackendTimeout,
     IndexMissing,
 )
+from nefertari_search_tween.forks import PerProcess
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +55,11 @@ class Request(NamedTuple):
     headers: dict[str, str]
 
 
-class ServerBackend:
+class ServerBackend(PerProcess):
     """See :class:`~nefertari_search_tween.backends.base.Backend`.
 
-    A subclass defines how its client sends one request (:meth:`_send`), how it finds nodes, and
-    how its server keeps a point in time.
+    A subclass defines how its client is made and sends one request (:meth:`_send`), how it finds
+    nodes, and how its server keeps a point in time.
 
     :param connection: the addresses of the server, and how it is reached.
     """
@@ -70,8 +73,26 @@ class ServerBackend:
         self._to_sniff = connection.sniff
         self._next_sniff = 0.0
         self._sniffing = threading.Lock()
+        self.client = self._make_client()
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        for pool in self._pools():
+            _empty(pool.pool)
+        self._sniffing = threading.Lock()
+        self._to_sniff = self.connection.sniff
+        # The same object: applications have it as ES.api.
+        self.client.__dict__.update(self._make_client().__dict__)
 
     # What a subclass defines
+
+    def _make_client(self) -> Any:
+        """Return the client; each process has one."""
+        raise NotImplementedError
+
+    def _pools(self) -> list[Any]:
+        """Return the urllib3 pools of the client."""
+        raise NotImplementedError
 
     def _send(self, request: Request) -> Any:
         """Send one request and return the JSON of its response.
@@ -247,14 +268,23 @@ class ServerBackend:
         return decode(self._request("POST", f"/{quoted(index)}/_mget", {"ids": keys}))
 
     def scan(
-        self, index: str, body: dict[str, Any], chunk_size: int
+        self, index: str, body: dict[str, Any], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[list[dict[str, Any]]]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def search(page: dict[str, Any]) -> Any:
+            if deadline is None:
+                return self._request("POST", "/_search", page)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise BackendTimeout(f"the scan took longer than {timeout:g} seconds")
+            limited = {**self._server_timeout(remaining), **page}
+            return self._request("POST", "/_search", limited, remaining)
+
         keep_alive = rest.POINT_IN_TIME_KEEP_ALIVE
         pit = {"id": self._open_point_in_time(index, keep_alive), "keep_alive": keep_alive}
         try:
-            yield from rest.pages(
-                lambda page: self._request("POST", "/_search", page), pit, body, chunk_size
-            )
+            yield from rest.pages(search, pit, body, chunk_size)
         finally:
             try:
                 self._close_point_in_time(pit["id"])
@@ -328,6 +358,17 @@ class ServerBackend:
 
     def _denied(self, status: int, details: Any) -> BackendDenied:
         return BackendDenied(status, details, self.connection.denial(status))
+
+
+def _empty(queue: LifoQueue[Any]) -> None:
+    """Close the sockets in *queue*, that of a urllib3 pool, without waiting for its lock.
+
+    A thread of the parent may hold that lock, and even the end of the pool would wait for it. What
+    is closed in a child stays open in its parent.
+    """
+    LifoQueue.__init__(queue, queue.maxsize)
+    for _ in range(queue.maxsize):
+        queue.put(None)
 
 
 def quoted(name: str) -> str:

@@ -33,6 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.caching.region import Region
+from nefertari_search_tween.forks import PerProcess
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +49,32 @@ _VOLATILE = re.compile(r'\bnow|"[a-z_]*script[a-z_]*"|"random_score"')
 CacheCounts = dict[str, tuple[int, int]]
 
 
-class ResponseCache:
+class ResponseCache(PerProcess):
     """The cache of one application in this process.
 
-    :param region: None: nothing is cached.
+    :param make: makes the region; None: nothing is cached.
     :param name: of the application's mirrors, which no other application has.
     :ivar on_count: called when the counts have changed.
     """
 
-    def __init__(self, region: Optional[Region], name: str) -> None:
-        self.region = region
+    def __init__(self, make: Optional[Callable[[], Region]], name: str) -> None:
+        self._make = make
         self.name = name
         self.on_count: Callable[[], None] = lambda: None
+        self._start_empty()
+        self.watch_forks()
+
+    def _start_empty(self) -> None:
+        self.region = None if self._make is None else self._make()
         self._lock = threading.Lock()
         self._hits: defaultdict[str, int] = defaultdict(int)
         self._misses: defaultdict[str, int] = defaultdict(int)
         self._closed_until = 0.0
+
+    def after_fork_in_child(self) -> None:
+        # Empty: another thread may have been in the middle of a change. The counts, because those
+        # of the parent are reported by the parent.
+        self._start_empty()
 
     @property
     def on(self) -> bool:

@@ -11,6 +11,7 @@ import time
 from typing import Callable
 
 from nefertari_search_tween.caching.cache import CacheCounts
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.threads import ProcessThread
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 REPORT_SECONDS = 5.0
 
 
-class StatsReporter:
+class StatsReporter(PerProcess):
     """See the module.
 
     :param counts: returns the counts so far.
@@ -32,7 +33,11 @@ class StatsReporter:
         self._store = store
         self._changed = threading.Event()
         self._thread = ProcessThread(self._run, "nefertari-search-cache-stats")
-        self._process = 0
+        self._name = ""
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        self._changed = threading.Event()
         self._name = ""
 
     def mark_changed(self) -> None:
@@ -50,11 +55,10 @@ class StatsReporter:
         if not self._changed.is_set():
             return
         self._changed.clear()
-        if self._process != os.getpid():
-            self._process = os.getpid()
+        if not self._name:
             # With the time: the system gives process numbers again.
             since = time.strftime("%Y%m%d%H%M%S")
-            self._name = f"{socket.gethostname()[:80]}-{self._process}-{since}"
+            self._name = f"{socket.gethostname()[:80]}-{os.getpid()}-{since}"
         try:
             self._store(self._name, self._counts())
         except Exception as error:  # noqa: BLE001 - the database's own; it may be back soon

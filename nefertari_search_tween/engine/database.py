@@ -37,6 +37,7 @@ from nefertari_search_tween.exceptions import (
     SearchTimeout,
     SearchUnavailable,
 )
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.mirror.identity import (
     DATABASE,
@@ -65,7 +66,7 @@ FIRST_PAUSE_SECONDS = 0.001
 MAX_PAUSE_SECONDS = 0.05
 
 
-class Database:
+class Database(PerProcess):
     """The documents of one application.
 
     :param settings: the application's.
@@ -85,6 +86,11 @@ class Database:
         self._lock = threading.RLock()
         self._indices: dict[str, tuple[Any, Mirror, str]] = {}
         self._keys: Optional[str] = None
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # The indices that are known exist for all processes. The lock is held during requests.
+        self._lock = threading.RLock()
 
     # Indices
 

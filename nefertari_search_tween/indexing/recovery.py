@@ -12,6 +12,7 @@ import threading
 from typing import Any, Callable
 
 from nefertari_search_tween.backoff import Backoff
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.threads import ProcessThread
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -20,7 +21,7 @@ MAX_PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 4.0
 
 
-class RecoveryThread:
+class RecoveryThread(PerProcess):
     """See the module.
 
     :param drain: indexes all claimable rows.
@@ -49,6 +50,12 @@ class RecoveryThread:
         self._faulty = False
         # Calls of `schedule_retry`: one during a drain needs another drain.
         self._retries = 0
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # The parent's thread retries what the parent failed at.
+        self._lock = threading.Lock()
+        self._sweeping = self._faulty = False
 
     @property
     def retrying(self) -> bool:

@@ -131,6 +131,15 @@ class Primary(Protocol):
         """Return the running session (or unit of work) of this thread if it has uncommitted
         changes, else None."""
 
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
+        """Limit the time that the database takes for reads of *model* in this thread.
+
+        :param seconds: for all that is asked while the context is entered.
+        """
+
+    def is_timeout(self, error: BaseException) -> bool:
+        """Return True if *error* is that of a read that such a limit has ended."""
+
     def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         """Return a query for the objects of *model* whose stored ACL *allows* them to be seen.
 

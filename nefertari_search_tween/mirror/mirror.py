@@ -11,6 +11,7 @@ from typing import Any, Optional
 from nefertari_search_tween.backends.base import Backend
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.primary import Hook, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.identity import conflict
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 RECHECK_SECONDS = 1.0
 
 
-class Mirror:
+class Mirror(PerProcess):
     """The mirror of one model.
 
     :param model: the primary's model class.
@@ -64,6 +65,11 @@ class Mirror:
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
         self._logged_hooks: set[Hook] = set()
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # What is known of the index stays true. The lock is held during requests.
+        self._lock = threading.Lock()
 
     # Is there one answer for all requests?
 

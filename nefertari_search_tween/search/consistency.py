@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import (
@@ -111,7 +112,8 @@ class ReadConsistency:
         for mirror in mirrors:
             mirror.require_searchable()
         waits = current or self._reads_own_writes
-        version_of = self._wait_for_pending if waits else self._recent_version
+        began = time.monotonic()
+        version_of = partial(self._wait_for_pending, began) if waits else self._recent_version
         versions: dict[Mirror, Optional[int]] = {}
         cache_versions = []
         for mirror in mirrors:
@@ -186,8 +188,10 @@ class ReadConsistency:
         else:
             breaker.record_success()
 
-    def _wait_for_pending(self, mirror: Mirror) -> ReadVersion:
+    def _wait_for_pending(self, began: float, mirror: Mirror) -> ReadVersion:
         """Wait until the changes pending now are indexed, at most for the search timeout.
+
+        :param began: when the read began to wait for its first mirror.
 
         Later changes are not waited for: where writes never pause, some are always pending.
 
@@ -197,11 +201,10 @@ class ReadConsistency:
         if not state.pending:
             return ReadVersion.of(mirror, state)
         watermark = self.pending.watermark()
-        now = time.monotonic()
         timeout = self.settings.search_timeout
-        if now < self._impatient_until:
+        if began < self._impatient_until:
             timeout = min(timeout, IMPATIENT_SECONDS)
-        deadline = now + timeout
+        deadline = began + timeout
         while True:
             if self.pending.has_passed(watermark):
                 self._impatient_until = 0.0

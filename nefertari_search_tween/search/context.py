@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari.json_httpexceptions import JHTTPForbidden
 from pyramid.threadlocal import get_current_request
@@ -123,6 +123,7 @@ class ReadContext:
     :param reason: why the primary answers, if it does.
     :param aggregation_keys: parameters that request aggregations of the view.
     :param aggregation: the requested aggregations; set as the view runs.
+    :param limits: what limits the primary's time until the request has been answered.
     """
 
     request: Any
@@ -136,6 +137,20 @@ class ReadContext:
     server_milliseconds: int = 0
     aggregation_keys: tuple[str, ...] = AGGREGATIONS
     aggregation: Optional[AggregationRequest] = None
+    limits: ExitStack = field(default_factory=ExitStack)
+    is_primary_timeout: Callable[[BaseException], bool] = lambda error: False
+
+    def limit_primary(
+        self, limit: AbstractContextManager[None], is_timeout: Callable[[BaseException], bool]
+    ) -> None:
+        """Limit the time that the primary may take, until the request has been answered.
+
+        :param limit: does so while it is entered.
+        :param is_timeout: returns True for the errors of a statement that took too long.
+        """
+        self.limits.close()
+        self.limits.enter_context(limit)
+        self.is_primary_timeout = is_timeout
 
     def record_mirror(self, took: int) -> None:
         """Record that the mirror answered; *took* are the backend's own milliseconds."""

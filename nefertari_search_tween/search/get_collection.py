@@ -60,6 +60,10 @@ def wrap_get_collection(
         arguments = dict(params)
 
         def primary() -> Any:
+            seconds = searcher.settings.primary_timeout
+            if read is not None and seconds is not None and not single:
+                limit = searcher.primary.limited(cls, seconds)
+                read.limit_primary(limit, searcher.primary.is_timeout)
             narrowed = {}
             # Look-ups of one object, and of a part of an earlier query, are not narrowed.
             if has_item_acl(cls) and not single and arguments.get("query_set") is None:

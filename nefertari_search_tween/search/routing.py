@@ -87,6 +87,7 @@ class Router:
         try:
             params = self._checked(request, query_string)
             note_parameters(request, params)
+            self._check_limit(params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
             # What nefertari's view code would report badly, or misread.
@@ -112,6 +113,20 @@ class Router:
             if "\x00" in key or "\x00" in value:
                 raise BadQuery(key.replace("\x00", "\\0"), "it holds a null byte")
         return params
+
+    def _check_limit(self, params: Any) -> None:
+        """Reject a page that is too large, before any view or database works on it."""
+        maximum = self.settings.max_limit
+        if maximum is None:
+            return
+        for text in params.getall("_limit"):
+            try:
+                # As nefertari reads it; what is no number is reported by it.
+                limit = int(text)
+            except ValueError:
+                continue
+            if limit > maximum:
+                raise BadQuery("_limit", f"at most {maximum} (nefertari_search.max_limit)")
 
     def _take_flag(self, request: Any, params: Any, query_string: str) -> Optional[bool]:
         """Remove ``_search`` from the query string, and return its value."""

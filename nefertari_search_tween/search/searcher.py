@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Callable, Optional, Protocol
@@ -53,6 +54,10 @@ class ReadPrimary(Protocol):
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics: ...
 
     def uncommitted_session(self) -> Any: ...
+
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]: ...
+
+    def is_timeout(self, error: BaseException) -> bool: ...
 
 
 class Searcher:
@@ -307,8 +312,10 @@ class Searcher:
         :param visible: the conditions on what they may show.
         :returns: the responses, with the numbers of hits; and the hits of each search.
         :raises SearchRejected: they may show more.
+        :raises BackendTimeout: all of it took longer than a search may take.
         """
         require_visible(searches, visible)
+        deadline = time.monotonic() + self.settings.search_timeout
         responses = self._send(
             [
                 (index, {**_without(body, "sort", "_source", "highlight"), "size": 0})
@@ -320,7 +327,8 @@ class Searcher:
             hits: list[Hit] = []
             if response["hits"]["total"]["value"]:
                 page = {**_without(body, "aggs", "aggregations"), "track_total_hits": False}
-                for chunk in self.backend.scan(index, page, SCAN_CHUNK):
+                remaining = max(0.0, deadline - time.monotonic())
+                for chunk in self.backend.scan(index, page, SCAN_CHUNK, remaining):
                     hits.extend(chunk)
                 response["hits"]["total"]["value"] = len(hits)
             hits_by_search.append(hits)

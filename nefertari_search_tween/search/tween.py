@@ -12,7 +12,9 @@ from typing import Any, Callable
 
 from pyramid.httpexceptions import HTTPException
 
-from nefertari_search_tween.search.context import SERVED, mark_typed
+from nefertari_search_tween.exceptions import Reason, SearchUnavailable
+from nefertari_search_tween.forks import renew_if_forked
+from nefertari_search_tween.search.context import READ, SERVED, mark_typed
 from nefertari_search_tween.search.gate.errors import remove_internal_texts
 from nefertari_search_tween.search.routing import Router
 
@@ -29,15 +31,27 @@ def make_tween(
     """
 
     def search_tween(request: Any) -> Any:
+        renew_if_forked()
         on_request()
         request.__dict__[SERVED] = True
         # Subrequests have no mark, unless they use tweens.
         request.__dict__[MARK] = router
         try:
             return handler(request)
-        except HTTPException as error:
-            remove_internal_texts(error, request)
+        except Exception as error:
+            # Not where the primary is asked: its rows are read as late as by the renderer.
+            read = request.__dict__.get(READ)
+            if read is not None and read.is_primary_timeout(error):
+                read.record_failure(Reason.PRIMARY_TIMEOUT)
+                raise SearchUnavailable(
+                    Reason.PRIMARY_TIMEOUT, "The database took too long to answer."
+                ) from error
+            if isinstance(error, HTTPException):
+                remove_internal_texts(error, request)
             raise
+        finally:
+            if READ in request.__dict__:
+                request.__dict__[READ].limits.close()
 
     return search_tween
 

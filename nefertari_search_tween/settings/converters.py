@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from pyramid.settings import asbool, aslist
 
@@ -41,6 +41,11 @@ def number(kind: Callable[[str], Number], low: Number, high: Number) -> Callable
         return value
 
     return convert
+
+
+def optional(convert: Callable[[str], Number]) -> Callable[[str], Optional[Number]]:
+    """Return *convert* with an empty text for None."""
+    return lambda text: convert(text) if text else None
 
 
 def names(text: str) -> tuple[str, ...]:

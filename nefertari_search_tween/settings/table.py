@@ -10,7 +10,14 @@ from typing import Any, Callable, Generic, Optional, TypeVar, overload
 
 from nefertari_search_tween.settings import connection as reach
 from nefertari_search_tween.settings import index_files
-from nefertari_search_tween.settings.converters import dotted_names, flag, names, number, one_of
+from nefertari_search_tween.settings.converters import (
+    dotted_names,
+    flag,
+    names,
+    number,
+    one_of,
+    optional,
+)
 
 PREFIX = "nefertari_search."
 SERVER_PREFIX = "elasticsearch."
@@ -146,6 +153,12 @@ class SearchSettings:
         "5",
         "Maximum time that a search may take, in seconds.",
     )
+    primary_timeout = Setting(
+        optional(number(float, 0.001, 3600)),
+        "",
+        "Maximum time that the primary's statements may take for one routed read, in seconds; "
+        "after that the answer is 503. If empty: no limit.",
+    )
     hidden_fields = Setting(
         one_of("deny", "allow"),
         "deny",
@@ -162,6 +175,12 @@ class SearchSettings:
         number(int, 1, 10_000_000),
         "10000",
         "Maximum _start + _limit of a search; transparent reads beyond it use the primary.",
+    )
+    max_limit = Setting(
+        optional(number(int, 1, 10_000_000)),
+        "",
+        "Maximum _limit of a collection read, whether a mirror or the primary answers it; larger "
+        "ones are rejected with 400. If empty: no limit.",
     )
     max_query_string = Setting(
         number(int, 256, 10_000_000),

@@ -50,7 +50,7 @@ def reader(path):
 def observation(reader):
     """The number that is read, and the driver's connection that it was read by."""
     (number,) = reader.fetch_first(NUMBER)
-    own = reader._local.__dict__.get("own")
+    own = reader._connections._local.__dict__.get("handle")
     return number, None if own is None else own.connection
 
 
@@ -123,17 +123,46 @@ def test_the_child_of_a_fork_opens_its_own(reader, writer):
         status = 1
         try:
             number, own = observation(reader)
-            inherited = [each.connection for each in connections._INHERITED]
-            os.write(write, f"{number} {own is first} {first in inherited}".encode())
+            os.write(write, f"{number} {own is first}".encode())
             status = 0
         finally:
             os._exit(status)
     os.close(write)
     _, status = os.waitpid(child, 0)
     with os.fdopen(read) as output:
-        assert (status, output.read()) == (0, "1 False True")
+        assert (status, output.read()) == (0, "1 False")
+    # Nothing is open at a fork, in the parent neither.
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        first.execute("SELECT 1")
     set_to(writer, 2)
-    assert observation(reader) == (2, first)
+    number, second = observation(reader)
+    assert number == 2
+    assert second is not first
+
+
+def test_what_other_threads_have_open_is_closed_before_a_fork(reader):
+    opened, go_on = threading.Event(), threading.Event()
+    observations = []
+
+    def read_twice():
+        observations.append(observation(reader))
+        opened.set()
+        go_on.wait()
+        observations.append(observation(reader))
+
+    thread = threading.Thread(target=read_twice)
+    thread.start()
+    opened.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if observation(reader)[0] == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        observations[0][1].execute("SELECT 1")
+    go_on.set()
+    thread.join()
+    assert [number for number, _ in observations] == [1, 1]
+    assert observations[0][1] is not observations[1][1]
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:////nowhere/at/all.sqlite"])

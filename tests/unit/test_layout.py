@@ -22,18 +22,23 @@ MAX_MODULES = 12
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
     "backoff": set(),
-    "threads": set(),
+    "forks": set(),
+    "threads": {"forks"},
+    "sqlite_connections": {"forks"},
     "chunks": set(),
     "interfaces": {"exceptions"},
     "documents": set(),
-    "backends": {"exceptions", "backoff"},
+    "backends": {"exceptions", "backoff", "chunks", "forks", "sqlite_connections"},
     "settings": {"exceptions", "backends.analysis", "backends.connection"},
-    "caching": {"exceptions", "interfaces", "threads"},
-    "mirror": {"exceptions", "backoff", "threads", "documents", "interfaces", "backends"},
+    "caching": {"exceptions", "forks", "interfaces", "threads"},
+    "mirror": {"exceptions", "backoff", "forks", "threads", "documents", "interfaces", "backends"},
     "events": {"indexing"},
     "app_factory": {"exceptions"},
 }
-SHARED = {*MAY_IMPORT["mirror"], "chunks", "mirror", "settings", "caching"}
+SHARED = {
+    *MAY_IMPORT["mirror"],
+    *("chunks", "mirror", "settings", "caching", "sqlite_connections"),
+}
 MAY_IMPORT["search"] = SHARED
 MAY_IMPORT["indexing"] = SHARED
 MAY_IMPORT["primary"] = SHARED

@@ -43,20 +43,21 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
     chunks,
 )
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import error, rejected
 from nefertari_search_tween.backends.embedded.search.execute import Search
 from nefertari_search_tween.backends.embedded.search.multi_index import aggregate
 from nefertari_search_tween.backends.embedded.storage.document_rows import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed
 from nefertari_search_tween.backends.embedded.storage.mapping import Index, merge_properties
-from nefertari_search_tween.backends.embedded.storage.store import Deadline, Store
+from nefertari_search_tween.backends.embedded.storage.store import NEVER, Store
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
 from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
 
 __all__ = ["EmbeddedBackend"]
 
-# Vocabularies (the terms of one field) that are cached for the next pattern.
-MAX_VOCABULARIES = 32
+# Terms of vocabularies (those of one field) that are cached for the next pattern: some 70 MB.
+MAX_CACHED_TERMS = 1_000_000
 _NAME = re.compile(r"[^A-Z\s\\/*?\"<>|,#:_+-][^A-Z\s\\/*?\"<>|,#:]{0,254}\Z")
 # Names of aliases may have upper case letters.
 _ALIAS = re.compile(r"[^\s\\/*?\"<>|,#:_+-][^\s\\/*?\"<>|,#:]{0,254}\Z")
@@ -122,7 +123,7 @@ class EmbeddedBackend:
             "|".join(re.escape(part).replace(r"\*", ".*") for part in pattern.split(","))
         )
         rows: dict[str, tuple[set[str], str]] = {}
-        with self.store.reading() as connection:
+        with self.store.reading(NEVER) as connection:
             for name, alias, mapping in connection.execute(
                 "SELECT name, alias, mapping FROM indices LEFT JOIN aliases USING (number) "
                 "ORDER BY name"
@@ -137,7 +138,7 @@ class EmbeddedBackend:
         }
 
     def latest_version(self, index: str) -> int:
-        with self.store.reading() as connection:
+        with self.store.reading(NEVER) as connection:
             target = self.store.resolve_one(connection, index)
             (version,) = connection.execute(
                 "SELECT latest_version FROM indices WHERE number = ?", (target.number,)
@@ -156,7 +157,7 @@ class EmbeddedBackend:
         return {name for (name,) in rows} - {target.name}
 
     def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
-        with self.store.reading() as connection:
+        with self.store.reading(NEVER) as connection:
             try:
                 indices = self.store.resolve(connection, name)
             except IndexMissing:
@@ -226,7 +227,7 @@ class EmbeddedBackend:
         :param apply: applies one action by a writer.
         :param rejected_result: builds the result of an action whose alias is missing.
         """
-        with self.store.reading() as connection:
+        with self.store.reading(NEVER) as connection:
             targets = {name: self._target(connection, name) for name in {a.index for a in chunk}}
         prepared = [_prepare(action, targets[action.index]) for action in chunk]
         results = []
@@ -264,27 +265,32 @@ class EmbeddedBackend:
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
-        seconds = self.timeout if timeout is None else timeout
-        with self.store.reading(seconds) as connection:
+        deadline = self._deadline(timeout)
+        with self.store.reading(deadline) as connection:
             targets = self.store.resolve(connection, index)
             if len(targets) == 1:
-                return self._search(connection, targets[0], body, Deadline(seconds)).run()
-            vocabularies = [partial(self._vocabulary, connection, target) for target in targets]
-            return aggregate(connection, targets, body, vocabularies, Deadline(seconds))
+                return self._search(connection, targets[0], body, deadline).run()
+            vocabularies = [
+                partial(self._vocabulary, connection, target, deadline) for target in targets
+            ]
+            return aggregate(connection, targets, body, vocabularies, deadline)
 
     def multi_search(
         self, searches: Sequence[tuple[str, dict[str, Any]]], timeout: Optional[float] = None
     ) -> list[dict[str, Any]]:
-        seconds = self.timeout if timeout is None else timeout
-        deadline = Deadline(seconds)
+        deadline = self._deadline(timeout)
         # One snapshot for all.
-        with self.store.reading(seconds) as connection:
+        with self.store.reading(deadline) as connection:
             return [
                 self._search(
                     connection, self.store.resolve_one(connection, index), body, deadline
                 ).run()
                 for index, body in searches
             ]
+
+    def _deadline(self, timeout: Optional[float]) -> Deadline:
+        """Return the deadline of a search that begins now."""
+        return Deadline(self.timeout if timeout is None else timeout)
 
     def _search(
         self,
@@ -294,11 +300,11 @@ class EmbeddedBackend:
         deadline: Deadline,
         unbounded: bool = False,
     ) -> Search:
-        vocabulary = partial(self._vocabulary, connection, index)
+        vocabulary = partial(self._vocabulary, connection, index, deadline)
         return Search(connection, index, body, vocabulary, deadline, unbounded)
 
     def _vocabulary(
-        self, connection: sqlite3.Connection, index: Index, field: Field
+        self, connection: sqlite3.Connection, index: Index, deadline: Deadline, field: Field
     ) -> Sequence[str]:
         (writes,) = connection.execute(
             "SELECT writes FROM indices WHERE number = ?", (index.number,)
@@ -307,8 +313,10 @@ class EmbeddedBackend:
         cached = self._vocabularies.get(key)
         if cached is not None and cached[0] == writes:
             return cached[1]
-        terms = [term for (term,) in connection.execute(index.vocabulary_query(field))]
-        if len(self._vocabularies) >= MAX_VOCABULARIES:
+        rows = deadline.each(connection.execute(index.vocabulary_query(field)))
+        terms = [term for (term,) in rows]
+        cached_terms = sum(len(each) for _, each in self._vocabularies.values())
+        if cached_terms + len(terms) > MAX_CACHED_TERMS:
             self._vocabularies.clear()
         self._vocabularies[key] = (writes, terms)
         return terms
@@ -320,7 +328,7 @@ class EmbeddedBackend:
     def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
         keys = list(ids)
         documents: dict[str, Optional[StoredDocument]] = dict.fromkeys(keys)
-        with self.store.reading() as connection:
+        with self.store.reading(self._deadline(None)) as connection:
             if not keys:
                 return documents
             target = self.store.resolve_one(connection, index)
@@ -338,26 +346,23 @@ class EmbeddedBackend:
         return documents
 
     def scan(
-        self, index: str, body: dict[str, Any], chunk_size: int
+        self, index: str, body: dict[str, Any], chunk_size: int, timeout: Optional[float] = None
     ) -> Iterator[list[dict[str, Any]]]:
+        deadline = Deadline(timeout)
         # A separate connection: its snapshot stays while this thread uses its other one.
-        connection = self.store.connect()
-        try:
-            with self.store.reading(connection=connection):
-                target = self.store.resolve_one(connection, index)
-                search = self._search(connection, target, body, Deadline(), unbounded=True)
-                yield from search.pages(chunk_size)
-        finally:
-            connection.close()
+        with self.store.reading(deadline, separate=True) as connection:
+            target = self.store.resolve_one(connection, index)
+            search = self._search(connection, target, body, deadline, unbounded=True)
+            yield from search.pages(chunk_size)
 
     def refresh(self, index: str) -> None:
         """Check that the index exists; committed writes are visible without a refresh."""
-        with self.store.reading() as connection:
+        with self.store.reading(NEVER) as connection:
             self.store.resolve(connection, index)
 
     def ping(self) -> bool:
         try:
-            with self.store.reading() as connection:
+            with self.store.reading(NEVER) as connection:
                 connection.execute("SELECT count(*) FROM indices").fetchone()
         except BackendError:
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.engine.queries import (
@@ -40,8 +40,10 @@ class JoiningBackend:
         )
         return result
 
-    def scan(self, index: str, body: dict[str, Any], size: int) -> Iterator[Any]:
-        yield from self._backend.scan(index, resolved(body), size)
+    def scan(
+        self, index: str, body: dict[str, Any], size: int, timeout: Optional[float] = None
+    ) -> Iterator[Any]:
+        yield from self._backend.scan(index, resolved(body), size, timeout)
 
 
 def resolved(body: dict[str, Any]) -> dict[str, Any]:

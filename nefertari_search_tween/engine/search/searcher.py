@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.search.source_filter import filter_source
@@ -33,6 +34,13 @@ class EnginePrimary:
 
     def uncommitted_session(self) -> None:
         """There are no transactions."""
+
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
+        # Each of its searches is limited by search_timeout.
+        return nullcontext()
+
+    def is_timeout(self, error: BaseException) -> bool:
+        return False
 
 
 class EngineSemantics:

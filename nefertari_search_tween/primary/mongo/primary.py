@@ -111,6 +111,17 @@ class MongoPrimary:
         unit = None if self._capture is None else self._capture.unit
         return unit if unit is not None and self.outbox.has_recorded(unit) else None
 
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
+        import pymongo
+
+        # The driver's own: max_time_ms of each command, and what remains of the time for the next.
+        return pymongo.timeout(seconds)
+
+    def is_timeout(self, error: BaseException) -> bool:
+        from pymongo.errors import PyMongoError
+
+        return isinstance(error, PyMongoError) and error.timeout
+
     def restrict_by_acl(self, model: Any, allows: Callable[[Any], bool]) -> Any:
         rows = model.objects.only(model.pk_field(), ACL).no_dereference()
         keys = [getattr(each, model.pk_field()) for each in rows if allows(getattr(each, ACL))]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Callable
 
 from sqlalchemy import Column
 from sqlalchemy.orm.interfaces import MANYTOONE, ONETOMANY
 
+from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.sqla import schema
@@ -130,7 +130,7 @@ class Dependencies(DependenciesBase[Dependency]):
                     pending.append((edge.owner, {owner.pk for owner in owners}))
         return documents
 
-    @cached_property
+    @LazyAttribute
     def _levels(self) -> int:
         """Return the number of steps from an object to every document that depends on its contents.
 

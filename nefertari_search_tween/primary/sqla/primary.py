@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
+from sqlalchemy.pool import QueuePool
+
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers
-from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla import schema, time_limit
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.session_events import (
     SessionEvents,
@@ -26,8 +29,11 @@ from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.request_hooks import SqlaRequestHooks
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
 
+# Pools of the parent of a fork.
+_INHERITED: list[Any] = []
 
-class SqlaPrimary:
+
+class SqlaPrimary(PerProcess):
     """See :class:`~nefertari_search_tween.interfaces.primary_engine.Primary`."""
 
     list_models = staticmethod(schema.models)
@@ -35,6 +41,7 @@ class SqlaPrimary:
     mirror_definition = staticmethod(schema.mirror_definition)
     related = staticmethod(schema.related)
     restrict_by_acl = staticmethod(restrict_by_acl)
+    is_timeout = staticmethod(time_limit.is_timeout)
 
     def __init__(self) -> None:
         from nefertari_sqla.utils import FieldsQuerySet
@@ -61,9 +68,22 @@ class SqlaPrimary:
 
         # Of this application, also when another one is made later in this process.
         engine = BaseObject.metadata.bind
+        # Sessions may have another one, with its own pool: nefertari_sqla makes it in
+        # setup_database, pyramid_sqlalchemy when it is included.
+        self._engines = [engine, *(_bind_of(model)() for model in self.models.values())]
+        self.watch_forks()
         self.dependencies = Dependencies(models)
         self.outbox = SqlaOutbox(self.dependencies, engine, inline)
         self.rebuild_locks = SqlaRebuildLocks(self.dependencies.mirrored, engine)
+
+    def after_fork_in_child(self) -> None:
+        # Start-up leaves connections in the pool, ours and the application's; the child's are new
+        # ones. A pool in memory is the database itself.
+        for engine in {id(each): each for each in self._engines}.values():
+            if isinstance(engine.pool, QueuePool):
+                # To close them here would end those of the parent.
+                _INHERITED.append(engine.pool)
+                engine.pool = engine.pool.recreate()
 
     def create_missing(self) -> None:
         self.outbox.create_missing()
@@ -107,6 +127,9 @@ class SqlaPrimary:
 
     def disable_engine_indexing(self) -> Any:
         return disable_engine_indexing(self.models.values())
+
+    def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
+        return time_limit.limited(_bind_of(model)(), seconds)
 
     def uncommitted_session(self) -> Any:
         from pyramid_sqlalchemy import Session

@@ -21,7 +21,7 @@ from nefertari_search_tween.settings.settings import Settings
 
 # Elasticsearch rejects bool queries nested deeper than 30; a group is not always one.
 MAX_DEPTH = 20
-# Parsing time grows with the square of the length.
+# Of all parameters of a request. Parsing time grows with the square of the length.
 MAX_TEXT_LENGTH = 8192
 MAX_EDITS = 2
 MAX_SLOP = 100
@@ -50,8 +50,18 @@ class ClauseBudget:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.remaining = settings.max_clauses
+        self.remaining_text = MAX_TEXT_LENGTH
         #: parameters with a regular expression
         self.expressions: list[str] = []
+
+    def charge_text(self, parameter: str, text: str) -> None:
+        """Count a text before it is parsed, which takes time whatever is in it.
+
+        :raises BadQuery: the request has too much of it.
+        """
+        self.remaining_text -= len(text)
+        if self.remaining_text < 0:
+            raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters in all")
 
     def charge(self, parameter: str, node: Any) -> None:
         """Count a clause; a phrase counts by its words, a pattern as several clauses.
@@ -88,8 +98,7 @@ def compile_lucene(
     """
     if not text.strip():
         raise BadQuery(parameter, "it is empty")
-    if len(text) > MAX_TEXT_LENGTH:
-        raise BadQuery(parameter, f"longer than {MAX_TEXT_LENGTH} characters")
+    budget.charge_text(parameter, text)
     if any(match[0] == "^" for match in _BOOSTS.finditer(text)):
         raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
     # An accent may be a separate character; texts contain the composed form.

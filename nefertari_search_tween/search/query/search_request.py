@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Optional
 
 from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields
 
 from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.context import SERVED, TypedText, is_typed
@@ -55,7 +55,7 @@ class SearchRequest:
     current: bool = False
     index: str = ""
 
-    @cached_property
+    @LazyAttribute
     def caller(self) -> Caller:
         return Caller.of(self.http_request)
 
@@ -77,11 +77,11 @@ class SearchRequest:
             return name not in names_of_caller(request) and not isinstance(value, TypedText)
         return not is_typed(name, value)
 
-    @cached_property
+    @LazyAttribute
     def sort(self) -> list[SortKey]:
         return parse_sort(self.params.get("_sort"))
 
-    @cached_property
+    @LazyAttribute
     def page(self) -> Page:
         """Return the requested part of the results.
 
@@ -89,7 +89,7 @@ class SearchRequest:
         """
         return parse_page(self.params, self.settings.max_result_window)
 
-    @cached_property
+    @LazyAttribute
     def search_fields(self) -> list[str]:
         """Return the names of the fields to search, the most important one first.
 
@@ -100,13 +100,13 @@ class SearchRequest:
             raise BadQuery("_search_fields", "given more than once")
         return list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
-    @cached_property
+    @LazyAttribute
     def fields(self) -> Any:
         """Return ``_fields`` as it was received; '' without a value."""
         fields = self.params.get("_fields") or ""
         return "" if isinstance(fields, str) and not fields.strip(", ") else fields
 
-    @cached_property
+    @LazyAttribute
     def selected_fields(self) -> tuple[list[str], list[str]]:
         """Return the fields to include, and those to exclude."""
         only, exclude = process_fields(self.fields)

@@ -104,12 +104,12 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
     if min_count == 0:
         all_values = run.values(field, MatchAll(scope.level))
         sql = "SELECT DISTINCT value FROM (" + all_values + ")"
-        for (value,) in sql.run(run.connection):
+        for (value,) in run.deadline.each(sql.run(run.connection)):
             count_of.setdefault(value, 0)
-    included = _inclusion(field, options)
+    included = _inclusion(run, field, options)
     counts = [
         (value, count)
-        for value, count in count_of.items()
+        for value, count in run.deadline.each(count_of.items())
         if count >= min_count and included(value)
     ]
     size = int(options.get("size", 10))
@@ -130,9 +130,9 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
         elif name == "_count":
             counts.sort(key=lambda pair: pair[1], reverse=direction == "desc")
         else:
-            _sort_by_inner(counts, scoped, name, direction == "desc")
+            _sort_by_inner(run, counts, scoped, name, direction == "desc")
     buckets = []
-    for value, count in counts[:size]:
+    for value, count in run.deadline.each(counts[:size]):
         inside = scoped.get(value)
         if inside is None:
             inside = run.within(inner, _of_value(run, field, scope, value, options))
@@ -156,13 +156,13 @@ def _of_value(run: AggregationRun, field: Field, scope: Node, value: Any, option
     return or_missing(field, scope, bucket)
 
 
-def _inclusion(field: Field, options: Options) -> Callable[[Any], bool]:
+def _inclusion(run: AggregationRun, field: Field, options: Options) -> Callable[[Any], bool]:
     def test(terms: Any) -> Callable[[Any], bool]:
         if isinstance(terms, list):
             return {field.value(each) for each in terms}.__contains__
         if isinstance(terms, str):
-            pattern = automata.Pattern(regexp_parser.parse_regexp(terms))
-            return lambda value: bool(automata.matching([str(value)], pattern))
+            pattern = automata.Pattern(regexp_parser.regexp(terms), run.deadline)
+            return lambda value: bool(automata.matching([str(value)], pattern, run.deadline))
         raise unsupported("partitions of terms")
 
     include, exclude = options.get("include"), options.get("exclude")
@@ -174,7 +174,11 @@ def _inclusion(field: Field, options: Options) -> Callable[[Any], bool]:
 
 
 def _sort_by_inner(
-    counts: list[tuple[Any, int]], scoped: dict[Any, Any], name: str, descending: bool
+    run: AggregationRun,
+    counts: list[tuple[Any, int]],
+    scoped: dict[Any, Any],
+    name: str,
+    descending: bool,
 ) -> None:
     path, _, metric = name.partition(".")
 
@@ -186,8 +190,8 @@ def _sort_by_inner(
             result = result[part]
         return result.get(metric or "value", result.get("doc_count"))
 
-    present = [pair for pair in counts if value(pair) is not None]
-    absent = [pair for pair in counts if value(pair) is None]
+    present = [pair for pair in run.deadline.each(counts) if value(pair) is not None]
+    absent = [pair for pair in run.deadline.each(counts) if value(pair) is None]
     present.sort(key=value, reverse=descending)
     counts[:] = present + absent
 

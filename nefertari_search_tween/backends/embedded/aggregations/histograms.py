@@ -143,7 +143,7 @@ def _filled(
         low, high = _bounds(run, field, options, hard)
         counts = {
             at: count
-            for at, count in counts.items()
+            for at, count in run.deadline.each(counts.items())
             if (low is None or key_at(at) >= low) and (high is None or key_at(at) <= high)
         }
     min_count = int(options.get("min_doc_count", 0))
@@ -155,6 +155,7 @@ def _filled(
             at, last = min(ends), max(ends)
             rounds = 0
             while at <= last:
+                run.deadline.step()
                 counts.setdefault(at, 0)
                 at = after(at)
                 rounds += 1
@@ -167,7 +168,7 @@ def _filled(
                     )
     orders = parse_order(options.get("order"), {"_key": "asc"})
     buckets = []
-    for at in sorted(counts):
+    for at in run.deadline.each(sorted(counts)):
         if counts[at] < min_count:
             continue
         bucket = {**render_key(field, key_at(at)), "doc_count": counts[at]}
@@ -195,11 +196,11 @@ def _counted(
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
         sql = "SELECT value, count(*) FROM (" + values + ") GROUP BY value"
-        for value, count in sql.run(run.connection):
+        for value, count in run.deadline.each(sql.run(run.connection)):
             counts[bucket_of(value)] += count
         return counts
     counted = set()
-    for doc, value in values.run(run.connection):
+    for doc, value in run.deadline.each(values.run(run.connection)):
         at = bucket_of(value)
         if (doc, at) not in counted:
             counted.add((doc, at))

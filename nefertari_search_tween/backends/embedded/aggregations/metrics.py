@@ -119,7 +119,7 @@ def _percentiles(
 ) -> dict[str, Any]:
     """Return exact percentiles, interpolated between neighbours (Elasticsearch estimates them)."""
     sql = "SELECT value FROM (" + values + ") ORDER BY value"
-    numbers = [float(value) for (value,) in sql.run(run.connection)]
+    numbers = [float(value) for (value,) in run.deadline.each(sql.run(run.connection))]
     percentiles: dict[float, Optional[float]] = {}
     for percent in map(float, options.get("percents", DEFAULT_PERCENTS)):
         if not numbers:

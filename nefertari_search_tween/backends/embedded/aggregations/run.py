@@ -44,6 +44,7 @@ class AggregationRun:
         self.connection = connection
         self.index = index
         self.parser = parser
+        self.deadline = parser.deadline
         self.handlers = handlers
         self.top_hits = top_hits
 
@@ -67,7 +68,7 @@ class AggregationRun:
         return {name: self._result(spec, scope) for name, spec in requested.items()}
 
     def _result(self, spec: dict[str, Any], scope: Node) -> dict[str, Any]:
-        self.parser.check()
+        self.deadline.check()
         spec = dict(spec)
         inner = spec.pop("aggs", None) or spec.pop("aggregations", None) or {}
         meta = spec.pop("meta", None)
@@ -79,6 +80,8 @@ class AggregationRun:
             raise unsupported(f"aggregation '{kind}'")
         try:
             result = handler(self, options, inner, scope)
+        except RecursionError as error:
+            raise rejected("aggregations or patterns nested too deeply") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise rejected(f"[{kind}] aggregation malformed: {error!r}", "parsing_exception") from (
                 error

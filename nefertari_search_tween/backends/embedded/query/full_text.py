@@ -20,7 +20,7 @@ from nefertari_search_tween.backends.embedded.query.options import (
     pop_fuzzy_options,
     require_standard_analyzer,
 )
-from nefertari_search_tween.backends.embedded.query.term_level import TermQueries
+from nefertari_search_tween.backends.embedded.query.term_level import TermQueries, wildcard
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import (
     automata,
@@ -50,7 +50,7 @@ class FullText(TermQueries):
         if len(terms) == 1:
             return self._terms(field, terms)
         self._record_terms(field, terms)
-        return Phrase(self.stats, field, terms, slop)
+        return Phrase(self.stats, field, terms, slop, self.deadline)
 
     def _parse_match(self, name: str, options: Any, level: Level) -> Node:
         value = options.pop("query")
@@ -106,9 +106,9 @@ class FullText(TermQueries):
         edits = parse_fuzziness(fuzziness, word)
         if edits == 0:
             return self._exact(field, [word])
-        automaton = automata.Edits(word, edits)
+        automaton = automata.Edits(word, edits, self.deadline)
         weighted_terms = []
-        for term in automata.matching(self._vocabulary(field), automaton, self.check):
+        for term in automata.matching(self._vocabulary(field), automaton, self.deadline):
             if term[:prefix] != word[:prefix]:
                 continue
             distance = automaton.distance(term)
@@ -127,26 +127,26 @@ class FullText(TermQueries):
 
     def _parse_wildcard(self, name: str, options: Any, level: Level) -> Node:
         value = options.pop("value", None)
-        expression = derivatives.wildcard(text_of(options.pop("wildcard", value)))
-        return self._pattern_query(name, options, expression, level)
+        build = wildcard(text_of(options.pop("wildcard", value)))
+        return self._pattern_query(name, options, build, level)
 
     def _parse_prefix(self, name: str, options: Any, level: Level) -> Node:
         value = escape_pattern(text_of(options.pop("value")))
-        return self._pattern_query(name, options, derivatives.wildcard(value + "*"), level)
+        return self._pattern_query(name, options, wildcard(value + "*"), level)
 
     def _parse_regexp(self, name: str, options: Any, level: Level) -> Node:
         value = text_of(options.pop("value"))
         if str(options.pop("flags", "ALL")).upper() not in ("ALL", ""):
             raise unsupported("flags of a regexp")
         options.pop("max_determinized_states", None)
-        return self._pattern_query(name, options, regexp_parser.parse_regexp(value), level)
+        return self._pattern_query(name, options, regexp_parser.regexp(value), level)
 
     def _pattern_query(
-        self, name: str, options: Any, expression: derivatives.Expression, level: Level
+        self, name: str, options: Any, build: derivatives.Build, level: Level
     ) -> Node:
         ignore_case = bool(options.pop("case_insensitive", False))
         options.pop("rewrite", None)
         field = self._field(name, level)
         if field is None:
             return MatchNone(level)
-        return self._pattern(field, expression, ignore_case)
+        return self._pattern(field, build, ignore_case)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Callable, ClassVar
+from dataclasses import dataclass, field
+from typing import Callable, ClassVar, Optional
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
+from nefertari_search_tween.backends.embedded.query.long_phrases import long_phrase
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
     IN_JSON,
@@ -26,7 +28,6 @@ from nefertari_search_tween.backends.embedded.sql import (
 )
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
-from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 
 # Nested conditions in one table's SELECT (see Sql.as_table).
 MAX_HEIGHT = 4
@@ -162,6 +163,8 @@ class Phrase(TextNode):
 
     terms: list[str]
     slop: int
+    deadline: Deadline
+    _frequencies: Optional[str] = field(init=False, default=None)
 
     def _table(self, columns: str) -> Sql:
         """Return the SELECT of texts that hold all terms, with the phrase's frequency ``f``."""
@@ -191,30 +194,15 @@ class Phrase(TextNode):
 
     def _long_table(self, columns: str) -> Sql:
         """Return the same for a phrase of more terms than tables can be joined."""
-        rarest = sorted(set(self.terms), key=lambda term: self.stats.term(self.field, term))
-        query = f"SELECT doc, length, positions FROM {self.post} WHERE field = ? AND term = ?"
-        positions_by_doc: dict[int, dict[str, Any]] = {}
-        lengths: dict[int, int] = {}
-        for term in rarest:
-            rows = {
-                doc: positions
-                for doc, lengths[doc], positions in self.stats.connection.execute(
-                    query, (self.field.number, term)
-                )
-                if doc in positions_by_doc or term == rarest[0]
-            }
-            positions_by_doc = {
-                doc: {**positions_by_doc.get(doc, {}), term: each} for doc, each in rows.items()
-            }
-        frequencies = []
-        for doc, each in positions_by_doc.items():
-            frequency = phrase_frequency(self.slop, *(each[term] for term in self.terms))
-            frequencies.append([doc, lengths[doc], frequency])
+        if self._frequencies is None:
+            # Its score and its condition read it, and what counts the matches.
+            rows = long_phrase(self.stats, self.field, self.terms, self.slop, self.deadline)
+            self._frequencies = json.dumps(list(rows))
         return Sql(
             f"SELECT doc, {columns} f FROM (SELECT json_extract(value, '$[0]') AS doc, "
             "json_extract(value, '$[1]') AS length, json_extract(value, '$[2]') AS f "
             "FROM json_each(?)) WHERE f > 0",
-            (json.dumps(frequencies),),
+            (self._frequencies,),
         )
 
     def where(self, alias: str) -> Sql:

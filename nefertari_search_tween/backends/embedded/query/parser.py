@@ -55,6 +55,7 @@ class QueryParser(FullText):
             raise unsupported(f"query '{name}'")
         if not isinstance(body, dict):
             raise rejected(f"[{name}] query malformed: {body!r:.200}", "parsing_exception")
+        self.deadline.step()
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise rejected(f"queries nested deeper than {MAX_DEPTH}")

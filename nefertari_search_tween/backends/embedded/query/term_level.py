@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded import date_format
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Boost,
@@ -46,7 +47,7 @@ class TermQueries:
     """Reads queries on one index.
 
     :param vocabulary: field -> the sorted terms of a text, or values of a keyword.
-    :param check: called regularly; raises if the search takes too long.
+    :param deadline: of the search.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class TermQueries:
         connection: sqlite3.Connection,
         index: Index,
         vocabulary: Callable[[Field], Sequence[str]],
-        check: Callable[[], None],
+        deadline: Deadline,
     ) -> None:
         self.connection = connection
         self.index = index
         self.stats = Statistics(connection, index)
         self.vocabulary = vocabulary
-        self.check = check
+        self.deadline = deadline
         #: the searched terms, for highlighting: field name -> tests of a term
         self.searched_terms: dict[str, list[Callable[[str], bool]]] = {}
         self._depth = 0
@@ -89,7 +90,7 @@ class TermQueries:
         if field is None:
             return self._special(name, [value], level)
         if ignore_case:
-            return self._pattern(field, derivatives.wildcard(escape_pattern(str(value))), True)
+            return self._pattern(field, wildcard(escape_pattern(str(value))), True)
         return self._exact(field, [value])
 
     def _parse_terms(self, options: Any, level: Level) -> Node:
@@ -203,7 +204,7 @@ class TermQueries:
         if field.kind == "text":
             matching = [
                 term
-                for term in self.vocabulary(field)
+                for term in self.deadline.each(self.vocabulary(field))
                 if all(_COMPARISONS[sign](term, text_of(value)) for sign, value in bounds.items())
             ]
             return Matches(self.stats, field, matching)
@@ -288,15 +289,15 @@ class TermQueries:
     def _present(self, field: Field) -> Node:
         return Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
 
-    def _pattern(self, field: Field, expression: derivatives.Expression, ignore_case: bool) -> Node:
+    def _pattern(self, field: Field, build: derivatives.Build, ignore_case: bool) -> Node:
         if field.kind not in ("text", "keyword"):
             raise rejected(
                 f"can only use patterns on keyword and text fields - not on [{field.name}] "
                 f"which is of type [{field.type}]",
                 "query_shard_exception",
             )
-        pattern = automata.Pattern(expression, ignore_case, self.check)
-        terms = automata.matching(self._vocabulary(field), pattern, self.check)
+        pattern = automata.Pattern(build, self.deadline, ignore_case)
+        terms = automata.matching(self._vocabulary(field), pattern, self.deadline)
         if len(terms) > MAX_PATTERN_TERMS:
             raise rejected(f"the pattern matches more than {MAX_PATTERN_TERMS} terms")
         if not terms:
@@ -312,6 +313,11 @@ class TermQueries:
                 f"[{field.name}] of type [{field.type}] has no terms", "query_shard_exception"
             )
         return self.vocabulary(field)
+
+
+def wildcard(text: str) -> derivatives.Build:
+    """Return what makes the expression of a wildcard pattern."""
+    return lambda make: make.wildcard(text)
 
 
 def _misfit(field: Field, problem: Malformed) -> BackendRejected:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.aggregations import HANDLERS
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
@@ -22,7 +23,6 @@ from nefertari_search_tween.backends.embedded.search.source_filter import (
 from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of, joined
 from nefertari_search_tween.backends.embedded.storage.fields import Field
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
-from nefertari_search_tween.backends.embedded.storage.store import Deadline
 from nefertari_search_tween.backends.embedded.storage.writer import as_sequence_version
 from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE
 
@@ -59,7 +59,7 @@ class Search:
         self.index = index
         self.body = body
         self.deadline = deadline
-        self.parser = QueryParser(connection, index, vocabulary, deadline.check)
+        self.parser = QueryParser(connection, index, vocabulary, deadline)
         root = index.root.level
         self.node: Node = self.parser.parse(body["query"]) if body.get("query") else MatchAll(root)
         self.start = int(body.get("from", 0))
@@ -149,13 +149,14 @@ class Search:
         source = "NULL" if source_filter is False else "source"
         query = f"SELECT doc, id, version, {source} FROM {self.index.docs} WHERE doc IN {IN_JSON}"
         numbers = json.dumps([row[0] for row in rows])
-        documents = {doc: rest for doc, *rest in self.connection.execute(query, (numbers,))}
+        cursor = self.connection.execute(query, (numbers,))
+        documents = {doc: rest for doc, *rest in self.deadline.each(cursor)}
         options = self.body.get("highlight")
         terms = self.parser.searched_terms
-        highlighter = Highlighter(options, self.index, terms) if options else None
+        highlighter = Highlighter(options, self.index, terms, self.deadline) if options else None
         explicit = bool(self.body.get("sort"))
         hits = []
-        for doc, score, *values in rows:
+        for doc, score, *values in self.deadline.each(rows):
             identity, version, source = documents[doc]
             hit: dict[str, Any] = {
                 "_index": self.index.name_of(doc),
@@ -166,6 +167,8 @@ class Search:
                 hit["_version"] = version
             if self.body.get("seq_no_primary_term"):
                 hit["_seq_no"], hit["_primary_term"] = as_sequence_version(version)
+            # A long document takes as many steps as it has kilobytes.
+            self.deadline.step(len(source or b"") // 1024)
             parsed = None if source is None else json.loads(source)
             if parsed is not None:
                 hit["_source"] = parsed if pick is None else pick(parsed)
@@ -237,6 +240,7 @@ class Search:
         sql = self._page(None, limited=False)
         cursor = sql.run(self.connection)
         while True:
+            self.deadline.check()
             rows = cursor.fetchmany(chunk_size)
             if not rows:
                 return

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import fnmatch
 import html
+from bisect import bisect_left
 from typing import Any, Callable
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import reject_unknown
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import tokenizer
@@ -24,6 +26,7 @@ class Highlighter:
 
     :param options: the ``highlight`` part of a search.
     :param searched_terms: field name -> tests for terms that were searched.
+    :param deadline: of the search.
     """
 
     def __init__(
@@ -31,7 +34,9 @@ class Highlighter:
         options: dict[str, Any],
         index: Index,
         searched_terms: dict[str, list[Callable[[str], bool]]],
+        deadline: Deadline,
     ) -> None:
+        self.deadline = deadline
         reject_unknown(options, _OPTIONS, "highlight")
         self.pre_tag = (options.get("pre_tags") or ["<em>"])[0]
         self.post_tag = (options.get("post_tags") or ["</em>"])[0]
@@ -64,26 +69,36 @@ class Highlighter:
     def _fragments(
         self, text: str, options: dict[str, Any], tests: list[Callable[[str], bool]], count: int
     ) -> list[str]:
-        words = tokenizer.tokens(text)
-        hits = [token for token in words if any(test(token.term) for test in tests)]
+        words = list(self.deadline.each(tokenizer.tokens(text)))
+        hits = [token for token in words if self._is_hit(token.term, tests)]
         if not hits:
             return []
         if count == 0:
             return [self._mark(text, hits, 0, len(text))]
         size = int(options.get("fragment_size", 100))
-        parts = []
+        parts: list[str] = []
+        starts = [token.start for token in hits]
         start = 0
-        while start < len(words):
+        while start < len(words) and len(parts) < count:
+            self.deadline.step()
             end = start
             while end + 1 < len(words) and words[end + 1].end - words[start].start <= size:
                 end += 1
             first = 0 if start == 0 else words[start].start
             last = len(text) if end + 1 == len(words) else words[end].end
-            inside = [token for token in hits if first <= token.start and token.end <= last]
+            inside = [
+                token
+                for token in hits[bisect_left(starts, first) : bisect_left(starts, last)]
+                if token.end <= last
+            ]
             if inside:
                 parts.append(self._mark(text, inside, first, last))
             start = end + 1
         return parts
+
+    def _is_hit(self, term: str, tests: list[Callable[[str], bool]]) -> bool:
+        self.deadline.step(len(tests))
+        return any(test(term) for test in tests)
 
     def _mark(self, text: str, tokens: list[tokenizer.Token], first: int, last: int) -> str:
         pieces = []

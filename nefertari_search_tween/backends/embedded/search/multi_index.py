@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Condition
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
@@ -19,10 +20,7 @@ from nefertari_search_tween.backends.embedded.search.execute import Search, Voca
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
-from nefertari_search_tween.backends.embedded.storage.store import (
-    Deadline,
-    create_term_tables,
-)
+from nefertari_search_tween.backends.embedded.storage.store import create_term_tables
 
 # Aggregations that read more than the matching documents.
 _BEYOND = ("global",)
@@ -179,13 +177,14 @@ def aggregate(
     merged = MergedIndex(indices, json.dumps(requested))
     merged.create(connection)
     for position, (index, terms_of) in enumerate(zip(indices, vocabularies)):
-        node = QueryParser(connection, index, terms_of, deadline.check).parse(query)
+        node = QueryParser(connection, index, terms_of, deadline).parse(query)
         root = index.root.level
         matches = f"SELECT d.doc AS doc FROM {root.table} d WHERE " + node.where("d")
         merged.fill(connection, position, matches)
 
     def vocabulary(field: Field) -> list[str]:
-        return [term for (term,) in connection.execute(merged.vocabulary_query(field))]
+        rows = connection.execute(merged.vocabulary_query(field))
+        return [term for (term,) in deadline.each(rows)]
 
     search = Search(connection, merged, body, vocabulary, deadline)
     search.node = Condition(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
-import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any, Union
 
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.private_files import make_private
@@ -23,6 +21,7 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     IndexMissing,
 )
+from nefertari_search_tween.sqlite_connections import ThreadConnections
 
 MIN_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"
@@ -36,6 +35,8 @@ CLOCK_STEP = 20_000
 CACHE_KIB = 16 * 1024
 # Pages of the log (4 KiB) after which it is written back: a rebuild does so every few bulks.
 LOG_PAGES = 8000
+
+NEVER = Deadline()
 
 # Parts of SQLite's messages about a statement beyond its limits.
 _LIMITS = ("parser stack overflow", "too many", "too large", "too long")
@@ -55,6 +56,31 @@ CREATE TABLE aliases (
 _ADDED = "ALTER TABLE indices ADD COLUMN latest_version INTEGER NOT NULL DEFAULT 0"
 
 
+class Running:
+    """What runs on a connection now.
+
+    :ivar deadline: of it; ends its statements, and the loops of functions inside them.
+    """
+
+    def __init__(self) -> None:
+        self.deadline = NEVER
+
+    def is_over(self) -> bool:
+        return self.deadline.is_over()
+
+    def phrase_frequency(self, slop: int, *positions: Union[int, str]) -> float:
+        """SQL function: see :func:`phrase_frequency`."""
+        return phrase_frequency(self.deadline, slop, positions)
+
+
+class Connection(sqlite3.Connection):
+    """A connection to the file."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.running = Running()
+
+
 class Store:
     """One directory of indices, shared by threads and processes.
 
@@ -69,27 +95,13 @@ class Store:
             )
         self.directory = os.path.abspath(directory)
         self.path = os.path.join(self.directory, FILE_NAME)
-        self._local = threading.local()
-        self._lock = threading.Lock()
+        self._connections = ThreadConnections(self._connect)
+        # Replaced as a whole: threads and children of a fork read it without a lock.
         self._indices: dict[tuple[int, int], Index] = {}
-        # Connections of a parent process: closing them here would touch its locks.
-        self._inherited: list[Any] = []
-        _stores.add(self)
 
     # Connections
 
-    def connection(self) -> sqlite3.Connection:
-        """Return this thread's connection."""
-        handle = getattr(self._local, "handle", None)
-        if handle is not None:
-            if handle.pid == os.getpid():
-                return handle.connection
-            self._inherited.append(handle)
-        connection = self.connect()
-        self._local.handle = _ThreadConnection(os.getpid(), connection)
-        return connection
-
-    def connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         """Return a new connection."""
         make_private(self.directory, FILE_NAME)
         connection = sqlite3.connect(
@@ -98,6 +110,7 @@ class Store:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=512,
+            factory=Connection,
         )
         try:
             # Acknowledged writes are on disk, and a killed process leaves whole transactions.
@@ -105,7 +118,11 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            connection.create_function("phrase_frequency", -1, phrase_frequency, deterministic=True)
+            running = connection.running
+            connection.set_progress_handler(running.is_over, CLOCK_STEP)
+            connection.create_function(
+                "phrase_frequency", -1, running.phrase_frequency, deterministic=True
+            )
             self._check_format(connection)
         except BaseException:
             connection.close()
@@ -140,42 +157,32 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close this thread's connection, unless it is in a transaction."""
-        handle = getattr(self._local, "handle", None)
-        if handle is not None and handle.pid == os.getpid():
-            if handle.connection.in_transaction:
-                return
-            handle.connection.close()
-        self._local.handle = None
+        """Close this thread's connection."""
+        self._connections.let_go()
 
     # Transactions
 
     @contextmanager
-    def reading(
-        self, timeout: Optional[float] = None, connection: Optional[sqlite3.Connection] = None
-    ) -> Iterator[sqlite3.Connection]:
+    def reading(self, deadline: Deadline, separate: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield a connection that reads at one point in time.
 
-        :raises BackendTimeout: it took longer than *timeout* seconds.
+        :param separate: beside this thread's, which may be used meanwhile.
+        :raises BackendTimeout: a statement had not ended by *deadline*.
         """
-        with translate_errors(timeout):
-            connection = connection or self.connection()
-            if timeout is not None:
-                deadline = time.monotonic() + timeout
-                connection.set_progress_handler(lambda: time.monotonic() > deadline, CLOCK_STEP)
+        use = self._connections.separate if separate else self._connections.use
+        with translate_errors(deadline), use() as connection:
+            connection.running.deadline = deadline
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
-                if timeout is not None:
-                    connection.set_progress_handler(None, 0)
+                connection.running.deadline = NEVER
                 connection.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection whose changes are committed together, or not at all."""
-        with translate_errors():
-            connection = self.connection()
+        with translate_errors(NEVER), self._connections.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -217,10 +224,8 @@ class Store:
         index = self._indices.get((number, generation))
         if index is None:
             index = self.load_index(connection, number)
-            with self._lock:
-                for key in [key for key in self._indices if key[0] == number]:
-                    del self._indices[key]
-                self._indices[number, generation] = index
+            others = {key: each for key, each in self._indices.items() if key[0] != number}
+            self._indices = {**others, (number, generation): index}
         return index
 
     def load_one(self, connection: sqlite3.Connection, name: str) -> Index:
@@ -313,62 +318,17 @@ def create_term_tables(connection: sqlite3.Connection, index: Index, create: str
     )
 
 
-class _ThreadConnection:
-    """A thread's connection; closed when the thread ends."""
-
-    def __init__(self, pid: int, connection: sqlite3.Connection) -> None:
-        self.pid = pid
-        self.connection = connection
-
-    def __del__(self) -> None:
-        if self.pid == os.getpid():
-            self.connection.close()
-
-
-class Deadline:
-    """The deadline of a search, for its parts that are not SQL.
-
-    :param seconds: from now; None: never.
-    """
-
-    def __init__(self, seconds: Optional[float] = None) -> None:
-        self.seconds = seconds
-        self.at = None if seconds is None else time.monotonic() + seconds
-
-    def check(self) -> None:
-        """Check the clock.
-
-        :raises BackendTimeout: the time is over.
-        """
-        if self.at is not None and time.monotonic() > self.at:
-            raise BackendTimeout(f"the search took longer than {self.seconds:g} seconds")
-
-
-# SQLite's locks belong to a process: an inherited connection looks locked to a child and is not.
-# A server forks its workers from the thread that set the application up, so closing that
-# thread's connection leaves nothing open to inherit.
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for store in list(_stores):
-        store.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
-
-
 @contextmanager
-def translate_errors(timeout: Optional[float] = None) -> Iterator[None]:
+def translate_errors(deadline: Deadline) -> Iterator[None]:
     """Translate the database's exceptions to ours."""
     try:
         yield
     except BackendError:
         raise
     except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            raise BackendTimeout(f"the search took longer than {timeout:g} seconds") from error
+        # It may also be a function in SQL that looked at the clock.
+        if deadline.is_over() or "interrupted" in str(error):
+            raise deadline.error() from error
         if any(limit in str(error) for limit in _LIMITS):
             raise rejected(f"the query is too large for the embedded backend: {error}") from error
         if "locked" in str(error):

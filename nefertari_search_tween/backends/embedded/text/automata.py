@@ -9,20 +9,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Optional, Protocol
 
-from nefertari_search_tween.backends.embedded.errors import rejected
+from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.text.derivatives import (
-    NONE,
+    Build,
     Expression,
-    derivative,
-    nullable,
+    Expressions,
 )
 
-# Derivatives of one pattern; a pattern with more explodes.
-MAX_STATES = 10_000
-# Terms between two checks of the clock.
-CHECK_EVERY = 500
 _LAST = "\U0010ffff"
 
 
@@ -36,23 +31,15 @@ class Automaton(Protocol):
     def accepts(self, state: Any) -> bool: ...
 
 
-def matching(
-    vocabulary: Sequence[str], automaton: Automaton, check: Callable[[], Any] = bool
-) -> list[str]:
-    """Return the terms of the sorted *vocabulary* that *automaton* accepts.
-
-    :param check: called regularly; it may raise if this takes too long.
-    """
+def matching(vocabulary: Sequence[str], automaton: Automaton, deadline: Deadline) -> list[str]:
+    """Return the terms of the sorted *vocabulary* that *automaton* accepts."""
     terms: list[str] = []
     states: list[Any] = [automaton.start]
     previous = ""
     index, end = 0, len(vocabulary)
-    rounds = 0
     while index < end:
         term = vocabulary[index]
-        rounds += 1
-        if not rounds % CHECK_EVERY:
-            check()
+        deadline.step()
         shared = _shared_length(previous, term, len(states) - 1)
         del states[shared + 1 :]
         state = states[shared]
@@ -90,8 +77,9 @@ class Edits:
     A state is the last two rows of the optimal string alignment table, and the last character.
     """
 
-    def __init__(self, word: str, max_edits: int) -> None:
+    def __init__(self, word: str, max_edits: int, deadline: Deadline) -> None:
         self.word = word
+        self.deadline = deadline
         self.max_edits = max_edits
         self.start = (None, tuple(range(len(word) + 1)), "")
 
@@ -99,6 +87,7 @@ class Edits:
         before, last, previous = state
         row = [last[0] + 1]
         word = self.word
+        self.deadline.step(len(last))
         for column in range(1, len(last)):
             cost = word[column - 1] != char
             value = min(last[column] + 1, row[column - 1] + 1, last[column - 1] + cost)
@@ -126,51 +115,20 @@ class Edits:
 
 
 class Pattern:
-    """A wildcard pattern or regular expression.
+    """A wildcard pattern or regular expression; a state is what the rest of a term must match.
 
+    :param build: makes its expression.
     :param ignore_case: letters match both their cases.
-    :param check: called for every new step; it may raise if this takes too long.
+    :raises BackendRejected: it is too large.
     """
 
-    def __init__(
-        self,
-        expression: Expression,
-        ignore_case: bool = False,
-        check: Callable[[], Any] = bool,
-    ) -> None:
-        self.check = check
-        self.ignore_case = ignore_case
-        # States are numbers: an expression is hashed once, not at every step.
-        self._numbers: dict[Expression, int] = {}
-        self._expressions: list[Expression] = []
-        self._steps: list[dict[str, Optional[int]]] = []
-        self._accepting: list[bool] = []
-        self.start = self._number(expression)
+    def __init__(self, build: Build, deadline: Deadline, ignore_case: bool = False) -> None:
+        self._expressions = Expressions(deadline, ignore_case)
+        self.start = build(self._expressions)
 
-    def _number(self, expression: Expression) -> int:
-        number = self._numbers.get(expression)
-        if number is None:
-            number = self._numbers[expression] = len(self._expressions)
-            if number > MAX_STATES:
-                raise rejected(f"a pattern of more than {MAX_STATES} states")
-            self._expressions.append(expression)
-            self._steps.append({})
-            self._accepting.append(nullable(expression))
-        return number
+    def step(self, state: Expression, char: str) -> Optional[Expression]:
+        after = self._expressions.derivative(state, char)
+        return None if after is self._expressions.none else after
 
-    def step(self, state: int, char: str) -> Optional[int]:
-        steps = self._steps[state]
-        if char not in steps:
-            steps[char] = self._step(self._expressions[state], char)
-        return steps[char]
-
-    def _step(self, expression: Expression, char: str) -> Optional[int]:
-        self.check()
-        if self.ignore_case:
-            other = char.lower() if char != char.lower() else char.upper()
-            char += other if len(other) == 1 and other != char else ""
-        after = derivative(expression, char)
-        return None if after == NONE else self._number(after)
-
-    def accepts(self, state: int) -> bool:
-        return self._accepting[state]
+    def accepts(self, state: Expression) -> bool:
+        return state.nullable

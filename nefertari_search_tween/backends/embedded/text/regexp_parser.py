@@ -6,31 +6,23 @@ from typing import Optional
 
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.text.derivatives import (
-    ALL,
-    ANY,
-    EMPTY,
-    NONE,
+    Build,
     Expression,
-    character,
-    common,
-    complement,
-    concatenated,
-    either,
-    repeated,
-    sequence,
+    Expressions,
 )
 
 
 class _Parser:
     """Lucene's syntax of regular expressions, all of its optional operators included."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, make: Expressions) -> None:
         self.text = text
+        self.make = make
         self.at = 0
 
     def parse(self) -> Expression:
         if not self.text:
-            return EMPTY
+            return self.make.empty
         result = self.parse_union()
         if self.at < len(self.text):
             raise self.failure(f"unexpected '{self.text[self.at]}'")
@@ -55,33 +47,33 @@ class _Parser:
         return self.text[self.at - 1]
 
     def parse_union(self) -> Expression:
-        result = self.parse_intersection()
+        alternatives = [self.parse_intersection()]
         while self.accept("|"):
-            result = either(result, self.parse_intersection())
-        return result
+            alternatives.append(self.parse_intersection())
+        return self.make.union(alternatives)
 
     def parse_intersection(self) -> Expression:
-        result = self.parse_concatenation()
+        parts = [self.parse_concatenation()]
         while self.accept("&"):
-            result = common(result, self.parse_concatenation())
-        return result
+            parts.append(self.parse_concatenation())
+        return self.make.intersection(parts)
 
     def parse_concatenation(self) -> Expression:
         parts = []
         while self.at < len(self.text) and not self.peek(")|&"):
             parts.append(self.parse_repetition())
-        return sequence(parts)
+        return self.make.sequence(parts)
 
     def parse_repetition(self) -> Expression:
         result = self.parse_complement()
         while self.peek("?*+{"):
             sign = self.read()
             if sign == "?":
-                result = either(result, EMPTY)
+                result = self.make.union((result, self.make.empty))
             elif sign == "*":
-                result = repeated(result)
+                result = self.make.repeated(result)
             elif sign == "+":
-                result = concatenated(result, repeated(result))
+                result = self.make.concatenated(result, self.make.repeated(result))
             else:
                 result = self.parse_repetition_count(result)
         return result
@@ -97,10 +89,11 @@ class _Parser:
             raise self.failure("more than 255 repetitions")
         if maximum is not None and maximum < minimum:
             raise self.failure(f"from {minimum} to {maximum} repetitions")
-        tail: Expression = repeated(inner) if maximum is None else EMPTY
+        make = self.make
+        tail: Expression = make.repeated(inner) if maximum is None else make.empty
         for _ in range((maximum or minimum) - minimum):
-            tail = either(EMPTY, concatenated(inner, tail))
-        return sequence([*[inner] * minimum, tail])
+            tail = make.union((make.empty, make.concatenated(inner, tail)))
+        return make.sequence([*[inner] * minimum, tail])
 
     def parse_number(self) -> int:
         start = self.at
@@ -112,15 +105,15 @@ class _Parser:
 
     def parse_complement(self) -> Expression:
         if self.accept("~"):
-            return complement(self.parse_complement())
+            return self.make.complement(self.parse_complement())
         return self.parse_atom()
 
     def parse_atom(self) -> Expression:
         if self.peek(".#@"):
-            return _ATOMS[self.read()]
+            return self.parse_special()
         if self.accept("("):
             if self.accept(")"):
-                return EMPTY
+                return self.make.empty
             inner = self.parse_union()
             if not self.accept(")"):
                 raise self.failure("expected ')'")
@@ -130,7 +123,7 @@ class _Parser:
             while not self.peek('"'):
                 self.read()
             self.at += 1
-            return sequence([character(each) for each in self.text[start : self.at - 1]])
+            return self.text_of(self.text[start : self.at - 1])
         if self.accept("["):
             return self.parse_class()
         if self.accept("<"):
@@ -138,8 +131,10 @@ class _Parser:
         if self.accept("\\"):
             char = self.read()
             ranges = _CLASSES.get(char.lower())
-            return character(char) if ranges is None else ("set", ranges, char.isupper())
-        return character(self.read())
+            if ranges is None:
+                return self.make.character(char)
+            return self.make.set(ranges, char.isupper())
+        return self.make.character(self.read())
 
     def parse_class(self) -> Expression:
         negated = self.accept("^")
@@ -163,7 +158,7 @@ class _Parser:
                     raise self.failure(f"characters from '{low}' to '{high}'")
             ranges.append((low, high))
         self.at += 1
-        return ("set", tuple(ranges), negated)
+        return self.make.set(tuple(ranges), negated)
 
     def parse_interval(self) -> Expression:
         end = self.text.find(">", self.at)
@@ -176,14 +171,17 @@ class _Parser:
         if last - first > 1000:
             raise self.failure("an interval of more than 1000 numbers")
         width = len(low) if len(low) == len(high) else 0
-        result = NONE
-        for number in range(first, last + 1):
-            digits = str(number).zfill(width)
-            result = either(result, sequence([character(each) for each in digits]))
-        return result
+        numbers = range(first, last + 1)
+        return self.make.union([self.text_of(str(number).zfill(width)) for number in numbers])
+
+    def parse_special(self) -> Expression:
+        make = self.make
+        return {".": make.any, "#": make.none, "@": make.all}[self.read()]
+
+    def text_of(self, text: str) -> Expression:
+        return self.make.sequence([self.make.character(each) for each in text])
 
 
-_ATOMS = {".": ANY, "#": NONE, "@": ALL}
 _CLASSES: dict[str, tuple[tuple[str, str], ...]] = {
     "d": (("0", "9"),),
     "w": (("0", "9"), ("A", "Z"), ("_", "_"), ("a", "z")),
@@ -191,12 +189,10 @@ _CLASSES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def parse_regexp(text: str) -> Expression:
-    """Parse *text* in Lucene's syntax: . ? + * {} | () [] "" ~ & @ # <> and \\d \\w \\s.
+def regexp(text: str) -> Build:
+    """Return what parses *text* in Lucene's syntax: . ? + * {} | () [] "" ~ & @ # <> and \\d \\w
+    \\s.
 
-    :raises BackendRejected: its syntax is wrong.
+    It raises BackendRejected if the syntax is wrong.
     """
-    try:
-        return _Parser(text).parse()
-    except RecursionError as error:
-        raise rejected("regular expression: nested too deeply") from error
+    return lambda make: _Parser(text, make).parse()

@@ -174,6 +174,8 @@ _TOKENS = re.compile(
     rf"|[IH]{_X}"
     rf"|R{_X}R{_X}"
     rf"|[EW]{_X}"
+    # No term, but to be passed at once: else every place in it would be tried up to its end.
+    rf"|(?P<nothing>(?:U{_X})+)"
 )
 
 
@@ -183,6 +185,8 @@ def tokens(text: str) -> list[Token]:
     position = 0
     classes = text.translate(_classes)
     for match in _TOKENS.finditer(classes):
+        if match.lastgroup:
+            continue
         start, end = match.span()
         word = text[start:end]
         term = word.lower() if word.isascii() else word.translate(_lower)
@@ -200,7 +204,9 @@ def terms(text: str) -> list[str]:
     """Return the terms of *text*; the position of each is its index in the list."""
     lower = text.lower() if text.isascii() else text.translate(_lower)
     result = [
-        lower[match.start() : match.end()] for match in _TOKENS.finditer(text.translate(_classes))
+        lower[match.start() : match.end()]
+        for match in _TOKENS.finditer(text.translate(_classes))
+        if not match.lastgroup
     ]
     if len(text) > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in result):
         return [piece for term in result for _, piece in _pieces(term)]

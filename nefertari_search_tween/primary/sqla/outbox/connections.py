@@ -8,8 +8,7 @@ keeps one connection of the driver for it. Why that is correct:
   one sees what is committed by then.
 * A file that was replaced (by a backup, say) is another file: device and inode are compared at each
   query.
-* SQLite forbids to use a connection in the child of a fork, or to close it there. The child neither
-  uses nor closes it.
+* No child of a fork inherits an open file (sqlite_connections.py).
 * SQLAlchemy's events and its log do not see these queries: they read nothing of the application's.
 * A query that fails is repeated on a connection of SQLAlchemy's, so errors are SQLAlchemy's.
 """
@@ -20,27 +19,12 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Optional
 
+from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-# Connections of the parent of a fork: not to be closed here, so not to be garbage-collected.
-_INHERITED: list[Any] = []
-
-
-@dataclass(frozen=True)
-class _ThreadConnection:
-    """One thread's connection, and the file that it is to.
-
-    :param connection: the driver's.
-    :param file: device and inode.
-    """
-
-    connection: Any
-    engine: Any
-    file: tuple[int, int]
-    process: int
+from nefertari_search_tween.sqlite_connections import ThreadConnections
 
 
 class ReadConnections:
@@ -48,7 +32,10 @@ class ReadConnections:
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
-        self._local = threading.local()
+        self._connections = ThreadConnections(self._connect_driver)
+        self._connecting = threading.local()
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "do_connect", self._do_connect)
         # Statements are compiled once: compiling takes longer than the query.
         self._compiled: dict[Any, Any] = {}
         self._texts: dict[Any, tuple[str, tuple[Any, ...]]] = {}
@@ -72,12 +59,13 @@ class ReadConnections:
         file = _file_of(engine)
         if file is not None:
             try:
-                cursor = self._of_thread(engine, file).execute(*self._text(engine, statement))
-                row = cursor.fetchone()
-                cursor.close()
-                return row
+                with self._connections.use(file) as connection:
+                    cursor = connection.execute(*self._text(engine, statement))
+                    row = cursor.fetchone()
+                    cursor.close()
+                    return row
             except engine.dialect.dbapi.Error:
-                self._close_own()
+                self._connections.let_go()
         with self.connect() as connection:
             cached = connection.execution_options(compiled_cache=self._compiled)
             return cached.execute(statement).first()
@@ -90,26 +78,24 @@ class ReadConnections:
             text = self._texts[statement] = str(compiled), values
         return text
 
-    def _of_thread(self, engine: Any, file: tuple[int, int]) -> Any:
-        own: Optional[_ThreadConnection] = getattr(self._local, "own", None)
-        process = os.getpid()
-        if own is None or (own.engine, own.file, own.process) != (engine, file, process):
-            self._close_own()
-            # Made like the application's own, by its arguments and its listeners.
-            pooled = engine.raw_connection()
-            connection = pooled.connection
-            pooled.detach()  # it does not return to the pool
-            own = self._local.own = _ThreadConnection(connection, engine, file, process)
-        return own.connection
+    def _connect_driver(self) -> Any:
+        """Return a connection of the driver, made like the application's own: by its arguments and
+        its listeners."""
+        self._connecting.now = True
+        try:
+            pooled = self.engine.raw_connection()
+        finally:
+            self._connecting.now = False
+        connection = pooled.connection
+        pooled.detach()  # it does not return to the pool
+        return connection
 
-    def _close_own(self) -> None:
-        own: Optional[_ThreadConnection] = self._local.__dict__.pop("own", None)
-        if own is None:
-            return
-        if own.process != os.getpid():
-            _INHERITED.append(own)
-            return
-        own.connection.close()
+    def _do_connect(self, dialect: Any, record: Any, args: Any, options: dict[str, Any]) -> Any:
+        """Let the thread that forks close the connections of this class; the application's stay as
+        they are."""
+        if not getattr(self._connecting, "now", False):
+            return None
+        return dialect.connect(*args, **{**options, "check_same_thread": False})
 
 
 def _file_of(engine: Any) -> Optional[tuple[int, int]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Optional
 
+from nefertari_search_tween.forks import PerProcess
+
 log = logging.getLogger(__name__)
 
 #: Channels are per database.
@@ -21,7 +23,7 @@ def notify_on_commit(connection: Any) -> None:
         connection.execute(f"NOTIFY {CHANNEL}")
 
 
-class PostgresqlNotifications:
+class PostgresqlNotifications(PerProcess):
     """Receives the notifications on a separate connection.
 
     :param engine: a SQLAlchemy engine of PostgreSQL with psycopg2.
@@ -30,6 +32,11 @@ class PostgresqlNotifications:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._connection: Optional[Any] = None
+        self.watch_forks()
+
+    def after_fork_in_child(self) -> None:
+        # The driver closes no connection of another process.
+        self._connection = None
 
     def connect(self) -> bool:
         """Connect unless it is connected.
