@@ -94,13 +94,13 @@ def _aggregate_unrouted(aggregator: Any, model: Any, index: Callable[[], Any]) -
     model of the instance's own."""
     request = get_current_request()
     mirror = None if model is None else CURRENT.require().mirrors.get(model.__name__)
-    several = getattr(aggregator.view, MULTI_COLLECTION, False)
-    if request is None or (mirror is None and not several):
+    is_multi = getattr(aggregator.view, MULTI_COLLECTION, False)
+    if request is None or (mirror is None and not is_multi):
         return _aggregate_as_nefertari(aggregator, index)
     outer, collection = request.__dict__.get(READ), request.__dict__.get(COLLECTION)
     read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
     request.__dict__[READ] = read
-    request.__dict__[COLLECTION] = MULTI_COLLECTION if several else model
+    request.__dict__[COLLECTION] = MULTI_COLLECTION if is_multi else model
     try:
         return _aggregate_index(aggregator, read, index)
     finally:

@@ -109,8 +109,8 @@ def _in_index(alias: str) -> Query:
     return {"terms": {"_index": [alias]}}
 
 
-def _alternative(name: str, conditions: Sequence[Query], several: bool) -> list[Query]:
-    return [_in_index(name), *conditions] if several else list(conditions)
+def _alternative(name: str, conditions: Sequence[Query], is_multi: bool) -> list[Query]:
+    return [_in_index(name), *conditions] if is_multi else list(conditions)
 
 
 class _Proof:

@@ -236,7 +236,10 @@ class PairACL(PolymorphicACL):
 
 
 class OuterView(WayView):
-    """Asks a narrowed view by a subrequest."""
+    """Asks a narrowed view by a subrequest, whose view aggregates."""
+
+    def _setup_aggregation(self, aggregator=None):
+        pass
 
     def narrowed(self):
         from pyramid.request import Request

@@ -76,8 +76,8 @@ ATTACKS: list[dict[str, str]] = [
 
 
 def url(way: str, who: str, **more: str) -> str:
-    given = {name: value or who for name, value in GIVEN[way].items()}
-    return f"/{way}s?{urlencode({'_limit': '50', **more, **given})}"
+    required = {name: value or who for name, value in GIVEN[way].items()}
+    return f"/{way}s?{urlencode({'_limit': '50', **more, **required})}"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -111,8 +111,8 @@ def test_a_caller_who_types_their_own_name_gets_no_query_syntax(app: TestApp):
 
 
 def test_what_the_caller_types_is_query_syntax(app: TestApp):
-    found = get(app, "/opens?owner=ann OR bob&_limit=50")
-    assert set(owners(found)) >= {"ann", "bob", "ann OR bob"}
+    response = get(app, "/opens?owner=ann OR bob&_limit=50")
+    assert set(owners(response)) >= {"ann", "bob", "ann OR bob"}
     assert owners(get(app, "/parameters?title=title1010 OR title1011 OR title1000")) == ["bob"]
     assert get(app, "/parameters?title=title1010 OR title1011").json["total"] == 2
     assert get(app, "/parameters?title=_all").json["total"] == 3
@@ -181,9 +181,9 @@ def test_only_what_the_view_shows_is_changed(app: TestApp):
             extra_environ={"REMOTE_USER": who},
         )
         assert "3" in response.text
-    found = get(app, "/opens?lent=true&_limit=50").json["data"]
-    assert sum(each["owner"] in ("*", "ann OR bob") for each in found) == 6
-    assert len(found) == 6 + len(OWNERS) - 2
+    response = get(app, "/opens?lent=true&_limit=50").json["data"]
+    assert sum(each["owner"] in ("*", "ann OR bob") for each in response) == 6
+    assert len(response) == 6 + len(OWNERS) - 2
 
 
 # Values of all kinds
@@ -251,10 +251,12 @@ def test_a_value_of_any_kind(value: dict, years: list[int], conditions: Any, app
     conditions(value)
     bobs = [1010, 1011, 1012]
     for more in ({}, dict.fromkeys(value, "*")):
-        found = get(app, f"/values?{urlencode({'_limit': '50', **more})}")
-        assert found.status_int == 200, found.text
-        assert sorted(each["year"] for each in found.json["data"] if each["year"] in bobs) == years
-        assert len(found.json["data"]) == len(years)
+        response = get(app, f"/values?{urlencode({'_limit': '50', **more})}")
+        assert response.status_int == 200, response.text
+        assert (
+            sorted(each["year"] for each in response.json["data"] if each["year"] in bobs) == years
+        )
+        assert len(response.json["data"]) == len(years)
 
 
 @pytest.mark.parametrize("value", REFUSED, ids=lambda value: str(value)[:40])
@@ -350,15 +352,15 @@ TELLING = {"value_count", "terms", "top_hits", "significant_terms"}
 NARROWER = {"title": "title1010"}
 
 
-def asked(app: TestApp) -> dict[tuple[str, str, str], Any]:
+def answers_of(app: TestApp) -> dict[tuple[str, str, str], Any]:
     """All answers about aggregations, without times."""
     answers = {}
     for way, (kind, plain) in itertools.product(AGGREGATED, PLAIN.items()):
         if way not in IN_FULL and kind not in TELLING:
             continue
-        given = {name: value or "bob" for name, value in GIVEN.get(way, {}).items()}
+        required = {name: value or "bob" for name, value in GIVEN.get(way, {}).items()}
         for nesting, tree in nestings(plain).items():
-            response = get(app, request_of(f"/{way}s", tree, **{**NARROWER, **given}))
+            response = get(app, request_of(f"/{way}s", tree, **{**NARROWER, **required}))
             body = response.json
             if response.status_int == 400:
                 body = {"message": body["message"]}
@@ -380,7 +382,7 @@ def test_every_type_is_known_to_the_proof():
 
 def test_aggregations_tell_nothing_of_what_the_view_does_not_show(app: TestApp):
     """This test comes last: it deletes all that bob does not own."""
-    before = asked(app)
+    before = answers_of(app)
     refused = {key: body for key, body in before.items() if "message" in body}
     # Server versions lack types; but what works alone works in a global, hits without a sort, too.
     for (way, kind, nesting), body in refused.items():
@@ -393,12 +395,12 @@ def test_aggregations_tell_nothing_of_what_the_view_does_not_show(app: TestApp):
         others = model.get_collection(_query_secondary=False).filter(model.owner != "bob")
         model._delete_many(others)
     transaction.commit()
-    after = asked(app)
+    after = answers_of(app)
     changed = [key for key in before if before[key] != after[key]]
     assert [key for key in changed if key[0] != "open"] == []
     # A view that is not narrowed tells it: the questions would.
-    told = {kind for way, kind, nesting in changed if nesting != "alone"}
-    assert told >= {*TELLING, "composite", "nested", "histogram"} - lacking
+    kinds = {kind for way, kind, nesting in changed if nesting != "alone"}
+    assert kinds >= {*TELLING, "composite", "nested", "histogram"} - lacking
 
 
 # The proof itself
