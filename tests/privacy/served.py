@@ -232,9 +232,11 @@ class Served:
             elif kind == "ForeignKeyField":
                 model = options["ref_document"]
                 stored = stored and model in self.classes
-            plain = {
-                key: options[key] for key in ("choices", "unique", "required") if options.get(key)
-            }
+            plain = {key: options[key] for key in ("unique", "required") if options.get(key)}
+            # nefertari_mongodb calls those of a list's items otherwise.
+            choices = options.get("choices") or options.get("list_choices")
+            if choices:
+                plain["choices"] = choices
             yield name, FieldShape(kind, plain, model, stored)
 
     def _collections(self) -> Iterator[Collection]:
