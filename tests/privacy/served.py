@@ -317,7 +317,11 @@ class Served:
                     each: changes.pop(each) for each in list(changes) if self._links(shape, each)
                 }
                 if before is None:
-                    model(**{shape.pk: key, **changes}).save()
+                    # One by one: MongoDB's documents convert what their constructor is given.
+                    item = model(**{shape.pk: key})
+                    for each, value in changes.items():
+                        setattr(item, each, value)
+                    item.save()
                 elif changes:
                     self._set(name, key, changes)
                 if any(value is not None or before is not None for value in links.values()):
