@@ -232,9 +232,11 @@ class Served:
             elif kind == "ForeignKeyField":
                 model = options["ref_document"]
                 stored = stored and model in self.classes
-            plain = {
-                key: options[key] for key in ("choices", "unique", "required") if options.get(key)
-            }
+            plain = {key: options[key] for key in ("unique", "required") if options.get(key)}
+            # nefertari_mongodb calls those of a list's items otherwise.
+            choices = options.get("choices") or options.get("list_choices")
+            if choices:
+                plain["choices"] = choices
             yield name, FieldShape(kind, plain, model, stored)
 
     def _collections(self) -> Iterator[Collection]:
@@ -315,7 +317,11 @@ class Served:
                     each: changes.pop(each) for each in list(changes) if self._links(shape, each)
                 }
                 if before is None:
-                    model(**{shape.pk: key, **changes}).save()
+                    # One by one: MongoDB's documents convert what their constructor is given.
+                    item = model(**{shape.pk: key})
+                    for each, value in changes.items():
+                        setattr(item, each, value)
+                    item.save()
                 elif changes:
                     self._set(name, key, changes)
                 if any(value is not None or before is not None for value in links.values()):
