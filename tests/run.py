@@ -72,6 +72,8 @@ MUTANTS = Run(
         *("primary/outbox_base.py", "primary/sqla/outbox/versions.py"),
     ),
 )
+#: what mutants are tried with
+WITHOUT_SERVER = "not server and not mongodb and not long"
 
 
 def once(of: str) -> list[Run]:
