@@ -20,6 +20,7 @@ from nefertari.json_httpexceptions import JHTTPBadRequest, create_json_response
 from pyramid.httpexceptions import HTTPException
 
 from nefertari_search_tween.exceptions import SearchError
+from nefertari_search_tween.search.context import FLAG
 from nefertari_search_tween.search.privacy import noted_parameters
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def _general(error: BaseException, request: Any) -> Any:
 def _general_text(request: Any) -> str:
     """Return a message that names what the caller can change."""
     try:
-        names = [name[:60] for name in noted_parameters(request)][:MAX_NAMED]
+        names = [name[:60] for name in noted_parameters(request) if name != FLAG][:MAX_NAMED]
     except UnicodeDecodeError:
         return f"{GENERAL}: the query string is not UTF-8"
     return f"{GENERAL} with these parameters: {', '.join(names)}" if names else GENERAL
@@ -91,6 +92,9 @@ def _general_text(request: Any) -> str:
 
 def remove_internal_texts(error: HTTPException, request: Any) -> None:
     """Remove texts that are not for the caller of *request* from *error*, a response."""
+    # This package's own responses say on purpose what a parser did not understand.
+    if isinstance(error, SearchError):
+        return
     internal = list(_internal(error, request.registry))
     if not internal:
         return
