@@ -75,9 +75,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests before -m selects, the slowest first: none is left alone at the end."""
+    """Mark the tests before -m selects, slow modules first: none is left alone at the end.
+
+    The order within a module stays: a process has one application, the one that was made last.
+    """
     tiers.add_marks(items)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def started(server: S) -> Iterator[S]:
