@@ -19,8 +19,8 @@ A copied database has the same identifier. It is told by its place, if the datab
 where it is: a SQLite file by its path; PostgreSQL by the identifier of its cluster and the number
 of the database, which a replica keeps and a restored dump does not; MySQL by its ``server_uuid``.
 Clients' own addresses prove nothing: the web server may say ``localhost`` and the worker ``db1``.
-MongoDB tells only its name, MariaDB nothing (docs/operations.rst, "Copies"). An embedded index that was
-copied or moved with its database is at another place itself, and belongs to the copy.
+MongoDB tells only its name, MariaDB nothing (docs/operations.rst, "Copies"). An embedded index that
+was copied or moved with its database is at another place itself, and belongs to the copy.
 
 An index of before has no identifier, and belongs to the application that first starts with it.
 """
