@@ -76,9 +76,15 @@ def has_authentication(request: Any) -> bool:
 def noted_parameters(request: Any) -> dict[str, list[str]]:
     """Return the caller's parameters, by name, whatever a view has changed since."""
     noted: Optional[dict[str, list[str]]] = request.__dict__.get(NOTED)
-    if noted is None:
-        return {name: request.params.getall(name) for name in request.params}
-    return noted
+    return _texts_by_name(request.params) if noted is None else noted
+
+
+def _texts_by_name(params: Any) -> dict[str, list[str]]:
+    # Not by getall() for each name, whose time is the square of their number.
+    texts: dict[str, list[str]] = {}
+    for name, text in params.items():
+        texts.setdefault(name, []).append(text)
+    return texts
 
 
 def names_of_caller(request: Any) -> frozenset[str]:
@@ -99,4 +105,4 @@ def note_parameters(request: Any, params: Any) -> None:
 
     :param params: names and texts, a multi dict.
     """
-    request.__dict__[NOTED] = {name: params.getall(name) for name in params}
+    request.__dict__[NOTED] = _texts_by_name(params)

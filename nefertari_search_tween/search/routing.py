@@ -90,10 +90,11 @@ class Router:
             self._check_limit(params)
             flag = self._take_flag(request, params, query_string)
             self._decide(read, flag, set(params) - {FLAG})
-            # What nefertari's view code would report badly, or misread.
-            for name in request.GET:
-                if name in NUMBERS and len(request.GET.getall(name)) > 1:
-                    raise BadQuery(name, "given more than once")
+            if read.kind is ReadKind.SEARCH:
+                # What nefertari's view code would report badly, or misread.
+                for name in request.GET:
+                    if name in NUMBERS and len(request.GET.getall(name)) > 1:
+                        raise BadQuery(name, "given more than once")
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
