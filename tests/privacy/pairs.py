@@ -235,9 +235,12 @@ class Run:
                 for each in difference.targets
                 if (each.collection.path, difference.caller) not in self.closed
             ]
+            # Half of them where the field is that differs.
+            near = [each for each in targets if difference.focus[0] in each.collection.models]
+            some = st.sampled_from(targets) | st.sampled_from(near or targets)
             requests = []
             for _ in range(PER_PAIR):
-                target = data.draw(st.sampled_from(targets))
+                target = data.draw(some)
                 requests.append(data.draw(self.grammar(target, difference).requests))
             self.compare(difference, requests)
 

@@ -87,11 +87,12 @@ def modifiers() -> list[str]:
 
     of_mongoengine = (*transform.COMPARISON_OPERATORS, *transform.STRING_OPERATORS)
     names = {*transparent_read._MODIFIERS, *(f"__{each}" for each in of_mongoengine)}
-    names |= {f".{each}" for each in OPERATORS} | {f"__{each}" for each in OPERATORS}
+    names |= {f"{sign}{each}" for each in OPERATORS for sign in (".", "__")}
     return sorted(names | {".keyword", ".x", "__not__in", ".0", "__0", "__", "."})
 
 
 MODIFIERS = modifiers()
+IN_MONGODB = [f".{each}" for each in OPERATORS]
 PARAMETERS = known_parameters()
 #: parameters that say nothing of which objects are asked for, nor of their order
 UNFILTERED = sorted(
@@ -140,7 +141,9 @@ class Grammar:
         self.any_name = st.sampled_from(sorted(self.texts))
         columns = [name for name, texts in self.visible.items() if texts]
         self.visible_name = st.sampled_from(sorted(columns or self.visible))
-        hidden = st.sampled_from(sorted(self.focused)) if self.focused else self.any_name
+        self.focused_name = hidden = (
+            st.sampled_from(sorted(self.focused)) if self.focused else self.any_name
+        )
         self.name = _weighted((self.visible_name, 4), (self.any_name, 1), (hidden, 1))
         self.probed_name = _weighted((self.visible_name, 1), (hidden, 1))
 
@@ -192,6 +195,24 @@ class Grammar:
         return st.tuples(self.probed_name, st.sampled_from(MODIFIERS)).flatmap(
             lambda pair: self.value(pair[0]).map(lambda value: [(f"{pair[0]}{pair[1]}", value)])
         )
+
+    @functools.cached_property
+    def probe(self) -> st.SearchStrategy[Params]:
+        """One condition, on what differs."""
+        modifiers = st.sampled_from(MODIFIERS)
+        if self.shape.object_ids:
+            modifiers = _weighted((modifiers, 1), (st.sampled_from(IN_MONGODB), 1))
+        return st.tuples(self.focused_name, modifiers).flatmap(
+            lambda pair: self.value(pair[0]).map(lambda value: [("".join(pair), value)])
+        )
+
+    @functools.cached_property
+    def relationships(self) -> st.SearchStrategy[Params]:
+        """Objects as their related objects, by either database."""
+        names = [name for name, texts in sorted(self.visible.items()) if not texts]
+        fields = st.sampled_from(names or ["_pk"]).map(lambda name: ("_fields", name))
+        flags = st.sampled_from([[(context.FLAG, "false")], []])
+        return st.tuples(fields, flags).map(lambda pair: [pair[0], *pair[1]])
 
     @functools.cached_property
     def reserved(self) -> st.SearchStrategy[Params]:
@@ -332,10 +353,10 @@ class Grammar:
     def params(self) -> st.SearchStrategy[Params]:
         if self.pages_only:
             return self.pages
-        any_params = random_requests.requests(self.texts, LIMITS, True)
+        any_params = random_requests.requests(self.texts, LIMITS)
         usual = any_params
         if any(self.visible.values()):
-            usual = random_requests.requests(self.visible, LIMITS, True)
+            usual = random_requests.requests(self.visible, LIMITS)
         plain = _weighted((usual, 3), (any_params, 1))
         extra = _weighted(
             (self.search, 3),
@@ -343,6 +364,7 @@ class Grammar:
             (self.modified, 2),
             (self.reserved, 2),
             (self.filter, 1),
+            (self.relationships, 1),
         )
         return _weighted(
             (plain, 2),
@@ -353,19 +375,20 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        method = st.just("GET")
+        asked = st.tuples(st.just("GET"), self.params)
         if not self.reads_only:
             # Those who belong to a group may write.
             share = 5 if "," in self.caller.principals else 1
-            method = _weighted((st.just("GET"), 9), (st.sampled_from(METHODS), share))
+            # Whatever selects nothing else: the response says how many objects were selected.
+            params = _weighted((self.params, 1), (self.probe, 1))
+            asked = _weighted((asked, 9), (st.tuples(st.sampled_from(METHODS), params), share))
         path = st.just(self.target.collection.path)
         if self.target.collection.item and self.items_too:
             path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
         return st.builds(
             self._request,
             path,
-            self.params,
-            method,
+            asked,
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
@@ -389,8 +412,7 @@ class Grammar:
     def _request(
         self,
         path: str,
-        params: Params,
-        method: str,
+        asked: tuple[str, Params],
         is_tunnelled: bool,
         accept: str,
         spelling: int,
@@ -398,6 +420,7 @@ class Grammar:
         key: str,
     ) -> Request:
         model = self.model
+        method, params = asked
         for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)
