@@ -54,6 +54,8 @@ ACCEPTS = (
     *("text/plain, application/json;q=0.5", "application/json, text/plain;q=0.1", "text/*"),
 )
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+#: that write all objects that a request selects
+MANY = ("PUT", "PATCH", "DELETE")
 TUNNEL = "_m"
 #: of MongoDB; a dot before them is what MongoEngine's queries let through
 OPERATORS = (
@@ -201,7 +203,7 @@ class Grammar:
         """One condition, on what differs."""
         modifiers = st.sampled_from(MODIFIERS)
         if self.shape.object_ids:
-            modifiers = _weighted((modifiers, 1), (st.sampled_from(IN_MONGODB), 1))
+            modifiers = _weighted((modifiers, 1), (st.sampled_from(IN_MONGODB), 3))
         return st.tuples(self.focused_name, modifiers).flatmap(
             lambda pair: self.value(pair[0]).map(lambda value: [("".join(pair), value)])
         )
@@ -375,13 +377,14 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        asked = st.tuples(st.just("GET"), self.params)
+        asked = st.tuples(st.just("GET"), self.params, st.just({}))
         if not self.reads_only:
             # Those who belong to a group may write.
-            share = 5 if "," in self.caller.principals else 1
-            # Whatever selects nothing else: the response says how many objects were selected.
-            params = _weighted((self.params, 1), (self.probe, 1))
-            asked = _weighted((asked, 9), (st.tuples(st.sampled_from(METHODS), params), share))
+            share = 4 if "," in self.caller.principals else 1
+            write = st.tuples(st.sampled_from(METHODS), self.params, self.body(self.name))
+            # The response says how many objects were selected.
+            probe = st.tuples(st.sampled_from(MANY), self.probe, self.body(self.visible_name))
+            asked = _weighted((asked, 8), (write, share), (probe, share))
         path = st.just(self.target.collection.path)
         if self.target.collection.item and self.items_too:
             path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
@@ -392,7 +395,6 @@ class Grammar:
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
-            self.body,
             st.sampled_from([str(each) for each in self.keys(self.model)]),
         )
 
@@ -403,24 +405,22 @@ class Grammar:
     def keys(self, model: ModelShape) -> list[Any]:
         return [key_of(model, number, self.shape.object_ids) for number in (1, 2, 3)]
 
-    @functools.cached_property
-    def body(self) -> st.SearchStrategy[dict[str, Any]]:
-        return self.name.flatmap(
+    def body(self, names: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return names.flatmap(
             lambda name: self.value(name).map(lambda value: {name.partition(".")[0]: value})
         )
 
     def _request(
         self,
         path: str,
-        asked: tuple[str, Params],
+        asked: tuple[str, Params, dict[str, Any]],
         is_tunnelled: bool,
         accept: str,
         spelling: int,
-        body: dict[str, Any],
         key: str,
     ) -> Request:
         model = self.model
-        method, params = asked
+        method, params, body = asked
         for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)
