@@ -369,7 +369,7 @@ class Grammar:
             (self.relationships, 1),
         )
         return _weighted(
-            (plain, 2),
+            (plain, 3),
             (extra, 3),
             (st.tuples(plain, extra).map(lambda two: [*two[1], *two[0]]), 2),
             (st.tuples(extra, extra).map(lambda two: [*two[1], *two[0]]), 1),
