@@ -349,7 +349,8 @@ class Grammar:
         number = st.tuples(st.sampled_from(sorted(context.NUMBERS)), st.sampled_from(LIMITS))
         texts = st.sampled_from(["", "1", "true", "false", "0"])
         other = st.tuples(st.sampled_from(UNFILTERED), texts)
-        return st.lists(_weighted((number, 1), (other, 2)), min_size=1, max_size=4)
+        one = _weighted((number, 4), (other, 1))
+        return st.lists(one, min_size=1, max_size=3, unique_by=lambda pair: pair[0])
 
     @functools.cached_property
     def params(self) -> st.SearchStrategy[Params]:
