@@ -20,8 +20,6 @@ from tests.support.forked import CONTEXT, PRELOADED
 
 #: requests for one pair of databases
 PER_PAIR = 24
-#: the share of reads that must be answered, or a run says nothing; writes are mostly refused
-ANSWERED = 1 / 3
 CLOSED = (401, 403, 404)
 # What only the code knows. Values of fields have none of it.
 _INTERNALS = re.compile(
@@ -102,6 +100,7 @@ class RunStats:
 
     @property
     def answered(self) -> float:
+        """The share of reads that were answered; writes are mostly refused."""
         return self.reads[True] / max(1, sum(self.reads.values()))
 
     def report(self, name: str) -> str:
