@@ -30,6 +30,7 @@ class Application:
     :param callers: principals of those who ask: nobody, a user, one who may update, an admin.
     :param settings: more of them.
     :param primaries: keys of ENGINES that it runs on.
+    :param answered: the share of reads that must be answered, or a run says nothing.
     """
 
     name: str
@@ -37,7 +38,11 @@ class Application:
     callers: tuple[str, ...]
     settings: dict[str, str] = field(default_factory=dict)
     primaries: tuple[str, ...] = tuple(ENGINES)
+    answered: float = 1 / 3
 
+
+#: notes render themselves: parcels, which nest them, are searched only if that is trusted
+TRUSTED = {"nefertari_search.trusted_hooks": "tests.apps.partial.models.Note.to_dict"}
 
 APPLICATIONS = (
     Application(
@@ -53,19 +58,21 @@ APPLICATIONS = (
         {"members.login": "header", "public_max_limit": "3"},
     ),
     Application("item_acls", item_acls.INI, ("", "ann,g:staff")),
-    Application("partial", partial.INI, ("", "ann", "bob,g:editor")),
+    Application("partial", partial.INI, ("", "ann", "bob,g:editor"), TRUSTED),
+    # Searches of what renders itself are a 503.
+    Application("rendered", partial.INI, ("", "ann"), answered=1 / 6),
     Application(
         "tenants_by_event",
         partial.INI,
         ("ann", "bob,g:editor"),
-        {"partial.tenants": "compile"},
+        {**TRUSTED, "partial.tenants": "compile"},
         primaries=SQL,
     ),
     Application(
         "tenants_by_class",
         partial.INI,
         ("ann", "bob,g:editor"),
-        {"partial.tenants": "query_cls"},
+        {**TRUSTED, "partial.tenants": "query_cls"},
         primaries=SQL,
     ),
 )

@@ -160,14 +160,18 @@ class _Drawn:
                 pair = draw(_two_of(values, self.base[model][key].get(name)))
                 one[model][key][name], other[model][key][name] = pair
             about = f"{model}.{name} of {', '.join(map(str, keys))}: {pair[0]!r} or {pair[1]!r}"
+            # Whoever may name a field may filter by it, whatever is rendered.
+            by_rendering = name in self.shape.models[model].by_rendering
             return Difference(
                 "value",
                 about,
                 caller,
                 self.targets(self.shape.collections),
                 (_part(one, model), _part(other, model)),
+                reads_only=by_rendering,
                 items_too=True,
                 focus=(model, name),
+                pages_only=by_rendering,
             )
 
         return draw_values()

@@ -54,6 +54,8 @@ ACCEPTS = (
     *("text/plain, application/json;q=0.5", "application/json, text/plain;q=0.1", "text/*"),
 )
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+#: that write all objects that a request selects
+MANY = ("PUT", "PATCH", "DELETE")
 TUNNEL = "_m"
 #: of MongoDB; a dot before them is what MongoEngine's queries let through
 OPERATORS = (
@@ -87,11 +89,12 @@ def modifiers() -> list[str]:
 
     of_mongoengine = (*transform.COMPARISON_OPERATORS, *transform.STRING_OPERATORS)
     names = {*transparent_read._MODIFIERS, *(f"__{each}" for each in of_mongoengine)}
-    names |= {f".{each}" for each in OPERATORS} | {f"__{each}" for each in OPERATORS}
+    names |= {f"{sign}{each}" for each in OPERATORS for sign in (".", "__")}
     return sorted(names | {".keyword", ".x", "__not__in", ".0", "__0", "__", "."})
 
 
 MODIFIERS = modifiers()
+IN_MONGODB = [f".{each}" for each in OPERATORS]
 PARAMETERS = known_parameters()
 #: parameters that say nothing of which objects are asked for, nor of their order
 UNFILTERED = sorted(
@@ -140,7 +143,9 @@ class Grammar:
         self.any_name = st.sampled_from(sorted(self.texts))
         columns = [name for name, texts in self.visible.items() if texts]
         self.visible_name = st.sampled_from(sorted(columns or self.visible))
-        hidden = st.sampled_from(sorted(self.focused)) if self.focused else self.any_name
+        self.focused_name = hidden = (
+            st.sampled_from(sorted(self.focused)) if self.focused else self.any_name
+        )
         self.name = _weighted((self.visible_name, 4), (self.any_name, 1), (hidden, 1))
         self.probed_name = _weighted((self.visible_name, 1), (hidden, 1))
 
@@ -192,6 +197,24 @@ class Grammar:
         return st.tuples(self.probed_name, st.sampled_from(MODIFIERS)).flatmap(
             lambda pair: self.value(pair[0]).map(lambda value: [(f"{pair[0]}{pair[1]}", value)])
         )
+
+    @functools.cached_property
+    def probe(self) -> st.SearchStrategy[Params]:
+        """One condition, on what differs."""
+        modifiers = st.sampled_from(MODIFIERS)
+        if self.shape.object_ids:
+            modifiers = _weighted((modifiers, 1), (st.sampled_from(IN_MONGODB), 3))
+        return st.tuples(self.focused_name, modifiers).flatmap(
+            lambda pair: self.value(pair[0]).map(lambda value: [("".join(pair), value)])
+        )
+
+    @functools.cached_property
+    def relationships(self) -> st.SearchStrategy[Params]:
+        """Objects as their related objects, by either database."""
+        names = [name for name, texts in sorted(self.visible.items()) if not texts]
+        fields = st.sampled_from(names or ["_pk"]).map(lambda name: ("_fields", name))
+        flags = st.sampled_from([[(context.FLAG, "false")], []])
+        return st.tuples(fields, flags).map(lambda pair: [pair[0], *pair[1]])
 
     @functools.cached_property
     def reserved(self) -> st.SearchStrategy[Params]:
@@ -326,16 +349,17 @@ class Grammar:
         number = st.tuples(st.sampled_from(sorted(context.NUMBERS)), st.sampled_from(LIMITS))
         texts = st.sampled_from(["", "1", "true", "false", "0"])
         other = st.tuples(st.sampled_from(UNFILTERED), texts)
-        return st.lists(_weighted((number, 1), (other, 2)), min_size=1, max_size=4)
+        one = _weighted((number, 4), (other, 1))
+        return st.lists(one, min_size=1, max_size=3, unique_by=lambda pair: pair[0])
 
     @functools.cached_property
     def params(self) -> st.SearchStrategy[Params]:
         if self.pages_only:
             return self.pages
-        any_params = random_requests.requests(self.texts, LIMITS, True)
+        any_params = random_requests.requests(self.texts, LIMITS)
         usual = any_params
         if any(self.visible.values()):
-            usual = random_requests.requests(self.visible, LIMITS, True)
+            usual = random_requests.requests(self.visible, LIMITS)
         plain = _weighted((usual, 3), (any_params, 1))
         extra = _weighted(
             (self.search, 3),
@@ -343,9 +367,10 @@ class Grammar:
             (self.modified, 2),
             (self.reserved, 2),
             (self.filter, 1),
+            (self.relationships, 1),
         )
         return _weighted(
-            (plain, 2),
+            (plain, 3),
             (extra, 3),
             (st.tuples(plain, extra).map(lambda two: [*two[1], *two[0]]), 2),
             (st.tuples(extra, extra).map(lambda two: [*two[1], *two[0]]), 1),
@@ -353,23 +378,24 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        method = st.just("GET")
+        asked = st.tuples(st.just("GET"), self.params, st.just({}))
         if not self.reads_only:
             # Those who belong to a group may write.
-            share = 5 if "," in self.caller.principals else 1
-            method = _weighted((st.just("GET"), 9), (st.sampled_from(METHODS), share))
+            share = 4 if "," in self.caller.principals else 1
+            write = st.tuples(st.sampled_from(METHODS), self.params, self.body(self.name))
+            # The response says how many objects were selected.
+            probe = st.tuples(st.sampled_from(MANY), self.probe, self.body(self.visible_name))
+            asked = _weighted((asked, 8), (write, share), (probe, share))
         path = st.just(self.target.collection.path)
         if self.target.collection.item and self.items_too:
             path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
         return st.builds(
             self._request,
             path,
-            self.params,
-            method,
+            asked,
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
-            self.body,
             st.sampled_from([str(each) for each in self.keys(self.model)]),
         )
 
@@ -380,24 +406,22 @@ class Grammar:
     def keys(self, model: ModelShape) -> list[Any]:
         return [key_of(model, number, self.shape.object_ids) for number in (1, 2, 3)]
 
-    @functools.cached_property
-    def body(self) -> st.SearchStrategy[dict[str, Any]]:
-        return self.name.flatmap(
+    def body(self, names: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return names.flatmap(
             lambda name: self.value(name).map(lambda value: {name.partition(".")[0]: value})
         )
 
     def _request(
         self,
         path: str,
-        params: Params,
-        method: str,
+        asked: tuple[str, Params, dict[str, Any]],
         is_tunnelled: bool,
         accept: str,
         spelling: int,
-        body: dict[str, Any],
         key: str,
     ) -> Request:
         model = self.model
+        method, params, body = asked
         for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)

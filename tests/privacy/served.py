@@ -96,7 +96,8 @@ class ModelShape:
     """What a model says about itself.
 
     :param numbered: its keys are numbers that the database counts.
-    :param by_rendering: fields that its ``to_dict`` shows to admins only.
+    :param by_rendering: fields that its ``to_dict`` shows to admins only, while its lists of fields
+        let everybody filter and sort by them.
     """
 
     name: str
@@ -214,9 +215,16 @@ class Served:
             lists[0] - lists[2],
             lists[1] - lists[2],
             frozenset(model._nested_relationships),
-            frozenset(getattr(model, "by_rendering", ())),
+            self._by_rendering(model),
             model.has_field("_acl"),
         )
+
+    def _by_rendering(self, model: Any) -> frozenset[str]:
+        # If that is trusted, searches show what it leaves out (docs/privacy.rst).
+        trusted = self.registry.settings.get("nefertari_search.trusted_hooks", "").split()
+        if f"{model.__module__}.{model.__name__}.to_dict" in trusted:
+            return frozenset()
+        return frozenset(getattr(model, "by_rendering", ()))
 
     def _field_shapes(self, document_cls: Any) -> Iterator[tuple[str, FieldShape]]:
         fields = document_cls.fields()
