@@ -114,6 +114,7 @@ def test_random_requests_to_the_films(film_catalogue: Catalogue, data: Any) -> N
     film_catalogue.change_and_compare(data, WRITES, change_films, STEPS)
 
 
+@pytest.mark.thorough
 def test_the_mirror_answered_most_of_them(film_catalogue: Catalogue, record_property: Any) -> None:
     comparison = film_catalogue.comparison
     record_property("compared", comparison.report("films"))
@@ -127,7 +128,7 @@ def test_the_mirror_answered_most_of_them(film_catalogue: Catalogue, record_prop
 
 @pytest.fixture(scope="module")
 def zoo_catalogue(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Catalogue]:
-    app = apps.zoo(primary_url, backend_url, module_prefix)
+    app = apps.zoo(primary_url, backend_url, f"{module_prefix}-zoo")
     fill_zoo(60)
 
     from tests.apps.every_field import models

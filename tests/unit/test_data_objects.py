@@ -12,8 +12,10 @@ from nefertari.utils.data import DataProxy
 from nefertari_search_tween.search.results import data_object
 
 names = st.sampled_from(["id", "name", "_pk", "_type", "films", "deep"])
+# No class of Python's has a name with a null character.
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
 values = st.recursive(
-    st.none() | st.integers() | st.text(max_size=3),
+    st.none() | st.integers() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
     max_leaves=20,
 )

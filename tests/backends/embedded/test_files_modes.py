@@ -168,7 +168,7 @@ def test_locks_survive_the_connections_of_other_threads(tmp_path: Path) -> None:
     backend = fill(tmp_path)
     with backend.store.writing() as connection:
         connection.execute("UPDATE indices SET writes = writes + 1")
-        thread = threading.Thread(target=backend.store.connect)
+        thread = threading.Thread(target=backend.indices, args=("*",))
         thread.start()
         thread.join()
         done = subprocess.run(

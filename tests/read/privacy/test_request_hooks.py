@@ -376,7 +376,7 @@ def test_a_get_collection_of_its_own_is_called_or_nothing_is_searched(app: TestA
     from tests.apps.every_field.models import Item
 
     def get_collection(cls: Any, **params: Any) -> Any:
-        return super(Item, cls).get_collection(owner="bob", **params)
+        return super(Item, cls).get_collection(**{**params, "owner": "bob"})
 
     Item.get_collection = classmethod(get_collection)
     try:
