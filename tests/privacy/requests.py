@@ -211,9 +211,9 @@ class Grammar:
     @functools.cached_property
     def relationships(self) -> st.SearchStrategy[Params]:
         """Objects as their related objects, by either database."""
-        names = [name for name, texts in sorted(self.visible.items()) if not texts]
-        fields = st.sampled_from(names or ["_pk"]).map(lambda name: ("_fields", name))
-        flags = st.sampled_from([[(context.FLAG, "false")], []])
+        names = [name for name, texts in self.visible.items() if not texts and "." not in name]
+        fields = st.sampled_from(sorted(names) or ["_pk"]).map(lambda name: ("_fields", name))
+        flags = _weighted((st.just([(context.FLAG, "false")]), 2), (st.just([]), 1))
         return st.tuples(fields, flags).map(lambda pair: [pair[0], *pair[1]])
 
     @functools.cached_property
@@ -338,7 +338,20 @@ class Grammar:
         root = st.sampled_from(context.AGGREGATIONS)
         one = root.flatmap(lambda name: self.aggregation(f"{name}.a", 2))
         return _weighted(
-            (one, 4), (st.tuples(one, self.search).map(lambda two: [*two[0], *two[1]]), 1)
+            (one, 4),
+            (st.tuples(one, self.search).map(lambda two: [*two[0], *two[1]]), 1),
+            (self.outside, 1),
+        )
+
+    @functools.cached_property
+    def outside(self) -> st.SearchStrategy[Params]:
+        """An aggregation of more objects than the request selects."""
+        kind = st.sampled_from(["terms", "value_count", "missing", "cardinality"])
+        return st.tuples(st.sampled_from(context.AGGREGATIONS), kind, self.visible_name).map(
+            lambda three: [
+                (f"{three[0]}.a.global", ""),
+                (f"{three[0]}.a.aggs.t.{three[1]}.field", three[2]),
+            ]
         )
 
     # The whole
@@ -367,7 +380,8 @@ class Grammar:
             (self.modified, 2),
             (self.reserved, 2),
             (self.filter, 1),
-            (self.relationships, 1),
+            # Objects are counted wherever they are joined.
+            (self.relationships, 2 if self.sorted_only else 1),
         )
         return _weighted(
             (plain, 3),
