@@ -392,7 +392,7 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        asked = st.tuples(st.just("GET"), self.params, st.just({}))
+        asked: st.SearchStrategy[Any] = st.tuples(st.just("GET"), self.params, st.just({}))
         if not self.reads_only:
             # Those who belong to a group may write.
             share = 4 if "," in self.caller.principals else 1
