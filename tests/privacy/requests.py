@@ -392,21 +392,21 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        asked: st.SearchStrategy[Any] = st.tuples(st.just("GET"), self.params, st.just({}))
+        parts: st.SearchStrategy[Any] = st.tuples(st.just("GET"), self.params, st.just({}))
         if not self.reads_only:
             # Those who belong to a group may write.
             share = 4 if "," in self.caller.principals else 1
             write = st.tuples(st.sampled_from(METHODS), self.params, self.body(self.name))
             # The response says how many objects were selected.
             probe = st.tuples(st.sampled_from(MANY), self.probe, self.body(self.visible_name))
-            asked = _weighted((asked, 8), (write, share), (probe, share))
+            parts = _weighted((parts, 8), (write, share), (probe, share))
         path = st.just(self.target.collection.path)
         if self.target.collection.item and self.items_too:
             path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
         return st.builds(
             self._request,
             path,
-            asked,
+            parts,
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
@@ -428,14 +428,14 @@ class Grammar:
     def _request(
         self,
         path: str,
-        asked: tuple[str, Params, dict[str, Any]],
+        parts: tuple[str, Params, dict[str, Any]],
         is_tunnelled: bool,
         accept: str,
         spelling: int,
         key: str,
     ) -> Request:
         model = self.model
-        method, params, body = asked
+        method, params, body = parts
         for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)
