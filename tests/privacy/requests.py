@@ -211,9 +211,9 @@ class Grammar:
     @functools.cached_property
     def relationships(self) -> st.SearchStrategy[Params]:
         """Objects as their related objects, by either database."""
-        names = [name for name, texts in sorted(self.visible.items()) if not texts]
-        fields = st.sampled_from(names or ["_pk"]).map(lambda name: ("_fields", name))
-        flags = st.sampled_from([[(context.FLAG, "false")], []])
+        names = [name for name, texts in self.visible.items() if not texts and "." not in name]
+        fields = st.sampled_from(sorted(names) or ["_pk"]).map(lambda name: ("_fields", name))
+        flags = _weighted((st.just([(context.FLAG, "false")]), 2), (st.just([]), 1))
         return st.tuples(fields, flags).map(lambda pair: [pair[0], *pair[1]])
 
     @functools.cached_property
@@ -338,7 +338,20 @@ class Grammar:
         root = st.sampled_from(context.AGGREGATIONS)
         one = root.flatmap(lambda name: self.aggregation(f"{name}.a", 2))
         return _weighted(
-            (one, 4), (st.tuples(one, self.search).map(lambda two: [*two[0], *two[1]]), 1)
+            (one, 4),
+            (st.tuples(one, self.search).map(lambda two: [*two[0], *two[1]]), 1),
+            (self.outside, 1),
+        )
+
+    @functools.cached_property
+    def outside(self) -> st.SearchStrategy[Params]:
+        """An aggregation of more objects than the request selects."""
+        kind = st.sampled_from(["terms", "value_count", "missing", "cardinality"])
+        return st.tuples(st.sampled_from(context.AGGREGATIONS), kind, self.visible_name).map(
+            lambda three: [
+                (f"{three[0]}.a.global", ""),
+                (f"{three[0]}.a.aggs.t.{three[1]}.field", three[2]),
+            ]
         )
 
     # The whole
@@ -367,7 +380,8 @@ class Grammar:
             (self.modified, 2),
             (self.reserved, 2),
             (self.filter, 1),
-            (self.relationships, 1),
+            # Objects are counted wherever they are joined.
+            (self.relationships, 2 if self.sorted_only else 1),
         )
         return _weighted(
             (plain, 3),
@@ -378,21 +392,21 @@ class Grammar:
 
     @functools.cached_property
     def requests(self) -> st.SearchStrategy[Request]:
-        asked = st.tuples(st.just("GET"), self.params, st.just({}))
+        parts: st.SearchStrategy[Any] = st.tuples(st.just("GET"), self.params, st.just({}))
         if not self.reads_only:
             # Those who belong to a group may write.
             share = 4 if "," in self.caller.principals else 1
             write = st.tuples(st.sampled_from(METHODS), self.params, self.body(self.name))
             # The response says how many objects were selected.
             probe = st.tuples(st.sampled_from(MANY), self.probe, self.body(self.visible_name))
-            asked = _weighted((asked, 8), (write, share), (probe, share))
+            parts = _weighted((parts, 8), (write, share), (probe, share))
         path = st.just(self.target.collection.path)
         if self.target.collection.item and self.items_too:
             path = _weighted((path, 6), (st.just(self.target.collection.item), 1))
         return st.builds(
             self._request,
             path,
-            asked,
+            parts,
             _rarely(st.booleans(), False, 2),
             _weighted((st.sampled_from(ACCEPTS[:2]), 3), (st.sampled_from(ACCEPTS), 1)),
             _weighted((st.just(0), 4), (st.integers(1, 2**16), 1)),
@@ -414,14 +428,14 @@ class Grammar:
     def _request(
         self,
         path: str,
-        asked: tuple[str, Params, dict[str, Any]],
+        parts: tuple[str, Params, dict[str, Any]],
         is_tunnelled: bool,
         accept: str,
         spelling: int,
         key: str,
     ) -> Request:
         model = self.model
-        method, params, body = asked
+        method, params, body = parts
         for name, value in self.target.parents:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         path = re.sub(r"{\w+}", key, path)
