@@ -25,7 +25,7 @@ from tests.support import apps
 from tests.support.apps import search_of
 from tests.support.tiers import PRIMARY
 
-pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
+pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary, pytest.mark.slow]
 
 #: an index of each model takes a server a second
 FEW = {"nefertari_search.models": "Item, Keeper"}

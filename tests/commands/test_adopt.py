@@ -16,7 +16,7 @@ from tests.support.apps import backend_and_hosts
 from tests.support.forked import run_python
 from tests.support.paths import TOP
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
 CHECKED = ["status", "index", "rebuild", "verify", "repair", "drain", "mapping", "worker"]

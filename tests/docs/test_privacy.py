@@ -13,6 +13,8 @@ from tests.apps.private_fields.running import Club, rules_of_models
 from tests.read.privacy.test_hidden_fields import filled
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 PAGE = (TOP / "docs" / "privacy.rst").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^ +(anonymous|ann|eve) GET (\S.*)\n +-> (\d+) ?(.*)$", PAGE, re.MULTILINE)
 

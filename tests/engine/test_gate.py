@@ -29,6 +29,8 @@ from tests.read.privacy.test_renderers import (  # noqa: F401
     test_plain_text_is_the_same_as_json,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix):

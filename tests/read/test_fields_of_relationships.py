@@ -21,7 +21,7 @@ from tests.support import apps
 from tests.support.apps import Films
 from tests.support.random_requests import zoo_paths
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 #: path -> relationships of its model
 RELATED = {

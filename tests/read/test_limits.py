@@ -14,6 +14,8 @@ from nefertari_search_tween.primary.sqla import time_limit
 from tests.support.apps import museum, search_of, zoo
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 PAGE = (TOP / "docs" / "settings.rst").read_text(encoding="utf-8")
 DOCUMENTED = dict(re.findall(r"^   (nefertari_search\.\w+) = (\d+)$", PAGE, re.MULTILINE))
 REQUEST, ANSWER = re.search(r"^   GET (\S+)\n   400 (.+)$", PAGE, re.MULTILINE).groups()

@@ -73,12 +73,12 @@ def sample(cases: Sequence[C], group: Callable[[C], Hashable], most: int) -> lis
     return [case for each in groups.values() for case in each[:: -(-len(each) // most)]]
 
 
-def mostly_long(cases: Iterable[Any], every: int) -> list[Any]:
-    """Return *cases* as parameters: one of *every* of them for each run, the others are long."""
+def mostly_long(cases: Iterable[Any], every: int, mark: Any = pytest.mark.long) -> list[Any]:
+    """Return *cases* as parameters: one of *every* of them for each run, the others have *mark*."""
     parameters = []
     for at, case in enumerate(cases):
         values = case if isinstance(case, tuple) else (case,)
-        marks = () if at % every == 0 else (pytest.mark.long,)
+        marks = () if at % every == 0 else (mark,)
         parameters.append(pytest.param(*values, marks=marks))
     return parameters
 

@@ -29,6 +29,8 @@ from tests.support.apps import search_of
 from tests.support.forked import run_python
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 SECRET = "s3cr3t-W0rd"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
 #: settings that are right, each with a secret

@@ -27,6 +27,8 @@ from nefertari_search_tween.backends.embedded.text.derivatives import MAX_SIZE, 
 from nefertari_search_tween.backends.embedded.text.phrases import encode, phrase_frequency
 from nefertari_search_tween.exceptions import BackendRejected, BackendTimeout
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 400
 WORDS = 260
 KEYWORD = {"type": "keyword", "ignore_above": 8191}

@@ -31,7 +31,7 @@ from tests.read.privacy.test_renderers import (  # noqa: F401
 )
 from tests.support.mongodb import ini_on_mongodb
 
-pytestmark = pytest.mark.mongodb
+pytestmark = [pytest.mark.mongodb, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

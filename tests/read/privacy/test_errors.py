@@ -11,6 +11,8 @@ from tests.apps.private_fields.running import Club, rules_of_models
 from tests.read.privacy.test_hidden_fields import filled
 from tests.read.privacy.test_renderers import INTERNAL
 
+pytestmark = pytest.mark.slow
+
 VALUES = ("x", "1e400", "-1", "5e-324", "1e22", "99999999999999999999999", "nan", "2014-99-99", "")
 #: of the interpreter, of libraries, of databases
 FOREIGN = re.compile(
@@ -41,6 +43,7 @@ def club(tmp_path_factory, backend_url, module_prefix):
     yield from filled(club)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_no_error_tells_of_what_is_inside(club, method):
     """An admin may name every field, so more reaches the database."""

@@ -16,6 +16,8 @@ from tests.privacy.__main__ import run_application
 from tests.privacy.applications import APPLICATIONS, Application
 from tests.support.tiers import PRIMARY, backend_kind
 
+pytestmark = pytest.mark.slow
+
 #: pairs of answers: of all tests here in an ordinary run, and of each on a server
 PAIRS = 1500
 PAIRS_ON_SERVERS = 48

@@ -27,6 +27,8 @@ from tests.apps.private_fields.running import Answer, Club, rules_of_models
 from tests.privacy.requests import REQUIRED
 from tests.support.tiers import sample
 
+pytestmark = pytest.mark.slow
+
 RULES = rules_of_models()
 CALLERS = ("", "ann")
 # What every member has, besides the fields of its own class.

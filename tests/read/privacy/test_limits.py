@@ -9,6 +9,8 @@ import pytest
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_hidden_fields import filled
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 2
 TOP_HITS = "_aggs.a.top_hits.size=100"
 IN_BUCKETS = "_aggs.a.terms.field=_pk&_aggs.a.aggs.b.top_hits.size=100"

@@ -11,6 +11,8 @@ from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_hidden_fields import filled, vary
 from tests.read.privacy.test_renderers import INTERNAL
 
+pytestmark = pytest.mark.slow
+
 #: every modifier of either engine, and MongoDB's own operators
 MODIFIERS = ("bool", "in", "all", "ne", "gte", "lt", "exists", "startswith", "iregex", "not__gte")
 OPERATORS = ("$gte", "$regex", "$ne", "$where", "$exists", "x", "x.$gte", "0")

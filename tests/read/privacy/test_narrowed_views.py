@@ -28,7 +28,7 @@ from tests.apps.narrowed.objects import OWNERS, fill
 from tests.support import apps
 from tests.support.reference_aggregations import request as request_of
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -380,6 +380,7 @@ def test_every_type_is_known_to_the_proof():
     assert set(KINDS) - {"global"} == set(WITHIN_BUCKET)
 
 
+@pytest.mark.thorough
 def test_aggregations_tell_nothing_of_what_the_view_does_not_show(app: TestApp):
     """This test comes last: it deletes all that bob does not own."""
     before = answers_of(app)

@@ -11,6 +11,9 @@ import pytest
 
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_hidden_fields import filled, vary
+from tests.support.tiers import mostly_long
+
+pytestmark = pytest.mark.slow
 
 #: texts of the fields that the anonymous do not see, and that members do not see; see `vary`
 HIDDEN = {"": ("another", "secretone"), "ann": ("another",)}
@@ -64,7 +67,7 @@ def assert_shows_nothing_hidden(text, caller, request):
     assert not INTERNAL.search(text), (request, text[:500])
 
 
-@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("renderer", mostly_long(RENDERERS, len(RENDERERS), pytest.mark.thorough))
 def test_a_result_of_any_shape(club, renderer):
     vary(club, 1, 0)
     visible = 0

@@ -25,7 +25,7 @@ from tests.apps.every_field.content import fill_zoo
 from tests.support import apps
 from tests.support.random_requests import zoo_paths
 
-pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
+pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary, pytest.mark.slow]
 
 OWNERS = ("alice", "bob")
 AGGREGATIONS = {"elasticsearch.enable_aggregations": "true"}
