@@ -34,6 +34,7 @@ from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
 from tests.support.paths import TOP
 from tests.support.processes import INI
+from tests.support.tiers import PRIMARY
 
 pytestmark = pytest.mark.slow
 
@@ -245,12 +246,11 @@ def test_the_clients_of_parent_and_child_use_sockets_of_their_own(
     assert ports() & before
 
 
-def test_a_child_has_its_own_connections_to_the_database(
-    postgres_server: Any, tmp_path: Path
-) -> None:
+@pytest.mark.every_primary
+@pytest.mark.skipif(os.environ.get(PRIMARY) != "postgresql", reason="SQLite has no sessions")
+def test_a_child_has_its_own_connections_to_the_database(primary_url: str, tmp_path: Path) -> None:
     """Of what start-up and the application have left in pools."""
-    database = postgres_server.create_database(f"forks_{uuid.uuid4().hex[:8]}")
-    app = zoo(database, f"embedded:{tmp_path}/search", "forks")
+    app = zoo(primary_url, f"embedded:{tmp_path}/search", "forks")
     add_keepers()
     app.get("/keepers?code=k00001")
     app.get("/keepers?code=k00001&_search=false")

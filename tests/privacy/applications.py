@@ -56,17 +56,20 @@ APPLICATIONS = (
         private_fields.INI,
         ("",),
         {"members.login": "header", "public_max_limit": "3"},
+        answered=1 / 8,
     ),
     Application("item_acls", item_acls.INI, ("", "ann,g:staff")),
     Application("partial", partial.INI, ("", "ann", "bob,g:editor"), TRUSTED),
     # Searches of what renders itself are a 503.
     Application("rendered", partial.INI, ("", "ann"), answered=1 / 6),
+    # Of tenants' models, too.
     Application(
         "tenants_by_event",
         partial.INI,
         ("ann", "bob,g:editor"),
         {**TRUSTED, "partial.tenants": "compile"},
         primaries=SQL,
+        answered=1 / 12,
     ),
     Application(
         "tenants_by_class",
@@ -74,6 +77,7 @@ APPLICATIONS = (
         ("ann", "bob,g:editor"),
         {**TRUSTED, "partial.tenants": "query_cls"},
         primaries=SQL,
+        answered=1 / 12,
     ),
 )
 

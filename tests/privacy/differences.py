@@ -184,7 +184,8 @@ class _Drawn:
             model = draw(st.sampled_from(models))
             # In a nested document the first entry decides, in a collection any that denies.
             denied = [entry("everyone", "all", "deny"), entry("everyone", "view")]
-            acls = [[], [entry(NOBODY)], denied]
+            # (Of an object that is created without one, nefertari-guards makes its model's.)
+            acls = [[entry(NOBODY)], denied]
             deciding = {"_acl": (draw(st.sampled_from(acls)), draw(st.sampled_from(acls)))}
             targets = self.targets([each for each in self.shape.collections if not each.narrowing])
             return self.hidden_object(draw, caller, model, deciding, targets, False)

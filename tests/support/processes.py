@@ -54,6 +54,7 @@ get elasticsearch.index.settings_file = settings_file
 elasticsearch.chunk_size = 100
 get nefertari_search.sync = sync
 get nefertari_search.cache = cache
+nefertari_search.trusted_hooks = tests.apps.zoo_models.Custom.to_dict
 
 [server:main]
 use = egg:waitress#main
