@@ -63,10 +63,10 @@ demo-check: env # the demo once through, with checks, and no questions
 test-quick: env # before each commit: no server, embedded backend and SQLite (three minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
-test: env # before each push: servers too (ten minutes)
+test: env # before each push: servers too (twenty minutes)
 	$(BIN)/python -m tests.run test $(ARGS)
 
-test-all: test # what CI runs: thorough tests, too (half an hour)
+test-all: test # thorough tests, too (three quarters of an hour)
 	$(BIN)/python -m tests.run rest $(ARGS)
 
 test-matrix: env # each suite on each backend and database, all random examples (hours)
