@@ -5,12 +5,13 @@ The rules are those of nefertari's ``apply_privacy``: ``_public_fields`` for ano
 authentication is off. Nested documents follow the rules of their own model.
 
 The rules apply to the caller's input, not to the application's: a view may narrow its collection
-by any field. So it matters who named a field, see :func:`names_of_caller`.
+by any field. So it matters who named a field, see :class:`CallerNames`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -21,7 +22,7 @@ ALWAYS_VISIBLE = frozenset({"_type", "_pk"})
 MAX_PUBLIC = 100
 #: key of a request's ``__dict__``: the parameters as they came from the caller
 NOTED = "nefertari_search.given"
-_SEPARATOR = re.compile(r"\.|__")
+_SEPARATOR = re.compile(r"(\.|__)")
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,35 @@ def _texts_by_name(params: Any) -> dict[str, list[str]]:
     return texts
 
 
-def names_of_caller(request: Any) -> frozenset[str]:
-    """Return the names of the caller's parameters, and all that can have become of them.
+class CallerNames:
+    """The names of a caller's parameters, and all that can have become of them.
 
     nefertari makes a nested dict of a dotted name (``note.$gte`` -> ``note``), engines take a
     modifier off (``note__bool`` -> ``note``): what remains ends before one of the separators.
+
+    A tree of the parts between separators, because the beginnings of one name alone may be as many
+    as it has characters, and as long.
     """
-    names: set[str] = set()
-    for name in noted_parameters(request):
-        names.add(name)
-        names.update(name[: each.start()] for each in _SEPARATOR.finditer(name))
-    return frozenset(names)
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._nodes: dict[tuple[int, str], int] = {}
+        for name in names:
+            node = 0
+            for part in _SEPARATOR.split(name):
+                node = self._nodes.setdefault((node, part), len(self._nodes) + 1)
+
+    @classmethod
+    def of(cls, request: Any) -> CallerNames:
+        """Return those of the caller of *request*."""
+        return cls(noted_parameters(request))
+
+    def __contains__(self, name: str) -> bool:
+        node = 0
+        for part in _SEPARATOR.split(name):
+            if (node, part) not in self._nodes:
+                return False
+            node = self._nodes[node, part]
+        return True
 
 
 def note_parameters(request: Any, params: Any) -> None:

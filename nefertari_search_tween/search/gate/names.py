@@ -20,7 +20,7 @@ from nefertari_search_tween.search.context import (
     ReadKind,
     collection_request,
 )
-from nefertari_search_tween.search.privacy import Caller, names_of_caller, noted_parameters
+from nefertari_search_tween.search.privacy import Caller, CallerNames, noted_parameters
 from nefertari_search_tween.search.query.sorting import parse_sort
 
 
@@ -39,15 +39,21 @@ def check_names(
     if request is None:
         return
     single = params.get("_item_request") is True
-    nested = {name: each for name, each in params.items() if not _is_plain(each)}
-    if nested:
-        for name in sorted(nested if single else names_of_caller(request) & nested.keys()):
+    nested = sorted(name for name, each in params.items() if not _is_plain(each))
+    python_only = _python_only(model, params)
+    # Single objects are looked up by the application itself, the current user among them.
+    protected = protects and not single and collection_request(model) is not None
+    if not (nested or python_only or protected):
+        return
+    # All other names are the view's own.
+    named = CallerNames.of(request)
+    for name in nested:
+        if single or name in named:
             _record_failure(read)
             raise BadQuery(name, "a value is expected, not an object")
-    unknown = _python_only(request, model, params)
-    # Single objects are looked up by the application itself, the current user among them.
-    if protects and not single and collection_request(model) is not None:
-        unknown += _hidden_fields_used(request, model, params)
+    unknown = [name for name in python_only if name in named]
+    if protected:
+        unknown += _hidden_fields_used(request, named, model, params)
     if unknown:
         _record_failure(read)
         names = ", ".join(sorted(unknown))
@@ -69,34 +75,35 @@ def _is_plain(value: Any) -> bool:
     return not isinstance(value, dict)
 
 
-def _python_only(request: Any, model: Any, params: dict[str, Any]) -> list[str]:
-    """Return the parameters of ``get_collection`` that came over HTTP, but are for Python code
-    (``_explain`` shows SQL, ``_raise_on_empty`` the view's own filters).
+def _python_only(model: Any, params: dict[str, Any]) -> list[str]:
+    """Return the parameters of ``get_collection`` that are for Python code (``_explain`` shows SQL,
+    ``_raise_on_empty`` the view's own filters), but have a value as one that came over HTTP.
 
     What nefertari's documentation gives to callers is known; every other name that is no field
     is refused like any unknown field.
     """
-    names = [
+    return [
         name
         for name, value in params.items()
         # Python code passes no text for these.
         if isinstance(value, (str, list))
         and (name == "query_set" or (name.startswith("_") and not name.startswith("__")))
         and name not in RESERVED_PARAMS
+        and not model.has_field(name)
     ]
-    if not names:
-        return []
-    return [n for n in names if n in names_of_caller(request) and not model.has_field(n)]
 
 
-def _hidden_fields_used(request: Any, model: Any, params: Iterable[str]) -> list[str]:
+def _hidden_fields_used(
+    request: Any, named: CallerNames, model: Any, params: Iterable[str]
+) -> list[str]:
     """Return the fields of *model* that this caller may not see, but filters or sorts by.
 
+    :param named: what the caller named.
     :param params: names of the parameters in use. Parameters that the view removed do not count,
         nor do those that it added itself.
     :returns: their names, without modifiers (``name__bool``).
     """
-    used = names_of_caller(request) & set(params)
+    used = {name for name in params if name in named}
     names = {
         form
         for name in used

@@ -19,7 +19,7 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.context import SERVED, TypedText, is_typed
 from nefertari_search_tween.search.item_acl import acl_filters
-from nefertari_search_tween.search.privacy import Caller, names_of_caller
+from nefertari_search_tween.search.privacy import Caller, CallerNames
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.paging import Page, parse_page
 from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
@@ -70,12 +70,21 @@ class SearchRequest:
         Of parameters that list fields the name decides: their text may be made of the caller's,
         whose fields it names then.
         """
-        request, value = self.http_request, self.params.get(name)
-        if request is None or SERVED not in request.__dict__ or name not in self.params:
-            return False
-        if name in RESERVED_PARAMS:
-            return name not in names_of_caller(request) and not isinstance(value, TypedText)
-        return not is_typed(name, value)
+        return name in self._own_names
+
+    @LazyAttribute
+    def _own_names(self) -> frozenset[str]:
+        request = self.http_request
+        if request is None or SERVED not in request.__dict__:
+            return frozenset()
+        named = CallerNames.of(request)
+
+        def is_own(name: str, value: Any) -> bool:
+            if name in RESERVED_PARAMS:
+                return name not in named and not isinstance(value, TypedText)
+            return not is_typed(name, value)
+
+        return frozenset(name for name, value in self.params.items() if is_own(name, value))
 
     @LazyAttribute
     def sort(self) -> list[SortKey]:

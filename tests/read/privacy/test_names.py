@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nefertari_search_tween.search.privacy import CallerNames
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_hidden_fields import filled, vary
 from tests.read.privacy.test_renderers import INTERNAL
@@ -117,3 +121,32 @@ def test_names_that_nest_deeply(club):
         answer = ask(club, method, f"/selecteds?{deep}=1&a.{deep}=2&{deep}.b=3", "eve")
         assert answer.status == 400
         assert "recursion" not in answer.text
+
+
+# The names themselves are the caller's, too.
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a" + "." * 60_000], [f"_{number}" for number in range(8_000)], ["a__b." * 12_000]],
+    ids=["separators", "many", "parts"],
+)
+def test_any_names_that_fit_a_query_string_take_little_memory(names):
+    """Less than a kilobyte for each part: what they begin with is not kept for each of them."""
+    tracemalloc.start()
+    try:
+        named = CallerNames(names)
+        assert all(name in named for name in names)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@given(
+    st.lists(st.text("ab._", max_size=8), max_size=4),
+    st.text("ab._", max_size=6),
+)
+def test_a_name_is_the_callers_if_one_of_theirs_can_become_it(names, asked):
+    """By the definition: it is one, or what stands before a separator in one."""
+    beginnings = {name[: each.start()] for name in names for each in re.finditer(r"\.|__", name)}
+    assert (asked in CallerNames(names)) == (asked in {*names, *beginnings})
