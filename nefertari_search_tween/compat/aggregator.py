@@ -32,6 +32,8 @@ from nefertari_search_tween.search.query.clauses import MATCH_NONE
 PARAMETER = "_aggregations"
 # Modules of aggregators that only pass on the request.
 _PLAIN = frozenset({"nefertari.view_helpers", "nefertari_guards.view"})
+# Keys of a request's ``__dict__`` that say what it reads.
+_OF_READS = frozenset({READ, COLLECTION})
 
 
 def install() -> None:
@@ -97,14 +99,17 @@ def _aggregate_unrouted(aggregator: Any, model: Any, index: Callable[[], Any]) -
     is_multi = getattr(aggregator.view, MULTI_COLLECTION, False)
     if request is None or (mirror is None and not is_multi):
         return _aggregate_as_nefertari(aggregator, index)
-    outer, collection = request.__dict__.get(READ), request.__dict__.get(COLLECTION)
     read = ReadContext(request, model, mirror, ReadKind.PRIMARY)
+    outer = {name: request.__dict__.pop(name) for name in _OF_READS & request.__dict__.keys()}
     request.__dict__[READ] = read
     request.__dict__[COLLECTION] = MULTI_COLLECTION if is_multi else model
     try:
         return _aggregate_index(aggregator, read, index)
     finally:
-        request.__dict__[READ], request.__dict__[COLLECTION] = outer, collection
+        read.limits.close()
+        for name in _OF_READS:
+            del request.__dict__[name]
+        request.__dict__.update(outer)
 
 
 def _aggregate_index(aggregator: Any, read: ReadContext, index: Callable[[], Any]) -> Any:

@@ -69,6 +69,14 @@ class RatherView(SearchWriteView):
         super().__init__(*args, **kwargs)
 
 
+class ChosenView(SearchWriteView):
+    """Of a model that each view instance chooses."""
+
+    def __init__(self, *args, **kwargs):
+        self.Model = Item
+        super().__init__(*args, **kwargs)
+
+
 class SiftedView(SearchWriteView):
     """Filters its results in Python."""
 
@@ -141,6 +149,7 @@ def includeme(config):
         ("narrow", "narrows", NarrowView),
         ("found", "founds", FoundView),
         ("touch", "touches", TouchView),
+        ("chosen", "chosens", ChosenView),
         ("facet", "facets", FacetsView),
         ("rather", "rathers", RatherView),
         ("sifted", "sifteds", SiftedView),

@@ -80,6 +80,12 @@ def test_a_plain_view(path: str, app: TestApp, items: list[Any]):
     assert pairs(response.json["o"]) == owners(items)
 
 
+def test_a_view_whose_instance_chooses_the_model(app: TestApp, items: list[Any]):
+    """The router knows of no model. The view answers, and its collection is aggregated."""
+    assert len(app.get("/chosens?_limit=1000").json["data"]) == len(items)
+    assert pairs(app.get(request("/chosens", OWNERS_TREE)).json["o"]) == owners(items)
+
+
 def test_a_view_narrowed_by_an_argument(app: TestApp, items: list[Any]):
     """nefertari aggregates everybody's: its aggregator takes the view's place."""
     environ = {"REMOTE_USER": "bob"}
