@@ -41,18 +41,8 @@ HTTP_INTERNAL = 500
 #: arguments of the client's ``get_source``, to which nefertari passed all that it was given
 OF_CLIENT = frozenset(
     {
-        *(
-            "id",
-            "index",
-            "doc_type",
-            "parent",
-            "preference",
-            "realtime",
-            "refresh",
-            "routing",
-            "version",
-        ),
-        *("version_type", "_source", "_source_exclude", "_source_include"),
+        *("id", "index", "doc_type", "parent", "preference", "realtime", "refresh", "routing"),
+        *("version", "version_type", "_source", "_source_exclude", "_source_include"),
     }
 )
 

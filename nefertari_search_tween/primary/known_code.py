@@ -41,7 +41,8 @@ def _file_of(function: Any) -> str:
 
 
 def function_of(member: Any) -> Any:
-    """Return the function behind *member* of a class: a method, class method or property."""
+    """Return the function behind *member* of a class: a method, class method (of which it is always
+    the same) or property; *member* itself if it is none of these."""
     if isinstance(member, property):
         return member.fget
     return getattr(member, "__func__", member)
@@ -89,12 +90,6 @@ def unknown_listener(listeners: Any) -> Optional[str]:
         if function is None or not is_known(function):
             return name_of(listener if function is None else function)
     return None
-
-
-def own_get_collection(model: Any) -> Optional[str]:
-    """Return the name of the ``get_collection`` of *model* if it is the application's own."""
-    function = model.get_collection
-    return None if is_known(function) else name_of(function)
 
 
 @contextmanager

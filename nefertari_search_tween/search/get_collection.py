@@ -79,16 +79,13 @@ def wrap_get_collection(
         # A text of this name came over HTTP, and is no query.
         has_query = query_set is not None and not isinstance(query_set, str)
         single = params.get("_item_request") is True
-        searched = read is not None and read.kind is ReadKind.SEARCH and override is None
-        if not searched or has_query or single:
+        if not _is_search(read) or override is not None or has_query or single:
             # A search checks its caller's fields itself, with its own message.
             check_names(cls, params, read, searcher.settings.hidden_fields == "deny")
         if not single and not _is_search(read):
             _reject_dropped_conditions(cls, params)
         mirror = searcher.mirrors.get(cls.__name__)
-        if mirror is None or mirror.model is not cls or override is False:
-            return primary()
-        if has_query:
+        if mirror is None or mirror.model is not cls or override is False or has_query:
             return primary()
         if override:
             return _read_mirror(searcher, mirror, params, primary)

@@ -21,9 +21,9 @@ from nefertari_search_tween.primary.known_code import (
     function_of,
     is_known,
     name_of,
-    own_get_collection,
 )
 from nefertari_search_tween.primary.mongo import schema
+from nefertari_search_tween.primary.request_hooks_base import RequestHooksBase
 
 #: Members by which a document is rendered.
 _RENDERERS = ("to_dict", "pk_field", "_type", "__init__", "_from_son")
@@ -32,15 +32,11 @@ _FIELD_MEMBERS = ("__get__", "to_python")
 _SIGNALS = (signals.pre_init, signals.post_init)
 
 
-class MongoRequestHooks:
-    """See :class:`~nefertari_search_tween.interfaces.primary.RequestHooks`.
-
-    :param trusted: names of hooks that are known to be the same for all requests.
-    """
+class MongoRequestHooks(RequestHooksBase):
+    """See the module."""
 
     def __init__(self, model: Any, trusted: Collection[str]) -> None:
-        self.model = model
-        self.trusted = frozenset(trusted)
+        super().__init__(model, trusted)
         self._members: Optional[tuple[Any, ...]] = None
         self._models: set[Any] = set()
         self._renderers: list[Hook] = []
@@ -51,21 +47,13 @@ class MongoRequestHooks:
 
     def first(self) -> Optional[Hook]:
         self._refresh()
-        for hook in self._renderers:
-            if hook.name not in self.trusted:
-                return hook
-        for model in self._models:
-            for find in (_querysets, _receivers):
-                for hook in find(model):
-                    if hook.name not in self.trusted:
-                        return hook
-        return None
+        return self._untrusted(self._hooks())
 
-    def of_searches(self) -> Optional[Hook]:
-        name = own_get_collection(self.model)
-        if name is not None and name not in self.trusted:
-            return Hook(Reason.REQUEST_HOOKS, name)
-        return self.first()
+    def _hooks(self) -> Iterator[Hook]:
+        yield from self._renderers
+        for model in self._models:
+            yield from _querysets(model)
+            yield from _receivers(model)
 
     def unreadable(self) -> Optional[Hook]:
         # Documents are read from the collections themselves, without query sets.
@@ -73,22 +61,14 @@ class MongoRequestHooks:
 
     def _refresh(self) -> None:
         """Examine what renders, if a member is another one than before, or there are new models."""
-        members = (
-            len(_document_registry),
-            *(_plain(getattr(each, name, None)) for each in self._models for name in _MEMBERS),
-        )
-        if members != self._members:
+        if self._members != self._current_members():
             self._models = _models_of(self.model)
             self._renderers = [hook for each in self._models for hook in _renderers(each)]
-            self._members = (
-                members[0],
-                *(_plain(getattr(each, name, None)) for each in self._models for name in _MEMBERS),
-            )
+            self._members = self._current_members()
 
-
-def _plain(member: Any) -> Any:
-    """Return *member* of a class; of a class method its function, which is always the same."""
-    return getattr(member, "__func__", member)
+    def _current_members(self) -> tuple[Any, ...]:
+        members = (getattr(each, name, None) for each in self._models for name in _MEMBERS)
+        return (len(_document_registry), *map(function_of, members))
 
 
 def _models_of(model: Any) -> set[Any]:

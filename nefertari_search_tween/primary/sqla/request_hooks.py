@@ -36,9 +36,9 @@ from nefertari_search_tween.primary.known_code import (
     function_of,
     is_known,
     name_of,
-    own_get_collection,
     unknown_listener,
 )
+from nefertari_search_tween.primary.request_hooks_base import RequestHooksBase
 from nefertari_search_tween.primary.sqla import schema
 
 #: Members by which a document is rendered, its own or by its key alone.
@@ -66,16 +66,14 @@ _PROTECTED = text(
 )
 
 
-class SqlaRequestHooks:
-    """See :class:`~nefertari_search_tween.interfaces.primary.RequestHooks`.
+class SqlaRequestHooks(RequestHooksBase):
+    """See the module.
 
     :param bind: returns the SQLAlchemy engine of the model's table.
-    :param trusted: names of hooks that are known to be the same for all requests.
     """
 
     def __init__(self, model: Any, bind: Callable[[], Any], trusted: Collection[str]) -> None:
-        self.model = model
-        self.trusted = frozenset(trusted)
+        super().__init__(model, trusted)
         self._bind = bind
         self._url = getattr(_engine_of(None), "url", None)
         self._tables = _TableHooks()
@@ -96,12 +94,6 @@ class SqlaRequestHooks:
             or self.unreadable()
         )
 
-    def of_searches(self) -> Optional[Hook]:
-        name = own_get_collection(self.model)
-        if name is not None and name not in self.trusted:
-            return Hook(Reason.REQUEST_HOOKS, name)
-        return self.first()
-
     def unreadable(self) -> Optional[Hook]:
         documents = self._documents or _Documents(self.model)
         engine = _engine_of(Session.registry() if Session.registry.has() else None)
@@ -111,9 +103,6 @@ class SqlaRequestHooks:
             Hook(Reason.ROW_SECURITY, table)
             for table in self._tables.protected(engine, documents.tables)
         )
-
-    def _untrusted(self, hooks: Iterable[Hook]) -> Optional[Hook]:
-        return next((hook for hook in hooks if hook.name not in self.trusted), None)
 
     def _of_sessions(self, session: Any) -> Iterator[Hook]:
         """Yield the hooks of this thread's *session*, None if it has none yet."""
@@ -188,7 +177,7 @@ class _Documents:
         self._keyed: set[Any] = set()
         self._walk(schema.mapper_of(model), model._nesting_depth)
         self._resolved = [
-            _Member(cls, name, _plain(getattr(cls, name, None)))
+            _Member(cls, name, function_of(getattr(cls, name, None)))
             for classes, names in ((self._rendered, _MEMBERS), (self._keyed, _KEY_MEMBERS))
             for cls in classes
             for name in names
@@ -219,7 +208,7 @@ class _Documents:
             return True
         for owner, name, value in self._resolved:
             current = getattr(owner, name, None)
-            if current is not value and _plain(current) is not value:
+            if current is not value and function_of(current) is not value:
                 return True
         return False
 
@@ -246,11 +235,6 @@ class _Documents:
 
 def _levels(depth: Any) -> int:
     return depth if type(depth) is int else 0
-
-
-def _plain(member: Any) -> Any:
-    """Return *member* of a class; of a class method its function, which is always the same."""
-    return getattr(member, "__func__", member)
 
 
 def _member_name(member: _Member) -> str:

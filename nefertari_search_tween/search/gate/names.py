@@ -46,14 +46,14 @@ def check_names(
     if not (nested or python_only or protected):
         return
     # All other names are the view's own.
-    named = CallerNames.of(request)
+    caller_names = CallerNames.of(request)
     for name in nested:
-        if single or name in named:
+        if single or name in caller_names:
             _record_failure(read)
             raise BadQuery(name, "a value is expected, not an object")
-    unknown = [name for name in python_only if name in named]
+    unknown = [name for name in python_only if name in caller_names]
     if protected:
-        unknown += _hidden_fields_used(request, named, model, params)
+        unknown += _hidden_fields_used(request, caller_names, model, params)
     if unknown:
         _record_failure(read)
         names = ", ".join(sorted(unknown))
@@ -94,16 +94,16 @@ def _python_only(model: Any, params: dict[str, Any]) -> list[str]:
 
 
 def _hidden_fields_used(
-    request: Any, named: CallerNames, model: Any, params: Iterable[str]
+    request: Any, caller_names: CallerNames, model: Any, params: Iterable[str]
 ) -> list[str]:
     """Return the fields of *model* that this caller may not see, but filters or sorts by.
 
-    :param named: what the caller named.
+    :param caller_names: what the caller named.
     :param params: names of the parameters in use. Parameters that the view removed do not count,
         nor do those that it added itself.
     :returns: their names, without modifiers (``name__bool``).
     """
-    used = {name for name in params if name in named}
+    used = {name for name in params if name in caller_names}
     names = {
         form
         for name in used

@@ -22,6 +22,7 @@ import decimal
 from functools import partial
 from typing import Any, Callable
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.documents.fields import (
     BaseField,
     DateField,
@@ -49,10 +50,7 @@ def exact_condition(
     """
     key, convert = _exact_form(document_cls, target)
     terms = [convert(value) for value in values if value is not None]
-    parts: list[Query] = [
-        {"terms": {key: terms[start : start + KEYS_PER_CLAUSE]}}
-        for start in range(0, len(terms), KEYS_PER_CLAUSE)
-    ]
+    parts: list[Query] = [{"terms": {key: part}} for part in chunks(terms, KEYS_PER_CLAUSE)]
     if len(terms) < len(values):
         if target.path is not None:
             raise ValueMismatch("that a nested document has no value is no exact condition")

@@ -77,11 +77,11 @@ class SearchRequest:
         request = self.http_request
         if request is None or SERVED not in request.__dict__:
             return frozenset()
-        named = CallerNames.of(request)
+        caller_names = CallerNames.of(request)
 
         def is_own(name: str, value: Any) -> bool:
             if name in RESERVED_PARAMS:
-                return name not in named and not isinstance(value, TypedText)
+                return name not in caller_names and not isinstance(value, TypedText)
             return not is_typed(name, value)
 
         return frozenset(name for name, value in self.params.items() if is_own(name, value))

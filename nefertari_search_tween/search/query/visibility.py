@@ -1,8 +1,7 @@
 """The conditions on every object that a search may show: attached here, and proved before it runs.
 
 They are those of the view, of its subclass of ``ES`` and of item ACLs. Why no search can show
-anything of another object
---------------------------------------------------------------------------------------------------
+anything of another object:
 
 A response is made of documents in three ways: hits and their total; aggregations; and parts of the
 body that have a set of documents of their own (``suggest``, ``knn``, a global ``rescore`` ...).

@@ -135,8 +135,8 @@ def test_any_names_that_fit_a_query_string_take_little_memory(names):
     """Less than a kilobyte for each part: what they begin with is not kept for each of them."""
     tracemalloc.start()
     try:
-        named = CallerNames(names)
-        assert all(name in named for name in names)
+        caller_names = CallerNames(names)
+        assert all(name in caller_names for name in names)
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
