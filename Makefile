@@ -72,10 +72,11 @@ test-all: test # thorough tests, too (three quarters of an hour)
 test-matrix: env # each suite on each backend and database, all random examples (hours)
 	$(BIN)/python -m tests.run matrix $(ARGS)
 
-lint: env docs # ruff, mypy, and the pages without a warning
+lint: env docs # ruff, mypy, layout and vocabulary, and the pages without a warning
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_layout.py tests/unit/test_vocabulary.py
 
 # The pages as HTML, in docs/_build. A table that is none, or a link that leads nowhere, is an error.
 docs: env # the pages as HTML

@@ -63,21 +63,16 @@ APPLICATIONS = (
     # Searches of what renders itself are a 503.
     Application("rendered", partial.INI, ("", "ann"), answered=1 / 6),
     # Of tenants' models, too.
-    Application(
-        "tenants_by_event",
-        partial.INI,
-        ("ann", "bob,g:editor"),
-        {**TRUSTED, "partial.tenants": "compile"},
-        primaries=SQL,
-        answered=1 / 12,
-    ),
-    Application(
-        "tenants_by_class",
-        partial.INI,
-        ("ann", "bob,g:editor"),
-        {**TRUSTED, "partial.tenants": "query_cls"},
-        primaries=SQL,
-        answered=1 / 12,
+    *(
+        Application(
+            f"tenants_by_{kind}",
+            partial.INI,
+            ("ann", "bob,g:editor"),
+            {**TRUSTED, "partial.tenants": value},
+            primaries=SQL,
+            answered=1 / 12,
+        )
+        for kind, value in (("event", "compile"), ("class", "query_cls"))
     ),
 )
 

@@ -6,16 +6,8 @@ import pytest
 
 from tests.apps.private_fields import TABLES
 from tests.apps.private_fields.running import Club
-from tests.read.privacy.test_hidden_fields import filled
 
 ACCOUNT = {"username": "Dora", "email": "dora@example.org", "password": "a password"}
-
-
-@pytest.fixture(scope="module")
-def club(tmp_path_factory, backend_url, module_prefix):
-    """The application with tokens, filled."""
-    club = Club(tmp_path_factory.mktemp("login"), backend_url, module_prefix)
-    yield from filled(club)
 
 
 def tables(answer) -> set[str]:

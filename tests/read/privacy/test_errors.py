@@ -7,8 +7,7 @@ import re
 
 import pytest
 
-from tests.apps.private_fields.running import Club, rules_of_models
-from tests.read.privacy.test_hidden_fields import filled
+from tests.apps.private_fields.running import rules_of_models
 from tests.read.privacy.test_renderers import INTERNAL
 
 pytestmark = pytest.mark.slow
@@ -34,13 +33,6 @@ FORMS = (
     "_aggs.a.percentiles.field={f}&_aggs.a.percentiles.percents={v}",
     *("_limit={v}&{f}=1", "_limit=1&_limit=2&{f}=1", "_start={v}&{f}=1", "_page={v}&{f}=1"),
 )
-
-
-@pytest.fixture(scope="module")
-def club(tmp_path_factory, backend_url, module_prefix):
-    """The application, filled."""
-    club = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
-    yield from filled(club)
 
 
 @pytest.mark.thorough

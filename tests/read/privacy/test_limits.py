@@ -6,9 +6,6 @@ import json
 
 import pytest
 
-from tests.apps.private_fields.running import Club
-from tests.read.privacy.test_hidden_fields import filled
-
 pytestmark = pytest.mark.slow
 
 LIMIT = 2
@@ -27,13 +24,6 @@ AGGREGATIONS = (
     "_aggs.a.top_metrics.metrics.0.field=title&_aggs.a.top_metrics.sort=id"
     "&_aggs.a.top_metrics.size=9",
 )
-
-
-@pytest.fixture(scope="module")
-def club(tmp_path_factory, backend_url, module_prefix):
-    """The application, filled."""
-    club = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
-    yield from filled(club)
 
 
 def documents_in(value):

@@ -146,7 +146,7 @@ def test_any_names_that_fit_a_query_string_take_little_memory(names):
     st.lists(st.text("ab._", max_size=8), max_size=4),
     st.text("ab._", max_size=6),
 )
-def test_a_name_is_the_callers_if_one_of_theirs_can_become_it(names, asked):
+def test_a_name_is_the_callers_if_one_of_theirs_can_become_it(names, text):
     """By the definition: it is one, or what stands before a separator in one."""
     beginnings = {name[: each.start()] for name in names for each in re.finditer(r"\.|__", name)}
-    assert (asked in CallerNames(names)) == (asked in {*names, *beginnings})
+    assert (text in CallerNames(names)) == (text in {*names, *beginnings})

@@ -9,8 +9,7 @@ import re
 
 import pytest
 
-from tests.apps.private_fields.running import Club
-from tests.read.privacy.test_hidden_fields import filled, vary
+from tests.read.privacy.test_hidden_fields import vary
 from tests.support.tiers import mostly_long
 
 pytestmark = pytest.mark.slow
@@ -52,13 +51,6 @@ PATHS = (
     "/stories?_aggs.a.top_hits.size=100",
     "/members,stories?_aggs.a.terms.field=_type&_aggs.a.aggs.b.top_hits.size=9",
 )
-
-
-@pytest.fixture(scope="module")
-def club(tmp_path_factory, backend_url, module_prefix):
-    """The application, filled."""
-    club = Club(tmp_path_factory.mktemp("members"), backend_url, module_prefix)
-    yield from filled(club)
 
 
 def assert_shows_nothing_hidden(text, caller, request):
