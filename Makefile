@@ -52,7 +52,6 @@ demo-check: env # the demo once through, with checks, and no questions
 #   and on MongoDB beside Elasticsearch            one, those of every database, on the embedded one
 #   suites of every backend on OpenSearch          its conformance suite
 #   conformance on three nodes, and with TLS       application tests with TLS
-#   4,926 probes of hidden fields                  two of each kind, caller and collection
 #   all examples of random tests                   one of four
 #   scaffolds and Ramses on Elasticsearch          the same sessions on the embedded backend
 #   workers and races on a second server           SQLite; Elasticsearch

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.apps.private_fields.contents import filled
 from tests.apps.private_fields.running import Club, rules_of_models
-from tests.read.privacy.test_hidden_fields import filled
 from tests.support.paths import TOP
 
 pytestmark = pytest.mark.slow

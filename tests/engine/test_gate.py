@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.apps.private_fields.contents import filled
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.gate_tests import *  # noqa: F403 - run here, too
-from tests.read.privacy.test_hidden_fields import filled
 
 pytestmark = pytest.mark.thorough
 

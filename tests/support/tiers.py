@@ -17,12 +17,10 @@ one before runs, and more (tests/run.py). Marks say what a test needs:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
-
-C = TypeVar("C")
 
 BACKEND = "NEFERTARI_SEARCH_TEST_BACKEND"
 PRIMARY = "NEFERTARI_SEARCH_TEST_PRIMARY"
@@ -60,17 +58,6 @@ def backend_kind() -> str:
 def examples(count: int) -> int:
     """Return how many examples to draw where the whole suite draws *count*."""
     return max(1, round(count * float(os.environ.get(EXAMPLES, "1"))))
-
-
-def sample(cases: Sequence[C], group: Callable[[C], Hashable], most: int) -> list[C]:
-    """Return all *cases* in the whole suite, otherwise at most *most* of each group."""
-    if float(os.environ.get(EXAMPLES, "1")) >= 1:
-        return list(cases)
-    groups: dict[Hashable, list[C]] = {}
-    for case in cases:
-        groups.setdefault(group(case), []).append(case)
-    # Spread over the group: neighbours are alike.
-    return [case for each in groups.values() for case in each[:: -(-len(each) // most)]]
 
 
 def mostly_long(cases: Iterable[Any], every: int, mark: Any = pytest.mark.long) -> list[Any]:

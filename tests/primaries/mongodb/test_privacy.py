@@ -8,16 +8,14 @@ from __future__ import annotations
 import pytest
 
 from tests.apps.private_fields import INI
+from tests.apps.private_fields.contents import filled
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_hidden_fields import (  # noqa: F401 - run here, too
-    filled,
     test_a_hidden_field_is_one_that_does_not_exist,
     test_admins_name_every_field,
     test_admins_sort_by_what_is_nested,
     test_fields_are_for_who_may_name_them,
     test_hidden_fields_may_be_allowed,
-    test_no_probe_tells_anything_about_a_hidden_value,
-    test_with_the_protection_off_the_probes_tell,
 )
 from tests.support.mongodb import ini_on_mongodb
 

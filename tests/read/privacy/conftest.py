@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.apps.private_fields.contents import filled
 from tests.apps.private_fields.running import Club
-from tests.read.privacy.test_hidden_fields import filled
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nefertari_search_tween.search.privacy import CallerNames
+from tests.apps.private_fields.contents import filled, vary
 from tests.apps.private_fields.running import Club
-from tests.read.privacy.test_hidden_fields import filled, vary
 from tests.read.privacy.test_renderers import INTERNAL
 
 pytestmark = pytest.mark.slow

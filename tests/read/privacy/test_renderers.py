@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.read.privacy.test_hidden_fields import vary
+from tests.apps.private_fields.contents import vary
 from tests.support.tiers import mostly_long
 
 pytestmark = pytest.mark.slow
