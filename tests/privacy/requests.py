@@ -380,14 +380,15 @@ class Grammar:
             (self.modified, 2),
             (self.reserved, 2),
             (self.filter, 1),
-            # Objects are counted wherever they are joined.
-            (self.relationships, 2 if self.sorted_only else 1),
+            (self.relationships, 1),
         )
         return _weighted(
             (plain, 3),
             (extra, 3),
             (st.tuples(plain, extra).map(lambda two: [*two[1], *two[0]]), 2),
             (st.tuples(extra, extra).map(lambda two: [*two[1], *two[0]]), 1),
+            # Objects are counted wherever they are joined.
+            (self.relationships, 1 if self.sorted_only else 0),
         )
 
     @functools.cached_property
