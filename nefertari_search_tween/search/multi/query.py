@@ -75,7 +75,7 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
         if name != "q":
-            scopes = every if request.is_own(name) else visible
+            scopes = every if request.only_view_names(name) else visible
             fields = [filter_field(name, scope) for scope in scopes]
             _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])
     _check_rejected(visible)

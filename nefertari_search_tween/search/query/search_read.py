@@ -113,8 +113,8 @@ def model_query(
     """Return the search of one model that *request* specifies.
 
     :param scope: the fields that all parameters may name, if the model is one of several. By
-        default those that the caller may name. Parameters that the view added may name any field;
-        query syntax in them may still be the caller's input, and is parsed as such.
+        default those that the caller may name. Parameters that only the view names may be any
+        field; query syntax in them may still be the caller's input, and is parsed as such.
     :raises BadQuery: an invalid parameter; the message names it.
     """
     document_cls, params = mirror.document_cls, request.params
@@ -122,11 +122,11 @@ def model_query(
     shared = NO_FILTERS if scope is not None else frozenset()
     scope = scope or FieldScope(document_cls, request.nameable)
     own_scope = scope
-    if request.nameable.restricted and any(request.is_own(name) for name in params):
+    if request.nameable.restricted and any(map(request.only_view_names, params)):
         own_scope = type(scope)(document_cls, request.caller.unrestricted)
 
     def scope_for(name: str) -> FieldScope:
-        return own_scope if request.is_own(name) and name not in shared else scope
+        return own_scope if request.only_view_names(name) and name not in shared else scope
 
     budget = ClauseBudget(request.settings)
     must: list[Query] = []

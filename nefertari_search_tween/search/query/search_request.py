@@ -72,16 +72,24 @@ class SearchRequest:
         """
         return name in self._own_names
 
+    def only_view_names(self, name: str) -> bool:
+        """Return True if the view added the parameter *name*, and its caller gave none that it may
+        be made of: then it may be a field that is hidden from the caller."""
+        return name in self._own_names and name not in self._caller_names
+
+    @LazyAttribute
+    def _caller_names(self) -> CallerNames:
+        return CallerNames.of(self.http_request)
+
     @LazyAttribute
     def _own_names(self) -> frozenset[str]:
         request = self.http_request
         if request is None or SERVED not in request.__dict__:
             return frozenset()
-        caller_names = CallerNames.of(request)
 
         def is_own(name: str, value: Any) -> bool:
             if name in RESERVED_PARAMS:
-                return name not in caller_names and not isinstance(value, TypedText)
+                return name not in self._caller_names and not isinstance(value, TypedText)
             return not is_typed(name, value)
 
         return frozenset(name for name, value in self.params.items() if is_own(name, value))

@@ -72,11 +72,10 @@ def test_a_view_may_narrow_by_what_is_hidden(club):
         answer = club.ask(path)
         assert [each["id"] for each in answer.json["data"]] == [1, 2, 3, 4], path
         assert answer.headers["X-Search-Engine"] == "mirror"
-    assert club.ask("/shelved_stories?shelf=open").status == 400
-    # This view puts its own value where the caller typed one: it has no effect.
-    for value in ("open", "closed", "*"):
-        answer = club.ask(f"/found_stories?shelf={value}")
-        assert [each["id"] for each in answer.json["data"]] == [1, 2, 3, 4], value
+    # Views put their own value where the caller typed one; what it is made of nobody can tell.
+    for path in ("/shelved_stories", "/found_stories"):
+        for value in ("open", "closed", "*"):
+            assert club.ask(f"{path}?shelf={value}").status == 400, (path, value)
     assert club.ask("/found_stories?title=x%20OR%20shelf:closed").status == 400
 
 
