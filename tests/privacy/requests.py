@@ -363,7 +363,19 @@ class Grammar:
         texts = st.sampled_from(["", "1", "true", "false", "0"])
         other = st.tuples(st.sampled_from(UNFILTERED), texts)
         one = _weighted((number, 4), (other, 1))
-        return st.lists(one, min_size=1, max_size=3, unique_by=lambda pair: pair[0])
+        pages = st.lists(one, min_size=1, max_size=3, unique_by=lambda pair: pair[0])
+        return _weighted((pages, 4), (self.first_hits, 1))
+
+    @functools.cached_property
+    def first_hits(self) -> st.SearchStrategy[Params]:
+        """The first objects of the collection by an aggregation."""
+        root = st.sampled_from(context.AGGREGATIONS)
+        return st.tuples(root, st.sampled_from(LIMITS)).map(
+            lambda pair: [
+                (f"{pair[0]}.a.top_hits.size", pair[1]),
+                (f"{pair[0]}.a.top_hits.sort.0.{self.model.pk}", "asc"),
+            ]
+        )
 
     @functools.cached_property
     def params(self) -> st.SearchStrategy[Params]:
