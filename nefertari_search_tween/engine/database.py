@@ -133,12 +133,8 @@ class Database(PerProcess):
     def _make(self, mirror: Mirror, name: str) -> None:
         mapping = self.backend.get_mapping(mirror.alias)
         if mapping is None:
-            try:
+            with _unless_another_was_faster():
                 self.mirrors.create(mirror, name, live=True)
-            except BackendRejected as error:
-                # Another process created it at the same time.
-                if error.kind != ALREADY_EXISTS:
-                    raise
             mapping = self.backend.get_mapping(mirror.alias)
         if mapping is None:
             raise ConfigurationError(
@@ -176,16 +172,13 @@ class Database(PerProcess):
                 if mapping is not None:
                     self._require_own(name, meta, mapping.get("_meta", {}))
                 else:
-                    try:
+                    with _unless_another_was_faster():
                         self.backend.create_index(
                             name,
                             {"dynamic": False, "properties": {}, "_meta": meta},
                             self.mirrors.index_settings,
                             [alias, write_alias(name)],
                         )
-                    except BackendRejected as error:
-                        if error.kind != ALREADY_EXISTS:
-                            raise
                 self._keys = alias
         return self._keys
 
@@ -318,6 +311,16 @@ def attempts(count: int) -> Iterator[None]:
     for _ in range(count):
         yield
         time.sleep(backoff.next_seconds())
+
+
+@contextmanager
+def _unless_another_was_faster() -> Iterator[None]:
+    """Accept that another process has created the index at the same time."""
+    try:
+        yield
+    except BackendRejected as error:
+        if error.kind != ALREADY_EXISTS:
+            raise
 
 
 _current: list[Database] = []

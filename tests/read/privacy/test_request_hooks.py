@@ -394,14 +394,22 @@ def test_a_get_collection_of_its_own_is_called_or_nothing_is_searched(app: TestA
 # Tables
 
 
-def views_as_tables(database_url: str) -> None:
+def execute(database_url: str, *statements: str) -> None:
     from sqlalchemy import create_engine
 
     engine = create_engine(database_url)
     with engine.begin() as connection:
-        connection.execute("ALTER TABLE zoo_labels RENAME TO zoo_all_labels")
-        connection.execute("CREATE VIEW zoo_labels AS SELECT * FROM zoo_all_labels")
+        for statement in statements:
+            connection.execute(statement)
     engine.dispose()
+
+
+def views_as_tables(database_url: str) -> None:
+    execute(
+        database_url,
+        "ALTER TABLE zoo_labels RENAME TO zoo_all_labels",
+        "CREATE VIEW zoo_labels AS SELECT * FROM zoo_all_labels",
+    )
 
 
 def test_a_view_shows_everyone_something_else(
@@ -430,13 +438,11 @@ def test_a_view_shows_everyone_something_else(
         assert not indices & {"Item", "Visit"}
     finally:
         apps.forget_sessions()
-        from sqlalchemy import create_engine
-
-        engine = create_engine(primary_url)
-        with engine.begin() as connection:
-            connection.execute("DROP VIEW zoo_labels")
-            connection.execute("ALTER TABLE zoo_all_labels RENAME TO zoo_labels")
-        engine.dispose()
+        execute(
+            primary_url,
+            "DROP VIEW zoo_labels",
+            "ALTER TABLE zoo_all_labels RENAME TO zoo_labels",
+        )
 
 
 def test_row_security_of_postgresql(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -18,11 +19,9 @@ def identity(collections: Collections) -> Identity:
     """Return the identity of the database, made at the first call."""
     row = collections.identity.find_one(_ROW)
     if row is None:
-        try:
+        # Another process that starts at the same time may be faster.
+        with suppress(DuplicateKeyError):
             collections.identity.insert_one({**_ROW, **_new()})
-        except DuplicateKeyError:
-            # Another process that starts at the same time was faster.
-            pass
         row = collections.identity.find_one(_ROW)
     database = collections.database
     # A server tells nothing of itself that a user without rights on the cluster may ask for.

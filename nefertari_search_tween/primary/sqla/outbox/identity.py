@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from typing import Any, Optional
 
 from sqlalchemy import select
@@ -31,12 +32,9 @@ def identity(engine: Any) -> Identity:
     """Return the identity of the database of *engine*, made at the first call."""
     identifier = _identifier(engine)
     if identifier is None:
-        try:
-            with engine.begin() as connection:
-                connection.execute(IDENTITY.insert().values(id=_ROW, **_new()))
-        except IntegrityError:
-            # Another process that starts at the same time was faster.
-            pass
+        # Another process that starts at the same time may be faster.
+        with suppress(IntegrityError), engine.begin() as connection:
+            connection.execute(IDENTITY.insert().values(id=_ROW, **_new()))
         identifier = _identifier(engine)
     return Identity(str(identifier), location(engine), address(engine))
 
