@@ -110,6 +110,11 @@ class BaseDocument(BaseMixin):
         return False
 
     @classmethod
+    def own_rendering(cls) -> Optional[str]:
+        """Return the name of code that changes what stored documents show, None without any."""
+        return None
+
+    @classmethod
     def custom_to_dict(cls) -> bool:
         """Return True if the primary's model has its own ``to_dict``."""
         return False

@@ -77,7 +77,7 @@ class BaseDocument(Related, metaclass=DocumentMetaclass):
         fields = type(self).fields()
         for name, value in values.items():
             if name not in fields and not hasattr(type(self), name):
-                raise TypeError(f"'{name}' is an invalid keyword argument for {self._type}")
+                raise TypeError(f"'{self._type}' object does not have fields: {name}")
             setattr(self, name, value)
 
     @classmethod

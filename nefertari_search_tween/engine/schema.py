@@ -12,6 +12,7 @@ from nefertari_search_tween.documents.base_field import BaseField, declared_fiel
 from nefertari_search_tween.documents.fields import Relationship
 from nefertari_search_tween.documents.mirror_document import BaseMixin
 from nefertari_search_tween.engine import database, model_registry
+from nefertari_search_tween.known_code import is_known, name_of
 
 _QUERY_FIELDS = ["id", "_limit", "_page", "_sort", "_fields", "_count", "_start"]
 
@@ -61,6 +62,12 @@ class Schema(BaseMixin):
     def custom_to_dict(cls) -> bool:
         """Return False: the fields are stored, whatever ``to_dict`` returns."""
         return False
+
+    @classmethod
+    def own_rendering(cls) -> Optional[str]:
+        """Return the name of the model's own ``to_dict``, None if it has none."""
+        render = getattr(cls, "to_dict", None)
+        return None if render is None or is_known(render) else name_of(render)
 
     @classmethod
     def unique_fields(cls) -> list[BaseField]:

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.interfaces.primary import Hook
-from nefertari_search_tween.primary.known_code import is_known, name_of
+from nefertari_search_tween.known_code import is_known, name_of
 
 
 class RequestHooksBase:

@@ -26,3 +26,19 @@ def club(tmp_path_factory, backend_url, module_prefix):
     folder = tmp_path_factory.mktemp("members")
     club = Club(folder, backend_url, module_prefix, engine="nefertari_search_tween.engine")
     yield from filled(club)
+
+
+def test_an_aggregation_goes_around_no_rendering(club):
+    """What a model's own ``to_dict`` leaves out is stored: an aggregation would show it."""
+    path = "/drafts?_aggs.a.top_hits.size=1"
+    try:
+        club.start(trusted="")
+        for each in (path, f"{path}&_aggs.b.value_count.field=title", path.replace("?", ",stories?")):
+            refused = club.ask(each, "ann")
+            assert refused.status == 400 and "Draft.to_dict" in refused.text, each
+            assert "secretone" not in refused.text
+        assert club.ask("/drafts?_aggs.a.value_count.field=title", "ann").status == 200
+        assert club.ask("/stories?_aggs.a.top_hits.size=1", "ann").status == 200
+    finally:
+        club.start()
+    assert club.ask(path, "ann").status == 200

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "threads": {"forks"},
     "sqlite_connections": {"forks"},
     "chunks": set(),
+    "known_code": set(),
     "interfaces": {"exceptions"},
     "documents": set(),
     "backends": {"exceptions", "backoff", "chunks", "forks", "sqlite_connections"},
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 SHARED = {
     *MAY_IMPORT["mirror"],
-    *("chunks", "mirror", "settings", "caching", "sqlite_connections"),
+    *("chunks", "known_code", "mirror", "settings", "caching", "sqlite_connections"),
 }
 MAY_IMPORT["search"] = SHARED
 MAY_IMPORT["indexing"] = SHARED

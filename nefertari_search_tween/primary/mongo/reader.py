@@ -16,8 +16,8 @@ from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
 from nefertari_search_tween.interfaces.primary import Body
+from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
-from nefertari_search_tween.primary.known_code import outside_request
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
 

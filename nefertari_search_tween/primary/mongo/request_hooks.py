@@ -17,7 +17,7 @@ from mongoengine.queryset.manager import QuerySetManager
 
 from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.interfaces.primary import Hook
-from nefertari_search_tween.primary.known_code import (
+from nefertari_search_tween.known_code import (
     function_of,
     is_known,
     name_of,

@@ -21,8 +21,8 @@ from sqlalchemy.util import LRUCache
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import Body, RequestHooks
+from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
-from nefertari_search_tween.primary.known_code import outside_request
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.plain_query import PlainQuery, plain_query
 

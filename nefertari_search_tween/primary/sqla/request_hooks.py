@@ -31,7 +31,7 @@ from sqlalchemy.sql import visitors
 
 from nefertari_search_tween.exceptions import Reason
 from nefertari_search_tween.interfaces.primary import Hook
-from nefertari_search_tween.primary.known_code import (
+from nefertari_search_tween.known_code import (
     changes_statements,
     function_of,
     is_known,

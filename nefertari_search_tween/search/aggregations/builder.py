@@ -318,6 +318,12 @@ class Builder:
     def _top_hits(self, param: OptionPath, options: dict[str, Any], at: Optional[str]) -> None:
         if options.get("from", 0) + options.get("size", 3) > MAX_HITS:
             raise param.error(f"it shows the first {MAX_HITS} of a bucket only")
+        context = self.context
+        untrusted = sorted(context.visible.own_renderings - set(context.settings.trusted_hooks))
+        if untrusted:
+            raise param.error(
+                f"documents are shown as {untrusted[0]} renders them, which an aggregation can't do"
+            )
         if self.context.max_documents is not None:
             # As nefertari limits a collection: nothing is shown beyond this position.
             rest = max(0, self.context.max_documents - options.get("from", 0))

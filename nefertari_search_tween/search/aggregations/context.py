@@ -30,6 +30,10 @@ class FieldLookup(Protocol):
     @property
     def tie_breaker(self) -> str: ...
 
+    @property
+    def own_renderings(self) -> set[str]:
+        """Return the names of code that changes what stored documents show."""
+
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field *name*, None if the caller may see no such field."""
 

@@ -48,6 +48,7 @@ class MultiFieldScope:
         self._visible = [FieldScope(mirror.document_cls, caller).unguarded() for mirror in mirrors]
         #: documents contain fields that no caller may name here
         self.partial = any(scope.partial for scope in self._visible)
+        self.own_renderings = {each for scope in self._all for each in scope.own_renderings}
         #: for messages
         self.document_cls = type(", ".join(mirror.name for mirror in mirrors), (), {})
 

@@ -80,6 +80,11 @@ class FieldScope:
         pk = self.document_cls.pk_field()
         return f"{pk}.keyword" if self.document_cls.fields()[pk].kind == "text" else pk
 
+    @property
+    def own_renderings(self) -> set[str]:
+        """Return the names of code that changes what stored documents show."""
+        return {self.document_cls.own_rendering() or ""} - {""}
+
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)

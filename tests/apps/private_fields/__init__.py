@@ -32,6 +32,7 @@ tunneling = false
 hidden_fields = deny
 public_max_limit = 100
 default = mirror
+trusted = tests.apps.private_fields.models.Draft.to_dict
 engine = nefertari_sqla
 """,
     """
@@ -46,7 +47,7 @@ get nefertari_search.hidden_fields = hidden_fields
 nefertari_search.allow_leading_wildcards = true
 nefertari_search.allow_regular_expressions = true
 nefertari_search.search_timeout = 10
-nefertari_search.trusted_hooks = tests.apps.private_fields.models.Draft.to_dict
+get nefertari_search.trusted_hooks = trusted
 get members.login = login
 get members.tunneling = tunneling
 """,
