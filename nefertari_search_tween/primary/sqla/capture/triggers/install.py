@@ -17,7 +17,7 @@ from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
 from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture, trigger_plan
 from nefertari_search_tween.primary.sqla.capture.triggers.postgresql import PostgresqlTriggers
 from nefertari_search_tween.primary.sqla.capture.triggers.sqlite import SqliteTriggers
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 
 INSTALLED = "installed"
 MISSING = "missing"

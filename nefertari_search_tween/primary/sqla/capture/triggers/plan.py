@@ -16,7 +16,8 @@ from sqlalchemy import Table
 from sqlalchemy.sql import visitors
 
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 
 log = logging.getLogger(__name__)
 
