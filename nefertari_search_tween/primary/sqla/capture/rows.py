@@ -16,16 +16,15 @@ from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.sqla.capture.statements import UNKNOWN
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.relationships import column_of, stored_key
 from nefertari_search_tween.primary.sqla.dependencies.tables import (
     Cascade,
     Identity,
     Lookup,
     WatchedTable,
     among_rows,
-    column_of,
-    stored_key,
 )
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 # Values of a row by name of the column.
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from nefertari_search_tween.interfaces.primary import ChangeListener, FlushedCha
 from nefertari_search_tween.primary.sqla.capture.connection_events import FLUSH, ConnectionEvents
 from nefertari_search_tween.primary.sqla.capture.rows import AffectedDocuments
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
-from nefertari_search_tween.primary.sqla.dependencies.tables import stored_key
+from nefertari_search_tween.primary.sqla.dependencies.relationships import stored_key
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
 
 _COMMITTED = "nefertari_search.committed"

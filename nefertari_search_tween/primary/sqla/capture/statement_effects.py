@@ -25,7 +25,7 @@ from nefertari_search_tween.primary.sqla.dependencies.tables import (
     WatchedTable,
     column_of,
 )
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 # A statement is restricted to up to so many rows: a longer list costs more than it saves.
 MAX_KEYS = 10_000

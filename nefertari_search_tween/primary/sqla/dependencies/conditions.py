@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from sqlalchemy import Table
+from sqlalchemy import Table, literal_column
 from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import Exists, ScalarSelect, SelectBase
@@ -90,3 +90,24 @@ def equated(clause: Any) -> Optional[tuple[Any, Any]]:
     if all(isinstance(e, elements.ColumnClause) and isinstance(e.table, Table) for e in pair):
         return pair
     return None
+
+
+def with_constants(clause: Any, dialect: Any) -> Any:
+    """Return *clause* with its parameters written out, as the driver would pass them."""
+
+    def replace(element: Any) -> Any:
+        if not isinstance(element, elements.BindParameter):
+            return None
+        value = element.value
+        process = element.type.dialect_impl(dialect).bind_processor(dialect)
+        return literal_column(_written(value if process is None else process(value)))
+
+    return visitors.replacement_traverse(clause, {}, replace)
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, (int, float)):
+        return str(value).lower()
+    return "'" + str(value).replace("'", "''") + "'"

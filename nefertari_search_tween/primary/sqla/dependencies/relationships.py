@@ -29,7 +29,7 @@ from nefertari_search_tween.primary.sqla.dependencies.conditions import (
     foreign_part,
     is_adaptable,
 )
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 # Making and compiling a statement takes longer than the database does for a few rows.
 _COMPILED: Any = LRUCache(1000)
@@ -67,6 +67,7 @@ class Dependency:
         unknown = self._unknown()
         self.reason = unknown or self._analyse()
         self.joinable = unknown is None and self._is_joinable()
+        self._order = list(prop.order_by or ())
         self._owners_of_keys: Any = None
         self.follows_contents = bool(prop.order_by) or not self._joined_by_keys()
 
@@ -196,12 +197,23 @@ class Dependency:
         """Return the conditions that join a row of *part* with owners, with what names their parts.
 
         Those of a link do without the target, where they can: when the database deletes links with
-        it, the target is gone by then.
+        it, the target is gone by then. The others do without the owner, where links have its key.
         """
-        parts = {self._conditions[0][1](each) for each in columns_of(self._conditions[0][0])}
-        if part is Part.LINK and Part.TARGET not in parts:
-            return self._conditions[:1]
-        return self._conditions
+        primary = self._conditions[0]
+        if part is Part.LINK:
+            parts = {primary[1](each) for each in columns_of(primary[0])}
+            return self._conditions if Part.TARGET in parts else [primary]
+        return self._conditions if self.link_key is None else self._conditions[1:]
+
+    @property
+    def link_key(self) -> Optional[Any]:
+        """The column of the association table by which alone links are joined with owners; None if
+        there is none."""
+        link = self.prop.secondary
+        if link is None or len(list(conjuncts(self._conditions[0][0]))) != 1:
+            return None
+        name = self.direct_key(Part.LINK, link)
+        return None if name is None else column_of(link, name)
 
     # Queries
 
@@ -212,8 +224,19 @@ class Dependency:
         """
         join = Join(self)
         target = join.column(Part.TARGET, self.target_key)
-        key = join.column(Part.OWNER, self.owner_key)
-        return select([key]).where(and_(*join.conditions(), target.in_(targets)))
+        return select([join.owner_key()]).where(and_(*join.conditions(), target.in_(targets)))
+
+    def key_pairs(self, owners: Any) -> Any:
+        """Return a query for pairs (key of an owner, key of a target), in the list's order.
+
+        :param owners: what the owner's key is IN.
+        """
+        join = Join(self)
+        owner, target = join.owner_key(), join.column(Part.TARGET, self.target_key)
+        conditions = join.conditions()
+        order = [join.replaced(each, self._part_in_secondaryjoin) for each in self._order]
+        query = select([owner, target]).where(and_(*conditions, owner.in_(owners)))
+        return query.order_by(*(order or [target]))
 
     def owners(self, connection: Any, pks: Iterable[Any]) -> set[Key]:
         """Return the documents that list the objects *pks*, as *connection* sees it."""
@@ -223,7 +246,7 @@ class Dependency:
         cached = compiled_once(connection)
         name = self.owner.__name__
         return {
-            Key(name, owner)
+            Key(name, stored_key(self.owner, owner))
             for part in chunks(pks, KEYS_PER_QUERY)
             for (owner,) in cached.execute(self._owners_of_keys, {KEYS: part})
         }
@@ -252,6 +275,12 @@ class Join:
     def aliases(self) -> list[Any]:
         return list(self._aliases.values())
 
+    def owner_key(self) -> Any:
+        link_key = self.dependency.link_key
+        if link_key is not None:
+            return self.column(Part.LINK, link_key)
+        return self.column(Part.OWNER, self.dependency.owner_key)
+
     def column(self, part: Part, column: Any) -> Any:
         """Return *column* of a table of *part*."""
         table = column.table
@@ -265,7 +294,7 @@ class Join:
         """Return the conditions, those that join the several tables of one end included."""
         dependency = self.dependency
         conditions = [
-            self._replaced(clause, part_of)
+            self.replaced(clause, part_of)
             for clause, part_of in dependency.conditions_of(self._part)
         ]
         for part, mapper in (
@@ -274,13 +303,15 @@ class Join:
         ):
             if part is self._part or any(used is part for used, _ in self._aliases):
                 conditions += [
-                    self._replaced(each.inherit_condition, partial(_always, part))
+                    self.replaced(each.inherit_condition, partial(_always, part))
                     for each in mapper.iterate_to_root()
                     if each.inherit_condition is not None
                 ]
         return conditions
 
-    def _replaced(self, clause: Any, part_of: PartOf) -> Any:
+    def replaced(self, clause: Any, part_of: PartOf) -> Any:
+        """Return *clause* with the columns under their aliases."""
+
         def replace(element: Any) -> Any:
             if not isinstance(getattr(element, "table", None), Table):
                 return None
@@ -298,6 +329,14 @@ def column_of(table: Any, name: str) -> Any:
 def compiled_once(connection: Any) -> Any:
     """Return *connection* so that it compiles each statement once."""
     return connection.execution_options(compiled_cache=_COMPILED)
+
+
+def stored_key(model: Any, pk: Any) -> Any:
+    """Return *pk* as the database stores it: the key 7 may come as "7" (in JSON, in a tunnelled
+    query string), and the object has it so until it is loaded again."""
+    if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
+        return pk
+    return schema.parse_key(model, str(pk))
 
 
 def _always(part: Part, column: Any) -> Part:

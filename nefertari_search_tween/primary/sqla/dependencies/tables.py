@@ -17,8 +17,9 @@ from nefertari_search_tween.primary.sqla.dependencies.relationships import (
     Part,
     column_of,
     compiled_once,
+    stored_key,
 )
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 Identity = tuple[Any, ...]
 
@@ -51,7 +52,7 @@ class Lookup:
         :param row: returns the expression for a column of the row.
         """
         join = Join(self.edge, self.part, self.table, row)
-        key = join.column(Part.OWNER, self.edge.owner_key)
+        key = join.owner_key()
         conditions = join.conditions()
         return key, join.aliases, conditions
 
@@ -111,6 +112,16 @@ class WatchedTable:
         self.lookups: list[Lookup] = []
         self.cascades: list[Cascade] = []
 
+    @property
+    def listed(self) -> list[Lookup]:
+        """The documents that list objects of the table."""
+        return [each for each in self.lookups if each.part is Part.TARGET]
+
+    @property
+    def linked(self) -> list[Lookup]:
+        """The documents that a row of the table links to others."""
+        return [each for each in self.lookups if each.part is Part.LINK]
+
     def complete(self) -> None:
         """Note which columns matter, once the lists are filled."""
         referred = {to for each in self.cascades for _, to in each.columns}
@@ -145,14 +156,6 @@ def among_rows(columns: list[Any], rows: Iterable[Identity]) -> Any:
     if len(columns) == 1:
         return columns[0].in_([value for (value,) in rows])
     return or_(*(and_(*(c == value for c, value in zip(columns, row))) for row in rows))
-
-
-def stored_key(model: Any, pk: Any) -> Any:
-    """Return *pk* as the database stores it: the key 7 may come as "7" (in JSON, in a tunnelled
-    query string), and the object has it so until it is loaded again."""
-    if pk is None or isinstance(pk, int) == schema.has_integer_pk(model):
-        return pk
-    return schema.parse_key(model, str(pk))
 
 
 def _rule(text: Optional[str]) -> Optional[str]:

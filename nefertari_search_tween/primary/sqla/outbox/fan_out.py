@@ -25,7 +25,7 @@ from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 # From the changed object upwards: the owner of each dependency is the next one's target.
 Path = tuple[Dependency, ...]

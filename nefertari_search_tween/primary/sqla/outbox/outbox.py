@@ -33,7 +33,7 @@ from nefertari_search_tween.primary.sqla.outbox.transaction import (
     TransactionRecord,
     ends_with_connection,
 )
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 _RECORD = "nefertari_search.transaction_record"
 # How many rows of triggers a commit also claims, besides two for each document of its own.
