@@ -13,7 +13,7 @@ from sqlalchemy import Column, Integer, create_engine
 from sqlalchemy.ext.declarative import declarative_base
 
 from bench.turns import medians
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from tests.servers import PostgresServer

@@ -76,6 +76,9 @@ class Indexer:
                 claim = self.outbox.claim_committed(token)
                 if claim is not None:
                     self.process_claim(claim, self.commit_timeout)
+                    if any(key.pk is None for key in claim.keys):
+                        # Whole models have become a row for each document.
+                        self.drain(self.commit_timeout)
                     if self._restored:
                         self._restored.clear()
                         self.recovery.schedule_retry()

@@ -54,9 +54,14 @@ class ChangeRecorder:
             for key in keys:
                 affected = self._mirrored({key, *dependents})
                 dependents = set()
-                self.registry.notify(
-                    kind(self.primary.models[key.model], affected, session, self.registry, key.pk)
-                )
+                model = self.primary.dependencies.models[key.model]
+                self.registry.notify(kind(model, affected, session, self.registry, key.pk))
+        if dependents:
+            # Only rows that are no objects of a session's: links, or what the database changes.
+            model = self.primary.dependencies.models[min(dependents, key=str).model]
+            self.registry.notify(
+                BulkUpdated(model, self._mirrored(dependents), session, self.registry, ())
+            )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
         embedding = self.primary.embedding(session, change.content_changes)

@@ -50,7 +50,7 @@ class FlushedChanges(NamedTuple):
 
         Nothing embeds or references a new object that is not in `related` already.
         """
-        return {*self.updated, *self.related}
+        return {key for key in (*self.updated, *self.related) if key.pk is not None}
 
 
 class BulkChange(NamedTuple):
@@ -64,7 +64,8 @@ class BulkChange(NamedTuple):
     @property
     def content_changes(self) -> set[Key]:
         """Return the objects whose contents, as documents hold them, changed."""
-        return self.related if self.deleted else {*self.related, *self.keys}
+        changed = self.related if self.deleted else {*self.related, *self.keys}
+        return {key for key in changed if key.pk is not None}
 
 
 class ChangeListener(Protocol):

@@ -28,8 +28,13 @@ class Dependencies(Protocol):
 
     tracked_models: set[Any]
 
-    def untracked(self) -> list[str]:
-        """Return what documents hold that may change without a notice, a line for each.
+    @property
+    def models(self) -> dict[str, Any]:
+        """The tracked models by name."""
+
+    def untracked(self) -> dict[str, list[str]]:
+        """Return what documents hold that may change without a notice: by name of the mirrored
+        model, a line for each relationship or column, with the reason.
 
         It may be stale in a mirror until the object itself changes, or a rebuild.
         """

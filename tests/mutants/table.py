@@ -78,6 +78,8 @@ _EVENTS = _of(
     "test_bulk_statements_fire_one_event_each",
     "test_an_unwatched_model_fires_nothing",
 )
+_WRITE_PATHS = ("tests/write/test_write_paths.py",)
+_DEPENDENCIES = ("tests/unit/test_dependencies.py",)
 _RELATIONSHIPS = _of(
     "write/test_sync.py",
     "test_what_a_worker_indexes_shows_where_it_is_nested",
@@ -173,7 +175,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "primary/sqla/outbox/tables.py": _TABLES,
     "primary/sqla/outbox/transaction.py": (*_OUTBOX, *_SYNC),
     "primary/sqla/outbox/versions.py": _OUTBOX,
-    "primary/sqla/dependencies.py": _RELATIONSHIPS,
+    "primary/sqla/capture/rows.py": (*_RELATIONSHIPS, *_WRITE_PATHS),
+    "primary/sqla/capture/statement_effects.py": (*_RELATIONSHIPS, *_WRITE_PATHS),
+    "primary/sqla/capture/statements.py": _WRITE_PATHS,
+    "primary/sqla/dependencies/conditions.py": _DEPENDENCIES,
+    "primary/sqla/dependencies/dependencies.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
+    "primary/sqla/dependencies/relationships.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
+    "primary/sqla/dependencies/tables.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
     "primary/sqla/semantics.py": _EQUALITY,
     "mirror/circuit_breaker.py": ("tests/read/test_consistency.py",),
     "caching/cache.py": ("tests/read/test_caching.py",),

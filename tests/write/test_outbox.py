@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox

@@ -79,8 +79,8 @@ class Dependencies(DependenciesBase[Dependency]):
             owners |= frontier
         return sorted(owners & self.mirrored_models - {model}, key=lambda each: str(each.__name__))
 
-    def untracked(self) -> list[str]:
-        return []
+    def untracked(self) -> dict[str, list[str]]:
+        return {}
 
     def dependents(self, keys: Iterable[Key], nested_only: bool = False) -> set[Key]:
         """Return the documents of mirrored models that hold the keys or the contents of the objects

@@ -11,6 +11,9 @@ from typing import Any
 
 from sqlalchemy.orm import Query
 
+# Old versions of SQLite allow 999 variables in a statement.
+KEYS_PER_QUERY = 500
+
 
 class _NoListeners:
     before_compile = before_compile_update = before_compile_delete = ()
@@ -25,10 +28,3 @@ class PlainQuery(Query):
 def plain_query(session: Any, *entities: Any) -> PlainQuery:
     """Return a query of *entities* in any *session*, the application's own included."""
     return PlainQuery(entities, session)
-
-
-def as_plain(query: Any) -> PlainQuery:
-    """Return a plain query for the same rows as *query*, whatever its class."""
-    plain = PlainQuery.__new__(PlainQuery)
-    plain.__dict__ = {name: each for name, each in query.__dict__.items() if name != "dispatch"}
-    return plain

@@ -15,16 +15,15 @@ from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reque
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema, time_limit
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
-from nefertari_search_tween.primary.sqla.capture.session_events import (
-    SessionEvents,
-    disable_engine_indexing,
-)
+from nefertari_search_tween.primary.sqla.capture.engine_indexing import disable_engine_indexing
+from nefertari_search_tween.primary.sqla.capture.session_events import SessionEvents
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.item_acl import restrict_by_acl
 from nefertari_search_tween.primary.sqla.outbox import identity, tables
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
+from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.request_hooks import SqlaRequestHooks
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
@@ -137,8 +136,13 @@ class SqlaPrimary(PerProcess):
         if not Session.registry.has():
             return None
         session = Session()
-        recorded = self.outbox.has_recorded(session)
-        return session if session.new or session.dirty or session.deleted or recorded else None
+        written = session.info.get(WRITTEN) or self.outbox.has_recorded(session)
+        return session if session.new or session.dirty or session.deleted or written else None
+
+    def follows_texts(self) -> bool:
+        """Return True if what SQL text changes is recorded by triggers."""
+        outbox = getattr(self, "outbox", None)
+        return outbox is not None and bool(outbox.triggers)
 
 
 def _bind_of(model: Any) -> Any:

@@ -24,10 +24,14 @@ from nefertari_search_tween.interfaces.primary import Body, RequestHooks
 from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.plain_query import PlainQuery, plain_query
+from nefertari_search_tween.primary.sqla.dependencies.conditions import is_adaptable
+from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
+from nefertari_search_tween.primary.sqla.plain_query import (
+    KEYS_PER_QUERY,
+    PlainQuery,
+    plain_query,
+)
 
-# Old versions of SQLite allow 999 variables in a statement.
-KEYS_PER_QUERY = 500
 # Making and compiling a statement takes longer than the database does for one document.
 _STATEMENTS: Any = LRUCache(1000)
 _COMPILED: Any = LRUCache(1000)
@@ -192,7 +196,9 @@ class SqlaReader:
                 session,
                 model,
                 tuple(floats),
-                lambda: session.query(*attributes).filter(narrow.attribute.in_(_expanding())),
+                lambda: (
+                    session.query(*attributes).filter(narrow.attribute.in_(_expanding())).statement
+                ),
                 narrow.keys,
             )
         else:
@@ -295,7 +301,7 @@ def _selected(
     """
     statement = _STATEMENTS.get((model, name))
     if statement is None:
-        statement = _STATEMENTS[model, name] = query().statement
+        statement = _STATEMENTS[model, name] = query()
     connection = session.connection(model.__mapper__).execution_options(compiled_cache=_COMPILED)
     return list(connection.execute(statement, {_KEYS: keys}))
 
@@ -311,17 +317,18 @@ def _after(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], 
     return narrow
 
 
-def related_keys(
-    session: Session, model: Any, prop: Any, keys: list[Any], of_targets: bool = False
-) -> list[Any]:
+def related_keys(session: Session, model: Any, prop: Any, keys: list[Any]) -> list[Any]:
     """Return pairs (key of an owner, key of a target) of the relationship *prop* of *model*.
 
     In the order of the relationship, by target key where it has none.
 
-    :param keys: of owners: only these; or, with *of_targets*, of targets.
+    :param keys: of owners: only these.
     """
 
     def query() -> Any:
+        dependency = Dependency(model, prop)
+        if dependency.joinable and all(map(is_adaptable, prop.order_by or ())):
+            return dependency.key_pairs(_expanding())
         target_model = prop.mapper.class_
         target = aliased(target_model) if target_model is model else target_model
         owner_pk = schema.pk_attribute(model)
@@ -330,13 +337,14 @@ def related_keys(
             plain_query(session, owner_pk, target_pk)
             .select_from(model)
             .join(target, getattr(model, prop.key))
-            .filter((target_pk if of_targets else owner_pk).in_(_expanding()))
+            .filter(owner_pk.in_(_expanding()))
             .order_by(*(prop.order_by or (target_pk,)))
+            .statement
         )
 
     pairs: list[Any] = []
     for part in chunks(keys, KEYS_PER_QUERY):
-        pairs += _selected(session, model, (prop, of_targets), query, part)
+        pairs += _selected(session, model, prop, query, part)
     return pairs
 
 

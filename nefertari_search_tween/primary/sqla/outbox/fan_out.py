@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Text, cast, func, literal
+from sqlalchemy import Text, and_, cast, func, literal, select
 from sqlalchemy import types as sqltypes
-from sqlalchemy.orm import Query, aliased
 
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import Key, keys_by_model
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies, Dependency
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 # From the changed object upwards: the owner of each dependency is the next one's target.
 Path = tuple[Dependency, ...]
@@ -53,7 +53,7 @@ class FanOutPlan:
         :param referencing: also those that list its key only; else they hold its contents, or list
             its key in an order that may depend on them.
         """
-        deepest = max(map(self._depth, self._mirrored.values()), default=0)
+        deepest = max(map(self.dependencies.depth, self._mirrored.values()), default=0)
         complete = []
         frontier: list[Path] = [
             (edge,)
@@ -65,7 +65,9 @@ class FanOutPlan:
             complete += [
                 path
                 for path in frontier
-                if length - (referencing or path[0].ordered) <= self._depth(path[-1].owner)
+                if path[-1].owner in self.dependencies.mirrored_models
+                and length - (referencing or path[0].follows_contents)
+                <= self.dependencies.depth(path[-1].owner)
             ]
             frontier = [
                 (*path, edge)
@@ -74,12 +76,6 @@ class FanOutPlan:
                 if edge.nested
             ]
         return complete
-
-    def _depth(self, model: Any) -> int:
-        if schema.custom_to_dict(model):
-            # It may nest anything; like the capture, as far as any model does.
-            return max(each._nesting_depth for each in self.dependencies.tracked_models)
-        return int(model._nesting_depth)
 
     def reached(self, name: str) -> set[str]:
         """Return the models whose documents may depend on objects of the model *name*."""
@@ -98,7 +94,7 @@ class FanOutPlan:
                     query = _documents(path, part, 0, connection.dialect.name)
                     documents.update(
                         Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
-                        for row in connection.execute(query.statement)
+                        for row in connection.execute(query)
                     )
         return documents
 
@@ -148,35 +144,38 @@ class FanOutPlan:
         """Insert a row for each object of the mirrored model *name*, and for each document that is
         being written at the moment."""
         model = self.models[name]
-        key = key_text(schema.pk_attribute(model), model, connection.dialect.name)
-        objects = Query([literal(name), key, literal(0), literal(now)]).select_from(model)
-        _insert_from(connection, objects)
+        pk = schema.mapper_of(model).primary_key[0]
+        key = key_text(pk, model, connection.dialect.name)
+        _insert_from(connection, select([literal(name), key, literal(0), literal(now)]))
         writing = (
-            Query([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
-            .filter(
-                OUTBOX.c.model == name, OUTBOX.c.claim_token.isnot(None), OUTBOX.c.pk.isnot(None)
+            select([OUTBOX.c.model, OUTBOX.c.pk, literal(0), literal(now)])
+            .where(
+                and_(
+                    OUTBOX.c.model == name,
+                    OUTBOX.c.claim_token.isnot(None),
+                    OUTBOX.c.pk.isnot(None),
+                )
             )
             .distinct()
         )
         _insert_from(connection, writing)
 
 
-def _insert_from(connection: Any, query: Query) -> None:
+def _insert_from(connection: Any, query: Any) -> None:
     columns = ["model", "pk", "fan_out", "recorded_at"]
-    connection.execute(OUTBOX.insert().from_select(columns, query.statement))
+    connection.execute(OUTBOX.insert().from_select(columns, query))
 
 
-def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Query:
+def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Any:
     """Return a query of outbox rows: the documents at the end of *path* from the objects *pks*."""
-    owner = current = aliased(path[-1].owner)
+    owners: Any = pks
+    for edge in path:
+        owners = edge.owner_keys(owners)
     model = path[-1].owner
-    key = key_text(getattr(owner, model.pk_field()), model, dialect)
-    query = Query([literal(model.__name__), key, literal(0), literal(now)]).select_from(owner)
-    for edge in reversed(path):
-        target = aliased(edge.target)
-        query = query.join(target, getattr(current, edge.prop.key))
-        current = target
-    return query.filter(getattr(current, path[0].target.pk_field()).in_(pks)).distinct()
+    pk = schema.mapper_of(model).primary_key[0]
+    key = key_text(pk, model, dialect)
+    columns = [literal(model.__name__), key, literal(0), literal(now)]
+    return select(columns).where(pk.in_(owners))
 
 
 def key_text(attribute: Any, model: Any, dialect: str) -> Any:

@@ -21,7 +21,7 @@ from nefertari_search_tween.interfaces.outbox import Claim, FanOut, Notification
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import notifications, versions
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, newest_rows
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
@@ -29,8 +29,11 @@ from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLett
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.queries import OutboxQueries
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX, create_missing
-from nefertari_search_tween.primary.sqla.outbox.transaction import TransactionRecord
-from nefertari_search_tween.primary.sqla.reader import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.outbox.transaction import (
+    TransactionRecord,
+    ends_with_connection,
+)
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
 _RECORD = "nefertari_search.transaction_record"
 # How many rows of triggers a commit also claims, besides two for each document of its own.
@@ -57,7 +60,7 @@ class SqlaOutbox(OutboxQueries):
         super().__init__(dependencies, reached, schema.parse_key, inline)
         self.engine = engine
         self._reads = ReadConnections(engine)
-        self._mapper = next(map(schema.mapper_of, self.mirrored.values()), None)
+        self._mapper = dependencies.mapper
 
     def create_missing(self) -> None:
         """Create the tables, and the counters of the mirrored models.
@@ -81,9 +84,10 @@ class SqlaOutbox(OutboxQueries):
         new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
         if not new:
             return
-        token = record.token if self.inline else None
-        rows = self._rows(sorted(new, key=str), token, fan_out)
         connection = session.connection(mapper=self._mapper)
+        # Where the session does not see the end, the rows are free for any process.
+        token = record.token if self.inline and ends_with_connection(session, connection) else None
+        rows = self._rows(sorted(new, key=str), token, fan_out)
         connection.execute(OUTBOX.insert(), rows)
         # A prepared transaction can't notify: there, workers find the rows when they poll.
         if not (self.inline or record.notified or session.twophase):
@@ -94,7 +98,7 @@ class SqlaOutbox(OutboxQueries):
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(
             session,
-            {key for key in keys if self.fan_out_plan.embedded(key.model)},
+            {key for key in keys if key.pk is not None and self.fan_out_plan.embedded(key.model)},
             FanOut.EMBEDDING_BY_SESSION,
         )
 

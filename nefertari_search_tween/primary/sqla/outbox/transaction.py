@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from typing import Any
 
 from nefertari_search_tween.interfaces.primary import Key
+
+#: In ``session.info``: the running transaction may have changed rows that documents depend on.
+WRITTEN = "nefertari_search.written"
 
 
 class TransactionRecord:
@@ -27,3 +31,16 @@ class TransactionRecord:
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.content_changes)
+
+
+def ends_with_connection(session: Any, connection: Any) -> bool:
+    """Return True if the end of the transaction of *session* is that of *connection*'s.
+
+    It is not where the connection was given to the session, with a transaction that another one
+    ends, or has none.
+    """
+    transaction = session.transaction
+    while transaction is not None and transaction._parent is not None:
+        transaction = transaction._parent
+    begun = None if transaction is None else transaction._connections.get(connection.engine)
+    return begun is not None and begun[1]._parent is begun[1]

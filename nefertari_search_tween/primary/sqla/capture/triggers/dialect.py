@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from sqlalchemy import text
 
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import PREFIX, Statements
+from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable
 
 
 class Dialect(ABC):
@@ -41,11 +41,11 @@ class Dialect(ABC):
         """Return the name that the database has for *table*, None if it does not exist."""
 
     @abstractmethod
-    def expected(self, capture: TableCapture) -> dict[str, str]:
+    def expected(self, capture: WatchedTable) -> dict[str, str]:
         """Return name -> definition of the triggers of a table."""
 
     @abstractmethod
-    def create(self, capture: TableCapture) -> None:
+    def create(self, capture: WatchedTable) -> None:
         """Create the triggers of a table that has none."""
 
     @abstractmethod

@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture, trigger_plan
+from nefertari_search_tween.primary.sqla.capture.triggers.plan import trigger_plan
 from nefertari_search_tween.primary.sqla.capture.triggers.postgresql import PostgresqlTriggers
 from nefertari_search_tween.primary.sqla.capture.triggers.sqlite import SqliteTriggers
-from nefertari_search_tween.primary.sqla.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable
 
 INSTALLED = "installed"
 MISSING = "missing"
@@ -96,7 +97,7 @@ def present(engine: Any) -> bool:
         return bool(dialect.installed())
 
 
-def _status(dialect: Dialect, expected: list[TableCapture]) -> list[TriggerStatus]:
+def _status(dialect: Dialect, expected: list[WatchedTable]) -> list[TriggerStatus]:
     installed = dialect.installed()
     statuses = []
     for capture in expected:

@@ -14,13 +14,14 @@ from sqlalchemy import text
 
 from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
     PREFIX,
     Statements,
     literal,
+    objects_of,
 )
+from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
@@ -74,8 +75,7 @@ class PostgresqlTriggers(Dialect):
     )
 
     def __init__(self, connection: Any) -> None:
-        preparer = connection.dialect.identifier_preparer
-        super().__init__(connection, Statements(preparer, NOW, qualified=True))
+        super().__init__(connection, Statements(connection.dialect, NOW, qualified=True))
 
     def prepare(self) -> None:
         # A transaction that holds a table would block this one, and this one all later ones.
@@ -84,11 +84,11 @@ class PostgresqlTriggers(Dialect):
     def address(self, table: Any) -> str | None:
         return self._one("SELECT CAST(to_regclass(:name) AS text)", name=self.sql.table(table))
 
-    def expected(self, capture: TableCapture) -> dict[str, str]:
+    def expected(self, capture: WatchedTable) -> dict[str, str]:
         body = self._body(capture)
         return {f"{PREFIX}{event}": body for event in EVENTS}
 
-    def create(self, capture: TableCapture) -> None:
+    def create(self, capture: WatchedTable) -> None:
         address = self.address(capture.table)
         function = self._function(capture.table)
         body = self._body(capture)
@@ -139,13 +139,13 @@ class PostgresqlTriggers(Dialect):
             name = name.encode()[: _MAX_NAME_BYTES - 9].decode("utf-8", "ignore") + "_" + digest
         return f"{self._schema_of(table)}.{self.sql.name(name)}"
 
-    def _body(self, capture: TableCapture) -> str:
+    def _body(self, capture: WatchedTable) -> str:
         sql = QualifiedStatements(self.sql, self._schema_of)
         outbox = sql.table(OUTBOX)
 
         def joined(selects: list[str]) -> str:
             # UNION: a document that many rows concern gets one row.
-            return "\n    UNION ".join(f"    {each}".strip() for each in selects)
+            return "\n    UNION ".join(f"    {each}".strip() for each in dict.fromkeys(selects))
 
         def executed(selects: list[str]) -> str:
             return literal(f"INSERT INTO {outbox} ({COLUMNS})\n    {joined(selects)}")
@@ -164,16 +164,16 @@ class QualifiedStatements(Statements):
     """Names every table with the schema that it is in now."""
 
     def __init__(self, plain: Statements, schema_of: Any) -> None:
-        super().__init__(plain.preparer, plain.now, plain.qualified)
+        super().__init__(plain.dialect, plain.now, plain.qualified)
         self._schema_of = schema_of
 
     def table(self, table: Any) -> str:
         return f"{self._schema_of(table)}.{self.name(table.name)}"
 
 
-def _updated(sql: Statements, capture: TableCapture) -> list[str]:
+def _updated(sql: Statements, capture: WatchedTable) -> list[str]:
     selects = []
-    for _, key in capture.models[:1]:
+    for _, key in objects_of(capture)[:1]:
         # Rows are paired by their keys: one without a partner is deleted, or new. Byte by byte: a
         # collation may take keys for equal that are two documents.
         same = f'{sql.text("o", key)} COLLATE "C" = {sql.text("n", key)} COLLATE "C"'
@@ -185,16 +185,17 @@ def _updated(sql: Statements, capture: TableCapture) -> list[str]:
         deleted = f"{new_key} IS NULL"
         selects += sql.objects(capture, "n", kind, new)
         selects += sql.objects(capture, "o", str(FanOut.EMBEDDING), old, [deleted])
-        for lookup in capture.lookups:
+        for lookup in capture.listed:
             moved = f"{deleted} OR {sql.changed(lookup.columns, 'o', 'n')}"
             selects.append(sql.documents(lookup, "o", old, [moved]))
-    for link in capture.links:
+    for link in capture.linked:
         selects += [sql.documents(link, "o", [f"{OLD} o"]), sql.documents(link, "n", [f"{NEW} n"])]
     return selects
 
 
-def _truncated(sql: Statements, capture: TableCapture) -> list[str]:
-    names = {*(model for model, _ in capture.models), *(link.owner for link in capture.links)}
+def _truncated(sql: Statements, capture: WatchedTable) -> list[str]:
+    names = {name for name, _, _ in capture.models}
+    names |= {link.edge.owner.__name__ for link in capture.linked}
     return [
         f"SELECT {literal(name)}, NULL, {FanOut.EMBEDDING}, {sql.now}" for name in sorted(names)
     ]

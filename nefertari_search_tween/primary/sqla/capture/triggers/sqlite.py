@@ -9,12 +9,13 @@ from sqlalchemy import inspect
 
 from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.primary.sqla.capture.triggers.dialect import Dialect
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import TableCapture
 from nefertari_search_tween.primary.sqla.capture.triggers.statements import (
     COLUMNS,
     PREFIX,
     Statements,
+    objects_of,
 )
+from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
 NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
@@ -29,8 +30,7 @@ class SqliteTriggers(Dialect):
     )
 
     def __init__(self, connection: Any) -> None:
-        preparer = connection.dialect.identifier_preparer
-        super().__init__(connection, Statements(preparer, NOW, qualified=False))
+        super().__init__(connection, Statements(connection.dialect, NOW, qualified=False))
         self._outbox = self.sql.name(OUTBOX.name)
 
     def prepare(self) -> None:
@@ -41,10 +41,10 @@ class SqliteTriggers(Dialect):
         exists = self.connection.dialect.has_table(self.connection, table.name)
         return str(table.name) if exists and not table.schema else None
 
-    def expected(self, capture: TableCapture) -> dict[str, str]:
+    def expected(self, capture: WatchedTable) -> dict[str, str]:
         return dict(self._triggers(capture))
 
-    def create(self, capture: TableCapture) -> None:
+    def create(self, capture: WatchedTable) -> None:
         for statement in self.expected(capture).values():
             self._run(statement)
 
@@ -52,7 +52,7 @@ class SqliteTriggers(Dialect):
         for name in names:
             self._run(f"DROP TRIGGER {self.sql.name(name)}")
 
-    def _triggers(self, capture: TableCapture) -> Iterator[tuple[str, str]]:
+    def _triggers(self, capture: WatchedTable) -> Iterator[tuple[str, str]]:
         for event, when, bodies in (
             ("insert", "AFTER INSERT", self.sql.inserted(capture, "NEW")),
             ("update", "AFTER UPDATE", self._updated(capture)),
@@ -63,7 +63,8 @@ class SqliteTriggers(Dialect):
             if bodies:
                 name = f"{PREFIX}{event}_{capture.table.name}"
                 inserts = "".join(
-                    f"\n  INSERT INTO {self._outbox} ({COLUMNS}) {body};" for body in bodies
+                    f"\n  INSERT INTO {self._outbox} ({COLUMNS}) {body};"
+                    for body in dict.fromkeys(bodies)
                 )
                 yield (
                     name,
@@ -71,19 +72,19 @@ class SqliteTriggers(Dialect):
                     f"{self.sql.table(capture.table)} BEGIN{inserts}\nEND",
                 )
 
-    def _updated(self, capture: TableCapture) -> list[str]:
+    def _updated(self, capture: WatchedTable) -> list[str]:
         bodies = self.sql.objects(capture, "NEW", self.sql.kind(capture, "OLD", "NEW"))
-        for _, key in capture.models[:1]:
+        for _, key in objects_of(capture)[:1]:
             other_key = [self.sql.changed([key.name], "OLD", "NEW")]
             bodies += self.sql.objects(capture, "OLD", str(FanOut.EMBEDDING), conditions=other_key)
-        for lookup in capture.lookups:
+        for lookup in capture.listed:
             moved = [self.sql.changed(lookup.columns, "OLD", "NEW")]
             bodies.append(self.sql.documents(lookup, "OLD", conditions=moved))
-        for link in capture.links:
+        for link in capture.linked:
             bodies += [self.sql.documents(link, row) for row in ("OLD", "NEW")]
         return bodies
 
-    def _replaced(self, capture: TableCapture, old: str | None) -> list[str]:
+    def _replaced(self, capture: WatchedTable, old: str | None) -> list[str]:
         """Return SELECTs of rows that an OR REPLACE is about to delete, which fires no trigger.
 
         :param old: the name of the row that an UPDATE changes, which is not deleted.

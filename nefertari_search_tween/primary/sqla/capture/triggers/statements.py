@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy import literal_column
 from sqlalchemy import types as sqltypes
 
 from nefertari_search_tween.interfaces.outbox import FanOut
-from nefertari_search_tween.primary.sqla.capture.triggers.plan import Lookup, TableCapture
+from nefertari_search_tween.primary.sqla.dependencies.conditions import with_constants
+from nefertari_search_tween.primary.sqla.dependencies.tables import (
+    Lookup,
+    WatchedTable,
+    column_of,
+)
 
 #: Every name of ours in the database begins so; nothing else is dropped.
 PREFIX = "nefertari_search_"
@@ -18,13 +24,14 @@ COLUMNS = "model, pk, fan_out, recorded_at"
 class Statements:
     """Writes the SQL of one dialect.
 
-    :param preparer: quotes names as the dialect does.
+    :param dialect: SQLAlchemy's.
     :param now: SQL for milliseconds since 1970.
     :param qualified: tables are named with their schema.
     """
 
-    def __init__(self, preparer: Any, now: str, qualified: bool) -> None:
-        self.preparer = preparer
+    def __init__(self, dialect: Any, now: str, qualified: bool) -> None:
+        self.dialect = dialect
+        self.preparer = dialect.identifier_preparer
         self.now = now
         self.qualified = qualified
 
@@ -55,7 +62,7 @@ class Statements:
         """Return a condition: one of the columns *names* has changed."""
         differs = "IS DISTINCT FROM" if self.qualified else "IS NOT"
         return " OR ".join(
-            f"{self.column(old, name)} {differs} {self.column(new, name)}" for name in names
+            f"{self.column(old, name)} {differs} {self.column(new, name)}" for name in sorted(names)
         )
 
     def select(
@@ -65,19 +72,24 @@ class Statements:
         fan_out: str,
         sources: Iterable[str] = (),
         conditions: Iterable[str] = (),
+        joined: Iterable[str] = (),
     ) -> str:
         """Return one row for each row of *sources*, except for keys that are NULL: one in the
-        outbox would represent the whole model."""
+        outbox would represent the whole model.
+
+        :param joined: other tables, in whatever order the database prefers.
+        """
         where = [*conditions, f"{key} IS NOT NULL"]
         text = f"SELECT {literal(model)}, {key}, {fan_out}, {self.now}"
-        if sources:
-            # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
-            text += f" FROM {' CROSS JOIN '.join(sources)}"
+        # SQLite keeps to the order of a CROSS JOIN: the few rows at hand first.
+        tables = [each for each in (" CROSS JOIN ".join(sources), *joined) if each]
+        if tables:
+            text += f" FROM {', '.join(tables)}"
         return text + " WHERE " + " AND ".join(f"({each})" for each in where)
 
     def objects(
         self,
-        capture: TableCapture,
+        capture: WatchedTable,
         row: str,
         fan_out: str,
         sources: Iterable[str] = (),
@@ -86,7 +98,7 @@ class Statements:
         """Return SELECTs of the objects that *row* is."""
         return [
             self.select(model, self.text(row, key), fan_out, sources, conditions)
-            for model, key in capture.models
+            for model, key in objects_of(capture)
         ]
 
     def documents(
@@ -98,48 +110,61 @@ class Statements:
     ) -> str:
         """Return a SELECT of the documents that *lookup* finds from *row*."""
         fan_out = str(FanOut.EMBEDDING)
-        if lookup.source is None:
-            key = self.text(row, lookup.key)
-            return self.select(lookup.owner, key, fan_out, sources, conditions)
-        on = [
-            f"{self.column('s', source_column)} = {self.column(row, row_column)}"
-            for source_column, row_column in lookup.on
-        ]
+        name = lookup.edge.owner.__name__
+        if lookup.direct is not None:
+            key = self.text(row, column_of(lookup.table, lookup.direct))
+            return self.select(name, key, fan_out, sources, conditions)
+        # Quoted, as everywhere in the triggers.
+        owner_key, aliases, joins = lookup.query(
+            lambda column: literal_column(self.column(row, column), column.type)
+        )
         return self.select(
-            lookup.owner,
-            self.text("s", lookup.key),
+            name,
+            self.text(owner_key.table.name, owner_key),
             fan_out,
-            [*sources, f"{self.table(lookup.source)} s"],
-            [*conditions, *on],
+            sources,
+            [*conditions, *map(self._condition, joins)],
+            [f"{self.table(alias.element)} {alias.name}" for alias in aliases],
         )
 
-    def inserted(self, capture: TableCapture, row: str, rows: Iterable[str] = ()) -> list[str]:
+    def _condition(self, clause: Any) -> str:
+        """Return *clause* as text, its constants written out."""
+        text = str(with_constants(clause, self.dialect).compile(dialect=self.dialect))
+        # Drivers with parameters like %s; there are none here.
+        return text.replace("%%", "%") if self.preparer._double_percents else text
+
+    def inserted(self, capture: WatchedTable, row: str, rows: Iterable[str] = ()) -> list[str]:
         """Return SELECTs of what the new *row* of *rows* concerns."""
         return [
             *self.objects(capture, row, str(FanOut.REFERENCING), rows),
-            *(self.documents(link, row, rows) for link in capture.links),
+            *(self.documents(link, row, rows) for link in capture.linked),
         ]
 
     def deleted(
         self,
-        capture: TableCapture,
+        capture: WatchedTable,
         row: str,
         rows: Iterable[str] = (),
         conditions: Iterable[str] = (),
     ) -> list[str]:
         """Return SELECTs of what the old *row* of *rows* concerns."""
-        lookups = (*capture.lookups, *capture.links)
         return [
             *self.objects(capture, row, str(FanOut.EMBEDDING), rows, conditions),
-            *(self.documents(each, row, rows, conditions) for each in lookups),
+            *(self.documents(each, row, rows, conditions) for each in capture.lookups),
         ]
 
-    def kind(self, capture: TableCapture, old: str, new: str) -> str:
+    def kind(self, capture: WatchedTable, old: str, new: str) -> str:
         """Return the FanOut of an update."""
-        if not capture.foreign_key_columns:
+        columns = {name for each in capture.listed for name in each.columns}
+        if not columns:
             return str(FanOut.EMBEDDING)
-        moved = self.changed(capture.foreign_key_columns, old, new)
+        moved = self.changed(sorted(columns), old, new)
         return f"CASE WHEN {moved} THEN {FanOut.REFERENCING} ELSE {FanOut.EMBEDDING} END"
+
+
+def objects_of(capture: WatchedTable) -> list[tuple[str, Any]]:
+    """Return the models whose objects the rows are, with the column that is their key."""
+    return [(name, column_of(capture.table, column)) for name, _, column in capture.models]
 
 
 def literal(text: str) -> str:
