@@ -91,6 +91,10 @@ class ConfigurationError(SearchError):
     """The application can't start with these settings."""
 
 
+class MappingRefused(ConfigurationError):
+    """The backend can't hold documents of one model: it alone has no mirror."""
+
+
 class BadQuery(SearchError, JHTTPBadRequest):
     """A query string that can't be understood; the message names the parameter.
 

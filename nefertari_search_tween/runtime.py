@@ -27,7 +27,7 @@ from nefertari_search_tween.indexing.recorder import ChangeRecorder
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.interfaces.primary_engine import Primary
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
-from nefertari_search_tween.mirror.generator import generate
+from nefertari_search_tween.mirror.generator import generate, link
 from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
@@ -105,10 +105,17 @@ class SearchRuntime:
             ),
         )
         for model in selected:
-            model.secondary = self.mirror_class(model)
+            mirror_class = self.mirror_class(model)
+            for name in link(model, mirror_class):
+                log.warning(
+                    "%s has its own %s, which stays: rename it to have the attribute of that name "
+                    "(docs/limits.rst)",
+                    model.__name__,
+                    name,
+                )
             hooks = self.primary.request_hooks(model, settings.trusted_hooks)
             reader = self.primary.reader(model, self.mirror_class, hooks)
-            self.mirrors.add(model, model.secondary, reader, hooks)
+            self.mirrors.add(model, mirror_class, reader, hooks)
         self.primary.connect(selected, inline=settings.sync == "inline")
         self.dependencies = self.primary.dependencies
         untracked = self.dependencies.untracked()

@@ -64,9 +64,12 @@ class BaseDocument(BaseMixin):
     It is made from the stored document. Attributes that the document does not have (related
     objects, pickled values) and all writes go to the primary's own object, which is then loaded
     once.
+
+    Its fields may have any names but those of the members of this class: so ``primary``, the
+    primary's model, is an attribute only of classes whose fields leave the name free.
     """
 
-    primary: Any = None
+    _primary_model: Any = None
     _abstract = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -125,7 +128,7 @@ class BaseDocument(BaseMixin):
 
         :raises SearchUnavailable: the mirror can't be read now.
         """
-        return cls.primary.get_collection(_query_secondary=True, **params)
+        return cls._primary_model.get_collection(_query_secondary=True, **params)
 
     @classmethod
     def get_item(cls, **params: Any) -> Any:
@@ -133,12 +136,12 @@ class BaseDocument(BaseMixin):
 
         :raises JHTTPNotFound: nothing matches, unless ``_raise_on_empty=False``.
         """
-        return cls.primary.get_item(_query_secondary=True, **params)
+        return cls._primary_model.get_item(_query_secondary=True, **params)
 
     @classmethod
     def get_by_ids(cls, ids: Any, **params: Any) -> Any:
         """Return the result of the primary's ``get_by_ids``, read from the mirror."""
-        return cls.primary.get_by_ids(ids, _query_secondary=True, **params)
+        return cls._primary_model.get_by_ids(ids, _query_secondary=True, **params)
 
     # The document
 
@@ -165,7 +168,7 @@ class BaseDocument(BaseMixin):
         :raises nefertari.json_httpexceptions.JHTTPNotFound: it was deleted.
         """
         if self._loaded is None:
-            primary = self.primary
+            primary = self._primary_model
             loaded = primary.get_item(**{primary.pk_field(): self.pk_value()})
             object.__setattr__(self, "_loaded", loaded)
         return self._loaded
@@ -220,7 +223,7 @@ class BaseDocument(BaseMixin):
     def __getattr__(self, name: str) -> Any:
         # nefertari probes documents for attributes that no object has (`_nefertari_meta`,
         # `__html__`): that must not load the primary's object.
-        if name != STATE and (name.startswith("__") or not hasattr(self.primary, name)):
+        if name != STATE and (name.startswith("__") or not hasattr(self._primary_model, name)):
             raise AttributeError(name)
         return getattr(self.primary_object(), name)
 
@@ -249,13 +252,27 @@ def restore_value(field: BaseField, source: dict[str, Any], name: str) -> Any:
     return field.restore(stored, source.get(EXACT, {}).get(name))
 
 
-# Model.secondary is the mirror.
-_OWN_NAMES = {name for name in dir(BaseDocument) if not name.startswith("_")} | {"secondary"}
+# Those of the class, and what its objects and their JSON have besides the fields.
+_RESERVED = {
+    *(name for name in dir(BaseDocument) if not name.startswith("__")),
+    *INTERNAL,
+    *("_source", "_loaded", "_score"),
+}
 
 
-def reserved_name(names: Iterable[str]) -> Optional[str]:
-    """Return one of *names* that no field of a mirror can have, None if all can."""
-    return min(_OWN_NAMES.intersection(names), default=None)
+def unusable_name(fields: Iterable[str], members: Iterable[str]) -> Optional[str]:
+    """Return what is wrong with the names in a model, None if a mirror can have them all.
+
+    :param fields: names of the fields.
+    :param members: names of what else the application gave to the class.
+    """
+    names = set(fields)
+    for kind, used in (("field", names), ("member", set(members))):
+        reserved = min(_RESERVED & used, default=None)
+        if reserved is not None:
+            return f"has a {kind} called {reserved}, as a member of every mirror is"
+    dotted = min((name for name in names if "." in name), default=None)
+    return None if dotted is None else f"has a field called {dotted}, whose dot means nesting"
 
 
 class ESBaseDocument(BaseDocument):

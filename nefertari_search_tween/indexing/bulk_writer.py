@@ -26,6 +26,7 @@ class BulkResult:
     :param target_missing: some were not written because their index was deleted.
     :param conflict: the highest version for which the index kept what it had; 0: it kept nothing.
     :param resumed: of a rebuild: documents that an interrupted one before it had written.
+    :param problem: of a rebuild: why the backend can't hold documents of this model.
     """
 
     indexed: int = 0
@@ -33,6 +34,7 @@ class BulkResult:
     target_missing: bool = False
     conflict: int = 0
     resumed: Optional[int] = None
+    problem: Optional[str] = None
 
     @property
     def rejected(self) -> int:

@@ -59,6 +59,10 @@ class Primary(Protocol):
     def unmirrorable(self, model: Any) -> Optional[str]:
         """Return why *model* can't be mirrored, None if it can."""
 
+    def unusable(self, model: Any) -> Optional[str]:
+        """Return what is wrong with the names of *model*, mirrored or only nested, for documents;
+        None if nothing is."""
+
     def mirror_definition(self, model: Any) -> dict[str, Any]:
         """Return what a mirror model of *model* is generated from: the arguments of
         ``mirror.generator.generate`` besides the model."""

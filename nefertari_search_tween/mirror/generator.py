@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, Optional, Union
 
@@ -50,7 +51,7 @@ def generate(
             "__module__": model.__module__,
             # isinstance(document, Model) holds, as for the primary's own objects.
             "__class__": property(lambda self: model),
-            "primary": model,
+            "_primary_model": model,
             "_public_fields": model._public_fields,
             "_auth_fields": model._auth_fields,
             "_hidden_fields": model._hidden_fields,
@@ -61,7 +62,28 @@ def generate(
             "custom_to_dict": classmethod(lambda cls: custom),
         }
     )
+    namespace.setdefault("primary", model)
     return type(model.__name__, (BaseDocument,), namespace)
+
+
+def link(model: Any, mirror_class: type[BaseDocument]) -> list[str]:
+    """Make *mirror_class* the attribute ``secondary`` of *model*, if the name is free.
+
+    Whatever the application has there stays: a class in the place of a column would take its
+    values, which the database would never see.
+
+    :returns: the names, ``secondary`` or ``primary`` of the mirror, that are not free.
+    """
+    occupied = []
+    present = inspect.getattr_static(model, "secondary", None)
+    # An application that was made earlier has left its own mirror there.
+    if present is None or (isinstance(present, type) and issubclass(present, BaseDocument)):
+        model.secondary = mirror_class
+    else:
+        occupied.append("secondary")
+    if inspect.getattr_static(mirror_class, "primary") is not model:
+        occupied.append("primary")
+    return occupied
 
 
 def _is_application_member(name: str, member: Any) -> bool:

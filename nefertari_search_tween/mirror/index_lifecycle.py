@@ -12,6 +12,7 @@ from nefertari_search_tween.exceptions import (
     BackendUntrusted,
     ConfigurationError,
     ForeignIndex,
+    MappingRefused,
     Reason,
 )
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -32,7 +33,8 @@ def prepare_indices(
     """Check the indices when the application starts.
 
     A backend that does not answer is no error: the application starts and reads from the primary.
-    One that denies access, or that can't be trusted, will do so until a setting is changed.
+    One that denies access, or that can't be trusted, will do so until a setting is changed. A model
+    whose documents it can't hold is left out: no index is made, and the others are not affected.
 
     :param schema: "create": create indices of empty tables, warn of what else is missing;
         "validate": create none; "none": check only whose they are.
@@ -67,6 +69,9 @@ def prepare_indices(
                 if not _is_empty(mirror):
                     index_all(mirror)
                 continue
+        except MappingRefused as error:
+            log.warning("%s has no mirror, and is read from the primary: %s", mirror.name, error)
+            continue
         except ForeignIndex as error:
             raise ConfigurationError(str(error)) from error
         except BackendUntrusted as error:
@@ -77,6 +82,9 @@ def prepare_indices(
         except BackendDenied as error:
             if error.status == HTTP_UNAUTHORIZED:
                 raise ConfigurationError(str(error)) from error
+            log.warning("the index of %s could not be checked: %s", mirror.name, error)
+            continue
+        except BackendRejected as error:
             log.warning("the index of %s could not be checked: %s", mirror.name, error)
             continue
         except BackendError as error:

@@ -8,7 +8,12 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, IndexEntry
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import BackendRejected, ConfigurationError, ForeignIndex
+from nefertari_search_tween.exceptions import (
+    BackendRejected,
+    ConfigurationError,
+    ForeignIndex,
+    MappingRefused,
+)
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import NoRequestHooks, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
@@ -191,8 +196,9 @@ class MirrorRegistry:
         """Create the index *name* of *mirror*.
 
         :param live: let searches use it at once.
-        :raises ConfigurationError: the backend does not know its analyzers, or rejects its
-            settings.
+        :raises MappingRefused: the backend can't hold documents of this model (more fields than
+            its limit, a name that it has for itself).
+        :raises ConfigurationError: it does not know its analyzers, or rejects its settings.
         """
         mirror.check_analyzers()
         aliases = [write_alias(name)] + ([mirror.alias] if live else [])
@@ -201,11 +207,28 @@ class MirrorRegistry:
         except BackendRejected as error:
             if error.status != HTTP_BAD_REQUEST or error.kind == ALREADY_EXISTS:
                 raise
+            refusal = f"{self.backend.name} refuses to make the index of {mirror.name}"
+            if self._accepts_settings(mirror):
+                raise MappingRefused(f"{refusal}: {error.reason}") from error
             files = " and ".join(self._files(mirror)) or "no file"
             raise ConfigurationError(
-                f"{self.backend.name} refuses to make the index of {mirror.name} (with settings "
-                f"from {files}): {error.reason}"
+                f"{refusal} (with settings from {files}): {error.reason}"
             ) from error
+
+    def _accepts_settings(self, mirror: Mirror) -> bool:
+        """Return True if the backend makes an index with the settings of *mirror* and no fields.
+
+        An error does not say whether it is the settings' or the mapping's.
+        """
+        # No name of an index of ours: other processes must not see it as one that was left over.
+        name = f"{mirror.alias}-probe"
+        try:
+            self.backend.create_index(name, {"dynamic": False}, mirror.settings, [])
+        except BackendRejected as error:
+            # Another process is just trying the same.
+            return error.kind == ALREADY_EXISTS
+        self.backend.delete_index(name)
+        return True
 
     def _files(self, mirror: Mirror) -> list[str]:
         """Return the paths of the files that the settings of *mirror* come from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary_engine import Primary
@@ -36,7 +36,7 @@ def select_models(primary: Primary, names: Collection[str]) -> list[Any]:
     for name, model in sorted(primary.models.items()):
         if not is_selected(model, names):
             continue
-        problem = primary.unmirrorable(model)
+        problem = primary.unmirrorable(model) or _unusable(primary, model)
         if problem is None:
             selected.append(model)
         elif name in names:
@@ -44,6 +44,15 @@ def select_models(primary: Primary, names: Collection[str]) -> list[Any]:
         else:
             log.warning("%s is not mirrored: it %s", name, problem)
     return selected
+
+
+def _unusable(primary: Primary, model: Any) -> Optional[str]:
+    """Return what is wrong with the names in documents of *model*, None if nothing is."""
+    for each in with_related(primary, [model]):
+        problem = primary.unusable(each)
+        if problem is not None:
+            return problem if each is model else f"relates to {each.__name__}, which {problem}"
+    return None
 
 
 def with_related(primary: Primary, models: Iterable[Any]) -> list[Any]:

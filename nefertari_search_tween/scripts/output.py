@@ -49,9 +49,9 @@ def progress_bars(quiet: bool) -> Iterator[Callable[[Mirror], Progress]]:
 
 
 def print_build_results(results: dict[str, BulkResult], as_json: bool, quiet: bool = False) -> None:
-    """Print what was indexed, by model; exit with 1 if a document was rejected.
+    """Print what was indexed, by model; exit with 1 if a document or a model was rejected.
 
-    :param quiet: print only models with rejected documents.
+    :param quiet: print only these models.
     """
     if as_json:
         rows = {
@@ -59,16 +59,20 @@ def print_build_results(results: dict[str, BulkResult], as_json: bool, quiet: bo
                 "indexed": result.indexed,
                 "rejected": result.rejected,
                 **({} if result.resumed is None else {"resumed": result.resumed}),
+                **({} if result.problem is None else {"problem": result.problem}),
             }
             for name, result in results.items()
         }
         click.echo(json.dumps(rows, indent=2))
     else:
         for name, result in results.items():
+            if result.problem is not None:
+                click.echo(f"{name}: left out, {result.problem}")
+                continue
             if quiet and not result.rejected:
                 continue
             rejected = f", {result.rejected} rejected (see the log)" if result.rejected else ""
             resumed = f" after {result.resumed} already there" if result.resumed else ""
             click.echo(f"{name}: {result.indexed} documents indexed{resumed}{rejected}")
-    if any(result.rejected for result in results.values()):
+    if any(result.rejected or result.problem for result in results.values()):
         sys.exit(EXIT_PROBLEM)

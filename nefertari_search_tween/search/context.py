@@ -34,8 +34,8 @@ SERVED = "nefertari_search.served"
 COLLECTION = "nefertari_search.collection"
 #: attribute of a view class: true if its collection is that of several models at once
 MULTI_COLLECTION = "is_multi_collection"
-#: key of a request's ``__dict__``, and so an attribute of it: its :class:`ReadContext`
-READ = "search_read"
+#: key of a request's ``__dict__``: its :class:`ReadContext`
+READ = "nefertari_search.read"
 
 
 class ReadKind(Enum):

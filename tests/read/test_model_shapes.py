@@ -162,7 +162,7 @@ def test_a_field_with_the_name_of_a_parameter(app: TestApp, store: Any) -> None:
 
 
 @pytest.mark.usefixtures("app")
-@pytest.mark.parametrize("name", ["fields", "primary", "secondary", "related"])
+@pytest.mark.parametrize("name", ["fields", "_score", "related", "primary_object"])
 def test_a_field_with_the_name_of_a_member_of_mirrors(name: str) -> None:
     """Its model has no mirror, and the start says so: the two would hide each other."""
     from nefertari_sqla.documents import BaseMixin
@@ -172,9 +172,11 @@ def test_a_field_with_the_name_of_a_member_of_mirrors(name: str) -> None:
         bases = (BaseMixin, declarative_base())
         return type("Address", bases, {"__tablename__": "addresses", **members})
 
-    assert [schema.unmirrorable(address(each)) for each in (name, "town")] == [
+    assert [schema.unusable(address(each)) for each in (name, "town", "primary", "a.b")] == [
         f"has a field called {name}, as a member of every mirror is",
         None,
+        None,
+        "has a field called a.b, whose dot means nesting",
     ]
 
 

@@ -54,7 +54,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.exceptions import BackendTimeout
+from nefertari_search_tween.exceptions import BackendTimeout, MappingRefused
 from nefertari_search_tween.indexing.bulk_writer import BulkResult
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.indexing.rebuild.backfill import backfill
@@ -122,23 +122,27 @@ def rebuild(
 
     :param progress: returns, for a mirror, what is called with its progress.
     :param restart: start over instead.
-    :returns: what was written, by name of the model.
+    :returns: what was written, by name of the model; a problem for one whose documents the backend
+        can't hold.
     :raises BackendError: the backend failed; the indices searched so far still are.
     :raises RebuildInProgress: one of the models is being rebuilt; nothing was done.
     """
     with ExitStack() as stack:
         acquired = [stack.enter_context(_lock(locks, mirror)) for mirror in selected]
         stack.enter_context(_heartbeats(locks, acquired))
-        builds = [
-            _start_or_resume(mirrors, locks, mirror, lock, restart)
-            for mirror, lock in zip(selected, acquired)
-        ]
+        builds, results = [], {}
+        for mirror, lock in zip(selected, acquired):
+            try:
+                builds.append(_start_or_resume(mirrors, locks, mirror, lock, restart))
+            except MappingRefused as error:
+                # Of this model alone: the others are built.
+                locks.finish(lock)
+                results[mirror.name] = BulkResult(problem=str(error))
         time.sleep(SETTLE_SECONDS)
         started = [build for build in builds if build.after is None]
         wait_for_older_claims(outbox, [build.mirror for build in started])
         for build in started:
             reindex_documents(outbox, build.mirror, build.index, chunk_size)
-        results = {}
         for build in builds:
             report = progress(build.mirror)
             report(build.done)

@@ -38,6 +38,7 @@ class MongoPrimary:
     rows: Optional[Callable[[list[Any]], Any]] = None
     list_models = staticmethod(schema.models)
     unmirrorable = staticmethod(schema.unmirrorable)
+    unusable = staticmethod(schema.unusable)
     mirror_definition = staticmethod(schema.mirror_definition)
     related = staticmethod(schema.related)
     semantics = staticmethod(MongoSemantics)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
-from nefertari_search_tween.documents.mirror_document import reserved_name
+from nefertari_search_tween.documents.mirror_document import unusable_name
 from nefertari_search_tween.documents.objectid import ObjectIdField
 
 # The modules of the engine's field classes; nefertari-guards has one for each engine.
@@ -123,9 +123,6 @@ def unmirrorable(model: Any) -> Optional[str]:
         return "is a dynamic document"
     if pk_kind(model) is None:
         return f"has a primary key of type {type(pk_field(model)).__name__}"
-    reserved = reserved_name(model._fields)
-    if reserved is not None:
-        return f"has a field called {reserved}, as a member of every mirror is"
     for name, field in model._fields.items():
         if _refers_otherwise(field):
             return f"refers to other documents by {name}, which is no Relationship"
@@ -134,6 +131,11 @@ def unmirrorable(model: Any) -> Optional[str]:
             name = type(pk_field(reference.target)).__name__
             return f"relates to {reference.target.__name__} with a primary key of type {name}"
     return None
+
+
+def unusable(model: Any) -> Optional[str]:
+    """Return what is wrong with the names of *model* for documents, None if nothing is."""
+    return unusable_name(model._fields, set(dir(model)).difference(dir(base_class())))
 
 
 def _refers_otherwise(field: Any) -> bool:

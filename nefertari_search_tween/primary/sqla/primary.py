@@ -37,6 +37,7 @@ class SqlaPrimary(PerProcess):
 
     list_models = staticmethod(schema.models)
     unmirrorable = staticmethod(schema.unmirrorable)
+    unusable = staticmethod(schema.unusable)
     mirror_definition = staticmethod(schema.mirror_definition)
     related = staticmethod(schema.related)
     restrict_by_acl = staticmethod(restrict_by_acl)

@@ -10,7 +10,7 @@ from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
 
 from nefertari_search_tween.documents.fields import FIELDS
-from nefertari_search_tween.documents.mirror_document import reserved_name
+from nefertari_search_tween.documents.mirror_document import unusable_name
 
 FieldSpecs = dict[str, tuple[str, Optional[dict[str, Any]]]]
 
@@ -114,13 +114,15 @@ def unmirrorable(model: Any) -> Optional[str]:
         return f"maps its primary key {pk.name} under another name"
     if field_class(pk) not in PK_FIELDS:
         return f"has a primary key of type {type(pk.type).__name__}"
-    reserved = reserved_name(model.native_fields())
-    if reserved is not None:
-        return f"has a field called {reserved}, as a member of every mirror is"
     for relationship in mapper.relationships:
         if len(relationship.mapper.primary_key) != 1:
             return f"relates to {relationship.mapper.class_.__name__} with a composite primary key"
     return None
+
+
+def unusable(model: Any) -> Optional[str]:
+    """Return what is wrong with the names of *model* for documents, None if nothing is."""
+    return unusable_name(model.native_fields(), set(dir(model)).difference(dir(base_class())))
 
 
 def field_class(column: Any) -> Optional[str]:
