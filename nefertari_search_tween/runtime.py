@@ -116,7 +116,7 @@ class SearchRuntime:
             log.warning(
                 "changes of other objects can't always be tracked to the documents that embed or "
                 "reference them: %s (docs/limits.rst)",
-                "; ".join(untracked),
+                "; ".join(dict.fromkeys(line for lines in untracked.values() for line in lines)),
             )
 
     def _set_up_indexing(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -90,20 +90,12 @@ class Dependencies(DependenciesBase[Dependency]):
         """Return the attributes of *model* that hold the key of a document that lists it."""
         return self._foreign_keys.get(model, {})
 
-    def untracked(self) -> list[str]:
-        lines = []
-        for name, model in sorted(self.mirrored.items()):
-            for prop in schema.mapper_of(model).relationships:
-                edge = Dependency(model, prop)
-                target = edge.target.__name__
-                if prop.viewonly:
-                    lines.append(f"{name}.{prop.key} is a view of {target}")
-                elif prop.direction is ONETOMANY and edge.foreign_key() is None:
-                    lines.append(f"{name}.{prop.key} is not joined by {name}'s primary key")
-            for prop in schema.mapper_of(model).column_attrs:
-                if not all(isinstance(column, Column) for column in prop.columns):
-                    lines.append(f"{name}.{prop.key} is computed by the database")
-        return lines
+    def untracked(self) -> dict[str, list[str]]:
+        lines = {
+            name: [line for each in _documented(model) for line in _untracked_members(each)]
+            for name, model in sorted(self.mirrored.items())
+        }
+        return {name: reasons for name, reasons in lines.items() if reasons}
 
     def dependents(self, session: Any, model: Any, pks: Iterable[Any]) -> set[Key]:
         """Return the documents with a relationship to the objects *pks*, as the database has it."""
@@ -144,6 +136,35 @@ class Dependencies(DependenciesBase[Dependency]):
         """Return the documents that hold the contents of *keys*, directly or through each other, or
         an order that depends on them."""
         return self._walk(_owners(session), keys, [True] * self._levels)
+
+
+def _documented(model: Any) -> dict[Any, None]:
+    """Return *model* and those that its documents nest, to their depth."""
+    models = {model: None}
+    frontier = [model]
+    for _ in range(model._nesting_depth):
+        frontier = [
+            prop.mapper.class_
+            for each in frontier
+            for prop in schema.mapper_of(each).relationships
+            if prop.key in each._nested_relationships
+        ]
+        models.update(dict.fromkeys(frontier))
+    return models
+
+
+def _untracked_members(model: Any) -> Iterator[str]:
+    """Yield the members of *model* that may change without a notice, and why."""
+    for prop in schema.mapper_of(model).relationships:
+        edge = Dependency(model, prop)
+        target = edge.target.__name__
+        if prop.viewonly:
+            yield f"{model.__name__}.{prop.key} is a view of {target}"
+        elif prop.direction is ONETOMANY and edge.foreign_key() is None:
+            yield f"{model.__name__}.{prop.key} is not joined by {model.__name__}'s primary key"
+    for prop in schema.mapper_of(model).column_attrs:
+        if not all(isinstance(column, Column) for column in prop.columns):
+            yield f"{model.__name__}.{prop.key} is computed by the database"
 
 
 def _owners(session: Any) -> Callable[[Dependency, list[Any]], set[Key]]:
