@@ -111,6 +111,13 @@ def narrowed(database_url: str, url: str, prefix: str, **settings: Any) -> TestA
     return _test_app(main, database_url, url, prefix, {**on, **settings})
 
 
+def untracked(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The application of what can't be followed (tests/apps/untracked) on *database_url*."""
+    from tests.apps.untracked import main
+
+    return _test_app(main, database_url, url, prefix, settings)
+
+
 def _test_app(
     main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]
 ) -> TestApp:
