@@ -8,7 +8,8 @@ Configurator is made, before the application's own code runs.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
 
 from pyramid.config import Configurator
 from pyramid.events import BeforeTraversal
@@ -27,7 +28,7 @@ from nefertari_search_tween.search.gate.views import add_gate
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings.settings import Settings
 
-__all__ = ["QueryText", "includeme", "mirrored", "tween_factory"]
+__all__ = ["QueryText", "changed", "includeme", "mirrored", "tween_factory"]
 
 TWEEN = "nefertari_search_tween.tween_factory"
 
@@ -57,6 +58,22 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     runtime.prepare()
     forks.let_go()
     return make_tween(handler, runtime.router, runtime.on_request)
+
+
+def changed(model: Any, pks: Iterable[Any], session: Optional[Any] = None) -> None:
+    """Report that what the objects *pks* of *model* show has changed, in a way that can't be
+    followed; their documents, and those that embed them, are indexed.
+
+    It is recorded in the running transaction: a rollback takes it back.
+
+    :param model: a model that is mirrored, or that documents embed or reference.
+    :param pks: primary keys.
+    :param session: SQLAlchemy's session whose transaction makes the change; None for nefertari's
+        own, and on MongoDB.
+    :raises ValueError: no mirror depends on *model*.
+    :raises SearchUnavailable: no application has been made yet.
+    """
+    CURRENT.require().changed(model, pks, session)
 
 
 def _prepare_primary(registry: Any) -> None:

@@ -55,6 +55,7 @@ class Reason(str, Enum):
     REQUEST_HOOKS = "request-hooks"
     ROW_SECURITY = "row-security"
     INEXACT_VALUES = "inexact-values"
+    UNTRACKED = "untracked"
     DEEP_PAGINATION = "deep-pagination"
     OPEN_TRANSACTION = "open-transaction"
     USED_AS_QUERY = "used-as-query"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -21,10 +22,11 @@ from nefertari_search_tween.caching.region import make_region
 from nefertari_search_tween.caching.stats_reporter import StatsReporter
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing import restored
 from nefertari_search_tween.indexing.indexer import Indexer
 from nefertari_search_tween.indexing.recorder import ChangeRecorder
-from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.interfaces.primary import BulkChange, Key
 from nefertari_search_tween.interfaces.primary_engine import Primary
 from nefertari_search_tween.mirror.analyzers import choose_analyzers
 from nefertari_search_tween.mirror.generator import generate, link
@@ -46,6 +48,11 @@ from nefertari_search_tween.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: what to do about a mirror that is not tracked
+UNTRACKED_CURE = (
+    "report them by nefertari_search_tween.changed, and name the members in "
+    "nefertari_search.trusted_members (docs/consistency.rst)"
+)
 #: False while a command that builds the indices makes the application.
 validates: ContextVar[bool] = ContextVar("validates", default=True)
 #: True while a command takes over indices of another database.
@@ -118,13 +125,30 @@ class SearchRuntime:
             self.mirrors.add(model, mirror_class, reader, hooks)
         self.primary.connect(selected, inline=settings.sync == "inline")
         self.dependencies = self.primary.dependencies
+        self._mark_untracked()
+
+    def _mark_untracked(self) -> None:
+        """Read from the primary what the documents of may change without a notice.
+
+        :raises ConfigurationError: a trusted member does not exist.
+        """
+        trusted = self.settings.trusted_members
+        for member in trusted:
+            model, _, name = member.partition(".")
+            if not hasattr(self.models.get(model), name):
+                raise ConfigurationError(f"nefertari_search.trusted_members: there is no {member}")
         untracked = self.dependencies.untracked()
-        if untracked:
-            log.warning(
-                "changes of other objects can't always be tracked to the documents that embed or "
-                "reference them: %s (docs/limits.rst)",
-                "; ".join(sorted({line for lines in untracked.values() for line in lines})),
-            )
+        for mirror in self.mirrors:
+            lines = untracked.get(mirror.name, ())
+            mirror.untracked = [line for line in lines if line.partition(" ")[0] not in trusted]
+            if mirror.untracked:
+                log.warning(
+                    "collections of %s are read from the primary: changes of what its documents "
+                    "show can't be followed, and its mirror may be stale in searches: %s; %s",
+                    mirror.name,
+                    "; ".join(mirror.untracked),
+                    UNTRACKED_CURE,
+                )
 
     def _set_up_indexing(self) -> None:
         """Make the indexer, and the capture of changes that leads to it."""
@@ -143,8 +167,8 @@ class SearchRuntime:
             lambda: refresh_asked(self.settings, get_current_request()),
         )
         index = self.indexer.index_committed
-        recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
-        self.capture = self.primary.capture(recorder)
+        self.recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
+        self.capture = self.primary.capture(self.recorder)
 
     def _set_up_cache(self) -> None:
         settings = self.settings
@@ -261,6 +285,18 @@ class SearchRuntime:
         else:
             self.outbox.enqueue(keys)
             self.indexer.index_pending()
+
+    def changed(self, model: Any, pks: Iterable[Any], session: Any) -> None:
+        """See :func:`nefertari_search_tween.changed`."""
+        if model not in self.dependencies.tracked_models:
+            raise ValueError(f"no mirror shows objects of {model.__name__}")
+        keys = [Key(model.__name__, pk) for pk in pks]
+        if not keys:
+            return
+        change = BulkChange(model, keys, set(), deleted=False)
+        own = self.primary.recording() if session is None else nullcontext(session)
+        with own as recording:
+            self.recorder.bulk_changed(recording, change)
 
 
 def prepare(settings: Any, names: Sequence[str]) -> None:

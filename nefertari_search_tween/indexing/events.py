@@ -62,7 +62,7 @@ class BulkEvent(ChangeEvent):
 
 
 class BulkUpdated(BulkEvent):
-    """``Query.update`` was run."""
+    """``Query.update`` was run, or the application has called ``changed``."""
 
 
 class BulkDeleted(BulkEvent):

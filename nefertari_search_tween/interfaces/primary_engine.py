@@ -33,10 +33,12 @@ class Dependencies(Protocol):
         """The tracked models by name."""
 
     def untracked(self) -> dict[str, list[str]]:
-        """Return what documents hold that may change without a notice: by name of the mirrored
-        model, a line for each relationship or column, with the reason.
+        """Return what documents hold that may change without a notice, by name of their model.
 
-        It may be stale in a mirror until the object itself changes, or a rebuild.
+        It may be stale in a mirror until the object itself changes, or a rebuild. A model without
+        such members is left out; one that nests objects of a model with some has those, too.
+
+        :returns: lines ``MODEL.MEMBER reason``, the reason in words.
         """
 
 

@@ -32,6 +32,9 @@ class Mirror(PerProcess):
     :param alias: name under which the index is searched.
     :param settings: of its indices, under their full names.
     :param hooks: what may make the primary's answers depend on the request.
+    :ivar untracked: what documents show that may change without a notice, a line for each member
+        (see ``interfaces.primary_engine.Dependencies``); those that the application reports itself
+        are left out.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Mirror(PerProcess):
         self.alias = alias
         self.settings = settings
         self.hooks = hooks
+        self.untracked: list[str] = []
         self.mapping = index_mapping(document_cls, settings)
         self.analyzers = analyzers(self.mapping, settings)
         self.fingerprint: str = self.mapping["_meta"]["fingerprint"]

@@ -15,7 +15,7 @@ from nefertari_search_tween.interfaces.cache_stats import hit_rates
 from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.runtime import SearchRuntime
+from nefertari_search_tween.runtime import UNTRACKED_CURE, SearchRuntime
 from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
 
 #: Changes that are pending for longer are a problem.
@@ -74,6 +74,11 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
             values = (row[key] for key in columns.values())
             table.add_row(*("" if value is None else str(value) for value in values))
         Console(width=max(130, Console().width)).print(table)
+        for row in rows:
+            for line in row["untracked"]:
+                click.echo(f"{row['model']} is read from the primary, untracked: {line}")
+        if any(row["untracked"] for row in rows):
+            click.echo(f"changes can't be followed: {UNTRACKED_CURE}")
     if not all(map(_is_healthy, rows)):
         sys.exit(EXIT_PROBLEM)
 
@@ -133,5 +138,6 @@ def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[st
         "pending": backlog.rows,
         "lag_seconds": round(backlog.age_seconds, 1),
         "state": state,
+        "untracked": mirror.untracked,
         "hook": None if hook is None else f"{hook.reason}: {hook.name}",
     }

@@ -110,6 +110,8 @@ class Searcher:
         if mirror.hooks.rendering() is not None:
             # Trusted to be the same for all, not to depend on the documents' own objects alone.
             raise Unanswerable(Reason.CUSTOM_TO_DICT)
+        if mirror.untracked:
+            raise Unanswerable(Reason.UNTRACKED)
         query = transparent_query(
             mirror.document_cls,
             self.semantics[mirror.name],

@@ -53,6 +53,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for part in aslist(text) for name in part.split(",") if name.strip())
 
 
+def members(text: str) -> tuple[str, ...]:
+    """Convert the same to names of members of models."""
+    result = names(text)
+    if not all(re.fullmatch(r"\w+\.\w+", name) for name in result):
+        raise ValueError("must be members of models (Shelf.boxes), joined by commas")
+    return result
+
+
 def dotted_names(text: str) -> tuple[str, ...]:
     """Convert the same to dotted names of code, as :mod:`logging` and tracebacks write them."""
     result = names(text)

@@ -13,6 +13,7 @@ from nefertari_search_tween.settings import index_files
 from nefertari_search_tween.settings.converters import (
     dotted_names,
     flag,
+    members,
     names,
     number,
     one_of,
@@ -170,6 +171,12 @@ class SearchSettings:
         "",
         "Code of the application, by dotted name and joined by commas, that answers all requests "
         "in the same way (privacy.rst): a to_dict, a listener, a query class; or a table.",
+    )
+    trusted_members = Setting(
+        members,
+        "",
+        "MODEL.MEMBER, joined by commas: relationships and columns that can't be followed, and "
+        "whose changes the application reports itself (consistency.rst).",
     )
     max_result_window = Setting(
         number(int, 1, 10_000_000),

@@ -39,6 +39,8 @@ BAD = [
     ("nefertari_search.max_limit", "all"),
     ("nefertari_search.hidden_fields", "show"),
     ("nefertari_search.trusted_hooks", "stories.models:Boss.to_dict"),
+    ("nefertari_search.trusted_members", "boxes"),
+    ("nefertari_search.trusted_members", "Shelf.boxes.number"),
     ("nefertari_search.max_result_window", "0"),
     ("nefertari_search.max_result_window", "1.5"),
     ("nefertari_search.max_query_string", "10"),

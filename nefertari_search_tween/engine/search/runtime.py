@@ -78,6 +78,9 @@ class EngineRuntime:
     def enqueue(self, keys: Iterable[Any]) -> None:
         """Do nothing: what is stored is indexed."""
 
+    def changed(self, model: Any, pks: Iterable[Any], session: Any) -> None:
+        """Do nothing: what is stored is indexed."""
+
     def refresh_indices(self, names: Iterable[str]) -> None:
         """Do nothing: every search sees every write before it."""
 

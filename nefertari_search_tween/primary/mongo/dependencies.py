@@ -80,6 +80,8 @@ class Dependencies(DependenciesBase[Dependency]):
         return sorted(owners & self.mirrored_models - {model}, key=lambda each: str(each.__name__))
 
     def untracked(self) -> dict[str, list[str]]:
+        # What a model's own ``to_dict`` renders is no matter of dependencies: the primary answers
+        # its transparent reads in any case.
         return {}
 
     def dependents(self, keys: Iterable[Key], nested_only: bool = False) -> set[Key]:

@@ -92,10 +92,10 @@ class Dependencies(DependenciesBase[Dependency]):
     def _untracked_in(self, model: Any) -> Iterator[str]:
         for edge in self._edges:
             if edge.owner is model and edge.reason is not None:
-                yield f"{model.__name__}.{edge.prop.key}: {edge.reason}"
+                yield f"{model.__name__}.{edge.prop.key} ({edge.reason})"
         for prop in schema.mapper_of(model).column_attrs:
             if not all(isinstance(column, Column) for column in prop.columns):
-                yield f"{model.__name__}.{prop.key}: it is computed by the database"
+                yield f"{model.__name__}.{prop.key} (it is computed by the database)"
 
     def whole_models(self, watched: WatchedTable) -> set[Key]:
         """Return whole-model keys for all mirrored models whose documents may depend on rows of a
