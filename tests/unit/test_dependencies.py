@@ -219,7 +219,7 @@ def test_nor_a_relationship_through_what_is_no_table(base, band, song):
         viewonly=True,
     )
     assert Dependencies([band]).untracked() == {
-        "Band": ["Band.songs: it goes through what is no table"]
+        "Band": ["Band.songs (it goes through what is no table)"]
     }
 
 
