@@ -94,7 +94,7 @@ _RELATIONSHIPS = _of(
     "test_on_delete_cascade_reaches_the_mirrors",
     "test_a_key_that_changed_is_followed_by_who_mentions_it",
     "test_a_listed_key_that_changed_is_followed_by_the_lists",
-    "test_what_can_not_be_followed_is_said_at_start",
+    "test_a_zoo_has_nothing_that_can_not_be_followed",
 )
 _OUTBOX = _of(
     "write/test_outbox.py::TestSqlOutbox",

@@ -154,6 +154,7 @@ def test_random_writes_and_reads(zoo, catalogue, data):
         assert answer_of(zoo, path) == expected
 
 
+@pytest.mark.slow
 def test_many_of_these_answers_were_kept(zoo, catalogue, record_property):
     hits, misses = figures(zoo)
     comparison = catalogue.comparison
