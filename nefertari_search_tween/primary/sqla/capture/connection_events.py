@@ -34,6 +34,7 @@ from nefertari_search_tween.primary.sqla.capture.statements import (
     may_write,
 )
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS, TABLES
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _SESSION = "nefertari_search.session"
 _RUNNING = "nefertari_search.running_statement"
 FLUSH = "nefertari_search.flush"
+OWN_TABLES = {*TABLES, CACHE_STATS}
 # Texts of statements are compared and logged once, up to so many.
 MAX_TEXTS = 1000
 
@@ -81,6 +83,8 @@ class ConnectionEvents:
     def _after_begin(self, session: Any, transaction: Any, connection: Any) -> None:
         if self.database.has(connection.engine):
             connection.info[_SESSION] = weakref.ref(session)
+            # One that was never executed, by an error of SQLAlchemy's.
+            connection.info.pop(_RUNNING, None)
 
     @staticmethod
     def session_of(connection: Any) -> Optional[Any]:
@@ -114,7 +118,7 @@ class ConnectionEvents:
         self, connection: Any, element: Any, table: Any, multiparams: Any, params: Any
     ) -> Any:
         """Look up what the statement affects before it is executed; return what to execute."""
-        if not self.database.has(connection.engine):
+        if table in OWN_TABLES or not self.database.has(connection.engine):
             return element
         session = self.session_of(connection)
         if not self._in_flush(session):
@@ -127,6 +131,9 @@ class ConnectionEvents:
         if session is None:
             session = _lone_session(connection)
             if not connection.in_transaction():
+                if not statement.compiled:
+                    # An error of it, before anything is begun.
+                    element.compile(dialect=connection.dialect, column_keys=[*statement.params[0]])
                 transaction, closes = connection.begin(), connection.should_close_with_result
                 connection.should_close_with_result = False
         else:
@@ -247,7 +254,7 @@ class ConnectionEvents:
         session = self.session_of(connection)
         if session is not None and is_rollback(text):
             self.listener.savepoint_rolled_back(session)
-        tables = {str(table.name).lower() for table in self.dependencies.tables}
+        tables = self.dependencies.table_names
         if not tables or not may_write(text, tables):
             return
         if session is not None:

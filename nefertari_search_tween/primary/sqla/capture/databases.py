@@ -6,6 +6,8 @@ import os
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pyramid_sqlalchemy import BaseObject
+
 
 class ModelDatabase:
     """The database that the models are bound to, by however many engines.
@@ -20,8 +22,6 @@ class ModelDatabase:
 
     def has(self, engine: Any) -> bool:
         """Return True if *engine* leads to it. Called on every statement, must be fast."""
-        from pyramid_sqlalchemy import BaseObject
-
         bind = BaseObject.metadata.bind
         if bind is not self._bind:
             self._bind = bind

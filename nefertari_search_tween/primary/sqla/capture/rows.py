@@ -154,11 +154,14 @@ class AffectedDocuments:
 
     # After a statement
 
-    def inserted(self, watched: WatchedTable, row: Row) -> None:
+    def inserted(self, connection: Any, watched: WatchedTable, row: Row) -> None:
         """Note what a new row affects; its identity is known."""
         self.add_row(watched, row)
+        # Elsewhere foreign keys may be declared, and not checked.
+        checks = connection.dialect.name == "postgresql"
         for lookup in watched.lookups:
-            self._look_up_later(watched, lookup, row)
+            if not (checks and lookup.refers):
+                self._look_up_later(watched, lookup, row)
 
     def look_up(self, connection: Any) -> None:
         """Find the owners that the changed rows have now."""

@@ -148,7 +148,7 @@ def note_inserted(connection: Any, running: RunningStatement, context: Any) -> N
             return
         rows = [row for row in rows if row not in unknown] + stored
     for row in rows:
-        affected.inserted(watched, row)
+        affected.inserted(connection, watched, row)
 
 
 def _rows_like(connection: Any, watched: WatchedTable, rows: list[Row]) -> Optional[list[Row]]:

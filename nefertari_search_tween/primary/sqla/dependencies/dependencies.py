@@ -42,6 +42,11 @@ class Dependencies(DependenciesBase[Dependency]):
             (edge for edge in self._edges if edge.joinable),
         )
 
+    @LazyAttribute
+    def table_names(self) -> frozenset[str]:
+        """The names of the watched tables, in small letters."""
+        return frozenset(str(table.name).lower() for table in self.tables)
+
     @property
     def mapper(self) -> Any:
         """The mapper of a mirrored model, which says to a session whose database it is; None if
@@ -56,7 +61,7 @@ class Dependencies(DependenciesBase[Dependency]):
         """Return how many levels the documents of *model* nest."""
         if schema.custom_to_dict(model):
             # It may nest anything: as far as any model does.
-            return self.deepest
+            return max(getattr(each, "_nesting_depth", 0) for each in self.tracked_models)
         return int(model._nesting_depth)
 
     def _rendered_by(self, model: Any) -> Iterator[tuple[Any, int]]:

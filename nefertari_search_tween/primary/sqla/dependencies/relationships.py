@@ -193,6 +193,21 @@ class Dependency:
                         return str(row.name)
         return None
 
+    def refers_to(self, table: Any) -> bool:
+        """Return True if the join compares a column with the one in the target's *table* that it
+        refers to by a foreign key: where that is checked, a new row is on no list yet."""
+        for clause, part_of in self._conditions:
+            for each in conjuncts(clause):
+                pair = equated(each)
+                for target, other in (pair, pair[::-1]) if pair else ():
+                    if (part_of(target), target.table) == (Part.TARGET, table) and any(
+                        _same(key.column, target) and not key.deferrable
+                        for key in column_of(other.table, other.name).foreign_keys
+                        if len(key.constraint.elements) == 1
+                    ):
+                        return True
+        return False
+
     def conditions_of(self, part: Optional[Part]) -> list[tuple[Any, PartOf]]:
         """Return the conditions that join a row of *part* with owners, with what names their parts.
 

@@ -32,6 +32,7 @@ class Lookup:
 
     :ivar columns: the columns of the row that decide.
     :ivar direct: the column that holds the document's key; None if only a query can tell.
+    :ivar refers: a foreign key forbids a document to list a row that does not exist yet.
     """
 
     def __init__(self, edge: Dependency, part: Part, table: Any) -> None:
@@ -40,6 +41,7 @@ class Lookup:
         self.table = table
         self.columns = frozenset(edge.columns[part, table])
         self.direct = edge.direct_key(part, table)
+        self.refers = part is Part.TARGET and edge.refers_to(table)
         self._owners_of_keys: Any = None
 
     def key(self, value: Any) -> Key:
