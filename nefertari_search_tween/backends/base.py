@@ -152,6 +152,12 @@ class Backend(Protocol):
     directory: str
     name: str
 
+    def location(self) -> Any:
+        """Return what the indices are in: after it has changed, they are others by the same names.
+
+        Called on every read, must be fast.
+        """
+
     def create_index(
         self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
     ) -> None:

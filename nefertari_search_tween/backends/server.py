@@ -113,6 +113,9 @@ class ServerBackend(PerProcess):
 
     # Indices
 
+    def location(self) -> Any:
+        return None
+
     def create_index(
         self, name: str, mappings: dict[str, Any], settings: dict[str, Any], aliases: Iterable[str]
     ) -> None:

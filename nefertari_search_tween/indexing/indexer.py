@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
@@ -196,7 +197,36 @@ class Indexer:
     def _index(
         self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
     ) -> dict[Any, str]:
-        """Write to every index of the mirror, and return the errors of rejected ones by key."""
+        """Write to every index of the mirror, and return the errors of rejected ones by key.
+
+        In parts: one transaction may have changed any number of objects, of any size.
+        """
+        rejected: dict[Any, str] = {}
+        for part in mirror.reader.split(pks, self.chunk_size):
+            claim = self._renewed(claim)
+            rejected.update(self._index_part(claim, mirror, part, timeout))
+        return rejected
+
+    def _renewed(self, claim: Claim) -> Claim:
+        """Return *claim* with at least half a lease before it.
+
+        All parts have its version, but each is read and written within one lease: that is what
+        keeps a document from coming back whose delete the index has forgotten. An old version with
+        a newer state does no harm (interfaces/outbox.py).
+
+        :raises ClaimExpired: another process has its rows.
+        """
+        now = time.monotonic()
+        lease = self.outbox.lease_seconds
+        if claim.deadline - now > lease / 2:
+            return claim
+        if not self.outbox.renew(claim):
+            raise ClaimExpired("a claim took longer than its lease, and another process has it")
+        return replace(claim, deadline=now + lease)
+
+    def _index_part(
+        self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
+    ) -> dict[Any, str]:
         bodies = mirror.reader.read(pks)
         rejected = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
         by_id = {document_id(pk): pk for pk in pks}

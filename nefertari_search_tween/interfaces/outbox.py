@@ -16,6 +16,27 @@ So the last state always gets in, and no older one can follow.
 A claim that fails releases its rows; the next claim of them takes a new version and reads again.
 So does the one that takes over a claim whose lease expired. What docs/consistency.rst says as
 numbered claims is kept here and in the implementations.
+
+Leases and clocks
+-----------------
+
+A lease decides who works, never what is true: two processes that work on the same rows do no harm,
+by the above. So its clock has to guarantee one thing, that every row becomes claimable; and it
+should not make two processes work where one is alive.
+
+* The owner measures its lease by ``time.monotonic``, which can't be set: after the deadline it
+  writes nothing.
+* The end of a lease, as others read it, is a time of the database's clock: one clock for all hosts,
+  so that no host is ahead of another. A process reads it every ten seconds and goes by its own
+  monotonic clock in between.
+* That clock may be set as well. Forward: leases end early, which does no harm. Back, by *d*: the
+  leases of before end in *d* more than they should. No lease ends later than now + LEASE_SECONDS;
+  one that ends later than that by more than CLOCK_SLACK_SECONDS was granted before the clock was
+  set back, and counts as expired. So a row is claimable after LEASE_SECONDS + CLOCK_SLACK_SECONDS
+  (and the ten seconds) at the latest, whatever *d* is: if *d* is below the slack it is waited for,
+  and else nothing is. Claims that are alive at that moment are taken over once, not in turns: what
+  takes them over is granted by the clock as it is now.
+* Versions do not go back with the clock: each is above the latest (versions.py).
 """
 
 from __future__ import annotations

@@ -91,11 +91,29 @@ class Reader(Protocol):
     Every call reads in a separate transaction, begun after the call.
     """
 
+    def split(self, pks: Iterable[Any], most: int) -> Iterator[list[Any]]:
+        """Yield *pks* in lists that :meth:`read` takes at once: of at most *most* keys, and of
+        objects that have about MAX_READ_BYTES together, or of one."""
+
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        """Return the bodies by primary key; a key that does not exist is left out."""
+        """Return the bodies by primary key; a key that does not exist is left out.
+
+        :param pks: a list of :meth:`split`, or few.
+        """
 
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
-        """Yield all objects in primary key order, starting after the key *after*."""
+        """Yield all objects in primary key order, starting after the key *after*.
+
+        In lists as those of :meth:`split`, of at most *chunk*.
+        """
+
+    def read_objects(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        """Return the same as :meth:`read`, made by the primary's own objects where that is another
+        way: what one of both does wrong is a difference."""
+
+    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
+        """Yield the same as :meth:`scan` in the way of :meth:`read_objects`, and in another order
+        where the primary has one."""
 
     def count(self) -> int:
         """Return the number of objects."""

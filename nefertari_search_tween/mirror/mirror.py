@@ -66,6 +66,7 @@ class Mirror(PerProcess):
         self._problem = Reason.NO_INDEX
         self._checked = 0.0
         self._index: Optional[str] = None
+        self._location: Any = None
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
         self._logged_hooks: set[Hook] = set()
@@ -116,7 +117,9 @@ class Mirror(PerProcess):
             database.
         """
         if self._ready:
-            return
+            if self.backend.location() == self._location:
+                return
+            self.invalidate()
         with self._lock:
             if not self._ready and time.monotonic() - self._checked >= RECHECK_SECONDS:
                 self.check()
@@ -139,7 +142,10 @@ class Mirror(PerProcess):
 
         :raises BackendError: the backend does not answer.
         """
+        location = self.backend.location()
         mapping = self.backend.get_mapping(self.alias)
+        # Read before, unless it was made by this very look-up.
+        self._location = location or self.backend.location()
         self._checked = time.monotonic()
         meta = (mapping or {}).get("_meta", {})
         if mapping is None:

@@ -17,9 +17,11 @@ from nefertari_search_tween.interfaces.outbox import (
     Outbox,
 )
 from nefertari_search_tween.interfaces.primary import Key, Reader, keys_by_model
-from nefertari_search_tween.primary.clock import milliseconds
+from nefertari_search_tween.primary.clock import DatabaseClock, milliseconds
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 
+# So much longer than it can be, a lease was granted by a clock that has been set back since.
+CLOCK_SLACK_SECONDS = 60.0
 # A claim of which this part of the lease is over is renewed before it is used.
 RENEW_AFTER = 0.5
 # MySQL's TEXT ends at 64 KiB, and a character may take four bytes.
@@ -51,6 +53,7 @@ class OutboxBase(Outbox, ABC):
     ) -> None:
         self.inline = inline
         self.lease_seconds = LEASE_SECONDS
+        self.clock = DatabaseClock(self._read_clock)
         self.models = dependencies.models
         self.mirrored = dependencies.mirrored
         self._key_of_text = parse_key
@@ -72,13 +75,13 @@ class OutboxBase(Outbox, ABC):
 
     # Rows
 
-    def _new_row(self, key: Key, token: Optional[str], fan_out: int) -> dict[str, Any]:
+    def _new_row(self, key: Key, token: Optional[str], fan_out: int, now: int) -> dict[str, Any]:
         """Return the values of a new row.
 
+        :param now: the time of the clock.
         :param token: of the claim that it belongs to, None if it is free.
         :param fan_out: a FanOut, or 0.
         """
-        now = milliseconds()
         return {
             "model": key.model,
             "pk": None if key.pk is None else str(key.pk),
@@ -108,12 +111,18 @@ class OutboxBase(Outbox, ABC):
     def _lease_milliseconds(self) -> int:
         return int(self.lease_seconds * 1000)
 
-    def _new_lease(self, token: str) -> dict[str, Any]:
+    @abstractmethod
+    def _read_clock(self, connection: Any) -> int:
+        """Return the milliseconds since 1970 by the database's clock."""
+
+    def _new_lease(self, token: str, now: int) -> dict[str, Any]:
         """Return the values of a row that is claimed now."""
-        return {
-            "claim_token": token,
-            "lease_expires_at": milliseconds() + self._lease_milliseconds,
-        }
+        return {"claim_token": token, "lease_expires_at": now + self._lease_milliseconds}
+
+    def _lease_bounds(self, now: int) -> tuple[int, int]:
+        """Return the times between which the leases of claims end that are alive."""
+        longest = max(LEASE_SECONDS, self.lease_seconds) + CLOCK_SLACK_SECONDS
+        return now, now + int(longest * 1000)
 
     def _needs_renewal(self, began: float) -> bool:
         """Return True if a lease that began then, on :func:`time.monotonic`, is half over."""

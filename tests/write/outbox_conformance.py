@@ -46,8 +46,12 @@ class OutboxStore(ABC):
         """Make *unit* older."""
 
     @abstractmethod
+    def end_leases(self, milliseconds: int) -> None:
+        """Let all leases end then: milliseconds since 1970."""
+
     def expire(self) -> None:
         """Let all leases expire."""
+        self.end_leases(1)
 
     @abstractmethod
     def grow_old(self, seconds: int) -> None:
@@ -62,6 +66,9 @@ def tags(*numbers: int) -> set[Key]:
     return {Key("Tag", number) for number in numbers}
 
 
+HOUR = 3_600_000
+
+
 class OutboxConformance(ABC):
     @abstractmethod
     def store(self) -> OutboxStore:
@@ -70,6 +77,25 @@ class OutboxConformance(ABC):
     @pytest.fixture
     def outbox(self, store: OutboxStore) -> Any:
         return store.outbox()
+
+    def test_a_lease_from_before_the_clock_was_set_back_has_expired(
+        self, store: OutboxStore, outbox: Any
+    ) -> None:
+        """Its end is an hour ahead, and nobody may have to wait for it."""
+        outbox.enqueue(tags(1, 2))
+        claim = outbox.claim("Tag", 10)
+        now = int(time.time() * 1000)
+        store.end_leases(now + 15_000)
+        assert outbox.claimable_models() == []
+        assert outbox.claim("Tag", 10) is None
+        store.end_leases(now + HOUR)
+        assert outbox.claimable_models() == ["Tag"]
+        again = store.outbox().claim("Tag", 10)
+        assert again.keys == claim.keys
+        assert again.versions["Tag"] > claim.versions["Tag"]
+        assert not outbox.renew(claim)
+        # In turns they would never end: the new lease is of the clock as it is.
+        assert outbox.claim("Tag", 10) is None
 
     def test_what_is_committed_waits_for_its_model_alone(
         self, store: OutboxStore, outbox: Any

@@ -187,8 +187,8 @@ class SqlStore(OutboxStore):
         (record,) = [each for each in unit.info.values() if isinstance(each, TransactionRecord)]
         record.began -= seconds
 
-    def expire(self):
-        self.engine.execute(tables.OUTBOX.update().values(lease_expires_at=1))
+    def end_leases(self, milliseconds):
+        self.engine.execute(tables.OUTBOX.update().values(lease_expires_at=milliseconds))
 
     def grow_old(self, seconds):
         earlier = tables.OUTBOX.c.recorded_at - 1000 * seconds

@@ -77,6 +77,7 @@ class EmbeddedBackend:
         self.timeout = timeout
         self.store = Store(directory)
         self.directory = os.path.realpath(self.store.directory)
+        self.location = self.store.file
         self._vocabularies: dict[tuple[int, int], tuple[int, list[str]]] = {}
 
     # Indices
@@ -249,7 +250,7 @@ class EmbeddedBackend:
                 writer.finish()
         return results
 
-    def _target(self, connection: sqlite3.Connection, name: str) -> Any:
+    def _target(self, connection: Any, name: str) -> Any:
         """Return the index behind the alias *name*; an error object if it does not exist."""
         try:
             index = self.store.resolve_one(connection, name)

@@ -43,9 +43,10 @@ def reindex_documents(outbox: Outbox, mirror: Mirror, index: str, chunk_size: in
             pks = [key_of(mirror, document) for document in documents]
         except ValueError as error:
             raise BackendError(f"{index} holds a document that is no object's: {error}") from error
-        # The version before the state, as every claim.
-        version = outbox.next_version(mirror.name)
-        bodies = mirror.reader.read(pks)
-        batch = build_actions(mirror, write_alias(index), version, pks, bodies)
-        if write(mirror, batch, chunk_size).target_missing:
-            raise BackendError("the index was deleted while it was built")
+        for part in mirror.reader.split(pks, chunk_size):
+            # The version before the state, as every claim.
+            version = outbox.next_version(mirror.name)
+            bodies = mirror.reader.read(part)
+            batch = build_actions(mirror, write_alias(index), version, part, bodies)
+            if write(mirror, batch, chunk_size).target_missing:
+                raise BackendError("the index was deleted while it was built")

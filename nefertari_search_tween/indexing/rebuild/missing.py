@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import BackendError, BackendRejected
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
 from nefertari_search_tween.indexing.rebuild.backfill import add_result
@@ -73,7 +72,7 @@ def index_missing(
 
 
 def _read(mirror: Mirror, pks: list[Any], chunk_size: int) -> Iterator[list[tuple[Any, Body]]]:
-    for part in chunks(pks, chunk_size):
+    for part in mirror.reader.split(pks, chunk_size):
         yield list(mirror.reader.read(part).items())
 
 

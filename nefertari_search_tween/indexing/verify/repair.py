@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import BulkAction
@@ -77,13 +78,16 @@ def _conflict(
         return None
     # The version before the state, as every claim.
     version = indexer.outbox.next_version(mirror.name)
-    bodies = mirror.reader.read(pks)
     conflicts = []
     for target in indexer.write_targets(mirror):
-        batch = [
-            *build_actions(mirror, target, version, pks, bodies),
-            *(BulkAction(target, each, version, None) for each in foreign),
-        ]
+        batch = chain(
+            (
+                action
+                for part in mirror.reader.split(pks, indexer.chunk_size)
+                for action in build_actions(mirror, target, version, part, mirror.reader.read(part))
+            ),
+            (BulkAction(target, each, version, None) for each in foreign),
+        )
         # What is rejected is a stub already, and stays one.
         for item in mirror.backend.bulk(batch, indexer.chunk_size):
             if item.conflict is not None:

@@ -1,8 +1,12 @@
 """Comparing a mirror with the primary, by content, while both are written to.
 
-The primary is scanned in key order and each chunk's documents are fetched; then the index is
-scanned in key order and each chunk's keys are queried. Both take constant memory. What differs in
-this first check may merely be in flight, so it is checked again: see :class:`_Examiner`.
+The primary is scanned in the order of keys and each chunk's documents are fetched; then the index
+is scanned in key order and each chunk's keys are queried. Both take constant memory. What differs
+in this first check may merely be in flight, so it is checked again: see :class:`_Examiner`.
+
+The primary is read by its own objects, and by ``read_objects`` alone: not as the indexer reads it.
+Or else what the indexer's reader leaves out or renders wrongly would be left out here, too, and
+agree.
 """
 
 from __future__ import annotations
@@ -96,7 +100,7 @@ def verify(
         differences.problem = mirror.problem
         return differences
     examiner = _Examiner(outbox, mirror, differences)
-    for rows in mirror.reader.scan(chunk_size):
+    for rows in mirror.reader.scan_objects(chunk_size):
         documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
         examiner.add(
             pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
@@ -104,6 +108,8 @@ def verify(
         differences.compared += len(rows)
         report(len(rows))
     examiner.finish()
+    for kind in (MISSING, STALE, REJECTED_KIND, CHANGING, PENDING):
+        getattr(differences, kind).sort(key=lambda key: (type(key).__name__, key))
     _find_orphans(mirrors, mirror, chunk_size, examiner)
     examiner.finish()
     return differences
@@ -173,12 +179,16 @@ class _Examiner:
         self._suspects.extend(keys)
         while len(self._suspects) >= BATCH:
             batch, self._suspects = self._suspects[:BATCH], self._suspects[BATCH:]
-            self._examine(batch)
+            self._examine_all(batch)
 
     def finish(self) -> None:
         """Check the remaining suspects."""
         batch, self._suspects = self._suspects, []
-        self._examine(batch)
+        self._examine_all(batch)
+
+    def _examine_all(self, keys: list[Any]) -> None:
+        for part in self.mirror.reader.split(keys, BATCH):
+            self._examine(part)
 
     def _examine(self, keys: list[Any]) -> None:
         confirmed = dict.fromkeys(keys, 0)
@@ -186,10 +196,10 @@ class _Examiner:
         for _ in range(MAX_CHECKS):
             if not confirmed or not drained:
                 break
-            before = self.mirror.reader.read(confirmed)
+            before = self.mirror.reader.read_objects(confirmed)
             drained = self._drained()
             documents = self.documents(confirmed)
-            after = self.mirror.reader.read(confirmed)
+            after = self.mirror.reader.read_objects(confirmed)
             for pk in list(confirmed):
                 kind = compare(after.get(pk), documents[pk])
                 unchanged = _as_read(before.get(pk)) == _as_read(after.get(pk))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+from bson import encode
+from bson.errors import InvalidBSON
 from pymongo.errors import CursorNotFound
 
 from nefertari_search_tween.chunks import chunks
@@ -20,8 +22,10 @@ from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of, keys_filter
+from nefertari_search_tween.primary.read_limit import ReadLimit
 
 Record = dict[str, Any]
+_Make = Callable[[list[Record]], dict[Any, Body]]
 
 KEYS_PER_QUERY = 5000
 # "2001-02-03": texts of other lengths sort in another order than their days.
@@ -42,31 +46,72 @@ class MongoReader:
     def __init__(self, model: Any, serializers: Serializers) -> None:
         self.model = model
         self.serializers = serializers
+        self._limit = ReadLimit()
         self.renders_by_itself = schema.renders_by_itself(model, model._nesting_depth)
 
+    def split(self, pks: Iterable[Any], most: int) -> Iterator[list[Any]]:
+        return self._limit.parts(((pk, 0) for pk in pks), most)
+
     def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        return self._read(pks, self._bodies)
+
+    def read_objects(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        return self._read(pks, self._object_bodies)
+
+    def _read(self, pks: Iterable[Any], make: _Make) -> dict[Any, Body]:
         bodies: dict[Any, Body] = {}
         for part in chunks(pks, KEYS_PER_QUERY):
-            cursor = collection_of(self.model).find(keys_filter(part))
-            bodies.update(self._bodies(list(cursor)))
+            bodies.update(self._readable(part, make))
+        self._limit.measure(bodies)
         return bodies
 
+    def _readable(self, pks: list[Any], make: _Make) -> dict[Any, Body]:
+        """Return the bodies of *pks*. One that the driver can't decode (a date beyond those of
+        Python, say) has the error as its body, and does not affect the others."""
+        try:
+            return make(list(collection_of(self.model).find(keys_filter(pks))))
+        except InvalidBSON as error:
+            if len(pks) == 1:
+                return {pks[0]: error}
+        middle = len(pks) // 2
+        return {**self._readable(pks[:middle], make), **self._readable(pks[middle:], make)}
+
     def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+        return self._scan(chunk, after, self._bodies)
+
+    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
+        return self._scan(chunk, None, self._object_bodies)
+
+    def _scan(
+        self, chunk: int, after: Optional[Any], make: _Make
+    ) -> Iterator[list[tuple[Any, Body]]]:
         while True:
             try:
                 for rows in self._chunks(chunk, after):
-                    yield list(self._bodies(rows).items())
+                    bodies = make(rows)
+                    self._limit.measure(bodies)
+                    yield list(bodies.items())
                     after = rows[-1]["_id"]
                 return
             except CursorNotFound:
                 # The server has closed it, or is another one by now.
                 continue
+            except InvalidBSON:
+                # Of a document among the next ones: those are read by their keys.
+                keys = [row["_id"] for row in self._after(after, {"_id": 1}).limit(chunk)]
+                for part in self.split(keys, chunk):
+                    yield list(self._read(part, make).items())
+                    after = part[-1]
+
+    def _after(self, after: Optional[Any], fields: Optional[dict[str, int]] = None) -> Any:
+        condition = {} if after is None else {"_id": {"$gt": after}}
+        return collection_of(self.model).find(condition, fields).sort("_id", 1)
 
     def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
         """Yield all objects after the key *after* by one cursor: one sort for any number."""
-        condition = {} if after is None else {"_id": {"$gt": after}}
-        with collection_of(self.model).find(condition).sort("_id", 1).batch_size(chunk) as cursor:
-            yield from chunks(cursor, chunk)
+        # The driver has a batch in memory: up to 16 MB, whatever its number of documents.
+        with self._after(after).batch_size(chunk) as cursor:
+            yield from self._limit.parts(((row, len(encode(row))) for row in cursor), chunk)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
         existing: set[Any] = set()
@@ -88,21 +133,53 @@ class MongoReader:
         does not affect the others."""
         if self.renders_by_itself:
             return {row["_id"]: self._by_itself(row) for row in rows}
-        bodies: dict[Any, Body] = {}
         serializer = self.serializers.of(self.model)
-        records = self._records(self.model, rows, self.model._nesting_depth)
-        for pk, record in records.items():
-            bodies[pk] = record if isinstance(record, Exception) else _body(serializer, record)
-        return bodies
+        try:
+            records = self._records(self.model, rows, self.model._nesting_depth)
+        except Exception as error:  # noqa: BLE001 - of an object that they refer to, or of a reference
+            if len(rows) == 1:
+                return {rows[0]["_id"]: error}
+            return {pk: body for row in rows for pk, body in self._bodies([row]).items()}
+        return {
+            pk: record if isinstance(record, Exception) else _body(serializer, record)
+            for pk, record in records.items()
+        }
 
-    def _by_itself(self, row: Record) -> Body:
-        """Return the body of one object by the application's own ``to_dict``."""
+    def _object_bodies(self, rows: list[Record]) -> dict[Any, Body]:
+        """Return the same by the objects' own ``to_dict``, which queries for each relationship."""
+        if self.renders_by_itself:
+            return self._bodies(rows)
+        return {row["_id"]: self._by_itself(row, self._inexact_names) for row in rows}
+
+    def _inexact_names(self, row: Record) -> list[str]:
+        """Return the fields whose stored values are not what the object has."""
+        relationships = {each.name for each in schema.references(self.model)}
+        stored = {each.stored for each in schema.references(self.model)}
+        item = self.model._from_son({key: row[key] for key in row.keys() - stored})
+        exact = self.serializers.document_cls(self.model).fields()
+        return [
+            name
+            for name, field in schema.rendered_fields(self.model).items()
+            if name not in relationships
+            and not _as_stored(
+                exact[name], field, row.get(field.db_field), plain(getattr(item, name, None))
+            )
+        ]
+
+    def _by_itself(
+        self, row: Record, inexact: Callable[[Record], Iterable[str]] = lambda row: ()
+    ) -> Body:
+        """Return the body of one object by the model's ``to_dict``.
+
+        :param inexact: returns the names of fields whose values the document can't hold.
+        """
         try:
             with outside_request():
                 data = self._converted(self.model, dict(self.model._from_son(row).to_dict()))
+            names = inexact(row)
         except Exception as error:  # noqa: BLE001 - the application's own to_dict
             return error
-        return _body(self.serializers.of(self.model), data)
+        return body_or_error(self.serializers.of(self.model), data, inexact=names)
 
     def _converted(self, model: Any, data: Record) -> Record:
         """Return *data* (the application's ``to_dict``) with its nested documents serialized."""

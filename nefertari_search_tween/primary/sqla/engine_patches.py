@@ -85,10 +85,10 @@ def _load_options(query: Any, model: Any, names: list[str]) -> list[Any]:
     """
     if type(query) is not Query or query.dispatch.before_compile:
         return []
-    return list(_loads(Load(model), model, names, model._nesting_depth))
+    return list(load_options(Load(model), model, names, model._nesting_depth))
 
 
-def _loads(path: Any, model: Any, names: Iterable[str], depth: int) -> Iterator[Any]:
+def load_options(path: Any, model: Any, names: Iterable[str], depth: int) -> Iterator[Any]:
     """Yield the options to load the relationships *names* of *model*, and no others."""
     for prop in schema.mapper_of(model).relationships:
         if prop.lazy not in _LOADED:
@@ -101,7 +101,7 @@ def _loads(path: Any, model: Any, names: Iterable[str], depth: int) -> Iterator[
         yield load
         nested = prop.key in model._nested_relationships and depth > 0
         rendered = schema.mapper_of(target).relationships.keys() if nested else ()
-        yield from _loads(load, target, rendered, depth - 1)
+        yield from load_options(load, target, rendered, depth - 1)
 
 
 def _rows(model: Any, items: Iterable[Any], fields: Any) -> Any:

@@ -6,14 +6,16 @@ documents come with one query per relationship and chunk, not one per object.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Callable, Optional
 
 from sqlalchemy import bindparam
 from sqlalchemy import types as sqltypes
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
@@ -21,16 +23,19 @@ from sqlalchemy.util import LRUCache
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import Body, RequestHooks
-from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
+from nefertari_search_tween.primary.read_limit import ReadLimit
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.conditions import is_adaptable
 from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
+from nefertari_search_tween.primary.sqla.objects import ObjectRenderer, row_bytes, stored_as_float
 from nefertari_search_tween.primary.sqla.plain_query import (
     KEYS_PER_QUERY,
     PlainQuery,
     plain_query,
 )
+
+log = logging.getLogger(__name__)
 
 # Making and compiling a statement takes longer than the database does for one document.
 _STATEMENTS: Any = LRUCache(1000)
@@ -60,64 +65,130 @@ class SqlaReader:
         self.serializers = serializers
         self.bind = bind
         self.columns_suffice = schema.columns_suffice(model, model._nesting_depth)
+        self._objects = ObjectRenderer(model, serializers, self.columns_suffice)
+        self._limit = ReadLimit()
 
-    def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
-        bodies: dict[Any, Body] = {}
-        unreadable = self._unreadable()
-        if unreadable is not None:
-            return dict.fromkeys(pks, unreadable)
-        for part in chunks(pks, KEYS_PER_QUERY):
-            bodies.update(self._readable(part))
-        return bodies
+    # Keys of objects that are read at once
 
-    def _readable(self, pks: list[Any]) -> dict[Any, Body]:
-        """Return the bodies of *pks*. An object that can't be read (a broken pickle, say) has the
-        error as its body, and does not affect the others."""
+    def split(self, pks: Iterable[Any], most: int) -> Iterator[list[Any]]:
         pk = schema.pk_attribute(self.model)
-        try:
-            with self._session() as session:
-                return self._bodies(session, _Among(pk, pks))
-        except Exception as error:
-            if len(pks) > 1:
-                # In halves: few are broken. A database that is down fails at the first single one.
-                middle = len(pks) // 2
-                return {**self._readable(pks[:middle]), **self._readable(pks[middle:])}
-            if isinstance(error, DBAPIError) and not self._fails_again(pks[0], error):
-                raise
-            return {pks[0]: error}
+        for part in chunks(pks, KEYS_PER_QUERY):
+            sizes = dict(
+                self._each(part, lambda session, keys: self._sized(session).filter(pk.in_(keys)))
+            )
+            yield from self._limit.parts(((each, sizes.get(each, 0)) for each in part), most)
 
-    def _fails_again(self, pk: Any, error: DBAPIError) -> bool:
-        """Return True if the database answers, and rejects this object with the same error."""
-        attribute = schema.pk_attribute(self.model)
-        with self._session() as session:
-            session.query(attribute).filter(attribute == pk).all()
-        try:
-            with self._session() as session:
-                self._bodies(session, _Among(attribute, [pk]))
-        except DBAPIError as again:
-            return str(again.orig) == str(error.orig) and not again.connection_invalidated
-        return False
-
-    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+    def _keys(self, most: int, after: Optional[Any], descending: bool) -> Iterator[list[Any]]:
+        """Yield the keys of all objects in their order, in lists to read at once."""
         pk = schema.pk_attribute(self.model)
         while True:
             unreadable = self._unreadable()
             if unreadable is not None:
                 raise unreadable
             with self._session() as session:
-                rows = self._bodies(session, _after(pk, after, chunk))
+                query = self._sized(session)
+                if after is not None:
+                    query = query.filter(pk < after if descending else pk > after)
+                rows = query.order_by(pk.desc() if descending else pk).limit(most).all()
             if not rows:
                 return
-            yield list(rows.items())
-            after = next(reversed(rows))
+            yield from self._limit.parts(rows, most)
+            after = rows[-1][0]
+
+    def _sized(self, session: Session) -> Any:
+        return session.query(schema.pk_attribute(self.model), row_bytes(self.model, session))
+
+    def _each(self, pks: list[Any], query: Callable[[Session, list[Any]], Any]) -> list[Any]:
+        """Return the rows of *query* for *pks*. No object has a key that the database refuses to
+        compare with (a number beyond those of the column, a text): there are none for it."""
+        try:
+            with self._session() as session:
+                return list(query(session, pks))
+        except DataError:
+            if len(pks) == 1:
+                return []
+        middle = len(pks) // 2
+        return self._each(pks[:middle], query) + self._each(pks[middle:], query)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
         pk = schema.pk_attribute(self.model)
         existing: set[Any] = set()
         for part in chunks(pks, KEYS_PER_QUERY):
-            with self._session() as session:
-                existing.update(each for (each,) in session.query(pk).filter(pk.in_(part)))
+            rows = self._each(part, lambda session, keys: session.query(pk).filter(pk.in_(keys)))
+            existing.update(each for (each,) in rows)
         return existing
+
+    # Bodies
+
+    def read(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        return self._read(pks, self._bodies)
+
+    def read_objects(self, pks: Iterable[Any]) -> dict[Any, Body]:
+        return self._read(pks, self._object_bodies)
+
+    def _read(self, pks: Iterable[Any], make: Callable[[Session, Any], Any]) -> dict[Any, Body]:
+        bodies: dict[Any, Body] = {}
+        unreadable = self._unreadable()
+        if unreadable is not None:
+            return dict.fromkeys(pks, unreadable)
+        for part in chunks(pks, KEYS_PER_QUERY):
+            bodies.update(self._readable(part, make))
+        self._limit.measure(bodies)
+        return bodies
+
+    def _readable(
+        self, pks: list[Any], make: Callable[[Session, Any], dict[Any, Body]]
+    ) -> dict[Any, Body]:
+        """Return the bodies of *pks*. An object that can't be read (a broken pickle, say) has the
+        error as its body, and does not affect the others."""
+        among = _Among(schema.pk_attribute(self.model), pks)
+        try:
+            with self._session() as session:
+                return make(session, among)
+        except Exception as error:
+            if len(pks) > 1:
+                # In halves: few are broken. A database that is down fails at the first single one.
+                middle = len(pks) // 2
+                return {
+                    **self._readable(pks[:middle], make),
+                    **self._readable(pks[middle:], make),
+                }
+            if isinstance(error, DBAPIError):
+                if not self.existing(pks):
+                    return {}
+                if not self._fails_again(among, error, make):
+                    raise
+            return {pks[0]: error}
+
+    def _fails_again(
+        self, among: _Among, error: DBAPIError, make: Callable[[Session, Any], Any]
+    ) -> bool:
+        """Return True if the database rejects this object with the same error."""
+        try:
+            with self._session() as session:
+                make(session, among)
+        except DBAPIError as again:
+            return str(again.orig) == str(error.orig) and not again.connection_invalidated
+        return False
+
+    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+        pk = schema.pk_attribute(self.model)
+        for keys in self._keys(chunk, after, descending=False):
+            between = partial(_between, pk, keys[0], keys[-1])
+            try:
+                with self._session() as session:
+                    bodies = self._bodies(session, between)
+            except Exception as error:  # noqa: BLE001 - raised by `read` unless it is a row's
+                log.info("%s is read one by one around %r: %s", self.model, keys[0], error)
+                bodies = self.read(keys)
+            self._limit.measure(bodies)
+            if bodies:
+                yield list(bodies.items())
+
+    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
+        # Backwards, and by the keys: what `scan` would skip is here.
+        for keys in self._keys(chunk, None, descending=True):
+            yield list(self.read_objects(keys).items())
 
     def key(self, text: str) -> Any:
         if not schema.has_integer_pk(self.model):
@@ -154,23 +225,16 @@ class SqlaReader:
             session.close()
 
     def _bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+        if not self.columns_suffice:
+            return self._object_bodies(session, narrow)
         serializer = self.serializers.of(self.model)
-        bodies: dict[Any, Body] = {}
-        if self.columns_suffice:
-            records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
-            for pk, record in records.items():
-                bodies[pk] = body_or_error(serializer, record, exact.get(pk))
-        else:
-            for item in narrow(session.query(self.model)).all():
-                pk = getattr(item, self.model.pk_field())
-                try:
-                    with outside_request():
-                        record = self._converted(self.model, dict(item.to_dict()))
-                except Exception as error:  # noqa: BLE001 - the application's own to_dict
-                    bodies[pk] = error
-                else:
-                    bodies[pk] = body_or_error(serializer, record)
-        return bodies
+        records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
+        return {
+            pk: body_or_error(serializer, record, exact.get(pk)) for pk, record in records.items()
+        }
+
+    def _object_bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+        return self._objects.bodies(session, narrow)
 
     # Columns
 
@@ -181,7 +245,7 @@ class SqlaReader:
         mapper = schema.mapper_of(model)
         names = list(model._mapped_columns())
         attributes = [getattr(model, name) for name in names]
-        floats = [name for name in names if _stored_as_float(session, mapper.columns[name])]
+        floats = [name for name in names if stored_as_float(session, mapper.columns[name])]
         attributes += [
             type_coerce(getattr(model, name), sqltypes.Float(asdecimal=False)).label(f"_x_{name}")
             for name in floats
@@ -246,33 +310,11 @@ class SqlaReader:
         serializer = self.serializers.of(model)
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
-        for part in chunks(sorted(pks), KEYS_PER_QUERY):
+        for part in chunks(pks, KEYS_PER_QUERY):
             records, exact = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
                 documents[each] = serializer.document(record, exact.get(each))[0]
         return documents
-
-    # Objects
-
-    def _converted(self, model: Any, data: Record) -> Record:
-        """Return *data* (the application's ``to_dict``) with its nested documents serialized."""
-        relationships = schema.mapper_of(model).relationships
-        for name, value in data.items():
-            prop = relationships.get(name)
-            if prop is None:
-                continue
-            target = prop.mapper.class_
-            serializer = self.serializers.of(target)
-            if isinstance(value, dict):
-                data[name] = serializer.document(self._converted(target, dict(value)))[0]
-            elif isinstance(value, list):
-                data[name] = [
-                    serializer.document(self._converted(target, dict(each)))[0]
-                    if isinstance(each, dict)
-                    else each
-                    for each in value
-                ]
-        return data
 
 
 class _Among:
@@ -306,15 +348,9 @@ def _selected(
     return list(connection.execute(statement, {_KEYS: keys}))
 
 
-def _after(attribute: Any, after: Optional[Any], limit: int) -> Callable[[Any], Any]:
-    """Return a function that restricts a query to the next *limit* rows after the key *after*."""
-
-    def narrow(query: Any) -> Any:
-        if after is not None:
-            query = query.filter(attribute > after)
-        return query.order_by(attribute).limit(limit)
-
-    return narrow
+def _between(attribute: Any, first: Any, last: Any, query: Any) -> Any:
+    """Return *query* restricted to the rows of the keys *first* to *last*, in their order."""
+    return query.filter(attribute >= first, attribute <= last).order_by(attribute)
 
 
 def related_keys(session: Session, model: Any, prop: Any, keys: list[Any]) -> list[Any]:
@@ -346,15 +382,3 @@ def related_keys(session: Session, model: Any, prop: Any, keys: list[Any]) -> li
     for part in chunks(keys, KEYS_PER_QUERY):
         pairs += _selected(session, model, prop, query, part)
     return pairs
-
-
-def _stored_as_float(session: Session, column: Any) -> bool:
-    """Return True for decimals of a database that has only floats, which rounds them."""
-    column_type = column.type
-    if isinstance(column_type, sqltypes.TypeDecorator):
-        column_type = column_type.impl
-    return (
-        isinstance(column_type, sqltypes.Numeric)
-        and not isinstance(column_type, sqltypes.Float)
-        and not session.get_bind().dialect.supports_native_decimal
-    )

@@ -72,8 +72,9 @@ class MongoStore(OutboxStore):
     def began_earlier(self, unit: Any, seconds: float) -> None:
         unit.record.began -= seconds
 
-    def expire(self) -> None:
-        self.collections.outbox.update_many({}, {"$set": {"lease_expires_at": 1}})
+    def end_leases(self, milliseconds: int) -> None:
+        lease = {"$set": {"lease_expires_at": milliseconds}}
+        self.collections.outbox.update_many({}, lease)
 
     def grow_old(self, seconds: int) -> None:
         self.collections.outbox.update_many({}, {"$inc": {"recorded_at": -1000 * seconds}})

@@ -150,14 +150,24 @@ class Search:
         query = f"SELECT doc, id, version, {source} FROM {self.index.docs} WHERE doc IN {IN_JSON}"
         numbers = json.dumps([row[0] for row in rows])
         cursor = self.connection.execute(query, (numbers,))
-        documents = {doc: rest for doc, *rest in self.deadline.each(cursor)}
         options = self.body.get("highlight")
         terms = self.parser.searched_terms
         highlighter = Highlighter(options, self.index, terms, self.deadline) if options else None
+        documents = {}
+        # Each is reduced as it is read: of large documents memory holds one.
+        for doc, identity, version, source in self.deadline.each(cursor):
+            # A long document takes as many steps as it has kilobytes.
+            self.deadline.step(len(source or b"") // 1024)
+            parsed = None if source is None else json.loads(source)
+            fragments = None
+            if parsed is not None:
+                fragments = None if highlighter is None else highlighter.fragments(parsed)
+                parsed = parsed if pick is None else pick(parsed)
+            documents[doc] = identity, version, parsed, fragments
         explicit = bool(self.body.get("sort"))
         hits = []
         for doc, score, *values in self.deadline.each(rows):
-            identity, version, source = documents[doc]
+            identity, version, parsed, fragments = documents[doc]
             hit: dict[str, Any] = {
                 "_index": self.index.name_of(doc),
                 "_id": identity,
@@ -167,17 +177,12 @@ class Search:
                 hit["_version"] = version
             if self.body.get("seq_no_primary_term"):
                 hit["_seq_no"], hit["_primary_term"] = as_sequence_version(version)
-            # A long document takes as many steps as it has kilobytes.
-            self.deadline.step(len(source or b"") // 1024)
-            parsed = None if source is None else json.loads(source)
             if parsed is not None:
-                hit["_source"] = parsed if pick is None else pick(parsed)
+                hit["_source"] = parsed
             if explicit:
                 hit["sort"] = [key.render(value) for key, value in zip(self.keys, values)]
-            if highlighter is not None and parsed is not None:
-                fragments = highlighter.fragments(parsed)
-                if fragments:
-                    hit["highlight"] = fragments
+            if fragments:
+                hit["highlight"] = fragments
             hits.append(hit)
         return hits
 

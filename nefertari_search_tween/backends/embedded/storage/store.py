@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected
@@ -56,6 +56,10 @@ CREATE TABLE aliases (
 _ADDED = "ALTER TABLE indices ADD COLUMN latest_version INTEGER NOT NULL DEFAULT 0"
 
 
+#: device and inode
+File = tuple[int, int]
+
+
 class Running:
     """What runs on a connection now.
 
@@ -74,15 +78,24 @@ class Running:
 
 
 class Connection(sqlite3.Connection):
-    """A connection to the file."""
+    """A connection to the file.
+
+    :ivar file: which one it was opened for.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.running = Running()
+        self.file: Optional[File] = None
 
 
 class Store:
     """One directory of indices, shared by threads and processes.
+
+    It may be removed, and made again, while connections are open: these go on in a file without a
+    name, which nobody else will ever read. So the file of a connection is compared with the one of
+    the path before each use; and after each commit, because a write that went into a removed file
+    must not be taken for done. (An inode is not given again while a connection has it open.)
 
     :param directory: created if it does not exist; private (see private_files.py).
     """
@@ -97,7 +110,7 @@ class Store:
         self.path = os.path.join(self.directory, FILE_NAME)
         self._connections = ThreadConnections(self._connect)
         # Replaced as a whole: threads and children of a fork read it without a lock.
-        self._indices: dict[tuple[int, int], Index] = {}
+        self._indices: dict[tuple[Optional[File], int, int], Index] = {}
 
     # Connections
 
@@ -156,6 +169,22 @@ class Store:
                 "it and run `nefertari-search rebuild`"
             )
 
+    def file(self) -> Optional[File]:
+        """Return the file that the path names; None if there is none."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    @contextmanager
+    def _use(self, file: Optional[File], separate: bool = False) -> Iterator[Connection]:
+        """Yield a connection to *file*, this thread's or one beside it."""
+        connections = self._connections
+        with connections.separate() if separate else connections.use(file) as connection:
+            connection.file = file
+            yield connection
+
     def close(self) -> None:
         """Close this thread's connection."""
         self._connections.let_go()
@@ -163,14 +192,13 @@ class Store:
     # Transactions
 
     @contextmanager
-    def reading(self, deadline: Deadline, separate: bool = False) -> Iterator[sqlite3.Connection]:
+    def reading(self, deadline: Deadline, separate: bool = False) -> Iterator[Connection]:
         """Yield a connection that reads at one point in time.
 
         :param separate: beside this thread's, which may be used meanwhile.
         :raises BackendTimeout: a statement had not ended by *deadline*.
         """
-        use = self._connections.separate if separate else self._connections.use
-        with translate_errors(deadline), use() as connection:
+        with translate_errors(deadline), self._use(self.file(), separate) as connection:
             connection.running.deadline = deadline
             connection.execute("BEGIN")
             try:
@@ -180,13 +208,22 @@ class Store:
                 connection.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection whose changes are committed together, or not at all."""
-        with translate_errors(NEVER), self._connections.use() as connection:
+    def writing(self) -> Iterator[Connection]:
+        """Yield a connection whose changes are committed together, or not at all.
+
+        :raises BackendUnavailable: the file was removed meanwhile.
+        """
+        file = self.file()
+        if file is None:
+            make_private(self.directory, FILE_NAME)
+            file = self.file()
+        with translate_errors(NEVER), self._use(file) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
+                if self.file() != file:
+                    raise BackendUnavailable(f"{self.path} was removed while it was written to")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -194,7 +231,7 @@ class Store:
 
     # Catalog
 
-    def resolve(self, connection: sqlite3.Connection, name: str) -> list[Index]:
+    def resolve(self, connection: Connection, name: str) -> list[Index]:
         """Return the indices behind *name*: an index, an alias, or several joined by commas.
 
         :raises IndexMissing: one of them does not exist.
@@ -212,7 +249,7 @@ class Store:
                 indices[number] = self._index(connection, number, generation)
         return list(indices.values())
 
-    def resolve_one(self, connection: sqlite3.Connection, name: str) -> Index:
+    def resolve_one(self, connection: Connection, name: str) -> Index:
         """Return the one index behind *name*."""
         indices = self.resolve(connection, name)
         if len(indices) != 1:
@@ -220,15 +257,20 @@ class Store:
             raise rejected(f"{name} refers to {names}: one index expected")
         return indices[0]
 
-    def _index(self, connection: sqlite3.Connection, number: int, generation: int) -> Index:
-        index = self._indices.get((number, generation))
+    def _index(self, connection: Connection, number: int, generation: int) -> Index:
+        file = connection.file
+        index = self._indices.get((file, number, generation))
         if index is None:
             index = self.load_index(connection, number)
-            others = {key: each for key, each in self._indices.items() if key[0] != number}
-            self._indices = {**others, (number, generation): index}
+            others = {
+                key: each
+                for key, each in self._indices.items()
+                if key[0] == file and key[1] != number
+            }
+            self._indices = {**others, (file, number, generation): index}
         return index
 
-    def load_one(self, connection: sqlite3.Connection, name: str) -> Index:
+    def load_one(self, connection: Connection, name: str) -> Index:
         """Return the one index behind *name*; the caller may change it."""
         return self.load_index(connection, self.resolve_one(connection, name).number)
 

@@ -15,6 +15,7 @@ under its own version, which does no harm.
 
 from __future__ import annotations
 
+import datetime
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,6 @@ from pymongo.errors import PyMongoError
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import Backlog, Claim, FanOut, SyncState
 from nefertari_search_tween.interfaces.primary import Key
-from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
@@ -148,7 +148,7 @@ class MongoOutbox(OutboxBase):
 
     def _lease_rows(self, model_name: str, limit: int, token: str) -> list[dict[str, Any]]:
         """Claim free rows, oldest first; else rows of a claim whose lease expired."""
-        for condition in _claimable():
+        for condition in self._claimable():
             query = {"model": model_name, **condition}
             rows = list(self.rows.find(query).sort("_id", 1).limit(limit))
             # A row that represents the whole model is claimed alone: it takes longer.
@@ -157,7 +157,8 @@ class MongoOutbox(OutboxBase):
                 continue
             ids = [row["_id"] for row in rows]
             self.rows.update_many(
-                {"_id": {"$in": ids}, **condition}, {"$set": self._new_lease(token)}
+                {"_id": {"$in": ids}, **condition},
+                {"$set": self._new_lease(token, self.clock.now())},
             )
             # Others may have been faster with some of them.
             return list(self.rows.find({"claim_token": token}))
@@ -211,7 +212,7 @@ class MongoOutbox(OutboxBase):
 
     def _renew(self, token: str) -> int:
         """Give the rows of *token* a new lease, and return how many there are."""
-        lease = {"$set": self._new_lease(token)}
+        lease = {"$set": self._new_lease(token, self.clock.now())}
         return int(self.rows.update_many({"claim_token": token}, lease).matched_count)
 
     def release(self, token: str) -> None:
@@ -252,7 +253,7 @@ class MongoOutbox(OutboxBase):
         return int(self.rows.count_documents({} if model_name is None else {"model": model_name}))
 
     def backlog(self) -> dict[str, Backlog]:
-        now = milliseconds()
+        now = self.clock.now()
         backlog = {}
         for name in self.rows.distinct("model"):
             oldest = self.rows.find_one(
@@ -276,7 +277,7 @@ class MongoOutbox(OutboxBase):
             if any(
                 self._has_row({"model": each, **condition})
                 for each in (name, *carried)
-                for condition in _claimable()
+                for condition in self._claimable()
             )
         ]
 
@@ -316,9 +317,10 @@ class MongoOutbox(OutboxBase):
         from bson import ObjectId
 
         rows = []
+        now = self.clock.now()
         for key in keys:
             referenced = self.dependencies.is_referenced(self.models[key.model])
-            row = self._new_row(key, token, fan_out if referenced else 0)
+            row = self._new_row(key, token, fan_out if referenced else 0, now)
             rows.append({"_id": ObjectId(), **row, "roots": list(roots)})
         return rows
 
@@ -326,8 +328,12 @@ class MongoOutbox(OutboxBase):
         for part in chunks(rows, ROWS_PER_COMMAND):
             self.rows.insert_many(part)
 
+    def _claimable(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the conditions of free rows, and of rows whose claim is not alive."""
+        first, last = self._lease_bounds(self.clock.now())
+        beyond = [{"lease_expires_at": {"$lt": first}}, {"lease_expires_at": {"$gt": last}}]
+        return {"claim_token": None}, {"claim_token": {"$ne": None}, "$or": beyond}
 
-def _claimable() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the conditions of free rows, and of rows whose lease expired."""
-    expired = {"claim_token": {"$ne": None}, "lease_expires_at": {"$lt": milliseconds()}}
-    return {"claim_token": None}, expired
+    def _read_clock(self, connection: Any) -> int:
+        local_time = self.rows.database.client.admin.command("hello")["localTime"]
+        return int(local_time.replace(tzinfo=datetime.timezone.utc).timestamp() * 1000)

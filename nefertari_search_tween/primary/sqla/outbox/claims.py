@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 
 _COLUMNS = [OUTBOX.c.id, OUTBOX.c.pk, OUTBOX.c.fan_out]
 
 
-def claimable_rows(connection: Any, model_name: str, limit: int, now: int) -> list[Any]:
+def claimable_rows(
+    connection: Any, model_name: str, limit: int, bounds: tuple[int, int]
+) -> list[Any]:
     """Return free rows, oldest first; else rows of a claim whose lease expired.
 
-    :param now: milliseconds since 1970.
+    :param bounds: the times between which the leases of living claims end.
     """
-    free = OUTBOX.c.claim_token.is_(None)
-    expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < now)
-    for condition in (free, expired):
+    for condition in (OUTBOX.c.claim_token.is_(None), expired(bounds)):
         rows = _locked(connection, model_name, limit, condition, OUTBOX.c.claim_token, OUTBOX.c.id)
         if rows:
             return rows
     return []
+
+
+def expired(bounds: tuple[int, int]) -> Any:
+    """Return the condition of rows whose claim is not alive; see :func:`claimable_rows`."""
+    lease = OUTBOX.c.lease_expires_at
+    beyond = or_(lease < bounds[0], lease > bounds[1])
+    return and_(OUTBOX.c.claim_token.isnot(None), beyond)
 
 
 def newest_rows(connection: Any, model_name: str, limit: int, condition: Any) -> list[Any]:
@@ -40,7 +47,7 @@ def _locked(connection: Any, model_name: str, limit: int, condition: Any, *order
 def skip_locked(query: Any, connection: Any) -> Any:
     """Return *query* so that it locks its rows and skips those that another transaction has locked.
 
-    SQLite has one writer at a time: there, begin the transaction with BEGIN IMMEDIATE.
+    SQLite has one writer at a time: there, see :func:`lock_file`.
     """
     name = connection.dialect.name
     if name == "postgresql":
@@ -57,3 +64,17 @@ def _skips_locked(connection: Any) -> bool:
     if getattr(dialect, "_is_mariadb", False):
         return bool(getattr(dialect, "_mariadb_normalized_version_info", version) >= (10, 6))
     return bool(version >= (8, 0, 1))
+
+
+def lock_file(connection: Any) -> None:
+    """Make the running transaction of SQLite's the one that writes, before its first query.
+
+    What the query returns holds then until the transaction ends. An application may have made the
+    driver begin transactions by itself, or have none begun but its own (``isolation_level = None``
+    and a listener of ``begin``, as SQLAlchemy's documentation has it for savepoints): then there is
+    one already, which a statement that writes nothing makes a writing one.
+    """
+    if connection.connection.in_transaction:
+        connection.execute(OUTBOX.delete().where(OUTBOX.c.id.is_(None)))
+    else:
+        connection.execute("BEGIN IMMEDIATE")

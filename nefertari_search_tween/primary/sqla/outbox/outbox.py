@@ -23,7 +23,11 @@ from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import notifications, versions
-from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows, newest_rows
+from nefertari_search_tween.primary.sqla.outbox.claims import (
+    claimable_rows,
+    lock_file,
+    newest_rows,
+)
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
@@ -35,6 +39,10 @@ from nefertari_search_tween.primary.sqla.outbox.transaction import (
 )
 from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
+_CLOCKS = {
+    "postgresql": "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
+    "mysql": "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+}
 _RECORD = "nefertari_search.transaction_record"
 # How many rows of triggers a commit also claims, besides two for each document of its own.
 MAX_TRIGGER_ROWS = 50
@@ -87,7 +95,7 @@ class SqlaOutbox(OutboxQueries):
         connection = session.connection(mapper=self._mapper)
         # Where the session does not see the end, the rows are free for any process.
         token = record.token if self.inline and ends_with_connection(session, connection) else None
-        rows = self._rows(sorted(new, key=str), token, fan_out)
+        rows = self._rows(sorted(new, key=str), token, fan_out, connection)
         connection.execute(OUTBOX.insert(), rows)
         # A prepared transaction can't notify: there, workers find the rows when they poll.
         if not (self.inline or record.notified or session.twophase):
@@ -144,14 +152,15 @@ class SqlaOutbox(OutboxQueries):
     def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
         token = uuid.uuid4().hex
         with self._transaction(writing=True, durable=False) as connection:
-            rows = claimable_rows(connection, model_name, limit, milliseconds())
+            now = self.clock.now(connection)
+            rows = claimable_rows(connection, model_name, limit, self._lease_bounds(now))
             if not rows:
                 return None
             # A row that represents the whole model is claimed alone: it takes longer.
             rows = [row for row in rows if row.pk is None] or rows
             if any(row.fan_out for row in rows):
                 self._note_triggers(rows)
-                self.fan_out_plan.expand(connection, model_name, rows, milliseconds())
+                self.fan_out_plan.expand(connection, model_name, rows, now)
             began = time.monotonic()
             self._lease_rows([row.id for row in rows], token, connection)
             numbers = versions.advance(connection, [model_name])
@@ -160,9 +169,10 @@ class SqlaOutbox(OutboxQueries):
 
     def _replace_rows(self, model_name: str, limit: int) -> bool:
         with self._transaction(writing=True) as connection:
-            rows = claimable_rows(connection, model_name, limit, milliseconds())
+            now = self.clock.now(connection)
+            rows = claimable_rows(connection, model_name, limit, self._lease_bounds(now))
             self._note_triggers(rows)
-            self.fan_out_plan.expand(connection, model_name, rows, milliseconds())
+            self.fan_out_plan.expand(connection, model_name, rows, now)
             self.fan_out_plan.mark_expanded(connection, model_name, rows)
         return bool(rows)
 
@@ -182,7 +192,8 @@ class SqlaOutbox(OutboxQueries):
         embedding = self.fan_out_plan.embedding(connection, record.content_changes)
         keys = {key for key in embedding if key.model in self.mirrored} - record.keys
         if keys:
-            connection.execute(OUTBOX.insert(), self._rows(sorted(keys, key=str), record.token, 0))
+            rows = self._rows(sorted(keys, key=str), record.token, 0, connection)
+            connection.execute(OUTBOX.insert(), rows)
         for name in sorted({key.model for key in record.content_changes}):
             own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == record.token, FANS_OUT)
             if name in self.mirrored:
@@ -203,7 +214,7 @@ class SqlaOutbox(OutboxQueries):
         sources = {source for name in names for source in self._sources[name]}
         for name in sorted({*names, *sources}):
             rows = newest_rows(connection, name, limit, FANS_OUT)
-            self.fan_out_plan.expand(connection, name, rows, milliseconds())
+            self.fan_out_plan.expand(connection, name, rows, self.clock.now(connection))
             self.fan_out_plan.mark_expanded(connection, name, rows)
         keys: set[Key] = set()
         single = and_(OUTBOX.c.fan_out == 0, OUTBOX.c.pk.isnot(None))
@@ -214,7 +225,7 @@ class SqlaOutbox(OutboxQueries):
         return keys
 
     def _lease_rows(self, ids: list[int], token: str, connection: Any) -> None:
-        values = {**self._new_lease(token), "fan_out": 0}
+        values = {**self._new_lease(token, self.clock.now(connection)), "fan_out": 0}
         for part in chunks(ids, KEYS_PER_QUERY):
             connection.execute(OUTBOX.update().where(OUTBOX.c.id.in_(part)).values(**values))
 
@@ -224,7 +235,8 @@ class SqlaOutbox(OutboxQueries):
             return versions.advance(connection, [model_name])[model_name]
 
     def _renew(self, connection: Any, token: str) -> bool:
-        return self._set(connection, token, self._new_lease(token)) > 0
+        lease = self._new_lease(token, self.clock.now(connection))
+        return self._set(connection, token, lease) > 0
 
     def _set(self, connection: Any, token: str, values: dict[str, Any]) -> int:
         """Give the rows of *token* these values, and return how many there are.
@@ -261,8 +273,8 @@ class SqlaOutbox(OutboxQueries):
             self._set(connection, token, {"claim_token": None, "lease_expires_at": None})
 
     def enqueue(self, keys: Iterable[Key]) -> None:
-        rows = self._rows(keys, None, 0)
         with self._transaction() as connection:
+            rows = self._rows(keys, None, 0, connection)
             for part in chunks(rows, KEYS_PER_QUERY):
                 connection.execute(OUTBOX.insert(), part)
             if rows and not self.inline:
@@ -270,7 +282,7 @@ class SqlaOutbox(OutboxQueries):
 
     def enqueue_model(self, model_name: str) -> None:
         with self._transaction() as connection:
-            self.fan_out_plan.enqueue_model(connection, model_name, milliseconds())
+            self.fan_out_plan.enqueue_model(connection, model_name, self.clock.now(connection))
 
     def raise_version(self, model_name: str, version: int) -> None:
         with self._transaction() as connection:
@@ -287,9 +299,20 @@ class SqlaOutbox(OutboxQueries):
     # Rows and transactions
 
     def _rows(
-        self, keys: Iterable[Key], token: Optional[str], fan_out: int
+        self, keys: Iterable[Key], token: Optional[str], fan_out: int, connection: Any
     ) -> list[dict[str, Any]]:
-        return [self._new_row(key, token, fan_out) for key in keys]
+        now = self.clock.now(connection)
+        return [self._new_row(key, token, fan_out, now) for key in keys]
+
+    def _read_clock(self, connection: Any) -> int:
+        statement = _CLOCKS.get(self.engine.dialect.name)
+        if statement is None:
+            # SQLite: one host has the file.
+            return milliseconds()
+        if connection is not None:
+            return int(connection.execute(statement).scalar())
+        with self._reads.connect() as separate:
+            return int(separate.execute(statement).scalar())
 
     @contextmanager
     def _transaction(self, writing: bool = False, durable: bool = True) -> Iterator[Any]:
@@ -307,10 +330,11 @@ class SqlaOutbox(OutboxQueries):
                 # At its default level InnoDB locks the gaps between rows, too: the places where
                 # transactions of the application insert theirs.
                 connection = connection.execution_options(isolation_level="READ COMMITTED")
-            if writing and connection.dialect.name == "sqlite":
-                # Otherwise the transaction would begin with the first write, after the query.
-                connection.execute("BEGIN IMMEDIATE")
             with connection.begin():
+                if writing and connection.dialect.name == "sqlite":
+                    # Otherwise the transaction would write only from the first write on, after the
+                    # query.
+                    lock_file(connection)
                 if not durable and connection.dialect.name == "postgresql":
                     connection.execute("SET LOCAL synchronous_commit TO off")
                 yield connection

@@ -9,12 +9,15 @@ from typing import Any, Optional
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
+from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import Backlog, SyncState, Watermark
-from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.outbox_base import MAX_ROWS, OutboxBase
 from nefertari_search_tween.primary.sqla.outbox import versions
+from nefertari_search_tween.primary.sqla.outbox.claims import expired
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
+
+MODELS_PER_QUERY = 50
 
 
 class OutboxQueries(OutboxBase):
@@ -34,7 +37,7 @@ class OutboxQueries(OutboxBase):
         return int(self._rows_of(query)[0][0])
 
     def backlog(self) -> dict[str, Backlog]:
-        now = milliseconds()
+        now = self.clock.now()
         query = select([OUTBOX.c.model, func.count(), func.min(OUTBOX.c.recorded_at)])
         return {
             name: Backlog(count, max(0.0, (now - oldest) / 1000))
@@ -46,18 +49,24 @@ class OutboxQueries(OutboxBase):
         return {token for (token,) in self._rows_of(select([OUTBOX.c.claim_token]).where(claimed))}
 
     def claimable_models(self) -> list[str]:
-        free = OUTBOX.c.claim_token.is_(None)
-        expired = and_(OUTBOX.c.claim_token.isnot(None), OUTBOX.c.lease_expires_at < milliseconds())
-        parts = []
-        for name, carried in self._carried.items():
-            # Separate look-ups: an OR of them would be read from the first row of the model on.
-            either = (
-                exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
-                for each in (name, *carried)
-                for condition in (free, expired)
-            )
-            parts.append(select([literal(name)]).where(or_(*either)))
-        return [name for (name,) in self._rows_of(union_all(*parts))] if parts else []
+        conditions = (
+            OUTBOX.c.claim_token.is_(None),
+            expired(self._lease_bounds(self.clock.now())),
+        )
+        names: list[str] = []
+        # One statement has a number of parts and of parameters that databases limit.
+        for models in chunks(self._carried.items(), MODELS_PER_QUERY):
+            parts = []
+            for name, carried in models:
+                # Separate look-ups: an OR of them would be read from the first row of the model on.
+                either = (
+                    exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == each, condition))
+                    for each in (name, *carried)
+                    for condition in conditions
+                )
+                parts.append(select([literal(name)]).where(or_(*either)))
+            names += [name for (name,) in self._rows_of(union_all(*parts))]
+        return names
 
     def ping(self) -> bool:
         try:
@@ -67,8 +76,10 @@ class OutboxQueries(OutboxBase):
         return True
 
     def watermark(self) -> Watermark:
-        ((last,),) = self._rows_of(select([func.max(OUTBOX.c.id)]))
-        return Watermark(int(last or 0), milliseconds())
+        latest = select([func.max(OUTBOX.c.id), func.max(OUTBOX.c.recorded_at)])
+        ((last, recorded_at),) = self._rows_of(latest)
+        # Not before a row that is there: the clock may have been set back since.
+        return Watermark(int(last or 0), max(self.clock.now(), int(recorded_at or 0)))
 
     def has_passed(self, watermark: Watermark) -> bool:
         before = OUTBOX.c.id <= watermark.row_id

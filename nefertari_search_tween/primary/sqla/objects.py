@@ -1,0 +1,170 @@
+"""Bodies of documents made from objects: by the models' own ``to_dict``.
+
+The way of models whose documents are more than their columns, and of ``verify`` for all: it shares
+neither statements nor rendering with the reader of columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from sqlalchemy import LargeBinary, String, Text, cast, func, literal
+from sqlalchemy import types as sqltypes
+from sqlalchemy.orm import Load, Session
+from sqlalchemy.sql.expression import type_coerce
+
+from nefertari_search_tween.chunks import chunks
+from nefertari_search_tween.interfaces.primary import Body
+from nefertari_search_tween.known_code import outside_request
+from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
+from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.engine_patches import load_options
+
+# Rows that are read for their order at a time.
+KEYS_PER_ORDER = 500
+# Types of a few bytes; of any other a value may have any length.
+_SMALL = (
+    sqltypes.Integer,
+    sqltypes.Numeric,
+    sqltypes.Boolean,
+    sqltypes.Date,
+    sqltypes.DateTime,
+    sqltypes.Time,
+    sqltypes.Interval,
+)
+# Up to that, a text is small, too.
+_SHORT = 1000
+
+Record = dict[str, Any]
+
+
+class ObjectRenderer:
+    """Renders objects of one model.
+
+    :param by_columns: the documents of the index are made from columns: they have the exact forms
+        that the database stores, and lists by key where a relationship has no order.
+    """
+
+    def __init__(self, model: Any, serializers: Serializers, by_columns: bool) -> None:
+        self.model = model
+        self.serializers = serializers
+        self.by_columns = by_columns
+
+    def bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+        """Return the bodies by key.
+
+        :param narrow: restricts a query to the objects.
+        """
+        serializer = self.serializers.of(self.model)
+        query = session.query(self.model)
+        if self.by_columns:
+            names = schema.mapper_of(self.model).relationships.keys()
+            depth = self.model._nesting_depth
+            query = query.options(*load_options(Load(self.model), self.model, names, depth))
+        bodies: dict[Any, Body] = {}
+        exact = self._floats(session, self.model, narrow) if self.by_columns else {}
+        for item in narrow(query).all():
+            pk = getattr(item, self.model.pk_field())
+            try:
+                with outside_request():
+                    record = self._converted(session, self.model, dict(item.to_dict()))
+            except Exception as error:  # noqa: BLE001 - the application's own to_dict
+                bodies[pk] = error
+            else:
+                bodies[pk] = body_or_error(serializer, record, exact.get(pk))
+        return bodies
+
+    def _floats(
+        self, session: Session, model: Any, narrow: Callable[[Any], Any]
+    ) -> dict[Any, Record]:
+        """Return the decimals that the database stores as floats, by key and name."""
+        mapper = schema.mapper_of(model)
+        names = [
+            name
+            for name in model._mapped_columns()
+            if stored_as_float(session, mapper.columns[name])
+        ]
+        if not names:
+            return {}
+        numbers = (
+            type_coerce(getattr(model, name), sqltypes.Float(asdecimal=False)) for name in names
+        )
+        rows = narrow(session.query(schema.pk_attribute(model), *numbers))
+        return {row[0]: dict(zip(names, row[1:])) for row in rows}
+
+    def _converted(self, session: Session, model: Any, data: Record) -> Record:
+        """Return *data* (a ``to_dict``) with its nested documents serialized."""
+        relationships = schema.mapper_of(model).relationships
+        for name, value in data.items():
+            prop = relationships.get(name)
+            if prop is None:
+                continue
+            target = prop.mapper.class_
+            if isinstance(value, dict):
+                data[name] = self._nested(session, target, [value])[0]
+            elif isinstance(value, list):
+                if self.by_columns and prop.uselist and not prop.order_by:
+                    value = _by_key(session, target, value)
+                data[name] = self._nested(session, target, value)
+        return data
+
+    def _nested(self, session: Session, target: Any, values: list[Any]) -> list[Any]:
+        documents = [each for each in values if isinstance(each, dict)]
+        exact: dict[Any, Record] = {}
+        pk = target.pk_field()
+        if self.by_columns and documents:
+            attribute = schema.pk_attribute(target)
+            for part in chunks([each[pk] for each in documents], KEYS_PER_ORDER):
+                among = attribute.in_(part)
+                exact.update(self._floats(session, target, lambda query: query.filter(among)))  # noqa: B023
+        serializer = self.serializers.of(target)
+        return [
+            serializer.document(
+                self._converted(session, target, dict(each)), exact.get(each.get(pk))
+            )[0]
+            if isinstance(each, dict)
+            else each
+            for each in values
+        ]
+
+
+def _by_key(session: Session, target: Any, values: list[Any]) -> list[Any]:
+    """Return *values*, keys or documents of *target*, in the database's order of their keys."""
+    if len(values) < 2:
+        return values
+    pk = target.pk_field()
+    by_key = {each[pk] if isinstance(each, dict) else each: each for each in values}
+    if schema.has_integer_pk(target):
+        return [by_key[key] for key in sorted(by_key)]
+    attribute = schema.pk_attribute(target)
+    ordered: list[Any] = []
+    for part in chunks(by_key, KEYS_PER_ORDER):
+        ordered += session.query(attribute).filter(attribute.in_(part)).order_by(attribute)
+    return [by_key[key] for (key,) in ordered]
+
+
+def row_bytes(model: Any, session: Session) -> Any:
+    """Return SQL for about the number of bytes of a row of *model*."""
+    length = func.octet_length if session.get_bind().dialect.name == "postgresql" else func.length
+    total: Any = literal(0)
+    for column in schema.mapper_of(model).columns:
+        kind = column.type
+        while isinstance(kind, sqltypes.TypeDecorator):
+            kind = kind.impl
+        if isinstance(kind, _SMALL) or 0 < (getattr(kind, "length", None) or 0) <= _SHORT:
+            continue
+        value = column if isinstance(kind, (String, LargeBinary)) else cast(column, Text)
+        total = total + func.coalesce(length(value), 0)
+    return total
+
+
+def stored_as_float(session: Session, column: Any) -> bool:
+    """Return True for decimals of a database that has only floats, which rounds them."""
+    column_type = column.type
+    if isinstance(column_type, sqltypes.TypeDecorator):
+        column_type = column_type.impl
+    return (
+        isinstance(column_type, sqltypes.Numeric)
+        and not isinstance(column_type, sqltypes.Float)
+        and not session.get_bind().dialect.supports_native_decimal
+    )
