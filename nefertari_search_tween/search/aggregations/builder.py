@@ -193,9 +193,9 @@ class Builder:
         only = self.context.fields.objects_having(param.targets)
         if only is not None:
             wrappers.insert(0, {"filter": only})
+        if spec.kind in ("global", "random_sampler") and nesting.depth:
+            raise param.error("it must be at the top level")
         if spec.kind == "global":
-            if nesting.depth:
-                raise param.error("it must be at the top level")
             # All objects, except those that the view hides from the caller.
             wrappers, kind_name, options = [{"global": {}}], "filter", self.context.base
         buckets = self._bucket_count(kind, param, options, nesting.buckets)
