@@ -128,6 +128,7 @@ bench: env # speed, as ratios within one run
 	$(BIN)/python -W ignore -m bench.engine
 	$(BIN)/python -W ignore -m bench.bounds
 	$(BIN)/python -W ignore -m bench.large_rows
+	$(BIN)/python -W ignore -m bench.verifying
 
 clean: # what the other targets made
 	rm -rf $(VENV) build docs/_build *.egg-info examples/films/*.egg-info .pytest_cache .pytest_tmp .mypy_cache .ruff_cache .hypothesis

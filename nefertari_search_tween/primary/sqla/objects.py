@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from sqlalchemy import LargeBinary, String, Text, cast, func, literal
+from sqlalchemy import LargeBinary, Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Load, Session
 from sqlalchemy.sql.expression import type_coerce
@@ -145,7 +145,8 @@ def _by_key(session: Session, target: Any, values: list[Any]) -> list[Any]:
 
 def row_bytes(model: Any, session: Session) -> Any:
     """Return SQL for about the number of bytes of a row of *model*."""
-    length = func.octet_length if session.get_bind().dialect.name == "postgresql" else func.length
+    dialect = session.get_bind().dialect.name
+    length = func.octet_length if dialect == "postgresql" else func.length
     total: Any = literal(0)
     for column in schema.mapper_of(model).columns:
         kind = column.type
@@ -153,7 +154,10 @@ def row_bytes(model: Any, session: Session) -> Any:
             kind = kind.impl
         if isinstance(kind, _SMALL) or 0 < (getattr(kind, "length", None) or 0) <= _SHORT:
             continue
-        value = column if isinstance(kind, (String, LargeBinary)) else cast(column, Text)
+        # Cast: what is a text by its type may be JSON in the database, which has no length.
+        # (SQLite has the length of any value, of a cast one only up to a null byte.)
+        bare = dialect == "sqlite" or isinstance(kind, LargeBinary)
+        value = column if bare else cast(column, Text)
         total = total + func.coalesce(length(value), 0)
     return total
 
