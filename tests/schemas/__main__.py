@@ -38,7 +38,7 @@ DATABASES = {"sqlite": sqlite_database, "postgresql": postgresql_database}
 
 
 def report(seed: int, schema: Schema, outcome: Outcome) -> str:
-    lines = [f"seed {seed}:", *outcome.findings, "", schema.text]
+    lines = [f"seed {seed}:", *outcome.findings, "", schema.source]
     return "\n".join([*lines, *outcome.statements, ""])
 
 
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--keep-going", action="store_true", help="after findings, as they are")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    _import_all()
+    import_all()
     began, findings, totals = time.monotonic(), 0, Outcome()
     with shared.owned():
         for seed in range(options.seed, options.seed + options.schemas):
@@ -62,7 +62,7 @@ def main() -> int:
             setting = Setting(DATABASES[options.primary], sync, options.triggers)
             outcome = run(schema, setting, seed, options.operations)
             if outcome.invalid:
-                print(f"seed {seed}: no such models:\n{outcome.invalid}\n{schema.text}")
+                print(f"seed {seed}: no such models:\n{outcome.invalid}\n{schema.source}")
                 return 2
             for name in ("mirrors", "untracked", "checks", "failed"):
                 setattr(totals, name, getattr(totals, name) + getattr(outcome, name))
@@ -83,7 +83,7 @@ def main() -> int:
     return 1 if findings else 0
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """Import what each forked process would import otherwise."""
     import nefertari_sqla  # noqa: F401
     import zope.sqlalchemy  # noqa: F401

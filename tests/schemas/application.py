@@ -25,6 +25,7 @@ class Application:
 
     :param url: of an empty database.
     :param folder: of the indices.
+    :ivar changes: how many documents have changed between the last two comparisons.
     """
 
     def __init__(self, text: str, url: str, folder: Path, settings: dict[str, str]) -> None:
@@ -52,6 +53,8 @@ class Application:
         self.runtime = config.registry.nefertari_search
         from pyramid_sqlalchemy import BaseObject
 
+        self.changes = 0
+        self._last: dict[tuple[str, str], Any] = {}
         self.metadata = BaseObject.metadata
         self.engine = self.metadata.bind
 
@@ -95,14 +98,19 @@ class Application:
             yield f"{name}: {pending[name].rows} rows are left pending"
         for letter in self.runtime.outbox.dead_letters():
             yield f"{letter.key.model} {letter.key.pk}: dead letter: {letter.error}"
+        rendered: dict[tuple[str, str], Any] = {}
         for mirror in self.trusted:
             documents, objects = self._documents(mirror), self._objects(mirror.model)
+            rendered.update({(mirror.name, pk): each for pk, each in objects.items()})
             for pk in sorted({*documents, *objects}):
                 if documents.get(pk) != objects.get(pk):
                     yield (
                         f"{mirror.name} {pk}: the index has {json.dumps(documents.get(pk))}, "
                         f"the primary {json.dumps(objects.get(pk))}"
                     )
+        last, self._last = self._last, rendered
+        keys = last.keys() | rendered.keys()
+        self.changes = sum(last.get(key) != rendered.get(key) for key in keys)
 
     def _documents(self, mirror: Any) -> dict[str, Any]:
         """Return what the index of *mirror* holds."""

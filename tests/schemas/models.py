@@ -76,7 +76,7 @@ class Schema:
     blocks: tuple[Block, ...]
 
     @property
-    def text(self) -> str:
+    def source(self) -> str:
         last = [line for block in self.blocks for line in block.after]
         return "\n\n".join([HEADER, *(block.text() for block in self.blocks), *last]) + "\n"
 

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from sqlalchemy.exc import IntegrityError
 
+from tests.schemas.cases import Case
 from tests.schemas.models import Schema
 
 CONTEXT = multiprocessing.get_context("fork")
@@ -30,6 +31,7 @@ class Outcome:
     :param statements: that were executed, in order.
     :param findings: how a mirror differs, or what the package raised; empty if all is well.
     :param mirrors: how many mirrors there were, and how many of them were untracked.
+    :param changes: for each transaction, how many documents it changed.
     :param failed: how many transactions the application itself could not end.
     """
 
@@ -37,6 +39,7 @@ class Outcome:
     findings: list[str] = field(default_factory=list)
     mirrors: int = 0
     untracked: int = 0
+    changes: list[int] = field(default_factory=list)
     checks: int = 0
     failed: int = 0
     invalid: Optional[str] = None
@@ -55,7 +58,7 @@ class Setting:
 
 
 def run(
-    schema: Schema,
+    schema: Schema | Case,
     setting: Setting,
     seed: int = 0,
     operations: int = 0,
@@ -65,7 +68,7 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix="schemas-"))
     url, remove = setting.database(folder)
     receiving, sending = CONTEXT.Pipe(duplex=False)
-    arguments = (sending, schema.text, url, folder, setting, seed, operations, statements)
+    arguments = (sending, schema.source, url, folder, setting, seed, operations, statements)
     process = CONTEXT.Process(target=_child, args=arguments)
     outcome = Outcome()
     try:
@@ -94,7 +97,7 @@ def _receive(receiving: Any, outcome: Outcome) -> None:
             return
         if kind == "end":
             return
-        if kind in ("statements", "findings"):
+        if kind in ("statements", "findings", "changes"):
             getattr(outcome, kind).append(value)
         else:
             setattr(outcome, kind, value)
@@ -251,6 +254,7 @@ class _Run:
             differences = list(self.application.differences())
         except Exception as error:  # noqa: BLE001 - reported
             differences = [f"raised {error!r}\n" + "".join(traceback.format_exception(error))]
+        self.sending.send(("changes", self.application.changes))
         for each in differences:
             self.ended = True
             self.sending.send(("findings", each))
