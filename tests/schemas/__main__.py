@@ -64,9 +64,10 @@ def main() -> int:
             if outcome.invalid:
                 print(f"seed {seed}: no such models:\n{outcome.invalid}\n{schema.source}")
                 return 2
-            for name in ("mirrors", "untracked", "checks", "failed"):
+            for name in ("mirrors", "untracked", "checks"):
                 setattr(totals, name, getattr(totals, name) + getattr(outcome, name))
             totals.statements += outcome.statements
+            totals.errors += outcome.errors
             if not outcome.findings:
                 continue
             findings += 1
@@ -77,7 +78,7 @@ def main() -> int:
             print(f"seed {seed}: {outcome.findings[0].splitlines()[0]}", flush=True)
     print(
         f"{seed - options.seed + 1} schemas, {totals.mirrors} mirrors ({totals.untracked} "
-        f"untracked), {len(totals.statements)} statements, {totals.failed} of them failed, "
+        f"untracked), {len(totals.statements)} statements, {len(totals.errors)} of them failed, "
         f"{totals.checks} checks, {findings} findings, {time.monotonic() - began:.0f} s"
     )
     return 1 if findings else 0

@@ -53,7 +53,7 @@ def _by_path(model: str, key: int, column: str, value: object) -> Iterator[tuple
     query = f"s.query(M.{model}).filter(M.{model}.id == {key})"
     row = f"{{'id': {key}, {column!r}: {value!r}}}"
     statements = {
-        "flush": f"s.query(M.{model}).get({key}).{column} = {value!r}",
+        "flush": f"get(M.{model}, {key}).{column} = {value!r}",
         "query_update": f"{query}.update({{{column!r}: {value!r}}}, synchronize_session=False)",
         "bulk_update": f"s.bulk_update_mappings(M.{model}, [{row}])",
         "bulk_save": f"s.bulk_save_objects([changed({query}.one(), {column!r}, {value!r})])",
@@ -146,12 +146,12 @@ def _lists() -> Iterator[tuple[str, Case]]:
 
 def _by_itself() -> Iterator[tuple[str, Case]]:
     deletes = {
-        "flush": "s.delete(s.query(M.A).get(1))",
+        "flush": "s.delete(get(M.A, 1))",
         "query": "s.query(M.A).filter(M.A.id == 1).delete(synchronize_session=False)",
         "session_execute": "s.execute(T['a'].delete().where(T['a'].c.id == 1))",
     }
     changes = {
-        "flush": "s.query(M.A).get(1).id = 7",
+        "flush": "get(M.A, 1).id = 7",
         "query": "s.query(M.A).filter(M.A.id == 1).update({'id': 7}, synchronize_session=False)",
         "session_execute": "s.execute(T['a'].update().where(T['a'].c.id == 1).values(id=7))",
     }
@@ -187,7 +187,7 @@ def _by_itself() -> Iterator[tuple[str, Case]]:
             + _class("B", _FOREIGN)
             + _class("C", f'b_id = Column(Integer, ForeignKey("b.id", ondelete="{rule}"))')
         )
-        remove = ["begin('scoped')", "s.query(M.A).get(1).bs.pop()", "commit()"]
+        remove = ["begin('scoped')", "get(M.A, 1).bs.pop()", "commit()"]
         setup = _added("A(id=1)", "B(id=1, a_id=1)", "C(id=1, b_id=1)")
         yield f"itself-orphan-{rule.replace(' ', '_')}", Case(text, setup, remove)
     # A chain of keys that are foreign keys, through a table without a class.
@@ -223,7 +223,7 @@ def _other_ends() -> Iterator[tuple[str, Case]]:
         kind = "mirrored" if base == "eng.ESBaseDocument" else "unmirrored"
         text = _class("A", one_sided) + _class("B", _FOREIGN, base)
         setup = _added("A(id=1)", "A(id=2)", "B(id=1, a_id=1)")
-        move = ["begin('scoped')", "s.query(M.A).get(2).bs.append(s.query(M.B).get(1))", "commit()"]
+        move = ["begin('scoped')", "get(M.A, 2).bs.append(get(M.B, 1))", "commit()"]
         yield f"other_end-append-{kind}", Case(text, setup, move)
         for path, change in _by_path("B", 1, "a_id", 2):
             yield f"other_end-foreign_key-{kind}-{path}", Case(text, setup, change)
@@ -247,7 +247,7 @@ def _other_ends() -> Iterator[tuple[str, Case]]:
         add = ["begin('scoped')", "s.add(M.L(a_id=1, b_id=1))", "commit()"]
         yield f"other_end-association_added-{kind}", Case(text, setup, add)
         setup += _added("L(id=1, a_id=1, b_id=1)")
-        delete = ["begin('scoped')", "s.delete(s.query(M.L).get(1))", "commit()"]
+        delete = ["begin('scoped')", "s.delete(get(M.L, 1))", "commit()"]
         yield f"other_end-association_deleted-{kind}", Case(text, setup, delete)
         for path, change in _by_path("L", 1, "a_id", 2):
             yield f"other_end-association_moved-{kind}-{path}", Case(text, setup, change)
@@ -303,11 +303,11 @@ def _unknown() -> Iterator[tuple[str, Case]]:
             change = [
                 "begin('scoped')",
                 f"p = {executor}",
-                "s.query(M.A).get(1).name = 'b'",
+                "get(M.A, 1).name = 'b'",
                 "s.flush()",
                 "p.rollback()",
                 "s.expire_all()",
-                "s.query(M.A).get(1).name = 'c'",
+                "get(M.A, 1).name = 'c'",
                 "commit()",
             ]
             kind = "connection" if "connection" in executor else "session"
@@ -325,7 +325,7 @@ def _unknown() -> Iterator[tuple[str, Case]]:
             execute.format(raw),
             own,
             "s.expire_all()",
-            "s.query(M.A).get(1).name = 'c'",
+            "get(M.A, 1).name = 'c'",
             "commit()",
         ]
         yield f"unknown-raw_sql-{name}", Case(text, setup, change)
@@ -351,7 +351,7 @@ def _elsewhere() -> Iterator[tuple[str, Case]]:
             statement,
             "e.commit()",
             "e.close()",
-            "s.query(M.A).get(1).name = 'c'",
+            "get(M.A, 1).name = 'c'",
             "commit()",
         ]
         yield f"elsewhere-{name}", Case(text, [*_added("A(id=1)"), create], change)

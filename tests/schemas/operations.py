@@ -1,8 +1,8 @@
 """Random statements, as Python text, by every path on which an application writes.
 
 A transaction is a list of statements between ``begin(...)`` and ``commit()`` or ``rollback()``:
-``s`` is its session, ``c`` its connection; ``M`` has the models, ``T`` the tables. What is changed
-is chosen by what the database holds when the statement is made.
+``s`` is its session, ``c`` its connection, ``get`` returns an object; ``M`` has the models, ``T``
+the tables. What is changed is chosen by what the database holds when the statement is made.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Writer:
 
     def _object(self, model: Any) -> Optional[str]:
         key = self._key_of(model)
-        return None if key is None else f"s.query(M.{model.__name__}).get({key!r})"
+        return None if key is None else f"get(M.{model.__name__}, {key!r})"
 
     def _value(self, column: Any, new: bool = False) -> Any:
         """Return a value for *column*: a foreign key mostly is one that exists.

@@ -32,7 +32,7 @@ class Outcome:
     :param findings: how a mirror differs, or what the package raised; empty if all is well.
     :param mirrors: how many mirrors there were, and how many of them were untracked.
     :param changes: for each transaction, how many documents it changed.
-    :param failed: how many transactions the application itself could not end.
+    :param errors: of statements that the application itself could not execute.
     """
 
     statements: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Outcome:
     untracked: int = 0
     changes: list[int] = field(default_factory=list)
     checks: int = 0
-    failed: int = 0
+    errors: list[str] = field(default_factory=list)
     invalid: Optional[str] = None
 
 
@@ -97,7 +97,7 @@ def _receive(receiving: Any, outcome: Outcome) -> None:
             return
         if kind == "end":
             return
-        if kind in ("statements", "findings", "changes"):
+        if kind in ("statements", "findings", "changes", "errors"):
             getattr(outcome, kind).append(value)
         else:
             setattr(outcome, kind, value)
@@ -181,7 +181,6 @@ def _child(
     else:
         run.replay(statements)
     sending.send(("checks", run.checks))
-    sending.send(("failed", run.failed))
     sending.send(("end", None))
 
 
@@ -193,10 +192,11 @@ class _Run:
 
         self.application = application
         self.sending = sending
-        self.checks = self.failed = 0
+        self.checks = 0
         self.ended = False
         self.kind: Optional[str] = None
         self.connection: Any = None
+        self._items: list[Any] = []
         self.names: dict[str, Any] = {
             "M": application.models,
             "T": application.metadata.tables,
@@ -207,6 +207,7 @@ class _Run:
             "commit": self.commit,
             "rollback": self.rollback,
             "changed": _changed,
+            "get": self.get,
         }
 
     def random(self, dice: random.Random, operations: int, raw_sql: bool) -> None:
@@ -243,7 +244,7 @@ class _Run:
                 self.ended = True
                 text = "".join(traceback.format_exception(error))
                 self.sending.send(("findings", f"raised {error!r}\n{text}"))
-            self.failed += 1
+            self.sending.send(("errors", repr(error)))
             self.rollback()
         if self.kind is None and not self.ended:
             self.check()
@@ -279,6 +280,12 @@ class _Run:
             # Its driver does so only before the first change: a savepoint would be the transaction.
             self.connection.connection.execute("BEGIN")
 
+    def get(self, model: Any, key: Any) -> Any:
+        """Return an object, which an application holds until the transaction ends."""
+        item = self.names["s"].query(model).get(key)
+        self._items.append(item)
+        return item
+
     def commit(self) -> None:
         self._end(True)
 
@@ -307,6 +314,7 @@ class _Run:
                 self.transaction.rollback()
                 self.connection.close()
             self.connection = None
+            self._items.clear()
 
 
 def _changed(item: Any, name: str, value: Any) -> Any:
