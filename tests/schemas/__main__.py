@@ -78,7 +78,7 @@ def main() -> int:
             print(f"seed {seed}: {outcome.findings[0].splitlines()[0]}", flush=True)
     print(
         f"{seed - options.seed + 1} schemas, {totals.mirrors} mirrors ({totals.untracked} "
-        f"untracked), {len(totals.statements)} statements, {len(totals.errors)} of them failed, "
+        f"untracked), {len(totals.statements)} statements, {len(totals.errors)} failed, "
         f"{totals.checks} checks, {findings} findings, {time.monotonic() - began:.0f} s"
     )
     return 1 if findings else 0

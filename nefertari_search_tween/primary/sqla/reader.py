@@ -284,9 +284,10 @@ class SqlaReader:
         self, session: Session, model: Any, prop: Any, records: dict[Any, Record], depth: int
     ) -> None:
         """Fill the relationship *prop* of *records*: keys, or nested documents."""
-        related: dict[Any, list[Any]] = defaultdict(list)
+        # An object that is linked twice is loaded once.
+        related: dict[Any, dict[Any, None]] = defaultdict(dict)
         for owner, target in related_keys(session, model, prop, list(records)):
-            related[owner].append(target)
+            related[owner][target] = None
         documents: Optional[dict[Any, Record]] = None
         if prop.key in model._nested_relationships and depth > 0:
             documents = self._nested(
@@ -296,7 +297,7 @@ class SqlaReader:
                 depth - 1,
             )
         for pk, record in records.items():
-            targets = related.get(pk, [])
+            targets = list(related.get(pk, ()))
             values = targets
             if documents is not None:
                 # One may be deleted since its key was read: its delete indexes this document again.
