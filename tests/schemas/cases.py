@@ -246,7 +246,7 @@ def _other_ends() -> Iterator[tuple[str, Case]]:
         )
         add = ["begin('scoped')", "s.add(M.L(a_id=1, b_id=1))", "commit()"]
         yield f"other_end-association_added-{kind}", Case(text, setup, add)
-        setup += _added("L(id=1, a_id=1, b_id=1)")
+        setup = [*setup, *_added("L(id=1, a_id=1, b_id=1)")]
         delete = ["begin('scoped')", "s.delete(get(M.L, 1))", "commit()"]
         yield f"other_end-association_deleted-{kind}", Case(text, setup, delete)
         for path, change in _by_path("L", 1, "a_id", 2):
