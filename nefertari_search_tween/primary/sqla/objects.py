@@ -11,6 +11,7 @@ from typing import Any, Callable
 from sqlalchemy import LargeBinary, Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Load, Session
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.expression import type_coerce
 
 from nefertari_search_tween.chunks import chunks
@@ -147,7 +148,7 @@ def row_bytes(model: Any, session: Session) -> Any:
     """Return SQL for about the number of bytes of a row of *model*."""
     dialect = session.get_bind().dialect.name
     length = func.octet_length if dialect == "postgresql" else func.length
-    total: Any = literal(0)
+    terms: list[Any] = [literal(0)]
     for column in schema.mapper_of(model).columns:
         kind = column.type
         while isinstance(kind, sqltypes.TypeDecorator):
@@ -158,8 +159,11 @@ def row_bytes(model: Any, session: Session) -> Any:
         # (SQLite has the length of any value, of a cast one only up to a null byte.)
         bare = dialect == "sqlite" or isinstance(kind, LargeBinary)
         value = column if bare else cast(column, Text)
-        total = total + func.coalesce(length(value), 0)
-    return total
+        terms.append(func.coalesce(length(value), 0))
+    # In pairs: a table may have more columns than an expression may be deep.
+    while len(terms) > 1:
+        terms = [Grouping(sum(part[1:], part[0])) for part in chunks(terms, 2)]
+    return terms[0]
 
 
 def stored_as_float(session: Session, column: Any) -> bool:
