@@ -76,10 +76,14 @@ class OutboxQueries(OutboxBase):
         return True
 
     def watermark(self) -> Watermark:
-        latest = select([func.max(OUTBOX.c.id), func.max(OUTBOX.c.recorded_at)])
-        ((last, recorded_at),) = self._rows_of(latest)
-        # Not before a row that is there: the clock may have been set back since.
-        return Watermark(int(last or 0), max(self.clock.now(), int(recorded_at or 0)))
+        with self._reads.connect() as connection:
+            last = int(connection.execute(select([func.max(OUTBOX.c.id)])).scalar() or 0)
+            now = self.clock.now(connection)
+            if connection.dialect.name == "sqlite":
+                # Not before a row that is there: the clock may have been set back since.
+                query = select([func.max(OUTBOX.c.recorded_at)])
+                now = max(now, int(connection.execute(query).scalar() or 0))
+        return Watermark(last, now)
 
     def has_passed(self, watermark: Watermark) -> bool:
         before = OUTBOX.c.id <= watermark.row_id
