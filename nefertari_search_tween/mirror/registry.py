@@ -216,14 +216,20 @@ class MirrorRegistry:
             ) from error
 
     def _accepts_settings(self, mirror: Mirror) -> bool:
-        """Return True if the backend makes an index with the settings of *mirror* and no fields.
+        """Return True if the backend makes an index with the settings and analyzers of *mirror*,
+        without its fields.
 
         An error does not say whether it is the settings' or the mapping's.
         """
         # No name of an index of ours: other processes must not see it as one that was left over.
         name = f"{mirror.alias}-probe"
+        fields = {
+            f"field_{number}": {"type": "text", "analyzer": analyzer}
+            for number, analyzer in enumerate(sorted(mirror.analyzers))
+        }
+        mapping = {"dynamic": False, "properties": fields}
         try:
-            self.backend.create_index(name, {"dynamic": False}, mirror.settings, [])
+            self.backend.create_index(name, mapping, mirror.settings, [])
         except BackendRejected as error:
             # Another process is just trying the same.
             return error.kind == ALREADY_EXISTS

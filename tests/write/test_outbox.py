@@ -245,7 +245,7 @@ class TestSqlOutbox(OutboxConformance):
         session = store.begin()
         outbox.enqueue(tags(*range(10)))
         with outbox._transaction() as connection:
-            rows = claimable_rows(connection, "Tag", 5, 0)
+            rows = claimable_rows(connection, "Tag", 5, outbox._lease_bounds(0))
             outbox._lease_rows([row.id for row in rows], "open", connection)
             outbox.record(session, tags(*range(20, 30)))
             session.commit()
