@@ -19,8 +19,10 @@ UNKNOWN = object()
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 _WORDS = re.compile(r"\w+")
-# What changes no row. Anything else may: CALL, WITH ... DELETE, DO.
+# What changes no row, or the schema, after which indices are built again. Anything else may change
+# some: CALL, WITH ... DELETE, DO.
 _READING = {
+    *("ALTER", "COMMENT", "CREATE", "DROP", "GRANT", "REINDEX", "REVOKE", "VACUUM"),
     *("ANALYZE", "BEGIN", "CLOSE", "COMMIT", "DEALLOCATE", "DECLARE", "DISCARD", "EXPLAIN"),
     *("FETCH", "LISTEN", "LOCK", "NOTIFY", "PRAGMA", "RELEASE", "RESET", "ROLLBACK", "SAVEPOINT"),
     *("SELECT", "SET", "SHOW", "START", "UNLISTEN", "VALUES"),
