@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from typing import Any, Optional
 
@@ -10,7 +11,7 @@ from nefertari_search_tween.interfaces.primary import Hook
 from nefertari_search_tween.known_code import is_known, name_of
 
 
-class RequestHooksBase:
+class RequestHooksBase(ABC):
     """See :class:`~nefertari_search_tween.interfaces.primary.RequestHooks`.
 
     :param trusted: names of hooks that are known to be the same for all requests.
@@ -20,8 +21,8 @@ class RequestHooksBase:
         self.model = model
         self.trusted = frozenset(trusted)
 
-    def first(self) -> Optional[Hook]:
-        raise NotImplementedError
+    @abstractmethod
+    def first(self) -> Optional[Hook]: ...
 
     def of_searches(self) -> Optional[Hook]:
         return self._untrusted(self._get_collection()) or self.first()

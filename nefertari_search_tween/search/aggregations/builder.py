@@ -324,9 +324,9 @@ class Builder:
             raise param.error(
                 f"documents are shown as {untrusted[0]} renders them, which an aggregation can't do"
             )
-        if self.context.max_documents is not None:
+        if context.max_documents is not None:
             # As nefertari limits a collection: nothing is shown beyond this position.
-            rest = max(0, self.context.max_documents - options.get("from", 0))
+            rest = max(0, context.max_documents - options.get("from", 0))
             options["size"] = min(options.get("size", 3), rest)
         for clause, target in zip(
             (each for each in options.get("sort", []) if "_score" not in each), param.targets

@@ -83,7 +83,8 @@ class FieldScope:
     @property
     def own_renderings(self) -> set[str]:
         """Return the names of code that changes what stored documents show."""
-        return {self.document_cls.own_rendering() or ""} - {""}
+        rendering = self.document_cls.own_rendering()
+        return set() if rendering is None else {rendering}
 
     def get(self, name: str) -> Optional[SearchField]:
         """Return the field called *name*; None if the caller can see no such field."""

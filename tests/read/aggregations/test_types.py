@@ -917,6 +917,20 @@ def test_any_aggregations(
             "it must be at the top level",
         ),
         (
+            {
+                "x": {
+                    "terms": {"field": "year"},
+                    "aggs": {
+                        "s": {
+                            "random_sampler": {"probability": 0.5},
+                            "aggs": {"y": {"avg": {"field": "year"}}},
+                        }
+                    },
+                }
+            },
+            "it must be at the top level",
+        ),
+        (
             {"x": {"terms": {"field": "year"}, "aggs": {"key": {"avg": {"field": "year"}}}}},
             "'key' is a reserved name in buckets",
         ),
