@@ -57,10 +57,11 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 #: that write all objects that a request selects
 MANY = ("PUT", "PATCH", "DELETE")
 TUNNEL = "_m"
-#: of MongoDB; a dot before them is what MongoEngine's queries let through
+#: of MongoDB; a dot before them is what MongoEngine's queries let through. Not ``$mod``: FerretDB
+#: 1.24 panics at any value of it that is no list, and every database of the run is gone with it.
 OPERATORS = (
     *("$gt", "$gte", "$lt", "$lte", "$ne", "$in", "$nin", "$exists", "$regex", "$not", "$size"),
-    *("$all", "$elemMatch", "$type", "$where", "$expr", "$mod", "$or"),
+    *("$all", "$elemMatch", "$type", "$where", "$expr", "$or"),
 )
 
 
@@ -87,7 +88,7 @@ def modifiers() -> list[str]:
     """What may stand behind a field's name."""
     from mongoengine.queryset import transform
 
-    of_mongoengine = (*transform.COMPARISON_OPERATORS, *transform.STRING_OPERATORS)
+    of_mongoengine = {*transform.COMPARISON_OPERATORS, *transform.STRING_OPERATORS} - {"mod"}
     names = {*transparent_read._MODIFIERS, *(f"__{each}" for each in of_mongoengine)}
     names |= {f"{sign}{each}" for each in OPERATORS for sign in (".", "__")}
     return sorted(names | {".keyword", ".x", "__not__in", ".0", "__0", "__", "."})
