@@ -94,7 +94,8 @@ def _report(
         if remaining is not None:
             for name, row in rows.items():
                 row["remaining"] = _row(remaining[name]) if name in remaining else None
-        click.echo(json.dumps(rows, indent=2))
+        # An ObjectId is its text.
+        click.echo(json.dumps(rows, indent=2, default=str))
         return
     for name, differences in by_model.items():
         for line in _lines(differences, show_keys):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
-from bson import encode
+from bson import ObjectId, encode
 from bson.errors import InvalidBSON
 from pymongo.errors import CursorNotFound
 
@@ -302,7 +302,10 @@ def _own_key(model: Any, pk: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return *value* without MongoEngine's classes of lists and dictionaries."""
+    """Return *value* without MongoEngine's classes of lists and dictionaries, and an ObjectId as
+    nefertari_mongodb renders it, as its text."""
+    if isinstance(value, ObjectId):
+        return str(value)
     if isinstance(value, dict) and type(value).__module__.startswith(("mongoengine", "bson")):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):
