@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from pyramid.paster import get_app
 from webtest import TestApp
 
 from tests.servers import shared
+from tests.support.forked import run_python
 from tests.support.paths import TOP
 
 INI = TOP / "development.ini"
@@ -73,15 +75,13 @@ def load_films(directory: Path, url: str, prefix: str) -> None:
 
 
 def _load_database(file: Path) -> None:
-    """Fill the database; its indices are not those of its copies."""
-    from films.load import main as load
-    from pyramid_sqlalchemy import metadata
-
-    variables = film_options(file.parent, f"embedded:{file.parent}/unread", "films").items()
-    load([str(INI), *(f"{key}={value}" for key, value in variables)])
-    # Its connections go, and with them what they have not written into the file.
-    forget_sessions()
-    metadata.bind.dispose()
+    """Fill the database as the application does without the package: no change waits in copies."""
+    ini = file.with_suffix(".ini")
+    text, count = re.subn(r"(?m)^pyramid\.includes = nefertari_search_tween$", "", INI.read_text())
+    assert count == 1, f"{INI} does not include the package in a line of its own"
+    ini.write_text(text)
+    done = run_python("-m", "films.load", ini, f"database={file}", env=os.environ)
+    assert done.returncode == 0, done.stderr
 
 
 def zoo(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:

@@ -139,16 +139,21 @@ def note_inserted(connection: Any, running: RunningStatement, context: Any) -> N
     if not statement.inserts_plainly:
         affected.owners |= affected.dependencies.whole_models(watched)
         return
-    rows = statement.inserted_values(context)
-    unknown = [row for row in rows if any(row[name] is UNKNOWN for name in watched.identity)]
-    if unknown:
+    rows = statement.inserted_values(context, {column.name for column in watched.columns})
+    if any(_is_unknown(watched, row) for row in rows):
+        values = statement.inserted_values(context, {column.name for column in watched.table.c})
+        unknown = [row for row in values if _is_unknown(watched, row)]
         stored = _rows_like(connection, watched, unknown)
         if stored is None:
             affected.owners |= affected.dependencies.whole_models(watched)
             return
-        rows = [row for row in rows if row not in unknown] + stored
+        rows = [row for row in rows if not _is_unknown(watched, row)] + stored
     for row in rows:
         affected.inserted(connection, watched, row)
+
+
+def _is_unknown(watched: WatchedTable, row: Row) -> bool:
+    return any(row[name] is UNKNOWN for name in watched.identity)
 
 
 def _rows_like(connection: Any, watched: WatchedTable, rows: list[Row]) -> Optional[list[Row]]:

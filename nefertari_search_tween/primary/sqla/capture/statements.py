@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Optional
 
 from sqlalchemy.engine.interfaces import Compiled
@@ -47,6 +47,7 @@ class Statement:
         self.inserts = isinstance(self.element, Insert)
         self.updates = isinstance(self.element, Update)
         self.deletes = isinstance(self.element, Delete)
+        self._column_names = {column.key: column.name for column in self.table.c}
 
     @property
     def table(self) -> Any:
@@ -106,42 +107,50 @@ class Statement:
             and not element._prefixes
         )
 
-    def inserted_values(self, context: Any) -> list[dict[str, Any]]:
+    def inserted_values(self, context: Any, names: Collection[str]) -> list[dict[str, Any]]:
         """Return the values of the rows of an INSERT by name of the column, after its execution.
 
         A column that is left out has its default: UNKNOWN if that is the database's.
 
         :param context: of the execution.
+        :param names: of the columns.
         """
         table, element = self.table, self.element
+        defaults = {column.name: _default(column) for column in table.c if column.name in names}
         if element._has_multi_parameters:
-            sets = [self._by_name(each) for each in element.parameters]
+            rows = [{**defaults, **self._by_name(each, names)} for each in element.parameters]
         else:
-            constants = self._by_name(element.parameters or {})
-            sets = [
-                {**constants, **self._by_name(each), **_expressions(constants, each)}
+            constants = self._by_name(element.parameters or {}, names)
+            rows = [
+                {
+                    **defaults,
+                    **constants,
+                    **self._by_name(each, names),
+                    **_expressions(constants, each),
+                }
                 for each in context.compiled_parameters
             ]
-        keys = [] if context.executemany or element._has_multi_parameters else _key_of(context)
-        rows = []
-        for values in sets:
-            row = {column.name: values.get(column.name, _default(column)) for column in table.c}
-            row.update(
+        if len(rows) == 1 and not (context.executemany or element._has_multi_parameters):
+            rows[0].update(
                 (column.name, value)
-                for column, value in zip(table.primary_key, keys)
-                if value is not None
+                for column, value in zip(table.primary_key, _key_of(context))
+                if value is not None and column.name in names
             )
-            rows.append(row)
         return rows
 
-    def _by_name(self, values: dict[Any, Any]) -> dict[str, Any]:
-        columns = self.table.c
+    def _by_name(self, values: dict[Any, Any], names: Collection[str]) -> dict[str, Any]:
         by_name = {}
         for key, value in values.items():
-            name = _name(_column(key))
-            if name in columns:
-                by_name[columns[name].name] = _constant(value, values)
+            name = self._column_name(key)
+            if name in names:
+                by_name[name] = _constant(value, values)
         return by_name
+
+    def _column_name(self, key: Any) -> Optional[str]:
+        """Return the name of the column that *key* of a set of values stands for."""
+        if not isinstance(key, str):
+            key = _name(_column(key))
+        return self._column_names.get(key)
 
 
 def _expressions(constants: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
