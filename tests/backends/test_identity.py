@@ -221,6 +221,7 @@ def _drop_everything(app: TestApp) -> None:
     metadata.drop_all()
 
 
+@pytest.mark.thorough
 def test_a_running_application_leaves_an_index_alone_that_became_another_s(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +263,7 @@ def test_a_running_application_leaves_an_index_alone_that_became_another_s(
     assert names(app) == ["Lion", "Tiger"]
 
 
+@pytest.mark.thorough
 def test_an_index_of_before_belongs_to_the_first_that_starts(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -359,6 +361,7 @@ def _forget_row(app: TestApp, key: int) -> None:
         connection.execute(f"DELETE FROM zoo_items WHERE id = {key}")
 
 
+@pytest.mark.thorough
 def test_a_database_that_was_restored_from_an_older_backup(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -424,6 +427,7 @@ def test_names_of_two_applications_that_meet(site: Site) -> None:
     assert "Item" in str(stopped.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pair", [("Url", "URL"), ("Foo_Bar", "FooBar"), ("ABc", "Abc")])
 def test_two_models_with_one_name_of_an_index(site: Site, pair: tuple[str, str]) -> None:
     search = search_of(site.start(site.databases.new()))

@@ -75,6 +75,7 @@ def states(done: Any) -> set[str]:
     return {row["state"] for row in json.loads(done.stdout).values()}
 
 
+@pytest.mark.thorough
 def test_an_index_is_adopted_on_purpose(run: Applications) -> None:
     assert run("status", "first", "--json").returncode == 0
     run.add_item("first", 1)

@@ -212,6 +212,7 @@ def test_a_second_rebuild_replaces_the_first(run, server, index_prefix):
     assert list(server("GET", f"{index_prefix}-*")) == [f"{index_prefix}-genre-000002"]
 
 
+@pytest.mark.thorough
 def test_index_builds_what_is_not_there_and_adds_what_is_missing(run, server, index_prefix):
     built = json.loads(run("index", "--models", "Genre", "--json").stdout)["Genre"]["indexed"]
     assert built > 10

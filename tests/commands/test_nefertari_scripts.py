@@ -127,6 +127,7 @@ def test_nefertaris_own_command_can_not_be_started_with_the_clients_of_today():
     assert "Urllib3HttpConnection" in done.stderr
 
 
+@pytest.mark.thorough
 def test_recreate_builds_everything(index, scripts, site):
     """``nefertari.index``"""
     done = index("--recreate", "--quiet")

@@ -369,6 +369,7 @@ def test_index_methods_are_idempotent(app, es):
     assert indices_of(app) == before
 
 
+@pytest.mark.slow
 def test_deleted_indices_are_made_anew(app, es):
     """indices and mappings"""
     try:

@@ -17,6 +17,8 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.interfaces.primary import Key
 from tests.support.apps import search_of, zoo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def app(primary_url, backend_url, module_prefix):

@@ -410,6 +410,7 @@ def test_a_change_of_an_acl_is_seen_at_once(library):
             assert (2 in ids(library.get(path, "ann"))) is is_visible, (acl, path)
 
 
+@pytest.mark.thorough
 def test_entries_are_found_counted_and_replaced_by_the_scripts(library):
     library.allow([[entry("ann")], [entry("ann"), entry("bob")], ALL, [], ALL, ALL], [ALL, []])
     ann, press = entry("ann"), entry("g:press")
@@ -443,6 +444,7 @@ def counted(library: Library, ace: Entry, *arguments: str) -> dict[str, str]:
     return dict(line.split(",") for line in printed[1:])
 
 
+@pytest.mark.thorough
 def test_with_the_engine_of_this_package_beside_the_database_it_is_the_same(library):
     library.allow([ALL, [entry("ann")], [entry("bob")], [], ALL, ALL], [ALL, ALL])
     if library.alone:

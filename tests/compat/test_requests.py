@@ -81,6 +81,7 @@ def test_hosts(text, urls):
     assert list(settings.connection.hosts) == urls
 
 
+@pytest.mark.slow
 def test_names_chunks_and_sniffing(app):
     """``.sniff``, ``.index_name``, ``.chunk_size``"""
     from nefertari.elasticsearch import ES

@@ -19,6 +19,8 @@ from tests.read.privacy.test_hidden_fields import (  # noqa: F401 - run here, to
     test_public_limits,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def club(tmp_path_factory, backend_url, module_prefix):

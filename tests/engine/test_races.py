@@ -128,6 +128,7 @@ def test_one_of_twenty_creators_wins(settings: dict[str, str], record_property: 
     record_property("compared", f"races: {RACERS} creators of a key: {statuses.count(201)} won")
 
 
+@pytest.mark.thorough
 def test_one_of_twenty_gets_a_unique_value(settings: dict[str, str], record_property: Any) -> None:
     statuses = race("take", settings)
     assert sorted(statuses) == [201] + [409] * (RACERS - 1)

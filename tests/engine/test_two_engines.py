@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 OURS = "nefertari_search_tween.engine"
 SQL, MONGODB = "nefertari_sqla", "nefertari_mongodb"
 PRIMARY, MIRROR = "primary", "mirror"

@@ -167,6 +167,7 @@ def test_transparent_reads_are_answered_by_the_primary_while_the_server_is_down(
     assert app.get("/items?_count").json == app.get("/items?_count&_search=false").json
 
 
+@pytest.mark.thorough
 def test_search_reads_are_refused_clearly_while_the_server_is_down(app, server):
     server.kill()
 

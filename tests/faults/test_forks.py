@@ -333,6 +333,7 @@ SERVERS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("server", list(SERVERS))
 def test_servers_that_fork_answer_each_request_with_its_own(
     url: str, prefix: str, tmp_path: Path, server: str

@@ -127,6 +127,7 @@ def test_nothing_newer_means_that_the_write_counts(app, zoo_arguments, item):
     assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, zoo_arguments, item):
     frozen = Frozen(zoo_arguments, item)

@@ -22,6 +22,8 @@ from nefertari_search_tween.exceptions import (
 from nefertari_search_tween.interfaces.primary import Key
 from tests.support.apps import search_of, zoo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[TestApp]:

@@ -202,6 +202,7 @@ def film_app(loaded_films: Films) -> Iterator[TestApp]:
     apps.forget_sessions()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", ["-title", "genres", "director,title"])
 def test_many_rows_take_time_in_proportion(film_app: TestApp, text: str) -> None:
     """17,472 films: one row each, and one statement for hundreds of them, not for each."""

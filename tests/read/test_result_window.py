@@ -25,6 +25,7 @@ def app(primary_url, backend_url, module_prefix):
     transaction.abort()
 
 
+@pytest.mark.slow
 def test_a_search_without_a_limit_gives_all_matches(app):
     from nefertari.elasticsearch import ES
 

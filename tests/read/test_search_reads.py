@@ -1122,6 +1122,7 @@ def test_the_table_is_large_enough_to_read_as_documentation():
     assert len({case.id for case in CASES}) == len(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", CHECKED)
 def test_the_database_agrees_with_the_expectation(read: Read, database: sqlite3.Connection):
     table = TABLE[read.request.partition("?")[0]]

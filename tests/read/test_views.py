@@ -117,6 +117,7 @@ def owners_in(response):
 # Narrowed by an argument
 
 
+@pytest.mark.slow
 def test_a_narrowed_view_answers_from_the_mirror(app):
     response = asked_by(app, "bob", "/mine")
 

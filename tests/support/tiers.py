@@ -10,7 +10,8 @@ one before runs, and more (tests/run.py). Marks say what a test needs:
 - ``thorough``: from ``make test-all`` on: a case that others stand for in ``make test``.
 - ``long``: in ``make test-matrix`` only, such as the rest of many similar cases.
 - ``every_backend``, ``every_primary``: repeated on each of them. In ``make test`` the suites of
-  every backend run on the embedded one, and on Elasticsearch if they are ``on_servers_too``.
+  every backend run on the embedded one, and on Elasticsearch if they are ``on_servers_too``; those
+  of every database that need a server run on PostgreSQL, and on SQLite in ``make test-all``.
 - ``mongodb``: needs a process whose engine is nefertari_mongodb.
 """
 
@@ -55,6 +56,11 @@ def backend_kind() -> str:
     return os.environ.get(BACKEND, "embedded")
 
 
+def primary_kind() -> str:
+    """Return the name of the database that any database's tests run on."""
+    return os.environ.get(PRIMARY, "sqlite")
+
+
 def examples(count: int) -> int:
     """Return how many examples to draw where the whole suite draws *count*."""
     return max(1, round(count * float(os.environ.get(EXAMPLES, "1"))))
@@ -75,13 +81,15 @@ def add_marks(items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_server(item):
             item.add_marker("server")
+            if item.get_closest_marker("every_primary") and primary_kind() == "sqlite":
+                item.add_marker("thorough")
         elif (
             backend_kind() != "embedded"
             and item.get_closest_marker("every_backend")
             and not item.get_closest_marker("on_servers_too")
         ):
             item.add_marker("thorough")
-        if item.get_closest_marker("mongodb") and os.environ.get(PRIMARY) != "mongodb":
+        if item.get_closest_marker("mongodb") and primary_kind() != "mongodb":
             item.add_marker(pytest.mark.skip(reason=f"{PRIMARY} is not mongodb"))
 
 

@@ -22,6 +22,7 @@ def test_the_module_and_its_tests_are_there(module: str) -> None:
         assert not first or re.search(rf"^(def|class) {first}\b", text, re.MULTILINE), test
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="mutmut's operators need Python 3.10")
 def test_what_is_called_equivalent_is_a_mutant_and_has_a_reason() -> None:
     from tests.mutants.__main__ import EQUIVALENTS, PACKAGE, check_entries

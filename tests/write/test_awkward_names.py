@@ -58,6 +58,7 @@ def mirrored(app: TestApp, collection: str) -> Any:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("_", ["first", "second"])
 def test_fields_called_secondary_and_primary_are_written_and_mirrored(app: TestApp, _: str) -> None:
     body = {"name": "lamp", "secondary": True, "primary": "red"}

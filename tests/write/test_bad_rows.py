@@ -146,6 +146,7 @@ def others(broken: list[str]) -> list[str]:
     return [key for key in (f"p{number:02}" for number in range(20)) if key not in broken]
 
 
+@pytest.mark.slow
 def test_a_row_that_can_t_be_unpickled_is_a_stub_after_a_rebuild(
     app: TestApp, broken: list[str]
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_row_that_can_t_be_unpickled_is_a_stub_after_a_rebuild(
     assert (result.compared, result.rejected, result.missing, result.stale) == (20, broken, [], [])
 
 
+@pytest.mark.slow
 def test_a_drain_makes_dead_letters_of_such_rows(app: TestApp, broken: list[str]) -> None:
     search = search_of(app)
     search.outbox.enqueue(Key("Parcel", f"p{number:02}") for number in range(20))
@@ -165,6 +167,7 @@ def test_a_drain_makes_dead_letters_of_such_rows(app: TestApp, broken: list[str]
     assert searched(app) == others(broken)
 
 
+@pytest.mark.slow
 def test_verify_and_repair_find_them_among_the_others(app: TestApp, broken: list[str]) -> None:
     search = search_of(app)
     _execute(app, "UPDATE awkward_parcels SET name = 'two' WHERE code = 'p05'")
@@ -179,6 +182,7 @@ def test_verify_and_repair_find_them_among_the_others(app: TestApp, broken: list
     assert search.outbox.dead_letters() == []
 
 
+@pytest.mark.slow
 def test_index_goes_on_behind_them(app: TestApp, broken: list[str]) -> None:
     search = search_of(app)
     mirror = search.mirrors.get("Parcel")
@@ -195,6 +199,7 @@ def test_index_goes_on_behind_them(app: TestApp, broken: list[str]) -> None:
     assert searched(app) == [f"p{number:02}" for number in range(20) if number != 3]
 
 
+@pytest.mark.slow
 def test_a_key_that_the_database_can_t_compare_is_that_of_no_row(app: TestApp) -> None:
     """Written by hand, or a document of another program: it is deleted, and delays nothing."""
     search = search_of(app)
@@ -213,6 +218,7 @@ def test_a_key_that_the_database_can_t_compare_is_that_of_no_row(app: TestApp) -
 # Chunks by bytes
 
 
+@pytest.mark.slow
 def test_chunks_have_a_number_of_bytes(app: TestApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the sizes of the rows before, in scans and in reads."""
     from tests.apps.awkward.models import Parcel
@@ -256,6 +262,7 @@ def test_chunks_have_a_number_of_bytes(app: TestApp, monkeypatch: pytest.MonkeyP
 # verify
 
 
+@pytest.mark.slow
 def test_what_the_reader_does_wrong_is_a_difference(
     app: TestApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ from tests.support.apps import search_of, zoo
 from tests.write.test_interleaving import Process, Reader
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def app(tmp_path):

@@ -23,6 +23,8 @@ from tests.support.apps import forget_sessions, search_of, zoo
 from tests.write.test_sweeper import SOON, threads
 from tests.write.test_sync import mirrored_ids, same_everywhere
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def app(tmp_path):

@@ -191,6 +191,7 @@ def test_restart_begins_anew(flights):
     assert progress.index_name not in flights.indices()
 
 
+@pytest.mark.thorough
 def test_an_index_that_was_deleted_meanwhile_is_begun_anew_under_another_name(flights):
     progress = flights.killed()
     flights.ask("DELETE", progress.index_name)
@@ -349,6 +350,7 @@ def rebuilt(search, mirror, **options):
     return counts, built[mirror.name]
 
 
+@pytest.mark.thorough
 def test_one_that_fails_lets_the_next_go_on_at_once(search, tags, monkeypatch):
     interrupted(search, tags, monkeypatch)
     counts, built = rebuilt(search, tags)

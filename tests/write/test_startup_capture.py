@@ -16,6 +16,8 @@ import pytest
 from tests.support.apps import backend_and_hosts
 from tests.support.paths import TOP
 
+pytestmark = pytest.mark.slow
+
 START = """
 import json, sys
 import transaction
@@ -174,7 +176,6 @@ transaction.commit()
     assert answers["waiting"] == []
 
 
-@pytest.mark.slow
 def test_what_is_rolled_back_at_start_leaves_nothing(start):
     answers = start(SEED.replace("commit", "abort"))
 

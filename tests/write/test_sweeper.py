@@ -92,6 +92,7 @@ def test_it_takes_free_rows_without_a_request(make):
     assert mirrored_ids(app, "Keeper") == ["k"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_script_has_none(make):
     from pyramid_sqlalchemy import Session
@@ -146,6 +147,7 @@ def test_the_application_made_last_has_it(make):
     assert threads() == [after]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_process_that_ends_is_not_held_up(tmp_path, backend_url):
     """Nor does it leave with an error: the thread sleeps, or is in the middle of its work."""

@@ -1055,6 +1055,7 @@ def settled(app):
     assert wait_until(lambda: not search_of(app).outbox.pending_count(), 30, pause=0.02)
 
 
+@pytest.mark.slow
 def test_threads_that_write_the_same_objects_leave_the_last_state(app, models, session):
     with transaction.manager:
         session.add(models.Keeper(code="k", name="-"))
@@ -1601,6 +1602,7 @@ class Changes(RuleBasedStateMachine):
         assert search_of(self.app).outbox.pending_count() == 0
 
 
+@pytest.mark.slow
 def test_random_changes_leave_mirror_and_primary_equal(app):
     from hypothesis.stateful import run_state_machine_as_test
 

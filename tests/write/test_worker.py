@@ -68,6 +68,7 @@ def settled(deployment, seconds=SOON):
 # Side by side
 
 
+@pytest.mark.thorough
 def test_two_workers_share_what_waits(deployment):
     with (
         deployment.worker("--poll-interval", "0.1") as one,
@@ -130,6 +131,7 @@ def test_a_killed_workers_claim_is_taken_over_when_its_lease_is_over(deployment,
     assert len(deployment.documents("keeper")) == 50
 
 
+@pytest.mark.thorough
 def test_what_a_killed_web_process_left_is_taken_over_by_another(deployment, server):
     """Inline: killed between commit and indexing. Nobody asks the other one for anything then."""
     with deployment.web(sync="inline") as other, deployment.web(sync="inline") as victim:
@@ -186,6 +188,7 @@ def test_a_worker_in_the_middle_of_a_bulk_stops_within_its_lease(sqlite, server)
     assert len(sqlite.documents("keeper")) == 50
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_worker_stops_at_once(deployment, number):
     with deployment.worker("--poll-interval", "600", "--report-interval", "600") as worker:

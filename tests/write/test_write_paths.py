@@ -17,6 +17,7 @@ from zope.sqlalchemy import mark_changed
 
 from nefertari_search_tween.events import BulkDeleted, BulkUpdated
 from tests.support.apps import search_of, zoo
+from tests.support.tiers import mostly_long
 from tests.write.test_sync import by_kind, data, delete_indices, empty_tables, same_everywhere
 from tests.write.test_sync import note as note_event
 
@@ -193,7 +194,8 @@ CORE = {
 }
 
 
-@pytest.mark.parametrize("form", CORE)
+@pytest.mark.slow
+@pytest.mark.parametrize("form", mostly_long(CORE, 4, pytest.mark.thorough))
 @pytest.mark.parametrize("way", ["session", "connection", "engine", "begun", "compiled"])
 @pytest.mark.usefixtures("family")
 def test_a_statement_is_followed(app, session, tables, form, way):

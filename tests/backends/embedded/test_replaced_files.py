@@ -14,6 +14,8 @@ from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.exceptions import BackendUnavailable
 from tests.support.apps import awkward, forget_sessions, search_of
 
+pytestmark = pytest.mark.slow
+
 
 def _serve(pipe: Any, folder: Path) -> None:
     """Answer requests of the application in a process of its own."""

@@ -20,6 +20,7 @@ from tests.servers.base import wait_until
 from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 from tests.support.paths import TOP
+from tests.support.tiers import mostly_long
 
 pytestmark = pytest.mark.mongodb
 
@@ -59,7 +60,7 @@ def expire(app: TestApp) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("write", mostly_long(WRITES, 3, pytest.mark.thorough))
 def test_a_process_that_is_killed_around_a_write(
     app: TestApp,
     mongodb: dict[str, str],

@@ -58,6 +58,7 @@ def secret(self: Any, **kwargs: Any) -> Any:
     return data
 
 
+@pytest.mark.thorough
 def test_a_query_set_of_its_own(app: TestApp) -> None:
     from tests.apps.every_field_mongo.models import Item
 

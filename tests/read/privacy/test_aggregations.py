@@ -227,6 +227,7 @@ def hits(app: TestApp, tree: Any, caller: Caller) -> list[dict[str, Any]]:
     return list(results["x"]["hits"]["hits"])
 
 
+@pytest.mark.slow
 def test_documents_show_what_their_reader_may_see(
     zoo_app: TestApp, monkeypatch: pytest.MonkeyPatch
 ):

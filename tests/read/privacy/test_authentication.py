@@ -7,6 +7,8 @@ import pytest
 from tests.apps.private_fields import TABLES
 from tests.apps.private_fields.running import Club
 
+pytestmark = pytest.mark.slow
+
 ACCOUNT = {"username": "Dora", "email": "dora@example.org", "password": "a password"}
 
 

@@ -41,6 +41,7 @@ def documents_in(value):
     return sum(count for count, _ in parts), max([total for _, total in parts], default=0)
 
 
+@pytest.mark.thorough
 def test_documents_in_aggregations(club):
     try:
         club.start(public_max_limit=str(LIMIT))

@@ -14,6 +14,7 @@ from nefertari_search_tween.search.privacy import CallerNames
 from tests.apps.private_fields.contents import filled, vary
 from tests.apps.private_fields.running import Club
 from tests.read.privacy.test_renderers import INTERNAL
+from tests.support.tiers import mostly_long
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def without(name, answer):
 
 
 @pytest.mark.parametrize("tunnelled", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_long(METHODS, 2, pytest.mark.thorough))
 def test_a_hidden_field_is_one_that_does_not_exist(club, method, tunnelled):
     """In every spelling, or what is hidden could be read letter by letter."""
     vary(club, 1, 0)
