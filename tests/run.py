@@ -89,9 +89,10 @@ def once(of: str) -> list[Run]:
             workers=CORES,
             backend="elasticsearch",
         ),
-        Run("embedded", f"not server and not mongodb and {of}", workers=CORES),
+        # One process each, beside those of a long run.
         Run("mongodb", f"mongodb and {of}", primary="mongodb"),
         Run("postgresql", f"every_primary and {of}", primary="postgresql"),
+        Run("embedded", f"not server and not mongodb and {of}", workers=CORES),
     ]
 
 
