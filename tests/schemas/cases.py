@@ -313,6 +313,16 @@ def _unknown() -> Iterator[tuple[str, Case]]:
             ]
             kind = "connection" if "connection" in executor else "session"
             yield f"unknown-savepoint-{kind}-{sync}", Case(text, setup, change, sync)
+    # What is executed on the connection itself is outside of a savepoint that is only announced.
+    change = [
+        "begin('own')",
+        "p = s.begin_nested()",
+        "c.execute(T['a'].update().where(T['a'].c.id == 1).values(name='b'))",
+        "p.rollback()",
+        "commit()",
+    ]
+    for sync in ("inline", "worker"):
+        yield f"unknown-savepoint-announced-{sync}", Case(text, setup, change, sync)
     raw = "\"UPDATE a SET name = 'b' WHERE id = 1\""
     rows = "[each.name for each in M.A.secondary.get_collection()]"
     own = f"assert {rows} == ['b'], {rows}"

@@ -28,3 +28,20 @@ class PlainQuery(Query):
 def plain_query(session: Any, *entities: Any) -> PlainQuery:
     """Return a query of *entities* in any *session*, the application's own included."""
     return PlainQuery(entities, session)
+
+
+def connection_of(session: Any, mapper: Any) -> Any:
+    """Return the connection on which *session* writes rows of *mapper*.
+
+    ``session.connection`` begins the savepoint first that ``begin_nested`` only announces. The
+    record of a statement that the application executed on the connection itself, before it, would
+    be within a savepoint that the statement is not in, and could be rolled back alone.
+    """
+    bind = session.get_bind(mapper)
+    transaction = session.transaction
+    while transaction is not None:
+        begun = transaction._connections.get(bind)
+        if begun is not None:
+            return begun[0]
+        transaction = transaction._parent
+    return session.connection(mapper=mapper)

@@ -14,6 +14,7 @@ from nefertari_search_tween.primary.sqla.capture.rows import AffectedDocuments
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.dependencies.relationships import stored_key
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
+from nefertari_search_tween.primary.sqla.plain_query import connection_of
 
 _COMMITTED = "nefertari_search.committed"
 
@@ -75,7 +76,7 @@ class SessionEvents:
             return
         affected = flush.affected
         if affected:
-            affected.look_up(session.connection(mapper=self.dependencies.mapper))
+            affected.look_up(connection_of(session, self.dependencies.mapper))
         created, updated, deleted = [], [], []
         for state, (is_delete, list_only) in list(flush_context.states.items()):
             model = state.mapper.class_

@@ -13,6 +13,7 @@ from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable, watched_tables
+from nefertari_search_tween.primary.sqla.plain_query import connection_of
 
 
 class Dependencies(DependenciesBase[Dependency]):
@@ -142,6 +143,4 @@ class Dependencies(DependenciesBase[Dependency]):
 
 
 def _owners(session: Any) -> Callable[[Dependency, list[Any]], set[Key]]:
-    return lambda edge, pks: edge.owners(
-        session.connection(mapper=schema.mapper_of(edge.owner)), pks
-    )
+    return lambda edge, pks: edge.owners(connection_of(session, schema.mapper_of(edge.owner)), pks)

@@ -37,7 +37,7 @@ from nefertari_search_tween.primary.sqla.outbox.transaction import (
     TransactionRecord,
     ends_with_connection,
 )
-from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY, connection_of
 
 _CLOCKS = {
     "postgresql": "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
@@ -92,7 +92,7 @@ class SqlaOutbox(OutboxQueries):
         new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
         if not new:
             return
-        connection = session.connection(mapper=self._mapper)
+        connection = connection_of(session, self._mapper)
         # Where the session does not see the end, the rows are free for any process.
         token = record.token if self.inline and ends_with_connection(session, connection) else None
         rows = self._rows(sorted(new, key=str), token, fan_out, connection)
