@@ -142,7 +142,7 @@ class Statement:
         by_name = {}
         for key, value in values.items():
             name = self._column_name(key)
-            if name in names:
+            if name is not None and name in names:
                 by_name[name] = _constant(value, values)
         return by_name
 
