@@ -254,6 +254,11 @@ class _Run:
         try:
             differences = list(self.application.differences())
         except Exception as error:  # noqa: BLE001 - reported
+            if not _is_ours(error):
+                # The application can't read its own objects (lists of each other, loaded at once).
+                self.ended = True
+                self.sending.send(("errors", repr(error)))
+                return
             differences = [f"raised {error!r}\n" + "".join(traceback.format_exception(error))]
         self.sending.send(("changes", self.application.changes))
         for each in differences:
