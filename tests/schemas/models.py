@@ -103,7 +103,7 @@ class _Generator:
         self.count = 0
 
     def schema(self) -> Schema:
-        for name in "ABCDE"[: self.dice.randint(2, 5)]:
+        for name in "ABCDE"[: self.dice.choice([2, 2, 2, 3, 3, 4, 5])]:
             self._add_model(name)
         if self.dice.random() < 0.3:
             self._add_hierarchy()
@@ -117,7 +117,7 @@ class _Generator:
         for block in self.blocks:
             if block.is_document:
                 names = block.relationships
-                block.nested = [name for name in names if self.dice.random() < 0.5]
+                block.nested = [name for name in names if self.dice.random() < 0.35]
                 block.depth = self.dice.choice([1, 1, 2, 3])
         return Schema(tuple(self.blocks))
 

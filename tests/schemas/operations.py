@@ -8,7 +8,7 @@ the tables. What is changed is chosen by what the database holds when the statem
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from sqlalchemy import Boolean, Integer, func, select
@@ -18,6 +18,10 @@ from sqlalchemy.types import TypeDecorator
 from tests.schemas.application import Application
 
 TEXTS = ("a", "b", "c")
+#: columns by which lists are ordered and restricted
+DECIDING = {"position", "rank", "rank_no", "gone"}
+#: of each model, in the beginning
+OBJECTS = 4
 #: of objects that the application names itself
 MAX_KEY = 9
 
@@ -30,6 +34,22 @@ class Writer:
         self.dice = dice
         self.raw_sql = raw_sql
         self.connection: Any = None
+
+    def population(self) -> Iterator[str]:
+        """Yield the statements of a first transaction: so that lists have several members."""
+        yield "begin('scoped')"
+        for _ in range(OBJECTS):
+            for model in self.application.classes:
+                yield self._add(model)
+                yield "s.flush()"
+        of_models = {
+            table for each in self.application.classes for table in class_mapper(each).tables
+        }
+        for table in self.application.tables:
+            if table not in of_models:
+                for _ in range(OBJECTS):
+                    yield f"s.execute({self._insert(table)})"
+        yield "commit()"
 
     def transaction(self) -> Iterator[str]:
         """Yield the statements of one transaction; each is executed before the next is made."""
@@ -119,6 +139,9 @@ class Writer:
         dice = self.dice
         for key in column.foreign_keys:
             values = self._keys(key.column)
+            if dice.random() < 0.6:
+                # Few have many, so that their lists have an order.
+                values = values[:2]
             if values and (dice.random() < 0.85 or not column.nullable):
                 return dice.choice(values)
             return None
@@ -191,13 +214,13 @@ class Writer:
 
     def _changeable(self, model: Any) -> list[Any]:
         mapper = class_mapper(model)
-        return [
+        return _weighted(
             prop
             for prop in mapper.column_attrs
             if hasattr(prop.columns[0], "table")
             and not prop.columns[0].primary_key
             and prop.columns[0] is not mapper.polymorphic_on
-        ]
+        )
 
     # Flushes
 
@@ -378,7 +401,7 @@ class Writer:
 
     def _update(self, table: Any) -> str:
         columns = list(table.columns)
-        plain = [column for column in columns if not column.primary_key]
+        plain = _weighted(column for column in columns if not column.primary_key)
         if table.name == "s1":
             columns = plain
         column = self.dice.choice(plain or columns if self.dice.random() < 0.9 else columns)
@@ -391,7 +414,7 @@ class Writer:
 
     def _update_many(self, table: Any) -> str:
         key = next(iter(table.primary_key), None)
-        plain = [column for column in table.columns if not column.primary_key]
+        plain = _weighted(column for column in table.columns if not column.primary_key)
         keys = self._keys(key) if key is not None else []
         if not keys or not plain:
             return self._update(table)
@@ -439,3 +462,8 @@ def _literal(value: Any) -> str:
     if isinstance(value, bool):
         return "(1 = 1)" if value else "(1 = 0)"
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _weighted(columns: Iterable[Any]) -> list[Any]:
+    """Return *columns*, those more often that orders and conditions of lists are made of."""
+    return [each for each in columns for _ in range(3 if each.key in DECIDING else 1)]

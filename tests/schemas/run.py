@@ -214,6 +214,11 @@ class _Run:
         from tests.schemas.operations import Writer
 
         writer = Writer(self.application, dice, raw_sql)
+        for statement in writer.population():
+            self.execute(statement)
+            writer.connection = self.connection
+            if self.kind is None:
+                break
         done = 0
         while done < operations and not self.ended:
             writer.connection = None
