@@ -167,9 +167,10 @@ def _match(param: OptionPath, body: Any, depth: int, phrase: bool = False) -> Qu
     param.context.budget.charge(inside.where, value)
     if phrase:
         return clauses.nested(target, clauses.phrase(target, str(value)))
-    options = {"query": composed(str(value)), "operator": operator}
-    names = clauses.forms(target, options["query"])
-    return clauses.nested(target, clauses.best_of([{"match": {name: options}} for name in names]))
+    text = composed(str(value))
+    match = {"query": text, "operator": operator}
+    names = clauses.forms(target, text)
+    return clauses.nested(target, clauses.best_of([{"match": {name: match}} for name in names]))
 
 
 def _exists(param: OptionPath, body: Any, depth: int) -> Query:
