@@ -38,6 +38,11 @@ def text_mapping(analyzer: Optional[str] = None) -> dict[str, Any]:
     return mapping
 
 
+def is_text(field: BaseField) -> bool:
+    """Return True if *field* is full text in the index, or a list of such texts."""
+    return field.mapping().get("type") == "text"
+
+
 def keyword_fits(text: str) -> bool:
     """Return True if a keyword field can store the whole *text*."""
     if len(text) > KEYWORD_UNITS:

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from nefertari_search_tween.documents.fields import BaseField
 
 #: exact forms of values whose rendered form loses something (see documents/fields.py)
 EXACT = "_exact"
+#: texts of this document in composed form, if that is another one (see below)
+COMPOSED = "_composed"
 #: names of the fields of this document that the index can't sort or match exactly
 INEXACT = "_inexact"
 #: why the backend rejected the document; only in the stub that replaces it
 REJECTED = "_rejected"
 #: values of a stored document whose rendered form loses something (see engine/values.py)
 PACKED = "_packed"
-INTERNAL = (EXACT, INEXACT, REJECTED, PACKED)
+INTERNAL = (EXACT, COMPOSED, INEXACT, REJECTED, PACKED)
 
 #: the value of INEXACT in a stub: no field of it is known
 ANY_FIELD = "*"
 #: the query for the stubs of rejected documents
 STUBS: dict[str, Any] = {"term": {INEXACT: ANY_FIELD}}
+
+
+# An accent may be a character of its own: "e" and U+0301 are the same text as "é", in other
+# characters. Searches compare texts in the composed form (NFC), as an analyzer with a filter for it
+# does, which Elasticsearch has in a plugin alone. So a document has its texts in this form besides,
+# where they differ, and searches for what may differ read both fields. The field itself remains
+# what the primary shows, and its keyword subfield what the database compares, character by
+# character: in that form the two texts are different values.
+
+
+def composed(value: Any) -> Any:
+    """Return the composed form of *value*, a text or a list of texts; others are unchanged."""
+    if isinstance(value, str):
+        return value if value.isascii() else unicodedata.normalize("NFC", value)
+    return [composed(each) for each in value] if isinstance(value, list) else value
+
+
+def is_composed(text: str) -> bool:
+    """Return True if *text* is in composed form."""
+    return text.isascii() or unicodedata.is_normalized("NFC", text)
+
+
+def composed_field(name: str) -> str:
+    """Return the name of the index field that holds texts of the field *name* in composed form."""
+    path, dot, last = name.rpartition(".")
+    return f"{path}{dot}{COMPOSED}.{last}"
 
 
 def exact_field(field: BaseField) -> str:

@@ -7,8 +7,8 @@ import json
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
-from nefertari_search_tween.documents.fields import KEYWORD, Relationship
-from nefertari_search_tween.documents.format import EXACT, INEXACT, REJECTED
+from nefertari_search_tween.documents.fields import KEYWORD, Relationship, is_text
+from nefertari_search_tween.documents.format import COMPOSED, EXACT, INEXACT, REJECTED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Raised when documents of an older release of this package can't be read by this one.
@@ -22,6 +22,7 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
     """
     mapped: dict[str, Any] = {}
     exact: dict[str, Any] = {}
+    forms: dict[str, Any] = {}
     for name, field in document_cls.fields().items():
         if isinstance(field, Relationship):
             related = document_cls.related(name)
@@ -31,12 +32,16 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
                 mapped[name] = related.fields()[related.pk_field()].mapping()
             continue
         mapped[name] = field.mapping()
+        if is_text(field):
+            forms[name] = {key: each for key, each in mapped[name].items() if key != "fields"}
         if field.exact_type is not None:
             exact[name] = {"type": field.exact_type}
     mapped["_pk"] = dict(KEYWORD)
     mapped["_type"] = dict(KEYWORD)
     if exact:
         mapped[EXACT] = {"properties": exact}
+    if forms:
+        mapped[COMPOSED] = {"properties": forms}
     return mapped
 
 

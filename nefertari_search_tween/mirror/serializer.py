@@ -7,8 +7,21 @@ import json
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.documents.fields import KEYWORD_UNITS, BaseField, Relationship
-from nefertari_search_tween.documents.format import ANY_FIELD, EXACT, INEXACT, REJECTED
+from nefertari_search_tween.documents.fields import (
+    KEYWORD_UNITS,
+    BaseField,
+    Relationship,
+    is_text,
+)
+from nefertari_search_tween.documents.format import (
+    ANY_FIELD,
+    COMPOSED,
+    EXACT,
+    INEXACT,
+    REJECTED,
+    composed,
+    is_composed,
+)
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
 
@@ -69,13 +82,14 @@ class Serializer:
         self.encoder = encoder
         self._default = encoder().default
         # Hoisted: one tuple per field, walked once per document.
-        self._plan: list[tuple[str, BaseField, Optional[type], bool, bool]] = [
+        self._plan: list[tuple[str, BaseField, Optional[type], bool, bool, bool]] = [
             (
                 name,
                 field,
                 _quick_type(field),
                 field.exact_type is not None,
                 field.kind in ("opaque", "list"),
+                is_text(field),
             )
             for name, field in document_cls.fields().items()
             if not isinstance(field, Relationship)
@@ -111,15 +125,18 @@ class Serializer:
         """Return the document and the names of the fields that the index can't hold exactly."""
         document = dict(data)
         exacts: dict[str, Any] = {}
+        forms: dict[str, Any] = {}
         inexact: list[str] = []
-        for name, field, quick, has_exact, deep in self._plan:
+        for name, field, quick, has_exact, deep, text in self._plan:
             value = data.get(name)
             if value is None:
                 continue
             # Nearly all values: nothing is to be done about them.
             kind = type(value)
             if kind is quick and (
-                len(value) <= SHORT_TEXT if kind is str else -SMALL_NUMBER < value < SMALL_NUMBER
+                len(value) <= SHORT_TEXT and is_composed(value)
+                if kind is str
+                else -SMALL_NUMBER < value < SMALL_NUMBER
             ):
                 continue
             if exact is not None and name in exact:
@@ -136,12 +153,18 @@ class Serializer:
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)
+            if text:
+                form = composed(document[name])
+                if form != document[name]:
+                    forms[name] = form
         if not data.keys() <= self._usual_names:
             for name in data.keys() - self._names:
                 if not isinstance(data[name], PLAIN):
                     document[name] = self._plain(data[name])
         if exacts:
             document[EXACT] = exacts
+        if forms:
+            document[COMPOSED] = forms
         return document, inexact
 
     def _scalar(self, value: Any) -> Any:

@@ -22,8 +22,11 @@ HEADER = "X-Search-Engine"
 READS = frozenset({"GET", "HEAD"})
 #: methods of a collection that select objects by the query string
 SELECTING = READS | {"PUT", "PATCH", "DELETE"}
+#: parameters, and fields of query syntax, whose values are names of fields
+EXISTS, MISSING = "_exists_", "_missing_"
+PRESENCE = (EXISTS, MISSING)
 #: parameters that only a search understands
-SEARCH_PARAMETERS = ("q", "_search_fields")
+SEARCH_PARAMETERS = ("q", "_search_fields", *PRESENCE)
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 

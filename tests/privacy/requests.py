@@ -101,6 +101,7 @@ PARAMETERS = known_parameters()
 UNFILTERED = sorted(
     {*PARAMETERS}
     - {"q", "body", "_sort", "_search_fields", "_principals", "_self", "_score", "_acl"}
+    - {*context.PRESENCE}
     - {*ALWAYS_VISIBLE, *context.AGGREGATIONS}
 )
 
@@ -243,7 +244,8 @@ class Grammar:
 
         plain = self.name.flatmap(term)
         qualified = self.name.flatmap(lambda name: term(name).map(lambda text: f"{name}:{text}"))
-        one = _weighted((plain, 2), (qualified, 2))
+        presence = st.tuples(self.presence, self.name).map(":".join)
+        one = _weighted((plain, 2), (qualified, 2), (presence, 1))
         return _weighted(
             (one, 4),
             (
@@ -253,6 +255,10 @@ class Grammar:
                 1,
             ),
         )
+
+    @functools.cached_property
+    def presence(self) -> st.SearchStrategy[str]:
+        return st.sampled_from(context.PRESENCE)
 
     @functools.cached_property
     def search(self) -> st.SearchStrategy[Params]:
@@ -267,6 +273,7 @@ class Grammar:
             flag.map(lambda pair: [pair]),
             st.tuples(flag, self.name, typed).map(lambda three: [three[0], (three[1], three[2])]),
             st.tuples(self.name, typed).map(lambda pair: [pair]),
+            st.tuples(self.presence, self.probed_name).map(lambda pair: [pair]),
             st.just([(context.FLAG, "false")]),
         )
 

@@ -79,6 +79,8 @@ READS = [
     Read("a field that all have", f"/{ALL}?worth=[2 TO 5]", "worth BETWEEN 2 AND 5"),
     Read("values present", f"/{ALL}?height=*", "height IS NOT NULL"),
     Read("values absent, fields too", f"/{ALL}?height=NOT *", "height IS NULL"),
+    Read("the same by name", f"/{ALL}?_missing_=height", "height IS NULL"),
+    Read("values that are there", f"/{ALL}?q=_exists_:height", "height IS NOT NULL"),
     Read(
         "a word in one kind of field is a number in another",
         f"/{ALL}?year=1415",
@@ -186,6 +188,8 @@ READS = [
 #: what nobody can make sense of: request, status, words of the message
 REFUSED = [
     (f"/{ALL}?nope=1", 400, "Bad parameter 'nope': none of Painter, Painting, Vase has a field"),
+    (f"/{ALL}?_missing_=nope", 400, "Bad parameter '_missing_': none of Painter, Painting, Vase"),
+    (f"/{ALL}?q=_exists_:nope", 400, "Bad parameter 'q': none of Painter, Painting, Vase has a"),
     (f"/{ALL}?q=nope:1", 400, "Bad parameter 'q': none of Painter, Painting, Vase has a field"),
     (f"/{ALL}?q=title:x OR (year:1 AND nope:1)", 400, "has a field 'nope'"),
     (f"/{ALL}?q=x&_search_fields=name,nope", 400, "Bad parameter '_search_fields'"),
@@ -535,6 +539,7 @@ PROBES = [
     "painter.paintings=3",
     *(f"_sort={sort}" for sort in ("worth", "-worth", "worth,height", "-height,worth")),
     *("_sort=insurer", "_sort=painter_id", "_sort=painter.worth", "_sort=-painter.worth"),
+    *("_exists_=worth", "_missing_=worth", "q=_missing_:insurer", "_exists_=painter.worth"),
     *("q=krater", "q=3", "q=worth:3", "q=insurer:krater", "q=worth:[0 TO 5]", "q=insurer:*"),
     *("q=NOT worth:3", "q=title:saturn AND worth:3", "q=title:saturn OR insurer:krater"),
     *("q=NOT (insurer:krater)", "q=-worth:3 amphora", "q=worth:3^9 OR title:night"),

@@ -80,6 +80,15 @@ WESTERN_AND_SCI_FI = {
     "From Dusk Till Dawn 3: The Hangman's Daughter",
     "Jesse James Meets Frankenstein's Daughter",
 }
+TARANTINO_WITH_FIGURES = {
+    "Reservoir Dogs",
+    "Pulp Fiction",
+    "Jackie Brown",
+    "Kill Bill: Volume 1",
+    "Kill Bill: Volume 2",
+    "Inglourious Basterds",
+    "Django Unchained",
+}
 MARCH_1972 = {
     "The Godfather",
     "Fist of Fury",
@@ -261,16 +270,50 @@ READS: dict[str, list[Read]] = {
         Read(
             "a field with a value: *",
             "/films?_search=true&box_office=*&director.name=tarantino",
-            {
-                "Reservoir Dogs",
-                "Pulp Fiction",
-                "Jackie Brown",
-                "Kill Bill: Volume 1",
-                "Kill Bill: Volume 2",
-                "Inglourious Basterds",
-                "Django Unchained",
-            },
+            TARANTINO_WITH_FIGURES,
             "box_office IS NOT NULL AND has(director, 'tarantino')",
+        ),
+        Read(
+            "_missing_ names a field without a value",
+            "/films?_missing_=box_office&director.name=tarantino",
+            {"Death Proof"},
+            "box_office IS NULL AND has(director, 'tarantino')",
+        ),
+        Read(
+            "_exists_ names a field with one",
+            "/films?_exists_=box_office&director.name=tarantino",
+            TARANTINO_WITH_FIGURES,
+            "box_office IS NOT NULL AND has(director, 'tarantino')",
+        ),
+        Read(
+            "both as fields of a query",
+            "/films?q=_exists_:box_office AND director.name:tarantino",
+            TARANTINO_WITH_FIGURES,
+            "box_office IS NOT NULL AND has(director, 'tarantino')",
+        ),
+        Read(
+            "and in a value of another field",
+            "/films?_search=true&director.name=tarantino AND _missing_:box_office",
+            {"Death Proof"},
+            "box_office IS NULL AND has(director, 'tarantino')",
+        ),
+        Read(
+            "fields joined as terms are",
+            "/films?_missing_=box_office OR director&title=godfather",
+            {"Disco Godfather", "Herschell Gordon Lewis: The Godfather of Gore"},
+            "(box_office IS NULL OR director IS NULL) AND has(title, 'godfather')",
+        ),
+        Read(
+            "either of two values",
+            "/films?_missing_=box_office&_missing_=director.name&title=godfather",
+            {"Disco Godfather", "Herschell Gordon Lewis: The Godfather of Gore"},
+            "(box_office IS NULL OR director IS NULL) AND has(title, 'godfather')",
+        ),
+        Read(
+            "not without a nested document",
+            "/films?q=NOT _missing_:(director AND genres) AND title:rashomon",
+            {"Rashomon"},
+            "NOT (director IS NULL AND genres = '') AND has(title, 'rashomon')",
         ),
     ],
     "and, or, groups": [
@@ -543,6 +586,42 @@ READS: dict[str, list[Read]] = {
             "/films?_search=true&released={1972-03-15 TO 1972-03-31]",
             {"Fist of Fury"},
             "released > '1972-03-15' AND released <= '1972-03-31'",
+        ),
+        Read(
+            "a moment in a zone of its own",
+            "/films?_search=true&released=1972-03-15T02:00:00+02:00",
+            {"The Godfather", "Slaughterhouse-Five"},
+            "released = '1972-03-15'",
+        ),
+        Read(
+            "the end of a range in another zone",
+            "/films?_search=true&released=[1972-03-01T05:30+0530 TO 1972-03-31T19:00:00-05:00}",
+            MARCH_1972,
+            "released BETWEEN '1972-03-01' AND '1972-03-31'",
+        ),
+        Read(
+            "a month by date arithmetic",
+            "/films?_search=true&released=1972-03-15||/M",
+            MARCH_1972,
+            "released BETWEEN '1972-03-01' AND '1972-03-31'",
+        ),
+        Read(
+            "a range by date arithmetic",
+            "/films?_search=true&released=[1972-02-29||/M+1M TO 1972-01-31||+2M]",
+            MARCH_1972,
+            "released BETWEEN '1972-03-01' AND '1972-03-31'",
+        ),
+        Read(
+            "since a date, as of now",
+            "/films?q=released:[1972-03-01 TO now-1d/d] AND released:<1972-04-01",
+            MARCH_1972,
+            "released BETWEEN '1972-03-01' AND '1972-03-31'",
+        ),
+        Read(
+            "nothing was released of late",
+            "/films?_search=true&released=>=now-1y/y",
+            set(),
+            "released > '2015-01-01'",
         ),
         Read(
             "texts in the order of their characters, whole",

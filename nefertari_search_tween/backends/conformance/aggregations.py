@@ -54,6 +54,12 @@ RESULTS: list[tuple[str, Options, dict[str, Any]]] = [
         {"buckets": [
             {"key": f"*-{JUNE}", "to": JUNE_MS, "to_as_string": JUNE, "doc_count": 2},
             {"key": f"{JUNE}-*", "from": JUNE_MS, "from_as_string": JUNE, "doc_count": 4}]}),
+    ("date_range",
+        {"field": "released", "format": "yyyy-MM-dd",
+         "ranges": [{"to": f"{JUNE}||+20d/M"}, {"from": "2001-05-31||+1d"}]},
+        {"buckets": [
+            {"key": f"*-{JUNE}", "to": JUNE_MS, "to_as_string": JUNE, "doc_count": 2},
+            {"key": f"{JUNE}-*", "from": JUNE_MS, "from_as_string": JUNE, "doc_count": 4}]}),
     ("filters", {"filters": {"knights": KNIGHT, "japan": JAPANESE}},
         {"buckets": {"japan": {"doc_count": 2}, "knights": {"doc_count": 3}}}),
     ("filters", {"filters": [JAPANESE, {"term": {"seen": True}}], "other_bucket": True},

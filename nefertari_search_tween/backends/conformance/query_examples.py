@@ -47,6 +47,10 @@ def exists(field: str) -> Query:
     return {"exists": {"field": field}}
 
 
+def released(**bounds: Any) -> Query:
+    return {"range": {"released": bounds}}
+
+
 def every(**clauses: Any) -> Query:
     return {"bool": clauses}
 
@@ -130,6 +134,32 @@ EXACT: list[Case] = [
     ({"range": {"released": WALL_E_RELEASE}}, "12"),
     ({"range": {"released": {"gte": "2008-07-18", "lte": "2008-07-18"}}}, "2"),
     ({"range": {"released": {"gte": "2010"}}}, "4"),
+    # date arithmetic: steps, rounding down and up, offsets
+    (released(gte="2001-07-21||-1d"), "1 2 4 12"),
+    (released(gt="2001-07-20||/d"), "2 4 12"),
+    (released(lte="2001-07-01||/y"), "1 3 6"),
+    (released(lt="2001-07-20||/M"), "3 6"),
+    (released(gte="2001-07-31||/M", lte="2001-07-01||/M"), "1"),
+    (released(gte="2008-07-18||/w", lte="2008-07-18||/w"), "2"),
+    (released(gte="2008-07-20||/w", lte="2008-07-14||/w"), "2"),
+    (released(gte="2008-07-21||/w", lte="2008-07-21||/w"), ""),
+    (released(gte="2010-06-23||", lte="2010-06-23T12:00||/d"), "4"),
+    (released(gte="2010-06-23||", lte="2010-06-23T12:00||"), ""),
+    (released(gte="2010-06-23T23:59:58||+1s", lte="2010-06-23T23:59:58||+s/s"), "4"),
+    (released(gt="2010-06-23T23:59:59||/s"), ""),
+    (released(gte="1216384200000||-30m/h", lt="1216384200000||+1H/H"), "2"),
+    (released(gte="2008-06-27||/m", lte="2008-06-27||/m"), "12"),
+    # a month later is the last day of a shorter month, and so is a leap day in another year
+    (released(gte="2001-03-31||+1M-5d", lte="2001-03-31||+1M-5d"), "6"),
+    ({"term": {"released": "2008-02-29||-7y+56d"}}, "6"),
+    # each step has the result of the one before
+    (released(gte="2001-01-01||/y-1d/M", lte="2001-05-05||/M-1M"), "6"),
+    (released(gte="now-200y", lt="now"), "1 2 3 4 6 12"),
+    (released(gte="now-200y/y", lte="now/d"), "1 2 3 4 6 12"),
+    (released(gt="now-1w/w"), ""),
+    (released(gte="2008-07-18T14:30:00+02:00", lte="2008-07-18T14:30:00+02:00"), "2"),
+    (released(gte="2008-07-18T14:31:00+02:00"), "4"),
+    (released(gte="2001-07-20T01:00:00+02:00||/d", lte="2001-07-20T01:00+02:00||/d+1M"), "1"),
     ({"range": {"length": {"gte": "02:00:00", "lt": "02:32:00"}}}, "1"),
     ({"range": {"_exact.released": {"gt": 995_587_200_000_000}}}, "1 2"),
     # what the exact reads write
@@ -277,6 +307,10 @@ MALFORMED: list[dict[str, Any]] = [
     {"query": {"term": {"year": "not a number"}}},
     {"query": {"range": {"year": {"gte": "x"}}}},
     {"query": {"range": {"released": {"gte": "no date"}}}},
+    *(
+        {"query": released(gte=text)}
+        for text in ("now+", "now-1x", "now1d", "2001-01-01||/2d", "2001-01-01||1d", "soon||+1d")
+    ),
     {"query": {"range": {"year": {"no_such_bound": 1}}}},
     {"query": {"term": {"seen": "neither"}}},
     {"query": {"bool": {"no_such_clause": []}}},

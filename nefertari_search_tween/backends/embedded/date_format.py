@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.date_math import (
+    DAY_MS,
+    Span,
+    civil,
+    evaluate,
+    is_expression,
+    millis_of,
+    month_days,
+)
 from nefertari_search_tween.backends.embedded.errors import unsupported
 
-#: first and last millisecond of a date, as Elasticsearch rounds: "2014-06" is the first of June
-Span = tuple[int, int]
-
 DEFAULT_FORMAT = "strict_date_optional_time||epoch_millis"
-_DAY_MS = 86_400_000
 _TIME = (
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})"
     r"(?:[.,](?P<fraction>\d{1,9}))?)?)?"
@@ -34,27 +39,10 @@ _CLOCK = re.compile(rf"{_CLOCK_TEXT}\Z", re.ASCII)
 _DATE = re.compile(rf"{_DATE_TEXT}\Z", re.ASCII)
 _DATE_TIME = re.compile(rf"{_DATE_TEXT} {_CLOCK_TEXT}\Z", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d+)?\Z", re.ASCII)
-_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
-def _days(year: int, month: int, day: int) -> int:
-    """Return days since 1970 in the proleptic Gregorian calendar, for any year.
-
-    http://howardhinnant.github.io/date_algorithms.html#days_from_civil
-    """
-    year -= month <= 2
-    era, of_era = divmod(year, 400)
-    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
-
-
-def month_days(year: int, month: int) -> int:
-    """Return the number of days of a month."""
-    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return _MONTH_DAYS[month - 1] + leap
 
 
 def _span(match: re.Match[str]) -> Optional[Span]:
+    """Return the time of a date, as Elasticsearch rounds: "2014-06" is the first of June."""
     part = match.groupdict()
 
     def number(name: str, default: int) -> int:
@@ -67,14 +55,14 @@ def _span(match: re.Match[str]) -> Optional[Span]:
         return None
     if hour > 23 or minute > 59 or second > 59:
         return None
-    start = _days(year, month, day) * _DAY_MS
+    start = millis_of(year, month, day)
     start += ((hour * 60 + minute) * 60 + second) * 1000
     fraction = part.get("fraction")
     if fraction:
         start += int(fraction.ljust(3, "0")[:3])
     # A missing month or day is the first one, and the end is that of this day.
     if part.get("hour") is None:
-        length = _DAY_MS
+        length = DAY_MS
     elif part.get("minute") is None:
         length = 3_600_000
     elif part.get("second") is None:
@@ -139,6 +127,21 @@ def parse(value: Any, formats: str) -> Optional[Span]:
     return None
 
 
+def parse_expression(value: Any, formats: str, now: int) -> Optional[Span]:
+    """Return the span of time of *value*, which may be date arithmetic; None if it is no date.
+
+    :param now: the current moment.
+    """
+    if not isinstance(value, str) or not is_expression(value):
+        return parse(value, formats)
+
+    def start_of(date: str) -> Optional[int]:
+        span = parse(date, formats)
+        return None if span is None else span[0]
+
+    return evaluate(value, now, start_of)
+
+
 def render(millis: int, formats: str) -> str:
     """Return *millis* in the first of *formats*, as Elasticsearch prints keys of buckets."""
     name = formats.split("||", maxsplit=1)[0]
@@ -146,7 +149,7 @@ def render(millis: int, formats: str) -> str:
         return str(millis)
     if name == "epoch_second":
         return str(millis // 1000)
-    days, rest = divmod(millis, _DAY_MS)
+    days, rest = divmod(millis, DAY_MS)
     year, month, day = civil(days)
     seconds, milli = divmod(rest, 1000)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
@@ -173,22 +176,3 @@ def _part(letters: str, parts: dict[str, str]) -> str:
     if letters not in parts:
         raise unsupported(f"'{letters}' in a date format")
     return parts[letters]
-
-
-def civil(days: int) -> tuple[int, int, int]:
-    """Return year, month and day of a day since 1970; the inverse of :func:`_days`."""
-    era, of_era = divmod(days + 719_468, 146_097)
-    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
-    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted = (5 * of_year + 2) // 153
-    month = shifted + (3 if shifted < 10 else -9)
-    return (
-        year_of_era + era * 400 + (month <= 2),
-        month,
-        of_year - (153 * shifted + 2) // 5 + 1,
-    )
-
-
-def millis_of(year: int, month: int, day: int) -> int:
-    """Return midnight of a day."""
-    return _days(year, month, day) * _DAY_MS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.documents.format import composed
 from nefertari_search_tween.search.aggregations.context import (
     FORBIDDEN,
     OptionPath,
@@ -164,12 +165,12 @@ def _match(param: OptionPath, body: Any, depth: int, phrase: bool = False) -> Qu
     if target.kind != "text":
         return clauses.nested(target, _value(target, inside, value))
     param.context.budget.charge(inside.where, value)
-    condition = (
-        clauses.phrase(target, str(value))
-        if phrase
-        else {"match": {target.name: {"query": str(value), "operator": operator}}}
-    )
-    return clauses.nested(target, condition)
+    if phrase:
+        return clauses.nested(target, clauses.phrase(target, str(value)))
+    text = composed(str(value))
+    match = {"query": text, "operator": operator}
+    names = clauses.forms(target, text)
+    return clauses.nested(target, clauses.best_of([{"match": {name: match}} for name in names]))
 
 
 def _exists(param: OptionPath, body: Any, depth: int) -> Query:

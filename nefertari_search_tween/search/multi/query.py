@@ -13,6 +13,7 @@ from typing import Any, Optional
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.search.context import PRESENCE
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
@@ -74,7 +75,8 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     parts = [model_query(mirror, request, scope) for mirror, scope in zip(mirrors, visible)]
     every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
-        if name != "q":
+        # Fields that a text names are checked as its terms are.
+        if name not in ("q", *PRESENCE):
             scopes = every if request.only_view_names(name) else visible
             fields = [filter_field(name, scope) for scope in scopes]
             _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import re
+import time
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends import date_math
 from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
+from nefertari_search_tween.documents.format import composed
 from nefertari_search_tween.search.query.fields import SearchField
 
 Query = dict[str, Any]
@@ -24,11 +26,14 @@ PATTERNS = {"wildcard": "* and ?", "regexp": "regular expressions"}
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
-    r"(?:[T ](?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?)?)?)?)?Z?\Z",
+    r"(?:[T ](?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?)?"
+    r"(?:(?P<sign>[+-])(?P<hours>[01]\d)(?::?(?P<minutes>[0-5]\d))?)?)?)?)?(?(sign)|Z?)\Z",
     re.ASCII,
 )
 _TIME = re.compile(r"\d{2}:\d{2}(?::\d{2})?\Z", re.ASCII)
-_SECOND_MS = 1000
+#: parts of a date, from the longest, and the unit that one ends after
+_PRECISION = {"year": "y", "month": "M", "day": "d", "hour": "h", "minute": "m", "second": "s"}
+_MINUTE_MS = 60_000
 
 
 #: key of a condition on related documents in another index, resolved by engine/search/joins.py
@@ -42,6 +47,20 @@ class ValueMismatch(Exception):
 def any_of(queries: list[Query]) -> Query:
     """Return a query for documents that match at least one of *queries*."""
     return {"bool": {"should": queries, "minimum_should_match": 1}}
+
+
+def best_of(queries: list[Query]) -> Query:
+    """Return a query for documents that match at least one of *queries*, scored by the best."""
+    return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
+
+
+def forms(target: SearchField, text: str) -> list[str]:
+    """Return the index fields in which to search for the terms of *text*, in composed form.
+
+    The standard analyzer leaves the accents with their letters: what is ASCII is the same term in
+    both. Other analyzers may drop accents.
+    """
+    return [target.index_field] if text.isascii() and not target.analyzed else target.forms
 
 
 def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
@@ -60,12 +79,14 @@ def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
 def phrase(target: SearchField, text: str, slop: int = 0, boost: float = 1.0) -> Query:
     """Return a query for documents whose *target* contains the phrase *text*."""
     if target.kind == "text":
+        text = composed(text)
         options: Query = {"query": text}
         if slop:
             options["slop"] = slop
         if target.analyzed:
             options[EMPTY] = "none"
-        return _boosted({"match_phrase": {target.index_field: options}}, boost)
+        parts: list[Query] = [{"match_phrase": {name: options}} for name in forms(target, text)]
+        return _boosted(best_of(parts), boost)
     return term(target, text, boost)
 
 
@@ -75,10 +96,10 @@ def fuzzy(target: SearchField, text: str, edits: Optional[int], boost: float = 1
     if target.kind != "text":
         raise ValueMismatch("only text can be searched fuzzily")
     fuzziness: Any = "AUTO" if edits is None else edits
-    options: Query = {"query": text, "fuzziness": fuzziness, "operator": "and"}
+    options: Query = {"query": composed(text), "fuzziness": fuzziness, "operator": "and"}
     if target.analyzed:
         options[EMPTY] = "none"
-    return _boosted({"match": {target.index_field: options}}, boost)
+    return _boosted(_of_composed(target, lambda name: {"match": {name: options}}), boost)
 
 
 def pattern(target: SearchField, kind: str, text: str, boost: float = 1.0) -> Query:
@@ -89,9 +110,21 @@ def pattern(target: SearchField, kind: str, text: str, boost: float = 1.0) -> Qu
     if target.kind not in ("text", "keyword"):
         raise ValueMismatch(f"only text can be searched with {PATTERNS[kind]}")
     # Terms of texts are lower case, in every alphabet.
-    value = text.lower() if target.kind == "text" else text
+    value = composed(text).lower() if target.kind == "text" else text
     options = {"value": value, "case_insensitive": True}
-    return _boosted({kind: {target.index_field: options}}, boost)
+    return _boosted(_of_composed(target, lambda name: {kind: {name: options}}), boost)
+
+
+def _of_composed(target: SearchField, query: Callable[[str], Query]) -> Query:
+    """Return *query* on the composed form of texts: characters that are counted are those of it.
+
+    :param query: makes the query on an index field.
+    """
+    if target.kind != "text":
+        return query(target.index_field)
+    raw, form = target.forms
+    plain = {"bool": {"must": [query(raw)], "must_not": [{"exists": {"field": form}}]}}
+    return best_of([plain, query(form)])
 
 
 def neutral(query: Query) -> Optional[Query]:
@@ -107,7 +140,7 @@ def neutral(query: Query) -> Optional[Query]:
         if kind == "dis_max":
             parts = [neutral(each) or each for each in inner["queries"]]
             return {kind: {"queries": parts}} if parts != inner["queries"] else None
-        if kind == "bool" and set(inner) == {"must", "boost"}:
+        if kind == "bool" and set(inner) <= {"must", "must_not", "boost"} and "must" in inner:
             part = neutral(inner["must"][0])
             return None if part is None else {kind: {**inner, "must": [part]}}
     return None
@@ -144,6 +177,8 @@ def range_query(
     if target.kind == "boolean":
         raise ValueMismatch("true and false have no ranges")
     name = target.sort_key
+    if target.kind == "text":
+        low, high = composed(low), composed(high)
     if low is not None:
         bounds["gte" if include_low else "gt"] = value(target, low)
     if high is not None:
@@ -173,44 +208,41 @@ def nested(target: SearchField, query: Query) -> Query:
 
 
 def date_span(text: str) -> tuple[int, int]:
-    """Return the period that a date denotes, by the precision that it is written with.
+    """Return the period that a date or date arithmetic denotes, by the precision that it is written
+    with.
 
     :returns: its start and its end (exclusive), in milliseconds since 1970.
     :raises ValueMismatch: it is no date.
     """
+    if not date_math.is_expression(text):
+        return _date_span(text)
+    now = time.time_ns() // 1_000_000
+    span = date_math.evaluate(text, now, lambda date: _date_span(date)[0])
+    if span is None:
+        raise ValueMismatch(
+            f"'{_shortened(text)}' is not date arithmetic (now-1d/d, 2014-06-30||+1M)"
+        )
+    return span[0], span[1] + 1
+
+
+def _date_span(text: str) -> tuple[int, int]:
     match = _DATE.match(text)
     if match is None:
         raise ValueMismatch(
             f"'{_shortened(text)}' is not a date (2014, 2014-06, 2014-06-30T12:00:00)"
         )
-    parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}
+    parts = [int(match[unit]) for unit in _PRECISION if match[unit] is not None]
+    # The first month and day are 1, all other parts begin with 0.
+    year, month, day, hour, minute, second = [*parts, *(1, 1, 0, 0, 0)[len(parts) - 1 :]]
     try:
-        start = datetime.datetime(
-            parts["year"],
-            parts.get("month", 1),
-            parts.get("day", 1),
-            parts.get("hour", 0),
-            parts.get("minute", 0),
-            parts.get("second", 0),
-        )
+        start = datetime.datetime(year, month, day, hour, minute, second)
     except ValueError as error:
         raise ValueMismatch(f"'{_shortened(text)}' is not a date: {error}") from error
-    if "day" not in parts:
-        month = parts.get("month")
-        days = (
-            calendar.monthrange(start.year, month)[1]
-            if month is not None
-            else 366
-            if calendar.isleap(start.year)
-            else 365
-        )
-        length = days * 86_400
-    elif "hour" not in parts:
-        length = 86_400
-    else:
-        length = 3600 if "minute" not in parts else 60 if "second" not in parts else 1
     first = (start - EPOCH) // datetime.timedelta(milliseconds=1)
-    return first, first + length * _SECOND_MS
+    end = date_math.add(first, 1, list(_PRECISION.values())[len(parts) - 1])
+    minutes = int(match["hours"] or 0) * 60 + int(match["minutes"] or 0)
+    ahead = (-minutes if match["sign"] == "-" else minutes) * _MINUTE_MS
+    return first - ahead, end - ahead
 
 
 _MILLIS = {"format": "epoch_millis"}

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Optional
 
 from nefertari_search_tween.documents.fields import BaseField, ListField, Relationship
+from nefertari_search_tween.documents.format import composed_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.item_acl import has_item_acl
@@ -46,6 +47,12 @@ class SearchField:
     def index_field(self) -> str:
         """Return its name in the index that contains it."""
         return self.key or self.name
+
+    @property
+    def forms(self) -> list[str]:
+        """Return the names of the index fields that hold its terms, in any form of text."""
+        name = self.index_field
+        return [name, composed_field(name)] if self.kind == "text" else [name]
 
     @property
     def guarded(self) -> bool:

@@ -14,8 +14,9 @@ from luqum.exceptions import ParseError
 from luqum.thread import parse
 
 from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.search.context import EXISTS, PRESENCE
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import Query, ValueMismatch
+from nefertari_search_tween.search.query.clauses import ABSENT, Query, ValueMismatch
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.settings.settings import Settings
 
@@ -36,12 +37,19 @@ MAX_WILDCARDS = 10
 #: a field and its weight
 Weighted = tuple[SearchField, float]
 
+# A moment with its zone, and arithmetic with a date: colons and || belong to them.
+_DATE = (
+    r"(?<![\w.])(?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d(?::?\d\d)?)?)?"
+    r"|\d{4}(?:-\d\d)?(?=\|\|))"
+    r"(?:\|\|(?:[-+/]\d*[yMwdhHms])+)?(?=[\s)\]}^~]|\Z)"
+)
 # luqum knows AND, OR, NOT, + and -; nefertari documents these as well.
-_SYMBOLS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
+_SYMBOLS = re.compile(rf'"(?:[^"\\]|\\.)*"|\\.|{_DATE}|&&|\|\||(?:(?<=[\s(:])|^)!(?=\S)')
 # A ^ that is not followed by a number, outside quotes.
 _BOOSTS = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|\^(?![0-9.])')
 _WILDCARD = re.compile(r"(?<!\\)[*?]")
-_SPELLED = {"&&": "AND", "||": "OR", "!": "-"}
+# With spaces: "a||b" is no word.
+_SPELLED = {"&&": " AND ", "||": " OR ", "!": "-"}
 
 
 class ClauseBudget:
@@ -89,7 +97,8 @@ def compile_lucene(
 ) -> Query:
     """Return the query that *text* denotes.
 
-    :param parameter: the query string parameter that contains it, for messages.
+    :param parameter: the query string parameter that contains it: ``_exists_`` and ``_missing_``
+        contain names of fields, any other name is for messages.
     :param fields: the fields that a term without a field name is searched in.
     :param one_field: the parameter names one field (``title=...``): all terms must match, and a
         value that does not fit the field's type is an error. Otherwise (``q``) any term may
@@ -101,11 +110,14 @@ def compile_lucene(
     budget.charge_text(parameter, text)
     if any(match[0] == "^" for match in _BOOSTS.finditer(text)):
         raise BadQuery(parameter, "a number follows ^ (a ^ that belongs to the text is \\^)")
-    # An accent may be a separate character; texts contain the composed form.
-    text = unicodedata.normalize("NFC", text)
     try:
-        parsed = parse(_SYMBOLS.sub(lambda match: _SPELLED.get(match[0], match[0]), text))
-        return _Compiler(parameter, scope, one_field, budget).compile(parsed, fields, 0)
+        parsed = parse(_SYMBOLS.sub(_spelled, text))
+        compiler = (
+            _PresenceCompiler(parameter, scope, parameter, budget)
+            if parameter in PRESENCE
+            else _Compiler(parameter, scope, one_field, budget)
+        )
+        return compiler.compile(parsed, fields, 0)
     except ParseError as error:
         raise BadQuery(parameter, f"{error} (in: {text[:80]})") from error
     except RecursionError as error:
@@ -129,6 +141,9 @@ class _Compiler:
             raise BadQuery(self.parameter, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, (tree.Group, tree.FieldGroup, tree.Plus)):
             return self.compile(node.children[0], fields, depth + 1)
+        if isinstance(node, tree.SearchField) and node.name in PRESENCE:
+            names = _PresenceCompiler(self.parameter, self.scope, node.name, self.budget)
+            return names.compile(node.children[0], [], depth + 1)
         if isinstance(node, tree.SearchField):
             target = self.scope.get(node.name)
             if target is None:
@@ -195,14 +210,13 @@ class _Compiler:
                 queries.append(query)
         for path, (target, parts) in by_path.items():
             if path is not None:
-                query = parts[0] if len(parts) == 1 else {"dis_max": {"queries": parts}}
-                queries.append(clauses.nested(target, query))
+                queries.append(clauses.nested(target, clauses.best_of(parts)))
         if not queries:
             if problem is not None and (self.one_field or len(fields) == 1):
                 refusal = BadQuery(self.parameter, str(problem))
                 self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
             return clauses.MATCH_NONE
-        return queries[0] if len(queries) == 1 else {"dis_max": {"queries": queries}}
+        return clauses.best_of(queries)
 
     def _maker(self, node: Any) -> Callable[[SearchField, float], Query]:
         """Return a function that makes the query of this leaf for a field and boost."""
@@ -284,6 +298,54 @@ class _Compiler:
             raise BadQuery(self.parameter, f"'{str(node)[:60]}' is no bound of a range")
         text = node.value[1:-1] if isinstance(node, tree.Phrase) else node.value
         return None if text == "*" else _unescaped(text)
+
+
+class _PresenceCompiler(_Compiler):
+    """Compiles the value of ``_exists_`` or ``_missing_``: names of fields, joined as terms are.
+
+    :param name: which of them.
+    """
+
+    def __init__(self, parameter: str, scope: FieldScope, name: str, budget: ClauseBudget) -> None:
+        super().__init__(parameter, scope, True, budget)
+        self.name = name
+
+    def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
+        if not isinstance(node, tree.Word):
+            raise BadQuery(self.parameter, f"'{str(node)[:60]}' is not the name of a field")
+        target = presence_field(_unescaped(node.value), self.parameter, self.scope)
+        return presence(self.name, target, self.parameter, self.scope, self.budget)
+
+
+def presence_field(name: str, parameter: str, scope: FieldScope) -> SearchField:
+    """Return the field *name* whose presence a text asks for.
+
+    :raises BadQuery: it is unknown.
+    """
+    target = scope.get(name)
+    if target is None or target.kind == ABSENT:
+        # Of nested documents as a whole: each has a key.
+        keys = scope.get(f"{name}._pk")
+        target = target if keys is None or keys.kind == ABSENT else keys
+    if target is None:
+        raise BadQuery(parameter, f"{scope.document_cls.__name__} has no field '{name[:60]}'")
+    return target
+
+
+def presence(
+    name: str, target: SearchField, parameter: str, scope: FieldScope, budget: ClauseBudget
+) -> Query:
+    """Return the query for the objects with a value in *target* (``_exists_``), or without."""
+    compiler = _Compiler(parameter, scope, True, budget)
+    query = compiler.compile(tree.Word("*"), [(target, 1.0)], 0)
+    return query if name == EXISTS else {"bool": {"must_not": [query]}}
+
+
+def _spelled(match: re.Match[str]) -> str:
+    """Return a symbol as luqum knows it, a date with its colons escaped."""
+    if match["date"] is not None:
+        return match[0].replace(":", "\\:")
+    return _SPELLED.get(match[0], match[0])
 
 
 def _all_of(queries: list[Query]) -> list[Query]:

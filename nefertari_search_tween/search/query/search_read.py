@@ -11,7 +11,7 @@ from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BackendRejected, BadQuery, TooManyClauses
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.context import QueryText, as_values
+from nefertari_search_tween.search.context import PRESENCE, QueryText, as_values
 from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
@@ -21,7 +21,13 @@ from nefertari_search_tween.search.query.clauses import (
     ValueMismatch,
 )
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.query.lucene import ClauseBudget, Weighted, compile_lucene
+from nefertari_search_tween.search.query.lucene import (
+    ClauseBudget,
+    Weighted,
+    compile_lucene,
+    presence,
+    presence_field,
+)
 from nefertari_search_tween.search.query.own_conditions import exact_condition
 from nefertari_search_tween.search.query.paging import Page
 from nefertari_search_tween.search.query.search_request import ALL, NO_FILTERS, SearchRequest
@@ -144,6 +150,12 @@ def model_query(
             own.append(_own_condition(document_cls, target, name, value, scope, budget))
         else:
             must.append(_field_query(target, name, value, scope, budget))
+    for name in PRESENCE:
+        if name in params and (request.is_own(name) or not _is_all(params[name])):
+            searched.append(name)
+            own_names = scope_for(name) if request.is_own(name) else None
+            query = _presence(name, params[name], scope, budget, own_names)
+            (must if own_names is None else own).append(query)
     weighted = _weighted(request.search_fields, scope_for("_search_fields"))
     text = params.get("q")
     if text is not None and (request.is_own("q") or not _is_all(text)):
@@ -240,6 +252,30 @@ def _one(
     except ValueMismatch as error:
         scope.reject(BadQuery(name, str(error)), [target], budget.remaining)
         return clauses.MATCH_NONE
+
+
+def _presence(
+    name: str, value: Any, scope: FieldScope, budget: ClauseBudget, own_scope: Optional[FieldScope]
+) -> Query:
+    """Return the query for the value of ``_exists_`` or ``_missing_``.
+
+    :param own_scope: the fields that the view may name, if the parameter is its own: its values are
+        names, unless it marks them as syntax.
+    """
+    parts = []
+    for each in as_values(value):
+        if not isinstance(each, str):
+            raise BadQuery(name, "the name of a field is expected")
+        if own_scope is None or isinstance(each, QueryText):
+            parts.append(compile_lucene(each, name, scope, [], True, budget))
+            continue
+        target = presence_field(each, name, own_scope)
+        # An object without the field is not known to be one without a value.
+        absent = target.kind == ABSENT
+        parts.append(
+            clauses.MATCH_NONE if absent else presence(name, target, name, own_scope, budget)
+        )
+    return parts[0] if len(parts) == 1 else clauses.any_of(parts or [clauses.MATCH_NONE])
 
 
 def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudget) -> Query:

@@ -17,7 +17,13 @@ from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.context import SERVED, TypedText, is_typed
+from nefertari_search_tween.search.context import (
+    PRESENCE,
+    SERVED,
+    TypedText,
+    as_values,
+    is_typed,
+)
 from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.privacy import Caller, CallerNames
 from nefertari_search_tween.search.query.clauses import Query
@@ -27,8 +33,10 @@ from nefertari_search_tween.settings.settings import Settings
 
 #: the value of a filter that is none
 ALL = "_all"
-#: parameters that are no filters
-NO_FILTERS = frozenset({*RESERVED_PARAMS, "q"})
+#: parameters that are no filters of a field
+NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", *PRESENCE})
+#: parameters whose values name fields
+OF_FIELDS = frozenset({*RESERVED_PARAMS, *PRESENCE})
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
 OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
 
@@ -88,8 +96,10 @@ class SearchRequest:
             return frozenset()
 
         def is_own(name: str, value: Any) -> bool:
-            if name in RESERVED_PARAMS:
-                return name not in self._caller_names and not isinstance(value, TypedText)
+            if name in OF_FIELDS:
+                return name not in self._caller_names and not any(
+                    isinstance(each, TypedText) for each in as_values(value)
+                )
             return not is_typed(name, value)
 
         return frozenset(name for name, value in self.params.items() if is_own(name, value))

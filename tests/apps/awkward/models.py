@@ -5,7 +5,7 @@ from __future__ import annotations
 from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
 
-# What Elasticsearch takes by default is 1,000 fields, two for a text.
+# What Elasticsearch takes by default is 1,000 fields, three for a text.
 WIDE = 520
 
 

@@ -6,7 +6,11 @@ import datetime
 import decimal
 
 #: owners: names of people, and names that are query syntax or mean something to nefertari
-OWNERS = ["ann", "bob", "*", "_all", "ann OR bob", "NOT ann", "[* TO *]", "/.*/", 'a"b', "an?"]
+OWNERS = [
+    *("ann", "bob", "*", "_all", "ann OR bob", "NOT ann", "[* TO *]", "/.*/", 'a"b', "an?"),
+    # one text for a search, two for a database
+    *("zo\u00eb", "zoe\u0308"),
+]
 
 
 def fill():

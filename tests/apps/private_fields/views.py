@@ -90,13 +90,14 @@ class ShelvedView(MemberItemsView):
 
 
 class FoundView(MemberItemsView):
-    """A search view that is filtered by such a field, and sorted by another."""
+    """A search view that is filtered by such a field and its presence, and sorted by it."""
 
     Model = Story
 
     def index(self, **kwargs):
         self._query_params["shelf"] = "open"
         self._query_params.setdefault("_sort", "shelf,id")
+        self._query_params.setdefault("_exists_", "shelf")
         return self.get_collection_es()
 
     def update_many(self, **kwargs):

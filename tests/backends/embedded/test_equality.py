@@ -399,6 +399,34 @@ def test_random_deep_queries_rank_the_same(pair: Pair, films: dict[str, dict[str
     assert sum(1 for count in hits if count) > 50
 
 
+def test_random_date_arithmetic_is_the_same(pair: Pair, films: dict[str, dict[str, Any]]) -> None:
+    dice = random.Random(22)
+    released = [film["released"] for film in films.values() if film["released"]]
+    bodies = []
+    for _ in range(200):
+        bounds = {
+            dice.choice(("gt", "gte")): _arithmetic(dice, released),
+            dice.choice(("lt", "lte")): _arithmetic(dice, released),
+        }
+        bodies.append({"query": {"range": {"released": bounds}}, "sort": [{"id": "asc"}]})
+    hits = [pair.compare(body) for body in bodies]
+    assert sum(1 for count in hits if count) > 60
+
+
+def _arithmetic(dice: random.Random, dates: list[str]) -> str:
+    """Date arithmetic on one of *dates*, or on now, which is far from all of them."""
+    steps = "".join(
+        f"{dice.choice('+-')}{dice.choice(['', dice.randrange(40)])}{dice.choice('yMwdhHms')}"
+        if dice.random() < 0.6
+        else f"/{dice.choice('yMwdhHms')}"
+        for _ in range(dice.randrange(4))
+    )
+    if dice.random() < 0.1:
+        return f"now-{dice.randrange(20, 90)}y/y"
+    zone = dice.choice(["", "T00:30", "T01:30:00+02:00", "T22:00:00-0330"])
+    return f"{dice.choice(dates)}{zone}||{steps}"
+
+
 def test_deep_aggregations_are_the_same(pair: Pair) -> None:
     inner: dict[str, Any] = {"roles": {"terms": {"field": "people.role"}}}
     aggregations: dict[str, Any] = {"people": {"nested": {"path": "people"}, "aggs": inner}}

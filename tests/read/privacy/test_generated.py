@@ -83,5 +83,5 @@ def test_what_is_not_protected_is_found() -> None:
     (application,) = (each for each in APPLICATIONS if each.name == "private_fields")
     settings = {**application.settings, "nefertari_search.hidden_fields": "allow"}
     open_application = dataclasses.replace(application, settings=settings)
-    stats = run_application(open_application, "sqlite", "embedded", 240, SEED)
+    stats = run_application(open_application, "sqlite", "embedded", 600, SEED)
     assert any(kind[-1] == "body by value" for kind in stats.findings), stats.report("open")

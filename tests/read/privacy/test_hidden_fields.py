@@ -25,6 +25,13 @@ pytestmark = pytest.mark.slow
         ("ann", "/stories?q=x&_search_fields={}", "note"),
         ("ann", "/stories?q=x&_fields={}", "note"),
         ("", "/members,stories?{}=3", "salary"),
+        ("ann", "/stories?_exists_={}", "rank"),
+        ("", "/stories?_missing_={}", "rating"),
+        ("ann", "/stories?_missing_={}", "author.salary"),
+        ("ann", "/stories?q=_exists_:{}", "note"),
+        ("ann", "/stories?q=x&_aggs.a.filter.query_string.query=_missing_:{}", "rank"),
+        ("ann", "/members,stories?_missing_={}", "salary"),
+        ("", "/stories?_search=false&_exists_={}", "rank"),
     ],
 )
 def test_a_hidden_field_is_one_that_does_not_exist(club, caller, path, hidden):
@@ -46,6 +53,7 @@ def test_admins_name_every_field(club):
         "/stories?_search=false&rank=3",
         "/stories?_search=true&rank=[1 TO 9]",
         "/stories?q=note:*&_sort=-rank",
+        "/stories?_missing_=note&q=_exists_:author.salary",
         "/members?_sort=-salary",
         "/stories?_aggs.a.terms.field=note",
     ):
@@ -77,6 +85,8 @@ def test_a_view_may_narrow_by_what_is_hidden(club):
         for value in ("open", "closed", "*"):
             assert club.ask(f"{path}?shelf={value}").status == 400, (path, value)
     assert club.ask("/found_stories?title=x%20OR%20shelf:closed").status == 400
+    assert club.ask("/found_stories?_exists_=shelf").status == 400
+    assert club.ask("/found_stories?_missing_=title&_exists_=title").json["total"] == 0
 
 
 def test_what_a_write_selects_is_told_by_its_number(club):

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from typing import Any, Callable, NamedTuple
 
+from nefertari_search_tween.backends import date_math
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     Inner,
@@ -28,15 +29,14 @@ from nefertari_search_tween.backends.embedded.storage.fields import (
 # As search.max_buckets of Elasticsearch.
 MAX_BUCKETS = 65_536
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DAY = _UNITS["d"]
 #: of both histograms
 _BOUNDS = ("extended_bounds", "hard_bounds")
 _OPTIONS = ("field", "min_doc_count", "missing", "order", "keyed", *_BOUNDS)
-_CALENDAR = {
-    **{name: name for name in ("minute", "hour", "day", "week", "month", "quarter", "year")},
-    **{"1m": "minute", "1h": "hour", "1d": "day", "1w": "week", "1M": "month"},
-    **{"1q": "quarter", "1y": "year"},
+_NAMES = {
+    **{"minute": "m", "hour": "h", "day": "d", "week": "w"},
+    **{"month": "M", "quarter": "q", "year": "y"},
 }
+_CALENDAR = {**_NAMES, **{f"1{unit}": unit for unit in _NAMES.values()}}
 
 
 class Steps(NamedTuple):
@@ -101,24 +101,15 @@ def _date_steps(options: Options) -> Steps:
 
 
 def _rounded(millis: int, unit: str) -> int:
-    if unit in ("minute", "hour", "day"):
-        length = _UNITS[unit[0]]
-        return millis // length * length
-    days = millis // _DAY
-    if unit == "week":
-        # 1970 began on a Thursday, weeks begin on Mondays.
-        return (days - (days + 3) % 7) * _DAY
-    year, month, _ = date_format.civil(days)
-    if unit == "quarter":
-        month = (month - 1) // 3 * 3 + 1
-    return date_format.millis_of(year, 1 if unit == "year" else month, 1)
+    if unit == "q":
+        year, month, _ = date_math.civil(millis // date_math.DAY_MS)
+        return date_math.millis_of(year, (month - 1) // 3 * 3 + 1, 1)
+    return date_math.round_down(millis, unit)
 
 
 def _following(start: int, unit: str) -> int:
-    longest = {"minute": 60_000, "hour": 3_600_000, "day": _DAY, "week": 7 * _DAY}
-    if unit in longest:
-        return start + longest[unit]
-    return _rounded(start + {"month": 31, "quarter": 92, "year": 366}[unit] * _DAY, unit)
+    count, unit = (3, "M") if unit == "q" else (1, unit)
+    return date_math.add(start, count, unit)
 
 
 def _filled(

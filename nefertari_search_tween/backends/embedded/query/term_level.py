@@ -6,9 +6,11 @@ import json
 import math
 import operator
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backends.date_math import Span
 from nefertari_search_tween.backends.embedded import date_format
 from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
@@ -65,6 +67,8 @@ class TermQueries:
         #: the searched terms, for highlighting: field name -> tests of a term
         self.searched_terms: dict[str, list[Callable[[str], bool]]] = {}
         self._depth = 0
+        #: what "now" is everywhere in this search
+        self._now = time.time_ns() // 1_000_000
 
     def _field(self, name: str, level: Level) -> Optional[Field]:
         """Return the field *name* if it is one of documents of *level*, else None."""
@@ -236,13 +240,10 @@ class TermQueries:
             tests.append((_SIGNS[sign], value))
         return tests
 
-    @staticmethod
-    def span(field: Field, value: Any, formats: str) -> date_format.Span:
+    def span(self, field: Field, value: Any, formats: str) -> Span:
         if not date_format.is_supported(formats):
             raise unsupported(f"date format '{formats}'")
-        if isinstance(value, str) and (value.startswith("now") or "||" in value):
-            raise unsupported("date math (now-1d, ||+1M/d)")
-        span = date_format.parse(value, formats)
+        span = date_format.parse_expression(value, formats, self._now)
         if span is None:
             raise rejected(
                 f"failed to parse date field [{str(value)[:80]}] with format [{formats}]",
