@@ -27,6 +27,7 @@ from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.multi.aggregations import multi_aggregation
 from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
 from nefertari_search_tween.search.multi.query import multi_query
+from nefertari_search_tween.search.objects_by_key import objects_by_key
 from nefertari_search_tween.search.query.clauses import Query, any_of
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery, model_query
 from nefertari_search_tween.search.query.search_request import SearchRequest
@@ -248,6 +249,11 @@ class Searcher:
             parts[0].explain_rejections(),
         )
         return prepared.result(response["aggregations"]), response["took"]
+
+    def get_objects(self, mirror: Mirror, pks: Iterable[Any]) -> dict[str, Any]:
+        """Return those objects with the keys *pks* that exist, from the primary, by key as text:
+        the documents that the index has once it is current."""
+        return objects_by_key(mirror, pks, self.primary.uncommitted_session() is not None)
 
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool, index: str
