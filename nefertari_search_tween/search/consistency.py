@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import (
+    BackendBlocked,
     BackendDenied,
     BackendError,
     BackendRejected,
@@ -23,7 +24,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
-from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.mirror import PROBLEMS, Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
@@ -161,14 +162,19 @@ class ReadConsistency:
         except BackendTimeout as error:
             # One slow query says nothing about the server, unless it does not respond to a ping.
             if not self.mirrors.backend.ping():
-                breaker.record_failure()
+                breaker.record_failure(error)
             raise SearchTimeout(
                 f"The search took longer than {self.settings.search_timeout:g} seconds."
             ) from error
         except BackendUnavailable as error:
-            breaker.record_failure()
+            breaker.record_failure(error)
             raise SearchUnavailable(
                 Reason.UNAVAILABLE, "The search server does not answer."
+            ) from error
+        except BackendBlocked as error:
+            breaker.record_denied(error)
+            raise SearchUnavailable(
+                Reason.BLOCKED, "The search server has a block on this search index."
             ) from error
         except BackendDenied as error:
             # Details of users and rights are for the log, not for the caller.
@@ -177,6 +183,9 @@ class ReadConsistency:
                 Reason.DENIED, "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
+            for mirror in versions:
+                # Perhaps its alias has several indices now, which not every backend searches.
+                mirror.invalidate()
             breaker.record_response()
             log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
@@ -187,6 +196,39 @@ class ReadConsistency:
             ) from error
         else:
             breaker.record_success()
+
+    def require_shards(self, mirrors: Sequence[Mirror], shards: int) -> None:
+        """Return if a search of *mirrors* read their indices and no other.
+
+        An alias can get another index at any time, and counts and aggregations do not say which
+        indices they are of, but every response says how many parts were read: that number costs
+        nothing, and differs if another index was among them.
+
+        :param shards: that number.
+        :raises SearchUnavailable: an alias has several indices, or has just got another one.
+        """
+        if shards == sum(mirror.shards for mirror in mirrors):
+            return
+        for mirror in mirrors:
+            # A rebuild may have changed it, for this process the response was the first to tell.
+            mirror.invalidate()
+            mirror.require_ready()
+        if shards != sum(mirror.shards for mirror in mirrors):
+            name = ", ".join(mirror.name for mirror in mirrors)
+            raise SearchUnavailable(
+                Reason.NAME_CONFLICT, PROBLEMS[Reason.NAME_CONFLICT].format(name)
+            )
+
+    def _require_response(self) -> None:
+        """Return if the backend answers.
+
+        :raises SearchUnavailable: it does not.
+        """
+        breaker = self.mirrors.breaker
+        breaker.check()
+        if not self.mirrors.backend.ping():
+            breaker.record_failure(BackendUnavailable("no answer to a ping"))
+            breaker.check()
 
     def _wait_for_pending(self, began: float, mirror: Mirror) -> ReadVersion:
         """Wait until the changes pending now are indexed, at most for the search timeout.
@@ -215,6 +257,8 @@ class ReadConsistency:
                 return ReadVersion({mirror: state.version})
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient_until = time.monotonic() + self.settings.search_timeout
+                # It may be the server that keeps them from being indexed, by whatever process.
+                self._require_response()
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )

@@ -132,7 +132,7 @@ class Searcher:
             hits = response["hits"]["hits"]
         else:
             with self.consistency.translate_errors(read_version.versions):
-                (response,), (hits,) = self._all(searches, visible)
+                (response,), (hits,) = self._all([mirror], searches, visible)
         if hits:
             mirror.answered_by(hits[0]["_index"])
         if response["aggregations"]["inexact"]["doc_count"]:
@@ -210,7 +210,7 @@ class Searcher:
         if size is None:
             searches = [(part.index, part.body) for part in query.parts]
             with self.consistency.translate_errors(read_version.versions), explanation:
-                responses, hits_by_part = self._all(searches, query.visible)
+                responses, hits_by_part = self._all(query.mirrors, searches, query.visible)
             hits = merged(hits_by_part, query.orders)[start:]
         elif len(query.parts) == 1:
             searches = [(query.parts[0].index, query.parts[0].body)]
@@ -299,21 +299,30 @@ class Searcher:
             ):
                 for explanation in explanations:
                     inside.enter_context(explanation)
-                return self._send(searches)
+                return self._send(mirrors, searches)
 
         responses: list[dict[str, Any]] = self.cache.get_or_search(
             mirrors, searches, read_version.cache_version, send
         )
         return responses
 
-    def _send(self, searches: list[Search]) -> list[dict[str, Any]]:
+    def _send(self, mirrors: Sequence[Mirror], searches: list[Search]) -> list[dict[str, Any]]:
         """Return the backend's responses to *searches*, all of one request."""
         if len(searches) == 1:
-            return [self.backend.search(*searches[0])]
-        return self.backend.multi_search(searches)
+            responses = [self.backend.search(*searches[0])]
+        else:
+            responses = self.backend.multi_search(searches)
+        by_alias = {mirror.alias: mirror for mirror in mirrors}
+        for (index, _), response in zip(searches, responses):
+            names = index.split(",")
+            # Of the indices of another application nothing is known.
+            if by_alias.keys() >= set(names):
+                searched = [by_alias[name] for name in names]
+                self.consistency.require_shards(searched, response["_shards"]["total"])
+        return responses
 
     def _all(
-        self, searches: list[Search], visible: Visible
+        self, mirrors: Sequence[Mirror], searches: list[Search], visible: Visible
     ) -> tuple[list[dict[str, Any]], list[list[Hit]]]:
         """Return all matches of *searches*: counted first, then scanned at one point in time.
 
@@ -325,10 +334,11 @@ class Searcher:
         require_visible(searches, visible)
         deadline = time.monotonic() + self.settings.search_timeout
         responses = self._send(
+            mirrors,
             [
                 (index, {**_without(body, "sort", "_source", "highlight"), "size": 0})
                 for index, body in searches
-            ]
+            ],
         )
         hits_by_search = []
         for (index, body), response in zip(searches, responses):
