@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, Optional, Protocol
@@ -183,10 +183,9 @@ class ReadConsistency:
                 Reason.DENIED, "The search server does not allow this application to search."
             ) from error
         except BackendRejected as error:
-            for mirror in versions:
-                # Perhaps its alias has several indices now, which not every backend searches.
-                mirror.invalidate()
             breaker.record_response()
+            # Perhaps an alias has several indices now, which not every backend searches.
+            self._check_again(versions)
             log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
@@ -196,6 +195,16 @@ class ReadConsistency:
             ) from error
         else:
             breaker.record_success()
+
+    def _check_again(self, mirrors: Iterable[Mirror]) -> None:
+        """Return if the indices of *mirrors* can be searched, as of now.
+
+        :raises SearchUnavailable: one can't.
+        """
+        for mirror in mirrors:
+            mirror.invalidate()
+            with self.translate_errors({mirror: None}):
+                mirror.require_ready()
 
     def require_shards(self, mirrors: Sequence[Mirror], shards: int) -> None:
         """Return if a search of *mirrors* read their indices and no other.
@@ -209,10 +218,8 @@ class ReadConsistency:
         """
         if shards == sum(mirror.shards for mirror in mirrors):
             return
-        for mirror in mirrors:
-            # A rebuild may have changed it, for this process the response was the first to tell.
-            mirror.invalidate()
-            mirror.require_ready()
+        # A rebuild may have changed it: for this process, the response is the first to tell.
+        self._check_again(mirrors)
         if shards != sum(mirror.shards for mirror in mirrors):
             name = ", ".join(mirror.name for mirror in mirrors)
             raise SearchUnavailable(
