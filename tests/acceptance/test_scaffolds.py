@@ -436,7 +436,6 @@ class Session:
             self.same(shelf.items[key], talk.call("GET", f"/items/{key}"))
             self.same(shelf.items[key], talk.call("GET", f"/items/{key}", {"_search": "false"}))
         assert "404" in talk.call("GET", "/items/404", status=404)["message"]
-        talk.call("HEAD", "/items/4")
         changed = talk.call("PATCH", "/items/4", json={"description": "top drawer"})
         shelf.items[4]["description"] = "top drawer"
         self.same(shelf.items[4], changed)
@@ -449,7 +448,6 @@ class Session:
         new = {"id": 26, "name": "new fig", "description": None}
         self.same(new, talk.call("POST", "/items", json=new, status=201))
         shelf.put(new)
-        talk.call("POST", "/items", json=new, status=409)
 
         for params in ({}, {"_count": ""}, {"name": "plum"}, {"q": "plum"}, {"_search": "true"}):
             refused(talk, "GET", "/items", **params)

@@ -582,6 +582,7 @@ class Session:
                     body = caller.talk.call("GET", f"/books/{key}", params)
                     self.same(caller, "Book", key, body)
             self.same(caller, "Author", 2, caller.talk.call("GET", "/authors/2"))
+        for caller in (root, ann):
             self.same(caller, "Book", 5, caller.talk.call("GET", "/authors/2/books/5"))
             for path in ("/books/4711", "/authors/2/books/1", "/authors/99/books"):
                 answer = caller.talk.send("GET", path)
