@@ -18,7 +18,7 @@ from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.product import conflict
 from nefertari_search_tween.exceptions import ConfigurationError, UnsupportedServer
-from tests.servers import wait_until
+from tests.servers.base import wait_until
 from tests.support.apps import forget_sessions, search_of, zoo
 from tests.support.faulty_server import recording
 from tests.support.paths import TOP

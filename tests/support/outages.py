@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.servers import ElasticsearchServer, free_port, wait_until
+from tests.servers import ElasticsearchServer, free_port
+from tests.servers.base import wait_until
 from tests.support.scaffolds import Talk
 
 UNAVAILABLE = "none; reason=unavailable"
