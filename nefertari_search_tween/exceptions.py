@@ -66,9 +66,11 @@ class Reason(str, Enum):
     NO_INDEX = "no-index"
     SCHEMA_MISMATCH = "schema-mismatch"
     FOREIGN_INDEX = "foreign-index"
+    NAME_CONFLICT = "name-conflict"
     TIMEOUT = "timeout"
     PRIMARY_TIMEOUT = "primary-timeout"
     DENIED = "denied"
+    BLOCKED = "blocked"
     BUSY = "busy"
     NOT_STARTED = "not-started"
     QUERY_REJECTED = "query-rejected"
@@ -167,6 +169,10 @@ class BackendUntrusted(BackendUnavailable):
     """No secure connection: the certificate is not trusted, or the server does not use TLS."""
 
 
+class UnsupportedServer(BackendUnavailable):
+    """What answers is not the product that the settings name, or too old a version of it."""
+
+
 class BackendTimeout(BackendError):
     """No response in time."""
 
@@ -179,11 +185,20 @@ class ForeignIndex(BackendError):
     """The index belongs to another database: it is neither read nor written nor deleted."""
 
 
+class NameConflict(BackendError):
+    """An index has the name that is to be the alias of a mirror's index."""
+
+
 def innermost_error(details: Any) -> Any:
     """Return the innermost ``error`` object of a server's response."""
     while isinstance(details, dict) and isinstance(details.get("error"), dict):
         details = details["error"]
     return details
+
+
+def _in_one_line(details: Any) -> str:
+    # A proxy's response is a page.
+    return " ".join(str(details).split())
 
 
 class BackendRejected(BackendError):
@@ -194,7 +209,7 @@ class BackendRejected(BackendError):
     """
 
     def __init__(self, status: int, details: Any) -> None:
-        super().__init__(f"{status}: {details}")
+        super().__init__(f"{status}: {_in_one_line(details)}")
         self.status = status
         self.details = details
 
@@ -225,10 +240,14 @@ class BackendDenied(BackendError):
     """
 
     def __init__(self, status: int, details: Any, advice: str) -> None:
-        super().__init__(f"{advice}: {status}: {details}")
+        super().__init__(f"{advice}: {status}: {_in_one_line(details)}")
         self.status = status
         self.details = details
         self.advice = advice
+
+
+class BackendBlocked(BackendDenied):
+    """An index, or the cluster, has a block against the request, whoever sends it."""
 
 
 class TooManyClauses(BackendRejected):

@@ -129,10 +129,12 @@ class IndexEntry(NamedTuple):
     """What is known of an index by its name.
 
     :param meta: ``_meta`` of its mapping.
+    :param shards: how many parts a search of it has, as its response says.
     """
 
     aliases: set[str]
     meta: dict[str, Any]
+    shards: int
 
 
 def sequence_version(hit: dict[str, Any]) -> SequenceVersion:
@@ -152,6 +154,15 @@ class Backend(Protocol):
     directory: str
     name: str
 
+    def require_supported(self, timeout: Optional[float] = None) -> None:
+        """Return if this class works with the server that answers.
+
+        Called whenever an index is about to be trusted, so it must be fast once that is known.
+
+        :param timeout: seconds to wait for the server; None: the time-out of searches.
+        :raises UnsupportedServer: it is another product, or too old.
+        """
+
     def location(self) -> Any:
         """Return what the indices are in: after it has changed, they are others by the same names.
 
@@ -170,8 +181,10 @@ class Backend(Protocol):
         """Return the names of the indices that match *pattern*, each with its aliases."""
 
     def entries(self, pattern: str) -> dict[str, IndexEntry]:
-        """Return the same indices, each with its aliases and the ``_meta`` of its mapping, as of
-        one moment."""
+        """Return the same indices, each with what is known of it, as of one moment.
+
+        :param pattern: several are joined by commas; an alias matches the indices behind it.
+        """
 
     def latest_version(self, index: str) -> int:
         """Return a version that documents of *index* have, not lower than that of the document

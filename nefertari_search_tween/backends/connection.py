@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from dataclasses import dataclass, field
+from queue import LifoQueue
 from typing import Any, Optional
 
 # A node that failed is left alone for a second, then for twice as long at each failure.
@@ -88,6 +89,14 @@ class Connection:
         return f"the search server does not accept {self.credentials}"
 
 
+#: What to do about an index that is blocked.
+BLOCKED = (
+    "the search server has a block, which is no matter of credentials: take back the setting that "
+    "the error means (index.blocks.* of an index, cluster.blocks.* of the cluster; a full disk "
+    "sets index.blocks.read_only_allow_delete until there is space again)"
+)
+
+
 class WarningFilter(logging.Filter):
     """Drops a client's warnings about failures that are raised as exceptions anyway.
 
@@ -101,3 +110,14 @@ class WarningFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = str(record.msg)
         return record.levelno != logging.WARNING or not any(text in message for text in self.texts)
+
+
+def close_pooled(queue: LifoQueue[Any]) -> None:
+    """Close the sockets in *queue*, that of a urllib3 pool, without waiting for its lock.
+
+    A thread of the parent may hold that lock, and even the end of the pool would wait for it. What
+    is closed in a child stays open in its parent.
+    """
+    LifoQueue.__init__(queue, queue.maxsize)
+    for _ in range(queue.maxsize):
+        queue.put(None)

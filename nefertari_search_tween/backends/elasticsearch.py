@@ -20,11 +20,14 @@ from nefertari_search_tween.backends.connection import (
     Connection,
     WarningFilter,
 )
-from nefertari_search_tween.backends.server import Request, ServerBackend, quoted
+from nefertari_search_tween.backends.product import ELASTICSEARCH
+from nefertari_search_tween.backends.rest import Request, quoted
+from nefertari_search_tween.backends.server import ServerBackend
 from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
     BackendUntrusted,
+    UnsupportedServer,
 )
 
 MAX_TIMEOUTS = 10
@@ -39,6 +42,7 @@ class ElasticsearchBackend(ServerBackend):
     """See :class:`~nefertari_search_tween.backends.server.ServerBackend`."""
 
     name = "elasticsearch"
+    product = ELASTICSEARCH
 
     def __init__(self, connection: Connection) -> None:
         for part in ("node_pool", "transport"):
@@ -90,6 +94,12 @@ class ElasticsearchBackend(ServerBackend):
             raise BackendUntrusted(str(error)) from error
         except elastic_transport.TransportError as error:
             raise BackendUnavailable(str(error)) from error
+        except elasticsearch.UnsupportedProductError as error:
+            # Its root says which one it is, other responses do not.
+            self._require_product(error.body)
+            raise UnsupportedServer(
+                f"{', '.join(self.connection.hosts)} is no Elasticsearch"
+            ) from error
         except elasticsearch.ApiError as error:
             raise self._failure(error.meta.status, error.body, str(error)) from error
 

@@ -13,7 +13,9 @@ from nefertari_search_tween.backends.connection import (
     Connection,
     WarningFilter,
 )
-from nefertari_search_tween.backends.server import Request, ServerBackend, quoted
+from nefertari_search_tween.backends.product import OPENSEARCH
+from nefertari_search_tween.backends.rest import Request, quoted
+from nefertari_search_tween.backends.server import ServerBackend
 from nefertari_search_tween.exceptions import (
     BackendTimeout,
     BackendUnavailable,
@@ -61,6 +63,7 @@ class OpenSearchBackend(ServerBackend):
     """
 
     name = "opensearch"
+    product = OPENSEARCH
 
     def __init__(self, connection: Connection) -> None:
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, NamedTuple, Optional, TypeVar
+from urllib.parse import quote
 
 from nefertari_search_tween.backends.base import (
     BulkAction,
@@ -24,6 +25,7 @@ from nefertari_search_tween.exceptions import (
     BackendUnavailable,
     IndexMissing,
     TooManyClauses,
+    innermost_error,
 )
 
 POINT_IN_TIME_KEEP_ALIVE = "5m"
@@ -33,6 +35,22 @@ _HEADER_BYTES = 4096
 _text = json.encoder.encode_basestring_ascii
 # The errors of a query that is too large, in the servers' several releases.
 _TOO_MANY = ("too_many_clauses", "too_many_nested_clauses", "maxClauseCount")
+
+
+class Request(NamedTuple):
+    """One request to a server."""
+
+    method: str
+    path: str
+    body: Any
+    timeout: float
+    params: dict[str, str]
+    headers: dict[str, str]
+
+
+def quoted(name: str) -> str:
+    """Return names of indices as a part of a path; ``*`` and ``,`` keep their meaning."""
+    return quote(name, safe="*,")
 
 
 def failure(status: int, details: Any, message: str) -> BackendError:
@@ -53,6 +71,16 @@ def failure(status: int, details: Any, message: str) -> BackendError:
     if any(each in str(details) for each in _TOO_MANY):
         return TooManyClauses(status, details)
     return BackendRejected(status, details)
+
+
+def is_block(status: int, details: Any) -> bool:
+    """Return True for the response to a request against which an index or the cluster has a block.
+
+    (With 503 the cluster is not ready yet: it is down.)
+    """
+    error = innermost_error(details)
+    kind = error.get("type") if isinstance(error, dict) else None
+    return status in (403, 429) and kind == "cluster_block_exception"
 
 
 def require_complete(response: Any) -> dict[str, Any]:

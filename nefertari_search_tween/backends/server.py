@@ -6,9 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from queue import LifoQueue
-from typing import Any, Callable, NamedTuple, Optional, TypeVar
-from urllib.parse import quote
+from typing import Any, Callable, Optional, TypeVar
 
 from nefertari_search_tween.backends import analysis, rest
 from nefertari_search_tween.backends.base import (
@@ -21,19 +19,25 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
     chunks,
 )
-from nefertari_search_tween.backends.connection import Connection
+from nefertari_search_tween.backends.connection import BLOCKED, Connection, close_pooled
+from nefertari_search_tween.backends.product import conflict
+from nefertari_search_tween.backends.rest import Request, quoted
 from nefertari_search_tween.exceptions import (
+    BackendBlocked,
     BackendDenied,
     BackendError,
     BackendRejected,
     BackendTimeout,
+    BackendUnavailable,
     IndexMissing,
+    UnsupportedServer,
 )
 from nefertari_search_tween.forks import PerProcess
 
 log = logging.getLogger(__name__)
 
 PING_TIMEOUT_SECONDS = 1.0
+HTTP_UNAUTHORIZED = 401
 # How soon a search for nodes that failed is repeated.
 SNIFF_PAUSE_SECONDS = 10.0
 HTTP_TOO_LONG = 413
@@ -44,17 +48,6 @@ NDJSON = {"content-type": "application/x-ndjson"}
 Decoded = TypeVar("Decoded")
 
 
-class Request(NamedTuple):
-    """One request to a server."""
-
-    method: str
-    path: str
-    body: Any
-    timeout: float
-    params: dict[str, str]
-    headers: dict[str, str]
-
-
 class ServerBackend(PerProcess):
     """See :class:`~nefertari_search_tween.backends.base.Backend`.
 
@@ -62,14 +55,17 @@ class ServerBackend(PerProcess):
     nodes, and how its server keeps a point in time.
 
     :param connection: the addresses of the server, and how it is reached.
+    :cvar product: what it works with; see :mod:`~nefertari_search_tween.backends.product`.
     """
 
     name = "server"
+    product = ""
     directory = ""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.timeout = connection.search_timeout
+        self._supported = False
         self._to_sniff = connection.sniff
         self._next_sniff = 0.0
         self._sniffing = threading.Lock()
@@ -78,7 +74,7 @@ class ServerBackend(PerProcess):
 
     def after_fork_in_child(self) -> None:
         for pool in self._pools():
-            _empty(pool.pool)
+            close_pooled(pool.pool)
         self._sniffing = threading.Lock()
         self._to_sniff = self.connection.sniff
         # The same object: applications have it as ES.api.
@@ -111,6 +107,32 @@ class ServerBackend(PerProcess):
     def _close_point_in_time(self, pit_id: str) -> None:
         raise NotImplementedError
 
+    # The server
+
+    def require_supported(self, timeout: Optional[float] = None) -> None:
+        if self._supported:
+            return
+        try:
+            about = self._request("GET", "/", timeout=timeout)
+        except BackendDenied as error:
+            if error.status == HTTP_UNAUTHORIZED:
+                raise
+            # To ask takes a privilege on the cluster, which users of applications need not have.
+            about = None
+        except BackendRejected as error:
+            about = error.details
+        self._require_product(about)
+        self._supported = True
+
+    def _require_product(self, about: Any) -> None:
+        """Return unless a server that says *about* itself at its root is another product.
+
+        :raises UnsupportedServer: it is.
+        """
+        problem = conflict(self.product, about)
+        if problem is not None:
+            raise UnsupportedServer(f"{', '.join(self.connection.hosts)} is {problem}")
+
     # Indices
 
     def location(self) -> Any:
@@ -130,18 +152,24 @@ class ServerBackend(PerProcess):
         self._write("DELETE", f"/{quoted(name)}", params={"ignore_unavailable": "true"})
 
     def indices(self, pattern: str) -> dict[str, set[str]]:
-        params = {"ignore_unavailable": "true"}
-        response = self._request("GET", f"/{quoted(pattern)}/_alias", params=params)
-        return {name: set(entry["aliases"]) for name, entry in response.items()}
+        return {name: entry.aliases for name, entry in self.entries(pattern).items()}
 
     def entries(self, pattern: str) -> dict[str, IndexEntry]:
-        # An index of which nothing remains would be left out: each has a UUID.
-        parts = "*.aliases,*.mappings._meta,*.settings.index.uuid"
-        params = {"ignore_unavailable": "true", "filter_path": parts}
-        response = self._request("GET", f"/{quoted(pattern)}", params=params)
+        # An index of which nothing remains would be left out: each has a number of shards.
+        parts = "*.aliases,*.mappings._meta,*.settings.index.number_of_shards"
+        params = {"filter_path": parts}
+        if "*" in pattern:
+            # Not for names: those that the user may not see would count as missing, too.
+            params["ignore_unavailable"] = "true"
+        try:
+            response = self._request("GET", f"/{quoted(pattern)}", params=params)
+        except IndexMissing:
+            return {}
         return {
             name: IndexEntry(
-                set(entry.get("aliases", ())), entry.get("mappings", {}).get("_meta", {})
+                set(entry.get("aliases", ())),
+                entry.get("mappings", {}).get("_meta", {}),
+                int(entry["settings"]["index"]["number_of_shards"]),
             )
             for name, entry in response.items()
         }
@@ -159,7 +187,8 @@ class ServerBackend(PerProcess):
         return max((int(hit["_version"]) for hit in hits), default=0)
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
-        current = {name for name, aliases in self.indices(f"{alias}*").items() if alias in aliases}
+        # Whatever their names are.
+        current = {name for name, aliases in self.indices(alias).items() if alias in aliases}
         actions: list[dict[str, Any]] = [
             {"remove": {"index": name, "alias": alias}} for name in sorted(current - {index})
         ]
@@ -229,8 +258,8 @@ class ServerBackend(PerProcess):
                 continue
             response = self._request("POST", form.path, form.body(chunk), seconds, headers=NDJSON)
             for result in form.results(chunk, response):
-                if result.status in (401, 403):
-                    # Not the document's fault: it stays to be written once the user may.
+                if rest.is_block(result.status, result.error) or result.status in (401, 403):
+                    # Not the document's fault: it stays to be written once that is allowed.
                     raise self._denied(result.status, result.error)
                 yield result
 
@@ -297,6 +326,7 @@ class ServerBackend(PerProcess):
 
     def ping(self) -> bool:
         try:
+            self.require_supported(PING_TIMEOUT_SECONDS)
             self._request("GET", "/_cluster/health", timeout=PING_TIMEOUT_SECONDS)
         except BackendDenied:
             # It responds: users of applications often may not see the cluster's health.
@@ -331,7 +361,12 @@ class ServerBackend(PerProcess):
         :param timeout: seconds; None: the time-out of searches.
         """
         seconds = self.timeout if timeout is None else timeout
-        response = self._send(Request(method, path, body, seconds, params or {}, headers or {}))
+        try:
+            response = self._send(Request(method, path, body, seconds, params or {}, headers or {}))
+        except BackendUnavailable:
+            # What answers next may be another server.
+            self._supported = False
+            raise
         if self._to_sniff:
             self._sniff()
         return response
@@ -355,25 +390,11 @@ class ServerBackend(PerProcess):
 
     def _failure(self, status: int, details: Any, message: str) -> BackendError:
         """Return the error for a response of *status*."""
-        if status in (401, 403):
+        if rest.is_block(status, details) or status in (401, 403):
             return self._denied(status, details)
         return rest.failure(status, details, message)
 
     def _denied(self, status: int, details: Any) -> BackendDenied:
+        if rest.is_block(status, details):
+            return BackendBlocked(status, details, BLOCKED)
         return BackendDenied(status, details, self.connection.denial(status))
-
-
-def _empty(queue: LifoQueue[Any]) -> None:
-    """Close the sockets in *queue*, that of a urllib3 pool, without waiting for its lock.
-
-    A thread of the parent may hold that lock, and even the end of the pool would wait for it. What
-    is closed in a child stays open in its parent.
-    """
-    LifoQueue.__init__(queue, queue.maxsize)
-    for _ in range(queue.maxsize):
-        queue.put(None)
-
-
-def quoted(name: str) -> str:
-    """Return names of indices as a part of a path; ``*`` and ``,`` keep their meaning."""
-    return quote(name, safe="*,")

@@ -20,7 +20,13 @@ from pyramid.threadlocal import get_current_request
 
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.format import REJECTED
-from nefertari_search_tween.exceptions import BackendRejected, BadQuery, SearchRejected
+from nefertari_search_tween.exceptions import (
+    BackendRejected,
+    BadQuery,
+    SearchRejected,
+    SearchTimeout,
+    SearchUnavailable,
+)
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.request import AggregationRequest, flatten
@@ -206,13 +212,24 @@ def own_filters(
 def read_sources(mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, Any]:
     """Return those documents *pks* of one model that exist, by key as text.
 
+    Any number, so the mirror is asked, with all that it has to offer (one request, the cache); if
+    it can't answer, the primary is.
+
     :param index: the alias to read.
-    :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
+    :raises SearchUnavailable, SearchTimeout: it is that of another application, which can't answer
+        now; or ``fallback_to_primary`` is off.
     """
-    ids = [document_id(pk) for pk in pks]
-    if not ids:
+    pks = list(pks)
+    if not pks:
         return {}
-    documents = CURRENT.require().searcher.get_documents(mirror, ids, must_be_current(), index)
+    searcher = CURRENT.require().searcher
+    ids = [document_id(pk) for pk in pks]
+    try:
+        documents = searcher.get_documents(mirror, ids, must_be_current(), index)
+    except (SearchUnavailable, SearchTimeout):
+        if index != mirror.alias or not searcher.settings.fallback_to_primary:
+            raise
+        return searcher.get_objects(mirror, pks)
     return {
         str(source["_pk"]): stripped(source)
         for source in documents.values()
@@ -223,13 +240,21 @@ def read_sources(mirror: Mirror, index: str, pks: Iterable[Any]) -> dict[str, An
 def read_source(mirror: Mirror, index: str, **params: Any) -> Optional[dict[str, Any]]:
     """Return the document of the key ``id``, None if it does not exist or meet other *params*.
 
+    The primary is asked (see ``search/objects_by_key.py``), but for conditions, which are query
+    syntax.
+
     :param index: the alias to read.
-    :raises SearchUnavailable, SearchTimeout: the mirror can't answer now.
+    :raises SearchUnavailable, SearchTimeout: there are conditions, or the alias is that of another
+        application, and the mirror can't answer now.
     """
     pk = params["id"]
     conditions = {name: each for name, each in params.items() if name not in OF_CLIENT}
     if not conditions:
-        return read_sources(mirror, index, [pk]).get(str(pk))
+        if index == mirror.alias:
+            documents = CURRENT.require().searcher.get_objects(mirror, [pk])
+        else:
+            documents = read_sources(mirror, index, [pk])
+        return documents.get(str(pk))
     key = {"ids": {"values": [document_id(pk)]}}
     request = make_request({**conditions, "_limit": 1}, {mirror.name: [key]}, index=index)
     documents, _ = CURRENT.require().searcher.search([mirror], request)

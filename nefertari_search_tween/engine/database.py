@@ -36,6 +36,7 @@ from nefertari_search_tween.exceptions import (
     Reason,
     SearchTimeout,
     SearchUnavailable,
+    UnsupportedServer,
 )
 from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.identity import Identity
@@ -104,7 +105,9 @@ class Database(PerProcess):
                 self._aliases(model)
             self._prepare_keys()
         except (SearchUnavailable, SearchTimeout) as error:
-            log.warning("the database could not be checked: %s", error)
+            if isinstance(error.__cause__, UnsupportedServer):
+                raise ConfigurationError(f"elasticsearch.hosts: {error.__cause__}") from error
+            log.warning("the database could not be checked: %s", error.__cause__ or error)
 
     def mirror(self, model: Any) -> Mirror:
         """Return the mirror of *model* without a request to the backend."""
@@ -141,6 +144,9 @@ class Database(PerProcess):
                 f"the index {name} exists, but is not reached as {mirror.alias}"
             )
         meta = mapping.get("_meta", {})
+        if MODEL not in meta:
+            # Perhaps not an index of this package: then its name may be in the way.
+            self.mirrors.indices_of(mirror)
         self._require_own(name, mirror.mapping["_meta"], meta)
         if meta.get("fingerprint") != mirror.fingerprint or not is_current(
             mirror.mapping["_meta"], meta
@@ -290,10 +296,10 @@ class Database(PerProcess):
             ) from error
         except BackendTimeout as error:
             if not self.backend.ping():
-                breaker.record_failure()
+                breaker.record_failure(error)
             raise SearchTimeout("The database did not answer in time.") from error
         except BackendUnavailable as error:
-            breaker.record_failure()
+            breaker.record_failure(error)
             raise SearchUnavailable(Reason.UNAVAILABLE, "The database does not answer.") from error
         except BackendDenied as error:
             breaker.record_denied(error)

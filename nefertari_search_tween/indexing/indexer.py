@@ -282,7 +282,7 @@ class Indexer:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, (BackendUnavailable, BackendTimeout)):
-            self.mirrors.breaker.record_failure()
+            self.mirrors.breaker.record_failure(error)
         if not self._warned:
             self._warned = True
             log.warning(

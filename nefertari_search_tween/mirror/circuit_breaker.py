@@ -13,6 +13,11 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.25
 MAX_PAUSE_SECONDS = 4.0
+#: what callers get while a mirror can't answer
+MEANWHILE = (
+    "single objects, and collections that views read with get_collection, come from the primary, "
+    "and searches (q, _search=true, views that read with get_collection_es) get a 503"
+)
 
 
 class CircuitBreaker:
@@ -40,10 +45,10 @@ class CircuitBreaker:
         self._prober.start()
         raise SearchUnavailable(Reason.UNAVAILABLE, "The search server does not answer.")
 
-    def record_failure(self) -> None:
-        """Open the breaker: the backend did not answer."""
+    def record_failure(self, error: Exception) -> None:
+        """Open the breaker: the backend did not answer, as *error* says."""
         if not self.open:
-            log.warning("the search server does not answer; collections are read from the primary")
+            log.warning("the search server does not answer; %s: %s", MEANWHILE, error)
         self.open = True
         self._prober.start()
 

@@ -13,8 +13,11 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     ForeignIndex,
     MappingRefused,
+    NameConflict,
     Reason,
+    UnsupportedServer,
 )
+from nefertari_search_tween.mirror.circuit_breaker import MEANWHILE
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 
@@ -44,12 +47,13 @@ def prepare_indices(
         after that: a change of it may have been settled a moment before.
     :param check_version: called with a version that documents of a mirror have: the database's own
         can't be lower, unless it was restored from a backup.
-    :raises ConfigurationError: credentials or certificates are wrong; an index belongs to another
-        database; "validate", and an index is missing or of another schema.
+    :raises ConfigurationError: credentials, certificates or the product of the server are wrong; an
+        index belongs to another database; "validate", and an index is missing or of another schema.
     """
     problems = []
     for mirror in mirrors:
         try:
+            mirrors.backend.require_supported()
             _claim(mirrors, mirror)
             if schema == "none":
                 continue
@@ -70,15 +74,25 @@ def prepare_indices(
                     index_all(mirror)
                 continue
         except MappingRefused as error:
-            log.warning("%s has no mirror, and is read from the primary: %s", mirror.name, error)
+            log.warning(
+                "%s has no mirror, and is read from the primary: %s (%s)",
+                mirror.name,
+                error,
+                MEANWHILE,
+            )
             continue
         except ForeignIndex as error:
             raise ConfigurationError(str(error)) from error
+        except UnsupportedServer as error:
+            raise ConfigurationError(f"elasticsearch.hosts: {error}") from error
         except BackendUntrusted as error:
             raise ConfigurationError(
                 "no safe connection to the search server (see elasticsearch.hosts and "
                 f"elasticsearch.ca_certs): {error}"
             ) from error
+        except NameConflict as error:
+            problems.append(str(error))
+            continue
         except BackendDenied as error:
             if error.status == HTTP_UNAUTHORIZED:
                 raise ConfigurationError(str(error)) from error
@@ -88,22 +102,20 @@ def prepare_indices(
             log.warning("the index of %s could not be checked: %s", mirror.name, error)
             continue
         except BackendError as error:
-            mirrors.breaker.record_failure()
             log.warning("the indices could not be checked: %s", error)
+            mirrors.breaker.record_failure(error)
             break
-        problem = "not built" if mirror.problem == Reason.NO_INDEX else "of another schema"
-        problems.append(f"the search index of {mirror.name} is {problem}")
+        problem = {
+            Reason.NO_INDEX: "not built",
+            Reason.NAME_CONFLICT: f"not the only one with the alias {mirror.alias}",
+        }.get(mirror.problem or Reason.NO_INDEX, "of another schema")
+        problems.append(
+            f"the search index of {mirror.name} is {problem}: run `nefertari-search rebuild`"
+        )
     if problems and schema == "validate":
-        raise ConfigurationError(
-            f"nefertari_search.schema = validate: {', '.join(problems)}: "
-            "run `nefertari-search rebuild`"
-        )
+        raise ConfigurationError(f"nefertari_search.schema = validate: {'; '.join(problems)}")
     for problem in problems:
-        log.warning(
-            "%s: run `nefertari-search rebuild`; until then its collections are read from "
-            "the primary",
-            problem,
-        )
+        log.warning("%s; until then %s", problem, MEANWHILE)
 
 
 def _claim(mirrors: MirrorRegistry, mirror: Mirror) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.backends.base import Backend, IndexEntry
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
 from nefertari_search_tween.forks import PerProcess
@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 
 # How long an index that is missing, or was built for another schema, is not checked again.
 RECHECK_SECONDS = 1.0
+
+
+#: Why an index can't be searched, for callers; with the name of the model.
+PROBLEMS = {
+    Reason.NO_INDEX: "The search index of {} has not been built yet.",
+    Reason.SCHEMA_MISMATCH: "The search index of {} was built for another schema.",
+    Reason.FOREIGN_INDEX: "The search index of {} belongs to another database.",
+    Reason.NAME_CONFLICT: "The name of the search index of {} is that of another or of several.",
+}
 
 
 class Mirror(PerProcess):
@@ -66,6 +75,7 @@ class Mirror(PerProcess):
         self._problem = Reason.NO_INDEX
         self._checked = 0.0
         self._index: Optional[str] = None
+        self._shards = 0
         self._location: Any = None
         # Version of a claim: it, and all before it, are visible to searches.
         self._visible = 0
@@ -124,39 +134,37 @@ class Mirror(PerProcess):
             if not self._ready and time.monotonic() - self._checked >= RECHECK_SECONDS:
                 self.check()
         if not self._ready:
-            raise SearchUnavailable(
-                self._problem,
-                {
-                    Reason.NO_INDEX: f"The search index of {self.name} has not been built yet.",
-                    Reason.SCHEMA_MISMATCH: (
-                        f"The search index of {self.name} was built for another schema."
-                    ),
-                    Reason.FOREIGN_INDEX: (
-                        f"The search index of {self.name} belongs to another database."
-                    ),
-                }[self._problem],
-            )
+            raise SearchUnavailable(self._problem, PROBLEMS[self._problem].format(self.name))
 
     def check(self) -> bool:
         """Check the index now, and return True if it can be searched.
 
         :raises BackendError: the backend does not answer.
         """
+        self.backend.require_supported()
         location = self.backend.location()
-        mapping = self.backend.get_mapping(self.alias)
+        entries = self.backend.entries(self.alias)
         # Read before, unless it was made by this very look-up.
         self._location = location or self.backend.location()
         self._checked = time.monotonic()
-        meta = (mapping or {}).get("_meta", {})
-        if mapping is None:
-            self._ready, self._problem = False, Reason.NO_INDEX
-        elif conflict(self.mapping["_meta"], meta) is not None:
-            self._ready, self._problem = False, Reason.FOREIGN_INDEX
-        elif meta.get("fingerprint") != self.fingerprint:
-            self._ready, self._problem = False, Reason.SCHEMA_MISMATCH
-        else:
-            self._ready = True
+        self._shards = sum(entry.shards for entry in entries.values())
+        problem = self._problem_of(entries)
+        self._ready = problem is None
+        self._problem = problem or self._problem
         return self._ready
+
+    def _problem_of(self, entries: dict[str, IndexEntry]) -> Optional[Reason]:
+        """Return why the indices behind the alias can't be searched, None if they can."""
+        if not entries:
+            return Reason.NO_INDEX
+        if len(entries) > 1 or self.alias in entries:
+            return Reason.NAME_CONFLICT
+        (entry,) = entries.values()
+        if conflict(self.mapping["_meta"], entry.meta) is not None:
+            return Reason.FOREIGN_INDEX
+        if entry.meta.get("fingerprint") != self.fingerprint:
+            return Reason.SCHEMA_MISMATCH
+        return None
 
     def invalidate(self) -> None:
         """Check the index again before the next read: it has changed."""
@@ -174,6 +182,11 @@ class Mirror(PerProcess):
                 self.invalidate()
                 self.require_ready()
             self._index = index
+
+    @property
+    def shards(self) -> int:
+        """How many parts a search of the index has (as of the last check)."""
+        return self._shards
 
     @property
     def problem(self) -> Optional[Reason]:

@@ -13,6 +13,7 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     ForeignIndex,
     MappingRefused,
+    NameConflict,
 )
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import NoRequestHooks, Reader, RequestHooks
@@ -31,6 +32,8 @@ from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 # for longer could bring it back.
 GC_DELETES = "1h"
 HTTP_BAD_REQUEST = 400
+# Of an index or alias.
+MAX_NAME_BYTES = 255
 ALREADY_EXISTS = "resource_already_exists_exception"
 
 
@@ -74,9 +77,16 @@ class MirrorRegistry:
     ) -> Mirror:
         """Make the mirror of *model*, in place of an earlier one of that name.
 
-        :raises ConfigurationError: the index of another model has the same name.
+        :raises ConfigurationError: the index of another model has the same name, or the name is
+            too long.
         """
         alias = self.alias_of(model.__name__)
+        longest = write_alias(f"{alias}-{1:06d}")
+        if len(longest.encode()) > MAX_NAME_BYTES:
+            raise ConfigurationError(
+                f"elasticsearch.index_name = {self.prefix}: with the name of {model.__name__} it "
+                f"is longer than the {MAX_NAME_BYTES} bytes of an index's name"
+            )
         for other in self:
             if other.alias == alias and other.name != model.__name__:
                 raise ConfigurationError(
@@ -126,6 +136,7 @@ class MirrorRegistry:
         """Return the indices of *mirror* (live, being built, left over) with their aliases.
 
         :raises ForeignIndex: one of them belongs to another database.
+        :raises NameConflict: an index of another name is in the way.
         """
         return {name: entry.aliases for name, entry in self._own_entries(mirror).items()}
 
@@ -141,11 +152,14 @@ class MirrorRegistry:
 
     def _entries(self, mirror: Mirror) -> dict[str, IndexEntry]:
         pattern = re.compile(re.escape(mirror.alias) + r"-\d{6}\Z")
-        return {
-            name: entry
-            for name, entry in self.backend.entries(f"{mirror.alias}-*").items()
-            if pattern.match(name)
-        }
+        entries = self.backend.entries(f"{mirror.alias},{mirror.alias}-*")
+        if mirror.alias in entries:
+            raise NameConflict(
+                f"an index is called {mirror.alias}, which must be the alias of the index of "
+                f"{mirror.name}, and no rebuild can make it one: delete or rename that index, or "
+                "set another elasticsearch.index_name"
+            )
+        return {name: entry for name, entry in entries.items() if pattern.match(name)}
 
     def claim(self, mirror: Mirror) -> list[str]:
         """Note our database in the indices of *mirror* that have none, or that have moved with it.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, Optional, Protocol
 
 from nefertari_search_tween.exceptions import (
+    BackendBlocked,
     BackendDenied,
     BackendError,
     BackendRejected,
@@ -23,7 +24,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
-from nefertari_search_tween.mirror.mirror import Mirror
+from nefertari_search_tween.mirror.mirror import PROBLEMS, Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.settings.settings import Settings
 
@@ -161,14 +162,19 @@ class ReadConsistency:
         except BackendTimeout as error:
             # One slow query says nothing about the server, unless it does not respond to a ping.
             if not self.mirrors.backend.ping():
-                breaker.record_failure()
+                breaker.record_failure(error)
             raise SearchTimeout(
                 f"The search took longer than {self.settings.search_timeout:g} seconds."
             ) from error
         except BackendUnavailable as error:
-            breaker.record_failure()
+            breaker.record_failure(error)
             raise SearchUnavailable(
                 Reason.UNAVAILABLE, "The search server does not answer."
+            ) from error
+        except BackendBlocked as error:
+            breaker.record_denied(error)
+            raise SearchUnavailable(
+                Reason.BLOCKED, "The search server has a block on this search index."
             ) from error
         except BackendDenied as error:
             # Details of users and rights are for the log, not for the caller.
@@ -178,6 +184,8 @@ class ReadConsistency:
             ) from error
         except BackendRejected as error:
             breaker.record_response()
+            # Perhaps an alias has several indices now, which not every backend searches.
+            self._check_again(versions)
             log.error("the backend rejected a query of this package: %s", error)
             raise SearchRejected("The search server refused the query.") from error
         except BackendError as error:
@@ -187,6 +195,47 @@ class ReadConsistency:
             ) from error
         else:
             breaker.record_success()
+
+    def _check_again(self, mirrors: Iterable[Mirror]) -> None:
+        """Return if the indices of *mirrors* can be searched, as of now.
+
+        :raises SearchUnavailable: one can't.
+        """
+        for mirror in mirrors:
+            mirror.invalidate()
+            with self.translate_errors({mirror: None}):
+                mirror.require_ready()
+
+    def require_shards(self, mirrors: Sequence[Mirror], shards: int) -> None:
+        """Return if a search of *mirrors* read their indices and no other.
+
+        An alias can get another index at any time, and counts and aggregations do not say which
+        indices they are of, but every response says how many parts were read: that number costs
+        nothing, and differs if another index was among them.
+
+        :param shards: that number.
+        :raises SearchUnavailable: an alias has several indices, or has just got another one.
+        """
+        if shards == sum(mirror.shards for mirror in mirrors):
+            return
+        # A rebuild may have changed it: for this process, the response is the first to tell.
+        self._check_again(mirrors)
+        if shards != sum(mirror.shards for mirror in mirrors):
+            name = ", ".join(mirror.name for mirror in mirrors)
+            raise SearchUnavailable(
+                Reason.NAME_CONFLICT, PROBLEMS[Reason.NAME_CONFLICT].format(name)
+            )
+
+    def _require_response(self) -> None:
+        """Return if the backend answers.
+
+        :raises SearchUnavailable: it does not.
+        """
+        breaker = self.mirrors.breaker
+        breaker.check()
+        if not self.mirrors.backend.ping():
+            breaker.record_failure(BackendUnavailable("no answer to a ping"))
+            breaker.check()
 
     def _wait_for_pending(self, began: float, mirror: Mirror) -> ReadVersion:
         """Wait until the changes pending now are indexed, at most for the search timeout.
@@ -215,6 +264,8 @@ class ReadConsistency:
                 return ReadVersion({mirror: state.version})
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient_until = time.monotonic() + self.settings.search_timeout
+                # It may be the server that keeps them from being indexed, by whatever process.
+                self._require_response()
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )

@@ -27,6 +27,7 @@ from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.multi.aggregations import multi_aggregation
 from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
 from nefertari_search_tween.search.multi.query import multi_query
+from nefertari_search_tween.search.objects_by_key import objects_by_key
 from nefertari_search_tween.search.query.clauses import Query, any_of
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery, model_query
 from nefertari_search_tween.search.query.search_request import SearchRequest
@@ -131,7 +132,7 @@ class Searcher:
             hits = response["hits"]["hits"]
         else:
             with self.consistency.translate_errors(read_version.versions):
-                (response,), (hits,) = self._all(searches, visible)
+                (response,), (hits,) = self._all([mirror], searches, visible)
         if hits:
             mirror.answered_by(hits[0]["_index"])
         if response["aggregations"]["inexact"]["doc_count"]:
@@ -209,7 +210,7 @@ class Searcher:
         if size is None:
             searches = [(part.index, part.body) for part in query.parts]
             with self.consistency.translate_errors(read_version.versions), explanation:
-                responses, hits_by_part = self._all(searches, query.visible)
+                responses, hits_by_part = self._all(query.mirrors, searches, query.visible)
             hits = merged(hits_by_part, query.orders)[start:]
         elif len(query.parts) == 1:
             searches = [(query.parts[0].index, query.parts[0].body)]
@@ -248,6 +249,11 @@ class Searcher:
             parts[0].explain_rejections(),
         )
         return prepared.result(response["aggregations"]), response["took"]
+
+    def get_objects(self, mirror: Mirror, pks: Iterable[Any]) -> dict[str, Any]:
+        """Return those objects with the keys *pks* that exist, from the primary, by key as text:
+        the documents that the index has once it is current."""
+        return objects_by_key(mirror, pks, self.primary.uncommitted_session() is not None)
 
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool, index: str
@@ -293,21 +299,30 @@ class Searcher:
             ):
                 for explanation in explanations:
                     inside.enter_context(explanation)
-                return self._send(searches)
+                return self._send(mirrors, searches)
 
         responses: list[dict[str, Any]] = self.cache.get_or_search(
             mirrors, searches, read_version.cache_version, send
         )
         return responses
 
-    def _send(self, searches: list[Search]) -> list[dict[str, Any]]:
+    def _send(self, mirrors: Sequence[Mirror], searches: list[Search]) -> list[dict[str, Any]]:
         """Return the backend's responses to *searches*, all of one request."""
         if len(searches) == 1:
-            return [self.backend.search(*searches[0])]
-        return self.backend.multi_search(searches)
+            responses = [self.backend.search(*searches[0])]
+        else:
+            responses = self.backend.multi_search(searches)
+        by_alias = {mirror.alias: mirror for mirror in mirrors}
+        for (index, _), response in zip(searches, responses):
+            names = index.split(",")
+            # Of the indices of another application nothing is known.
+            if by_alias.keys() >= set(names):
+                searched = [by_alias[name] for name in names]
+                self.consistency.require_shards(searched, response["_shards"]["total"])
+        return responses
 
     def _all(
-        self, searches: list[Search], visible: Visible
+        self, mirrors: Sequence[Mirror], searches: list[Search], visible: Visible
     ) -> tuple[list[dict[str, Any]], list[list[Hit]]]:
         """Return all matches of *searches*: counted first, then scanned at one point in time.
 
@@ -319,10 +334,11 @@ class Searcher:
         require_visible(searches, visible)
         deadline = time.monotonic() + self.settings.search_timeout
         responses = self._send(
+            mirrors,
             [
                 (index, {**_without(body, "sort", "_source", "highlight"), "size": 0})
                 for index, body in searches
-            ]
+            ],
         )
         hits_by_search = []
         for (index, body), response in zip(searches, responses):

@@ -23,7 +23,8 @@ class Withheld(ValueError):
 def hosts(text: str) -> tuple[str, ...]:
     """Convert ``a:9200, https://b:9200/path`` to URLs.
 
-    :raises ValueError: an address without a port, with credentials, or with another scheme.
+    :raises ValueError: an address without a port, with credentials, or with another scheme; one
+        that is given twice.
     """
     if "@" in text:
         # Logs and messages contain addresses. A password with a comma would be taken apart below.
@@ -34,6 +35,9 @@ def hosts(text: str) -> tuple[str, ...]:
             urls.append(_host(each))
     if len({url.partition(":")[0] for url in urls}) > 1:
         raise ValueError("all must be http or all must be https")
+    if len(set(urls)) < len(urls):
+        twice = next(url for url in urls if urls.count(url) > 1)
+        raise ValueError(f"{twice} is given more than once")
     return tuple(urls)
 
 
@@ -49,7 +53,9 @@ def _host(each: str) -> str:
         raise ValueError(wrong)
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"'{each}' must begin with http:// or https://")
-    return url.rstrip("/")
+    # In one form: two forms of an address are one node.
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port}{parts.path}".rstrip("/")
 
 
 def secret(text: str) -> Optional[str]:

@@ -6,6 +6,7 @@ Those that start with ``elasticsearch.`` keep nefertari's names.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Generic, Optional, TypeVar, overload
 
 from nefertari_search_tween.settings import connection as reach
@@ -77,9 +78,16 @@ def _backend(text: str) -> tuple[str, Optional[str]]:
 
 
 def _index_name(text: str) -> str:
-    """Return a prefix of names of indices."""
-    if text and (text != text.lower() or not text[0].isalnum()):
-        raise ValueError("must be lower case and start with a letter or a digit")
+    """Return a prefix of names of indices.
+
+    Of the characters that some server has a meaning for (wildcards, lists, exclusions, dates,
+    clusters) none is allowed, nor is any that is not known to have none.
+    """
+    if text and (text != text.lower() or not re.fullmatch(r"[^\W_][\w.-]*", text)):
+        raise ValueError(
+            "must be of lower case letters, digits, '-', '_' and '.', and start with a letter or "
+            "a digit"
+        )
     return text
 
 
@@ -231,7 +239,8 @@ class ServerSettings:
     index_name = Setting(
         _index_name,
         "",
-        "Prefix of all index names. If empty: the name of the application's package.",
+        "Prefix of all index names, of lower case letters, digits, '-', '_' and '.'. If empty: the "
+        "name of the application's package.",
     )
     chunk_size = Setting(
         number(int, 1, 100_000),

@@ -13,6 +13,7 @@ import uuid
 import pytest
 import ramlfications
 
+from tests.support.outages import refused, search_server, serves_again
 from tests.support.scaffolds import INCLUDES, Deployment, Talk, generate
 
 pytestmark = pytest.mark.slow
@@ -427,6 +428,55 @@ class Session:
         assert sorted(ids_of(body)) == shelf.ids()
         delete(shelf.ids())
 
+    def without_search_server(self):
+        """Nothing answers searches: single objects and writes know nothing of it, the database has
+        the collection for those who ask it, and whoever searches is told what is the matter."""
+        talk, shelf = self.talk, self.shelf
+        for key in (1, 4, 25):
+            self.same(shelf.items[key], talk.call("GET", f"/items/{key}"))
+            self.same(shelf.items[key], talk.call("GET", f"/items/{key}", {"_search": "false"}))
+        assert "404" in talk.call("GET", "/items/404", status=404)["message"]
+        changed = talk.call("PATCH", "/items/4", json={"description": "top drawer"})
+        shelf.items[4]["description"] = "top drawer"
+        self.same(shelf.items[4], changed)
+        self.same(shelf.items[4], talk.call("GET", "/items/4"))
+        shelf.items[5].update(name="replaced", description=None)
+        self.same(shelf.items[5], talk.call("PUT", "/items/5", json=shelf.items[5]))
+        assert talk.call("DELETE", "/items/25")["message"] == "Deleted"
+        del shelf.items[25]
+        talk.call("GET", "/items/25", status=404)
+        new = {"id": 26, "name": "new fig", "description": None}
+        self.same(new, talk.call("POST", "/items", json=new, status=201))
+        shelf.put(new)
+
+        for params in ({}, {"_count": ""}, {"name": "plum"}, {"q": "plum"}, {"_search": "true"}):
+            refused(talk, "GET", "/items", **params)
+        refused(talk, "GET", "/items", **{"_aggs.x.max.field": "id"})
+        refused(talk, "GET", "/items,items")
+        if self.bulk:
+            refused(talk, "PATCH", "/items", name="plum")
+            refused(talk, "DELETE", "/items", name="plum")
+        self.collection_of_the_primary()
+
+    def collection_of_the_primary(self):
+        talk, shelf = self.talk, self.shelf
+        primary = "primary; reason=search-false"
+        body = talk.read("/items", primary, _search="false", _sort="-id", _limit=100)
+        assert ids_of(body) == shelf.ids()[::-1] and body["total"] == len(shelf.items)
+        for item in body["data"]:
+            self.same(shelf.items[item["id"]], item)
+        body = talk.read("/items", primary, _search="false", name=shelf.items[1]["name"])
+        assert 1 in ids_of(body)
+        body = talk.read("/items", primary, _search="false", _count="")
+        assert body == {"data": len(shelf.items)}
+
+    def with_search_server_again(self):
+        """What was written meanwhile is found."""
+        assert serves_again(self.talk, "/items")
+        self.expect(self.shelf.ids(), _limit=100)
+        self.expect([4], description="drawer")
+        self.expect([26], name="fig")
+
     def nothing_at_once(self):
         """The RAML of ramses_starter has no update or delete of a collection."""
         for method in ("PATCH", "PUT", "DELETE"):
@@ -530,3 +580,35 @@ def test_a_scaffolded_application_needs_two_lines(
 
     where = "embedded, SQLite" if backend.startswith("embedded:") else "Elasticsearch, PostgreSQL"
     record_property("compared", run_session(deployment, before, f"{scaffold} on {where}"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["embedded", "closed", pytest.param("elasticsearch", marks=pytest.mark.long)]
+)
+@pytest.mark.parametrize("scaffold", SCAFFOLDS)
+def test_a_scaffolded_application_without_its_search_server(
+    scaffold, kind, request, tmp_path, index_prefix, record_property
+):
+    folder = generate(scaffold, tmp_path, "stock")
+    server = search_server(kind, request, tmp_path)
+    deployment = Deployment(
+        folder,
+        "local.ini",
+        sqlalchemy__url=f"sqlite:///{tmp_path}/stock.sqlite",
+        elasticsearch__index_name=index_prefix,
+        elasticsearch__enable_aggregations="true",
+        elasticsearch__enable_polymorphic_query="true",
+    )
+    deployment.add_search(server.url)
+    with deployment.serve() as process:
+        session = Session(Talk(f"{process.url}/api"), bulk=scaffold == "nefertari_starter")
+        session.create()
+        server.go()
+        try:
+            session.without_search_server()
+        finally:
+            server.come_back()
+        if server.comes_back:
+            session.with_search_server_again()
+        assert "Traceback" not in process.log
+    record_property("compared", figures(f"{scaffold} without {kind}", session.talk))

@@ -554,7 +554,7 @@ def test_bulk_body(app):
 
 
 def test_documents_by_key(es):
-    """``get_by_ids``, ``get_item``, ``do_count``"""
+    """``get_by_ids``, ``do_count``"""
     documents = [{"_type": "Item", "_id": "3"}, {"_type": "Keeper", "_id": "bob"}]
     results = es.get_by_ids([*documents, {"_type": "Item", "_id": 1}])
     assert [each._type for each in results] == ["Item", "Keeper", "Item"]
@@ -579,7 +579,7 @@ def test_documents_by_key(es):
 
 
 def test_one_document(es):
-    """``get_by_ids``, ``get_item``, ``do_count``"""
+    """``get_item``"""
     item = es.get_item(id="1")
     assert (item._type, item.id, item.name, item.keeper.name) == ("Item", 1, "Lion", "Ann")
     # Ramses keeps what it reads of a document on it.
@@ -595,13 +595,13 @@ def test_one_document(es):
 
 
 def test_counts(es):
-    """``get_by_ids``, ``get_item``, ``do_count``"""
+    """``get_by_ids``, ``do_count``"""
     params = es.build_search_params({"kind": "red", "_limit": 1, "_start": 1, "_sort": "name"})
     assert es.do_count(params) == 2
 
 
 def test_documents_by_key_are_as_the_last_commit_left_them(app, es):
-    """``get_by_ids``, ``get_item``, ``do_count``"""
+    """``get_item``"""
     search = search_of(app)
     spoil(app, 1)
     search.outbox.enqueue([Key("Item", 1)])

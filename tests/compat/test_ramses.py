@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 
+from tests.support.outages import refused, search_server, serves_again
 from tests.support.paths import TOP
 from tests.support.scaffolds import Deployment, Talk, set_lines
 
@@ -567,6 +568,81 @@ class Session:
         root.talk.call("PATCH", "/books/1", json={"_acl": [*acl[:1], *everyone()]})
         self.expect(bob, "/books", "Book", self.books)
 
+    def without_search_server(self):
+        """Nothing answers searches: each caller sees and changes the same objects as ever."""
+        root, ann, bob, anybody = self.root, self.ann, self.bob, self.anybody
+        data = {"text": "cold", "stars": 5, "book_id": 1}
+        body = ann.talk.call("POST", "/reviews", json=data, status=201)
+        self.reviews[1] = {"id": 1, **data, "reviewer": "ann"}
+        self.books[1]["review_count"] += 1
+        self.same(ann, "Review", 1, body)
+        for caller in (root, ann, bob, anybody):
+            for key in (1, 4, 11):
+                for params in ({}, {"_search": "false"}):
+                    body = caller.talk.call("GET", f"/books/{key}", params)
+                    self.same(caller, "Book", key, body)
+            self.same(caller, "Author", 2, caller.talk.call("GET", "/authors/2"))
+        for caller in (root, ann):
+            self.same(caller, "Book", 5, caller.talk.call("GET", "/authors/2/books/5"))
+            for path in ("/books/4711", "/authors/2/books/1", "/authors/99/books"):
+                answer = caller.talk.send("GET", path)
+                assert answer.status_code == 404, (path, answer.text)
+        anybody.talk.call("GET", "/users/ann", status=403)
+        self.same(ann, "User", "bob", ann.talk.call("GET", "/users/bob"))
+        self.same(root, "User", "bob", root.talk.call("GET", "/users/bob"))
+
+        # Whoever may not change something still may not.
+        for caller in (ann, anybody):
+            caller.talk.call("PATCH", "/books/4", json={"price": 0.0}, status=403)
+            caller.talk.call("DELETE", "/books/4", status=403)
+        bob.talk.call("PATCH", "/reviews/1", json={"text": "mine"}, status=403)
+        bob.talk.call("DELETE", "/reviews/1", {"_search": "false"}, status=403)
+        root.talk.call("PATCH", "/authors/2/books/5", json={"price": 99.0})
+        self.books[5]["price"] = 99.0
+        self.same(root, "Book", 5, root.talk.call("GET", "/books/5"))
+        ann.talk.call("PATCH", "/reviews/1", {"_search": "false"}, json={"text": "cold and deep"})
+        self.reviews[1]["text"] = "cold and deep"
+        self.same(bob, "Review", 1, bob.talk.call("GET", "/reviews/1"))
+        assert root.talk.call("DELETE", "/books/12")["message"] == "Deleted"
+        del self.books[12]
+        root.talk.call("GET", "/books/12", status=404)
+
+        for caller in (root, ann):
+            for path in ("/books", "/authors/2/books", "/books,authors"):
+                refused(caller.talk, "GET", path)
+            refused(caller.talk, "GET", "/books", q="sea")
+            refused(caller.talk, "GET", "/books", **{"_aggs.x.max.field": "year"})
+        refused(root.talk, "PATCH", "/books", title="sea")
+        refused(root.talk, "DELETE", "/reviews", stars="5")
+        if self.database_acls:
+            self.acls_without_search_server()
+        else:
+            self.collection_of_the_primary()
+
+    def collection_of_the_primary(self):
+        for caller in (self.root, self.ann):
+            params = {"_search": "false", "_sort": "-id", "_limit": 50}
+            body = caller.talk.read("/books", "primary; reason=search-false", **params)
+            assert [each["id"] for each in body["data"]] == sorted(self.books, reverse=True)
+            for each in body["data"]:
+                self.same(caller, "Book", each["id"], each)
+
+    def acls_without_search_server(self):
+        """An object's own ACL counts from the moment on that it is changed."""
+        acl = [{"action": "allow", "principal": "g:admin", "permission": "all"}]
+        self.root.talk.call("PATCH", "/books/1", json={"_acl": acl})
+        for caller in (self.ann, self.bob, self.anybody):
+            caller.talk.call("GET", "/books/1", status=403)
+        self.same(self.root, "Book", 1, self.root.talk.call("GET", "/books/1"))
+        self.root.talk.call("PATCH", "/books/1", json={"_acl": [*acl, *everyone()]})
+        self.same(self.bob, "Book", 1, self.bob.talk.call("GET", "/books/1"))
+
+    def with_search_server_again(self):
+        assert serves_again(self.root.talk, "/books")
+        self.expect(self.root, "/books", "Book", self.books)
+        self.expect(self.root, "/books", "Book", [5], price="99")
+        self.expect(self.ann, "/reviews", "Review", [1], text="deep")
+
     def errors(self):
         ann = self.ann
         ann.talk.refuse("/books", "'nope'", nope="1")
@@ -655,6 +731,32 @@ def test_an_application_on_ramses_needs_two_lines(
         f"a library on Ramses{' with ACLs' * database_acls} on {where}: "
         f"{session.talk.requests} requests ({engines})",
     )
+
+
+@pytest.mark.parametrize("database_acls", [False, True])
+@pytest.mark.parametrize(
+    "kind", ["embedded", pytest.param("elasticsearch", marks=pytest.mark.long)]
+)
+def test_an_application_on_ramses_without_its_search_server(
+    kind, database_acls, request, tmp_path, index_prefix
+):
+    """Its ACLs look each object up by ``ES.get_item``."""
+    server = search_server(kind, request, tmp_path)
+    database = f"sqlite:///{tmp_path}/library.sqlite"
+    lines = {"sqlalchemy__url": database, "database_acls": str(database_acls).lower()}
+    deployment = deploy(tmp_path, server.url, index_prefix, **lines)
+    with deployment.serve() as process:
+        session = Session(f"{process.url}/api", database_acls)
+        session.as_anonymous()
+        session.register()
+        session.write()
+        server.go()
+        try:
+            session.without_search_server()
+        finally:
+            server.come_back()
+        session.with_search_server_again()
+        assert "Traceback" not in process.log
 
 
 def test_a_parent_may_have_more_children_than_a_caller_may_write_words(deployed):

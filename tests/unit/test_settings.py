@@ -77,7 +77,16 @@ BAD = [
     ("nefertari_search.analyzer.Item.name", "two words"),
     ("nefertari_search.index_settings.Item", "/no/such/file.json"),
     ("elasticsearch.index_name", "Films"),
-    ("elasticsearch.index_name", "_films"),
+    *(
+        ("elasticsearch.index_name", name)
+        for name in (
+            *("_films", "-films", "+films", ".films", "..", "*", "films*", "fi?ms", "a,b", "a:b"),
+            *("films#1", "a/b", "a\\b", '"films"', "<films>", "a|b", "two words", "a%2cb", "ünïÇ"),
+        )
+    ),
+    ("elasticsearch.hosts", "a:9200, b:9200, a:9200"),
+    ("elasticsearch.hosts", "a:9200 http://A:09200/"),
+    ("elasticsearch.hosts", "https://a:9200/x,HTTPS://a:9200/x/"),
 ]
 
 
@@ -275,7 +284,8 @@ def test_where_mirrors_live_is_told_without_passwords():
 
 
 @pytest.mark.parametrize(
-    ("package", "prefix"), [("films", "films"), ("Films", "films"), ("my.app", "my.app")]
+    ("package", "prefix"),
+    [("films", "films"), ("Films", "films"), ("my.app", "my.app"), ("my_app2", "my_app2")],
 )
 def test_indices_are_named_after_the_package(package, prefix):
     assert Settings({}, package).index_name == prefix

@@ -119,9 +119,12 @@ class IndexCases(Cases):
         backend.create_index(names[0], MAPPING, self.index_settings, [alias])
         backend.create_index(names[1], {"dynamic": False}, self.index_settings, [])
         assert backend.entries(f"{alias}-*") == {
-            names[0]: ({alias}, MAPPING["_meta"]),
-            names[1]: (set(), {}),
+            names[0]: ({alias}, MAPPING["_meta"], 1),
+            names[1]: (set(), {}, 1),
         }
+        # By its alias, too, and each once.
+        assert list(backend.entries(alias)) == [names[0]]
+        assert sorted(backend.entries(f"{alias},{alias}-*")) == names
         assert backend.entries(f"{alias}-000003") == {}
 
     def test_the_latest_version_is_not_below_what_was_written_last(

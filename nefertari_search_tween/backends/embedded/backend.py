@@ -52,7 +52,7 @@ from nefertari_search_tween.backends.embedded.storage.fields import Field, Malfo
 from nefertari_search_tween.backends.embedded.storage.mapping import Index, merge_properties
 from nefertari_search_tween.backends.embedded.storage.store import NEVER, Store
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
-from nefertari_search_tween.exceptions import BackendError, BackendRejected, IndexMissing
+from nefertari_search_tween.exceptions import BackendError, IndexMissing
 
 __all__ = ["EmbeddedBackend"]
 
@@ -79,6 +79,9 @@ class EmbeddedBackend:
         self.directory = os.path.realpath(self.store.directory)
         self.location = self.store.file
         self._vocabularies: dict[tuple[int, int], tuple[int, list[str]]] = {}
+
+    def require_supported(self, timeout: Optional[float] = None) -> None:
+        """Return: the format of the files is checked whenever they are opened."""
 
     # Indices
 
@@ -133,7 +136,7 @@ class EmbeddedBackend:
                 if alias is not None:
                     aliases.add(alias)
         return {
-            name: IndexEntry(aliases, json.loads(mapping).get("_meta", {}))
+            name: IndexEntry(aliases, json.loads(mapping).get("_meta", {}), 1)
             for name, (aliases, mapping) in rows.items()
             if names.fullmatch(name) or any(names.fullmatch(alias) for alias in aliases)
         }
@@ -160,13 +163,9 @@ class EmbeddedBackend:
     def get_mapping(self, name: str) -> Optional[dict[str, Any]]:
         with self.store.reading(NEVER) as connection:
             try:
-                indices = self.store.resolve(connection, name)
+                return self.store.load_one(connection, name).mapping
             except IndexMissing:
                 return None
-            if len(indices) != 1:
-                names = sorted(index.name for index in indices)
-                raise BackendRejected(409, f"{name} refers to {names}: one index expected")
-            return self.store.load_index(connection, indices[0].number).mapping
 
     def put_mapping(self, index: str, mappings: dict[str, Any]) -> None:
         with self.store.writing() as connection:

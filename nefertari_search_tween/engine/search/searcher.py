@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional
 
@@ -16,6 +17,7 @@ from nefertari_search_tween.exceptions import Reason, SearchError, Unanswerable
 from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
+from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.consistency import ReadVersion
 from nefertari_search_tween.search.multi.merge import Hit
 from nefertari_search_tween.search.query.search_read import SearchQuery
@@ -94,6 +96,11 @@ class EngineSearcher(Searcher):
     def __init__(self, mirrors: MirrorRegistry, settings: Settings) -> None:
         super().__init__(mirrors, settings, primary=EnginePrimary(), pending=NothingPending())
         self.backend: Any = JoiningBackend(self.backend)
+
+    def get_objects(self, mirror: Mirror, pks: Iterable[Any]) -> dict[str, Any]:
+        ids = [document_id(pk) for pk in pks]
+        documents = self.get_documents(mirror, ids, True, mirror.alias)
+        return {each["_pk"]: each for each in documents.values() if each is not None}
 
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool, index: str

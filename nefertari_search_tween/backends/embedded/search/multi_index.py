@@ -190,4 +190,6 @@ def aggregate(
     search.node = Condition(
         merged.root.level, lambda alias: Sql(f"{alias}.doc IN (SELECT doc FROM several_found)")
     )
-    return search.run()
+    response = search.run()
+    response["_shards"].update(total=len(indices), successful=len(indices))
+    return response

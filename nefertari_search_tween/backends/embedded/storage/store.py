@@ -116,7 +116,7 @@ class Store:
 
     def _connect(self) -> Connection:
         """Return a new connection."""
-        make_private(self.directory, FILE_NAME)
+        self._create_files()
         connection = sqlite3.connect(
             self.path,
             timeout=WRITE_TIMEOUT_SECONDS,
@@ -141,6 +141,18 @@ class Store:
             connection.close()
             raise
         return connection
+
+    def _create_files(self) -> None:
+        """Create the directory and the file if they are missing.
+
+        :raises BackendUnavailable: they can't be created.
+        """
+        try:
+            make_private(self.directory, FILE_NAME)
+        except OSError as error:
+            raise BackendUnavailable(
+                f"nefertari_search.backend: {self.directory} can't be used: {error}"
+            ) from error
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
         def columns() -> set[str]:
@@ -215,7 +227,7 @@ class Store:
         """
         file = self.file()
         if file is None:
-            make_private(self.directory, FILE_NAME)
+            self._create_files()
             file = self.file()
         with translate_errors(NEVER), self._use(file) as connection:
             connection.execute("BEGIN IMMEDIATE")
