@@ -140,7 +140,7 @@ class Stats:
     """What a run has done.
 
     :ivar kinds: how many requests named a column of a kind, and how many of them the mirror
-        answered; so too for models by whether they are ordinary.
+        answered; so too for models by whether they are ordinary, and by database.
     """
 
     applications: int = 0
@@ -150,12 +150,14 @@ class Stats:
     statuses: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     kinds: dict[tuple[bool, str], list[int]] = field(default_factory=dict)
-    models: dict[bool, list[int]] = field(default_factory=dict)
+    models: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
     findings: dict[str, Finding] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     invalid: list[str] = field(default_factory=list)
 
-    def note(self, model: Model, request: Request, answers: tuple[Answer, Answer]) -> None:
+    def note(
+        self, name: str, model: Model, request: Request, answers: tuple[Answer, Answer]
+    ) -> None:
         answer, primary = answers
         self.requests += 1
         by_mirror = answer.engine == "mirror"
@@ -165,7 +167,7 @@ class Stats:
         # A request that is wrong is the primary's to refuse: it says nothing of a column.
         if primary.status != 200:
             return
-        self._count(self.models, model.is_ordinary, by_mirror)
+        self._count(self.models, (name, model.is_ordinary), by_mirror)
         names = columns_of(request)
         for column in model.columns:
             if names.intersection(column.fields):
@@ -185,16 +187,23 @@ class Stats:
         answers = ", ".join(f"{count} {each or '-'}" for each, count in self.reasons.most_common())
         statuses = ", ".join(f"{count} {each}" for each, count in self.statuses.most_common())
         lines += [f"statuses: {statuses}", f"X-Search-Engine: {answers}"]
-        for ordinary, name in ((True, "ordinary"), (False, "other")):
-            count, mirrored = self.models.get(ordinary, [0, 0])
-            share = mirrored / max(1, count)
-            lines.append(f"{name} models: {mirrored} of {count} by the mirror, {share:.1%}")
+        databases = sorted({name for name, _ in self.models})
+        for kind, ordinary in (("ordinary", True), ("other", False)):
+            counts = {name: self.models.get((name, ordinary), [0, 0]) for name in databases}
+            if len(counts) > 1:
+                lines += [_share(f"{kind} models on {name}", *counts[name]) for name in databases]
+            count, mirrored = (sum(each[at] for each in counts.values()) for at in (0, 1))
+            lines.append(_share(f"{kind} models", count, mirrored))
         lines.append(
             f"{self.requests} requests, {self.by_mirror} mirrored, {self.applications} "
             f"applications, {self.refused} values refused, {len(self.invalid)} invalid, "
             f"{sum(self.times.values())} differences, {len(self.findings)} findings"
         )
         return "\n".join(lines)
+
+
+def _share(name: str, count: int, mirrored: int) -> str:
+    return f"{name}: {mirrored} of {count} by the mirror, {mirrored / max(1, count):.1%}"
 
 
 class Run:
@@ -246,7 +255,7 @@ class Run:
             for number, model in enumerate(models):
                 pairs = application.pairs(number, model.requests)
                 for request, answers in zip(model.requests, pairs):
-                    self.stats.note(model, request, answers)
+                    self.stats.note(name, model, request, answers)
                     differing = application.difference(number, request, answers)
                     if differing is None:
                         continue
