@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
+from functools import partial
 
 from tests.columns.databases import DATABASES
 from tests.columns.run import Run
@@ -28,18 +30,19 @@ def main() -> int:
     parser.add_argument("--keep-going", action="store_true", help="after findings")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     import_old_stack()
     began = time.monotonic()
-    with shared.owned():
-        run = Run(
-            options.primary,
-            DATABASES[options.primary],
-            lambda each: print(f"{each}\n", flush=True),
-        )
-        stats = run.run(options.requests, options.seed, options.keep_going)
-    print(stats.report())
-    print(f"{time.monotonic() - began:.0f} s")
-    return 1 if stats.findings or stats.invalid else 0
+    show = partial(print, flush=True)
+    run = Run(options.primary, DATABASES[options.primary], lambda each: show(f"{each}\n"))
+    try:
+        with shared.owned():
+            run.run(options.requests, options.seed, options.keep_going)
+    finally:
+        # Of a run that was ended, too.
+        show(run.stats.report())
+        show(f"{time.monotonic() - began:.0f} s")
+    return 1 if run.stats.findings or run.stats.invalid else 0
 
 
 if __name__ == "__main__":

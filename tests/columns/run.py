@@ -221,14 +221,13 @@ class Run:
         self.announce = announce
         self.stats = Stats()
 
-    def run(self, requests: int, number: int, keep_going: bool) -> Stats:
+    def run(self, requests: int, number: int, keep_going: bool) -> None:
         """Compare at least this many requests; the same ones for the same *number*."""
         names = list(self.databases)
         while self.stats.requests < requests and (keep_going or not self.stats.findings):
             models = drawn(self.dialect, number, MODELS_PER_APPLICATION)
             self.compare(names[number % len(names)], models)
             number += 1
-        return self.stats
 
     def compare(self, name: str, models: Sequence[Model]) -> None:
         try:
