@@ -73,7 +73,9 @@ class Served:
         model = self.models[number]
 
         def ordered() -> Answer:
-            params = ordered_by_key(list(request), "id", model.default_sort)
+            # Of columns alone, a mapper's order is not applied.
+            default = "" if "_fields" in dict(request) else model.default_sort
+            params = ordered_by_key(list(request), "id", default)
             return self.ask(number, [(*params, PRIMARY)])[0]
 
         return difference(*answers, ordered, model.unordered)
