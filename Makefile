@@ -87,10 +87,11 @@ smoke: # the demo's checks on the oldest and newest Python here, from nothing
 	.ci/smoke
 
 # Long campaigns of processes, signals and servers; `make test-matrix` runs short ones. Those of
-# tests/schemas write to random models, by every path, and print a seed to repeat. The last one asks
+# tests/schemas write to random models, by every path, and print a seed to repeat; those of
+# tests/columns ask mirrors and databases of random columns and values the same. The last one asks
 # random requests of pairs of databases that differ in what is hidden (tests/privacy): by itself,
 #   python -m tests.privacy mongodb --seed 7 --pairs 2000
-faults: env # long campaigns of killed processes and servers, of schemas, and of leaks (hours)
+faults: env # long campaigns of killed processes and servers, schemas, columns, and leaks (hours)
 	$(BIN)/python -m tests.faults.campaign postgresql --writers 8 --seconds 60
 	$(BIN)/python -m tests.faults.campaign sqlite --writers 3 --seconds 60
 	$(BIN)/python -m tests.faults.campaign mongodb --writers 3 --seconds 60
@@ -106,6 +107,9 @@ faults: env # long campaigns of killed processes and servers, of schemas, and of
 	$(BIN)/python -m tests.schemas postgresql
 	$(BIN)/python -m tests.schemas sqlite --triggers
 	$(BIN)/python -m tests.schemas postgresql --triggers
+	$(BIN)/python -m tests.columns sqlite
+	$(BIN)/python -m tests.columns postgresql
+	$(BIN)/python -m tests.columns mariadb --requests 2000
 	$(BIN)/python -m tests.privacy sqlite postgresql mongodb engine --backends embedded elasticsearch
 
 # Which small changes of the package's heart no test notices (tests/mutants). A sample, always the

@@ -15,26 +15,11 @@ import argparse
 import random
 import sys
 import time
-import uuid
-from collections.abc import Callable
-from pathlib import Path
 
 from tests.schemas.models import Schema, random_schema
 from tests.schemas.run import Outcome, Setting, run, smallest
-from tests.servers import PostgresServer, shared
-from tests.servers.shared import start_or_attach
-
-
-def sqlite_database(folder: Path) -> tuple[str, Callable[[], None]]:
-    return f"sqlite:///{folder}/database.sqlite", lambda: None
-
-
-def postgresql_database(folder: Path) -> tuple[str, Callable[[], None]]:
-    server, name = start_or_attach(PostgresServer), f"schemas_{uuid.uuid4().hex[:12]}"
-    return server.create_database(name), lambda: server.drop_database(name)
-
-
-DATABASES = {"sqlite": sqlite_database, "postgresql": postgresql_database}
+from tests.servers import shared
+from tests.support.generated import DATABASES, import_old_stack
 
 
 def report(seed: int, schema: Schema, outcome: Outcome) -> str:
@@ -52,7 +37,7 @@ def main() -> int:
     parser.add_argument("--keep-going", action="store_true", help="after findings, as they are")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    import_all()
+    import_old_stack()
     began, findings, totals = time.monotonic(), 0, Outcome()
     with shared.owned():
         for seed in range(options.seed, options.seed + options.schemas):
@@ -82,15 +67,6 @@ def main() -> int:
         f"{totals.checks} checks, {findings} findings, {time.monotonic() - began:.0f} s"
     )
     return 1 if findings else 0
-
-
-def import_all() -> None:
-    """Import what each forked process would import otherwise."""
-    import nefertari_sqla  # noqa: F401
-    import zope.sqlalchemy  # noqa: F401
-
-    import nefertari_search_tween  # noqa: F401
-    from tests.schemas import application, operations  # noqa: F401
 
 
 if __name__ == "__main__":

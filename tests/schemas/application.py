@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pyramid.config import Configurator
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import class_mapper
 
 from nefertari_search_tween.documents.format import EXACT
-from tests.apps.wsgi import make_wsgi_app
+from tests.support.generated import make_application
 
 MAX_DOCUMENTS = 1000
 
@@ -29,28 +27,10 @@ class Application:
     """
 
     def __init__(self, text: str, url: str, folder: Path, settings: dict[str, str]) -> None:
-        self.models = types.ModuleType("schema_models")
-        config = Configurator(
-            settings={
-                "pyramid.includes": "nefertari_search_tween",
-                "nefertari.engine": "nefertari_sqla",
-                "sqlalchemy.url": url,
-                "auth": "false",
-                "nefertari_search.backend": f"embedded:{folder}",
-                "elasticsearch.index_name": "schemas",
-                **settings,
-            }
-        )
-
-        def includeme(config: Any) -> None:
-            exec(compile(text, "schema_models.py", "exec"), self.models.__dict__)
-            for part in ("nefertari", "nefertari.view", "nefertari.json_httpexceptions"):
-                config.include(part)
-
         if url.startswith("sqlite"):
             event.listen(Engine, "connect", _switch_foreign_keys_on)
-        make_wsgi_app(config, includeme)
-        self.runtime = config.registry.nefertari_search
+        _, registry, self.models = make_application(text, url, folder, settings)
+        self.runtime = registry.nefertari_search
         from pyramid_sqlalchemy import BaseObject
 
         self.changes = 0

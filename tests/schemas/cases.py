@@ -376,12 +376,12 @@ CASES: dict[str, Case] = dict(
 
 
 def main() -> int:
-    from tests.schemas.__main__ import DATABASES, import_all
     from tests.schemas.run import Setting, run
     from tests.servers import shared
+    from tests.support.generated import DATABASES, import_old_stack
 
     primary, *names = sys.argv[1:]
-    import_all()
+    import_old_stack()
     outcomes = {}
     with shared.owned():
         for name in names or CASES:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import random
-import shutil
-import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -18,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.schemas.cases import Case
 from tests.schemas.models import Schema
+from tests.support.generated import Database, fewer, forked
 
-CONTEXT = multiprocessing.get_context("fork")
 SECONDS = 120
 PACKAGE = "/nefertari_search_tween/"
 
@@ -47,12 +43,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a schema is run.
+    """How a schema is run."""
 
-    :param database: makes an empty one and returns its URL, and what removes it.
-    """
-
-    database: Callable[[Path], tuple[str, Callable[[], None]]]
+    database: Database
     sync: str
     triggers: bool
 
@@ -65,23 +58,10 @@ def run(
     statements: Optional[list[str]] = None,
 ) -> Outcome:
     """Run *operations* random statements on *schema*, or these *statements*."""
-    folder = Path(tempfile.mkdtemp(prefix="schemas-"))
-    url, remove = setting.database(folder)
-    receiving, sending = CONTEXT.Pipe(duplex=False)
-    arguments = (sending, schema.source, url, folder, setting, seed, operations, statements)
-    process = CONTEXT.Process(target=_child, args=arguments)
     outcome = Outcome()
-    try:
-        process.start()
-        sending.close()
+    arguments = (schema.source, setting, seed, operations, statements)
+    with forked(_child, setting.database, *arguments) as receiving:
         _receive(receiving, outcome)
-        process.join(1)
-    finally:
-        process.kill()
-        process.join()
-        process.close()
-        remove()
-        shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -114,7 +94,7 @@ def smallest(schema: Schema, setting: Setting, outcome: Outcome) -> tuple[Schema
     smaller = True
     while smaller:
         smaller = False
-        for statements in _fewer(outcome.statements):
+        for statements in fewer(outcome.statements):
             again = fails(schema, statements)
             if again is not None:
                 outcome, smaller = again, True
@@ -137,23 +117,14 @@ def _kind(outcome: Outcome) -> Optional[str]:
     return first.partition("(")[0] if first.startswith("raised") else "difference"
 
 
-def _fewer(statements: list[str]) -> Iterator[list[str]]:
-    """Yield *statements* without long parts of them, and then without short ones."""
-    size = len(statements) // 2
-    while size:
-        for at in range(0, len(statements), size):
-            yield statements[:at] + statements[at + size :]
-        size //= 2
-
-
 # In the process of the run
 
 
 def _child(
     sending: Any,
-    text: str,
     url: str,
     folder: Path,
+    text: str,
     setting: Setting,
     seed: int,
     operations: int,

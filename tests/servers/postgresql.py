@@ -33,9 +33,13 @@ class PostgresServer(Server):
     def database_url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, database: str) -> str:
-        """Create a database and give its URL."""
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER, database)
+    def create_database(self, database: str, *options: str) -> str:
+        """Create a database and give its URL.
+
+        :param options: more of createdb's.
+        """
+        command = ["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER]
+        self._run(*command, *options, database)
         return self.database_url(database)
 
     def drop_database(self, database: str) -> None:

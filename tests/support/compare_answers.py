@@ -63,7 +63,7 @@ class Comparison:
                 f"{self.opaque}null", ""
             ):
                 assert asked_the_database == 0, (path, params)
-            primary_params = _ordered(params, pk, self.default_sorts.get(path, ""))
+            primary_params = ordered_by_key(params, pk, self.default_sorts.get(path, ""))
             plain = self._get(path, [*params, ("_search", "false")])
             assert plain.status == mirrored.status, (path, params, plain.text[:300])
             self._same_size(path, params, mirrored, plain)
@@ -113,17 +113,22 @@ class Comparison:
         """The body as text: untouched, unless it holds what can't be the same twice."""
         text: str = response.text
         if response.status_int >= 400:
-            body = json.loads(text)
-            for name in _OF_THE_MOMENT:
-                body.pop(name, None)
-            # The database's own words may show an object by its address in memory.
-            return re.sub(r"\b0x[0-9a-f]+", "0x", json.dumps(body))
+            return lasting_error(text)
         if self.unordered and any(f'"{name}"' in text for name in self.unordered):
-            return json.dumps(_settled(json.loads(text), self.unordered))
+            return json.dumps(settled(json.loads(text), self.unordered))
         return text
 
 
-def _ordered(params: list[tuple[str, str]], pk: str, default: str) -> list[tuple[str, str]]:
+def lasting_error(text: str) -> str:
+    """Return the body of an error without what no two have in common."""
+    body = json.loads(text)
+    for name in _OF_THE_MOMENT:
+        body.pop(name, None)
+    # The database's own words may show an object by its address in memory.
+    return re.sub(r"\b0x[0-9a-f]+", "0x", json.dumps(body))
+
+
+def ordered_by_key(params: list[tuple[str, str]], pk: str, default: str) -> list[tuple[str, str]]:
     """*params* with ties (all, without a sort) ordered by primary key."""
     sorts = [value for name, value in params if name == "_sort"]
     others = [(name, value) for name, value in params if name != "_sort"]
@@ -134,14 +139,15 @@ def _ordered(params: list[tuple[str, str]], pk: str, default: str) -> list[tuple
     return [*others, ("_sort", f"{joined},{pk}" if joined else pk)]
 
 
-def _settled(value: Any, unordered: frozenset[str]) -> Any:
+def settled(value: Any, unordered: frozenset[str]) -> Any:
+    """Return *value* with the lists sorted that are called as one of *unordered*."""
     if isinstance(value, list):
-        return [_settled(each, unordered) for each in value]
+        return [settled(each, unordered) for each in value]
     if not isinstance(value, dict):
         return value
     result = {}
     for name, each in value.items():
-        each = _settled(each, unordered)
+        each = settled(each, unordered)
         if name in unordered and isinstance(each, list):
             each = sorted(each, key=json.dumps)
         result[name] = each
