@@ -109,7 +109,7 @@ def fill() -> None:
                     models.Ordered(name=name, rank=at % 2),
                     models.OddlyOrdered(name=name and name * (3 - at)),
                     models.Overridden(name=name, day=datetime.date(2020, 1, 1 + at)),
-                    models.Composed(name=name, tag=name, _owned=name),
+                    models.Composed(name=name, tag=name),
                 ]
             )
         session.add_all(
@@ -173,19 +173,20 @@ MIRROR = "mirror"
 #: a request, who answers it on SQLite, and who on PostgreSQL if it is not the same
 CASES: list[tuple[str, ...]] = [
     # A decorator that changes what it binds: read and sorted as any text, filtered by itself.
-    ("/accounts?_sort=id", MIRROR),
-    ("/accounts?name=Bob", MIRROR),
-    ("/accounts?email=Bob@X.com", UNPROVEN),
-    ("/accounts?mail=BOB@x.com", UNPROVEN),
-    ("/accounts?_sort=email,id", MIRROR),
+    ("/accounts?_fields=id,name,email,mail&_sort=id", MIRROR),
+    ("/accounts?name=Bob&_fields=name,email", MIRROR),
+    ("/accounts?email=Bob@X.com&_fields=email", UNPROVEN),
+    ("/accounts?mail=BOB@x.com&_fields=mail", UNPROVEN),
+    ("/accounts?_sort=email,id&_fields=email", MIRROR),
+    ("/accounts?_sort=mail,id&_fields=mail", UNPROVEN),
     ("/accounts?name=Bob&email=Bob@X.com&_count", UNPROVEN),
     # A type by itself, a comparator, a variant, a column class: nothing of them is known.
-    ("/accounts?_fields=name,email,own&_sort=id", MIRROR),
+    ("/accounts?_sort=id", UNPROVEN),
     ("/accounts?count=3", UNPROVEN),
     ("/accounts?_sort=count", UNPROVEN),
     ("/accounts?label=Bob", UNPROVEN),
     ("/accounts?varied=BOB", UNPROVEN),
-    ("/accounts?own=Bob", MIRROR),
+    ("/accounts?own=Bob&_fields=own", MIRROR),
     ("/accounts?trimmed=Bob", UNPROVEN),
     ("/accounts?_sort=trimmed,id", UNPROVEN),
     ("/accounts?_fields=name,varied&_sort=id", UNPROVEN),
@@ -298,7 +299,6 @@ CASES: list[tuple[str, ...]] = [
     ("/overriddens?_count", MIRROR),
     ("/composeds?name=Bob&_fields=id,name", MIRROR),
     ("/composeds?tag=BOB&_fields=id", UNPROVEN),
-    ("/composeds?owned=Bob&_fields=id", UNPROVEN),
 ]
 
 

@@ -8,7 +8,6 @@ import datetime
 from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
 from sqlalchemy import CHAR, Column, Date, Enum, Float, Integer, Numeric, String, Unicode, func
-from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import ColumnProperty, column_property
 from sqlalchemy.types import TypeDecorator
 from sqlalchemy_utils import EmailType
@@ -219,18 +218,13 @@ class Overridden(ESBaseDocument):
 
 
 class Composed(ESBaseDocument):
-    """Has attributes that are more than a column."""
+    """Has an attribute that is more than a column."""
 
     __tablename__ = "proven_composed"
 
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
     tag = column_property(Column("tag", Unicode()), comparator_factory=AnyCase)
-    _owned = Column("owned", Unicode())
-
-    @hybrid_property
-    def owned(self):
-        return self._owned
 
 
 def includeme(config):

@@ -150,7 +150,9 @@ def _compared(
     if words is not None:
         return _unknown(words)
     equality = order = None
-    if facts.binds is not None:
+    if facts.compares is not None:
+        equality = Doubt(Reason.UNPROVEN_FIELD, facts.compares)
+    elif facts.binds is not None:
         equality = Doubt(Reason.UNPROVEN_FIELD, facts.binds)
     elif zoned or accepted is None:
         equality = Doubt(Reason.UNSUPPORTED_PARAMETER, "only the database reads times with zones")
@@ -159,7 +161,9 @@ def _compared(
     elif stored.kind == "padded text" and not stored.size:
         equality = Doubt(Reason.UNPROVEN_FIELD, "its length is not known")
     unlike = unsorted(stored)
-    if unlike is not None:
+    if facts.compares is not None:
+        order = equality
+    elif unlike is not None:
         order = Doubt(Reason.UNSUPPORTED_SORT, unlike)
     proof = FieldProof(None, equality, order, None, accepted.words if accepted else "")
     if accepted is None or equality is not None:

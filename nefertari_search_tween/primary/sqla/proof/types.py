@@ -5,15 +5,16 @@ a decorator, a variant for one database, a method that was assigned to an instan
 of it can be seen from outside, so it is not looked for: what is not exactly one of the classes
 below, with the functions of its own library, is unknown.
 
-One kind of unknown type is known in part. A ``TypeDecorator`` whose only own function is
-``process_bind_param`` (one that lower-cases e-mail addresses, say) changes parameters and what is
-stored, and nothing else: a value is read, rendered and sorted as one of the decorated type, for
-both sides read what is stored.
+One kind of unknown type is known in part. A ``TypeDecorator`` with functions of its own for what
+it binds only (one that lower-cases e-mail addresses, say) changes parameters and what is stored: a
+value is read, rendered and sorted as one of the decorated type, for both sides read what is stored.
+With a comparator of its own, it is still read and rendered so.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
 from nefertari_sqla import types as engine_types
@@ -66,14 +67,17 @@ _CLASSES: dict[str, tuple[type, ...]] = {
 _FAMILIES = {cls: family for family, classes in _CLASSES.items() for cls in classes}
 
 #: What an application could override of a type.
-_BIND = "process_bind_param"
-_HOOKS = (
-    *("process_result_value", "result_processor", "bind_processor", "bind_expression"),
-    *("column_expression", "coerce_compared_value", "comparator_factory", "load_dialect_impl"),
+_READING = (
+    *("process_result_value", "result_processor", "column_expression", "load_dialect_impl"),
     *("type_engine", "dialect_impl", "adapt", "get_dbapi_type", "_gen_dialect_impl"),
-    *("_unwrapped_dialect_impl", "_cached_bind_processor", "_cached_result_processor"),
-    "__getattr__",
+    *("_unwrapped_dialect_impl", "_cached_result_processor", "__getattr__"),
 )
+_COMPARING = "comparator_factory"
+_BINDING = (
+    *("process_bind_param", "bind_processor", "bind_expression", "coerce_compared_value"),
+    "_cached_bind_processor",
+)
+_HOOKS = (*_READING, *_BINDING, _COMPARING)
 
 
 class KnownType(NamedTuple):
@@ -81,10 +85,12 @@ class KnownType(NamedTuple):
 
     :param family: of types that are compared alike.
     :param binds: why what it binds is not known, in words; None if it is.
+    :param compares: why what it makes of operators is not known; None if it is.
     """
 
     family: str
     binds: Optional[str] = None
+    compares: Optional[str] = None
 
 
 def known_type(column_type: Any) -> Optional[KnownType]:
@@ -95,10 +101,19 @@ def known_type(column_type: Any) -> Optional[KnownType]:
     cls = type(column_type)
     if not isinstance(column_type, sqltypes.TypeDecorator) or not _is_untouched(column_type):
         return None
-    if any(getattr(cls, name) is not getattr(sqltypes.TypeDecorator, name) for name in _HOOKS):
-        return None
     family = _family(column_type.impl)
-    return None if family is None else KnownType(family, f"{cls.__name__} changes what it binds")
+    if family is None or _overrides(cls, _READING):
+        return None
+    binds = compares = None
+    if _overrides(cls, _BINDING):
+        binds = f"{cls.__name__} changes what it binds"
+    if _overrides(cls, (_COMPARING,)):
+        compares = f"{cls.__name__} compares in its own way"
+    return KnownType(family, binds, compares)
+
+
+def _overrides(cls: type, names: Iterable[str]) -> bool:
+    return any(getattr(cls, name) is not getattr(sqltypes.TypeDecorator, name) for name in names)
 
 
 def _family(column_type: Any) -> Optional[str]:
@@ -106,7 +121,7 @@ def _family(column_type: Any) -> Optional[str]:
     family = _FAMILIES.get(cls)
     if family is None or not _is_untouched(column_type):
         return None
-    functions = (getattr(cls, name, None) for name in (*_HOOKS, _BIND))
+    functions = (getattr(cls, name, None) for name in _HOOKS)
     if not all(_is_libraries(function) for function in functions):
         return None
     if isinstance(column_type, sqltypes.TypeDecorator) and not (
@@ -122,7 +137,7 @@ def _family(column_type: Any) -> Optional[str]:
 
 def _is_untouched(column_type: Any) -> bool:
     """Return True if nothing was assigned to the instance that its class has as a function."""
-    return vars(column_type).keys().isdisjoint((*_HOOKS, _BIND))
+    return vars(column_type).keys().isdisjoint(_HOOKS)
 
 
 def _is_libraries(function: Any) -> bool:
