@@ -76,7 +76,8 @@ def comparison(primary_url: str, backend_url: str, module_prefix: str) -> Iterat
 
     engine.execute(BY_HAND[-1])
     engine.dispose()
-    nefertari_search_tween.changed(Listed, [1, 2, 3])
+    with transaction.manager:
+        nefertari_search_tween.changed(Listed, [1, 2, 3])
     yield Comparison(app)
     apps.forget_sessions()
 
