@@ -163,6 +163,8 @@ SAMPLES: dict[str, list[Any]] = {
     "blob": [b"a", b"\xff", None, None],
     "options": [{"a": 1}, {}, None, None],
     "words": [["a"], [], ["b", "a"], None],
+    "object": [True, "text", {"a": 1}, None],
+    "lasts": [datetime.timedelta(days=each) for each in (1, 400, 2)] + [None],
 }
 
 UNPROVEN = "unproven-field"
@@ -260,6 +262,7 @@ CASES: list[tuple[str, ...]] = [
     ("/samples?_sort=-at,id&_fields=at", MIRROR),
     ("/samples?_sort=time,day&_fields=time", MIRROR),
     ("/samples?_sort=span,id&_fields=span", MIRROR),
+    ("/samples?_sort=-lasts,id&_fields=lasts,object", MIRROR),
     ("/samples?moment=2020-01-01T09:00:00Z&_fields=id", PARAMETER),
     ("/samples?at=2020-01-01T10:00:00&_fields=id", PARAMETER, MIRROR),
     ("/samples?at=2020-01-01T10:00:00%2B02:00&_fields=id", PARAMETER),
@@ -318,7 +321,7 @@ def test_who_answers(comparison: Comparison, case: tuple[str, ...]) -> None:
     assert engine.rpartition("reason=")[2] == expected
 
 
-@pytest.mark.parametrize("name", ["thing", "blob", "options", "words"])
+@pytest.mark.parametrize("name", ["thing", "object", "blob", "options", "words"])
 def test_no_value_of_what_the_index_only_stores(comparison: Comparison, name: str) -> None:
     """The index can't tell which of them are missing, the database can."""
     from tests.apps.proven.models import Sample
@@ -363,6 +366,7 @@ def test_no_value_of_what_the_index_compares(comparison: Comparison, name: str) 
         ("clock", datetime.time(10)),
         ("span", datetime.timedelta(days=1)),
         ("span", 86400),
+        ("lasts", datetime.timedelta(days=1)),
         ("tint", "red"),
         ("color", Color.red),
         ("color", "green"),

@@ -136,12 +136,14 @@ def field_class(column: Any) -> Optional[str]:
 
 def _class_of_type(column_type: Any) -> Optional[str]:
     """Return the name of the nefertari field class for a type of SQLAlchemy's."""
-    while isinstance(column_type, sqltypes.TypeDecorator):
+    while True:
+        # Before what it decorates: pickles and intervals are decorators, too.
+        for kind, name in _PLAIN_TYPES:
+            if isinstance(column_type, kind):
+                return name
+        if not isinstance(column_type, sqltypes.TypeDecorator):
+            return None
         column_type = column_type.impl
-    for kind, name in _PLAIN_TYPES:
-        if isinstance(column_type, kind):
-            return name
-    return None
 
 
 def field_specs(model: Any) -> FieldSpecs:

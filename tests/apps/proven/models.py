@@ -7,7 +7,20 @@ import datetime
 
 from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
-from sqlalchemy import CHAR, Column, Date, Enum, Float, Integer, Numeric, String, Unicode, func
+from sqlalchemy import (
+    CHAR,
+    Column,
+    Date,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    Numeric,
+    PickleType,
+    String,
+    Unicode,
+    func,
+)
 from sqlalchemy.orm import ColumnProperty, column_property
 from sqlalchemy.types import TypeDecorator
 from sqlalchemy_utils import EmailType
@@ -166,6 +179,8 @@ class Sample(ESBaseDocument):
     blob = eng.BinaryField()
     options = eng.DictField()
     words = eng.ListField(item_type=eng.StringField)
+    object = Column(PickleType())
+    lasts = Column(Interval())
 
 
 class Listed(ESBaseDocument):
