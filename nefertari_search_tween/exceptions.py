@@ -50,6 +50,7 @@ class Reason(str, Enum):
     # A transparent read that the mirror can't answer exactly.
     UNSUPPORTED_PARAMETER = "unsupported-parameter"
     UNSUPPORTED_SORT = "unsupported-sort"
+    UNPROVEN_FIELD = "unproven-field"
     COLLATION = "collation"
     CUSTOM_TO_DICT = "custom-to-dict"
     REQUEST_HOOKS = "request-hooks"

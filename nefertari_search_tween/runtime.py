@@ -247,6 +247,8 @@ class SearchRuntime:
         for mirror in self.mirrors:
             # Logged.
             mirror.hook()
+            # Not by the first request: the database is asked.
+            self.searcher.semantics[mirror.name].proof(mirror.document_cls.pk_field())
         prepare_indices(
             self.mirrors, schema, self._all_pending, self._index_all, self._check_version
         )

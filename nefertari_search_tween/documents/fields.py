@@ -16,6 +16,8 @@ KEYWORD_UNITS = 8191
 INT64_MAX = 2**63 - 1
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
+# How nefertari renders moments.
+RENDERED = "%Y-%m-%dT%H:%M:%SZ"
 
 KEYWORD = {"type": "keyword", "ignore_above": KEYWORD_UNITS}
 LONG = {"type": "long", "ignore_malformed": True}
@@ -161,10 +163,10 @@ class DateTimeField(BaseField):
 
     def restore(self, document: Any, exact: Any) -> Any:
         moment = EPOCH + datetime.timedelta(microseconds=exact)
-        if not self._init_kwargs.get("timezone"):
+        if not self._init_kwargs.get("timezone") and moment.strftime(RENDERED) == document:
             return moment
         # The document has the wall clock time of the value's own zone, exact has UTC.
-        wall = datetime.datetime.strptime(document.zfill(20), "%Y-%m-%dT%H:%M:%SZ")
+        wall = datetime.datetime.strptime(document.zfill(20), RENDERED)
         offset = wall - moment.replace(microsecond=0)
         return moment.replace(tzinfo=datetime.timezone.utc).astimezone(datetime.timezone(offset))
 

@@ -155,7 +155,18 @@ class BaseDocument(BaseMixin):
         if loaded is not None:
             return getattr(loaded, name)
         field = self.fields()[name]
-        if isinstance(field, Relationship) or name not in self._source or self._opaque(name):
+        # Of a value without an exact form (a time with a zone), a document has only the text.
+        is_text = (
+            field.exact_type is not None
+            and self._source.get(name) is not None
+            and name not in self._source.get(EXACT, {})
+        )
+        if (
+            isinstance(field, Relationship)
+            or name not in self._source
+            or self._opaque(name)
+            or is_text
+        ):
             return getattr(self.primary_object(), name)
         return restore_value(field, self._source, name)
 
@@ -249,7 +260,11 @@ def restore_value(field: BaseField, source: dict[str, Any], name: str) -> Any:
     stored = source[name]
     if stored is None or field.restore is None:
         return stored
-    return field.restore(stored, source.get(EXACT, {}).get(name))
+    exact = source.get(EXACT, {}).get(name)
+    # A value without its exact form stays as it is rendered.
+    if exact is None and field.exact_type is not None:
+        return stored
+    return field.restore(stored, exact)
 
 
 # Those of the class, and what its objects and their JSON have besides the fields.

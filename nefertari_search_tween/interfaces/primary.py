@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from nefertari_search_tween.exceptions import Reason
+from nefertari_search_tween.interfaces.field_proof import FieldProof
 
 
 class Key(NamedTuple):
@@ -131,12 +132,21 @@ class Reader(Protocol):
 class Semantics(Protocol):
     """How the primary's database compares the values of one model.
 
-    :ivar default_sort: what it sorts by if the request does not say, as in ``_sort``.
     :ivar first_sort_counts: of a column that is named twice in ``_sort``.
     """
 
-    default_sort: list[str]
     first_sort_counts: bool
+
+    def proof(self, name: str) -> FieldProof:
+        """Return what is known of the field *name*. Called for each field of each read, must be
+        fast."""
+
+    def default_sort(self, picked: Optional[list[str]]) -> list[str]:
+        """Return what it sorts by if the request does not say, as in ``_sort``.
+
+        :param picked: names of the selected fields; None for whole objects.
+        :raises Unanswerable: it has an order that ``_sort`` can't say.
+        """
 
     def filter_value(self, name: str, value: Any) -> Any:
         """Return the value that the database compares the column *name* with, in its exact form;
@@ -144,9 +154,6 @@ class Semantics(Protocol):
 
         :raises Unanswerable: the database would reject it, or read it in its own way.
         """
-
-    def sortable(self, name: str) -> bool:
-        """Return True if the database sorts the column by value (text: by code point)."""
 
     def nulls_first(self, descending: bool) -> bool:
         """Return True if the database sorts missing values first."""

@@ -12,7 +12,7 @@ from nefertari_search_tween.documents.format import COMPOSED, EXACT, INEXACT, RE
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Raised when documents of an older release of this package can't be read by this one.
-FORMAT = 1
+FORMAT = 2
 
 
 def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:

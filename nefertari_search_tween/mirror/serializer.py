@@ -107,7 +107,7 @@ class Serializer:
 
         :param data: the object's ``to_dict``, relationships included; nested documents are
             documents that :meth:`document` of their own serializer returned.
-        :param exact: exact forms that *data* has lost, by field name.
+        :param exact: numbers that *data* has lost, by field name.
         :param inexact: names of fields whose values are not what the database compares.
         :raises ValueError: a value that JSON can't hold (NaN, infinity).
         """
@@ -139,14 +139,12 @@ class Serializer:
                 else -SMALL_NUMBER < value < SMALL_NUMBER
             ):
                 continue
-            if exact is not None and name in exact:
-                exact_value = exact[name]
-                if exact_value is not None:
-                    exacts[name] = exact_value
-            elif not field.fits(value):
+            # The number that the database keeps, where a value of Python's has lost it.
+            stored = value if exact is None else exact.get(name, value)
+            if not field.fits(stored):
                 inexact.append(name)
             elif has_exact:
-                exacts[name] = field.to_exact(value)
+                exacts[name] = field.to_exact(stored)
             elif not field.restorable and is_json(value):
                 exacts[name] = True
             if deep:

@@ -18,7 +18,11 @@ from nefertari_search_tween.scripts.build import (
 )
 from nefertari_search_tween.scripts.common import run_command
 from nefertari_search_tween.scripts.dead_letters import dead_letters
-from nefertari_search_tween.scripts.status import mapping_command, status_command
+from nefertari_search_tween.scripts.status import (
+    explain_command,
+    mapping_command,
+    status_command,
+)
 from nefertari_search_tween.scripts.triggers import triggers
 from nefertari_search_tween.scripts.verify import repair_command, verify_command
 from nefertari_search_tween.scripts.worker import drain_command, worker_command
@@ -39,6 +43,7 @@ for command in (
     rebuild_command,
     status_command,
     mapping_command,
+    explain_command,
     drain_command,
     worker_command,
     dead_letters,

@@ -1,10 +1,10 @@
-"""``nefertari-search status`` and ``nefertari-search mapping``."""
+"""``nefertari-search status``, ``mapping`` and ``explain``."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Optional, Union
 
 import click
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.interfaces.cache_stats import hit_rates
+from nefertari_search_tween.interfaces.field_proof import Doubt, FieldProof
 from nefertari_search_tween.interfaces.outbox import Backlog
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -104,6 +105,33 @@ def mapping_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
         sys.exit(EXIT_PROBLEM)
 
 
+@click.command("explain")
+@common
+def explain_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
+    """Show of each field what the mirror answers in place of the primary, and why not more.
+
+    A read that shows, filters or sorts by a field in another way is answered by the primary.
+    """
+    with application(ini, variables) as runtime:
+        proofs = {
+            mirror.name: {
+                name: runtime.searcher.semantics[mirror.name].proof(name)
+                for name in mirror.document_cls.fields()
+            }
+            for mirror in mirrors_named(runtime, models)
+        }
+    if as_json:
+        rows = {
+            model: {name: _as_json(proof) for name, proof in fields.items()}
+            for model, fields in proofs.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for model, fields in proofs.items():
+        for name, proof in fields.items():
+            click.echo(f"{model}.{name}: {_in_words(proof)}")
+
+
 def _is_healthy(row: dict[str, Any]) -> bool:
     late = row["lag_seconds"] > MAX_LAG_SECONDS
     return row["state"] == "ready" and not late and not row["dead_letters"]
@@ -141,3 +169,37 @@ def _status(mirror: Mirror, runtime: SearchRuntime, backlog: Backlog) -> dict[st
         "untracked": mirror.untracked,
         "hook": None if hook is None else f"{hook.reason}: {hook.name}",
     }
+
+
+def _as_json(proof: FieldProof) -> dict[str, Any]:
+    """Return what is proven as true, and what is not as the reason in words."""
+    return {
+        "shown": _claim(proof.rendering),
+        "filtered": _claim(proof.equality),
+        "parameters": proof.parameters or None,
+        "null": _claim(proof.nulls),
+        "sorted": _claim(proof.order),
+    }
+
+
+def _claim(doubt: Optional[Doubt]) -> Union[bool, str]:
+    return True if doubt is None else doubt.words
+
+
+def _in_words(proof: FieldProof) -> str:
+    """Return one line: what the mirror answers, then what the primary answers and why."""
+    by_words: dict[str, list[str]] = {}
+    proven = []
+    for claim, doubt in (
+        ("shown", proof.rendering),
+        (f"filtered by {proof.parameters}", proof.equality),
+        ("sorted", proof.order),
+    ):
+        if doubt is None:
+            proven.append(claim)
+        else:
+            by_words.setdefault(doubt.words, []).append(claim.split()[0])
+    parts = [", ".join(proven)] if proven else []
+    for words, claims in by_words.items():
+        parts.append(f"by the primary {' and '.join(claims)}, because {words}")
+    return "; ".join(parts)

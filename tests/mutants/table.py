@@ -29,6 +29,7 @@ _BAD_INPUT = _of(
 _SEARCHES = ("tests/read/test_search_reads.py",)
 _VIEWS = ("tests/read/test_views.py",)
 _REQUESTS = ("tests/compat/test_requests.py",)
+_PROOFS = ("tests/read/test_proofs.py",)
 _EQUALITY = (
     *_of(
         "read/test_fields.py",
@@ -182,7 +183,14 @@ TESTS: dict[str, tuple[str, ...]] = {
     "primary/sqla/dependencies/dependencies.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
     "primary/sqla/dependencies/relationships.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
     "primary/sqla/dependencies/tables.py": (*_RELATIONSHIPS, *_DEPENDENCIES),
-    "primary/sqla/semantics.py": _EQUALITY,
+    "primary/sqla/proof/order.py": _PROOFS,
+    "primary/sqla/proof/parameters.py": _PROOFS,
+    "primary/sqla/proof/prove.py": _PROOFS,
+    "primary/sqla/proof/rendering.py": _PROOFS,
+    "primary/sqla/proof/sqlite_ddl.py": ("tests/unit/test_sqlite_ddl.py",),
+    "primary/sqla/proof/stored_forms.py": _PROOFS,
+    "primary/sqla/proof/types.py": _PROOFS,
+    "primary/sqla/semantics.py": (*_EQUALITY, *_PROOFS),
     "mirror/circuit_breaker.py": ("tests/read/test_consistency.py",),
     "caching/cache.py": ("tests/read/test_caching.py",),
 }

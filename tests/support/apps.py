@@ -118,6 +118,13 @@ def awkward(database_url: str, url: str, prefix: str, **settings: Any) -> TestAp
     return _test_app(main, database_url, url, prefix, settings)
 
 
+def proven(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The application of odd columns (tests/apps/proven) on *database_url*."""
+    from tests.apps.proven import main
+
+    return _test_app(main, database_url, url, prefix, settings)
+
+
 def untracked(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
     """The application of what can't be followed (tests/apps/untracked) on *database_url*."""
     from tests.apps.untracked import main

@@ -94,9 +94,8 @@ class Comparison:
         if threading.get_ident() != self._thread or "nefertari_search_" in statement:
             return
         tables = set(re.findall(r"\b(?:FROM|JOIN|UPDATE|INTO) (\w+)", statement))
-        # How PostgreSQL sorts is asked once in the life of a model, and every few seconds whether
-        # it hides rows.
-        of_the_package = ({self._parent}, {"pg_database"}, {"unnest", "pg_class"})
+        # Every few seconds PostgreSQL is asked whether it hides rows.
+        of_the_package = ({self._parent}, {"unnest", "pg_class"})
         self.statements += tables not in of_the_package
 
     def _get(self, path: str, params: list[tuple[str, str]]) -> Any:

@@ -14,6 +14,7 @@ from nefertari_search_tween.engine.queries import NotFoundByType, Query, Rows, c
 from nefertari_search_tween.engine.search.joins import JoiningBackend
 from nefertari_search_tween.engine.serializers import JSONEncoder
 from nefertari_search_tween.exceptions import Reason, SearchError, Unanswerable
+from nefertari_search_tween.interfaces.field_proof import PROVEN, FieldProof
 from nefertari_search_tween.interfaces.outbox import SyncState, Watermark
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
@@ -48,7 +49,6 @@ class EnginePrimary:
 class EngineSemantics:
     """How this engine compares; see ``interfaces.primary.Semantics``."""
 
-    default_sort: list[str] = []
     first_sort_counts = True
 
     def __init__(self, model: Any) -> None:
@@ -66,8 +66,12 @@ class EngineSemantics:
         except (NotFoundByType, SearchError) as error:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
 
-    def sortable(self, name: str) -> bool:
-        return True
+    def proof(self, name: str) -> FieldProof:
+        """Return that all is equal: the documents are the values."""
+        return PROVEN
+
+    def default_sort(self, picked: Optional[list[str]]) -> list[str]:
+        return []
 
     def nulls_first(self, descending: bool) -> bool:
         return not descending

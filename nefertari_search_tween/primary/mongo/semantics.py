@@ -9,14 +9,16 @@ are left to the primary.
 from __future__ import annotations
 
 import datetime
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.fields import BaseField, keyword_fits
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
-from nefertari_search_tween.primary.exact_values import exact_form, exact_integer
+from nefertari_search_tween.interfaces.field_proof import Doubt, FieldProof, require
+from nefertari_search_tween.primary.exact_values import exact_integer
 
-_COMPARED = ("text", "integer", "float", "boolean", "date", "time")
+# Whose field classes are known.
+_LIBRARIES = ("mongoengine", "nefertari_mongodb")
 _MILLISECOND = 1000
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -30,26 +32,60 @@ class MongoSemantics:
     def __init__(self, model: Any, document_cls: type[BaseDocument]) -> None:
         self.model = model
         self.document_cls = document_cls
-        self.default_sort = list(model._meta.get("ordering") or ())
+        self._proofs = {name: self._proof(name) for name in document_cls.fields()}
+
+    def proof(self, name: str) -> FieldProof:
+        return self._proofs[name]
+
+    def _proof(self, name: str) -> FieldProof:
+        exact = self.document_cls.fields()[name]
+        field = self.model._fields.get(name)
+        uncompared = {"opaque": "the index only stores it", "relationship": "it is a relationship"}
+        words = uncompared.get(exact.kind)
+        if words is None and type(field).__module__.partition(".")[0] not in _LIBRARIES:
+            # It may convert, compare and store values in its own way.
+            doubt = Doubt(Reason.UNPROVEN_FIELD, f"its class {type(field).__name__} is not known")
+            return FieldProof(doubt, doubt, doubt, doubt)
+        equality = None if words is None else Doubt(Reason.UNSUPPORTED_PARAMETER, words)
+        nulls = equality
+        if exact.kind == "list":
+            # An empty list has no value in the index, and is one in the database.
+            words = "a list has no place in an order"
+            nulls = Doubt(Reason.UNSUPPORTED_PARAMETER, "the index has no empty lists")
+        # Texts by code point, whatever the language: there is no default collation.
+        order = None if words is None else Doubt(Reason.UNSUPPORTED_SORT, words)
+        return FieldProof(None, equality, order, nulls, "values that MongoEngine converts")
+
+    def default_sort(self, picked: Optional[list[str]]) -> list[str]:
+        return list(self.model._meta.get("ordering") or ())
 
     def nulls_first(self, descending: bool) -> bool:
         # Null, and a missing field, is smaller than everything else.
         return not descending
 
-    def sortable(self, name: str) -> bool:
-        # Texts by code point, whatever the language: there is no default collation.
-        return self.document_cls.fields()[name].kind in _COMPARED
-
     def filter_value(self, name: str, value: Any) -> Any:
+        require(self.proof(name).equality)
         exact = self.document_cls.fields()[name]
-        if exact.kind not in _COMPARED and exact.kind != "list":
-            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         try:
             value = self.model._fields[name].prepare_query_value(None, value)
         except Exception as error:
             # The primary reports what is wrong with it.
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER) from error
-        return exact_form(self, exact, value)
+        return self._exact_form(exact, value)
+
+    def _exact_form(self, field: BaseField, value: Any) -> Any:
+        """Return the exact form of *value* by the handler for the class or else the kind of
+        *field*: a method ``_CLASS`` or ``_kind``, which returns None for a value that only the
+        primary can compare.
+
+        :raises Unanswerable: only the primary can compare it.
+        """
+        handler = getattr(self, f"_{type(field).__name__}", None)
+        handler = handler or getattr(self, f"_{field.kind}", None)
+        exact = None if handler is None else handler(field, value)
+        if exact is None:
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
+        return exact
 
     def _text(self, field: BaseField, value: Any) -> Any:
         return value if isinstance(value, str) and keyword_fits(value) else None

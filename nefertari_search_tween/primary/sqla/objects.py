@@ -12,7 +12,6 @@ from sqlalchemy import LargeBinary, Text, cast, func, literal
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import Load, Session
 from sqlalchemy.sql.elements import Grouping
-from sqlalchemy.sql.expression import type_coerce
 
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.primary import Body
@@ -20,6 +19,7 @@ from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.engine_patches import load_options
+from nefertari_search_tween.primary.sqla.proof.stored_forms import RowForms, stored_forms
 
 # Rows that are read for their order at a time.
 KEYS_PER_ORDER = 500
@@ -42,8 +42,8 @@ Record = dict[str, Any]
 class ObjectRenderer:
     """Renders objects of one model.
 
-    :param by_columns: the documents of the index are made from columns: they have the exact forms
-        that the database stores, and lists by key where a relationship has no order.
+    :param by_columns: the documents of the index are made from columns: lists are by key where a
+        relationship has no order.
     """
 
     def __init__(self, model: Any, serializers: Serializers, by_columns: bool) -> None:
@@ -63,7 +63,7 @@ class ObjectRenderer:
             depth = self.model._nesting_depth
             query = query.options(*load_options(Load(self.model), self.model, names, depth))
         bodies: dict[Any, Body] = {}
-        exact = self._floats(session, self.model, narrow) if self.by_columns else {}
+        forms = _row_forms(session, self.model, narrow)
         for item in narrow(query).all():
             pk = getattr(item, self.model.pk_field())
             try:
@@ -72,26 +72,8 @@ class ObjectRenderer:
             except Exception as error:  # noqa: BLE001 - the application's own to_dict
                 bodies[pk] = error
             else:
-                bodies[pk] = body_or_error(serializer, record, exact.get(pk))
+                bodies[pk] = body_or_error(serializer, record, *forms.get(pk, ()))
         return bodies
-
-    def _floats(
-        self, session: Session, model: Any, narrow: Callable[[Any], Any]
-    ) -> dict[Any, Record]:
-        """Return the decimals that the database stores as floats, by key and name."""
-        mapper = schema.mapper_of(model)
-        names = [
-            name
-            for name in model._mapped_columns()
-            if stored_as_float(session, mapper.columns[name])
-        ]
-        if not names:
-            return {}
-        numbers = (
-            type_coerce(getattr(model, name), sqltypes.Float(asdecimal=False)) for name in names
-        )
-        rows = narrow(session.query(schema.pk_attribute(model), *numbers))
-        return {row[0]: dict(zip(names, row[1:])) for row in rows}
 
     def _converted(self, session: Session, model: Any, data: Record) -> Record:
         """Return *data* (a ``to_dict``) with its nested documents serialized."""
@@ -113,11 +95,12 @@ class ObjectRenderer:
         documents = [each for each in values if isinstance(each, dict)]
         exact: dict[Any, Record] = {}
         pk = target.pk_field()
-        if self.by_columns and documents:
+        if documents and not schema.custom_to_dict(target):
             attribute = schema.pk_attribute(target)
             for part in chunks([each[pk] for each in documents], KEYS_PER_ORDER):
                 among = attribute.in_(part)
-                exact.update(self._floats(session, target, lambda query: query.filter(among)))  # noqa: B023
+                forms = _row_forms(session, target, lambda query: query.filter(among))  # noqa: B023
+                exact.update({key: each.exact for key, each in forms.items()})
         serializer = self.serializers.of(target)
         return [
             serializer.document(
@@ -127,6 +110,16 @@ class ObjectRenderer:
             else each
             for each in values
         ]
+
+
+def _row_forms(session: Session, model: Any, narrow: Callable[[Any], Any]) -> dict[Any, RowForms]:
+    """Return how the database stores the values of rows, by key."""
+    stored = stored_forms(model, session)
+    # What the application renders by itself may be something else.
+    if not stored.expressions or schema.custom_to_dict(model):
+        return {}
+    rows = narrow(session.query(schema.pk_attribute(model), *stored.expressions))
+    return {row[0]: stored.of_row(row[1:]) for row in rows}
 
 
 def _by_key(session: Session, target: Any, values: list[Any]) -> list[Any]:
@@ -164,15 +157,3 @@ def row_bytes(model: Any, session: Session) -> Any:
     while len(terms) > 1:
         terms = [Grouping(sum(part[1:], part[0])) for part in chunks(terms, 2)]
     return terms[0]
-
-
-def stored_as_float(session: Session, column: Any) -> bool:
-    """Return True for decimals of a database that has only floats, which rounds them."""
-    column_type = column.type
-    if isinstance(column_type, sqltypes.TypeDecorator):
-        column_type = column_type.impl
-    return (
-        isinstance(column_type, sqltypes.Numeric)
-        and not isinstance(column_type, sqltypes.Float)
-        and not session.get_bind().dialect.supports_native_decimal
-    )

@@ -14,10 +14,8 @@ from functools import partial
 from typing import Any, Callable, Optional
 
 from sqlalchemy import bindparam
-from sqlalchemy import types as sqltypes
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql.expression import type_coerce
 from sqlalchemy.util import LRUCache
 
 from nefertari_search_tween.chunks import chunks
@@ -28,12 +26,13 @@ from nefertari_search_tween.primary.read_limit import ReadLimit
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.conditions import is_adaptable
 from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
-from nefertari_search_tween.primary.sqla.objects import ObjectRenderer, row_bytes, stored_as_float
+from nefertari_search_tween.primary.sqla.objects import ObjectRenderer, row_bytes
 from nefertari_search_tween.primary.sqla.plain_query import (
     KEYS_PER_QUERY,
     PlainQuery,
     plain_query,
 )
+from nefertari_search_tween.primary.sqla.proof.stored_forms import RowForms, stored_forms
 
 log = logging.getLogger(__name__)
 
@@ -228,9 +227,10 @@ class SqlaReader:
         if not self.columns_suffice:
             return self._object_bodies(session, narrow)
         serializer = self.serializers.of(self.model)
-        records, exact = self._records(session, self.model, narrow, self.model._nesting_depth)
+        records, forms = self._records(session, self.model, narrow, self.model._nesting_depth)
         return {
-            pk: body_or_error(serializer, record, exact.get(pk)) for pk, record in records.items()
+            pk: body_or_error(serializer, record, *forms.get(pk, ()))
+            for pk, record in records.items()
         }
 
     def _object_bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
@@ -240,26 +240,22 @@ class SqlaReader:
 
     def _records(
         self, session: Session, model: Any, narrow: Callable[[Any], Any], depth: int
-    ) -> tuple[dict[Any, Record], dict[Any, Record]]:
-        """Return what ``to_dict`` would return, by primary key, and exact forms of the database."""
+    ) -> tuple[dict[Any, Record], dict[Any, RowForms]]:
+        """Return what ``to_dict`` would return, by primary key, and how the database stores it."""
         mapper = schema.mapper_of(model)
         names = list(model._mapped_columns())
-        attributes = [getattr(model, name) for name in names]
-        floats = [name for name in names if stored_as_float(session, mapper.columns[name])]
-        attributes += [
-            type_coerce(getattr(model, name), sqltypes.Float(asdecimal=False)).label(f"_x_{name}")
-            for name in floats
-        ]
+        stored = stored_forms(model, session)
+        attributes = [*(getattr(model, name) for name in names), *stored.expressions]
         pk_index = names.index(model.pk_field())
         width = len(names)
         records: dict[Any, Record] = {}
-        exact: dict[Any, Record] = {}
+        forms: dict[Any, RowForms] = {}
         # The statement, not the query: an ORM row costs more than the rest of its document.
         if isinstance(narrow, _Among):
             rows = _selected(
                 session,
                 model,
-                tuple(floats),
+                stored,
                 lambda: (
                     session.query(*attributes).filter(narrow.attribute.in_(_expanding())).statement
                 ),
@@ -270,15 +266,15 @@ class SqlaReader:
         for row in rows:
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
-            if floats:
-                exact[pk] = dict(zip(floats, row[width:]))
+            if stored.expressions:
+                forms[pk] = stored.of_row(row[width:])
         for prop in mapper.relationships:
             self._relate(session, model, prop, records, depth)
         type_name = model.__name__
         for pk, record in records.items():
             record["_type"] = type_name
             record["_pk"] = str(pk)
-        return records, exact
+        return records, forms
 
     def _relate(
         self, session: Session, model: Any, prop: Any, records: dict[Any, Record], depth: int
@@ -312,9 +308,10 @@ class SqlaReader:
         pk = schema.pk_attribute(model)
         documents: dict[Any, Record] = {}
         for part in chunks(pks, KEYS_PER_QUERY):
-            records, exact = self._records(session, model, _Among(pk, part), depth)
+            records, forms = self._records(session, model, _Among(pk, part), depth)
             for each, record in records.items():
-                documents[each] = serializer.document(record, exact.get(each))[0]
+                exact = forms[each].exact if each in forms else None
+                documents[each] = serializer.document(record, exact)[0]
         return documents
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from sqlalchemy import types as sqltypes
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
 
-from nefertari_search_tween.documents.fields import FIELDS
+from nefertari_search_tween.documents.exact_fields import EnumField, ExactDecimalField
+from nefertari_search_tween.documents.fields import FIELDS, BaseField
 from nefertari_search_tween.documents.mirror_document import unusable_name
 
-FieldSpecs = dict[str, tuple[str, Optional[dict[str, Any]]]]
+FieldSpecs = dict[str, tuple[Union[str, type[BaseField]], Optional[dict[str, Any]]]]
 
 PK_FIELDS = {
     "IdField",
@@ -135,12 +136,14 @@ def field_class(column: Any) -> Optional[str]:
 
 def _class_of_type(column_type: Any) -> Optional[str]:
     """Return the name of the nefertari field class for a type of SQLAlchemy's."""
-    while isinstance(column_type, sqltypes.TypeDecorator):
+    while True:
+        # Before what it decorates: pickles and intervals are decorators, too.
+        for kind, name in _PLAIN_TYPES:
+            if isinstance(column_type, kind):
+                return name
+        if not isinstance(column_type, sqltypes.TypeDecorator):
+            return None
         column_type = column_type.impl
-    for kind, name in _PLAIN_TYPES:
-        if isinstance(column_type, kind):
-            return name
-    return None
 
 
 def field_specs(model: Any) -> FieldSpecs:
@@ -156,8 +159,18 @@ def field_specs(model: Any) -> FieldSpecs:
             column = columns[name]
             params = dict(model.get_field_params(name) or {})
             params["primary_key"] = bool(column.primary_key)
+            # Columns that are not nefertari's have these in their types only.
+            for param in ("timezone", "asdecimal", "scale"):
+                if getattr(column.type, param, None) is not None:
+                    params.setdefault(param, getattr(column.type, param))
             # A type that is searched as it is rendered: text, unless it is listed above.
-            field = field_class(column) or "PickleField"
+            field: Union[str, type[BaseField]] = field_class(column) or "PickleField"
+            if field == "DecimalField":
+                field = ExactDecimalField
+            if isinstance(column.type, sqltypes.Enum) and column.type.enum_class is not None:
+                field = EnumField
+                params["stored"] = column.type._valid_lookup
+                params["members"] = column.type._object_lookup
             if field == "ForeignKeyField":
                 # nefertari_sqla makes the column of it, and does not keep the arguments.
                 params["ref_column_type"] = FIELDS.get(_class_of_type(column.type) or "")

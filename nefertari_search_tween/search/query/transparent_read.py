@@ -3,6 +3,7 @@
 Only what is known to be equal is translated; everything else is :class:`Unanswerable` and left to
 the primary, which then also reports its own errors. What makes the results equal:
 
+* each field that is filtered, sorted or shown has a proof for it (``interfaces/field_proof.py``);
 * a filter is a ``term`` on an exact form of the field: the keyword subfield, the number, or the
   ``_exact`` companion (microseconds, days, the database's own float); the primary's semantics
   object tells which value the database reads in a text;
@@ -24,6 +25,7 @@ from nefertari_search_tween.documents.fields import BaseField
 from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, exact_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
+from nefertari_search_tween.interfaces.field_proof import require
 from nefertari_search_tween.interfaces.primary import Semantics
 from nefertari_search_tween.search.query.clauses import any_of
 
@@ -76,13 +78,17 @@ def transparent_query(
             build.filter(name, value)
     if keys is not None:
         build.among(keys)
-    for each in _split(reserved.get("_sort", [])) or semantics.default_sort:
-        build.sort(each)
+    fields = _split(reserved.get("_fields", []))
+    picked = semantics.picked(*process_fields(fields)) if fields else None
+    count_only = "_count" in reserved
+    if not count_only:
+        for name in picked or document_cls.fields():
+            require(semantics.proof(name).rendering)
+        for each in _split(reserved.get("_sort", [])) or semantics.default_sort(picked):
+            build.sort(each)
     pk = document_cls.pk_field()
     if pk not in build.sorted:
         build.sorts.append({exact_field(document_cls.fields()[pk]): {"order": "asc"}})
-    fields = _split(reserved.get("_fields", []))
-    picked = semantics.picked(*process_fields(fields)) if fields else None
     start, size = reserved.get("_start"), None
     if reserved.get("_limit") is not None:
         try:
@@ -93,7 +99,7 @@ def transparent_query(
             raise Unanswerable(Reason.DEEP_PAGINATION)
     return TransparentQuery(
         build.body(start, size),
-        "_count" in reserved,
+        count_only,
         start,
         fields,
         picked,
@@ -143,6 +149,7 @@ class _Builder:
         field = self._field(name)
         key = exact_field(field)
         if value is None:
+            require(self.semantics.proof(name).nulls)
             self.filters.append({"bool": {"must_not": [{"exists": {"field": key}}]}})
             self.filtered.add(name)
             return
@@ -169,8 +176,7 @@ class _Builder:
         descending = each.startswith("-")
         name = each[1:] if descending else each
         field = self._field(name)
-        if not self.semantics.sortable(name) or field.kind in ("opaque", "list"):
-            raise Unanswerable(Reason.UNSUPPORTED_SORT)
+        require(self.semantics.proof(name).order)
         if name in self.sorted and not self.semantics.first_sort_counts:
             raise Unanswerable(Reason.UNSUPPORTED_SORT)
         missing = "_first" if self.semantics.nulls_first(descending) else "_last"

@@ -84,5 +84,24 @@ class Node(ESBaseDocument):
     children = eng.Relationship(document="Node", ondelete="PULL")
 
 
+class Reversed(eng.StringField):
+    """Stores another text than it returns."""
+
+    def to_mongo(self, value):
+        return value if value is None else f"~{value[::-1]}"
+
+    def to_python(self, value):
+        return value[:0:-1] if isinstance(value, str) and value.startswith("~") else value
+
+
+class Badge(ESBaseDocument):
+    """Has a field class of the application's own."""
+
+    meta = {"collection": "zoo_badges"}
+
+    id = eng.IdField(primary_key=True)
+    name = Reversed()
+
+
 def includeme(config):
     """Models have nothing to set up."""

@@ -75,6 +75,21 @@ def test_the_mirror_answered_most_of_them(catalogue: Catalogue, record_property:
     assert comparison.by_mirror > comparison.requests / 3
 
 
+def test_a_field_class_of_the_applications_own_is_not_known(catalogue: Catalogue) -> None:
+    from tests.apps.every_field_mongo.models import Badge
+    from tests.support.apps import search_of
+
+    for name in ("anna", "Bob", "bob"):
+        Badge(name=name).save()
+    for params in ({"_sort": "name"}, {"name": "bob"}, {"name": None}, {"_sort": "id"}):
+        expected = [each.name for each in Badge.get_collection(**params)]
+        mirrored = Badge.get_collection(_query_secondary=True, **params)
+        assert [each.name for each in mirrored] == expected, params
+    proof = search_of(catalogue.comparison.app).searcher.semantics["Badge"].proof("name")
+    for doubt in (proof.rendering, proof.equality, proof.order, proof.nulls):
+        assert doubt is not None and doubt.words == "its class Reversed is not known"
+
+
 def test_nothing_is_left_to_do_or_refused(catalogue: Catalogue) -> None:
     from tests.support.apps import search_of
 
