@@ -6,6 +6,8 @@ from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
 from pyramid_sqlalchemy import metadata
 from sqlalchemy import Column, ForeignKey, Integer, Table
+from sqlalchemy.orm import reconstructor
+from sqlalchemy.orm.attributes import set_committed_value
 
 LINKS = Table(
     "observed_links",
@@ -60,6 +62,30 @@ class Thing(ESBaseDocument):
 
     def __str__(self):
         return f"the thing {self.name}"
+
+
+class OwnMaker(ESBaseDocument):
+    """Makes its objects by itself."""
+
+    __tablename__ = "observed_own_makers"
+
+    id = eng.IdField(primary_key=True)
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+
+class Rebuilt(ESBaseDocument):
+    """Rebuilds its objects when they are loaded."""
+
+    __tablename__ = "observed_rebuilts"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+
+    @reconstructor
+    def rebuild(self):
+        set_committed_value(self, "name", "rebuilt")
 
 
 def includeme(config):

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Query
 from zope.sqlalchemy import mark_changed
 
-from tests.apps.observed.models import Label, Thing
+from tests.apps.observed.models import Label, OwnMaker, Rebuilt, Thing
 from tests.apps.views import PlainView
 
 
@@ -45,7 +45,7 @@ PROBES: dict[str, Callable[[Any], Any]] = {
     "slices": lambda c: ([each.id for each in c[1:]], type(c[0]) is Thing),
     "texts": lambda c: [(str(each), f"{each}", repr(each)) for each in c],
     "sorted": lambda c: [each.id for each in sorted(c, reverse=True)],
-    "shuffled": lambda c: sorted(each.id for each in random.sample(list(c), 2)),
+    "shuffled": lambda c: sorted(each.id for each in random.sample(list(c), 3)),
     "attributes": lambda c: [(each.nickname, each.name, each._type) for each in c],
     "missing": lambda c: [hasattr(each, "surname") for each in c],
     "lists": lambda c: [(each.days, each.words, each.options, each.pickle) for each in c],
@@ -208,6 +208,8 @@ def includeme(config):
     views = {
         "thing": type("ThingsView", (PlainView,), {"Model": Thing}),
         "label": type("LabelsView", (PlainView,), {"Model": Label}),
+        "own_maker": type("OwnMakersView", (PlainView,), {"Model": OwnMaker}),
+        "rebuilt": type("RebuiltsView", (PlainView,), {"Model": Rebuilt}),
         "row": RowsView,
         "read": ReadView,
         "own_param": OwnParamsView,
