@@ -53,8 +53,8 @@ class TransparentResults:
         """Return what has the objects of the page: called by this class only."""
         return self._documents
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         # isinstance(results, Query) holds, as for the primary's own.
         return self._query_class
 

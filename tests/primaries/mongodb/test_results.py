@@ -25,8 +25,8 @@ def app(mongodb: dict[str, str], backend_url: str, index_prefix: str) -> Iterato
     from tests.apps.every_field_mongo.models import Item
 
     Item.objects.delete()
-    for number, name in enumerate(("one", "two", "three"), start=1):
-        Item(id=number, name=name, words=["b", "a"], options={"day": DAY, "x": [1]}).save()
+    for name in ("one", "two", "three"):
+        Item(name=name, words=["b", "a"], options={"day": DAY, "x": [1]}).save()
     yield app
     search_of(app).indexer.recovery.stop()
 
