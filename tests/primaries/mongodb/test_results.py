@@ -19,16 +19,20 @@ pytestmark = [pytest.mark.mongodb, pytest.mark.every_backend]
 DAY = datetime.datetime(2020, 2, 29)
 
 
-@pytest.fixture
-def app(mongodb: dict[str, str], backend_url: str, index_prefix: str) -> Iterator[TestApp]:
-    app = on_mongodb.zoo(mongodb, backend_url, index_prefix)
+@pytest.fixture(scope="module")
+def app(mongodb: dict[str, str], backend_url: str, module_prefix: str) -> Iterator[TestApp]:
+    app = on_mongodb.zoo(mongodb, backend_url, module_prefix)
+    yield app
+    search_of(app).indexer.recovery.stop()
+
+
+@pytest.fixture(autouse=True)
+def _items(app: TestApp) -> None:
     from tests.apps.every_field_mongo.models import Item
 
     Item.objects.delete()
     for name in ("one", "two", "three"):
         Item(name=name, words=["b", "a"], options={"day": DAY, "x": [1]}).save()
-    yield app
-    search_of(app).indexer.recovery.stop()
 
 
 @pytest.mark.parametrize("query", ["_sort=id", "_sort=id&_limit=2", "name=nobody"])
