@@ -70,6 +70,7 @@ setup(
             "requests",
             "hypothesis",
             "pytest-xdist",
+            "pyramid-retry",
             'opensearch-py; python_version >= "3.10"',
             "prometheus-client",
             "PyMySQL",

@@ -8,6 +8,7 @@ request. Code is told by the file that it was compiled from: names and modules c
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,10 +18,13 @@ from typing import Any, Optional
 from pyramid.threadlocal import manager
 
 _SQLALCHEMY = "sqlalchemy"
-_PACKAGES = (
-    *(_SQLALCHEMY, "sqlalchemy_utils", "pyramid_sqlalchemy", "zope.sqlalchemy"),
-    *("mongoengine", "nefertari", "nefertari_sqla", "nefertari_mongodb", "nefertari_guards"),
+_NEFERTARI = (
+    *("nefertari", "nefertari_sqla", "nefertari_mongodb", "nefertari_guards"),
     "nefertari_search_tween",
+)
+_PACKAGES = (
+    *(_SQLALCHEMY, "sqlalchemy_utils", "pyramid_sqlalchemy", "zope.sqlalchemy", "mongoengine"),
+    *_NEFERTARI,
 )
 
 
@@ -51,6 +55,16 @@ def function_of(member: Any) -> Any:
 def is_known(function: Any) -> bool:
     """Return True if *function* is one of the known libraries' own."""
     return _file_of(function_of(function)).startswith(_folders(*_PACKAGES))
+
+
+def is_nefertari_calling(depth: int) -> bool:
+    """Return True if nefertari's code, or this package's, has called a function: it asks objects
+    for their ``to_dict`` and their keys, and for nothing else.
+
+    :param depth: of the function in the stack: 1 for the one that calls this one.
+    """
+    code = sys._getframe(depth + 1).f_code
+    return code.co_filename.startswith(_folders(*_NEFERTARI))
 
 
 def listener_of(listener: Any) -> Any:
@@ -84,12 +98,25 @@ def name_of(member: Any) -> str:
 
 
 def unknown_listener(listeners: Any) -> Optional[str]:
-    """Return the name of the first of *listeners* that no known library registered, or None."""
+    """Return the name of the first of *listeners* that no known library registered, or that calls
+    a class of the application's (a subclass of ``sqlalchemy.ext.mutable``'s); None without one."""
     for listener in listeners:
         function = listener_of(listener)
         if function is None or not is_known(function):
             return name_of(listener if function is None else function)
+        for method in _methods_closed_over(function):
+            if not is_known(method):
+                return name_of(method)
     return None
+
+
+def _methods_closed_over(function: Any) -> Iterator[Any]:
+    """Yield the methods of the classes in the closure of *function*."""
+    for cell in getattr(function_of(function), "__closure__", None) or ():
+        for cls in getattr(cell.cell_contents, "__mro__", ()):
+            for member in vars(cls).values():
+                if hasattr(function_of(member), "__code__"):
+                    yield member
 
 
 @contextmanager

@@ -16,6 +16,15 @@ POLL_SECONDS = 0.05
 _STARTED: weakref.WeakSet[ProcessThread] = weakref.WeakSet()
 
 
+class ThreadCounter(threading.local):
+    """A number that each thread has by itself."""
+
+    number = 0
+
+    def add(self) -> None:
+        self.number += 1
+
+
 class ProcessThread(PerProcess):
     """A daemon thread that each process starts when it needs it, and that is stopped at exit.
 

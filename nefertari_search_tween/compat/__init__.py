@@ -24,6 +24,7 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
 
     from nefertari_search_tween.compat import elasticsearch, engine_include, polymorphic
     from nefertari_search_tween.search.gate import errors
+    from nefertari_search_tween.search.routing import hide_flag
 
     for name, drop_in in zip(REPLACED, (elasticsearch, polymorphic)):
         replaced = f"nefertari.{name}"
@@ -41,6 +42,7 @@ def install(on_engine_included: Callable[[Any], None]) -> None:
         setattr(nefertari, name, drop_in)
     engine_include.install(on_engine_included)
     errors.install()
+    hide_flag()
 
 
 def serve(runtime: Runtime) -> None:

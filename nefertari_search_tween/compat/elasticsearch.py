@@ -38,7 +38,7 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
 from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.context import FLAG, primary_error, read_of
+from nefertari_search_tween.search.context import FLAG, primary_error, read_of, without_flag
 from nefertari_search_tween.search.dispatch import run_search
 from nefertari_search_tween.search.results import SearchResults as _ESDocs
 from nefertari_search_tween.search.results import data_object
@@ -230,6 +230,7 @@ class ES:
 
         The primary answers a request with ``_search=false``.
         """
+        without_flag(params)
         raise_on_empty = False
         if isinstance(params.get("_raise_on_empty"), bool):
             raise_on_empty = params.pop("_raise_on_empty")
@@ -287,6 +288,7 @@ class ES:
         :raises JHTTPForbidden: fields that the caller may not see.
         :raises JHTTPNotFound: there is no index, and ``_raise_on_empty`` is set.
         """
+        without_flag(params)
         mirrors = self._mirrors()
         raise_on_empty = params.pop("_raise_on_empty", False) is True
         tree = params.pop("_aggregations_params", None)

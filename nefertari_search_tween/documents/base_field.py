@@ -29,7 +29,8 @@ class BaseField:
     index_mapping: dict[str, Any] = STORED_ONLY
     #: mapping type of the exact form, None if the document form is exact
     exact_type: Optional[str] = None
-    #: True if the Python value can be restored from the document and exact forms
+    #: True if the Python value can be restored from the document and exact forms: always, or (of
+    #: lists and dicts) unless the exact form is False; False if it can where the exact form is True
     restorable = True
     #: True for text in a language, which may have its own analyzer
     analyzable = False

@@ -244,11 +244,14 @@ class PickleField(BaseField):
 
 
 class DictField(BaseField):
-    """A JSON object; not searchable."""
+    """A JSON object; not searchable.
+
+    Its exact form is False if it holds what JSON has not (a date, a tuple).
+    """
 
 
 class ListField(BaseField):
-    """A list of values of one type, the ``item_type``."""
+    """A list of values of one type, the ``item_type``; its exact form is as that of a DictField."""
 
     kind = "list"
 

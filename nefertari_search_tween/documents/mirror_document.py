@@ -155,17 +155,10 @@ class BaseDocument(BaseMixin):
         if loaded is not None:
             return getattr(loaded, name)
         field = self.fields()[name]
-        # Of a value without an exact form (a time with a zone), a document has only the text.
-        is_text = (
-            field.exact_type is not None
-            and self._source.get(name) is not None
-            and name not in self._source.get(EXACT, {})
-        )
         if (
             isinstance(field, Relationship)
             or name not in self._source
-            or self._opaque(name)
-            or is_text
+            or is_opaque(field, self._source, name)
         ):
             return getattr(self.primary_object(), name)
         return restore_value(field, self._source, name)
@@ -190,20 +183,28 @@ class BaseDocument(BaseMixin):
 
     def to_dict(self, **kwargs: Any) -> Any:
         """Return the same as the primary's ``to_dict``: values by name, ``_type`` and ``_pk``."""
-        if self._loaded is not None:
-            return self._loaded.to_dict(**kwargs)
-        result = self.rendered(self._source)
-        for name in result:
-            if self._opaque(name):
-                result[name] = getattr(self.primary_object(), name)
-        return result
+        if self._loaded is None and self.restores(self._source):
+            return self.rendered(self._source)
+        return self.primary_object().to_dict(**kwargs)
 
-    def _opaque(self, name: str) -> bool:
-        """Return True if the value can't be restored from the document (a pickled object)."""
-        field = self.fields().get(name)
-        if field is None or field.restorable or self._source[name] is None:
-            return False
-        return self._source.get(EXACT, {}).get(name) is not True
+    @classmethod
+    def restores(cls, source: dict[str, Any], depth: Optional[int] = None) -> bool:
+        """Return True if :meth:`rendered` restores all values of *source*."""
+        if depth is None:
+            depth = cls._nesting_depth
+        for name, field in cls.fields().items():
+            stored = source.get(name)
+            if stored is None:
+                continue
+            if field.kind != "relationship":
+                if is_opaque(field, source, name):
+                    return False
+            elif depth > 0 and cls.nests(name):
+                related = cls.related(name)
+                nested = stored if isinstance(stored, list) else [stored]
+                if not all(related.restores(each, depth - 1) for each in nested):
+                    return False
+        return True
 
     @classmethod
     def rendered(cls, source: dict[str, Any], depth: Optional[int] = None) -> Any:
@@ -242,11 +243,11 @@ class BaseDocument(BaseMixin):
         setattr(self.primary_object(), name, value)
 
     def __eq__(self, other: Any) -> bool:
-        return (
-            getattr(other, "_type", None) == self._type and getattr(other, "_pk", None) == self._pk
-            if isinstance(other, BaseDocument)
-            else NotImplemented
-        )
+        if isinstance(other, BaseDocument):
+            return other._type == self._type and other._pk == self._pk
+        if type(other) is self._primary_model:
+            return str(getattr(other, self.pk_field())) == self._pk
+        return NotImplemented
 
     def __hash__(self) -> int:
         return hash((self._type, self._pk))
@@ -265,6 +266,17 @@ def restore_value(field: BaseField, source: dict[str, Any], name: str) -> Any:
     if exact is None and field.exact_type is not None:
         return stored
     return field.restore(stored, exact)
+
+
+def is_opaque(field: BaseField, source: dict[str, Any], name: str) -> bool:
+    """Return True if the value of *field* can't be restored from *source* (a pickled object, a
+    list of dates): only the primary's object has it."""
+    if source[name] is None:
+        return False
+    exact = source.get(EXACT, {}).get(name)
+    if field.exact_type is not None:
+        return exact is None
+    return exact is False if field.restorable else exact is not True
 
 
 # Those of the class, and what its objects and their JSON have besides the fields.

@@ -142,6 +142,13 @@ class Primary(Protocol):
         """Return the running session (or unit of work) of this thread if it has uncommitted
         changes, else None."""
 
+    def has_written(self) -> bool:
+        """Return True if the transaction of this thread may have changed what the primary returns,
+        by whatever way: by objects, by statements, by the driver itself."""
+
+    def write_watch(self) -> Callable[[], bool]:
+        """Return a function that returns True once this thread has written, committed or not."""
+
     def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
         """Limit the time that the database takes for reads of *model* in this thread.
 

@@ -148,6 +148,8 @@ class Serializer:
             elif not field.restorable and is_json(value):
                 exacts[name] = True
             if deep:
+                if field.restorable and field.restore is None and not is_json(value):
+                    exacts[name] = False
                 document[name] = self._plain(value)
             elif not isinstance(value, PLAIN):
                 document[name] = self._scalar(value)

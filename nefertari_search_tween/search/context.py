@@ -227,10 +227,18 @@ class ReadContext:
 def current_read() -> Optional[ReadContext]:
     """Return the read of this thread's current request; None outside of routed requests.
 
-    Subrequests are separate requests and are not routed.
+    Subrequests are separate requests, and are routed if they say ``_search``.
     """
     request = get_current_request()
     return None if request is None else request.__dict__.get(READ)
+
+
+def without_flag(params: Any) -> Any:
+    """Return *params*, a dict, without the ``_search`` that the caller of a routed request typed:
+    it is no filter, and the router has read it."""
+    if current_read() is not None and is_typed(FLAG, params.get(FLAG)):
+        del params[FLAG]
+    return params
 
 
 def primary_error(root: str) -> BadQuery:

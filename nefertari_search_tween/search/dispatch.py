@@ -16,6 +16,7 @@ from nefertari_search_tween.search.aggregations.execute import asked_of
 from nefertari_search_tween.search.context import ReadContext
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.results import RoutedResults, TransparentResults
 from nefertari_search_tween.search.searcher import Searcher
 
 
@@ -46,7 +47,7 @@ def answer_transparent(
 
     def query() -> Any:
         # The view continues with a database query: from here on the primary answers.
-        read.record_primary(Reason.USED_AS_QUERY)
+        read.record_primary(Reason.OPEN_TRANSACTION if has_written() else Reason.USED_AS_QUERY)
         return primary()
 
     try:
@@ -63,6 +64,9 @@ def answer_transparent(
             raise
     else:
         read.record_mirror(took)
+        has_written = searcher.primary.write_watch()
+        if isinstance(result, TransparentResults):
+            return RoutedResults(result, has_written)
         return result
     read.record_primary(reason)
     return primary()

@@ -21,6 +21,7 @@ from nefertari_search_tween.search.context import (
     collection_request,
     current_read,
     is_typed,
+    without_flag,
 )
 from nefertari_search_tween.search.dispatch import answer_search, answer_transparent
 from nefertari_search_tween.search.gate.names import check_names
@@ -53,6 +54,8 @@ def wrap_get_collection(
     original = getattr(original, "intercepts", original)
 
     def get_collection(cls: Any, **params: Any) -> Any:
+        # A view may take its parameters from the request itself.
+        without_flag(params)
         override = None
         if isinstance(params.get(OVERRIDE), bool):
             override = params.pop(OVERRIDE)

@@ -8,9 +8,10 @@ from typing import Any, Callable
 
 from nefertari.utils.data import DataProxy
 
-from nefertari_search_tween.documents.format import INTERNAL
+from nefertari_search_tween.documents.format import EXACT, INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
+from nefertari_search_tween.known_code import is_nefertari_calling
 from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
 # Types of JSON values that contain others.
@@ -38,35 +39,78 @@ class TransparentResults:
     ) -> None:
         self._documents = documents
         self._nefertari_meta = meta
-        self._query = query
+        self._make_query = query
         self._query_class = query_class
+        self._made_query: Any = None
 
-    def __iter__(self) -> Iterator[BaseDocument]:
-        return iter(self._documents)
+    def _query(self) -> Any:
+        """Return the primary's query, made at the first call."""
+        if self._made_query is None:
+            self._made_query = self._make_query()
+        return self._made_query
+
+    def _page(self) -> Any:
+        """Return what has the objects of the page: called by this class only."""
+        return self._documents
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        # isinstance(results, Query) holds, as for the primary's own.
+        return self._query_class
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._page())
 
     def __getitem__(self, item: Any) -> Any:
-        return self._documents[item]
+        return self._page()[item]
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self._page())
 
     def __bool__(self) -> bool:
-        # A database query is true even if it has no results.
-        return True
+        # SQLAlchemy's query is true even if it has no results, MongoEngine's is not.
+        return not hasattr(self._query_class, "__bool__") or bool(self._page())
 
-    def all(self) -> list[BaseDocument]:
-        return list(self._documents)
+    def all(self) -> Any:
+        page = self._page()
+        return list(page) if page is self._documents else page.all()
 
     def first(self) -> Any:
-        return self._documents[0] if self._documents else None
+        page = self._page()
+        return next(iter(page), None) if page is self._documents else page.first()
 
-    def count(self) -> int:
-        return len(self._documents)
+    def count(self) -> Any:
+        page = self._page()
+        return len(page) if page is self._documents else page.count()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or not hasattr(self._query_class, name):
             raise AttributeError(name)
         return getattr(self._query(), name)
+
+
+class RoutedResults(TransparentResults):
+    """The same for a routed request, which the mirror answers without being asked for.
+
+    What renders a response gets documents. Code of the application gets the primary's own objects:
+    whatever it does with them, a document could be told from them (by its type, by its identity
+    with an object that was loaded before, by what the model's code does when it loads one). And as
+    a query of the primary runs where its objects are used, all get the primary's once the
+    application has written.
+
+    :param has_written: returns True if this thread has written since the documents were read.
+    """
+
+    def __init__(self, results: TransparentResults, has_written: Callable[[], bool]) -> None:
+        super().__init__(
+            results._documents, results._nefertari_meta, results._make_query, results._query_class
+        )
+        self._has_written = has_written
+
+    def _page(self) -> Any:
+        if self._made_query is None and is_nefertari_calling(2) and not self._has_written():
+            return self._documents
+        return self._query()
 
 
 def transparent_documents(
@@ -82,7 +126,10 @@ def transparent_documents(
     if query.picked is None:
         return [document_cls(hit["_source"]) for hit in hits]
     blank = {name: unloaded(name) for name in document_cls.fields() if name not in query.picked}
-    return [document_cls({**hit["_source"], **blank}) for hit in hits]
+    return [
+        document_cls({**hit["_source"], **_picked(document_cls, hit, query.picked), **blank})
+        for hit in hits
+    ]
 
 
 def transparent_rows(
@@ -93,10 +140,7 @@ def transparent_rows(
     pk = document_cls.pk_field()
     rows = []
     for hit in hits:
-        internal = [name for name in INTERNAL if name in hit["_source"]]
-        values = document_cls.rendered(
-            {name: hit["_source"].get(name) for name in (*picked, *internal)}
-        )
+        values = document_cls.rendered(_picked(document_cls, hit, picked))
         row = {name: values[name] for name in picked}
         row["_type"] = document_cls.__name__
         row["_pk"] = row[pk]
@@ -104,6 +148,23 @@ def transparent_rows(
             del row[pk]
         rows.append(row)
     return rows
+
+
+def _picked(
+    document_cls: type[BaseDocument], hit: dict[str, Any], picked: list[str]
+) -> dict[str, Any]:
+    """Return the *picked* fields of *hit*, with what restores their values.
+
+    :raises Unanswerable: only the primary's object has one of the values, and here it would be a
+        whole object.
+    """
+    stored = hit["_source"]
+    source = {name: stored.get(name) for name in picked}
+    exact = stored.get(EXACT, {})
+    source[EXACT] = {name: exact[name] for name in picked if name in exact}
+    if not document_cls.restores(source):
+        raise Unanswerable(Reason.INEXACT_VALUES)
+    return source
 
 
 class SearchResults(list):

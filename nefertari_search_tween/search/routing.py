@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import wraps
 from typing import Any, Optional
-from urllib.parse import unquote_plus
+
+from nefertari.view import BaseView
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
 from nefertari_search_tween.mirror.registry import MirrorRegistry
@@ -22,6 +24,7 @@ from nefertari_search_tween.search.context import (
     ReadContext,
     ReadKind,
     primary_error,
+    without_flag,
 )
 from nefertari_search_tween.search.privacy import note_parameters
 from nefertari_search_tween.settings.settings import Settings
@@ -88,7 +91,7 @@ class Router:
             params = self._checked(request, query_string)
             note_parameters(request, params)
             self._check_limit(params)
-            flag = self._take_flag(request, params, query_string)
+            flag = self._flag(params)
             self._decide(read, flag, set(params) - {FLAG})
             if read.kind is ReadKind.SEARCH:
                 # What nefertari's view code would report badly, or misread.
@@ -129,8 +132,12 @@ class Router:
             if limit > maximum:
                 raise BadQuery("_limit", f"at most {maximum} (nefertari_search.max_limit)")
 
-    def _take_flag(self, request: Any, params: Any, query_string: str) -> Optional[bool]:
-        """Remove ``_search`` from the query string, and return its value."""
+    def _flag(self, params: Any) -> Optional[bool]:
+        """Return the value of ``_search``, None without it.
+
+        It stays in the query string: whoever makes another request of this one (a retry, a copy, a
+        subrequest of the view) asks for the same answer.
+        """
         values = params.getall(FLAG)
         if not values:
             return None
@@ -139,12 +146,6 @@ class Router:
         flag = {"true": True, "false": False}.get(values[0].strip().lower())
         if flag is None:
             raise BadQuery(FLAG, f"'{values[0][:40]}' is neither true nor false")
-        # Piece by piece, so that the rest stays as the caller wrote it.
-        request.environ["QUERY_STRING"] = "&".join(
-            piece
-            for piece in query_string.split("&")
-            if unquote_plus(piece.partition("=")[0]) != FLAG
-        )
         return flag
 
     def _decide(self, read: ReadContext, flag: Optional[bool], names: Collection[str]) -> None:
@@ -182,3 +183,16 @@ class Router:
             raise BadQuery(root, f"{read.model.__name__} has no mirror to aggregate")
         if flag is False:
             raise primary_error(root)
+
+
+def hide_flag() -> None:
+    """Leave ``_search`` out of what nefertari's view takes for filters."""
+    prepare = BaseView.prepare_request_params
+
+    @wraps(prepare)
+    def prepare_request_params(self: Any, _query_params: Any, _json_params: Any) -> None:
+        prepare(self, _query_params, _json_params)
+        without_flag(self._query_params)
+        without_flag(self._params)
+
+    BaseView.prepare_request_params = prepare_request_params

@@ -54,7 +54,9 @@ class ReadPrimary(Protocol):
 
     def semantics(self, model: Any, document_cls: type[BaseDocument]) -> Semantics: ...
 
-    def uncommitted_session(self) -> Any: ...
+    def has_written(self) -> bool: ...
+
+    def write_watch(self) -> Callable[[], bool]: ...
 
     def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]: ...
 
@@ -121,7 +123,7 @@ class Searcher:
             keys,
         )
         visible = {mirror.alias: _restrict(query.body, acl_filters(mirror))}
-        if self.primary.uncommitted_session() is not None:
+        if self.primary.has_written():
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         read_version = self.consistency.require_current(mirror)
         if query.count_only:

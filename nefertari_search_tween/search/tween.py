@@ -14,7 +14,7 @@ from pyramid.httpexceptions import HTTPException
 
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
 from nefertari_search_tween.forks import renew_if_forked
-from nefertari_search_tween.search.context import READ, SERVED, mark_typed
+from nefertari_search_tween.search.context import FLAG, READ, SERVED, mark_typed
 from nefertari_search_tween.search.gate.errors import remove_internal_texts
 from nefertari_search_tween.search.routing import Router
 
@@ -50,8 +50,7 @@ def make_tween(
                 remove_internal_texts(error, request)
             raise
         finally:
-            if READ in request.__dict__:
-                request.__dict__[READ].limits.close()
+            _end_limits(request)
 
     return search_tween
 
@@ -64,8 +63,24 @@ def route(event: Any) -> None:
     """
     request = event.request
     request.__dict__[SERVED] = True
-    router = request.__dict__.get(MARK)
-    if router is not None and request.matched_route is not None:
-        router.route(request)
-    # Last: the router has removed its flag from the query string.
+    if request.matched_route is not None:
+        if MARK in request.__dict__:
+            request.__dict__[MARK].route(request)
+        elif _has_flag(request):
+            # A subrequest that goes around the tweens, perhaps a copy of one that did not.
+            request.registry.nefertari_search.router.route(request)
+            request.add_finished_callback(_end_limits)
     mark_typed(request)
+
+
+def _has_flag(request: Any) -> bool:
+    try:
+        return FLAG in request.GET
+    except UnicodeDecodeError:
+        # Whoever reads it gets the same error.
+        return False
+
+
+def _end_limits(request: Any) -> None:
+    if READ in request.__dict__:
+        request.__dict__[READ].limits.close()

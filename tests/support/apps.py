@@ -132,6 +132,13 @@ def untracked(database_url: str, url: str, prefix: str, **settings: Any) -> Test
     return _test_app(main, database_url, url, prefix, settings)
 
 
+def observed(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:
+    """The application of views that look (tests/apps/observed) on *database_url*."""
+    from tests.apps.observed import main
+
+    return _test_app(main, database_url, url, prefix, settings)
+
+
 def _test_app(
     main: Any, database_url: str, url: str, prefix: str, settings: dict[str, Any]
 ) -> TestApp:

@@ -35,8 +35,12 @@ class EnginePrimary:
     def semantics(self, model: Any, document_cls: Any) -> EngineSemantics:
         return EngineSemantics(model)
 
-    def uncommitted_session(self) -> None:
-        """There are no transactions."""
+    def has_written(self) -> bool:
+        # There are no transactions.
+        return False
+
+    def write_watch(self) -> Callable[[], bool]:
+        return self.has_written
 
     def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
         # Each of its searches is limited by search_timeout.

@@ -112,6 +112,15 @@ class MongoPrimary:
         unit = None if self._capture is None else self._capture.unit
         return unit if unit is not None and self.outbox.has_recorded(unit) else None
 
+    def has_written(self) -> bool:
+        return self.uncommitted_session() is not None
+
+    def write_watch(self) -> Callable[[], bool]:
+        assert self._capture is not None
+        writes = self._capture.writes
+        number = writes.number
+        return lambda: writes.number != number
+
     def limited(self, model: Any, seconds: float) -> AbstractContextManager[None]:
         import pymongo
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional
 
+from pyramid_sqlalchemy import Session
 from sqlalchemy.pool import QueuePool
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
@@ -15,7 +16,12 @@ from nefertari_search_tween.interfaces.primary import ChangeListener, Key, Reque
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema, time_limit
 from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
+from nefertari_search_tween.primary.sqla.capture.connection_events import ConnectionEvents
 from nefertari_search_tween.primary.sqla.capture.engine_indexing import disable_engine_indexing
+from nefertari_search_tween.primary.sqla.capture.own_writes import (
+    connections_of,
+    may_have_changed_rows,
+)
 from nefertari_search_tween.primary.sqla.capture.session_events import SessionEvents
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
@@ -51,6 +57,7 @@ class SqlaPrimary(PerProcess):
         self.query_class: type = Query
         self.models = schema.models()
         self.dependencies = Dependencies(())
+        self._capture: Optional[SessionEvents] = None
 
     def reader(
         self, model: Any, document_cls: Callable[[Any], type[BaseDocument]], hooks: RequestHooks
@@ -114,11 +121,11 @@ class SqlaPrimary(PerProcess):
         return self.dependencies.embedding(session, keys)
 
     def capture(self, listener: ChangeListener) -> SessionEvents:
-        return SessionEvents(self, listener)
+        self._capture = SessionEvents(self, listener)
+        return self._capture
 
     @contextmanager
     def recording(self) -> Iterator[Any]:
-        from pyramid_sqlalchemy import Session
         from zope.sqlalchemy import mark_changed
 
         session = Session()
@@ -132,13 +139,31 @@ class SqlaPrimary(PerProcess):
         return time_limit.limited(_bind_of(model)(), seconds)
 
     def uncommitted_session(self) -> Any:
-        from pyramid_sqlalchemy import Session
-
         if not Session.registry.has():
             return None
         session = Session()
         written = session.info.get(WRITTEN) or self.outbox.has_recorded(session)
         return session if session.new or session.dirty or session.deleted or written else None
+
+    def has_written(self) -> bool:
+        if not Session.registry.has():
+            return False
+        session = Session()
+        return self.uncommitted_session() is not None or any(
+            may_have_changed_rows(session, connection)
+            for connection in connections_of(session)
+            if self._connections.database.has(connection.engine)
+        )
+
+    def write_watch(self) -> Callable[[], bool]:
+        writes = self._connections.writes
+        number = writes.number
+        return lambda: writes.number != number or self.has_written()
+
+    @property
+    def _connections(self) -> ConnectionEvents:
+        assert self._capture is not None
+        return self._capture.connections
 
     def follows_texts(self) -> bool:
         """Return True if what SQL text changes is recorded by triggers."""
@@ -150,8 +175,6 @@ def _bind_of(model: Any) -> Any:
     """Return a function that returns the SQLAlchemy engine of the table of *model*."""
 
     def bind() -> Any:
-        from pyramid_sqlalchemy import Session
-
         return Session().get_bind(model.__mapper__)
 
     return bind

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
+from inspect import getattr_static
 from typing import Any, Callable, NamedTuple, Optional
 
 from pyramid_sqlalchemy import BaseObject, Session
@@ -27,6 +28,7 @@ from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Query, sessionmaker
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm.attributes import InstrumentedAttribute
+from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.sql import visitors
 
 from nefertari_search_tween.exceptions import Reason
@@ -42,7 +44,7 @@ from nefertari_search_tween.primary.request_hooks_base import RequestHooksBase
 from nefertari_search_tween.primary.sqla import schema
 
 #: Members by which a document is rendered, its own or by its key alone.
-_KEY_MEMBERS = ("pk_field", "__getattribute__")
+_KEY_MEMBERS = ("pk_field", "__getattribute__", "__new__")
 _MEMBERS = (
     *("to_dict", "native_fields", "_mapped_columns", "_mapped_relationships", "_type"),
     *("__json__", "_nested_relationships", "_nesting_depth", *_KEY_MEMBERS),
@@ -53,6 +55,7 @@ _STATEMENT_EVENTS = ("before_execute", "before_cursor_execute")
 _CONNECTION_EVENTS = ("engine_connect", "begin", "set_connection_execution_options")
 _CURSOR_EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 _OBJECT_EVENTS = ("load", "refresh")
+_COLLECTION_EVENTS = ("init_collection",)
 # How long a table is not checked again: row security may be switched on while processes run.
 RECHECK_SECONDS = 10.0
 
@@ -82,7 +85,7 @@ class SqlaRequestHooks(RequestHooksBase):
 
     def rendering(self) -> Optional[str]:
         documents = self._documents or _Documents(self.model)
-        return documents.members[0].name if documents.members else None
+        return next((hook.name for hook in documents.renderers()), None)
 
     def first(self) -> Optional[Hook]:
         if self._documents is None or self._documents.changed():
@@ -182,13 +185,31 @@ class _Documents:
             for cls in classes
             for name in names
         ]
-        self.members = [
+        self._members = [
             Hook(Reason.CUSTOM_TO_DICT, _member_name(each))
             for each in self._resolved
             if not _is_nefertaris(each)
         ]
         mappers = [schema.mapper_of(cls) for cls in self._rendered]
-        self._dispatchers = [mapper.class_manager.dispatch for mapper in mappers]
+        # What has the values, too: another one may be put there at any time.
+        self._attributes = [
+            _Member(mapper.class_, name, vars(mapper.class_).get(name))
+            for mapper in mappers
+            for name in {
+                *mapper.columns.keys(),
+                *mapper.relationships.keys(),
+                *(column.name for column in mapper.columns),
+            }
+        ]
+        self._loaded = [schema.mapper_of(cls) for cls in (*self._rendered, *self._keyed)]
+        self._dispatchers = [
+            *((mapper.class_manager.dispatch, _OBJECT_EVENTS) for mapper in self._loaded),
+            *(
+                (mapper.class_manager[prop.key].dispatch, _COLLECTION_EVENTS)
+                for mapper in mappers
+                for prop in mapper.relationships
+            ),
+        ]
         self._hooks = [hook for mapper in mappers for hook in _mapper_hooks(mapper)]
         self.tables = {
             table
@@ -210,13 +231,21 @@ class _Documents:
             current = getattr(owner, name, None)
             if current is not value and function_of(current) is not value:
                 return True
-        return False
+        return any(vars(owner).get(name) is not value for owner, name, value in self._attributes)
 
     def of_objects(self) -> Iterator[Hook]:
-        yield from self.members
+        yield from self.renderers()
         yield from self._hooks
-        for dispatch in self._dispatchers:
-            yield from _listeners(dispatch, _OBJECT_EVENTS)
+
+    def renderers(self) -> Iterator[Hook]:
+        """Yield the code that makes documents of objects, or changes these when they are loaded:
+        columns alone do not have what it shows."""
+        yield from self._members
+        for mapper in self._loaded:
+            if mapper._reconstructor is not None:
+                yield _hook(name_of(mapper._reconstructor))
+        for dispatch, names in self._dispatchers:
+            yield from _listeners(dispatch, names)
 
     def _walk(self, mapper: Any, depth: Any) -> None:
         for each in mapper.self_and_descendants:
@@ -247,8 +276,8 @@ def _is_nefertaris(member: _Member) -> bool:
     value = member.value
     if member.name == "__json__":
         return value is None
-    if member.name == "__getattribute__":
-        return value is object.__getattribute__
+    if member.name in ("__getattribute__", "__new__"):
+        return value is getattr(object, member.name)
     if member.name == "_nesting_depth":
         return type(value) is int
     if member.name == "_nested_relationships":
@@ -260,7 +289,8 @@ def _mapper_hooks(mapper: Any) -> Iterator[Hook]:
     """Yield what renders objects of *mapper* otherwise than from plain columns."""
     owner = f"{mapper.class_.__module__}.{mapper.class_.__qualname__}"
     for column in mapper.columns:
-        attribute = getattr(mapper.class_, column.name, None)
+        # A descriptor may return SQLAlchemy's own from the class.
+        attribute = getattr_static(mapper.class_, column.name, None)
         if attribute is not None and type(attribute) is not InstrumentedAttribute:
             yield Hook(Reason.CUSTOM_TO_DICT, f"{owner}.{column.name}")
         if not isinstance(column, Column) and _has_callable(column):
@@ -268,7 +298,11 @@ def _mapper_hooks(mapper: Any) -> Iterator[Hook]:
         for function in _type_functions(column.type):
             if not is_known(function):
                 yield Hook(Reason.CUSTOM_TO_DICT, name_of(function))
+    if type(mapper.class_manager) is not ClassManager:
+        yield Hook(Reason.CUSTOM_TO_DICT, name_of(type(mapper.class_manager)))
     for prop in mapper.relationships:
+        if type(getattr_static(mapper.class_, prop.key)) is not InstrumentedAttribute:
+            yield Hook(Reason.CUSTOM_TO_DICT, f"{owner}.{prop.key}")
         conditions = (prop.primaryjoin, prop.secondaryjoin, *(prop.order_by or ()))
         if any(_has_callable(each) for each in conditions if each is not None):
             yield _hook(f"{owner}.{prop.key}")

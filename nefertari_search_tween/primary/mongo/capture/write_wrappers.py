@@ -28,6 +28,7 @@ from nefertari_search_tween.primary.mongo.collections import current, narrowed
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
+from nefertari_search_tween.threads import ThreadCounter
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class WriteWrappers:
         self.primary = primary
         self.listener = listener
         self._local = threading.local()
+        self.writes = ThreadCounter()
         self._replaced: list[tuple[type, str, Any]] = []
 
     def install(self) -> None:
@@ -79,6 +81,7 @@ class WriteWrappers:
 
         @wraps(original)
         def replacement(subject: Any, *args: Any, **kwargs: Any) -> Any:
+            self.writes.add()
             self.listener.change_begins(self.unit)
             return wrapper(original, subject, *args, **kwargs)
 
@@ -149,9 +152,7 @@ class WriteWrappers:
 
     @property
     def _stack(self) -> list[_Saving]:
-        if not hasattr(self._local, "stack"):
-            self._local.stack = []
-        stack: list[_Saving] = self._local.stack
+        stack: list[_Saving] = self._local.__dict__.setdefault("stack", [])
         return stack
 
     def _about_to_save(self, sender: Any, document: Any, created: bool, **kwargs: Any) -> None:

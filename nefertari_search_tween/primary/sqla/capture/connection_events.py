@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 from sqlalchemy.sql.ddl import DDLElement
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import TextClause
@@ -22,6 +23,7 @@ from sqlalchemy.sql.selectable import Select
 
 from nefertari_search_tween.interfaces.primary import BulkChange, ChangeListener
 from nefertari_search_tween.primary.sqla.capture.databases import ModelDatabase
+from nefertari_search_tween.primary.sqla.capture.own_writes import WriteCounter, note_begin
 from nefertari_search_tween.primary.sqla.capture.rows import AffectedDocuments
 from nefertari_search_tween.primary.sqla.capture.statement_effects import (
     RunningStatement,
@@ -58,6 +60,11 @@ class ConnectionEvents:
         self.listener = listener
         self.database = ModelDatabase()
         self._reported: set[str] = set()
+        self.writes = WriteCounter()
+        self._pool_listeners = [
+            (Pool, "checkout", self.writes.add_connection),
+            (Engine, "engine_connect", self.writes.remove_connection),
+        ]
         self._listeners = [
             (Engine, "before_execute", self._before_execute, True),
             (Engine, "after_execute", self._after_execute, False),
@@ -69,9 +76,13 @@ class ConnectionEvents:
     def install(self) -> None:
         for target, name, handler, retval in self._listeners:
             event.listen(target, name, handler, retval=retval)
+        for target, name, handler in self._pool_listeners:
+            event.listen(target, name, handler)
 
     def remove(self) -> None:
         for target, name, handler, _ in self._listeners:
+            event.remove(target, name, handler)
+        for target, name, handler in self._pool_listeners:
             event.remove(target, name, handler)
 
     @property
@@ -85,6 +96,7 @@ class ConnectionEvents:
             connection.info[_SESSION] = weakref.ref(session)
             # One that was never executed, by an error of SQLAlchemy's.
             connection.info.pop(_RUNNING, None)
+            note_begin(session, transaction, connection)
 
     @staticmethod
     def session_of(connection: Any) -> Optional[Any]:
@@ -120,6 +132,7 @@ class ConnectionEvents:
         """Look up what the statement affects before it is executed; return what to execute."""
         if table in OWN_TABLES or not self.database.has(connection.engine):
             return element
+        self.writes.add()
         session = self.session_of(connection)
         if not self._in_flush(session):
             self.listener.change_begins(session or _lone_session(connection))
@@ -219,6 +232,7 @@ class ConnectionEvents:
         ]
         if not written or not self.database.has(connection.engine):
             return
+        self.writes.add()
         session = self.session_of(connection) or _lone_session(connection)
         for watched in written:
             affected = AffectedDocuments(self.dependencies)
@@ -257,6 +271,7 @@ class ConnectionEvents:
         tables = self.dependencies.table_names
         if not tables or not may_write(text, tables):
             return
+        self.writes.add()
         if session is not None:
             session.info[WRITTEN] = True
         if self.primary.follows_texts() or text in self._reported:

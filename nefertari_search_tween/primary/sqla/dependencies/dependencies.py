@@ -11,6 +11,7 @@ from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.sqla import schema
+from nefertari_search_tween.primary.sqla.dependencies.keys import DatabaseKeys
 from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 from nefertari_search_tween.primary.sqla.dependencies.tables import WatchedTable, watched_tables
 from nefertari_search_tween.primary.sqla.plain_query import connection_of
@@ -85,17 +86,20 @@ class Dependencies(DependenciesBase[Dependency]):
 
     def untracked(self) -> dict[str, list[str]]:
         lines: dict[str, list[str]] = {}
+        keys = DatabaseKeys()
         for name, model in sorted(self.mirrored.items()):
             reasons = [
                 line
                 for each in sorted(self._rendered[model], key=lambda each: str(each.__name__))
-                for line in self._untracked_in(each)
+                for line in self._untracked_in(each, keys)
             ]
             if reasons:
                 lines[name] = reasons
         return lines
 
-    def _untracked_in(self, model: Any) -> Iterator[str]:
+    def _untracked_in(self, model: Any, keys: DatabaseKeys) -> Iterator[str]:
+        if not all(map(keys.has, schema.mapper_of(model).primary_key)):
+            yield f"{model.__name__}.{model.pk_field()} (in the database it is no key)"
         for edge in self._edges:
             if edge.owner is model and edge.reason is not None:
                 yield f"{model.__name__}.{edge.prop.key} ({edge.reason})"
