@@ -59,10 +59,10 @@ demo-check: env # the demo once through, with checks, and no questions
 #   the helpers that start servers, each switch    one switch of the example application
 #   of the example application; .ci/smoke
 #   mutants of five modules (make mutants: more)
-test-quick: env # before each commit: no server, embedded backend and SQLite (three minutes)
+test-quick: env # before each commit: no server, embedded backend and SQLite (minutes)
 	$(BIN)/python -m tests.run quick $(ARGS)
 
-test: env # before each push: servers too (twenty minutes)
+test: env # before each push: servers too (half an hour)
 	$(BIN)/python -m tests.run test $(ARGS)
 
 test-all: test # thorough tests, too (three quarters of an hour)

@@ -188,7 +188,7 @@ def primary_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     One process has one of them: a ListField of nefertari_sqla keeps the type of the database
     that it met first.
     """
-    kind = os.environ.get(PRIMARY, "sqlite")
+    kind = tiers.primary_kind()
     if kind == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('primary')}/test.sqlite"
     assert kind == "postgresql", f"{PRIMARY}={kind}"

@@ -6,7 +6,6 @@ applications have one index name on one server, copies, and databases that went 
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,13 +22,13 @@ from nefertari_search_tween.mirror.serializer import document_id
 from tests.servers.base import wait_until
 from tests.support import apps
 from tests.support.apps import search_of
-from tests.support.tiers import PRIMARY
+from tests.support.tiers import primary_kind
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary, pytest.mark.slow]
 
 #: an index of each model takes a server a second
 FEW = {"nefertari_search.models": "Item, Keeper"}
-KIND = os.environ.get(PRIMARY, "sqlite")
+KIND = primary_kind()
 
 
 class Databases(NamedTuple):

@@ -34,7 +34,7 @@ from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
 from tests.support.paths import TOP
 from tests.support.processes import INI
-from tests.support.tiers import PRIMARY
+from tests.support.tiers import primary_kind
 
 pytestmark = pytest.mark.slow
 
@@ -247,7 +247,7 @@ def test_the_clients_of_parent_and_child_use_sockets_of_their_own(
 
 
 @pytest.mark.every_primary
-@pytest.mark.skipif(os.environ.get(PRIMARY) != "postgresql", reason="SQLite has no sessions")
+@pytest.mark.skipif(primary_kind() != "postgresql", reason="SQLite has no sessions")
 def test_a_child_has_its_own_connections_to_the_database(primary_url: str, tmp_path: Path) -> None:
     """Of what start-up and the application have left in pools."""
     app = zoo(primary_url, f"embedded:{tmp_path}/search", "forks")

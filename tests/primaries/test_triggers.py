@@ -28,12 +28,12 @@ from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
 from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.primary.sqla.capture.triggers import install as triggers
 from tests.support.apps import search_of, zoo
-from tests.support.tiers import PRIMARY, examples
+from tests.support.tiers import PRIMARY, examples, primary_kind
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids, same_everywhere
 
 pytestmark = [pytest.mark.every_primary, pytest.mark.slow]
 
-ON_POSTGRESQL = os.environ.get(PRIMARY) == "postgresql"
+ON_POSTGRESQL = primary_kind() == "postgresql"
 postgresql = pytest.mark.skipif(not ON_POSTGRESQL, reason=f"{PRIMARY} is not postgresql")
 sqlite = pytest.mark.skipif(ON_POSTGRESQL, reason=f"{PRIMARY} is postgresql")
 #: How many rows one UPDATE in another program changes: 200,000 by hand.

@@ -137,7 +137,6 @@ def catalogue(zoo):
     return Catalogue(comparison, paths, ["0", "1", "3", "20", "abc"])
 
 
-@pytest.mark.thorough
 @pytest.mark.slow
 @drawn(EXAMPLES)
 @given(data=st.data())

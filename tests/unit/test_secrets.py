@@ -40,7 +40,6 @@ CARRIERS = {
     "nefertari_search.cache": f"redis://zoo:{SECRET}@127.0.0.1:1/0",
     "zoo.payment_token": SECRET,
 }
-THOROUGH = pytest.mark.thorough
 #: how an address with a password may be written into a setting, by mistake or not
 FORMS = [
     "https://zoo:{}@search:9200",
@@ -216,7 +215,7 @@ def test_no_command_prints_a_secret(tmp_path: Path, arguments: tuple[str, ...]) 
     assert SECRET not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("url", mostly_long(BROKEN_URLS, 3, THOROUGH))
+@pytest.mark.parametrize("url", mostly_long(BROKEN_URLS, 3, pytest.mark.thorough))
 def test_no_error_at_start_prints_the_url_of_the_database(tmp_path: Path, url: str) -> None:
     done = run(tmp_path, "status", **{"sqlalchemy.url": url})
 
@@ -225,7 +224,7 @@ def test_no_error_at_start_prints_the_url_of_the_database(tmp_path: Path, url: s
     assert done.stderr.strip().splitlines()[-1].startswith("Error: ") or "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("form", mostly_long(FORMS, 3, THOROUGH))
+@pytest.mark.parametrize("form", mostly_long(FORMS, 3, pytest.mark.thorough))
 @pytest.mark.parametrize("key", ["elasticsearch.hosts", "nefertari_search.backend"])
 def test_no_error_at_start_prints_an_address(tmp_path: Path, key: str, form: str) -> None:
     if key == "nefertari_search.backend" and form != FORMS[0]:

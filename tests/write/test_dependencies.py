@@ -13,14 +13,14 @@ import pytest
 
 from tests.schemas.cases import CASES
 from tests.support.forked import run_python
-from tests.support.tiers import PRIMARY, mostly_long
+from tests.support.tiers import mostly_long, primary_kind
 
 pytestmark = [pytest.mark.slow, pytest.mark.every_primary]
 
 
 @pytest.mark.parametrize("name", mostly_long(CASES, 7))
 def test_each_document_that_shows_a_row_follows_it(name: str) -> None:
-    command = ("-m", "tests.schemas.cases", os.environ.get(PRIMARY, "sqlite"), name)
+    command = ("-m", "tests.schemas.cases", primary_kind(), name)
     done = run_python(*command, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)[name]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.support.forked import run_python
-from tests.support.tiers import PRIMARY, examples
+from tests.support.tiers import examples, primary_kind
 
 pytestmark = [pytest.mark.slow, pytest.mark.every_primary]
 
@@ -27,7 +27,7 @@ def figures(primary: str, *options: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("options", [(), ("--triggers",)])
 def test_each_mirror_equals_one_that_is_built_from_nothing(options: tuple[str, ...]) -> None:
-    counts = figures(os.environ.get(PRIMARY, "sqlite"), *options)
+    counts = figures(primary_kind(), *options)
     assert counts["schemas"] == examples(SCHEMAS)
     assert counts["checks"] > 5 * counts["schemas"]
     # Or the run says nothing.

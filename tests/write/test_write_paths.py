@@ -307,8 +307,20 @@ def test_a_statement_as_text_is_reported_once(app, session, caplog):
 # Other databases
 
 
-def test_sessions_on_another_database_are_left_alone(app, models, events, tmp_path):
-    other = create_engine(f"sqlite:///{tmp_path}/other.sqlite")
+@pytest.fixture
+def other_url(primary_url, tmp_path, request):
+    """Another database of the same kind: nefertari_sqla's types can't change the kind (a column of
+    lists that SQLite had is none on PostgreSQL any more)."""
+    if not primary_url.startswith("postgresql"):
+        yield f"sqlite:///{tmp_path}/other.sqlite"
+        return
+    server, name = request.getfixturevalue("postgres_server"), f"other_{uuid.uuid4().hex[:12]}"
+    yield server.create_database(name)
+    server.drop_database(name)
+
+
+def test_sessions_on_another_database_are_left_alone(app, models, events, other_url):
+    other = create_engine(other_url)
     for model in (models.Keeper, models.Item):
         model.__table__.create(other)
     session = sessionmaker(bind=other)()
@@ -320,6 +332,7 @@ def test_sessions_on_another_database_are_left_alone(app, models, events, tmp_pa
     session.delete(keeper)
     session.commit()
     session.close()
+    other.dispose()
     assert events == []
     assert search_of(app).outbox.pending_count() == 0
 

@@ -30,6 +30,7 @@ from nefertari_search_tween.primary.sqla.outbox import identity, tables
 from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
+from nefertari_search_tween.primary.sqla.plain_query import connection_of
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.request_hooks import SqlaRequestHooks
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
@@ -98,7 +99,7 @@ class SqlaPrimary(PerProcess):
 
     def create_missing_in(self, session: Any) -> None:
         # Tables are created by setup_database, or else by a migration that knows ours or not.
-        connection = session.connection()
+        connection = connection_of(session, None)
         if connection.dialect.name != "sqlite":
             tables.create_missing(connection.engine)
             return

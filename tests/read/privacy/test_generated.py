@@ -7,14 +7,13 @@ The pairs and the requests are derived from the models, routes and known paramet
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import pytest
 
 from tests.privacy.__main__ import run_application
 from tests.privacy.applications import APPLICATIONS, Application
-from tests.support.tiers import PRIMARY, backend_kind
+from tests.support.tiers import backend_kind, primary_kind
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +57,7 @@ def ask(application: Application, primary: str, record_property: Any) -> None:
 def test_no_request_tells_anything_that_is_hidden(
     application: Application, record_property: Any
 ) -> None:
-    ask(application, os.environ.get(PRIMARY, "sqlite"), record_property)
+    ask(application, primary_kind(), record_property)
 
 
 @pytest.mark.mongodb

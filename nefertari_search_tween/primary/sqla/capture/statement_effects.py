@@ -139,9 +139,9 @@ def note_inserted(connection: Any, running: RunningStatement, context: Any) -> N
     if not statement.inserts_plainly:
         affected.owners |= affected.dependencies.whole_models(watched)
         return
-    rows = statement.inserted_values(context, {column.name for column in watched.columns})
+    rows = statement.inserted_values(context, watched.columns)
     if any(_is_unknown(watched, row) for row in rows):
-        values = statement.inserted_values(context, {column.name for column in watched.table.c})
+        values = statement.inserted_values(context, watched.table.c)
         unknown = [row for row in values if _is_unknown(watched, row)]
         stored = _rows_like(connection, watched, unknown)
         if stored is None:

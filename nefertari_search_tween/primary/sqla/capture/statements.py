@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from sqlalchemy.engine.interfaces import Compiled
@@ -47,7 +47,6 @@ class Statement:
         self.inserts = isinstance(self.element, Insert)
         self.updates = isinstance(self.element, Update)
         self.deletes = isinstance(self.element, Delete)
-        self._column_names = {column.key: column.name for column in self.table.c}
 
     @property
     def table(self) -> Any:
@@ -107,50 +106,50 @@ class Statement:
             and not element._prefixes
         )
 
-    def inserted_values(self, context: Any, names: Collection[str]) -> list[dict[str, Any]]:
+    def inserted_values(self, context: Any, columns: Iterable[Any]) -> list[dict[str, Any]]:
         """Return the values of the rows of an INSERT by name of the column, after its execution.
 
         A column that is left out has its default: UNKNOWN if that is the database's.
 
         :param context: of the execution.
-        :param names: of the columns.
+        :param columns: of the table, those that are needed.
         """
-        table, element = self.table, self.element
-        defaults = {column.name: _default(column) for column in table.c if column.name in names}
+        element = self.element
+        names = {column.key: column.name for column in columns}
+        defaults = {column.name: _default(column) for column in columns}
         if element._has_multi_parameters:
-            rows = [{**defaults, **self._by_name(each, names)} for each in element.parameters]
+            rows = [{**defaults, **_by_name(each, names)} for each in element.parameters]
         else:
-            constants = self._by_name(element.parameters or {}, names)
+            constants = _by_name(element.parameters or {}, names)
             rows = [
                 {
                     **defaults,
                     **constants,
-                    **self._by_name(each, names),
+                    **_by_name(each, names),
                     **_expressions(constants, each),
                 }
                 for each in context.compiled_parameters
             ]
-        if len(rows) == 1 and not (context.executemany or element._has_multi_parameters):
+        if not (context.executemany or element._has_multi_parameters):
             rows[0].update(
                 (column.name, value)
-                for column, value in zip(table.primary_key, _key_of(context))
-                if value is not None and column.name in names
+                for column, value in zip(self.table.primary_key, _key_of(context))
+                if value is not None and column.key in names
             )
         return rows
 
-    def _by_name(self, values: dict[Any, Any], names: Collection[str]) -> dict[str, Any]:
-        by_name = {}
-        for key, value in values.items():
-            name = self._column_name(key)
-            if name is not None and name in names:
-                by_name[name] = _constant(value, values)
-        return by_name
 
-    def _column_name(self, key: Any) -> Optional[str]:
-        """Return the name of the column that *key* of a set of values stands for."""
-        if not isinstance(key, str):
-            key = _name(_column(key))
-        return self._column_names.get(key)
+def _by_name(values: dict[Any, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return *values* by name of the column.
+
+    :param names: those that are needed, by key of the column.
+    """
+    by_name = {}
+    for key, value in values.items():
+        name = names.get(key if isinstance(key, str) else _name(_column(key)))
+        if name is not None:
+            by_name[name] = _constant(value, values)
+    return by_name
 
 
 def _expressions(constants: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
