@@ -255,7 +255,7 @@ class Searcher:
     def get_objects(self, mirror: Mirror, pks: Iterable[Any]) -> dict[str, Any]:
         """Return those objects with the keys *pks* that exist, from the primary, by key as text:
         the documents that the index has once it is current."""
-        return objects_by_key(mirror, pks, self.primary.uncommitted_session() is not None)
+        return objects_by_key(mirror, pks, self.primary.has_written())
 
     def get_documents(
         self, mirror: Mirror, ids: list[str], current: bool, index: str
