@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Optional
 ELASTICSEARCH, OPENSEARCH = "Elasticsearch", "OpenSearch"
 #: the oldest major version of each product that its backend works with
 OLDEST = {ELASTICSEARCH: 8, OPENSEARCH: 2}
+# "no handler found for uri [/] and method [GET]", "Incorrect HTTP method for uri [/] ..."
+_NO_ROOT = "for uri [/]"
 
 
 class Product(NamedTuple):
@@ -26,9 +28,9 @@ def product_of(about: Any) -> Optional[Product]:
     """Return the server that says *about* itself at its root, None if it does not say it.
 
     OpenSearch names itself as a distribution. Elasticsearch does not, and a minimal one has nothing
-    at its root, which its error says in words that OpenSearch never has there.
+    at its root, which its error says; OpenSearch always has.
     """
-    if "no handler server for uri [/]" in str(about):
+    if _NO_ROOT in str(about):
         return Product(ELASTICSEARCH)
     version = about.get("version") if isinstance(about, dict) else None
     if not isinstance(version, dict) or not isinstance(version.get("number"), str):

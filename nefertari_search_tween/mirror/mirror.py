@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, IndexEntry
+from nefertari_search_tween.documents.format import COMPOSED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
 from nefertari_search_tween.forks import PerProcess
@@ -230,6 +231,9 @@ class Mirror(PerProcess):
 def _fields_with(analyzer: str, mapping: dict[str, Any], prefix: str) -> Iterator[str]:
     """Yield the full names of the fields that *mapping* gives an analyzer."""
     for name, spec in mapping.get("properties", {}).items():
+        if name == COMPOSED:
+            # Other forms of the same fields.
+            continue
         if spec.get("analyzer") == analyzer:
             yield prefix + name
         yield from _fields_with(analyzer, spec, f"{prefix}{name}.")

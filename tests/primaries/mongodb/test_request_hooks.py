@@ -125,6 +125,17 @@ def test_a_model_that_renders_itself_wherever_it_is_nested(app: TestApp, name: s
     assert engine_of(app, "/items") == "mirror"
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"), [("/items", "thing"), ("/items", "options"), ("/visits", "item")]
+)
+def test_a_value_that_no_document_has_is_the_primarys(app: TestApp, path: str, fields: str) -> None:
+    """Of dates in pickles and dicts, it has the JSON; the primary's object would be shown whole."""
+    query = f"{path}?_limit=50&_fields={fields}"
+    assert engine_of(app, query) == "primary; reason=inexact-values"
+    assert app.get(query).json == app.get(f"{query}&_search=false").json
+    assert engine_of(app, f"{path}?_limit=50&_fields=id") == "mirror"
+
+
 @pytest.mark.parametrize("path", sorted(RELATED))
 def test_fields_show_what_documents_show(app: TestApp, path: str) -> None:
     """nefertari_mongodb returns whole objects, whose other fields are empty."""
@@ -132,6 +143,9 @@ def test_fields_show_what_documents_show(app: TestApp, path: str) -> None:
 
     pk = zoo_paths(models)[path].pk_field()
     query = f"{path}?_sort={pk}&_limit=50"
+    for item in models.Item.objects:
+        item.thing, item.options = None, {"x": 1}
+        item.save()
     full = app.get(f"{query}&_search=false").json["data"]
     for name in RELATED[path]:
         for text in (name, f"{name},{pk}", f"-{name}"):
