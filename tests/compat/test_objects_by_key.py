@@ -260,7 +260,7 @@ def test_the_filters_of_an_application_hold(
     for _ in range(2):
         with tenant_filter(kind):
             with tenant("alice"):
-                assert ES("Item").get_item(id=pk)._data == whole._data
+                assert plain(ES("Item").get_item(id=pk)) == plain(whole)
                 assert len(ES("Item").get_by_ids(ids("Item", pk))) == 1
             with tenant("bob"):
                 with pytest.raises(JHTTPNotFound):

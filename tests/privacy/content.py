@@ -43,7 +43,7 @@ def values_of(shape: Shape, model: str, name: str, key: Any = "") -> list[Any]:
         "text": [f"{word} {number}" for number, word in enumerate(WORDS)],
         "integer": [7, 1, 2, 3, 4, -5],
         "float": [7.5, 1.5, 2.5, -3.5, 0.0],
-        "DecimalField": [decimal.Decimal(each) for each in ("7.5", "1.5", "2.25", "-3", "0")],
+        "ExactDecimalField": [decimal.Decimal(each) for each in ("7.5", "1.5", "2.25", "-3", "0")],
         "BooleanField": [True, False],
         "DateTimeField": moments,
         "DateField": [each.date() for each in moments],
@@ -58,6 +58,7 @@ def values_of(shape: Shape, model: str, name: str, key: Any = "") -> list[Any]:
     texts = ("StringField", "TextField", "UnicodeField", "UnicodeTextField", "ChoiceField")
     by_kind.update(dict.fromkeys(numbers, by_kind["integer"]))
     by_kind.update(dict.fromkeys(texts, by_kind["text"]), FloatField=by_kind["float"])
+    by_kind["DecimalField"] = by_kind["ExactDecimalField"]
     if field.kind not in by_kind:
         raise LookupError(f"{model}.{name}: what does a {field.kind} hold? Say it here.")
     values = by_kind[field.kind]

@@ -210,7 +210,8 @@ def test_every_field_class_is_walked(zoo: Any) -> None:
         for name, field in Item.secondary.fields().items()
         if name in VALUES or name in RELATIONS or field.primary_key or name == "keeper_code"
     }
-    assert walked == set(FIELDS)
+    # On SQL, a decimal has another class than an engine's.
+    assert walked == {*FIELDS, "ExactDecimalField"} - {"DecimalField"}
 
 
 def test_relationships_and_their_keys(zoo: Any) -> None:

@@ -85,8 +85,23 @@ def check_rows(rows: list[Any], full: list[Any], picked: set[str]) -> None:
 
 
 @pytest.mark.every_primary
+@pytest.mark.parametrize(("path", "name"), [("/items", "thing"), ("/visits", "item")])
+def test_a_value_that_no_document_has_is_the_primarys(app: TestApp, path: str, name: str) -> None:
+    """A row would have its JSON in the place of what was pickled."""
+    for text in (name, f"id,{name}", "-guest" if path == "/visits" else "-name"):
+        query = f"{path}?_sort=id&_limit=25&_fields={text}"
+        answer = app.get(query)
+        assert answer.headers["X-Search-Engine"] == "primary; reason=inexact-values", text
+        assert settled(answer.json) == settled(app.get(f"{query}&_search=false").json)
+    answer = app.get(f"{path}?_sort=id&_limit=25&_fields=-{name}")
+    assert answer.headers["X-Search-Engine"] == "mirror"
+
+
+@pytest.mark.every_primary
 @pytest.mark.parametrize("path", sorted(RELATED))
 def test_rows_show_what_documents_show(app: TestApp, path: str) -> None:
+    from pyramid_sqlalchemy import Session
+
     from tests.apps.every_field import models
 
     paths = {**zoo_paths(models), "/labels": models.Label}
@@ -94,6 +109,9 @@ def test_rows_show_what_documents_show(app: TestApp, path: str) -> None:
     model = paths[path]
     pk = model.pk_field()
     assert sorted(RELATED[path]) == sorted(model._mapped_relationships())
+    with transaction.manager:
+        for item in Session().query(models.Item):
+            item.thing = {"x": [1]}
     sort = f"_sort={pk}&_limit=25"
     full = app.get(f"{path}?{sort}&_search=false").json
     for text, picked in picks(model.native_fields(), RELATED[path], pk):

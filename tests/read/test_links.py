@@ -32,10 +32,10 @@ def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Test
     from pyramid_sqlalchemy import Session
 
     app = observed(primary_url, backend_url, module_prefix)
-    from tests.apps.observed.models import LINKS, Label, Thing
+    from tests.apps.observed.models import LINKS, Caption, Thing
 
     with transaction.manager:
-        Session().add_all([Label(id=number, name=f"label {number}") for number in (1, 2)])
+        Session().add_all([Caption(id=number, name=f"label {number}") for number in (1, 2)])
         Session().add_all([Thing(id=number, name=f"thing {number}") for number in (1, 2, 3)])
     with transaction.manager:
         columns = ("thing_id", "label_id", "place")
@@ -114,7 +114,7 @@ def test_a_model_whose_key_is_none_in_the_database_is_read_there(
     metadata.bind.dispose()
     try:
         keyless = observed(primary_url, backend_url, f"{module_prefix}-keyless")
-        assert "Label.id (in the database it is no key)" in caplog.text
+        assert "Caption.id (in the database it is no key)" in caplog.text
         response = keyless.get("/labels?_sort=id")
         assert response.headers["X-Search-Engine"] == "primary; reason=untracked"
         assert [each["id"] for each in response.json["data"]] == [1, 2]

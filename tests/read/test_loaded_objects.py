@@ -31,10 +31,10 @@ def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Test
     from pyramid_sqlalchemy import Session
 
     app = observed(primary_url, backend_url, module_prefix)
-    from tests.apps.observed.models import Label, Thing
+    from tests.apps.observed.models import Caption, Thing
 
     with transaction.manager:
-        labels = [Label(id=number, name=f"label {number}") for number in (1, 2)]
+        labels = [Caption(id=number, name=f"label {number}") for number in (1, 2)]
         Session().add_all(labels)
         Session().add(Thing(id=1, name="one", options={"a": 1}, labels=labels))
         Session().add(Thing(id=2, name="two", options={"a": 2}))

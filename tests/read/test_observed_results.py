@@ -42,14 +42,14 @@ def _things(app: TestApp) -> Iterator[None]:
     """Three things, whose documents are those of the database."""
     from pyramid_sqlalchemy import Session, metadata
 
-    from tests.apps.observed.models import LINKS, Label, Thing
+    from tests.apps.observed.models import LINKS, Caption, Thing
 
     forget_sessions()
     postgresql = metadata.bind.dialect.name == "postgresql"
     with transaction.manager:
-        for table in (LINKS, Thing.__table__, Label.__table__):
+        for table in (LINKS, Thing.__table__, Caption.__table__):
             Session().execute(table.delete())
-        labels = [Label(id=number, name=f"label {number}") for number in (1, 2)]
+        labels = [Caption(id=number, name=f"label {number}") for number in (1, 2)]
         for number, name in enumerate(("one", "two", "three"), start=1):
             thing = Thing(id=number, name=name, words=["b", "a"], options={"x": [1, None]})
             thing.days = [DAY] if postgresql else []
@@ -111,14 +111,14 @@ def test_rows_have_the_values_of_the_primary(app: TestApp, fields: str) -> None:
 
 
 def test_documents_that_python_asks_for_are_equal_to_objects(app: TestApp) -> None:
-    from tests.apps.observed.models import Label, Thing
+    from tests.apps.observed.models import Caption, Thing
 
     documents = list(Thing.get_collection(_query_secondary=True, _sort="id"))
     one, two = Thing.get_item(id=1), Thing.get_item(id=2)
     assert [one == each for each in documents] == [True, False, False]
     assert [each == two for each in documents] == [False, True, False]
     assert one in documents and documents.index(two) == 1
-    assert documents[0] != Label.get_item(id=1)
+    assert documents[0] != Caption.get_item(id=1)
     assert [each.days for each in documents] == [each.days for each in (one, two, one)]
     assert documents[0].to_dict() == one.to_dict()
 

@@ -18,7 +18,7 @@ LINKS = Table(
 )
 
 
-class Label(ESBaseDocument):
+class Caption(ESBaseDocument):
     __tablename__ = "observed_labels"
 
     id = eng.IdField(primary_key=True)
@@ -38,15 +38,15 @@ class Thing(ESBaseDocument):
     options = eng.DictField()
     pickle = eng.PickleField()
     labels = eng.Relationship(
-        document="Label",
+        document="Caption",
         secondary="observed_links",
-        order_by="Label.id",
+        order_by="Caption.id",
         backref_name="things",
         backref_uselist=True,
         backref_order_by="Thing.id",
     )
     ordered = eng.Relationship(
-        document="Label",
+        document="Caption",
         secondary="observed_links",
         viewonly=True,
         order_by="observed_links.c.place",

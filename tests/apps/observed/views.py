@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Query
 from zope.sqlalchemy import mark_changed
 
-from tests.apps.observed.models import Label, OwnMaker, Rebuilt, Thing
+from tests.apps.observed.models import Caption, OwnMaker, Rebuilt, Thing
 from tests.apps.views import PlainView
 
 
@@ -170,7 +170,7 @@ class ReadView(BaseView):
 
     def index(self, **kwargs):
         things = self.Model.get_collection(**self._query_params)
-        Label.get_item(id=1)
+        Caption.get_item(id=1)
         Session().execute("SELECT 1").scalar()
         return things
 
@@ -207,7 +207,7 @@ def includeme(config):
     root = config.get_root_resource()
     views = {
         "thing": type("ThingsView", (PlainView,), {"Model": Thing}),
-        "label": type("LabelsView", (PlainView,), {"Model": Label}),
+        "label": type("LabelsView", (PlainView,), {"Model": Caption}),
         "own_maker": type("OwnMakersView", (PlainView,), {"Model": OwnMaker}),
         "rebuilt": type("RebuiltsView", (PlainView,), {"Model": Rebuilt}),
         "row": RowsView,
