@@ -80,12 +80,15 @@ def transparent_query(
         build.among(keys)
     fields = _split(reserved.get("_fields", []))
     picked = semantics.picked(*process_fields(fields)) if fields else None
+    # The primary checks it for a count, too.
+    sorts = _split(reserved.get("_sort", []))
     count_only = "_count" in reserved
     if not count_only:
         for name in picked or document_cls.fields():
             require(semantics.proof(name).rendering)
-        for each in _split(reserved.get("_sort", [])) or semantics.default_sort(picked):
-            build.sort(each)
+        sorts = sorts or semantics.default_sort(picked)
+    for each in sorts:
+        build.sort(each)
     pk = document_cls.pk_field()
     if pk not in build.sorted:
         build.sorts.append({exact_field(document_cls.fields()[pk]): {"order": "asc"}})
