@@ -19,7 +19,6 @@ from nefertari_search_tween.backends import make_backend
 from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_region
-from nefertari_search_tween.caching.stats_reporter import StatsReporter
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
@@ -41,6 +40,7 @@ from nefertari_search_tween.mirror.selection import (
 )
 from nefertari_search_tween.primary.selection import prepare_primary, primary_for
 from nefertari_search_tween.primary.startup import stop_recording
+from nefertari_search_tween.process_counts import ProcessCounts
 from nefertari_search_tween.search.get_collection import wrap_get_by_ids, wrap_get_collection
 from nefertari_search_tween.search.routing import Router
 from nefertari_search_tween.search.searcher import Searcher
@@ -172,18 +172,17 @@ class SearchRuntime:
 
     def _set_up_cache(self) -> None:
         settings = self.settings
+        self.process_counts = self.primary.process_counts()
+        self.counts = ProcessCounts(self.process_counts.store)
         self.cache = NO_CACHE
-        self.cache_stats = self.reporter = None
         if settings.cache:
             # Two databases may share a cache, and their indices one name on two servers.
             name = f"{settings.index_name} in {settings.where} of {self.identity.identifier}"
             self.cache = ResponseCache(
                 partial(make_region, settings.cache, settings.cache_megabytes, settings.cache_ttl),
                 name,
+                self.counts.add,
             )
-            self.cache_stats = self.primary.cache_stats()
-            self.reporter = StatsReporter(self.cache.counts, self.cache_stats.store)
-            self.cache.on_count = self.reporter.mark_changed
 
     def _set_up_searching(self) -> None:
         self.searcher = Searcher(
@@ -194,7 +193,7 @@ class SearchRuntime:
             cache=self.cache,
         )
         resources = set(getattr(self.registry, "_resources_map", {}).values())
-        self.router = Router(self.settings, self.mirrors, resources)
+        self.router = Router(self.settings, self.mirrors, resources, self.counts.add)
 
     def on_request(self) -> None:
         """Start to index what killed processes left: a process that serves requests does that."""
@@ -230,8 +229,7 @@ class SearchRuntime:
         """End: another application replaces this one."""
         self.capture.remove()
         self.indexer.recovery.stop()
-        if self.reporter is not None:
-            self.reporter.stop()
+        self.counts.stop()
 
     def prepare(self) -> None:
         """Check or create the indices, as ``nefertari_search.schema`` says.

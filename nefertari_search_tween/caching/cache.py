@@ -26,14 +26,13 @@ import hashlib
 import json
 import logging
 import re
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.caching.region import Region
 from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.interfaces.process_counts import CACHE_HIT, CACHE_MISS
 
 log = logging.getLogger(__name__)
 
@@ -45,46 +44,38 @@ PAUSE_SECONDS = 5.0
 _VOLATILE = re.compile(r'\bnow|"[a-z_]*script[a-z_]*"|"random_score"')
 
 
-#: model name -> hits, misses
-CacheCounts = dict[str, tuple[int, int]]
-
-
 class ResponseCache(PerProcess):
     """The cache of one application in this process.
 
     :param make: makes the region; None: nothing is cached.
     :param name: of the application's mirrors, which no other application has.
-    :ivar on_count: called when the counts have changed.
+    :param count: called with the name of a model, :data:`CACHE_HIT` or :data:`CACHE_MISS`, and how
+        many there are more.
     """
 
-    def __init__(self, make: Optional[Callable[[], Region]], name: str) -> None:
+    def __init__(
+        self,
+        make: Optional[Callable[[], Region]],
+        name: str,
+        count: Callable[[str, str, int], None],
+    ) -> None:
         self._make = make
         self.name = name
-        self.on_count: Callable[[], None] = lambda: None
+        self._count_one = count
         self._start_empty()
         self.watch_forks()
 
     def _start_empty(self) -> None:
         self.region = None if self._make is None else self._make()
-        self._lock = threading.Lock()
-        self._hits: defaultdict[str, int] = defaultdict(int)
-        self._misses: defaultdict[str, int] = defaultdict(int)
         self._closed_until = 0.0
 
     def after_fork_in_child(self) -> None:
-        # Empty: another thread may have been in the middle of a change. The counts, because those
-        # of the parent are reported by the parent.
+        # Empty: another thread may have been in the middle of a change.
         self._start_empty()
 
     @property
     def on(self) -> bool:
         return self.region is not None
-
-    def counts(self) -> CacheCounts:
-        """Return the hits and misses since the process began."""
-        with self._lock:
-            names = {*self._hits, *self._misses}
-            return {name: (self._hits[name], self._misses[name]) for name in names}
 
     def get_or_search(
         self,
@@ -180,11 +171,10 @@ class ResponseCache(PerProcess):
             return None
 
     def _count(self, mirrors: Iterable[Any], hits: int, misses: int) -> None:
-        with self._lock:
-            for mirror in mirrors:
-                self._hits[mirror.name] += hits
-                self._misses[mirror.name] += misses
-        self.on_count()
+        for mirror in mirrors:
+            for name, number in ((CACHE_HIT, hits), (CACHE_MISS, misses)):
+                if number:
+                    self._count_one(mirror.name, name, number)
 
 
 def _text(value: Any) -> str:
@@ -198,4 +188,4 @@ def _text(value: Any) -> str:
 
 
 #: caches nothing
-NO_CACHE = ResponseCache(None, "")
+NO_CACHE = ResponseCache(None, "", lambda *count: None)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional, Protocol
 
-from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import (
@@ -17,6 +16,7 @@ from nefertari_search_tween.interfaces.primary import (
     RequestHooks,
     Semantics,
 )
+from nefertari_search_tween.interfaces.process_counts import ProcessCountStore
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildLocks
 
 
@@ -122,8 +122,8 @@ class Primary(Protocol):
     def renew_identity(self) -> Identity:
         """Give the database another identifier, and return its identity."""
 
-    def cache_stats(self) -> CacheStatsStore:
-        """Return where caches store their statistics, created if it is missing."""
+    def process_counts(self) -> ProcessCountStore:
+        """Return where processes store what they count."""
 
     def embedding(self, session: Any, keys: Iterable[Key]) -> set[Key]:
         """Return the documents that hold the contents of *keys*, which the capture does not

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 from nefertari_search_tween.indexing.worker import WorkerStats
-from nefertari_search_tween.interfaces.cache_stats import CacheStatsStore
 from nefertari_search_tween.interfaces.outbox import Outbox
+from nefertari_search_tween.interfaces.process_counts import (
+    CACHE_HIT,
+    CACHE_MISS,
+    ProcessCountStore,
+    reads,
+)
 from nefertari_search_tween.scripts.common import CommandError
 
 log = logging.getLogger(__name__)
@@ -20,7 +25,7 @@ class WorkerMetrics:
     """A collector for :mod:`prometheus_client`.
 
     :param models: names of the mirrored models, reported even if they have no pending rows.
-    :param cache_stats: hits and misses of the caches; None without a cache.
+    :param process_counts: reads by who answered them, hits and misses of caches.
     """
 
     def __init__(
@@ -28,12 +33,12 @@ class WorkerMetrics:
         stats: WorkerStats,
         outbox: Outbox,
         models: list[str],
-        cache_stats: Optional[CacheStatsStore] = None,
+        process_counts: ProcessCountStore,
     ) -> None:
         self.stats = stats
         self.outbox = outbox
         self.models = models
-        self.cache_stats = cache_stats
+        self.process_counts = process_counts
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
@@ -53,29 +58,39 @@ class WorkerMetrics:
             yield CounterMetricFamily(PREFIX + name, text, value=value)
         try:
             yield from list(self._outbox())
-            yield from list(self._caches())
+            yield from list(self._processes())
         except Exception as error:  # noqa: BLE001 - without a database there is nothing to report
             log.info("outbox metrics omitted: %s", error)
 
-    def _caches(self) -> Iterator[Any]:
+    def _processes(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
 
-        if self.cache_stats is None:
-            return
         labels = ["model", "process"]
-        hits = CounterMetricFamily(
-            PREFIX + "cache_hits", "Responses served from the cache of a process.", labels=labels
+        families = {
+            CACHE_HIT: CounterMetricFamily(
+                PREFIX + "cache_hits",
+                "Responses served from the cache of a process.",
+                labels=labels,
+            ),
+            CACHE_MISS: CounterMetricFamily(
+                PREFIX + "cache_misses",
+                "Responses that had to be fetched from the backend.",
+                labels=labels,
+            ),
+        }
+        by_engine = CounterMetricFamily(
+            PREFIX + "reads",
+            "Collection requests that a process answered, by who answered and why.",
+            labels=[*labels, "engine", "reason"],
         )
-        misses = CounterMetricFamily(
-            PREFIX + "cache_misses",
-            "Responses that had to be fetched from the backend.",
-            labels=labels,
-        )
-        for stats in self.cache_stats.read_all():
-            hits.add_metric([stats.model, stats.process], stats.hits)
-            misses.add_metric([stats.model, stats.process], stats.misses)
-        yield hits
-        yield misses
+        for count in self.process_counts.read_all():
+            if count.name in families:
+                families[count.name].add_metric([count.model, count.process], count.number)
+            for engine, number in reads({count.name: count.number}).items():
+                who, _, reason = engine.partition("; reason=")
+                by_engine.add_metric([count.model, count.process, who, reason], number)
+        yield from families.values()
+        yield by_engine
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nefertari_search_tween.documents.format import STUBS
-from nefertari_search_tween.interfaces.cache_stats import hit_rates
 from nefertari_search_tween.interfaces.field_proof import Doubt, FieldProof
 from nefertari_search_tween.interfaces.outbox import Backlog
+from nefertari_search_tween.interfaces.process_counts import SEVERAL, hit_rate, reads, sums
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import UNTRACKED_CURE, SearchRuntime
@@ -43,20 +43,21 @@ HOOK_COLUMN = {"read from the primary only": "hook"}
 def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: bool) -> None:
     """Show each mirror: its index, document and row counts, pending changes, dead letters.
 
-    The lag is the age of the oldest pending change, in seconds.
+    The lag is the age of the oldest pending change, in seconds. Below, who answered the reads of
+    the last day, and why not the mirror.
     """
     with application(ini, variables) as runtime:
         where = runtime.settings.where
         backlog = runtime.outbox.backlog()
         letters = runtime.outbox.dead_letter_counts()
-        cache_stats = runtime.cache_stats
-        rates = {} if cache_stats is None else hit_rates(cache_stats.read_all())
-        percents = {name: round(100 * rate, 1) for name, rate in rates.items()}
+        has_cache = runtime.cache.on
+        counts = sums(runtime.process_counts.read_all())
         rows = [
             {
                 **_status(mirror, runtime, backlog.get(mirror.name, EMPTY)),
                 "dead_letters": letters.get(mirror.name, 0),
-                "cache_hit_percent": percents.get(mirror.name),
+                "cache_hit_percent": _percent(hit_rate(counts.get(mirror.name, {}))),
+                "reads": reads(counts.get(mirror.name, {})),
             }
             for mirror in mirrors_named(runtime, models)
         ]
@@ -65,7 +66,7 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
         click.echo(json.dumps(by_model, indent=2))
     else:
         click.echo(f"search index: {where}")
-        columns = COLUMNS if cache_stats is None else {**COLUMNS, **CACHE_COLUMN}
+        columns = {**COLUMNS, **CACHE_COLUMN} if has_cache else COLUMNS
         if any(row["hook"] for row in rows):
             columns = {**columns, **HOOK_COLUMN}
         table = Table(box=None)
@@ -75,6 +76,10 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
             values = (row[key] for key in columns.values())
             table.add_row(*("" if value is None else str(value) for value in values))
         Console(width=max(130, Console().width)).print(table)
+        for row in rows:
+            _print_reads(row["model"], row["reads"])
+        if not models:
+            _print_reads("several collections", reads(counts.get(SEVERAL, {})))
         for row in rows:
             for line in row["untracked"]:
                 click.echo(f"{row['model']} is read from the primary, untracked: {line}")
@@ -130,6 +135,21 @@ def explain_command(ini: str, variables: tuple[str, ...], models: str, as_json: 
     for model, fields in proofs.items():
         for name, proof in fields.items():
             click.echo(f"{model}.{name}: {_in_words(proof)}")
+
+
+def _percent(rate: Optional[float]) -> Optional[float]:
+    return None if rate is None else round(100 * rate, 1)
+
+
+def _print_reads(name: str, numbers: dict[str, int]) -> None:
+    """Print one line: the share of reads that the mirror answered, then the others by frequency."""
+    total = sum(numbers.values())
+    if not total:
+        return
+    share = _percent(numbers.get("mirror", 0) / total)
+    others = [f"{number} {engine}" for engine, number in numbers.items() if engine != "mirror"]
+    words = f", the others: {', '.join(others)}" if others else ""
+    click.echo(f"{name}: {share}% of {total} reads answered by the mirror{words}")
 
 
 def _is_healthy(row: dict[str, Any]) -> bool:

@@ -75,7 +75,7 @@ def worker_command(
         worker = Worker(runtime.indexer, wakeup, poll_interval)
         if metrics_port is not None:
             names = [mirror.name for mirror in runtime.mirrors]
-            metrics = WorkerMetrics(worker.stats, runtime.outbox, names, runtime.cache_stats)
+            metrics = WorkerMetrics(worker.stats, runtime.outbox, names, runtime.process_counts)
             serve(metrics, metrics_address, metrics_port)
         report = Report(worker, as_json, report_interval)
         worker.run(report)

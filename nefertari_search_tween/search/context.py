@@ -207,16 +207,18 @@ class ReadContext:
                 self.record_failure(Reason.FORBIDDEN)
                 raise
 
+    @property
+    def engine(self) -> str:
+        """Who answered, and if not the mirror, why: the value of the header."""
+        if self.answered_by_mirror:
+            return "mirror"
+        who = "primary" if self.answered or self.reason in _PRIMARY_BY_DECISION else "none"
+        return f"{who}; reason={self.reason}"
+
     def add_headers(self, request: Any, response: Any) -> None:
         """Add the headers that name who answered and how long the search took; a response
         callback."""
-        if self.answered_by_mirror:
-            value = "mirror"
-        elif self.answered or self.reason in _PRIMARY_BY_DECISION:
-            value = f"primary; reason={self.reason}"
-        else:
-            value = f"none; reason={self.reason}"
-        response.headers[HEADER] = value
+        response.headers[HEADER] = self.engine
         if self.seconds:
             response.headers["Server-Timing"] = (
                 f"search;dur={self.seconds * 1000:.1f}, "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import wraps
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from nefertari.view import BaseView
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
+from nefertari_search_tween.interfaces.process_counts import READ_PREFIX, SEVERAL
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import root_of
 from nefertari_search_tween.search.context import (
@@ -34,13 +35,19 @@ class Router:
     """Routes the requests of one application.
 
     :param resources: nefertari's resources (``registry._resources_map`` values).
+    :param count: called for each read, with the model and who answered it.
     """
 
     def __init__(
-        self, settings: Settings, mirrors: MirrorRegistry, resources: Iterable[Any]
+        self,
+        settings: Settings,
+        mirrors: MirrorRegistry,
+        resources: Iterable[Any],
+        count: Callable[[str, str], None] = lambda model, name: None,
     ) -> None:
         self.settings = settings
         self.mirrors = mirrors
+        self._count = count
         self._models: dict[str, Any] = {}
         self._multi_routes: set[str] = set()
         self._aggregation_keys: dict[str, tuple[str, ...]] = {}
@@ -83,6 +90,7 @@ class Router:
         read.aggregation_keys = self._aggregation_keys[route]
         request.__dict__[READ] = read
         request.add_response_callback(read.add_headers)
+        request.add_response_callback(self._count_read)
         if not query_string:
             note_parameters(request, {})
             self._decide(read, None, ())
@@ -101,6 +109,11 @@ class Router:
         except BadQuery:
             read.record_failure(Reason.BAD_REQUEST)
             raise
+
+    def _count_read(self, request: Any, response: Any) -> None:
+        read = request.__dict__[READ]
+        model = SEVERAL if read.model is None else read.model.__name__
+        self._count(model, f"{READ_PREFIX}{read.engine}")
 
     def _checked(self, request: Any, query_string: str) -> Any:
         if len(query_string) > self.settings.max_query_string:

@@ -29,6 +29,11 @@ import pytest
 import transaction
 
 from nefertari_search_tween import forks
+from nefertari_search_tween.interfaces.process_counts import (
+    CACHE_HIT,
+    CACHE_MISS,
+    READ_BY_MIRROR,
+)
 from tests.conftest import indices_of
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
@@ -202,16 +207,21 @@ def test_what_is_counted_and_cached_is_the_childs_own(
     add_keepers()
     for _ in range(2):
         app.get("/keepers?code=k00001")
-    search = search_of(app)
-    assert search.cache.counts()["Keeper"] == (1, 1)
+    counts = search_of(app).counts
+    numbers = {
+        ("Keeper", CACHE_HIT): 1,
+        ("Keeper", CACHE_MISS): 1,
+        ("Keeper", READ_BY_MIRROR): 2,
+    }
+    assert counts.numbers() == numbers
 
     def get(worker: int) -> None:
-        assert search.cache.counts() == {}
+        assert counts.numbers() == {}
         app.get("/keepers?code=k00001")
-        assert search.cache.counts()["Keeper"] == (0, 1)
+        assert counts.numbers() == {("Keeper", CACHE_MISS): 1, ("Keeper", READ_BY_MIRROR): 1}
 
     assert in_children(get) == [0] * WORKERS
-    assert search.cache.counts()["Keeper"] == (1, 1)
+    assert counts.numbers() == numbers
 
 
 def test_the_clients_of_parent_and_child_use_sockets_of_their_own(

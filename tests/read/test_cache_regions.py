@@ -14,8 +14,6 @@ import uuid
 
 import pytest
 import transaction
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
 
 from nefertari_search_tween.settings.settings import Settings
 from tests.apps.engine_relationships import INI as SHELVES
@@ -334,15 +332,6 @@ def test_the_settings_of_the_page_are_good():
         assert f"nefertari_search.cache = {cache}" in PAGE
         settings = Settings({**lines, "nefertari_search.cache": cache}, "zoo")
         assert (settings.cache, settings.cache_megabytes, settings.cache_ttl) == (cache, 64, 300)
-
-
-def test_the_table_of_the_page_is_the_table():
-    """For a database user who may not create tables."""
-    from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS
-
-    expected = str(CreateTable(CACHE_STATS).compile(dialect=postgresql.dialect()))
-    example = re.search(r"CREATE TABLE nefertari_search_cache_stats \([^;]*\)", PAGE)[0]
-    assert example.split() == expected.split()
 
 
 def test_a_cache_without_its_packages(tmp_path):

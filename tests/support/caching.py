@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from nefertari_search_tween.caching import cache as caching
+from nefertari_search_tween.interfaces.process_counts import CACHE_HIT, CACHE_MISS
 from tests.support.apps import search_of
 
 # What tells the time of an answer.
@@ -17,8 +18,11 @@ def cache_of(app):
 
 def figures(app):
     """Hits and misses of all models so far."""
-    counts = cache_of(app).counts().values()
-    return sum(hits for hits, _ in counts), sum(misses for _, misses in counts)
+    numbers = search_of(app).counts.numbers()
+    return tuple(
+        sum(number for (_, name), number in numbers.items() if name == kind)
+        for kind in (CACHE_HIT, CACHE_MISS)
+    )
 
 
 def plain(app, path):

@@ -12,7 +12,6 @@ from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.mongo import schema
-from nefertari_search_tween.primary.mongo.cache_stats import MongoCacheStats
 from nefertari_search_tween.primary.mongo.capture.write_wrappers import (
     WriteWrappers,
     disable_engine_indexing,
@@ -23,6 +22,7 @@ from nefertari_search_tween.primary.mongo.outbox import identity
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.rebuild_lock import MongoRebuildLocks
 from nefertari_search_tween.primary.mongo.outbox.tables import Collections
+from nefertari_search_tween.primary.mongo.process_counts import MongoProcessCounts
 from nefertari_search_tween.primary.mongo.reader import MongoReader
 from nefertari_search_tween.primary.mongo.request_hooks import MongoRequestHooks
 from nefertari_search_tween.primary.mongo.semantics import MongoSemantics
@@ -90,8 +90,8 @@ class MongoPrimary:
         identity.renew(self.outbox.collections)
         return self.identity()
 
-    def cache_stats(self) -> MongoCacheStats:
-        return MongoCacheStats(self.outbox.collections.cache_stats)
+    def process_counts(self) -> MongoProcessCounts:
+        return MongoProcessCounts(self.outbox.collections.counts)
 
     def embedding(self, session: Any, keys: Iterable[Key]) -> set[Key]:
         # The write wrappers have found the documents that embed a change, after the write.

@@ -15,7 +15,6 @@ from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers
 from nefertari_search_tween.primary.sqla import schema, time_limit
-from nefertari_search_tween.primary.sqla.cache_stats import SqlaCacheStats
 from nefertari_search_tween.primary.sqla.capture.connection_events import ConnectionEvents
 from nefertari_search_tween.primary.sqla.capture.engine_indexing import disable_engine_indexing
 from nefertari_search_tween.primary.sqla.capture.own_writes import (
@@ -31,6 +30,7 @@ from nefertari_search_tween.primary.sqla.outbox.outbox import SqlaOutbox
 from nefertari_search_tween.primary.sqla.outbox.rebuild_lock import SqlaRebuildLocks
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
 from nefertari_search_tween.primary.sqla.plain_query import connection_of
+from nefertari_search_tween.primary.sqla.process_counts import SqlaProcessCounts
 from nefertari_search_tween.primary.sqla.reader import SqlaReader
 from nefertari_search_tween.primary.sqla.request_hooks import SqlaRequestHooks
 from nefertari_search_tween.primary.sqla.semantics import SqlaSemantics
@@ -114,9 +114,8 @@ class SqlaPrimary(PerProcess):
         identity.renew(self.outbox.engine)
         return self.identity()
 
-    def cache_stats(self) -> SqlaCacheStats:
-        tables.create_missing(self.outbox.engine, [tables.CACHE_STATS])
-        return SqlaCacheStats(self.outbox.engine)
+    def process_counts(self) -> SqlaProcessCounts:
+        return SqlaProcessCounts(self.outbox.engine)
 
     def embedding(self, session: Any, keys: Iterable[Key]) -> set[Key]:
         return self.dependencies.embedding(session, keys)

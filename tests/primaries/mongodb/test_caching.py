@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
-from nefertari_search_tween.interfaces.cache_stats import KEPT_MILLISECONDS, hit_rates
+from nefertari_search_tween.interfaces.process_counts import (
+    CACHE_HIT,
+    CACHE_MISS,
+    KEPT_MILLISECONDS,
+    hit_rate,
+    sums,
+)
 from tests.support import mongodb as on_mongodb
 from tests.support.apps import search_of
 from tests.support.caching import answer_of, figures, plain, second_is_kept
@@ -52,21 +58,24 @@ def test_what_was_found_is_told(app: TestApp) -> None:
     for _ in range(2):
         app.get(PATHS[0])
     hits, misses = figures(app)
-    search.reporter.report()
-    stats = search.cache_stats.read_all()
-    assert [(each.model, each.hits, each.misses) for each in stats] == [("Keeper", hits, misses)]
-    assert hit_rates(stats) == {"Keeper": hits / (hits + misses)}
+    search.counts.report()
+    numbers = sums(search.process_counts.read_all())["Keeper"]
+    assert (numbers[CACHE_HIT], numbers[CACHE_MISS]) == (hits, misses)
+    assert numbers["read: mirror"] >= hits + misses
+    assert hit_rate(numbers) == hits / (hits + misses)
     # Of the same process, again: what it told before is replaced.
     app.get(PATHS[0])
-    search.reporter.report()
-    assert [each.hits for each in search.cache_stats.read_all()] == [hits + 1]
+    search.counts.report()
+    assert sums(search.process_counts.read_all())["Keeper"][CACHE_HIT] == hits + 1
 
 
 def test_who_was_not_heard_of_for_a_day_is_forgotten(app: TestApp) -> None:
-    rows = search_of(app).cache_stats.rows
+    store = search_of(app).process_counts
+    rows = store.rows
     long_ago = time.time_ns() // 1_000_000 - KEPT_MILLISECONDS - 1000
-    rows.insert_one({"_id": "gone", "models": [], "reported_at": long_ago})
-    assert "gone" not in {each.process for each in search_of(app).cache_stats.read_all()}
+    counts = [{"model": "Keeper", "name": CACHE_HIT, "number": 1}]
+    rows.insert_one({"_id": "gone", "counts": counts, "reported_at": long_ago})
+    assert "gone" not in {each.process for each in store.read_all()}
     app.get(PATHS[0])
-    search_of(app).reporter.report()
+    search_of(app).counts.report()
     assert rows.find_one({"_id": "gone"}) is None

@@ -22,8 +22,8 @@ REBUILDS = "nefertari_search_rebuilds"
 #: ``_id`` (1), ``identifier``, ``created_at``: what the database is known by.
 IDENTITY = "nefertari_search_identity"
 
-#: ``_id`` (a process), ``models``, ``reported_at``; there only where answers are cached.
-CACHE_STATS = "nefertari_search_cache_stats"
+#: ``_id`` (a process), ``counts`` (``model``, ``name``, ``number``), ``reported_at``.
+COUNTS = "nefertari_search_counts"
 
 _INDEXES: dict[str, list[list[tuple[str, int]]]] = {
     OUTBOX: [
@@ -51,7 +51,7 @@ class Collections:
         self.dead_letters = current(database[DEAD_LETTERS])
         self.rebuilds = current(database[REBUILDS])
         self.identity = current(database[IDENTITY])
-        self.cache_stats = current(database[CACHE_STATS])
+        self.counts = current(database[COUNTS])
 
     def create_indexes(self) -> None:
         """Create the missing ones of their indexes."""

@@ -36,7 +36,7 @@ from nefertari_search_tween.primary.sqla.capture.statements import (
     may_write,
 )
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
-from nefertari_search_tween.primary.sqla.outbox.tables import CACHE_STATS, TABLES
+from nefertari_search_tween.primary.sqla.outbox.tables import TABLES
 from nefertari_search_tween.primary.sqla.outbox.transaction import WRITTEN
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _SESSION = "nefertari_search.session"
 _RUNNING = "nefertari_search.running_statement"
 FLUSH = "nefertari_search.flush"
-OWN_TABLES = {*TABLES, CACHE_STATS}
+OWN_TABLES = set(TABLES)
 # Texts of statements are compared and logged once, up to so many.
 MAX_TEXTS = 1000
 

@@ -32,6 +32,13 @@ class ModelDatabase:
         return same
 
 
+def is_in_memory(url: Any) -> bool:
+    """Return True if *url* is that of an SQLite database without a file."""
+    return url.get_backend_name() == "sqlite" and (
+        url.database in (None, "", ":memory:") or "mode=memory" in str(url.database)
+    )
+
+
 def _location(engine: Any) -> Any:
     url = engine.url
     name = url.get_backend_name()
@@ -39,7 +46,7 @@ def _location(engine: Any) -> Any:
         # Users and passwords differ, and so may settings of the connection; not the search path,
         # which says where the tables are.
         return name, url.host, url.port, url.database, str(url.query.get("options"))
-    if url.database in (None, "", ":memory:") or "mode=memory" in str(url.database):
+    if is_in_memory(url):
         # Its pool's own; an engine with other options has the same pool.
         return id(engine.pool)
     return name, os.path.realpath(str(url.database))

@@ -96,14 +96,14 @@ REBUILDS = Table(
     Column("documents", BigInteger, nullable=False),
 )
 
-#: Hits and misses of the caches of processes: only there if responses are cached.
-CACHE_STATS = Table(
-    "nefertari_search_cache_stats",
+#: What each process has counted: reads by who answered them, hits and misses of its cache.
+COUNTS = Table(
+    "nefertari_search_counts",
     BaseObject.metadata,
     Column("process", String(_NAME), primary_key=True),
     Column("model", String(_NAME), primary_key=True),
-    Column("hits", BigInteger, nullable=False),
-    Column("misses", BigInteger, nullable=False),
+    Column("name", String(_NAME), primary_key=True),
+    Column("number", BigInteger, nullable=False),
     # Milliseconds since 1970.
     Column("reported_at", BigInteger, nullable=False),
 )
@@ -118,7 +118,7 @@ IDENTITY = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS, IDENTITY)
+TABLES = (OUTBOX, VERSIONS, DEAD_LETTERS, REBUILDS, IDENTITY, COUNTS)
 
 
 def create_missing(engine: Any, tables: Iterable[Table] = TABLES) -> None:
