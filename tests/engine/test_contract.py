@@ -145,6 +145,7 @@ def test_nefertari_mongodb(on_mongodb: dict[str, Any], reference: dict[str, Any]
     check(on_mongodb, reference, MONGODB)
 
 
+@pytest.mark.thorough
 def test_table_of_results(
     on_mongodb: dict[str, Any],
     reference: dict[str, Any],

@@ -114,7 +114,7 @@ def in_children(work: Callable[[int], None]) -> list[int]:
     return [os.waitpid(child, 0)[1] for child in children]
 
 
-@pytest.mark.parametrize("cache", ["", "memory"])
+@pytest.mark.parametrize("cache", [pytest.param("", marks=pytest.mark.thorough), "memory"])
 def test_workers_that_are_forked_under_load_answer_their_own(
     url: str, prefix: str, tmp_path: Path, cache: str
 ) -> None:
