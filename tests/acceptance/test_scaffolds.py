@@ -440,8 +440,10 @@ class Session:
         shelf.items[4]["description"] = "top drawer"
         self.same(shelf.items[4], changed)
         self.same(shelf.items[4], talk.call("GET", "/items/4"))
-        shelf.items[5].update(name="replaced", description=None)
-        self.same(shelf.items[5], talk.call("PUT", "/items/5", json=shelf.items[5]))
+        if self.bulk:
+            # Nor does ramses_starter's replace an item.
+            shelf.items[5].update(name="replaced", description=None)
+            self.same(shelf.items[5], talk.call("PUT", "/items/5", json=shelf.items[5]))
         assert talk.call("DELETE", "/items/25")["message"] == "Deleted"
         del shelf.items[25]
         talk.call("GET", "/items/25", status=404)

@@ -161,9 +161,9 @@ def test_a_lock_that_another_thread_holds_stops_no_child(
     add_keepers()
     search = search_of(app)
     backend, mirror = search.backend, search.mirrors.get("Keeper")
-    locks = [mirror._lock, search.indexer.recovery._lock, search.cache._lock]
+    locks = [mirror._lock, search.indexer.recovery._lock, search.counts._lock]
     locks += [search.cache.region.region.backend._cache._lock]
-    locks += [each._lock for each in (search.reporter._thread, search.indexer.recovery._thread)]
+    locks += [each._lock for each in (search.counts._thread, search.indexer.recovery._thread)]
     locks += [each.mutex for each in _queues(backend)]
     mirror.invalidate()
     locked, go_on = threading.Event(), threading.Event()
@@ -184,7 +184,7 @@ def test_a_lock_that_another_thread_holds_stops_no_child(
         for path, expected in list(paths_of(worker))[:4]:
             response = app.get(path)
             check(response.json, expected, path, response.headers["X-Search-Engine"])
-        search.reporter.mark_changed()
+        search.counts.add("Keeper", READ_BY_MIRROR)
         search.stop()
 
     try:

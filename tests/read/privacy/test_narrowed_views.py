@@ -222,6 +222,7 @@ VALUES: list[tuple[dict[str, Any], list[int]]] = [
     ({"title": [QueryText("title1010*"), "title1011"]}, [1010, 1011]),
     ({"_type": "Volume OR Leaflet"}, []),
     ({"_pk": "* OR 1"}, []),
+    ({"price": "1e400"}, []),
 ]
 REFUSED: list[dict[str, Any]] = [
     {"year": "[1 TO 3000]"},
@@ -229,7 +230,7 @@ REFUSED: list[dict[str, Any]] = [
     {"year": 1010.5},
     {"year": {"gte": 1}},
     {"price": "*"},
-    {"price": "1e400"},
+    {"price": "NaN"},
     {"lent": "maybe"},
     {"bought": "1010"},
     {"bought": "[* TO *]"},

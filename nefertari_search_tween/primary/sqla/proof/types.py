@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Optional
 
 from nefertari_sqla import types as engine_types
@@ -23,6 +24,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy_utils.types.json import JSONType
 
 from nefertari_search_tween.known_code import function_of, is_known
+
+
+def _acl_types() -> tuple[type, ...]:
+    """Return the type of nefertari_guards' ACLs, if it is installed: it checks what it stores."""
+    if find_spec("nefertari_guards") is None:
+        return ()
+    from nefertari_guards.nefertari_sqla import ACLType
+
+    return (ACLType,)
+
 
 #: family of a type -> its classes
 _CLASSES: dict[str, tuple[type, ...]] = {
@@ -60,7 +71,7 @@ _CLASSES: dict[str, tuple[type, ...]] = {
         *(postgresql.BYTEA, engine_types.LargeBinary),
     ),
     "pickle": (sqltypes.PickleType, engine_types.PickleType),
-    "json": (sqltypes.JSON, postgresql.JSON, postgresql.JSONB, JSONType),
+    "json": (sqltypes.JSON, postgresql.JSON, postgresql.JSONB, JSONType, *_acl_types()),
     "list": (sqltypes.ARRAY, postgresql.ARRAY, engine_types.ChoiceArray),
     "uuid": (postgresql.UUID,),
 }
