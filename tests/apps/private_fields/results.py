@@ -151,7 +151,7 @@ def declared(info):
     """Make a renderer that filters by itself: it shows keys alone."""
 
     def render(value, system):
-        return " ".join(f"{type(each).__name__}:{each.pk_value()}" for each in value)
+        return " ".join(f"{type(each).__name__}:{getattr(each, each.pk_field())}" for each in value)
 
     return render
 
