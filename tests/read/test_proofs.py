@@ -105,7 +105,7 @@ def fill() -> None:
                         own=name,
                         trimmed=name and f" {name} ",
                     ),
-                    models.Visit(name=name, code=name, visited=moment.replace(hour=9 + at)),
+                    models.Arrival(name=name, code=name, visited=moment.replace(hour=9 + at)),
                     models.Guest(visits=[models.Stay(visited=moment.replace(hour=9 + at))]),
                     models.Ordered(name=name, rank=at % 2),
                     models.OddlyOrdered(name=name and name * (3 - at)),
@@ -194,14 +194,14 @@ CASES: list[tuple[str, ...]] = [
     ("/accounts?_sort=trimmed,id", UNPROVEN),
     ("/accounts?_fields=name,varied&_sort=id", UNPROVEN),
     # One that returns something else: only reads that do not show it are the mirror's.
-    ("/visits?_sort=id", UNPROVEN),
-    ("/visits?_fields=id,name&_sort=id", MIRROR),
-    ("/visits?_fields=-code,-visited&_sort=id", MIRROR),
-    ("/visits?_fields=name,code&_sort=id", UNPROVEN),
-    ("/visits?code=Bob&_fields=name", UNPROVEN),
-    ("/visits?_sort=code&_fields=name", UNPROVEN),
-    ("/visits?_sort=visited&_fields=name", UNPROVEN),
-    ("/visits?name=Bob&_count", MIRROR),
+    ("/arrivals?_sort=id", UNPROVEN),
+    ("/arrivals?_fields=id,name&_sort=id", MIRROR),
+    ("/arrivals?_fields=-code,-visited&_sort=id", MIRROR),
+    ("/arrivals?_fields=name,code&_sort=id", UNPROVEN),
+    ("/arrivals?code=Bob&_fields=name", UNPROVEN),
+    ("/arrivals?_sort=code&_fields=name", UNPROVEN),
+    ("/arrivals?_sort=visited&_fields=name", UNPROVEN),
+    ("/arrivals?name=Bob&_count", MIRROR),
     # Also within other documents.
     ("/guests?_sort=id", UNPROVEN),
     ("/guests?_fields=id&_sort=-id", MIRROR),
@@ -411,8 +411,8 @@ def test_explain_says_it_in_words(
     # Two of them are the same on both databases, one is each one's own.
     other = "Listed.number" if ON_POSTGRESQL else "Sample.tint"
     assert [each for each in examples if each not in lines and other not in each] == []
-    done = run_python(*words, "--json", "--models", "Visit", env=env, timeout=120)
-    visit = json.loads(done.stdout)["Visit"]
+    done = run_python(*words, "--json", "--models", "Arrival", env=env, timeout=120)
+    visit = json.loads(done.stdout)["Arrival"]
     assert visit["name"] == {
         "shown": True,
         "filtered": True,

@@ -99,7 +99,7 @@ class TrimmedText(eng.StringField):
 
 
 class Account(ESBaseDocument):
-    """Types with a life of their own; each reads as a plain one does, but for those of Visit."""
+    """Types with a life of their own; each reads as a plain one does, but for those of Arrival."""
 
     __tablename__ = "proven_accounts"
 
@@ -116,7 +116,7 @@ class Account(ESBaseDocument):
     trimmed = TrimmedText()
 
 
-class Visit(ESBaseDocument):
+class Arrival(ESBaseDocument):
     """Types that return something else than what is stored."""
 
     __tablename__ = "proven_visits"

@@ -11,7 +11,7 @@ def includeme(config):
         config,
         (
             ("account", "accounts", models.Account),
-            ("visit", "visits", models.Visit),
+            ("arrival", "arrivals", models.Arrival),
             ("guest", "guests", models.Guest),
             ("stay", "stays", models.Stay),
             ("sample", "samples", models.Sample),
