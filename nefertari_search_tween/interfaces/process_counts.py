@@ -16,7 +16,7 @@ READ_PREFIX = "read: "
 #: of reads: the model's mirror answered
 READ_BY_MIRROR = f"{READ_PREFIX}mirror"
 #: in place of the model, for requests for several collections
-SEVERAL = "*"
+MULTI_COLLECTION_READS = "*"
 
 #: model, name of what is counted -> how often it happened
 Counts = Mapping[tuple[str, str], int]

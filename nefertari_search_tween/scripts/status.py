@@ -13,7 +13,12 @@ from rich.table import Table
 from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.interfaces.field_proof import Doubt, FieldProof
 from nefertari_search_tween.interfaces.outbox import Backlog
-from nefertari_search_tween.interfaces.process_counts import SEVERAL, hit_rate, reads, sums
+from nefertari_search_tween.interfaces.process_counts import (
+    MULTI_COLLECTION_READS,
+    hit_rate,
+    reads,
+    sums,
+)
 from nefertari_search_tween.mirror.mapping import mapping_diff
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import UNTRACKED_CURE, SearchRuntime
@@ -79,7 +84,7 @@ def status_command(ini: str, variables: tuple[str, ...], models: str, as_json: b
         for row in rows:
             _print_reads(row["model"], row["reads"])
         if not models:
-            _print_reads("several collections", reads(counts.get(SEVERAL, {})))
+            _print_reads("several collections", reads(counts.get(MULTI_COLLECTION_READS, {})))
         for row in rows:
             for line in row["untracked"]:
                 click.echo(f"{row['model']} is read from the primary, untracked: {line}")

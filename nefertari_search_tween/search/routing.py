@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from nefertari.view import BaseView
 
 from nefertari_search_tween.exceptions import BadQuery, Reason
-from nefertari_search_tween.interfaces.process_counts import READ_PREFIX, SEVERAL
+from nefertari_search_tween.interfaces.process_counts import MULTI_COLLECTION_READS, READ_PREFIX
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import root_of
 from nefertari_search_tween.search.context import (
@@ -112,7 +112,7 @@ class Router:
 
     def _count_read(self, request: Any, response: Any) -> None:
         read = request.__dict__[READ]
-        model = SEVERAL if read.model is None else read.model.__name__
+        model = MULTI_COLLECTION_READS if read.model is None else read.model.__name__
         self._count(model, f"{READ_PREFIX}{read.engine}")
 
     def _checked(self, request: Any, query_string: str) -> Any:

@@ -14,7 +14,7 @@ from prometheus_client.core import CollectorRegistry
 from webtest import TestApp
 
 from nefertari_search_tween.indexing.worker import WorkerStats
-from nefertari_search_tween.interfaces.process_counts import SEVERAL, reads, sums
+from nefertari_search_tween.interfaces.process_counts import MULTI_COLLECTION_READS, reads, sums
 from nefertari_search_tween.scripts.metrics import WorkerMetrics
 from tests.apps.proven import INI
 from tests.support import apps
@@ -61,7 +61,7 @@ def test_each_read_is_counted_once(app: TestApp) -> None:
     }
     assert stored(app) == {"Account": accounts, "Ordered": {"mirror": 1}}
     assert list(stored(app)["Account"]) == list(accounts)
-    assert SEVERAL not in stored(app)
+    assert MULTI_COLLECTION_READS not in stored(app)
 
 
 def test_what_is_reported_again_is_not_counted_twice(app: TestApp) -> None:

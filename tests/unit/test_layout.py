@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "backends": {"exceptions", "backoff", "chunks", "forks", "sqlite_connections"},
     "settings": {"exceptions", "backends.analysis", "backends.connection"},
+    "process_counts": {"forks", "interfaces", "threads"},
     "caching": {"exceptions", "forks", "interfaces", "threads"},
     "mirror": {"exceptions", "backoff", "forks", "threads", "documents", "interfaces", "backends"},
     "events": {"indexing"},
@@ -49,6 +50,7 @@ MAY_IMPORT["compat"] = {*SHARED, "search", "engine"}
 EVERYTHING = {
     *SHARED,
     *("search", "indexing", "primary", "engine", "engine.search", "compat", "events"),
+    "process_counts",
 }
 MAY_IMPORT["runtime"] = EVERYTHING
 MAY_IMPORT["scripts"] = {*EVERYTHING, "runtime"}
