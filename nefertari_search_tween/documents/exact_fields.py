@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 from typing import Any
 
-from nefertari_search_tween.documents.fields import KEYWORD_UNITS, DecimalField, UnicodeField
+from nefertari_search_tween.documents.fields import (
+    KEYWORD_UNITS,
+    DecimalField,
+    TimeField,
+    UnicodeField,
+)
 
 # "%.10f": what SQLAlchemy makes of a binary number without a scale.
 _SCALE = 10
@@ -80,6 +86,36 @@ class ExactDecimalField(DecimalField):
 
 def _as_decimal(value: Any) -> decimal.Decimal:
     return value if isinstance(value, decimal.Decimal) else decimal.Decimal(str(value))
+
+
+# Offsets from UTC, in seconds: less than a day to both sides, and none at all.
+_DAY_SECONDS = 24 * 3600
+_OFFSETS = 2 * _DAY_SECONDS + 1
+
+
+class ZonedTimeField(TimeField):
+    """A time of day with the offset of its zone; indexed exactly by a number that sorts by the time
+    on the clock, then by the offset (no database's order)."""
+
+    def to_exact(self, value: Any) -> Any:
+        offset = value.utcoffset()
+        zone = 0 if offset is None else int(offset.total_seconds()) + _DAY_SECONDS
+        return super().to_exact(value) * _OFFSETS + zone
+
+    def fits(self, value: Any) -> bool:
+        if not isinstance(value, datetime.time):
+            return False
+        offset = value.utcoffset()
+        return offset is None or offset.microseconds == 0
+
+    @staticmethod
+    def restore(document: Any, exact: Any) -> Any:
+        microseconds, zone = divmod(exact, _OFFSETS)
+        time = TimeField.restore(document, microseconds)
+        if not zone:
+            return time
+        offset = datetime.timedelta(seconds=zone - _DAY_SECONDS)
+        return time.replace(tzinfo=datetime.timezone(offset))
 
 
 class EnumField(UnicodeField):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nefertari_search_tween.documents.exact_fields import (
     MAX_DIGITS,
     ExactDecimalField,
+    ZonedTimeField,
     decimal_key,
     decimal_of,
 )
@@ -41,6 +43,17 @@ def test_binary_numbers_are_ordered_by_their_shortest_decimals(one: float, other
     field = ExactDecimalField()
     if field.fits(other):
         assert (field.to_exact(one) < field.to_exact(other)) == (one < other)
+
+
+@given(st.times(timezones=st.none() | st.timezones() | st.just(datetime.timezone.utc)))
+def test_times_are_restored_with_their_offset(time: datetime.time) -> None:
+    field = ZonedTimeField()
+    assert field.fits(time)
+    restored = field.restore(None, field.to_exact(time))
+    # A zone with changing offsets has none at a time of no day.
+    assert restored.replace(tzinfo=None) == time.replace(tzinfo=None)
+    assert restored.utcoffset() == time.utcoffset()
+    assert 0 <= field.to_exact(time) < 2**63
 
 
 @pytest.mark.parametrize("number", ["9" * MAX_DIGITS, "-" + "9" * MAX_DIGITS, "1E-16383"])

@@ -9,7 +9,11 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
 
-from nefertari_search_tween.documents.exact_fields import EnumField, ExactDecimalField
+from nefertari_search_tween.documents.exact_fields import (
+    EnumField,
+    ExactDecimalField,
+    ZonedTimeField,
+)
 from nefertari_search_tween.documents.fields import FIELDS, BaseField
 from nefertari_search_tween.documents.mirror_document import unusable_name
 
@@ -167,6 +171,8 @@ def field_specs(model: Any) -> FieldSpecs:
             field: Union[str, type[BaseField]] = field_class(column) or "PickleField"
             if field == "DecimalField":
                 field = ExactDecimalField
+            elif field == "TimeField" and getattr(column.type, "timezone", False):
+                field = ZonedTimeField
             if isinstance(column.type, sqltypes.Enum) and column.type.enum_class is not None:
                 field = EnumField
                 params["stored"] = column.type._valid_lookup

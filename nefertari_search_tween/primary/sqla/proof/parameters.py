@@ -171,7 +171,7 @@ def _moment(compared: Compared, value: Any) -> Any:
         text = value.rstrip("Z").replace("T", " ")
         form = "%Y-%m-%d %H:%M:%S.%f" if "." in text else "%Y-%m-%d %H:%M:%S"
         value = _parsed(lambda each: datetime.datetime.strptime(each, form), text)
-    return None if getattr(value, "tzinfo", None) is not None else _exact(compared, value)
+    return _exact(compared, value)
 
 
 def _interval(compared: Compared, value: Any) -> Any:
@@ -181,7 +181,10 @@ def _interval(compared: Compared, value: Any) -> Any:
 
 
 def _exact(compared: Compared, value: Any) -> Any:
-    if isinstance(value, str) or not compared.field.fits(value):
+    if isinstance(value, str) or getattr(value, "tzinfo", None) is not None:
+        # Of values with a zone, the database makes something of its own.
+        return None
+    if not compared.field.fits(value):
         return None
     return compared.field.to_exact(value)
 
