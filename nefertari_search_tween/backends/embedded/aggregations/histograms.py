@@ -19,7 +19,6 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
-from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import (
     Field,
     decode_float,
@@ -128,7 +127,7 @@ def _filled(
     field = run.field(options, scope.level)
     if field is None:
         return {"buckets": {} if options.get("keyed") else []}
-    counts = _counted(run, field, run.values(field, scope, options.get("missing")), bucket_of)
+    counts = _counted(run, field, scope, options.get("missing"), bucket_of)
     hard = options.get("hard_bounds") or {}
     if hard:
         low, high = _bounds(run, field, options, hard)
@@ -182,16 +181,19 @@ def _filled(
 
 
 def _counted(
-    run: AggregationRun, field: Field, values: Sql, bucket_of: Callable[[Any], Any]
+    run: AggregationRun,
+    field: Field,
+    scope: Node,
+    missing: Any,
+    bucket_of: Callable[[Any], Any],
 ) -> dict[Any, int]:
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
-        sql = "SELECT value, count(*) FROM (" + values + ") GROUP BY value"
-        for value, count in run.deadline.each(sql.run(run.connection)):
+        for value, count in run.deadline.each(run.counts(field, scope, missing).items()):
             counts[bucket_of(value)] += count
         return counts
     counted = set()
-    for doc, value in run.deadline.each(values.run(run.connection)):
+    for doc, value in run.deadline.each(run.values(field, scope, missing).run(run.connection)):
         at = bucket_of(value)
         if (doc, at) not in counted:
             counted.add((doc, at))
