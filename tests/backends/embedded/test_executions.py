@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nefertari_search_tween.backends.base import BulkAction
-from nefertari_search_tween.backends.embedded.aggregations import HANDLERS
+from nefertari_search_tween.backends.date_math import DAY_MS
+from nefertari_search_tween.backends.embedded.aggregations import HANDLERS, histograms
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
 from nefertari_search_tween.backends.embedded.backend import EmbeddedBackend
 from nefertari_search_tween.backends.embedded.deadline import Deadline
@@ -419,6 +420,17 @@ def test_aggregations_of_matches_are_those_of_a_copy(films: Films, query: Any, n
     copying = {**requested, "filtered": {"filter": {"match_all": {}}}}
     expected = results(films, query, copying)["it"]
     assert results(films, query, requested)["it"] == expected
+
+
+@given(
+    days=st.lists(st.integers(-40_000, 40_000), max_size=20),
+    unit=st.sampled_from(["m", "h", "d", "w", "M", "q", "y"]),
+)
+def test_dates_are_rounded_as_if_each_was_the_first(days: list[int], unit: str) -> None:
+    rounded = histograms._rounding(unit)
+    for day in days:
+        for moment in (day * DAY_MS - 1, day * DAY_MS, day * DAY_MS + 7_199_999):
+            assert rounded(moment) == histograms._rounded(moment, unit)
 
 
 @pytest.mark.parametrize("name", ["price", "prices"])

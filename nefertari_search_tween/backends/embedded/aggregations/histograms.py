@@ -96,7 +96,24 @@ def _date_steps(options: Options) -> Steps:
             f"The supplied interval [{options['calendar_interval']}] could not be parsed as a "
             "calendar interval."
         )
-    return Steps(lambda value: _rounded(value, unit), int, lambda at: _following(at, unit))
+    return Steps(_rounding(unit), int, lambda at: _following(at, unit))
+
+
+def _rounding(unit: str) -> Callable[[int], int]:
+    """Return what rounds dates down to *unit*; fastest in their order, as it knows the last unit.
+
+    Calendars are slow: a year of days is twelve months, and not 365 computations.
+    """
+    start, end = 0, 0
+
+    def rounded(millis: int) -> int:
+        nonlocal start, end
+        if not start <= millis < end:
+            start = _rounded(millis, unit)
+            end = _following(start, unit)
+        return start
+
+    return rounded
 
 
 def _rounded(millis: int, unit: str) -> int:
