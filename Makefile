@@ -130,6 +130,7 @@ bench: env # speed, as ratios within one run
 	$(BIN)/python -W ignore -m bench.reads
 	$(BIN)/python -W ignore -m bench.caching
 	$(BIN)/python -W ignore -m bench.engine
+	$(BIN)/python -W ignore -m bench.embedded 59000
 	$(BIN)/python -W ignore -m bench.bounds
 	$(BIN)/python -W ignore -m bench.large_rows
 	$(BIN)/python -W ignore -m bench.verifying

@@ -153,6 +153,8 @@ class Backend(Protocol):
     #: The directory of an embedded backend, else empty.
     directory: str
     name: str
+    #: Chunks in one bulk of a rebuild.
+    backfill_chunks: int
 
     def require_supported(self, timeout: Optional[float] = None) -> None:
         """Return if this class works with the server that answers.

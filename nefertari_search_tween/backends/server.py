@@ -59,8 +59,8 @@ class ServerBackend(PerProcess):
     """
 
     name = "server"
-    product = ""
-    directory = ""
+    product = directory = ""
+    backfill_chunks = 1
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

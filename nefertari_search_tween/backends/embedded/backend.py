@@ -47,10 +47,11 @@ from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import error, rejected
 from nefertari_search_tween.backends.embedded.search.execute import Search
 from nefertari_search_tween.backends.embedded.search.multi_index import aggregate
-from nefertari_search_tween.backends.embedded.storage.document_rows import NewField, Reader, Row
-from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed
+from nefertari_search_tween.backends.embedded.storage.document_rows import prepare
+from nefertari_search_tween.backends.embedded.storage.fields import Field
 from nefertari_search_tween.backends.embedded.storage.mapping import Index, merge_properties
 from nefertari_search_tween.backends.embedded.storage.store import NEVER, Store
+from nefertari_search_tween.backends.embedded.storage.tables import begin_filling
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
 from nefertari_search_tween.exceptions import BackendError, IndexMissing
 
@@ -58,6 +59,7 @@ __all__ = ["EmbeddedBackend"]
 
 # Terms of vocabularies (those of one field) that are cached for the next pattern: some 70 MB.
 MAX_CACHED_TERMS = 1_000_000
+_REFRESH_INTERVAL = "index.refresh_interval"
 _NAME = re.compile(r"[^A-Z\s\\/*?\"<>|,#:_+-][^A-Z\s\\/*?\"<>|,#:]{0,254}\Z")
 # Names of aliases may have upper case letters.
 _ALIAS = re.compile(r"[^\s\\/*?\"<>|,#:_+-][^\s\\/*?\"<>|,#:]{0,254}\Z")
@@ -72,6 +74,8 @@ class EmbeddedBackend:
     """
 
     name = "embedded"
+    # A bulk rewrites the pages of its terms, which are all over the file: fewer, larger ones.
+    backfill_chunks = 10
 
     def __init__(self, directory: str, timeout: float = 5.0) -> None:
         self.timeout = timeout
@@ -150,6 +154,7 @@ class EmbeddedBackend:
         return int(version)
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
+        self.store.end_filling(index)
         with self.store.writing() as connection:
             target = self.store.resolve_one(connection, index)
             _check_alias(connection, alias)
@@ -193,9 +198,16 @@ class EmbeddedBackend:
         }
 
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
+        flat = flat_settings(settings)
+        # An index that is not refreshed is filled, and searched later, as on a server.
+        filling = str(flat.get(_REFRESH_INTERVAL)) == "-1"
+        if _REFRESH_INTERVAL in flat and not filling:
+            self.store.end_filling(index)
         with self.store.writing() as connection:
             changed = self.store.load_one(connection, index)
-            for key, value in flat_settings(settings).items():
+            if filling:
+                begin_filling(connection, changed)
+            for key, value in flat.items():
                 if value is None:
                     changed.settings.pop(key, None)
                 else:
@@ -229,7 +241,7 @@ class EmbeddedBackend:
         """
         with self.store.reading(NEVER) as connection:
             targets = {name: self._target(connection, name) for name in {a.index for a in chunk}}
-        prepared = [_prepare(action, targets[action.index]) for action in chunk]
+        prepared = [prepare(action.body, targets[action.index]) for action in chunk]
         results = []
         with self.store.writing() as connection:
             current = {name: self._target(connection, name) for name in targets}
@@ -241,7 +253,7 @@ class EmbeddedBackend:
                     continue
                 if index is not targets[action.index]:
                     # The mapping has changed since, or the alias has moved.
-                    row, problem = _prepare(action, index)
+                    row, problem = prepare(action.body, index)
                 if index.name not in writers:
                     writers[index.name] = Writer(connection, index)
                 results.append(apply(writers[index.name], action, row, problem))
@@ -371,21 +383,6 @@ class EmbeddedBackend:
     def close(self) -> None:
         """Close this thread's files."""
         self.store.close()
-
-
-def _prepare(action: Any, index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
-    """Return the row of an action's document, or what is wrong with it.
-
-    Both are None if only the writer can tell.
-    """
-    if action.body is None or isinstance(index, dict):
-        return None, None
-    try:
-        return Reader(index).row(action.body), None
-    except NewField:
-        return None, None
-    except Malformed as problem:
-        return None, problem
 
 
 def _check_alias(connection: sqlite3.Connection, alias: str) -> None:

@@ -83,8 +83,8 @@ def joined(separator: str, parts: Iterable[Sql]) -> Sql:
 
 
 def all_of(parts: Iterable[Sql]) -> Sql:
-    """Return the conjunction of conditions."""
-    return _combined(" AND ", list(parts), TRUE)
+    """Return the conjunction of conditions; those that always hold are left out."""
+    return _combined(" AND ", [part for part in parts if part != TRUE], TRUE)
 
 
 def any_of(parts: Iterable[Sql]) -> Sql:

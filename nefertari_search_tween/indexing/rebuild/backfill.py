@@ -13,8 +13,10 @@ from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_action
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mirror import Mirror
 
-# Bulks in flight at a time; memory holds one chunk more than that.
+# Bulks in flight at a time, of one chunk; memory holds one bulk more than that.
 MAX_IN_FLIGHT = 4
+# Of larger ones: one is written while the next one is prepared.
+MIN_IN_FLIGHT = 2
 # A chunk that was read longer ago is read again before it is written. A server forgets what was
 # deleted after index.gc_deletes: written later, a document would come back (see rebuild.py).
 FRESH_SECONDS = 60.0
@@ -44,15 +46,17 @@ def backfill(
     """
     result = BulkResult()
     in_flight: deque[tuple[Future[BulkResult], Any, int]] = deque()
+    most = max(MIN_IN_FLIGHT, MAX_IN_FLIGHT // mirror.backend.backfill_chunks)
+    chunk_size *= mirror.backend.backfill_chunks
 
     def await_oldest() -> None:
         future, key, count = in_flight.popleft()
         add_result(result, future.result())
         on_acknowledged(key, count)
 
-    with ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="nefertari-search-bulk") as pool:
+    with ThreadPoolExecutor(most, thread_name_prefix="nefertari-search-bulk") as pool:
         for chunk in _read(mirror, chunk_size, after):
-            if len(in_flight) >= MAX_IN_FLIGHT:
+            if len(in_flight) >= most:
                 await_oldest()
             future = pool.submit(_send, mirror, target, version, chunk, chunk_size)
             in_flight.append((future, chunk.rows[-1][0], len(chunk.rows)))

@@ -64,6 +64,8 @@ def _nested(run: AggregationRun, options: Options, inner: Inner, scope: Node) ->
     level = run.index.levels.get(options["path"])
     if level is None:
         return {"doc_count": 0, **run.within(inner, Condition(scope.level, lambda _: Sql("0")))}
+    if isinstance(scope, MatchAll):
+        return run.bucket(inner, MatchAll(level))
 
     def where(alias: str) -> Sql:
         owner, climb = climbing(level, scope.level, "n")
@@ -96,15 +98,10 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
     result: dict[str, Any] = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0}
     if field is None:
         return {**result, "buckets": []}
-    values = run.values(field, scope, options.get("missing"))
-    counter = "count(DISTINCT doc)" if field.multi else "count(*)"
-    sql = f"SELECT value, {counter} FROM (" + values + ") GROUP BY value"
-    count_of: dict[Any, int] = dict(sql.run(run.connection).fetchall())
+    count_of = run.counts(field, scope, options.get("missing"))
     min_count = int(options.get("min_doc_count", 1))
     if min_count == 0:
-        all_values = run.values(field, MatchAll(scope.level))
-        sql = "SELECT DISTINCT value FROM (" + all_values + ")"
-        for (value,) in run.deadline.each(sql.run(run.connection)):
+        for value in run.counts(field, MatchAll(scope.level)):
             count_of.setdefault(value, 0)
     included = _inclusion(run, field, options)
     counts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nefertari_search_tween.backends.embedded.errors import reject_unknown
-from nefertari_search_tween.backends.embedded.query.nodes import Bool, Condition, Node
+from nefertari_search_tween.backends.embedded.query.nodes import Bool, Condition, MatchAll, Node
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field
 
@@ -26,6 +26,8 @@ def parse_order(order: Any, default: dict[str, str]) -> list[tuple[str, str]]:
 
 def intersect(scope: Node, narrowed: Node) -> Node:
     """Return the condition of rows that meet both conditions, which are on one level."""
+    if isinstance(scope, MatchAll):
+        return narrowed
     return Bool(scope.level, [], [], [scope, narrowed], [], 0)
 
 

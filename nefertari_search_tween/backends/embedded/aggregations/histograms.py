@@ -19,7 +19,6 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import Node
-from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import (
     Field,
     decode_float,
@@ -97,7 +96,24 @@ def _date_steps(options: Options) -> Steps:
             f"The supplied interval [{options['calendar_interval']}] could not be parsed as a "
             "calendar interval."
         )
-    return Steps(lambda value: _rounded(value, unit), int, lambda at: _following(at, unit))
+    return Steps(_rounding(unit), int, lambda at: _following(at, unit))
+
+
+def _rounding(unit: str) -> Callable[[int], int]:
+    """Return what rounds dates down to *unit*; fastest in their order, as it knows the last unit.
+
+    Calendars are slow: a year of days is twelve months, and not 365 computations.
+    """
+    start, end = 0, 0
+
+    def rounded(millis: int) -> int:
+        nonlocal start, end
+        if not start <= millis < end:
+            start = _rounded(millis, unit)
+            end = _following(start, unit)
+        return start
+
+    return rounded
 
 
 def _rounded(millis: int, unit: str) -> int:
@@ -128,7 +144,7 @@ def _filled(
     field = run.field(options, scope.level)
     if field is None:
         return {"buckets": {} if options.get("keyed") else []}
-    counts = _counted(run, field, run.values(field, scope, options.get("missing")), bucket_of)
+    counts = _counted(run, field, scope, options.get("missing"), bucket_of)
     hard = options.get("hard_bounds") or {}
     if hard:
         low, high = _bounds(run, field, options, hard)
@@ -182,16 +198,19 @@ def _filled(
 
 
 def _counted(
-    run: AggregationRun, field: Field, values: Sql, bucket_of: Callable[[Any], Any]
+    run: AggregationRun,
+    field: Field,
+    scope: Node,
+    missing: Any,
+    bucket_of: Callable[[Any], Any],
 ) -> dict[Any, int]:
     counts: dict[Any, int] = defaultdict(int)
     if not field.multi:
-        sql = "SELECT value, count(*) FROM (" + values + ") GROUP BY value"
-        for value, count in run.deadline.each(sql.run(run.connection)):
+        for value, count in run.deadline.each(run.counts(field, scope, missing).items()):
             counts[bucket_of(value)] += count
         return counts
     counted = set()
-    for doc, value in run.deadline.each(values.run(run.connection)):
+    for doc, value in run.deadline.each(run.values(field, scope, missing).run(run.connection)):
         at = bucket_of(value)
         if (doc, at) not in counted:
             counted.add((doc, at))

@@ -19,6 +19,8 @@ from nefertari_search_tween.backends.embedded.storage.fields import Field, decod
 
 DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 _COMMON_OPTIONS = frozenset(["field", "missing", "format", "value_type", "precision_threshold"])
+# Metrics that add numbers, which may be floats.
+_SUMS = frozenset({"avg", "sum", "stats", "extended_stats"})
 #: (run, SELECT of doc and value, field, options) -> result
 Metric = Callable[[AggregationRun, Sql, Optional[Field], Options], dict[str, Any]]
 
@@ -49,7 +51,8 @@ def _metric(kind: str, metric: Metric) -> Handler:
                 f"Field [{field.name}] of type [{field.type}] is not supported for "
                 f"aggregation [{kind}]"
             )
-        return metric(run, run.values(field, scope, options.get("missing")), field, options)
+        read = run.values_in_order if kind in _SUMS else run.values
+        return metric(run, read(field, scope, options.get("missing")), field, options)
 
     return _leaf(kind, handle)
 
@@ -71,6 +74,13 @@ def _number(column: str) -> Metric:
 
 def _count(column: str) -> Metric:
     return lambda run, values, field, options: {"value": _row(run, column, values)[0]}
+
+
+def _cardinality(
+    run: AggregationRun, values: Sql, field: Optional[Field], options: Options
+) -> dict[str, Any]:
+    # Where an index has the values in order, they are compared with their neighbours only.
+    return {"value": _row(run, "count(*)", "SELECT DISTINCT value FROM (" + values + ")")[0]}
 
 
 def _stats(
@@ -155,7 +165,7 @@ _METRICS: dict[str, Metric] = {
     "avg": _number("avg(value)"),
     "sum": _number("total(value)"),
     "value_count": _count("count(value)"),
-    "cardinality": _count("count(DISTINCT value)"),
+    "cardinality": _cardinality,
     "stats": _stats,
     "extended_stats": _extended_stats,
     "percentiles": _percentiles,

@@ -16,12 +16,24 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
     intersect,
 )
 from nefertari_search_tween.backends.embedded.errors import no_field_data, rejected, unsupported
-from nefertari_search_tween.backends.embedded.query.nodes import Condition, Node
+from nefertari_search_tween.backends.embedded.query.nodes import (
+    Condition,
+    MatchAll,
+    Node,
+    count_matches,
+)
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
-from nefertari_search_tween.backends.embedded.sql import Sql, all_of
+from nefertari_search_tween.backends.embedded.sql import Sql, all_of, united
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
+# Aggregations that read the documents once, unless they have others inside.
+_ONE_READ = frozenset(
+    {
+        *("filter", "missing", "terms", "histogram", "date_histogram", "min", "max", "avg", "sum"),
+        *("value_count", "cardinality", "stats", "percentiles"),
+    }
+)
 #: (run, options, inner aggregations, scope) -> result
 Handler = Callable[["AggregationRun", Options, Inner, Node], dict[str, Any]]
 
@@ -50,7 +62,7 @@ class AggregationRun:
 
     def run(self, requested: dict[str, Any], matched: Node) -> dict[str, Any]:
         """Return the results of *requested* on the documents of *matched*."""
-        if all(list(spec) == ["filter"] for spec in requested.values()):
+        if isinstance(matched, MatchAll) or _reads_once(requested):
             return self.within(requested, matched)
         # The matching documents are read more than once, so search them once.
         level = matched.level
@@ -90,8 +102,7 @@ class AggregationRun:
 
     def count(self, scope: Node) -> int:
         """Return the number of rows of *scope*."""
-        sql = f"SELECT count(*) FROM {scope.level.table} d WHERE " + scope.where("d")
-        return int(sql.run(self.connection).fetchone()[0])
+        return count_matches(scope, self.connection)
 
     def bucket(self, inner: dict[str, Any], scope: Node) -> dict[str, Any]:
         """Return a bucket: its count, and the results of its inner aggregations."""
@@ -109,28 +120,70 @@ class AggregationRun:
         return field
 
     def values(self, field: Field, scope: Node, missing: Any = None) -> Sql:
-        """Return the SELECT of ``doc`` and ``value``, with a row for each value in *scope*."""
-        table, column = field.level.table, field.column
-        value, conditions = Sql(f"d.{column}"), [scope.where("d")]
-        if missing is None:
-            conditions.append(Sql(f"d.{column} IS NOT NULL"))
-        else:
-            value = Sql(f"coalesce(d.{column}, ?)", (field.value(missing),))
-        lists = f"FROM {self.index.multi} m"
-        if field.multi:
-            conditions.append(
-                Sql(f"d.doc NOT IN (SELECT doc {lists} WHERE field = {field.number})")
-            )
-        rows = "SELECT d.doc AS doc, " + value + f" AS value FROM {table} d WHERE "
-        rows += all_of(conditions)
+        """Return the SELECT of ``doc`` and ``value`` with a row for each value in *scope*."""
+        return united("doc, value", self._values(field, scope, missing))
+
+    def _values(self, field: Field, scope: Node, missing: Any) -> list[Sql]:
+        """Return the SELECTs that these rows are from.
+
+        A list's least value is in the column, its others in the table of lists.
+        """
+        # An index of the column has the values of all rows in their order. Of some rows it would
+        # have them in an order in which the table is read here and there.
+        column = "d." if isinstance(scope, MatchAll) else "+d."
+        first = self._column(field, scope, column + field.column, missing)
         if not field.multi:
-            return rows
+            return [first]
+        return [first, self._lists(field, scope) + " AND m.place > 0"]
+
+    def values_in_order(self, field: Field, scope: Node, missing: Any = None) -> Sql:
+        """Return the SELECT of the same rows, in the order of documents, lists last.
+
+        A sum of floats depends on it in its last digit, and indices come and go.
+        """
+        values = self._column(field, scope, f"d.{field.column}", missing)
+        if not field.multi:
+            return values + " ORDER BY d.doc LIMIT -1"
+        lists = f"SELECT doc FROM {self.index.multi} WHERE field = {field.number}"
+        values += f" AND d.doc NOT IN ({lists})"
         return (
-            rows
-            + f" UNION ALL SELECT m.doc, m.value {lists} JOIN {table} d ON d.doc = m.doc "
-            + f"WHERE m.field = {field.number} AND "
-            + scope.where("d")
+            "SELECT doc, value FROM (" + values + " ORDER BY d.doc LIMIT -1) UNION ALL "
+            "SELECT doc, value FROM ("
+            + self._lists(field, scope)
+            + " ORDER BY m.doc, m.place LIMIT -1)"
         )
+
+    def _column(self, field: Field, scope: Node, column: str, missing: Any) -> Sql:
+        """Return the SELECT of the values in the *column* of a field."""
+        value, conditions = Sql(column), [scope.where("d")]
+        if missing is None:
+            conditions.append(Sql(f"{column} IS NOT NULL"))
+        else:
+            value = Sql(f"coalesce({column}, ?)", (field.value(missing),))
+        rows = "SELECT d.doc AS doc, " + value + f" AS value FROM {field.level.table} d WHERE "
+        return rows + all_of(conditions)
+
+    def _lists(self, field: Field, scope: Node) -> Sql:
+        """Return the SELECT of the values of lists."""
+        rows = f"SELECT m.doc AS doc, m.value AS value FROM {self.index.multi} m"
+        condition = Sql(f" WHERE m.field = {field.number}")
+        if isinstance(scope, MatchAll):
+            return rows + condition
+        rows += f" JOIN {field.level.table} d ON d.doc = m.doc"
+        return rows + condition + " AND " + scope.where("d")
+
+    def counts(self, field: Field, scope: Node, missing: Any = None) -> dict[Any, int]:
+        """Return the number of documents in *scope* that have each value."""
+        parts, counter = self._values(field, scope, missing), "count(*)"
+        if field.multi and field.kind not in ("keyword", "boolean"):
+            # A list of numbers or dates may have the same one twice.
+            parts, counter = [united("doc, value", parts)], "count(DISTINCT doc)"
+        counts: dict[Any, int] = {}
+        for part in parts:
+            sql = f"SELECT value, {counter} FROM (" + part + ") GROUP BY value"
+            for value, count in self.deadline.each(sql.run(self.connection)):
+                counts[value] = counts.get(value, 0) + count
+        return counts
 
     def with_values(self, field: Field, scope: Node, *tests: tuple[str, Any]) -> Node:
         """Return *scope* narrowed to rows with a value that passes all *tests*."""
@@ -138,3 +191,11 @@ class AggregationRun:
             field.level, lambda alias: self.parser.comparison(field, alias, list(tests))
         )
         return intersect(scope, narrowed)
+
+
+def _reads_once(requested: dict[str, Any]) -> bool:
+    """Return True if the documents are read about once, so that they are best read in place."""
+    kinds = [list(spec) for spec in requested.values()]
+    if all(names == ["filter"] for names in kinds):
+        return True
+    return len(kinds) == 1 and len(kinds[0]) == 1 and kinds[0][0] in _ONE_READ

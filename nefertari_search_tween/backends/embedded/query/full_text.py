@@ -10,8 +10,6 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     MatchAll,
     MatchNone,
     Node,
-    Phrase,
-    Terms,
 )
 from nefertari_search_tween.backends.embedded.query.options import (
     escape_pattern,
@@ -21,6 +19,7 @@ from nefertari_search_tween.backends.embedded.query.options import (
     require_standard_analyzer,
 )
 from nefertari_search_tween.backends.embedded.query.term_level import TermQueries, wildcard
+from nefertari_search_tween.backends.embedded.query.text_nodes import Phrase, Terms
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import (
     automata,

@@ -1,22 +1,23 @@
-"""Queries as SQL: as conditions, and as tables of scores.
+"""Queries as SQL: as conditions, as tables of scores, and as lists of documents.
 
 A node matches rows of one *level* (see storage/fields.py). :meth:`Node.where` is a condition on
 the row called ``d`` (or any other alias); :meth:`Node.scores` is a SELECT of ``doc`` and ``s``,
-which is only made when scores count.
+which is only made when scores count. :meth:`Node.docs` is a SELECT of ``doc`` that does not read
+the level's table, for what can be counted without it.
+
+SQLite puts a subquery into the statement around it, which then evaluates its expressions wherever
+they are used. ``LIMIT -1``, no limit, makes it evaluate them once; and keep an order.
 """
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable, ClassVar, Optional
 
-from nefertari_search_tween.backends.embedded.deadline import Deadline
-from nefertari_search_tween.backends.embedded.query.long_phrases import long_phrase
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
-    IN_JSON,
     TRUE,
     Sql,
     all_of,
@@ -26,54 +27,80 @@ from nefertari_search_tween.backends.embedded.sql import (
     sum_of,
     united,
 )
-from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
-from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
+from nefertari_search_tween.backends.embedded.storage.fields import Level
 
 # Nested conditions in one table's SELECT (see Sql.as_table).
 MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
+# Lists of documents that are merged: each row passes all of them.
+MAX_MERGED = 16
 
 
 class Node:
     """A query on one level.
 
     :ivar height: nesting depth of its condition in SQL.
+    :ivar is_posting_list: the rows of one term, each of which is found by its document's number.
+    :ivar by_number: its condition reads a row's ``doc`` and no other column.
     """
 
     level: Level
     height: int = 1
+    is_posting_list: bool = False
+    by_number: bool = False
 
     def where(self, alias: str) -> Sql:
         """Return the condition that the row *alias* of the level's table matches."""
         raise NotImplementedError
 
     def scores(self, boost: float) -> Sql:
-        """Return the SELECT of the matching rows' ``doc`` and score ``s``.
-
-        Unless a subclass computes it, all have the same score.
-        """
+        """Return the SELECT of the matching rows' ``doc`` and score ``s``."""
         return (
-            Sql("SELECT d.doc AS doc, ? AS s ", (self.constant() * boost,))
+            Sql("SELECT d.doc AS doc, ? AS s ", (self.uniform_score(boost),))
             + f"FROM {self.level.table} d WHERE "
             + self.where("d")
         )
 
+    def uniform_score(self, boost: float) -> Optional[float]:
+        """Return the score that all matching rows have; None if it is computed for each."""
+        return self.constant() * boost
+
     def constant(self) -> float:
         return 1.0
+
+    def docs(self) -> Optional[Sql]:
+        """Return the SELECT of the matching rows' ``doc``, each once.
+
+        None if that needs the level's table.
+        """
+        return None
+
+    def frequency(self) -> int:
+        """Return the number of rows of a list of postings."""
+        raise NotImplementedError
 
 
 @dataclass(eq=False)
 class MatchAll(Node):
     level: Level
+    score: float = 1.0
+    by_number = True
+
+    def constant(self) -> float:
+        return self.score
 
     def where(self, alias: str) -> Sql:
         return TRUE
+
+    def docs(self) -> Optional[Sql]:
+        return Sql(f"SELECT doc FROM {self.level.table}")
 
 
 @dataclass(eq=False)
 class MatchNone(Node):
     level: Level
+    by_number = True
 
     def where(self, alias: str) -> Sql:
         return FALSE
@@ -85,135 +112,20 @@ class Condition(Node):
 
     :param make: alias -> the condition.
     :param weight: returns the score.
+    :param is_indexed: an index has the rows that meet it.
     """
 
     level: Level
     make: Callable[[str], Sql]
     weight: Callable[[], float] = lambda: 1.0
+    is_indexed: bool = False
+    by_number: bool = False
 
     def where(self, alias: str) -> Sql:
         return self.make(alias)
 
     def constant(self) -> float:
         return self.weight()
-
-
-@dataclass(eq=False)
-class TextNode(Node):
-    """A query on the texts of one field."""
-
-    stats: Statistics
-    field: Field
-
-    def __post_init__(self) -> None:
-        self.level = self.field.level
-        self.post = self.stats.index.post
-
-    def with_any(self, alias: str, terms: list[str]) -> Sql:
-        """Return the condition that the text of the row *alias* holds one of *terms*."""
-        if len(terms) == 1:
-            test = Sql("= ?", (terms[0],))
-        else:
-            test = Sql("IN " + IN_JSON, (json.dumps(terms),))
-        rows = f"{alias}.doc IN (SELECT doc FROM {self.post} WHERE field = {self.field.number} "
-        return rows + "AND term " + test + ")"
-
-
-@dataclass(eq=False)
-class Terms(TextNode):
-    """Texts that hold one of *terms*, each with its weight."""
-
-    terms: Sequence[tuple[str, float]]
-
-    def where(self, alias: str) -> Sql:
-        return self.with_any(alias, [term for term, _ in self.terms])
-
-    def scores(self, boost: float) -> Sql:
-        docs, _ = self.stats.field(self.field)
-        frequencies = [self.stats.term(self.field, term) for term, _ in self.terms]
-        # Variants of one word count as one term, with the frequency of the commonest.
-        weight = idf(max(frequencies), docs) if frequencies else 0.0
-        parts = [
-            "SELECT doc, "
-            + self.stats.bm25(self.field, weight * boost * share, "CAST(tf AS REAL)")
-            + " AS s "
-            + f"FROM {self.post} "
-            + Sql("WHERE field = ? AND term = ?", (self.field.number, term))
-            for term, share in self.terms
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        rows = united("doc, s", parts).as_table()
-        return "SELECT doc, sum(s) AS s FROM " + rows + " GROUP BY doc"
-
-
-@dataclass(eq=False)
-class Matches(TextNode):
-    """Texts that hold any of many terms; all score the same."""
-
-    terms: list[str]
-
-    def where(self, alias: str) -> Sql:
-        return self.with_any(alias, self.terms)
-
-
-@dataclass(eq=False)
-class Phrase(TextNode):
-    """Texts that hold *terms* in a row."""
-
-    terms: list[str]
-    slop: int
-    deadline: Deadline
-    _frequencies: Optional[str] = field(init=False, default=None)
-
-    def _table(self, columns: str) -> Sql:
-        """Return the SELECT of texts that hold all terms, with the phrase's frequency ``f``."""
-        count = len(self.terms)
-        if count > MAX_JOINED:
-            return self._long_table(columns)
-        order = sorted(range(count), key=lambda i: self.stats.term(self.field, self.terms[i]))
-        first = order[0]
-        tables = [f"{self.post} p{i}" for i in order]
-        conditions = [
-            Sql(f"p{i}.field = ? AND p{i}.term = ?", (self.field.number, self.terms[i]))
-            + (f" AND p{i}.doc = p{first}.doc" if i != first else "")
-            for i in order
-        ]
-        positions = ", ".join(f"p{i}.positions" for i in range(count))
-        return (
-            Sql(
-                f"SELECT doc, {columns} f FROM (SELECT p{first}.doc AS doc, "
-                f"p{first}.length AS length, phrase_frequency(?, {positions}) AS f FROM ",
-                (self.slop,),
-            )
-            + " CROSS JOIN ".join(tables)
-            + " WHERE "
-            + joined(" AND ", conditions)
-            + ") WHERE f > 0"
-        )
-
-    def _long_table(self, columns: str) -> Sql:
-        """Return the same for a phrase of more terms than tables can be joined."""
-        if self._frequencies is None:
-            # Its score and its condition read it, and what counts the matches.
-            rows = long_phrase(self.stats, self.field, self.terms, self.slop, self.deadline)
-            self._frequencies = json.dumps(list(rows))
-        return Sql(
-            f"SELECT doc, {columns} f FROM (SELECT json_extract(value, '$[0]') AS doc, "
-            "json_extract(value, '$[1]') AS length, json_extract(value, '$[2]') AS f "
-            "FROM json_each(?)) WHERE f > 0",
-            (self._frequencies,),
-        )
-
-    def where(self, alias: str) -> Sql:
-        return f"{alias}.doc IN (SELECT doc FROM " + self._table("").as_table() + ")"
-
-    def scores(self, boost: float) -> Sql:
-        docs, _ = self.stats.field(self.field)
-        weight = sum(idf(self.stats.term(self.field, term), docs) for term in self.terms)
-        matches = self._table("length,").as_table()
-        score = self.stats.bm25(self.field, weight * boost, "f")
-        return "SELECT doc, " + score + " AS s FROM " + matches
 
 
 @dataclass(eq=False)
@@ -229,6 +141,8 @@ class Bool(Node):
         height = height_above(*self.must, *self.should, *self.filters, *self.must_not)
         self.uses_table = height > MAX_HEIGHT
         self.height = 1 if self.uses_table else height
+        parts = (*self.must, *self.should, *self.filters, *self.must_not)
+        self.by_number = self.uses_table or all(node.by_number for node in parts)
 
     def where(self, alias: str) -> Sql:
         if not self.uses_table:
@@ -249,36 +163,110 @@ class Bool(Node):
     def _exclusions(self, alias: str) -> list[Sql]:
         return [negated(node.where(alias)) for node in self.must_not]
 
-    def constant(self) -> float:
-        return 0.0
+    def docs(self) -> Optional[Sql]:
+        required = [node for node in (*self.must, *self.filters) if not isinstance(node, MatchAll)]
+        excluded = all_of(self._exclusions("x"))
+        if excluded != TRUE:
+            # As the same documents without the exclusions, of which some are left out.
+            if not (required or self.minimum) or not all(node.by_number for node in self.must_not):
+                return None
+            rest = Bool(self.level, self.must, self.should, self.filters, [], self.minimum)
+            rows = rest.docs()
+            return rows and "SELECT x.doc FROM " + rows.as_table() + " x WHERE " + excluded
+        if self.minimum > 1 or (self.minimum and required):
+            return None
+        nodes = self.should if self.minimum else required
+        lists = [each for each in (node.docs() for node in nodes) if each is not None]
+        if len(lists) < len(nodes) or len(lists) > MAX_MERGED:
+            return None
+        if not self.minimum:
+            return _intersected("", nodes, lists)
+        merged = joined(" UNION ", ["SELECT doc FROM " + each.as_table() for each in lists])
+        # In this order lists of documents are merged, not sorted.
+        return merged if len(lists) == 1 else merged + " ORDER BY doc LIMIT -1"
+
+    def uniform_score(self, boost: float) -> Optional[float]:
+        return None if self.must or self.should else 0.0
 
     def scores(self, boost: float) -> Sql:
         if not self.must and not self.should:
             return super().scores(boost)
         rest = [node.where("d") for node in self.filters] + self._exclusions("d")
-        parts = [("1 AS m, 0 AS o", node.scores(boost)) for node in self.must]
-        parts += [("0 AS m, 1 AS o", node.scores(boost)) for node in self.should]
-        if not self.must and self.minimum == 0:
-            unscored = Sql(f"SELECT doc, 0.0 AS s FROM {self.level.table} d WHERE ") + all_of(rest)
-            parts.append(("0 AS m, 0 AS o", unscored))
-        if len(parts) == 1:
-            scored = parts[0][1]
-        else:
-            rows = [f"SELECT doc, s, {marks} FROM " + part.as_table() for marks, part in parts]
-            scored = (
-                "SELECT doc, sum(s) AS s FROM "
-                + united("doc, s, m, o", rows).as_table()
-                + " GROUP BY doc HAVING "
-                + Sql("sum(m) = ? AND sum(o) >= ?", (len(self.must), self.minimum))
-            )
+        scored = self.joined_scores(boost)
+        if scored is None:
+            scored = self.grouped_scores(boost, rest)
         if not rest:
             return scored
+        if all(node.by_number for node in (*self.filters, *self.must_not)):
+            rest = [node.where("x") for node in self.filters] + self._exclusions("x")
+            return "SELECT x.doc, x.s FROM " + scored.as_table() + " x WHERE " + all_of(rest)
         return (
             "SELECT x.doc AS doc, x.s AS s FROM "
             + scored.as_table()
             + f" x CROSS JOIN {self.level.table} d ON d.doc = x.doc WHERE "
             + all_of(rest)
         )
+
+    def joined_scores(self, boost: float) -> Optional[Sql]:
+        """Return the scores of rows that match all of ``must``, which are joined.
+
+        None if :meth:`grouped_scores` has to sort them together.
+        """
+        if self.should or len(self.must) < 2:
+            return None
+        total = " + ".join(f"t{number}.s" for number in range(len(self.must)))
+        tables = [node.scores(boost) for node in self.must]
+        return _intersected(f", {total} AS s", self.must, tables)
+
+    def grouped_scores(self, boost: float, rest: list[Sql]) -> Sql:
+        """Return the scores of rows that match ``must`` and ``should``, summed by row.
+
+        :param rest: further conditions, of rows that need not match any of them.
+        """
+        parts = [("1 AS m, 0 AS o", node.scores(boost)) for node in self.must]
+        parts += [("0 AS m, 1 AS o", node.scores(boost)) for node in self.should]
+        if not self.must and self.minimum == 0:
+            unscored = Sql(f"SELECT doc, 0.0 AS s FROM {self.level.table} d WHERE ") + all_of(rest)
+            parts.append(("0 AS m, 0 AS o", unscored))
+        if len(parts) == 1:
+            return parts[0][1]
+        if not self.must and self.minimum <= 1:
+            # Each of the rows is one that matches.
+            rows = united("doc, s", ["SELECT doc, s FROM " + part.as_table() for _, part in parts])
+            return "SELECT doc, sum(s) AS s FROM " + rows.as_table() + " GROUP BY doc"
+        marked = [f"SELECT doc, s, {marks} FROM " + part.as_table() for marks, part in parts]
+        return (
+            "SELECT doc, sum(s) AS s FROM "
+            + united("doc, s, m, o", marked).as_table()
+            + " GROUP BY doc HAVING "
+            + Sql("sum(m) = ? AND sum(o) >= ?", (len(self.must), self.minimum))
+        )
+
+
+def _intersected(columns: str, nodes: Sequence[Node], tables: Sequence[Sql]) -> Optional[Sql]:
+    """Return the SELECT of ``doc`` of the rows that all of *tables* have.
+
+    One of them may be anything; to each of its rows, or of the shortest list, those of the others
+    are looked up. None if the others are no lists of postings, or too many.
+
+    :param columns: more columns, of tables that are called ``t0``, ``t1``, ... in their order.
+    :param nodes: what the tables are of.
+    """
+    others = [number for number, node in enumerate(nodes) if not node.is_posting_list]
+    if not nodes or len(others) > 1 or len(nodes) > MAX_JOINED:
+        return None
+    lists = [number for number, node in enumerate(nodes) if node.is_posting_list]
+    lists.sort(key=lambda number: nodes[number].frequency())
+    parts = list(tables)
+    for number in others:
+        # Not joined table by table, of which there may be many.
+        parts[number] = "SELECT * FROM " + parts[number].as_table() + " LIMIT -1"
+    first, *rest = [*others, *lists]
+    sql = f"SELECT t{first}.doc AS doc{columns} FROM " + parts[first].as_table() + f" t{first}"
+    for number in rest:
+        sql += " CROSS JOIN " + parts[number].as_table()
+        sql += f" t{number} ON t{number}.doc = t{first}.doc"
+    return sql
 
 
 @dataclass(eq=False)
@@ -289,10 +277,16 @@ class DisMax(Node):
 
     def __post_init__(self) -> None:
         self.any = Bool(self.level, [], self.queries, [], [], 1)
-        self.height = self.any.height
+        self.height, self.by_number = self.any.height, self.any.by_number
 
     def where(self, alias: str) -> Sql:
         return self.any.where(alias)
+
+    def docs(self) -> Optional[Sql]:
+        return self.any.docs()
+
+    def uniform_score(self, boost: float) -> Optional[float]:
+        return None
 
     def scores(self, boost: float) -> Sql:
         if len(self.queries) == 1:
@@ -316,14 +310,24 @@ class Boost(Node):
     def __post_init__(self) -> None:
         self.level = self.query.level
         self.height = height_above(self.query)
+        self.is_posting_list = self.query.is_posting_list and not self.flat
+        self.by_number = self.query.by_number
 
     def where(self, alias: str) -> Sql:
         return self.query.where(alias)
 
+    def docs(self) -> Optional[Sql]:
+        return self.query.docs()
+
+    def frequency(self) -> int:
+        return self.query.frequency()
+
+    def uniform_score(self, boost: float) -> Optional[float]:
+        boost *= self.boost
+        return boost if self.flat else self.query.uniform_score(boost)
+
     def scores(self, boost: float) -> Sql:
-        if self.flat:
-            return super().scores(boost * self.boost)
-        return self.query.scores(boost * self.boost)
+        return super().scores(boost) if self.flat else self.query.scores(boost * self.boost)
 
 
 @dataclass(eq=False)
@@ -331,6 +335,7 @@ class Nested(Node):
     """Documents with nested documents that match."""
 
     MODES: ClassVar = {"avg": "avg(x.s)", "max": "max(x.s)", "min": "min(x.s)", "sum": "sum(x.s)"}
+    by_number = True
 
     level: Level
     query: Node
@@ -348,11 +353,12 @@ class Nested(Node):
             + ")"
         )
 
+    def uniform_score(self, boost: float) -> Optional[float]:
+        return 0.0 if self.mode == "none" else None
+
     def scores(self, boost: float) -> Sql:
         if self.mode == "none":
-            return Sql(
-                f"SELECT d.doc AS doc, 0.0 AS s FROM {self.level.table} d WHERE "
-            ) + self.where("d")
+            return super().scores(boost)
         inner = self.query.level
         owner, climb = climbing(inner, self.level, "n")
         return (
@@ -360,6 +366,17 @@ class Nested(Node):
             + self.query.scores(boost).as_table()
             + f" x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
         )
+
+
+def count_matches(node: Node, connection: sqlite3.Connection) -> int:
+    """Return the number of rows that match *node*."""
+    if node.is_posting_list:
+        return node.frequency()
+    rows = node.docs()
+    if rows is None:
+        rows = f"SELECT d.doc FROM {node.level.table} d WHERE " + node.where("d")
+    (count,) = ("SELECT count(*) FROM (" + rows + ")").run(connection).fetchone()
+    return int(count)
 
 
 def height_above(*parts: Node) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import reject_unknown, rejected, unsupported
@@ -9,6 +10,7 @@ from nefertari_search_tween.backends.embedded.query.full_text import FullText
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Boost,
+    Condition,
     DisMax,
     MatchAll,
     MatchNone,
@@ -21,9 +23,12 @@ from nefertari_search_tween.backends.embedded.query.options import (
     pop_boost,
     with_boost,
 )
+from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Level, Malformed
 
 MAX_DEPTH = 100
+# Documents that are excluded by their numbers.
+MAX_LISTED = 100
 #: what parts of a query raise that are not what they should be
 MALFORMED = (Malformed, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 #: query on one field -> the option that a bare value is short for
@@ -108,7 +113,30 @@ class QueryParser(FullText):
             return MatchNone(level)
         if not (must or should or filters or must_not):
             return MatchAll(level)
+        # Without what changes nothing, which most searches have.
+        filters = [node for node in filters if not isinstance(node, MatchAll)]
+        must_not = [node for node in map(self._excluded, must_not) if node is not None]
+        if not (must or should or filters or must_not):
+            return MatchAll(level, 0.0)
+        alone = [*must, *should]
+        if len(alone) == 1 and minimum == len(should) and not (filters or must_not):
+            return alone[0]
         return Bool(level, must, should, filters, must_not, minimum)
+
+    def _excluded(self, node: Node) -> Optional[Node]:
+        """Return the exclusion *node* in its shortest form, None if it excludes nothing.
+
+        Every search excludes the objects that the backend rejected, of which there are hardly any.
+        """
+        condition = node.query if isinstance(node, Boost) else node
+        if not isinstance(condition, Condition) or not condition.is_indexed:
+            return node
+        sql = f"SELECT d.doc FROM {node.level.table} d WHERE " + condition.where("d")
+        docs = [doc for (doc,) in (sql + f" LIMIT {MAX_LISTED + 1}").run(self.connection)]
+        if len(docs) > MAX_LISTED:
+            return node
+        listed = Sql(f".doc IN {IN_JSON}", (json.dumps(docs),))
+        return Condition(node.level, lambda alias: alias + listed, by_number=True) if docs else None
 
     def _parse_dis_max(self, options: Any, level: Level) -> Node:
         queries = [self.parse(each, level) for each in options.pop("queries")]

@@ -8,6 +8,7 @@ import operator
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.date_math import Span
@@ -18,12 +19,11 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     Boost,
     Condition,
     MatchAll,
-    Matches,
     MatchNone,
     Node,
-    Terms,
 )
 from nefertari_search_tween.backends.embedded.query.options import escape_pattern
+from nefertari_search_tween.backends.embedded.query.text_nodes import Matches, Terms
 from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of
 from nefertari_search_tween.backends.embedded.storage.fields import (
     INT64_MAX,
@@ -143,6 +143,7 @@ class TermQueries:
                 f"{alias}.doc IN (SELECT doc FROM {self.index.docs} WHERE id IN {IN_JSON})",
                 (ids,),
             ),
+            by_number=True,
         )
 
     def _exact(self, field: Field, values: list[Any]) -> Node:
@@ -163,8 +164,9 @@ class TermQueries:
             return MatchNone(field.level)
         make = self._one_of(field, comparable)
         if field.kind in ("keyword", "boolean") and len(comparable) == 1:
-            return Condition(field.level, make, lambda: self.stats.value(field, make("d")))
-        return Condition(field.level, make)
+            weight = partial(self.stats.value, field, make("d"))
+            return Condition(field.level, make, weight, is_indexed=True)
+        return Condition(field.level, make, is_indexed=True)
 
     def _one_of(self, field: Field, values: list[Any]) -> Callable[[str], Sql]:
         if len(values) <= 100:
@@ -288,7 +290,11 @@ class TermQueries:
         )
 
     def _present(self, field: Field) -> Node:
-        return Condition(field.level, lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"))
+        return Condition(
+            field.level,
+            lambda alias: Sql(f"{alias}.{field.column} IS NOT NULL"),
+            is_indexed=field.kind != "text",
+        )
 
     def _pattern(self, field: Field, build: derivatives.Build, ignore_case: bool) -> Node:
         if field.kind not in ("text", "keyword"):

@@ -6,27 +6,35 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.embedded.aggregations import HANDLERS
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun
 from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
-from nefertari_search_tween.backends.embedded.query.nodes import Bool, MatchAll, Node
+from nefertari_search_tween.backends.embedded.query.nodes import (
+    Bool,
+    MatchAll,
+    Node,
+    count_matches,
+)
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.search.highlight import Highlighter
-from nefertari_search_tween.backends.embedded.search.sort import Sort
+from nefertari_search_tween.backends.embedded.search.sort import SCORE, Sort
 from nefertari_search_tween.backends.embedded.search.source_filter import (
     filter_source,
     single_precision,
 )
-from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, all_of, any_of, joined
+from nefertari_search_tween.backends.embedded.sql import IN_JSON, TRUE, Sql, all_of, any_of, joined
 from nefertari_search_tween.backends.embedded.storage.fields import Field
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.writer import as_sequence_version
-from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE
+from nefertari_search_tween.backends.embedded.text.bm25 import SINGLE, single
 
 DEFAULT_SIZE = 10
+# Documents beyond a page that are read with it, for the case that they score as its last one does.
+SPARE = 100
 _SUPPORTED = (
     *("query", "sort", "from", "size", "search_after", "track_total_hits", "_source", "aggs"),
     *("aggregations", "highlight", "timeout", "track_scores", "min_score", "post_filter"),
@@ -72,7 +80,7 @@ class Search:
                 f"[{index.window}] but was [{self.start + self.size}]"
             )
         sort = Sort(index, self.parser, body.get("sort"))
-        self.keys, self.scored = sort.keys, sort.scored
+        self.keys, self.scored, self.by_score = sort.keys, sort.scored, sort.best_first
         # As servers do: in a search with a sort, only if scores are requested.
         self.best_first = sort.best_first and (
             not body.get("sort") or bool(body.get("track_scores"))
@@ -85,41 +93,87 @@ class Search:
 
     # SQL
 
+    @cached_property
+    def _score(self) -> Sql:
+        """Return the SQL of a row's score: of its own, or the one that all matches have."""
+        if not self.scored:
+            return Sql("NULL")
+        uniform = self.node.uniform_score(1.0)
+        return SCORE if uniform is None else Sql("?", (single(uniform),))
+
+    def _scores(self) -> Sql:
+        """Return the SELECT of ``doc`` and ``s``, in single precision."""
+        return f"SELECT doc, {SINGLE} AS s FROM (" + self.node.scores(1.0) + " LIMIT -1)"
+
     def _tables(self) -> Sql:
         table = f"{self.index.root.level.table} d"
-        if not self.scored:
+        if self._score != SCORE:
             return Sql(table)
-        scores = f"(SELECT doc, {SINGLE} AS s FROM (" + self.node.scores(1.0) + "))"
-        return scores + f" x CROSS JOIN {table} ON d.doc = x.doc"
+        return "(" + self._scores() + f") x CROSS JOIN {table} ON d.doc = x.doc"
 
     def _conditions(self) -> list[Sql]:
-        parts = [] if self.scored else [self.node.where("d")]
+        score = self._score
+        parts = [] if score == SCORE else [self.node.where("d")]
         if self.min_score is not None:
-            parts.append(Sql("x.s >= ?", (self.min_score,)))
+            parts.append(score + Sql(" >= ?", (self.min_score,)))
         if self.post_filter is not None:
             parts.append(self.post_filter.where("d"))
         return parts
+
+    def _columns(self) -> Sql:
+        score = self._score
+        values = [key.with_score(score).value for key in self.keys]
+        return "SELECT " + joined(", ", [Sql("d.doc"), score, *values])
 
     def _page(self, after: Optional[list[Any]], limited: bool) -> Sql:
         conditions = self._conditions()
         if after is not None:
             conditions.append(self._after(after))
-        score = "x.s" if self.scored else "NULL"
-        columns = joined(", ", [Sql(f"d.doc, {score}"), *(key.value for key in self.keys)])
-        sql = "SELECT " + columns + " FROM " + self._tables()
-        sql += " WHERE " + all_of(conditions)
-        order = joined(", ", [*(key.order() for key in self.keys), Sql("d.doc")])
-        sql += " ORDER BY " + order
+        condition = all_of(conditions)
+        sql = self._columns() + " FROM " + self._tables() + " WHERE " + condition
+        # A score that all have orders nothing.
+        keys = [key for key in self.keys if key.value != SCORE or self._score == SCORE]
+        # Of all documents an index of the table has the order, if it need not place missing values.
+        # With a condition it would be a poor choice: rows are read one by one until some match.
+        ordered = [key.order(condition != TRUE or key.has_nulls(self.connection)) for key in keys]
+        sql += " ORDER BY " + joined(", ", [*ordered, Sql("d.doc")])
         if limited:
             sql += Sql(" LIMIT ? OFFSET ?", (self.size, self.start))
         return sql
+
+    def _page_rows(self, after: Optional[list[Any]]) -> list[tuple[Any, ...]]:
+        """Return the rows of the page."""
+        by_score = self.by_score and self._score == SCORE
+        if not by_score or after is not None or self.post_filter is not None:
+            return self._page(after, limited=True).run(self.connection).fetchall()
+        scores, end = self._scores(), self.start + self.size
+        if self.min_score is not None:
+            scores = "SELECT doc, s FROM (" + scores + Sql(") WHERE s >= ?", (self.min_score,))
+        best = "SELECT doc, s FROM (" + scores + Sql(") ORDER BY s DESC LIMIT ?", (end + SPARE,))
+        rows = self._rows_of(best, end + SPARE)
+        if len(rows) == end + SPARE and rows[-1][1] == rows[end - 1][1]:
+            # More than these have the page's last score, and any of them may be on it.
+            ties = "SELECT doc, s FROM (" + scores + Sql(") WHERE s >= ?", (rows[-1][1],))
+            rows = self._rows_of(ties, end)
+        return rows[self.start : end]
+
+    def _rows_of(self, scores: Sql, count: int) -> list[tuple[Any, ...]]:
+        """Return the first *count* rows of the documents of *scores*.
+
+        The table of documents, which has the values to sort by, is read for these alone.
+        """
+        sql = self._columns() + " FROM (" + scores + ") x "
+        sql += f"CROSS JOIN {self.index.root.level.table} d ON d.doc = x.doc ORDER BY "
+        sql += joined(", ", [*(key.order() for key in self.keys), Sql("d.doc")])
+        return (sql + Sql(" LIMIT ?", (count,))).run(self.connection).fetchall()
 
     def _after(self, values: list[Any]) -> Sql:
         if len(values) != len(self.keys):
             raise rejected("search_after has to have one value for each sort key")
         branches: list[Sql] = []
         equal: list[Sql] = []
-        for key, value in zip(self.keys, values):
+        score = self._score
+        for key, value in zip([key.with_score(score) for key in self.keys], values):
             behind, same = key.after(key.parse(value))
             branches.append(all_of([*equal, behind]))
             equal.append(same)
@@ -129,13 +183,12 @@ class Search:
 
     def total(self) -> int:
         """Return how many documents match; scores are computed only if they decide it."""
-        if self.min_score is not None:
-            tables, conditions = self._tables(), self._conditions()
-        else:
-            nodes = [self.node] if self.post_filter is None else [self.node, self.post_filter]
-            tables = Sql(f"{self.index.root.level.table} d")
-            conditions = [node.where("d") for node in nodes]
-        sql = "SELECT count(*) FROM " + tables + " WHERE " + all_of(conditions)
+        if self.min_score is None:
+            node = self.node
+            if self.post_filter is not None:
+                node = Bool(node.level, [], [], [node, self.post_filter], [], 0)
+            return count_matches(node, self.connection)
+        sql = "SELECT count(*) FROM " + self._tables() + " WHERE " + all_of(self._conditions())
         (count,) = sql.run(self.connection).fetchone()
         return int(count)
 
@@ -195,8 +248,7 @@ class Search:
         rows: list[Any] = []
         self.deadline.check()
         if self.size > 0:
-            sql = self._page(after, limited=True)
-            rows = sql.run(self.connection).fetchall()
+            rows = self._page_rows(after)
         track_total = self.body.get("track_total_hits", True)
         hits: dict[str, Any] = {}
         if track_total is not False:

@@ -20,7 +20,7 @@ from nefertari_search_tween.backends.embedded.search.execute import Search, Voca
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
-from nefertari_search_tween.backends.embedded.storage.store import create_term_tables
+from nefertari_search_tween.backends.embedded.storage.tables import create_term_tables
 
 # Aggregations that read more than the matching documents.
 _BEYOND = ("global",)

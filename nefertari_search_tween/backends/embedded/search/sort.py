@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import (
@@ -16,13 +17,15 @@ from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed, decode_float
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 
+#: SQL of the score that is computed for each row
+SCORE = Sql("x.s")
 _MODES = {"min": "min", "max": "max", "avg": "avg", "sum": "total"}
 
 
 class SortKey:
     """One key of a sort.
 
-    :param value: SQL of the value of a row ``d`` (and its score ``x.s``).
+    :param value: SQL of the value of a row ``d``.
     """
 
     def __init__(
@@ -33,12 +36,30 @@ class SortKey:
         self.nulls_first = nulls_first
         self.field = field
 
-    def order(self) -> Sql:
+    def order(self, has_nulls: bool = True) -> Sql:
+        """Return the term of an ORDER BY.
+
+        :param has_nulls: rows without a value may be among them.
+        """
         direction = "DESC" if self.descending else "ASC"
         # SQLite's default is not spelled out, so that indices of the table serve it.
-        if self.nulls_first == (not self.descending):
+        if self.nulls_first == (not self.descending) or not has_nulls:
             return self.value + f" {direction}"
         return self.value + f" {direction} NULLS {'FIRST' if self.nulls_first else 'LAST'}"
+
+    def has_nulls(self, connection: sqlite3.Connection) -> bool:
+        """Return False if the key is a column of the table, and no row has none of its values."""
+        field = self.field
+        if field is None or self.value.text != f"d.{field.column}":
+            return True
+        nulls = f"SELECT 1 FROM {field.level.table} WHERE {field.column} IS NULL LIMIT 1"
+        return connection.execute(nulls).fetchone() is not None
+
+    def with_score(self, score: Sql) -> SortKey:
+        """Return the key with *score* in the place of :data:`SCORE`."""
+        if self.value != SCORE:
+            return self
+        return SortKey(score, self.descending, self.nulls_first)
 
     def after(self, value: Any) -> tuple[Sql, Sql]:
         """Return two conditions: this key sorts after *value*, and it is equal."""
@@ -101,7 +122,7 @@ class Sort:
         descending = options.pop("order", "desc" if name == "_score" else "asc") == "desc"
         if name == "_score":
             self.scored = True
-            return SortKey(Sql("x.s"), descending, not descending)
+            return SortKey(SCORE, descending, not descending)
         if name in ("_doc", "_shard_doc"):
             return SortKey(Sql("d.doc"), descending, not descending)
         missing = options.pop("missing", "_last")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, Malformed
 from nefertari_search_tween.backends.embedded.storage.mapping import (
@@ -15,9 +16,6 @@ from nefertari_search_tween.backends.embedded.storage.mapping import (
 )
 from nefertari_search_tween.backends.embedded.text import phrases, tokenizer
 
-# The posted terms of a document as one text: for each of its rows, the row's number, and then
-# field and term in turns. These two characters occur in no term.
-ITEM, PART = "\x01", "\x02"
 _SCALARS = frozenset({str, int, float, bool})
 
 
@@ -30,16 +28,20 @@ class Row:
     """One document of one level, ready to be written.
 
     :param posts: (field, term, frequency, length of the text, positions).
-    :param posted: their fields and terms as one text.
     """
 
     level: Level
     values: dict[int, Any] = dataclasses.field(default_factory=dict)
     lists: dict[int, list[Any]] = dataclasses.field(default_factory=dict)
     posts: list[tuple[int, str, int, int, Any]] = dataclasses.field(default_factory=list)
-    posted: str = ""
     lengths: dict[int, int] = dataclasses.field(default_factory=dict)
     children: list[Row] = dataclasses.field(default_factory=list)
+
+    def each(self) -> Iterator[Row]:
+        """Yield this row and those of its nested documents, in the order of their numbers."""
+        yield self
+        for child in self.children:
+            yield from child.each()
 
 
 class Reader:
@@ -73,7 +75,6 @@ class Reader:
         self._object(source, node, row, raw)
         for field, values in raw.values():
             _fill(row, field, values)
-        row.posted = PART.join([f"{post[0]}{PART}{post[1]}" for post in row.posts])
         return row
 
     def _object(
@@ -220,3 +221,20 @@ def quantized(length: int) -> int:
     rest = length - 24
     shift = max(rest.bit_length() - 4, 0)
     return 24 + ((rest >> shift) << shift)
+
+
+def prepare(body: Optional[bytes], index: Any) -> tuple[Optional[Row], Optional[Malformed]]:
+    """Return the row of a document, or what is wrong with it.
+
+    Both are None if only the writer can tell, and of no document.
+
+    :param index: an index, or the error object of one that does not exist.
+    """
+    if body is None or not isinstance(index, Index):
+        return None, None
+    try:
+        return Reader(index).row(body), None
+    except NewField:
+        return None, None
+    except Malformed as problem:
+        return None, problem

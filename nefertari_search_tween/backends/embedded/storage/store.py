@@ -13,6 +13,13 @@ from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import rejected
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.private_files import make_private
+from nefertari_search_tween.backends.embedded.storage.tables import (
+    FILLING,
+    create_levels,
+    create_tables,
+    drop_tables,
+    missing_indices,
+)
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
 from nefertari_search_tween.exceptions import (
     BackendError,
@@ -27,7 +34,9 @@ MIN_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"
 # Incremented when files of older releases become unreadable, because terms are split
 # differently or tables have changed.
-FORMAT = 1
+FORMAT = 2
+# The documents have a column more, which nothing reads any more.
+OLDER_FORMAT = 1
 # A writer waits for the other writers of all processes.
 WRITE_TIMEOUT_SECONDS = 60.0
 # Virtual machine instructions between two checks of the clock.
@@ -175,7 +184,10 @@ class Store:
                 connection.execute("ROLLBACK")
                 raise
         (version,) = connection.execute("SELECT format FROM about").fetchone()
-        if version != FORMAT:
+        if version == OLDER_FORMAT:
+            # Gone on with. Older releases, which need the column, must not.
+            connection.execute("UPDATE about SET format = ?", (FORMAT,))
+        elif version != FORMAT:
             raise BackendUnavailable(
                 f"{self.path} has format {version}, this release writes format {FORMAT}: delete "
                 "it and run `nefertari-search rebuild`"
@@ -297,30 +309,25 @@ class Store:
     @staticmethod
     def save_index(connection: sqlite3.Connection, index: Index) -> None:
         """Store the changes of *index*, and create the tables and columns that it needs."""
-        for level in index.levels.values():
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {level.table} "
-                "(doc INTEGER PRIMARY KEY, parent INTEGER, root INTEGER)"
-            )
-            if level.parent is not None:
-                connection.execute(
-                    f"CREATE INDEX IF NOT EXISTS {level.table}_root ON {level.table} (root)"
-                )
-            have = {row[1] for row in connection.execute(f"PRAGMA table_info({level.table})")}
-            for field in level.fields:
-                if field.column in have:
-                    continue
-                connection.execute(f"ALTER TABLE {level.table} ADD COLUMN {field.column}")
-                if field.kind != "text":
-                    connection.execute(
-                        f"CREATE INDEX {level.table}_{field.column} "
-                        f"ON {level.table} ({field.column})"
-                    )
+        create_levels(connection, index)
         connection.execute(
             "UPDATE indices SET generation = generation + 1, mapping = ?, settings = ?, "
             "layout = ? WHERE number = ?",
             (*map(json.dumps, (index.mapping, index.settings, index.layout)), index.number),
         )
+
+    def end_filling(self, name: str) -> None:
+        """Create the missing indices of columns; other writers can write between two of them."""
+        missing = True
+        while missing:
+            with self.writing() as connection:
+                index = self.load_one(connection, name)
+                statements = missing_indices(connection, index)
+                missing = bool(statements)
+                if missing:
+                    connection.execute(statements[0])
+                elif index.layout.pop(FILLING, None):
+                    self.save_index(connection, index)
 
     @staticmethod
     def create_index(
@@ -335,41 +342,16 @@ class Store:
         ).lastrowid
         assert number is not None
         index = Store.load_index(connection, number)
-        connection.execute(
-            f"CREATE TABLE {index.docs} (doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
-            "version INTEGER NOT NULL, posted TEXT, source BLOB)"
-        )
-        create_term_tables(connection, index, "CREATE TABLE")
-        connection.execute(f"CREATE INDEX {index.multi}_value ON {index.multi} (field, value, doc)")
+        create_tables(connection, index)
         Store.save_index(connection, index)
         return index
 
     @staticmethod
     def drop_index(connection: sqlite3.Connection, index: Index) -> None:
         """Delete an index and its tables."""
-        tables = [index.docs, index.post, index.multi, index.stats]
-        for table in tables + [level.table for level in index.levels.values()]:
-            connection.execute(f"DROP TABLE {table}")
+        drop_tables(connection, index)
         connection.execute("DELETE FROM aliases WHERE number = ?", (index.number,))
         connection.execute("DELETE FROM indices WHERE number = ?", (index.number,))
-
-
-def create_term_tables(connection: sqlite3.Connection, index: Index, create: str) -> None:
-    """Create the tables of terms, of lists and of counts.
-
-    :param create: the beginning of the statements.
-    """
-    connection.execute(
-        f"{create} {index.post} (field INTEGER, term TEXT, doc INTEGER, tf INTEGER, "
-        "length INTEGER, positions, PRIMARY KEY (field, term, doc)) WITHOUT ROWID"
-    )
-    connection.execute(
-        f"{create} {index.multi} (field INTEGER, doc INTEGER, place INTEGER, value, "
-        "PRIMARY KEY (field, doc, place)) WITHOUT ROWID"
-    )
-    connection.execute(
-        f"{create} {index.stats} (field INTEGER PRIMARY KEY, docs INTEGER, terms INTEGER)"
-    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
 )
 from nefertari_search_tween.backends.embedded.errors import error
-from nefertari_search_tween.backends.embedded.storage.document_rows import ITEM, PART, Reader, Row
+from nefertari_search_tween.backends.embedded.storage.document_rows import NewField, Reader, Row
 from nefertari_search_tween.backends.embedded.storage.fields import INT64_MAX, Malformed
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.storage.store import Store
@@ -75,7 +75,7 @@ class Writer:
         if invalid is not None:
             return WriteResult(write, 400, invalid)
         current = self._current(write.id)
-        live = current is not None and current[2] is not None
+        live = current is not None and current[2]
         stored = as_sequence_version(current[1]) if current is not None and live else None
         if stored != write.expected:
             expected = "no document" if write.expected is None else f"{write.expected}"
@@ -102,30 +102,28 @@ class Writer:
         return row, None
 
     def _current(self, identity: str) -> Any:
-        """Return number, version and terms of the document *identity*, also of a deleted one."""
+        """Return the document *identity*, also a deleted one: number, version, whether it lives."""
         if identity in self._pending_ids:
             self.flush()
         self._pending_ids.add(identity)
         return self.connection.execute(
-            f"SELECT doc, version, posted FROM {self.index.docs} WHERE id = ?", (identity,)
+            f"SELECT doc, version, source IS NOT NULL FROM {self.index.docs} WHERE id = ?",
+            (identity,),
         ).fetchone()
 
     def _put(self, action: Any, current: Any, row: Optional[Row], version: int) -> int:
         """Replace, add or delete a document; return the status."""
         self.changed = True
         self._latest_version = max(self._latest_version, version)
-        live = current is not None and current[2] is not None
+        live = current is not None and current[2]
         if live:
-            self._remove(current[0], current[2])
+            self._remove(current[0])
         doc = current[0] if current is not None else self._number(self.index.docs)
         if row is None:
-            self._inserts[self.index.docs].append((doc, action.id, version, None, None))
+            self._inserts[self.index.docs].append((doc, action.id, version, None))
             return 200 if live else 404
-        posted: list[str] = []
-        self._insert(row, doc, doc, None, posted)
-        self._inserts[self.index.docs].append(
-            (doc, action.id, version, ITEM.join(posted), action.body)
-        )
+        self._insert(row, doc, doc, None)
+        self._inserts[self.index.docs].append((doc, action.id, version, action.body))
         return 200 if live else 201
 
     def _grow(self, body: bytes) -> Row:
@@ -149,9 +147,7 @@ class Writer:
         self._next[table] = number + 1
         return int(number)
 
-    def _insert(
-        self, row: Row, doc: int, root: int, parent: Optional[int], posted: list[str]
-    ) -> None:
+    def _insert(self, row: Row, doc: int, root: int, parent: Optional[int]) -> None:
         by_field = row.values
         fields = self.index.levels[row.level.path].fields
         self._inserts[row.level.table].append(
@@ -163,9 +159,11 @@ class Writer:
             stats[1] += length
         if row.posts:
             self._inserts[self.index.post].extend(
-                [(number, term, doc, *rest) for number, term, *rest in row.posts]
+                [
+                    (number, term, doc, frequency, length, positions)
+                    for number, term, frequency, length, positions in row.posts
+                ]
             )
-            posted.append(f"{doc}{PART}{row.posted}")
         for number, values in row.lists.items():
             if number not in self.index.layout["multi"]:
                 self._make_multi(number)
@@ -173,7 +171,7 @@ class Writer:
                 (number, doc, position, value) for position, value in enumerate(values)
             )
         for child in row.children:
-            self._insert(child, self._number(child.level.table), root, doc, posted)
+            self._insert(child, self._number(child.level.table), root, doc)
 
     def _make_multi(self, number: int) -> None:
         if not self._private:
@@ -182,22 +180,27 @@ class Writer:
         self.index.layout["multi"].append(number)
         Store.save_index(self.connection, self.index)
 
-    def _remove(self, doc: int, posted: str) -> None:
+    def _remove(self, doc: int) -> None:
         """Delete a document's rows and those of its nested documents."""
         execute = self.connection.execute
+        analysed = self._analysed(doc)
         for level in self.index.levels.values():
             where = "doc" if level.parent is None else "root"
             texts = [each for each in level.fields if each.kind == "text"]
             if texts:
-                columns = ", ".join(each.column for each in texts)
-                for row in execute(
-                    f"SELECT {columns} FROM {level.table} WHERE {where} = ?", (doc,)
-                ):
-                    for each, length in zip(texts, row):
-                        if length is not None:
-                            stats = self._stats[each.number]
-                            stats[0] -= length > 0
-                            stats[1] -= length
+                columns = ", ".join(["doc", *(each.column for each in texts)])
+                rows = execute(
+                    f"SELECT {columns} FROM {level.table} WHERE {where} = ? ORDER BY doc", (doc,)
+                ).fetchall()
+                again = analysed[level.path]
+                for number, (row, *lengths) in enumerate(rows):
+                    stored = {
+                        each.number: length
+                        for each, length in zip(texts, lengths)
+                        if length is not None
+                    }
+                    posts = again[number].posts if len(again) == len(rows) else []
+                    self._remove_terms(row, stored, posts)
             for each in level.fields:
                 if each.number in self.index.layout["multi"]:
                     execute(
@@ -206,11 +209,50 @@ class Writer:
                         (each.number, doc),
                     )
             execute(f"DELETE FROM {level.table} WHERE {where} = ?", (doc,))
-        for item in posted.split(ITEM) if posted else ():
-            owner, *parts = item.split(PART)
-            self.connection.executemany(
-                f"DELETE FROM {self.index.post} WHERE field = ? AND term = ? AND doc = ?",
-                [(number, term, owner) for number, term in zip(parts[::2], parts[1::2])],
+
+    def _analysed(self, doc: int) -> dict[str, list[Row]]:
+        """Return the rows that the stored document has by the mapping of today, by level."""
+        (source,) = self.connection.execute(
+            f"SELECT source FROM {self.index.docs} WHERE doc = ?", (doc,)
+        ).fetchone()
+        rows: dict[str, list[Row]] = defaultdict(list)
+        try:
+            for row in Reader(self.index).row(source).each():
+                rows[row.level.path].append(row)
+        except (Malformed, NewField):
+            # The mapping was another one when it was written.
+            rows.clear()
+        return rows
+
+    def _remove_terms(self, row: int, lengths: dict[int, int], posts: list[Any]) -> None:
+        """Delete the terms of a row.
+
+        They are looked up as they come of the document now. They were others, if it was analysed
+        by another Python, say, whose Unicode is another. All were deleted if each of *posts* was
+        there with its frequency, and the frequencies add up to the lengths of the texts. Otherwise
+        the row's terms are searched in all the terms of its fields.
+
+        :param lengths: field number -> number of terms, of the texts that the row has.
+        :param posts: the terms that the row has by the mapping of today.
+        """
+        for number, length in lengths.items():
+            stats = self._stats[number]
+            stats[0] -= length > 0
+            stats[1] -= length
+        rest, keys = dict(lengths), []
+        for number, term, frequency, *_ in posts:
+            # The document may have had a field before the mapping had it.
+            if number in rest:
+                rest[number] -= frequency
+                keys.append((number, term, row, frequency))
+        deleted = self.connection.executemany(
+            f"DELETE FROM {self.index.post} WHERE field = ? AND term = ? AND doc = ? AND tf = ?",
+            keys,
+        ).rowcount
+        if any(rest.values()) or deleted != len(keys):
+            fields = ", ".join(map(str, lengths))
+            self.connection.execute(
+                f"DELETE FROM {self.index.post} WHERE field IN ({fields}) AND doc = ?", (row,)
             )
 
     def flush(self) -> None:
@@ -225,8 +267,8 @@ class Writer:
                     f"INSERT INTO {level.table} ({', '.join(columns)}) VALUES ({marks})", rows
                 )
         executemany(
-            f"INSERT OR REPLACE INTO {self.index.docs} (doc, id, version, posted, source) "
-            "VALUES (?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO {self.index.docs} (doc, id, version, source) "
+            "VALUES (?, ?, ?, ?)",
             self._inserts.pop(self.index.docs, ()),
         )
         # In the order of the table, so that its pages fill one after the other.

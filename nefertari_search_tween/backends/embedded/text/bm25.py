@@ -22,6 +22,11 @@ B = 0.75
 SINGLE = "(s * 536870913.0 - (s * 536870913.0 - s))"
 
 
+def single(s: float) -> float:
+    """Return *s* as :data:`SINGLE` computes it."""
+    return s * 536870913.0 - (s * 536870913.0 - s)
+
+
 def idf(df: int, docs: int) -> float:
     """Return the inverse document frequency of a term that *df* of *docs* documents have."""
     return math.log(1 + (max(docs, df) - df + 0.5) / (df + 0.5))

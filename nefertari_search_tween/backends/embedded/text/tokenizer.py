@@ -200,17 +200,34 @@ def tokens(text: str) -> list[Token]:
     return result
 
 
+# What the rules say of ASCII, unless there is something in it that joins letters or digits.
+_ASCII_TERM = re.compile("[a-z0-9]+")
+_ASCII_JOINED = re.compile("_|[A-Za-z0-9][.:',;][A-Za-z0-9]")
+
+
 def terms(text: str) -> list[str]:
     """Return the terms of *text*; the position of each is its index in the list."""
-    lower = text.lower() if text.isascii() else text.translate(_lower)
-    result = [
+    if text.isascii():
+        lower = text.lower()
+        if _ASCII_JOINED.search(text) is None:
+            result = _ASCII_TERM.findall(lower)
+        else:
+            result = _terms(text, lower)
+    else:
+        result = _terms(text, text.translate(_lower))
+    longest = max(map(len, result), default=0)
+    if longest > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in result):
+        return [piece for term in result for _, piece in _pieces(term)]
+    return result
+
+
+def _terms(text: str, lower: str) -> list[str]:
+    """Return the terms of *text* by the rules, however long."""
+    return [
         lower[match.start() : match.end()]
         for match in _TOKENS.finditer(text.translate(_classes))
         if not match.lastgroup
     ]
-    if len(text) > MAX_TERM_UNITS // 2 and any(_units(term) > MAX_TERM_UNITS for term in result):
-        return [piece for term in result for _, piece in _pieces(term)]
-    return result
 
 
 def _units(text: str) -> int:
