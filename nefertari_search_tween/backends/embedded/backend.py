@@ -54,8 +54,6 @@ from nefertari_search_tween.backends.embedded.storage.store import NEVER, Store
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
 from nefertari_search_tween.exceptions import BackendError, IndexMissing
 
-__all__ = ["EmbeddedBackend"]
-
 # Terms of vocabularies (those of one field) that are cached for the next pattern: some 70 MB.
 MAX_CACHED_TERMS = 1_000_000
 _NAME = re.compile(r"[^A-Z\s\\/*?\"<>|,#:_+-][^A-Z\s\\/*?\"<>|,#:]{0,254}\Z")
@@ -148,6 +146,9 @@ class EmbeddedBackend:
                 "SELECT latest_version FROM indices WHERE number = ?", (target.number,)
             ).fetchone()
         return int(version)
+
+    def search_activity(self, index: str) -> None:
+        """Return None: a search reads a snapshot, in which the index is still there."""
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         with self.store.writing() as connection:
