@@ -69,8 +69,8 @@ class Side:
             )
 
         def compare(**options: Any) -> None:
-            found = verify(search.mirrors, search.outbox, mirror, self.size, **options)
-            assert found.clean, found
+            differences = verify(search.mirrors, search.outbox, mirror, self.size, **options)
+            assert differences.clean, differences
 
         works: dict[str, Work] = {}
         for number in processes:
@@ -188,22 +188,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", default="1,2")
     parser.add_argument("--profile", action="store_true")
-    chosen = parser.parse_args()
-    processes = [int(each) for each in chosen.processes.split(",")]
+    arguments = parser.parse_args()
+    processes = [int(each) for each in arguments.processes.split(",")]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = f"embedded:{folder}/search"
-        if chosen.backend == "elasticsearch":
+        if arguments.backend == "elasticsearch":
             stack.enter_context(shared.owned())
             url = stack.enter_context(ElasticsearchServer()).url
         for title, make in (
-            (f"{chosen.rows} flights", lambda: flights_side(folder, url, chosen.rows)),
+            (f"{arguments.rows} flights", lambda: flights_side(folder, url, arguments.rows)),
             ("films, nested", lambda: films_side(folder, url)),
         ):
             side = make()
             works = side.work(processes)
-            measure(f"{title}, {chosen.backend}", works, chosen.rounds)
-            if chosen.profile:
+            measure(f"{title}, {arguments.backend}", works, arguments.rounds)
+            if arguments.profile:
                 for name in ("verify", "rebuild"):
                     profile(f"{name} of {title}", works[name])
             side.search.stop()

@@ -76,8 +76,8 @@ def test_what_refers_to_no_row_is_the_same(zoo, monkeypatch):
         # One that is not nested: its key alone is shown.
         connection.execute("UPDATE zoo_nodes SET parent_id = 999999 WHERE id % 2 = 0")
     new = bodies(zoo)
-    shown = json.loads(new["Item", 3])
-    assert (shown["keeper_code"], shown["keeper"]) == ("none such", None)
+    item = json.loads(new["Item", 3])
+    assert (item["keeper_code"], item["keeper"]) == ("none such", None)
     assert new == by_joins(zoo, monkeypatch)
 
 

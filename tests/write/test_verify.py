@@ -264,13 +264,13 @@ def test_an_index_that_holds_no_more_is_not_scanned(search, models, monkeypatch)
     assert scans == []
 
     # As many documents as were found, but not of the same objects: something was written.
-    read_objects = Written(search.mirrors.get("Tag").reader, lambda: rename(models))
+    read_objects = WritingReader(search.mirrors.get("Tag").reader, lambda: rename(models))
     monkeypatch.setattr(search.mirrors.get("Tag"), "reader", read_objects)
     assert verified(search, "Tag").compared == 10
     assert len(scans) == 1
 
 
-class Written:
+class WritingReader:
     """A reader that lets something be written behind its scan of objects."""
 
     def __init__(self, reader, write):
@@ -298,8 +298,8 @@ def test_several_processes_find_the_same(search, models, sql):
     sql("DELETE FROM zoo_tags WHERE id IN (1, 210, 1000)")
     sql("INSERT INTO zoo_tags (id, name) VALUES (2000, 'new'), (0, 'new'), (-5, 'new')")
     one = verified(search, "Tag")
-    several = verify(search.mirrors, search.outbox, search.mirrors.get("Tag"), CHUNK, processes=3)
-    assert several == one
+    mirror = search.mirrors.get("Tag")
+    assert verify(search.mirrors, search.outbox, mirror, CHUNK, processes=3) == one
     assert (one.missing, one.stale) == ([-5, 0, 2000], [7, 500, 993])
     assert sorted(one.orphaned) == [1, 210, 1000]
 

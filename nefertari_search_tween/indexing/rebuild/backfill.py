@@ -33,14 +33,14 @@ class Chunk(NamedTuple):
     rows: list[tuple[Any, Body]]
 
 
-class Written(NamedTuple):
+class Acknowledged(NamedTuple):
     """Documents that the backend has acknowledged, and all before them.
 
     :param key: the last one; None if there are none.
     """
 
     key: Optional[Any]
-    count: int
+    documents: int
     result: BulkResult
 
 
@@ -62,7 +62,7 @@ class Backfill:
 
     def run(
         self, after: Optional[Any], stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[Written]:
+    ) -> Iterator[Acknowledged]:
         """Write all objects after the key *after*; yield what is done, in the order of keys.
 
         :param stopped: called before more is read; returns True to end.
@@ -78,14 +78,14 @@ class Backfill:
             # One more than they work on: none waits for the next.
             yield from in_order(pool, self.processes + 1, calls)
 
-    def _write_range(self, keys: KeyRange) -> Written:
+    def _write_range(self, keys: KeyRange) -> Acknowledged:
         last, count, result = None, 0, BulkResult()
-        for written in self._write(keys, lambda: False):
-            last, count = written.key, count + written.count
-            add_result(result, written.result)
-        return Written(last if keys.until is None else keys.until, count, result)
+        for part in self._write(keys, lambda: False):
+            last, count = part.key, count + part.documents
+            add_result(result, part.result)
+        return Acknowledged(last if keys.until is None else keys.until, count, result)
 
-    def _write(self, keys: KeyRange, stopped: Callable[[], bool]) -> Iterator[Written]:
+    def _write(self, keys: KeyRange, stopped: Callable[[], bool]) -> Iterator[Acknowledged]:
         with ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="nefertari-search-bulk") as pool:
             calls = (partial(self._send, chunk) for chunk in self._read(keys, stopped))
             yield from in_order(pool, MAX_IN_FLIGHT, calls)
@@ -99,14 +99,14 @@ class Backfill:
                 return
             yield Chunk(began, rows)
 
-    def _send(self, chunk: Chunk) -> Written:
+    def _send(self, chunk: Chunk) -> Acknowledged:
         mirror = self.mirror
         bodies = dict(chunk.rows)
         pks = list(bodies)
         if time.monotonic() - chunk.began > FRESH_SECONDS:
             bodies = mirror.reader.read(pks)
         batch = build_actions(mirror, self.target, self.version, pks, bodies)
-        return Written(pks[-1], len(pks), write(mirror, batch, self.chunk_size))
+        return Acknowledged(pks[-1], len(pks), write(mirror, batch, self.chunk_size))
 
 
 def key_ranges(reader: Reader, size: int, after: Optional[Any] = None) -> Iterator[KeyRange]:

@@ -150,8 +150,8 @@ class _Build:
                 add_result(self.result, part.result)
                 if part.key is None:
                     continue
-                self.report(part.count)
-                self.after, self.done = part.key, self.done + part.count
+                self.report(part.documents)
+                self.after, self.done = part.key, self.done + part.documents
                 if self.trusted and time.monotonic() - stored_at >= CHECKPOINT_SECONDS:
                     locks.checkpoint(self.lock, self.after, self.done)
                     stored_at = time.monotonic()

@@ -33,12 +33,12 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Compared(NamedTuple):
     """Objects that were compared with their documents.
 
+    :param documents: how many there are for them.
     :param suspects: keys of those that differ.
-    :param found: how many documents there were for them.
     """
 
     objects: int
-    found: int
+    documents: int
     suspects: list[Any]
 
 
@@ -70,7 +70,8 @@ class Comparison:
     def _compare_range(self, keys: KeyRange) -> Compared:
         parts = list(self._compare(keys))
         suspects = [pk for part in parts for pk in part.suspects]
-        return Compared(sum(e.objects for e in parts), sum(e.found for e in parts), suspects)
+        objects = sum(part.objects for part in parts)
+        return Compared(objects, sum(part.documents for part in parts), suspects)
 
     def _compare(self, keys: KeyRange) -> Iterator[Compared]:
         chunks = self.mirror.reader.scan_objects(self.chunk_size, keys)

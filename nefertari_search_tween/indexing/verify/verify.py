@@ -106,16 +106,16 @@ def verify(
         return differences
     watch = ClaimWatch(outbox, [mirror])
     examiner = _Examiner(outbox, mirror, differences)
-    found = 0
+    documents = 0
     for part in Comparison(mirror, chunk_size, processes).run():
         examiner.add(part.suspects)
-        found += part.found
+        documents += part.documents
         differences.compared += part.objects
         report(part.objects)
     examiner.finish()
     for kind in (MISSING, STALE, REJECTED_KIND, CHANGING, PENDING):
         getattr(differences, kind).sort(key=lambda key: (type(key).__name__, key))
-    if found != _document_count(mirror) or not watch.quiet(mirror):
+    if documents != _document_count(mirror) or not watch.quiet(mirror):
         _find_orphans(mirrors, mirror, chunk_size, examiner)
         examiner.finish()
     return differences

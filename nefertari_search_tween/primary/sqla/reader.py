@@ -312,7 +312,7 @@ class SqlaReader:
         target = prop.mapper.class_
         nested = prop.key in model._nested_relationships and depth > 0
 
-        def shown(keys: set[Any]) -> dict[Any, Any]:
+        def values_of(keys: set[Any]) -> dict[Any, Any]:
             """Return what documents show of the targets *keys*, by key; only of those that exist.
 
             One may be deleted since its key was read: its delete indexes these documents again.
@@ -325,7 +325,7 @@ class SqlaReader:
         unknown = set(records)
         if column is not None:
             keys = {record[column] for record in records.values()} - {None}
-            values = shown(keys)
+            values = values_of(keys)
             for pk, record in records.items():
                 if record[column] is None or record[column] in values:
                     record[prop.key] = values.get(record[column])
@@ -333,7 +333,9 @@ class SqlaReader:
         if not unknown:
             return
         related = related_keys(session, model, prop, list(unknown))
-        values = shown({each for targets in related.values() for each in targets}) if nested else {}
+        values = (
+            values_of({each for targets in related.values() for each in targets}) if nested else {}
+        )
         for pk in unknown:
             targets = related.get(pk, ())
             listed = [values[each] for each in targets if each in values] if nested else [*targets]
