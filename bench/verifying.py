@@ -206,7 +206,8 @@ def main() -> None:
             if arguments.profile:
                 for name in ("verify", "rebuild"):
                     profile(f"{name} of {title}", works[name])
-            side.search.stop()
+        # Each application stops the one before it.
+        side.search.stop()
 
 
 if __name__ == "__main__":

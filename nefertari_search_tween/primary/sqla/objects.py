@@ -63,15 +63,17 @@ class ObjectRenderer:
         serializer = self.serializers.of(self.model)
         bodies: dict[Any, Body] = {}
         forms = _row_forms(session, self.model, narrow)
-        for item in self._query(narrow)(session).params(narrow.parameters).all():
-            pk = getattr(item, self.model.pk_field())
-            try:
-                with outside_request():
+        pk_field = self.model.pk_field()
+        items = self._query(narrow)(session).params(narrow.parameters).all()
+        with outside_request():
+            for item in items:
+                pk = getattr(item, pk_field)
+                try:
                     record = self._converted(session, self.model, dict(item.to_dict()))
-            except Exception as error:  # noqa: BLE001 - the application's own to_dict
-                bodies[pk] = error
-            else:
-                bodies[pk] = body_or_error(serializer, record, *forms.get(pk, ()))
+                except Exception as error:  # noqa: BLE001 - the application's own to_dict
+                    bodies[pk] = error
+                else:
+                    bodies[pk] = body_or_error(serializer, record, *forms.get(pk, ()))
         return bodies
 
     def _query(self, narrow: Narrow) -> BakedQuery:
@@ -93,12 +95,9 @@ class ObjectRenderer:
 
     def _converted(self, session: Session, model: Any, data: Record) -> Record:
         """Return *data* (a ``to_dict``) with its nested documents serialized."""
-        relationships = schema.mapper_of(model).relationships
-        for name, value in data.items():
-            prop = relationships.get(name)
-            if prop is None:
-                continue
-            target = prop.mapper.class_
+        for prop in schema.mapper_of(model).relationships:
+            name, target = prop.key, prop.mapper.class_
+            value = data.get(name)
             if isinstance(value, dict):
                 data[name] = self._nested(session, target, [value])[0]
             elif isinstance(value, list):
