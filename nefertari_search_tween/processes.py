@@ -63,7 +63,7 @@ def run(argument: Any) -> Any:
 
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
-    _Task.work = staticmethod(work)  # type: ignore[assignment]
+    _Task.work = staticmethod(work)
     # A terminal's interrupt goes to all of them: the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
