@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import takewhile
@@ -62,7 +62,7 @@ class Backfill:
 
     def run(
         self, after: Optional[Any], stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[Acknowledged]:
+    ) -> Generator[Acknowledged, None, None]:
         """Write all objects after the key *after*; yield what is done, in the order of keys.
 
         :param stopped: called before more is read; returns True to end.
