@@ -6,12 +6,16 @@ import atexit
 import threading
 import time
 import weakref
-from typing import Callable, Optional
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any, Callable, Optional, TypeVar
 
 from nefertari_search_tween.forks import PerProcess
 
 STOP_SECONDS = 1.0
 POLL_SECONDS = 0.05
+Result = TypeVar("Result")
 
 _STARTED: weakref.WeakSet[ProcessThread] = weakref.WeakSet()
 
@@ -104,3 +108,18 @@ def wait_until(
             return False
         time.sleep(poll_seconds)
     return True
+
+
+def in_order(pool: Executor, most: int, calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Run *calls* in *pool*, and yield their results in the order of the calls.
+
+    The next call is made (what it needs is read) while up to *most* are running, so memory holds
+    what *most* + 1 of them need. An exception of a call is raised in its place.
+    """
+    running: deque[Future[Any]] = deque()
+    for call in calls:
+        if len(running) >= most:
+            yield running.popleft().result()
+        running.append(pool.submit(call))
+    while running:
+        yield running.popleft().result()

@@ -137,6 +137,17 @@ class IndexEntry(NamedTuple):
     shards: int
 
 
+class SearchActivity(NamedTuple):
+    """What the searches of an index do.
+
+    :param running: how many there are, scans included.
+    :param ended: how many there were; it only grows.
+    """
+
+    running: int
+    ended: int
+
+
 def sequence_version(hit: dict[str, Any]) -> SequenceVersion:
     """Return the version of a hit of a search with ``seq_no_primary_term``."""
     return SequenceVersion(hit["_seq_no"], hit["_primary_term"])
@@ -191,6 +202,9 @@ class Backend(Protocol):
     def latest_version(self, index: str) -> int:
         """Return a version that documents of *index* have, not lower than that of the document
         written last, deleted ones aside; 0 if there are none."""
+
+    def search_activity(self, index: str) -> Optional[SearchActivity]:
+        """Return what searches of *index* do; None if its deletion does not disturb them."""
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         """Point *alias* at *index* alone, atomically; return the indices it left."""

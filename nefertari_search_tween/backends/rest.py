@@ -12,6 +12,8 @@ from nefertari_search_tween.backends.base import (
     BulkAction,
     BulkItemResult,
     ConditionalWrite,
+    IndexEntry,
+    SearchActivity,
     SequenceVersion,
     StoredDocument,
     Write,
@@ -81,6 +83,25 @@ def is_block(status: int, details: Any) -> bool:
     error = innermost_error(details)
     kind = error.get("type") if isinstance(error, dict) else None
     return status in (403, 429) and kind == "cluster_block_exception"
+
+
+def index_entries(response: dict[str, Any]) -> dict[str, IndexEntry]:
+    """Return what a server says of indices, by name."""
+    return {
+        name: IndexEntry(
+            set(entry.get("aliases", ())),
+            entry.get("mappings", {}).get("_meta", {}),
+            int(entry["settings"]["index"]["number_of_shards"]),
+        )
+        for name, entry in response.items()
+    }
+
+
+def search_activity(response: Any) -> SearchActivity:
+    """Return what the statistics of an index say of its searches."""
+    counts = response["_all"]["total"]["search"]
+    running = sum(counts[name] for name in ("query_current", "fetch_current", "open_contexts"))
+    return SearchActivity(running, counts["query_total"])
 
 
 def require_complete(response: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from nefertari_search_tween.backends.base import (
     BulkItemResult,
     ConditionalWrite,
     IndexEntry,
+    SearchActivity,
     StoredDocument,
     Write,
     WriteResult,
@@ -165,14 +166,7 @@ class ServerBackend(PerProcess):
             response = self._request("GET", f"/{quoted(pattern)}", params=params)
         except IndexMissing:
             return {}
-        return {
-            name: IndexEntry(
-                set(entry.get("aliases", ())),
-                entry.get("mappings", {}).get("_meta", {}),
-                int(entry["settings"]["index"]["number_of_shards"]),
-            )
-            for name, entry in response.items()
-        }
+        return rest.index_entries(response)
 
     def latest_version(self, index: str) -> int:
         # Each shard counts its own writes: the last of one may have a smaller number.
@@ -185,6 +179,9 @@ class ServerBackend(PerProcess):
         }
         hits = self.search(index, body)["hits"]["hits"]
         return max((int(hit["_version"]) for hit in hits), default=0)
+
+    def search_activity(self, index: str) -> SearchActivity:
+        return rest.search_activity(self._request("GET", f"/{quoted(index)}/_stats/search"))
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         # Whatever their names are.

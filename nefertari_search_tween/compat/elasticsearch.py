@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Optional
 
-import elasticsearch
 from nefertari.json_httpexceptions import JHTTPNotFound
 from nefertari.utils import dictset, process_limit
 
@@ -45,7 +44,7 @@ from nefertari_search_tween.search.results import data_object
 
 __all__ = [
     "ES",
-    "ESHttpConnection",
+    "ESHttpConnection",  # noqa: F822 - made by __getattr__
     "IndexNotFoundException",
     "_ESDocs",
     "_bulk_body",
@@ -59,8 +58,16 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 IndexNotFoundException = IndexMissing
-# Applications name it in settings of their own clients.
-ESHttpConnection = elasticsearch.Elasticsearch
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ESHttpConnection":
+        # Applications name it in settings of their own clients. Not every one needs the client,
+        # which takes longer to import than the rest of this package.
+        import elasticsearch
+
+        return elasticsearch.Elasticsearch
+    raise AttributeError(f"module {__name__} has no attribute {name}")
 
 
 def includeme(config: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from nefertari.utils import dictset
 
@@ -58,6 +58,19 @@ class BaseMixin:
         raise TypeError(f"{cls.__name__} has no primary key field")
 
 
+class RenderingPlan(NamedTuple):
+    """What of the stored documents of a class may be another value than the one that is rendered.
+
+    :param nested: names of relationships that are rendered as whole documents, and their classes.
+    :param restored: fields whose values have another form.
+    :param doubtful: fields whose values are opaque unless the exact form says otherwise.
+    """
+
+    nested: list[tuple[str, type[BaseDocument]]]
+    restored: list[tuple[str, BaseField]]
+    doubtful: list[tuple[str, BaseField]]
+
+
 class BaseDocument(BaseMixin):
     """A document of a mirror: reads like the primary's object, and writes through to it.
 
@@ -77,9 +90,11 @@ class BaseDocument(BaseMixin):
         cls._abstract = "_abstract" in cls.__dict__ and bool(cls.__dict__["_abstract"])
         if not cls._abstract:
             _classes[cls.__name__] = cls
-        cls._fields = None
+        cls._fields = cls._rendering_plan = None
 
     _fields: Optional[dict[str, BaseField]] = None
+    # Made at the first document: then all classes are known.
+    _rendering_plan: Optional[RenderingPlan] = None
 
     def __init__(self, source: dict[str, Any]) -> None:
         object.__setattr__(self, "_source", source)
@@ -190,18 +205,21 @@ class BaseDocument(BaseMixin):
     @classmethod
     def restores(cls, source: dict[str, Any], depth: Optional[int] = None) -> bool:
         """Return True if :meth:`rendered` restores all values of *source*."""
-        if depth is None:
-            depth = cls._nesting_depth
-        for name, field in cls.fields().items():
-            stored = source.get(name)
-            if stored is None:
-                continue
-            if field.kind != "relationship":
-                if is_opaque(field, source, name):
+        plan = cls._plan()
+        exact = source.get(EXACT, {})
+        for name, field in plan.doubtful:
+            if source.get(name) is not None and is_opaque(field, source, name):
+                return False
+        if any(each is False for each in exact.values()):
+            fields = cls.fields()
+            for name in exact.keys() & fields.keys() & source.keys():
+                if is_opaque(fields[name], source, name):
                     return False
-            elif depth > 0 and cls.nests(name):
-                related = cls.related(name)
-                nested = stored if isinstance(stored, list) else [stored]
+        depth = cls._nesting_depth if depth is None else depth
+        if depth > 0:
+            for name, related in plan.nested:
+                stored = source.get(name)
+                nested = stored if isinstance(stored, list) else [stored] if stored else ()
                 if not all(related.restores(each, depth - 1) for each in nested):
                     return False
         return True
@@ -209,28 +227,42 @@ class BaseDocument(BaseMixin):
     @classmethod
     def rendered(cls, source: dict[str, Any], depth: Optional[int] = None) -> Any:
         """Return *source* as a dictset with the values of the primary's ``to_dict``."""
-        if depth is None:
-            depth = cls._nesting_depth
-        result = dictset()
-        fields = cls.fields()
-        for name, stored in source.items():
-            if name in INTERNAL:
-                continue
-            field = fields.get(name)
-            value = stored
-            if stored is not None and field is not None:
-                if field.kind == "relationship":
-                    if depth > 0 and cls.nests(name):
-                        related = cls.related(name)
-                        value = (
-                            [related.rendered(each, depth - 1) for each in stored]
-                            if isinstance(stored, list)
-                            else related.rendered(stored, depth - 1)
-                        )
-                elif field.restore is not None:
-                    value = restore_value(field, source, name)
-            result[name] = value
+        plan = cls._plan()
+        result = dictset(source)
+        for name in INTERNAL:
+            result.pop(name, None)
+        for name, field in plan.restored:
+            if source.get(name) is not None:
+                result[name] = restore_value(field, source, name)
+        depth = cls._nesting_depth if depth is None else depth
+        if depth > 0:
+            for name, related in plan.nested:
+                stored = source.get(name)
+                if isinstance(stored, list):
+                    result[name] = [related.rendered(each, depth - 1) for each in stored]
+                elif stored is not None:
+                    result[name] = related.rendered(stored, depth - 1)
         return result
+
+    @classmethod
+    def _plan(cls) -> RenderingPlan:
+        if cls._rendering_plan is None:
+            fields = cls.fields().items()
+            cls._rendering_plan = RenderingPlan(
+                [
+                    (name, cls.related(name))
+                    for name, field in fields
+                    if field.kind == "relationship" and cls.nests(name)
+                ],
+                [(name, field) for name, field in fields if field.restore is not None],
+                [
+                    (name, field)
+                    for name, field in fields
+                    if field.kind != "relationship"
+                    and (field.exact_type is not None or not field.restorable)
+                ],
+            )
+        return cls._rendering_plan
 
     def __getattr__(self, name: str) -> Any:
         # nefertari probes documents for attributes that no object has (`_nefertari_meta`,

@@ -17,13 +17,19 @@ from nefertari_search_tween.documents.mirror_document import BaseMixin
 from nefertari_search_tween.engine import database as engine_database
 from nefertari_search_tween.engine import guards, model_registry
 from nefertari_search_tween.engine.models import BaseDocument, ESBaseDocument, ESMetaclass
-from nefertari_search_tween.engine.serializers import ESJSONSerializer, JSONEncoder
+from nefertari_search_tween.engine.serializers import JSONEncoder, client_serializer
 from nefertari_search_tween.engine.writes import unique_values
 from nefertari_search_tween.settings.settings import Settings
 
 # The field classes, under their names.
 globals().update(FIELDS)
 relationship_fields = (Relationship,)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ESJSONSerializer":
+        return client_serializer()
+    raise AttributeError(f"module {__name__} has no attribute {name}")
 
 
 def get_document_cls(name: str) -> Any:

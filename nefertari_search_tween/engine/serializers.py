@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+from functools import cache
 from typing import Any
 
-from elasticsearch.serializer import JsonSerializer
 from nefertari.renderers import _JSONEncoder
 
 
@@ -41,11 +41,21 @@ class JSONEncoder(_JSONEncoder):
             return super().default(obj)
 
 
-class ESJSONSerializer(JsonSerializer):
-    """Serializer for an Elasticsearch client."""
+@cache
+def client_serializer() -> type:
+    """Return ``ESJSONSerializer``, the serializer for an Elasticsearch client.
 
-    def default(self, data: Any) -> Any:
-        try:
-            return json_default(data)
-        except TypeError:
-            return super().default(data)
+    Made when it is asked for: the client takes longer to import than the rest of this package.
+    """
+    from elasticsearch.serializer import JsonSerializer
+
+    class ESJSONSerializer(JsonSerializer):
+        """Serializer for an Elasticsearch client."""
+
+        def default(self, data: Any) -> Any:
+            try:
+                return json_default(data)
+            except TypeError:
+                return super().default(data)
+
+    return ESJSONSerializer

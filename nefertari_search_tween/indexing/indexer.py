@@ -15,15 +15,15 @@ from nefertari_search_tween.indexing.model_expansion import expand_whole_model
 from nefertari_search_tween.indexing.recovery import RecoveryThread
 from nefertari_search_tween.indexing.restored import recover
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
-from nefertari_search_tween.mirror.mirror import Mirror, write_alias
+from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
 
 log = logging.getLogger(__name__)
 
-# How long the list of a mirror's indices is cached. A rebuild waits longer than that between
-# creating an index and scanning into it, so that every later claim writes to both.
-TARGETS_SECONDS = 1.0
+# How long the list of a mirror's indices is cached. A rebuild trusts what it scans into an index
+# once no list of before can be in use any more, so that every later claim writes to both.
+TARGETS_SECONDS = 0.5
 
 
 class Indexer:
@@ -264,11 +264,7 @@ class Indexer:
         now = time.monotonic()
         if cached is not None and now - cached[0] < TARGETS_SECONDS:
             return cached[1]
-        names = [
-            write_alias(index)
-            for index, aliases in self.mirrors.indices_of(mirror).items()
-            if write_alias(index) in aliases
-        ]
+        names = self.mirrors.write_targets(mirror)
         # An empty list is not cached: an index may be created at any moment.
         if names:
             self._targets[mirror.name] = (now, names)

@@ -30,6 +30,14 @@ def keys_by_model(keys: Iterable[Key]) -> dict[str, list[Any]]:
     return by_model
 
 
+class KeyRange(NamedTuple):
+    """The keys above *after*, up to *until*, in the database's order; None: no such end."""
+
+    after: Optional[Any] = None
+    until: Optional[Any] = None
+
+
+ALL_KEYS = KeyRange()
 #: a document's JSON text, or the error that prevents it
 Body = Union[bytes, Exception]
 
@@ -102,8 +110,8 @@ class Reader(Protocol):
         :param pks: a list of :meth:`split`, or few.
         """
 
-    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
-        """Yield all objects in primary key order, starting after the key *after*.
+    def scan(self, chunk: int, keys: KeyRange = ALL_KEYS) -> Iterator[list[tuple[Any, Body]]]:
+        """Yield all objects with these *keys*, in the order of their keys.
 
         In lists as those of :meth:`split`, of at most *chunk*.
         """
@@ -112,9 +120,14 @@ class Reader(Protocol):
         """Return the same as :meth:`read`, made by the primary's own objects where that is another
         way: what one of both does wrong is a difference."""
 
-    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
+    def scan_objects(
+        self, chunk: int, keys: KeyRange = ALL_KEYS
+    ) -> Iterator[list[tuple[Any, Body]]]:
         """Yield the same as :meth:`scan` in the way of :meth:`read_objects`, and in another order
         where the primary has one."""
+
+    def key_after(self, after: Optional[Any], count: int) -> Optional[Any]:
+        """Return the *count*-th key above *after* (None: of all); None if there are fewer."""
 
     def count(self) -> int:
         """Return the number of objects."""

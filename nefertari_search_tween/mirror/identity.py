@@ -9,7 +9,7 @@ database carries an identifier (interfaces/identity.py), every index is made wit
 * **Nothing is written to another's index**, and none is deleted. Whoever writes or deletes gets
   the names from ``MirrorRegistry.indices_of``, which raises for them. It looks each time, because
   an index of the same name may be another one by now; the look-up is the one that is made anyway,
-  once a second at most (indexer.py), and returns names and ``_meta`` in one response.
+  twice a second at most (indexer.py), and returns names and ``_meta`` in one response.
 * Requests pay nothing: both comparisons are part of requests to the backend that were there.
 
 What is compared: the identifier, and the model, since two names may become one (``films`` with a

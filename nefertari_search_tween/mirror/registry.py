@@ -140,6 +140,14 @@ class MirrorRegistry:
         """
         return {name: entry.aliases for name, entry in self._own_entries(mirror).items()}
 
+    def write_targets(self, mirror: Mirror) -> list[str]:
+        """Return the names to write to: of the live index and of one that is being built."""
+        return [
+            write_alias(index)
+            for index, aliases in self.indices_of(mirror).items()
+            if write_alias(index) in aliases
+        ]
+
     def _own_entries(self, mirror: Mirror) -> dict[str, IndexEntry]:
         entries = self._entries(mirror)
         for name, entry in entries.items():

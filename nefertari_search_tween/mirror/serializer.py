@@ -35,7 +35,48 @@ PLAIN = (str, int, float, bool, type(None))
 SMALL_NUMBER = 2**62
 SHORT_TEXT = KEYWORD_UNITS // 2
 
-_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+class Nested:
+    """A document that others hold, encoded once, however many do.
+
+    :ivar text: its JSON text.
+    """
+
+    __slots__ = ("document", "text")
+
+    def __init__(self, document: dict[str, Any], text: str) -> None:
+        self.document = document
+        self.text = text
+
+
+class _Encoder(json.JSONEncoder):
+    def default(self, o: Any) -> Any:
+        return o.document if type(o) is Nested else super().default(o)
+
+
+_encoded = _Encoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _text(document: dict[str, Any]) -> str:
+    """Return the JSON text of *document*, of whose members some may be Nested, or lists of them."""
+    parts: list[str] = []
+    plain: dict[str, Any] = {}
+    for name, value in document.items():
+        kind = type(value)
+        if kind is Nested:
+            text = value.text
+        elif kind is list and value and all(type(each) is Nested for each in value):
+            text = f"[{','.join([each.text for each in value])}]"
+        else:
+            plain[name] = value
+            continue
+        if plain:
+            parts.append(_encoded(plain)[1:-1])
+            plain = {}
+        parts.append(f"{_encoded(name)}:{text}")
+    if plain or not parts:
+        parts.append(_encoded(plain)[1:-1])
+    return f"{{{','.join(parts)}}}"
 
 
 def document_id(pk: Any) -> str:
@@ -94,6 +135,7 @@ class Serializer:
             for name, field in document_cls.fields().items()
             if not isinstance(field, Relationship)
         ]
+        self._encoded = _text if document_cls._nested_relationships else _encoded
         self._names = frozenset(document_cls.fields())
         self._usual_names = self._names | {"_type", "_pk"}
 
@@ -106,7 +148,7 @@ class Serializer:
         """Return the document as JSON text.
 
         :param data: the object's ``to_dict``, relationships included; nested documents are
-            documents that :meth:`document` of their own serializer returned.
+            documents that :meth:`document` or :meth:`nested` of their own serializer returned.
         :param exact: numbers that *data* has lost, by field name.
         :param inexact: names of fields whose values are not what the database compares.
         :raises ValueError: a value that JSON can't hold (NaN, infinity).
@@ -117,7 +159,18 @@ class Serializer:
                 *inexact_names,
                 *(name for name in inexact if name not in inexact_names),
             ]
-        return _encoded(document).encode("utf-8", "strict")
+        return self._encoded(document).encode("utf-8", "strict")
+
+    def nested(
+        self, data: dict[str, Any], exact: dict[str, Any] | None = None
+    ) -> Nested | dict[str, Any]:
+        """Return the document for others to hold: as it is if JSON can't hold it, so that each of
+        those fails by itself."""
+        document = self.document(data, exact)[0]
+        try:
+            return Nested(document, self._encoded(document))
+        except (ValueError, TypeError, OverflowError):
+            return document
 
     def document(
         self, data: dict[str, Any], exact: dict[str, Any] | None = None

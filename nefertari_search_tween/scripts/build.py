@@ -12,7 +12,13 @@ from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime, adopts
-from nefertari_search_tween.scripts.common import application, basic, common, mirrors_named
+from nefertari_search_tween.scripts.common import (
+    application,
+    basic,
+    common,
+    mirrors_named,
+    processes,
+)
 from nefertari_search_tween.scripts.output import print_build_results, progress_bars
 
 
@@ -40,18 +46,26 @@ def index_command(ini: str, variables: tuple[str, ...], models: str, as_json: bo
 @click.option(
     "--restart", is_flag=True, help="Start over instead of resuming an interrupted rebuild."
 )
+@processes
 def rebuild_command(
-    ini: str, variables: tuple[str, ...], models: str, as_json: bool, restart: bool
+    ini: str,
+    variables: tuple[str, ...],
+    models: str,
+    as_json: bool,
+    restart: bool,
+    processes: int,
 ) -> None:
     """Build new indices from the database and swap them in; searches go on meanwhile.
 
-    An interrupted rebuild resumes. One process at a time rebuilds a model.
+    An interrupted rebuild resumes. One command at a time rebuilds a model.
     """
     with application(ini, variables) as runtime, progress_bars(as_json) as progress:
         mirrors = _readable(mirrors_named(runtime, models), models)
         size = runtime.settings.chunk_size
         outbox, locks = runtime.outbox, runtime.rebuild_locks
-        results = rebuild(runtime.mirrors, locks, outbox, mirrors, size, progress, restart)
+        results = rebuild(
+            runtime.mirrors, locks, outbox, mirrors, size, progress, restart, processes
+        )
     print_build_results(results, as_json)
 
 

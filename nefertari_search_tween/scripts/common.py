@@ -54,6 +54,15 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     return basic(models(function))
 
 
+#: of commands that read all objects of models
+processes = click.option(
+    "--processes",
+    default=1,
+    type=click.IntRange(1),
+    help="Processes that share the work on each model; one for each core, at most.",
+)
+
+
 def run_command(command: click.Command, arguments: Optional[list[str]]) -> None:
     """Run *command*; report a backend's error in one line."""
     try:

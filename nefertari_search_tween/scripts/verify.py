@@ -9,11 +9,18 @@ from typing import Any, Optional
 import click
 
 from nefertari_search_tween.exceptions import Reason
+from nefertari_search_tween.indexing.verify.comparison import KINDS
 from nefertari_search_tween.indexing.verify.repair import record, repair
-from nefertari_search_tween.indexing.verify.verify import KINDS, Differences, verify
+from nefertari_search_tween.indexing.verify.verify import Differences, verify
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.runtime import SearchRuntime
-from nefertari_search_tween.scripts.common import EXIT_PROBLEM, application, common, mirrors_named
+from nefertari_search_tween.scripts.common import (
+    EXIT_PROBLEM,
+    application,
+    common,
+    mirrors_named,
+    processes,
+)
 from nefertari_search_tween.scripts.output import progress_bars
 
 MAX_KEYS = 10
@@ -27,12 +34,18 @@ PROBLEMS = {
 @click.command("verify")
 @common
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
+@processes
 def verify_command(
-    ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int
+    ini: str,
+    variables: tuple[str, ...],
+    models: str,
+    as_json: bool,
+    show_keys: int,
+    processes: int,
 ) -> None:
     """Compare the indices with the database; changes in flight are not differences."""
     with application(ini, variables) as runtime:
-        differences = _verified(runtime, mirrors_named(runtime, models), as_json)
+        differences = _verified(runtime, mirrors_named(runtime, models), as_json, processes)
     _report(differences, as_json, show_keys)
     if not all(each.clean for each in differences.values()):
         sys.exit(EXIT_PROBLEM)
@@ -42,13 +55,20 @@ def verify_command(
 @common
 @click.option("--show-keys", default=MAX_KEYS, help="Keys to show of each kind.")
 @click.option("--inline", is_flag=True, help="Index here instead of leaving it to workers.")
+@processes
 def repair_command(
-    ini: str, variables: tuple[str, ...], models: str, as_json: bool, show_keys: int, inline: bool
+    ini: str,
+    variables: tuple[str, ...],
+    models: str,
+    as_json: bool,
+    show_keys: int,
+    inline: bool,
+    processes: int,
 ) -> None:
     """Verify, and index again what differs from the database."""
     with application(ini, variables) as runtime:
         mirrors = mirrors_named(runtime, models)
-        before = _verified(runtime, mirrors, as_json)
+        before = _verified(runtime, mirrors, as_json, processes)
         remaining: dict[str, Differences] = {}
         for mirror in mirrors:
             differences = before[mirror.name]
@@ -64,7 +84,7 @@ def repair_command(
 
 
 def _verified(
-    runtime: SearchRuntime, mirrors: list[Mirror], as_json: bool
+    runtime: SearchRuntime, mirrors: list[Mirror], as_json: bool, processes: int
 ) -> dict[str, Differences]:
     with progress_bars(as_json) as progress:
         return {
@@ -74,6 +94,7 @@ def _verified(
                 mirror,
                 runtime.settings.chunk_size,
                 progress(mirror),
+                processes,
             )
             for mirror in mirrors
         }

@@ -209,24 +209,64 @@ def data_object(source: dict[str, Any]) -> Any:
     """Return *source*, a JSON object, as nefertari's ``dict2obj`` does.
 
     That makes a class for every (nested) document, which takes longer than all else in a search
-    read; here there is one for each type.
+    read; here there is one for each type, and nested objects are made when they are looked at.
     """
     if not source:
         return source
     result = _data_class(str(source.get("_type")))(source)
-    attributes = result.__dict__
+    attributes = _instance_dict(result)
     attributes.update(source)
     for name, value in _containers_in(source):
-        if type(value) is dict:
-            attributes[name] = data_object(value)
+        if name in _OWN_NAMES:
+            attributes[name] = _with_objects(value)
         else:
-            attributes[name] = [data_object(e) if type(e) is dict else e for e in value]
+            # What is missing there is made by __getattr__.
+            del attributes[name]
     return result
+
+
+_instance_dict: Callable[[Any], dict[str, Any]] = DataProxy.__dict__["__dict__"].__get__
+_OWN_NAMES = {"_data", *dir(DataProxy)}
+
+
+def _with_objects(value: Any) -> Any:
+    """Return *value*, a member of a JSON object, with objects for what is nested in it."""
+    if type(value) is dict:
+        return data_object(value)
+    if type(value) is list:
+        return [data_object(each) if type(each) is dict else each for each in value]
+    return value
+
+
+def _make_attribute(self: Any, name: str) -> Any:
+    """Make the nested objects of the member *name*; ``__getattr__`` of a data class."""
+    attributes = _instance_dict(self)
+    try:
+        value = attributes[name] = _with_objects(attributes["_data"][name])
+    except KeyError:
+        message = f"'{type(self).__name__}' object has no attribute '{name}'"
+        raise AttributeError(message) from None
+    return value
+
+
+def _all_attributes(self: Any) -> dict[str, Any]:
+    """Return the attributes of an object of a data class, all made, in the order of its members;
+    its ``__dict__``."""
+    attributes = _instance_dict(self)
+    # A copy has nothing at first.
+    names = list(attributes.get("_data", ()))
+    if names != list(attributes)[1 : len(names) + 1]:
+        members = {name: getattr(self, name) for name in names}
+        own = {name: each for name, each in attributes.items() if name not in members}
+        attributes.clear()
+        attributes.update({"_data": own.pop("_data"), **members, **own})
+    return attributes
 
 
 @lru_cache(maxsize=1024)
 def _data_class(name: str) -> type[Any]:
-    return type(name, (DataProxy,), {})
+    namespace = {"__getattr__": _make_attribute, "__dict__": property(_all_attributes)}
+    return type(name, (DataProxy,), namespace)
 
 
 def stripped(source: dict[str, Any]) -> dict[str, Any]:

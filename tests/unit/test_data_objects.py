@@ -41,3 +41,22 @@ def test_documents_of_one_type_have_one_class():
     assert type(first) is type(second)
     first.title = "Heat"
     assert not hasattr(second, "title")
+
+
+def test_nested_objects_are_made_when_they_are_looked_at():
+    source = {
+        "_type": "Film",
+        "director": {"_type": "Person", "name": "Kim"},
+        "genres": [{"id": 1}],
+    }
+    film = data_object(source)
+    attributes = DataProxy.__dict__["__dict__"].__get__(film)
+    assert attributes.keys() == {"_data", "_type"}
+    assert film.to_dict() == source
+    assert attributes.keys() == {"_data", "_type"}
+    assert film.director.name == "Kim"
+    assert film.director is film.director
+    assert attributes.keys() == {"_data", "_type", "director"}
+    # In the order of the document, as nefertari's own.
+    assert list(vars(film)) == list(vars(dict2obj(source)))
+    assert not hasattr(film, "unknown")

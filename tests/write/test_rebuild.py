@@ -6,6 +6,7 @@ The flights are rebuilt by the command line in processes of its own, killed with
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -27,11 +28,14 @@ from sqlalchemy import create_engine
 
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
+from nefertari_search_tween.indexing import indexer as indexing
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
+from nefertari_search_tween.indexing.verify.verify import Differences, verify
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.mirror.mirror import write_alias
+from nefertari_search_tween.processes import ProcessFailed
 from tests.apps.large.load import INI
 from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
@@ -218,7 +222,12 @@ def test_an_index_with_other_settings_is_begun_anew(flights, tmp_path):
 def test_one_that_lives_keeps_others_out(flights):
     first = flights.begin("rebuild", "--models", "Flight", "--json")
     assert wait_until(lambda: (row := flights.row()) and row.documents > 0, 60)
-    second = flights.run("rebuild")
+    # It is not to be done before the second one has looked; nor to be taken for dead.
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = flights.run("rebuild")
+    finally:
+        first.send_signal(signal.SIGCONT)
     one_line(second, "Flight is being rebuilt by", socket.gethostname(), f"process {first.pid}")
     assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", second.stderr)
     output, _ = first.communicate()
@@ -404,6 +413,150 @@ def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags)
     assert len(mirrored_ids(app, "Tag")) == 100
 
 
+class Disturbed:
+    """A reader that lets something happen behind the first chunk of its first scan."""
+
+    def __init__(self, reader, disturb):
+        self._reader = reader
+        self._disturb = disturb
+
+    def __getattr__(self, name):
+        return getattr(self._reader, name)
+
+    def scan(self, *arguments):
+        for rows in self._reader.scan(*arguments):
+            yield rows
+            if self._disturb is not None:
+                disturb, self._disturb = self._disturb, None
+                disturb()
+
+
+@pytest.fixture
+def settling(search, monkeypatch):
+    """A time in which lists of indices grow old that the test can tell from others."""
+    monkeypatch.setattr(indexing, "TARGETS_SECONDS", 2.0)
+    monkeypatch.setattr(rebuilding, "SETTLE_SECONDS", 2.2)
+    return rebuilding.SETTLE_SECONDS
+
+
+def test_where_nothing_else_runs_the_scan_begins_at_once(search, tags, settling):
+    began = time.monotonic()
+    reported = []
+
+    def progress(mirror):
+        return lambda count: reported.append((count, time.monotonic() - began))
+
+    rebuilding.rebuild(search.mirrors, search.rebuild_locks, search.outbox, [tags], 10, progress)
+    ended = time.monotonic() - began
+    assert [count for count, _ in reported] == [0, *[10] * 10]
+    # The whole of it is there before any list has grown old; and then nothing is waited for.
+    assert reported[-1][1] < settling
+    assert ended < 2 * settling
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_change_by_one_that_does_not_know_the_index_is_not_lost(
+    search, app, tags, settling, deleted
+):
+    from pyramid_sqlalchemy import Session
+
+    from tests.apps.every_field.models import Tag
+
+    def change(work):
+        with transaction.manager:
+            work(Session.query(Tag).get(5))
+
+    counts = []
+
+    def disturb():
+        """The list of indices is that of the first change: without the new one."""
+        change(Session.delete if deleted else lambda tag: setattr(tag, "name", "newer"))
+        assert search.outbox.pending_count() == 0
+
+    search.indexer._targets.clear()
+    change(lambda tag: setattr(tag, "name", "new"))
+    tags.reader, reader = Disturbed(tags.reader, disturb), tags.reader
+    try:
+        rebuilding.rebuild(
+            search.mirrors,
+            search.rebuild_locks,
+            search.outbox,
+            [tags],
+            10,
+            lambda mirror: counts.append,
+        )
+    finally:
+        tags.reader = reader
+    names = {str(each["id"]): each["name"] for each in app.get("/tags?_limit=200").json["data"]}
+    assert names.get("5") == (None if deleted else "newer")
+    assert sum(counts) == len(names) == 100 - deleted
+    assert min(counts) < 0  # it began again
+    assert verify(search.mirrors, search.outbox, tags, 10).clean
+
+
+def test_an_index_goes_when_the_searches_of_it_have_ended(search, tags, monkeypatch):
+    monkeypatch.setattr(rebuilding, "MAX_SEARCH_SECONDS", 60.0)
+    (old,) = search.mirrors.indices_of(tags)
+    if search.backend.search_activity(old) is None:
+        pytest.skip("its deletion does not disturb them")
+    scan = search.backend.scan(tags.alias, {"sort": [{"id": {"order": "asc"}}]}, 5)
+    hits = list(next(scan))
+    building = threading.Thread(target=rebuilt, args=(search, tags))
+    building.start()
+    assert wait_until(lambda: tags.alias not in search.mirrors.indices_of(tags)[old], 30)
+    building.join(1.0)
+    assert building.is_alive()
+    hits.extend(hit for chunk in scan for hit in chunk)
+    assert len(hits) == 100
+    building.join(30)
+    assert not building.is_alive()
+    assert old not in search.mirrors.indices_of(tags)
+
+
+def test_several_processes_build_an_index(search, app, tags, monkeypatch):
+    monkeypatch.setattr(backfill, "CHUNKS_PER_RANGE", 2)
+    counts, built = rebuilt(search, tags, processes=3)
+    assert counts == [0, *[20] * 5]
+    assert (built.indexed, built.resumed) == (100, 0)
+    assert len(mirrored_ids(app, "Tag")) == 100
+    clean = verify(search.mirrors, search.outbox, tags, 10, processes=3)
+    assert clean == Differences(compared=100)
+    assert multiprocessing.active_children() == []
+
+
+def test_several_processes_go_on_with_what_one_has_left(search, tags, monkeypatch):
+    monkeypatch.setattr(backfill, "CHUNKS_PER_RANGE", 2)
+    interrupted(search, tags, monkeypatch)
+    counts, built = rebuilt(search, tags, processes=2)
+    assert counts == [40, 20, 20, 20]
+    assert (built.indexed, built.resumed) == (60, 40)
+    assert verify(search.mirrors, search.outbox, tags, 10).clean
+
+
+def test_a_process_that_is_killed_ends_the_rebuild_which_resumes(search, tags, monkeypatch):
+    monkeypatch.setattr(backfill, "CHUNKS_PER_RANGE", 1)
+    monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
+    parent, reader = os.getpid(), tags.reader
+
+    class Dying(Disturbed):
+        def scan(self, chunk, keys):
+            if keys.after == 60 and os.getpid() != parent:
+                time.sleep(0.5)  # what was before it is acknowledged
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self._reader.scan(chunk, keys)
+
+    tags.reader = Dying(reader, None)
+    try:
+        with pytest.raises(ProcessFailed, match="killed"):
+            rebuilt(search, tags, processes=2)
+    finally:
+        tags.reader = reader
+    counts, built = rebuilt(search, tags, processes=2)
+    assert (built.indexed, built.resumed) == (100 - counts[0], counts[0])
+    assert 0 < counts[0] <= 60
+    assert verify(search.mirrors, search.outbox, tags, 10).clean
+
+
 def test_a_build_has_one_owner(search):
     first = search.rebuild_locks.acquire("Node")
     search.rebuild_locks.start(first, "nodes-000001")
@@ -451,7 +604,8 @@ def test_what_was_read_long_ago_is_read_again(search, tags):
     with metadata.bind.begin() as connection:
         connection.execute("DELETE FROM zoo_tags WHERE id <= 10")
     long_ago = time.monotonic() - backfill.FRESH_SECONDS - 1
-    backfill._send(tags, write_alias(name), 0, backfill.Chunk(long_ago, rows), 100)
+    fill = backfill.Backfill(tags, write_alias(name), 0, 100)
+    fill._send(backfill.Chunk(long_ago, rows))
     documents = search.backend.multi_get(name, [str(number) for number in range(1, 101)])
     assert [each for each, document in documents.items() if document is None] == [
         str(number) for number in range(1, 11)

@@ -17,13 +17,9 @@ from sqlalchemy import text
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.indexing import bulk_writer
 from nefertari_search_tween.indexing.verify import verify as verifying
+from nefertari_search_tween.indexing.verify.comparison import same_json
 from nefertari_search_tween.indexing.verify.repair import VersionTooHigh, repair
-from nefertari_search_tween.indexing.verify.verify import (
-    Differences,
-    same_json,
-    verify,
-    verify_keys,
-)
+from nefertari_search_tween.indexing.verify.verify import Differences, verify, verify_keys
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
 from nefertari_search_tween.mirror.mirror import write_alias
@@ -254,6 +250,58 @@ def test_many_differences_are_all_found(search, models, sql):
     assert repaired(search, "Tag").clean
     sql("DELETE FROM zoo_tags")
     assert sorted(verified(search, "Tag").orphaned) == list(range(1, count + 1))
+
+
+def test_an_index_that_holds_no_more_is_not_scanned(search, models, monkeypatch):
+    add(*(models.Tag(id=number, name="as it was") for number in range(1, 11)))
+    scans = []
+
+    def note(*arguments):
+        scans.append(arguments)
+
+    monkeypatch.setattr(verifying, "_find_orphans", note)
+    assert verified(search, "Tag") == Differences(compared=10)
+    assert scans == []
+
+    # As many documents as were found, but not of the same objects: something was written.
+    read_objects = WritingReader(search.mirrors.get("Tag").reader, lambda: rename(models))
+    monkeypatch.setattr(search.mirrors.get("Tag"), "reader", read_objects)
+    assert verified(search, "Tag").compared == 10
+    assert len(scans) == 1
+
+
+class WritingReader:
+    """A reader that lets something be written behind its scan of objects."""
+
+    def __init__(self, reader, write):
+        self._reader = reader
+        self._write = write
+
+    def __getattr__(self, name):
+        return getattr(self._reader, name)
+
+    def scan_objects(self, *arguments):
+        yield from self._reader.scan_objects(*arguments)
+        self._write()
+
+
+def rename(models):
+    from pyramid_sqlalchemy import Session
+
+    with transaction.manager:
+        Session.query(models.Tag).get(3).name = "renamed"
+
+
+def test_several_processes_find_the_same(search, models, sql):
+    add(*(models.Tag(id=number, name="as it was") for number in range(1, 1001)))
+    sql("UPDATE zoo_tags SET name = 'changed' WHERE id IN (7, 500, 993)")
+    sql("DELETE FROM zoo_tags WHERE id IN (1, 210, 1000)")
+    sql("INSERT INTO zoo_tags (id, name) VALUES (2000, 'new'), (0, 'new'), (-5, 'new')")
+    one = verified(search, "Tag")
+    mirror = search.mirrors.get("Tag")
+    assert verify(search.mirrors, search.outbox, mirror, CHUNK, processes=3) == one
+    assert (one.missing, one.stale) == ([-5, 0, 2000], [7, 500, 993])
+    assert sorted(one.orphaned) == [1, 210, 1000]
 
 
 # What is on its way

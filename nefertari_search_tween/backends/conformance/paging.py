@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -285,6 +286,27 @@ class PagingCases(Cases):
             keys.extend(chunk)
         assert keys == [str(number) for number in range(20)]
         assert empty.hits() == ["other"]
+
+    def test_a_deletion_does_not_disturb_searches_unless_they_are_known(
+        self, backend: Backend, empty: Index
+    ) -> None:
+        empty.write({str(number): {"id": number} for number in range(20)})
+        before = backend.search_activity(empty.name)
+        scan = empty.scan(5, sort=by_key())
+        keys = list(next(scan))
+        during = backend.search_activity(empty.name)
+        if before is None or during is None:
+            backend.delete_index(empty.name)
+            for chunk in scan:
+                keys.extend(chunk)
+            assert keys == [str(number) for number in range(20)]
+            return
+        assert before.running == 0 < during.running
+        scan.close()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 5
+        while (after := backend.search_activity(empty.name)) is None or after.running:
+            assert time.monotonic() < deadline
+        assert after.ended > before.ended
 
     def test_scans_go_on_beside_writers(self, backend: Backend, empty: Index) -> None:
         keys = [f"{number:03d}" for number in range(50)]

@@ -55,8 +55,6 @@ from nefertari_search_tween.backends.embedded.storage.tables import begin_fillin
 from nefertari_search_tween.backends.embedded.storage.writer import Writer, as_sequence_version
 from nefertari_search_tween.exceptions import BackendError, IndexMissing
 
-__all__ = ["EmbeddedBackend"]
-
 # Terms of vocabularies (those of one field) that are cached for the next pattern: some 70 MB.
 MAX_CACHED_TERMS = 1_000_000
 _REFRESH_INTERVAL = "index.refresh_interval"
@@ -152,6 +150,9 @@ class EmbeddedBackend:
                 "SELECT latest_version FROM indices WHERE number = ?", (target.number,)
             ).fetchone()
         return int(version)
+
+    def search_activity(self, index: str) -> None:
+        """Return None: a search reads a snapshot, in which the index is still there."""
 
     def swap_alias(self, alias: str, index: str) -> set[str]:
         self.store.end_filling(index)

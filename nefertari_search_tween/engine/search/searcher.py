@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.backends.embedded.search.source_filter import filter_source
 from nefertari_search_tween.engine.queries import NotFoundByType, Query, Rows, compared
 from nefertari_search_tween.engine.search.joins import JoiningBackend
 from nefertari_search_tween.engine.serializers import JSONEncoder
@@ -140,6 +139,9 @@ def _render(mirror: Mirror, hits: list[Hit], source_filter: Any) -> list[Hit]:
 
     :param source_filter: which of its fields, as ``_source`` of a search.
     """
+    # With a server nothing else of the embedded backend is imported.
+    from nefertari_search_tween.backends.embedded.search.source_filter import filter_source
+
     model: Any = mirror.document_cls
     documents = model.by_pks([hit["_source"][model.pk_field()] for hit in hits])
     model._prefetch(documents)

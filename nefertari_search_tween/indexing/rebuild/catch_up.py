@@ -1,12 +1,14 @@
-"""What claims wrote to an index in the moments when not all of them knew it.
+"""What claims write to an index in the moments when not all of them know it.
 
 A claim knows a new index if it looks the indices up after it was made. So of two claims of one
 document the older may write to it and the newer not, if the older one is slower: it looks them up
 later. Then the newer state is in the other index alone, and the older one is in the new index.
+Where no claim was made in these moments, there is nothing to catch up with (:class:`ClaimWatch`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from nefertari_search_tween.exceptions import BackendError
@@ -15,6 +17,30 @@ from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.threads import wait_until
+
+
+class ClaimWatch:
+    """Knows whether claims of *mirrors* were made, or in flight, since it was.
+
+    Every claim takes a version of its model, and has rows with its token from its commit on until
+    it has written everything. So if the version has not changed since, no claim was made; and if
+    there was no token, none was in flight. (The version is read first: a claim that was settled
+    before the look for tokens either has changed it, or ended before that moment.)
+
+    :ivar began: when it did, on :func:`time.monotonic`.
+    """
+
+    def __init__(self, outbox: Outbox, mirrors: Iterable[Mirror]) -> None:
+        self._outbox = outbox
+        versions = {mirror.name: outbox.sync_state(mirror.name).version for mirror in mirrors}
+        self._versions = {
+            name: None if outbox.claim_tokens(name) else each for name, each in versions.items()
+        }
+        self.began = time.monotonic()
+
+    def quiet(self, mirror: Mirror) -> bool:
+        """Return True if there was none of *mirror*."""
+        return self._outbox.sync_state(mirror.name).version == self._versions[mirror.name]
 
 
 def wait_for_older_claims(outbox: Outbox, mirrors: Iterable[Mirror]) -> None:

@@ -2,21 +2,30 @@
 
 The next index is created first; from then on every claim of every process writes to both. Then
 the primary is scanned in key order into the new index with version 0. Then the alias is swapped.
+Several processes may scan, each another range of keys.
 
 Why nothing is lost
 -------------------
 
-Let *t* be the moment when the index exists, and *s*, SETTLE_SECONDS later, the moment when the
-scan begins. Take any change, committed at *c*, and the claim that settles it.
+Let *t* be the moment when the index exists, *s* the one when the scan begins, and take any change,
+committed at *c*, and the claim that settles it. A claim asks for the list of indices after it has
+read the state, and gets one that was looked up less than TARGETS_SECONDS before (indexer.py).
 
-1. A claim asks for the list of indices after it has read the state, and gets one that was looked
-   up less than TARGETS_SECONDS before (indexer.py). Had the list been looked up before *t*, then
-   the claim had read, and the change was committed, before t + TARGETS_SECONDS, which is before
-   *s*: the scan sees it. It does not matter how long the process then took to write and settle.
-2. Between *t* and *s* an older claim may look the list up later than a newer one, and write to the
-   new index what the newer one, which does not know it, has made stale (catch_up.py). So before the
-   scan begins, the claims of that time are waited for, and the documents that the index then holds
-   are indexed again.
+1. Nobody else writes. Let *a* be a moment before *t*, and *e* one at least SETTLE_SECONDS (more
+   than TARGETS_SECONDS) after *a*, before the alias is swapped. If between *a* and *e* no claim was
+   made or in flight (catch_up.py, ClaimWatch), then no list was looked up between them; one from
+   before *a* is in use no more at *e*. So a claim that ended before *a* read, and its change was
+   committed, before *s*: the scan sees it. Any later one was made after *e* and has a list from
+   after *e*: it knows the index. What is scanned until *e* is trusted then, and nothing was waited
+   for, unless the scan took less than that.
+2. Else what was scanned is not trusted: the scan begins at an *s* that is SETTLE_SECONDS after
+   *t*, from the first key on. If the list that a claim got was looked up before *t*, then the claim
+   had read, and the change was committed, before t + TARGETS_SECONDS, which is before *s*: the scan
+   sees it. It does not matter how long the process then took to write and settle. Between *t* and
+   *s* an older claim may look the list up later than a newer one, and write to the new index what
+   the newer one, which does not know it, has made stale (catch_up.py). So before the scan begins,
+   the claims of that time are waited for, and the documents that the index then holds are indexed
+   again.
 3. Any other claim has written to the new index. Its version is above 0, so what the scan brings
    of that document later is rejected, and what it has brought before is replaced. The scan can't
    win against a delete either: a server remembers the version of a deleted document for
@@ -26,9 +35,9 @@ scan begins. Take any change, committed at *c*, and the claim that settles it.
 None of this depends on who scans, how often, or whether any process scans at the moment: claims
 write to the new index because it exists. So a rebuild that was killed is resumed by scanning on
 after the last stored key, which was stored after the backend had acknowledged it and everything
-before it. What was changed meanwhile before that key came by claims. Two that scan into one index
-at a time (one of them was taken for dead) do no harm for the same reason: a document that was
-changed since *s* has a version above 0, and of any other they bring the same.
+before it, and once that was trusted. What was changed meanwhile before that key came by claims. Two
+that scan into one index at a time (one of them was taken for dead) do no harm for the same reason:
+a document that was changed since *s* has a version above 0, and of any other they bring the same.
 
 What could break this, and what prevents it:
 
@@ -50,15 +59,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.exceptions import BackendTimeout, MappingRefused
+from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.exceptions import (
+    BackendDenied,
+    BackendRejected,
+    BackendTimeout,
+    MappingRefused,
+)
 from nefertari_search_tween.indexing.bulk_writer import BulkResult
 from nefertari_search_tween.indexing.indexer import TARGETS_SECONDS
-from nefertari_search_tween.indexing.rebuild.backfill import backfill
+from nefertari_search_tween.indexing.rebuild.backfill import Backfill, add_result
 from nefertari_search_tween.indexing.rebuild.catch_up import (
+    ClaimWatch,
     reindex_documents,
     wait_for_older_claims,
 )
@@ -71,11 +87,13 @@ from nefertari_search_tween.interfaces.rebuild_lock import (
 from nefertari_search_tween.mirror.identity import same_schema
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.threads import ProcessThread
+from nefertari_search_tween.threads import POLL_SECONDS, ProcessThread
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 2 * TARGETS_SECONDS
+SETTLE_SECONDS = TARGETS_SECONDS + 0.1
+# How long searches that are going on may hold up the deletion of an index that was replaced.
+MAX_SEARCH_SECONDS = 2.0
 SCAN_VERSION = 0
 REFRESH_INTERVAL = "index.refresh_interval"
 # How often the progress of a scan is stored: each time is a commit.
@@ -92,19 +110,58 @@ def no_progress(mirror: Mirror) -> Progress:
     return lambda count: None
 
 
-@dataclass(frozen=True)
 class _Build:
     """One index that a run builds.
 
     :param after: the key after which the scan begins, None: at the first one.
     :param done: number of documents up to there.
+    :param created_at: *t*, on :func:`time.monotonic`, or later.
+    :ivar trusted: what is scanned is (see 1. and 2.), so it is progress that is stored.
+    :ivar report: called with its progress.
     """
 
-    mirror: Mirror
-    lock: RebuildLock
-    index: str
-    after: Optional[Any]
-    done: int
+    report: Progress
+
+    def __init__(
+        self, mirror: Mirror, lock: RebuildLock, index: str, after: Optional[Any], done: int
+    ) -> None:
+        self.mirror = mirror
+        self.lock = lock
+        self.index = index
+        self.after, self.done = after, done
+        self.created_at = time.monotonic()
+        # Only that was stored.
+        self.trusted = after is not None
+        self.result = BulkResult(resumed=done)
+
+    def scan(
+        self,
+        locks: RebuildLocks,
+        chunk_size: int,
+        processes: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Write what is not written yet; to its end, unless *stopped* (see Backfill)."""
+        stored_at = time.monotonic()
+        target = write_alias(self.index)
+        fill = Backfill(self.mirror, target, SCAN_VERSION, chunk_size, processes)
+        with closing(fill.run(self.after, stopped)) as parts:
+            for part in parts:
+                add_result(self.result, part.result)
+                if part.key is None:
+                    continue
+                self.report(part.documents)
+                self.after, self.done = part.key, self.done + part.documents
+                if self.trusted and time.monotonic() - stored_at >= CHECKPOINT_SECONDS:
+                    locks.checkpoint(self.lock, self.after, self.done)
+                    stored_at = time.monotonic()
+        if self.trusted and self.after is not None:
+            locks.checkpoint(self.lock, self.after, self.done)
+
+    def start_over(self) -> None:
+        """Forget what was scanned."""
+        self.report(-self.done)
+        self.after, self.done, self.result = None, 0, BulkResult(resumed=0)
 
 
 def rebuild(
@@ -115,6 +172,7 @@ def rebuild(
     chunk_size: int,
     progress: Callable[[Mirror], Progress] = no_progress,
     restart: bool = False,
+    processes: int = 1,
 ) -> dict[str, BulkResult]:
     """Build new indices of the mirrors *selected* and swap them in.
 
@@ -122,6 +180,7 @@ def rebuild(
 
     :param progress: returns, for a mirror, what is called with its progress.
     :param restart: start over instead.
+    :param processes: how many scan a mirror: this one, or others that are forked from it.
     :returns: what was written, by name of the model; a problem for one whose documents the backend
         can't hold.
     :raises BackendError: the backend failed; the indices searched so far still are.
@@ -130,6 +189,7 @@ def rebuild(
     with ExitStack() as stack:
         acquired = [stack.enter_context(_lock(locks, mirror)) for mirror in selected]
         stack.enter_context(_heartbeats(locks, acquired))
+        watch = ClaimWatch(outbox, selected)
         builds, results = [], {}
         for mirror, lock in zip(selected, acquired):
             try:
@@ -138,15 +198,14 @@ def rebuild(
                 # Of this model alone: the others are built.
                 locks.finish(lock)
                 results[mirror.name] = BulkResult(problem=str(error))
-        time.sleep(SETTLE_SECONDS)
-        started = [build for build in builds if build.after is None]
-        wait_for_older_claims(outbox, [build.mirror for build in started])
-        for build in started:
-            reindex_documents(outbox, build.mirror, build.index, chunk_size)
         for build in builds:
-            report = progress(build.mirror)
-            report(build.done)
-            results[build.mirror.name] = _backfill(locks, build, chunk_size, report)
+            build.report = progress(build.mirror)
+            build.report(build.done)
+        scan = partial(_Build.scan, locks=locks, chunk_size=chunk_size, processes=processes)
+        _trust(outbox, builds, watch, scan, chunk_size)
+        for build in builds:
+            scan(build)
+            results[build.mirror.name] = build.result
             mirrors.backend.put_settings(
                 build.index, {REFRESH_INTERVAL: build.mirror.settings.get(REFRESH_INTERVAL)}
             )
@@ -160,14 +219,60 @@ def rebuild(
             build.mirror.invalidate()
             # What was read from the old index is stale from here on (caching/cache.py).
             outbox.next_version(build.mirror.name)
-        if replaced:
-            # Readers and indexers of other processes let go of the old ones first.
-            time.sleep(SETTLE_SECONDS)
-            for index in replaced:
-                mirrors.backend.delete_index(index)
+        for index in replaced:
+            _await_searches(mirrors.backend, index)
+            # A claim that still writes to it looks the indices up again (indexer.py).
+            mirrors.backend.delete_index(index)
         for build in builds:
             locks.finish(build.lock)
     return results
+
+
+def _trust(
+    outbox: Outbox,
+    builds: list[_Build],
+    watch: ClaimWatch,
+    scan: Callable[..., None],
+    chunk_size: int,
+) -> None:
+    """Scan until it is known whether that can be trusted (1.); if it can't, prepare 2."""
+    doubtful = [build for build in builds if not build.trusted]
+    known_at = watch.began + SETTLE_SECONDS
+    for build in doubtful:
+        if watch.quiet(build.mirror):
+            scan(build, stopped=lambda: time.monotonic() >= known_at)
+    _sleep_until(known_at if doubtful else 0.0)
+    disturbed = [build for build in doubtful if not watch.quiet(build.mirror)]
+    for build in disturbed:
+        _sleep_until(build.created_at + SETTLE_SECONDS)
+    wait_for_older_claims(outbox, [build.mirror for build in disturbed])
+    for build in disturbed:
+        build.start_over()
+        reindex_documents(outbox, build.mirror, build.index, chunk_size)
+    for build in doubtful:
+        build.trusted = True
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _await_searches(backend: Backend, index: str) -> None:
+    """Return when the searches of *index* have ended that began before the swap: none runs at two
+    looks, and none did in between. One that takes longer is ended by the deletion."""
+    ends_at = time.monotonic() + MAX_SEARCH_SECONDS
+    before = None
+    while time.monotonic() < ends_at:
+        try:
+            activity = backend.search_activity(index)
+        except (BackendDenied, BackendRejected, BackendTimeout) as error:
+            log.info("searches of %s can't be seen, so they get some time: %s", index, error)
+            _sleep_until(ends_at)
+            return
+        if activity is None or (activity == before and not activity.running):
+            return
+        before = activity
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
@@ -213,6 +318,8 @@ def _start_or_resume(
     aliases = indices.get(lock.index, set())
     resumed = (
         not restart
+        # Else nothing in it was trusted: not even that what it holds still exists.
+        and lock.checkpoint is not None
         and write_alias(lock.index) in aliases
         and mirror.alias not in aliases
         # It was created with the current mapping and settings.
@@ -227,7 +334,7 @@ def _start_or_resume(
         # Stored first: an index that exists is known by its name.
         locks.start(lock, index)
         mirrors.create(mirror, index)
-    elif after is not None:
+    else:
         log.info("resuming %s after %r, with %d documents", index, after, done)
     for name, aliases in indices.items():
         if mirror.alias not in aliases and name != index:
@@ -235,26 +342,6 @@ def _start_or_resume(
             mirrors.backend.delete_index(name)
     mirrors.backend.put_settings(index, {REFRESH_INTERVAL: "-1"})
     return _Build(mirror, lock, index, after, done)
-
-
-def _backfill(locks: RebuildLocks, build: _Build, chunk_size: int, report: Progress) -> BulkResult:
-    done, stored_at = build.done, time.monotonic()
-    checkpoint = build.after
-
-    def on_acknowledged(key: Any, count: int) -> None:
-        nonlocal done, checkpoint, stored_at
-        done, checkpoint = done + count, key
-        report(count)
-        if time.monotonic() - stored_at >= CHECKPOINT_SECONDS:
-            locks.checkpoint(build.lock, checkpoint, done)
-            stored_at = time.monotonic()
-
-    target = write_alias(build.index)
-    result = backfill(build.mirror, target, SCAN_VERSION, chunk_size, build.after, on_acknowledged)
-    if checkpoint is not None:
-        locks.checkpoint(build.lock, checkpoint, done)
-    result.resumed = build.done
-    return result
 
 
 def _refresh(build: _Build) -> None:

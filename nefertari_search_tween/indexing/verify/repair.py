@@ -79,7 +79,8 @@ def _conflict(
     # The version before the state, as every claim.
     version = indexer.outbox.next_version(mirror.name)
     conflicts = []
-    for target in indexer.write_targets(mirror):
+    # Not the cached list: it would be looked up outside of any claim (see rebuild/catch_up.py).
+    for target in indexer.mirrors.write_targets(mirror):
         batch = chain(
             (
                 action

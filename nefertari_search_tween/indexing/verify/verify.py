@@ -1,26 +1,33 @@
 """Comparing a mirror with the primary, by content, while both are written to.
 
-The primary is scanned in the order of keys and each chunk's documents are fetched; then the index
-is scanned in key order and each chunk's keys are queried. Both take constant memory. What differs
-in this first check may merely be in flight, so it is checked again: see :class:`_Examiner`.
+The primary is scanned in the order of keys, and each chunk is compared with its documents
+(comparison.py). What differs in this first check may merely be in flight, so it is checked again:
+see :class:`_Examiner`.
 
-The primary is read by its own objects, and by ``read_objects`` alone: not as the indexer reads it.
-Or else what the indexer's reader leaves out or renders wrongly would be left out here, too, and
-agree.
+Documents without objects are what remains of the index. If it holds as many documents as were found
+for objects, nothing does: so it is if no claim has written to it meanwhile. Else the index is
+scanned, too, and each chunk's keys are queried. All of that takes constant memory.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from nefertari_search_tween.documents.format import REJECTED
 from nefertari_search_tween.exceptions import BackendError, Reason
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
+from nefertari_search_tween.indexing.rebuild.catch_up import ClaimWatch
+from nefertari_search_tween.indexing.verify.comparison import (
+    MISSING,
+    REJECTED_KIND,
+    STALE,
+    Comparison,
+    Document,
+    compare,
+)
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mirror import Mirror
@@ -30,9 +37,7 @@ from nefertari_search_tween.threads import wait_until
 
 log = logging.getLogger(__name__)
 
-MISSING, STALE, ORPHANED, REJECTED_KIND = "missing", "stale", "orphaned", "rejected"
 CHANGING, PENDING = "changing", "pending"
-KINDS = (MISSING, STALE, ORPHANED, REJECTED_KIND)
 
 # Checks of one document, of which two in a row must find the same difference.
 MAX_CHECKS = 6
@@ -44,8 +49,6 @@ BATCH = 500
 PATIENCE_SECONDS = 30.0
 # A scan of an index that a rebuild deletes begins again, so many times in all.
 SCANS = 3
-
-Document = Optional[dict[str, Any]]
 
 
 @dataclass
@@ -89,29 +92,32 @@ def verify(
     mirror: Mirror,
     chunk_size: int,
     report: Callable[[int], None] = lambda count: None,
+    processes: int = 1,
 ) -> Differences:
     """Compare *mirror* with the primary.
 
     :param report: called with the number of objects compared since the last call.
+    :param processes: how many compare: this one, or others that are forked from it.
     :raises BackendError: the backend does not answer.
     """
     differences = Differences()
     if not mirror.check():
         differences.problem = mirror.problem
         return differences
+    watch = ClaimWatch(outbox, [mirror])
     examiner = _Examiner(outbox, mirror, differences)
-    for rows in mirror.reader.scan_objects(chunk_size):
-        documents = mirror.backend.multi_get(mirror.alias, [document_id(pk) for pk, _ in rows])
-        examiner.add(
-            pk for pk, body in rows if compare(body, documents[document_id(pk)]) is not None
-        )
-        differences.compared += len(rows)
-        report(len(rows))
+    documents = 0
+    for part in Comparison(mirror, chunk_size, processes).run():
+        examiner.add(part.suspects)
+        documents += part.documents
+        differences.compared += part.objects
+        report(part.objects)
     examiner.finish()
     for kind in (MISSING, STALE, REJECTED_KIND, CHANGING, PENDING):
         getattr(differences, kind).sort(key=lambda key: (type(key).__name__, key))
-    _find_orphans(mirrors, mirror, chunk_size, examiner)
-    examiner.finish()
+    if documents != _document_count(mirror) or not watch.quiet(mirror):
+        _find_orphans(mirrors, mirror, chunk_size, examiner)
+        examiner.finish()
     return differences
 
 
@@ -122,39 +128,6 @@ def verify_keys(outbox: Outbox, mirror: Mirror, keys: Iterable[Any]) -> Differen
     examiner.add(keys)
     examiner.finish()
     return differences
-
-
-def compare(body: Optional[Body], document: Document) -> Optional[str]:
-    """Return how *document* differs from the primary's object, None if it does not.
-
-    :param body: of the object; None if it does not exist.
-    :param document: None if it does not exist.
-    """
-    if body is None:
-        return None if document is None else ORPHANED
-    if document is None:
-        return MISSING
-    if REJECTED in document:
-        return REJECTED_KIND
-    if isinstance(body, Exception):
-        return STALE
-    return None if same_json(body, document) else STALE
-
-
-def same_json(body: bytes, document: dict[str, Any]) -> bool:
-    """Return True if the JSON text *body* has the value *document*: 1 is 1.0, and true is not 1."""
-    # A backend returns the text that it was given, so nearly all are equal here.
-    if json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() == body:
-        return True
-    return _same(json.loads(body), document)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 class _Examiner:
@@ -231,6 +204,13 @@ def _as_read(body: Optional[Body]) -> Any:
 
 
 # Documents without objects
+
+
+def _document_count(mirror: Mirror) -> int:
+    mirror.backend.refresh(mirror.alias)
+    body = {"size": 0, "track_total_hits": True}
+    response = mirror.backend.search(mirror.alias, body, PATIENCE_SECONDS)
+    return int(response["hits"]["total"]["value"])
 
 
 def _find_orphans(

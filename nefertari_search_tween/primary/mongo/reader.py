@@ -17,7 +17,7 @@ from pymongo.errors import CursorNotFound
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.documents.fields import BaseField, Relationship
 from nefertari_search_tween.documents.format import INEXACT
-from nefertari_search_tween.interfaces.primary import Body
+from nefertari_search_tween.interfaces.primary import ALL_KEYS, Body, KeyRange
 from nefertari_search_tween.known_code import outside_request
 from nefertari_search_tween.mirror.serializer import Serializer, Serializers, body_or_error
 from nefertari_search_tween.primary.mongo import schema
@@ -76,41 +76,47 @@ class MongoReader:
         middle = len(pks) // 2
         return {**self._readable(pks[:middle], make), **self._readable(pks[middle:], make)}
 
-    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
-        return self._scan(chunk, after, self._bodies)
+    def scan(self, chunk: int, keys: KeyRange = ALL_KEYS) -> Iterator[list[tuple[Any, Body]]]:
+        return self._scan(chunk, keys, self._bodies)
 
-    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
-        return self._scan(chunk, None, self._object_bodies)
-
-    def _scan(
-        self, chunk: int, after: Optional[Any], make: _Make
+    def scan_objects(
+        self, chunk: int, keys: KeyRange = ALL_KEYS
     ) -> Iterator[list[tuple[Any, Body]]]:
+        return self._scan(chunk, keys, self._object_bodies)
+
+    def _scan(self, chunk: int, keys: KeyRange, make: _Make) -> Iterator[list[tuple[Any, Body]]]:
         while True:
             try:
-                for rows in self._chunks(chunk, after):
+                for rows in self._chunks(chunk, keys):
                     bodies = make(rows)
                     self._limit.measure(bodies)
                     yield list(bodies.items())
-                    after = rows[-1]["_id"]
+                    keys = keys._replace(after=rows[-1]["_id"])
                 return
             except CursorNotFound:
                 # The server has closed it, or is another one by now.
                 continue
             except InvalidBSON:
                 # Of a document among the next ones: those are read by their keys.
-                keys = [row["_id"] for row in self._after(after, {"_id": 1}).limit(chunk)]
-                for part in self.split(keys, chunk):
+                pks = [row["_id"] for row in self._between(keys, {"_id": 1}).limit(chunk)]
+                for part in self.split(pks, chunk):
                     yield list(self._read(part, make).items())
-                    after = part[-1]
+                    keys = keys._replace(after=part[-1])
 
-    def _after(self, after: Optional[Any], fields: Optional[dict[str, int]] = None) -> Any:
-        condition = {} if after is None else {"_id": {"$gt": after}}
-        return collection_of(self.model).find(condition, fields).sort("_id", 1)
+    def key_after(self, after: Optional[Any], count: int) -> Optional[Any]:
+        rows = list(self._between(KeyRange(after), {"_id": 1}).skip(count - 1).limit(1))
+        return rows[0]["_id"] if rows else None
 
-    def _chunks(self, chunk: int, after: Optional[Any]) -> Iterator[list[Record]]:
-        """Yield all objects after the key *after* by one cursor: one sort for any number."""
+    def _between(self, keys: KeyRange, fields: Optional[dict[str, int]] = None) -> Any:
+        bounds = {"$gt": keys.after, "$lte": keys.until}
+        condition = {name: key for name, key in bounds.items() if key is not None}
+        conditions = {"_id": condition} if condition else {}
+        return collection_of(self.model).find(conditions, fields).sort("_id", 1)
+
+    def _chunks(self, chunk: int, keys: KeyRange) -> Iterator[list[Record]]:
+        """Yield all objects with these *keys* by one cursor: one sort for any number."""
         # The driver has a batch in memory: up to 16 MB, whatever its number of documents.
-        with self._after(after).batch_size(chunk) as cursor:
+        with self._between(keys).batch_size(chunk) as cursor:
             yield from self._limit.parts(((row, len(encode(row))) for row in cursor), chunk)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
@@ -265,7 +271,7 @@ class MongoReader:
             for pk, record in self._records(target, targets, depth - 1).items():
                 if isinstance(record, dict):
                     record.pop(INEXACT, None)
-                    record = serializer.document(record)[0]
+                    record = serializer.nested(record)
                 related[pk] = record
         return related
 

@@ -6,10 +6,11 @@ neither statements nor rendering with the reader of columns.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 from sqlalchemy import LargeBinary, Text, cast, func, literal
 from sqlalchemy import types as sqltypes
+from sqlalchemy.ext.baked import BakedQuery, bakery
 from sqlalchemy.orm import Load, Session
 from sqlalchemy.sql.elements import Grouping
 
@@ -20,6 +21,7 @@ from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.engine_patches import load_options
 from nefertari_search_tween.primary.sqla.proof.stored_forms import RowForms, stored_forms
+from nefertari_search_tween.primary.sqla.row_queries import Among, Narrow, selected
 
 # Rows that are read for their order at a time.
 KEYS_PER_ORDER = 500
@@ -50,39 +52,52 @@ class ObjectRenderer:
         self.model = model
         self.serializers = serializers
         self.by_columns = by_columns
+        self._bakery = bakery()
+        self._queries: dict[type, BakedQuery] = {}
 
-    def bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+    def bodies(self, session: Session, narrow: Narrow) -> dict[Any, Body]:
         """Return the bodies by key.
 
         :param narrow: restricts a query to the objects.
         """
         serializer = self.serializers.of(self.model)
-        query = session.query(self.model)
-        if self.by_columns:
-            names = schema.mapper_of(self.model).relationships.keys()
-            depth = self.model._nesting_depth
-            query = query.options(*load_options(Load(self.model), self.model, names, depth))
         bodies: dict[Any, Body] = {}
         forms = _row_forms(session, self.model, narrow)
-        for item in narrow(query).all():
-            pk = getattr(item, self.model.pk_field())
-            try:
-                with outside_request():
+        pk_field = self.model.pk_field()
+        items = self._query(narrow)(session).params(narrow.parameters).all()
+        with outside_request():
+            for item in items:
+                pk = getattr(item, pk_field)
+                try:
                     record = self._converted(session, self.model, dict(item.to_dict()))
-            except Exception as error:  # noqa: BLE001 - the application's own to_dict
-                bodies[pk] = error
-            else:
-                bodies[pk] = body_or_error(serializer, record, *forms.get(pk, ()))
+                except Exception as error:  # noqa: BLE001 - the application's own to_dict
+                    bodies[pk] = error
+                else:
+                    bodies[pk] = body_or_error(serializer, record, *forms.get(pk, ()))
         return bodies
+
+    def _query(self, narrow: Narrow) -> BakedQuery:
+        """Return the query of the objects, made and compiled once for all that *narrow* restricts
+        in the same way."""
+
+        def query(session: Session) -> Any:
+            query = narrow.of_parameters(session.query(self.model))
+            if self.by_columns:
+                names = schema.mapper_of(self.model).relationships.keys()
+                depth = self.model._nesting_depth
+                query = query.options(*load_options(Load(self.model), self.model, names, depth))
+            return query
+
+        kind = type(narrow)
+        if kind not in self._queries:
+            self._queries[kind] = self._bakery(query)
+        return self._queries[kind]
 
     def _converted(self, session: Session, model: Any, data: Record) -> Record:
         """Return *data* (a ``to_dict``) with its nested documents serialized."""
-        relationships = schema.mapper_of(model).relationships
-        for name, value in data.items():
-            prop = relationships.get(name)
-            if prop is None:
-                continue
-            target = prop.mapper.class_
+        for prop in schema.mapper_of(model).relationships:
+            name, target = prop.key, prop.mapper.class_
+            value = data.get(name)
             if isinstance(value, dict):
                 data[name] = self._nested(session, target, [value])[0]
             elif isinstance(value, list):
@@ -98,8 +113,7 @@ class ObjectRenderer:
         if documents and not schema.custom_to_dict(target):
             attribute = schema.pk_attribute(target)
             for part in chunks([each[pk] for each in documents], KEYS_PER_ORDER):
-                among = attribute.in_(part)
-                forms = _row_forms(session, target, lambda query: query.filter(among))  # noqa: B023
+                forms = _row_forms(session, target, Among(attribute, part))
                 exact.update({key: each.exact for key, each in forms.items()})
         serializer = self.serializers.of(target)
         return [
@@ -112,13 +126,23 @@ class ObjectRenderer:
         ]
 
 
-def _row_forms(session: Session, model: Any, narrow: Callable[[Any], Any]) -> dict[Any, RowForms]:
+def _row_forms(session: Session, model: Any, narrow: Narrow) -> dict[Any, RowForms]:
     """Return how the database stores the values of rows, by key."""
     stored = stored_forms(model, session)
     # What the application renders by itself may be something else.
     if not stored.expressions or schema.custom_to_dict(model):
         return {}
-    rows = narrow(session.query(schema.pk_attribute(model), *stored.expressions))
+    rows = selected(
+        session,
+        model,
+        ("forms", stored, type(narrow)),
+        lambda: (
+            narrow.of_parameters(
+                session.query(schema.pk_attribute(model), *stored.expressions)
+            ).statement
+        ),
+        narrow.parameters,
+    )
     return {row[0]: stored.of_row(row[1:]) for row in rows}
 
 

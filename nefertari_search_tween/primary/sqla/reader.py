@@ -7,39 +7,38 @@ documents come with one query per relationship and chunk, not one per object.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Callable, Optional
 
 from sqlalchemy import bindparam
 from sqlalchemy.exc import DataError, DBAPIError
-from sqlalchemy.orm import Session, aliased
-from sqlalchemy.util import LRUCache
+from sqlalchemy.orm import Session
 
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.interfaces.primary import Body, RequestHooks
+from nefertari_search_tween.interfaces.primary import ALL_KEYS, Body, KeyRange, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers, body_or_error
 from nefertari_search_tween.primary.read_limit import ReadLimit
 from nefertari_search_tween.primary.sqla import schema
-from nefertari_search_tween.primary.sqla.dependencies.conditions import is_adaptable
-from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
 from nefertari_search_tween.primary.sqla.objects import ObjectRenderer, row_bytes
-from nefertari_search_tween.primary.sqla.plain_query import (
-    KEYS_PER_QUERY,
-    PlainQuery,
-    plain_query,
-)
+from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY, PlainQuery
 from nefertari_search_tween.primary.sqla.proof.stored_forms import RowForms, stored_forms
+from nefertari_search_tween.primary.sqla.row_queries import (
+    Among,
+    Between,
+    Narrow,
+    existing_keys,
+    key_column,
+    related_keys,
+    selected,
+)
 
 log = logging.getLogger(__name__)
 
-# Making and compiling a statement takes longer than the database does for one document.
-_STATEMENTS: Any = LRUCache(1000)
-_COMPILED: Any = LRUCache(1000)
-_KEYS = "keys"
+# Names of the parameters that bound a query of keys, and how.
+_BOUNDS = {"after": operator.gt, "until": operator.le, "before": operator.lt}
 
 Record = dict[str, Any]
 
@@ -70,34 +69,67 @@ class SqlaReader:
     # Keys of objects that are read at once
 
     def split(self, pks: Iterable[Any], most: int) -> Iterator[list[Any]]:
-        pk = schema.pk_attribute(self.model)
         for part in chunks(pks, KEYS_PER_QUERY):
-            sizes = dict(
-                self._each(part, lambda session, keys: self._sized(session).filter(pk.in_(keys)))
-            )
+            # One is read alone, whatever it has.
+            sizes = dict(self._each(part, self._sizes)) if len(part) > 1 else {}
             yield from self._limit.parts(((each, sizes.get(each, 0)) for each in part), most)
 
-    def _keys(self, most: int, after: Optional[Any], descending: bool) -> Iterator[list[Any]]:
-        """Yield the keys of all objects in their order, in lists to read at once."""
-        pk = schema.pk_attribute(self.model)
+    def _sizes(self, session: Session, keys: list[Any]) -> Iterable[Any]:
+        """Return pairs of a key and the bytes of its row."""
+        among = Among(schema.pk_attribute(self.model), keys)
+        return selected(
+            session,
+            self.model,
+            ("sizes", session.get_bind().dialect.name),
+            lambda: among.of_parameters(self._sized(session)).statement,
+            among.parameters,
+        )
+
+    def _keys(self, most: int, keys: KeyRange, descending: bool) -> Iterator[list[Any]]:
+        """Yield the *keys* that objects have, in their order, in lists to read at once."""
+        bounds: dict[str, Any] = {
+            name: key for name, key in keys._asdict().items() if key is not None
+        }
         while True:
             unreadable = self._unreadable()
             if unreadable is not None:
                 raise unreadable
             with self._session() as session:
-                query = self._sized(session)
-                if after is not None:
-                    query = query.filter(pk < after if descending else pk > after)
-                rows = query.order_by(pk.desc() if descending else pk).limit(most).all()
+                rows = selected(
+                    session,
+                    self.model,
+                    ("keys", session.get_bind().dialect.name, most, descending, *bounds),
+                    lambda: self._keys_query(session, most, descending, bounds),
+                    bounds,
+                )
             if not rows:
                 return
             yield from self._limit.parts(rows, most)
-            after = rows[-1][0]
+            bounds["before" if descending else "after"] = rows[-1][0]
+
+    def _keys_query(
+        self, session: Session, most: int, descending: bool, bounds: Iterable[str]
+    ) -> Any:
+        """Return the query of the next keys between *bounds*, names of :data:`_BOUNDS`."""
+        pk = schema.pk_attribute(self.model)
+        query = self._sized(session).filter(
+            *(_BOUNDS[name](pk, bindparam(name)) for name in bounds)
+        )
+        return query.order_by(pk.desc() if descending else pk).limit(most).statement
+
+    def key_after(self, after: Optional[Any], count: int) -> Optional[Any]:
+        pk = schema.pk_attribute(self.model)
+        with self._session() as session:
+            query = session.query(pk) if after is None else session.query(pk).filter(pk > after)
+            row = query.order_by(pk).offset(count - 1).first()
+        return None if row is None else row[0]
 
     def _sized(self, session: Session) -> Any:
         return session.query(schema.pk_attribute(self.model), row_bytes(self.model, session))
 
-    def _each(self, pks: list[Any], query: Callable[[Session, list[Any]], Any]) -> list[Any]:
+    def _each(
+        self, pks: list[Any], query: Callable[[Session, list[Any]], Iterable[Any]]
+    ) -> list[Any]:
         """Return the rows of *query* for *pks*. No object has a key that the database refuses to
         compare with (a number beyond those of the column, a text): there are none for it."""
         try:
@@ -110,12 +142,13 @@ class SqlaReader:
         return self._each(pks[:middle], query) + self._each(pks[middle:], query)
 
     def existing(self, pks: Iterable[Any]) -> set[Any]:
-        pk = schema.pk_attribute(self.model)
-        existing: set[Any] = set()
-        for part in chunks(pks, KEYS_PER_QUERY):
-            rows = self._each(part, lambda session, keys: session.query(pk).filter(pk.in_(keys)))
-            existing.update(each for (each,) in rows)
-        return existing
+        return {
+            each
+            for part in chunks(pks, KEYS_PER_QUERY)
+            for each in self._each(
+                part, lambda session, keys: existing_keys(session, self.model, keys)
+            )
+        }
 
     # Bodies
 
@@ -140,7 +173,7 @@ class SqlaReader:
     ) -> dict[Any, Body]:
         """Return the bodies of *pks*. An object that can't be read (a broken pickle, say) has the
         error as its body, and does not affect the others."""
-        among = _Among(schema.pk_attribute(self.model), pks)
+        among = Among(schema.pk_attribute(self.model), pks)
         try:
             with self._session() as session:
                 return make(session, among)
@@ -160,7 +193,7 @@ class SqlaReader:
             return {pks[0]: error}
 
     def _fails_again(
-        self, among: _Among, error: DBAPIError, make: Callable[[Session, Any], Any]
+        self, among: Among, error: DBAPIError, make: Callable[[Session, Any], Any]
     ) -> bool:
         """Return True if the database rejects this object with the same error."""
         try:
@@ -170,24 +203,25 @@ class SqlaReader:
             return str(again.orig) == str(error.orig) and not again.connection_invalidated
         return False
 
-    def scan(self, chunk: int, after: Optional[Any] = None) -> Iterator[list[tuple[Any, Body]]]:
+    def scan(self, chunk: int, keys: KeyRange = ALL_KEYS) -> Iterator[list[tuple[Any, Body]]]:
         pk = schema.pk_attribute(self.model)
-        for keys in self._keys(chunk, after, descending=False):
-            between = partial(_between, pk, keys[0], keys[-1])
+        for part in self._keys(chunk, keys, descending=False):
             try:
                 with self._session() as session:
-                    bodies = self._bodies(session, between)
+                    bodies = self._bodies(session, Between(pk, part[0], part[-1]))
             except Exception as error:  # noqa: BLE001 - raised by `read` unless it is a row's
-                log.info("%s is read one by one around %r: %s", self.model, keys[0], error)
-                bodies = self.read(keys)
+                log.info("%s is read one by one around %r: %s", self.model, part[0], error)
+                bodies = self.read(part)
             self._limit.measure(bodies)
             if bodies:
                 yield list(bodies.items())
 
-    def scan_objects(self, chunk: int) -> Iterator[list[tuple[Any, Body]]]:
+    def scan_objects(
+        self, chunk: int, keys: KeyRange = ALL_KEYS
+    ) -> Iterator[list[tuple[Any, Body]]]:
         # Backwards, and by the keys: what `scan` would skip is here.
-        for keys in self._keys(chunk, None, descending=True):
-            yield list(self.read_objects(keys).items())
+        for part in self._keys(chunk, keys, descending=True):
+            yield list(self.read_objects(part).items())
 
     def key(self, text: str) -> Any:
         if not schema.has_integer_pk(self.model):
@@ -223,7 +257,7 @@ class SqlaReader:
         finally:
             session.close()
 
-    def _bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+    def _bodies(self, session: Session, narrow: Narrow) -> dict[Any, Body]:
         if not self.columns_suffice:
             return self._object_bodies(session, narrow)
         serializer = self.serializers.of(self.model)
@@ -233,13 +267,13 @@ class SqlaReader:
             for pk, record in records.items()
         }
 
-    def _object_bodies(self, session: Session, narrow: Callable[[Any], Any]) -> dict[Any, Body]:
+    def _object_bodies(self, session: Session, narrow: Narrow) -> dict[Any, Body]:
         return self._objects.bodies(session, narrow)
 
     # Columns
 
     def _records(
-        self, session: Session, model: Any, narrow: Callable[[Any], Any], depth: int
+        self, session: Session, model: Any, narrow: Narrow, depth: int
     ) -> tuple[dict[Any, Record], dict[Any, RowForms]]:
         """Return what ``to_dict`` would return, by primary key, and how the database stores it."""
         mapper = schema.mapper_of(model)
@@ -251,18 +285,13 @@ class SqlaReader:
         records: dict[Any, Record] = {}
         forms: dict[Any, RowForms] = {}
         # The statement, not the query: an ORM row costs more than the rest of its document.
-        if isinstance(narrow, _Among):
-            rows = _selected(
-                session,
-                model,
-                stored,
-                lambda: (
-                    session.query(*attributes).filter(narrow.attribute.in_(_expanding())).statement
-                ),
-                narrow.keys,
-            )
-        else:
-            rows = session.execute(narrow(session.query(*attributes)).statement).fetchall()
+        rows = selected(
+            session,
+            model,
+            (stored, type(narrow)),
+            lambda: narrow.of_parameters(session.query(*attributes)).statement,
+            narrow.parameters,
+        )
         for row in rows:
             pk = row[pk_index]
             records[pk] = dict(zip(names, row))
@@ -280,103 +309,48 @@ class SqlaReader:
         self, session: Session, model: Any, prop: Any, records: dict[Any, Record], depth: int
     ) -> None:
         """Fill the relationship *prop* of *records*: keys, or nested documents."""
-        # An object that is linked twice is loaded once.
-        related: dict[Any, dict[Any, None]] = defaultdict(dict)
-        for owner, target in related_keys(session, model, prop, list(records)):
-            related[owner][target] = None
-        documents: Optional[dict[Any, Record]] = None
-        if prop.key in model._nested_relationships and depth > 0:
-            documents = self._nested(
-                session,
-                prop.mapper.class_,
-                {target for targets in related.values() for target in targets},
-                depth - 1,
-            )
-        for pk, record in records.items():
-            targets = list(related.get(pk, ()))
-            values = targets
-            if documents is not None:
-                # One may be deleted since its key was read: its delete indexes this document again.
-                values = [documents[each] for each in targets if each in documents]
-            if prop.uselist:
-                record[prop.key] = values
-            else:
-                record[prop.key] = values[0] if values else None
+        target = prop.mapper.class_
+        nested = prop.key in model._nested_relationships and depth > 0
 
-    def _nested(self, session: Session, model: Any, pks: set[Any], depth: int) -> dict[Any, Record]:
+        def values_of(keys: set[Any]) -> dict[Any, Any]:
+            """Return what documents show of the targets *keys*, by key; only of those that exist.
+
+            One may be deleted since its key was read: its delete indexes these documents again.
+            """
+            if nested:
+                return self._nested(session, target, keys, depth - 1)
+            return {key: key for key in existing_keys(session, target, keys)}
+
+        column = key_column(model, prop)
+        unknown = set(records)
+        if column is not None:
+            keys = {record[column] for record in records.values()} - {None}
+            values = values_of(keys)
+            for pk, record in records.items():
+                if record[column] is None or record[column] in values:
+                    record[prop.key] = values.get(record[column])
+                    unknown.remove(pk)
+        if not unknown:
+            return
+        related = related_keys(session, model, prop, list(unknown))
+        values = (
+            values_of({each for targets in related.values() for each in targets}) if nested else {}
+        )
+        for pk in unknown:
+            targets = related.get(pk, ())
+            listed = [values[each] for each in targets if each in values] if nested else [*targets]
+            if prop.uselist:
+                records[pk][prop.key] = listed
+            else:
+                records[pk][prop.key] = listed[0] if listed else None
+
+    def _nested(self, session: Session, model: Any, pks: set[Any], depth: int) -> dict[Any, Any]:
         serializer = self.serializers.of(model)
         pk = schema.pk_attribute(model)
-        documents: dict[Any, Record] = {}
+        documents: dict[Any, Any] = {}
         for part in chunks(pks, KEYS_PER_QUERY):
-            records, forms = self._records(session, model, _Among(pk, part), depth)
+            records, forms = self._records(session, model, Among(pk, part), depth)
             for each, record in records.items():
                 exact = forms[each].exact if each in forms else None
-                documents[each] = serializer.document(record, exact)[0]
+                documents[each] = serializer.nested(record, exact)
         return documents
-
-
-class _Among:
-    """Restricts a query to the rows *keys*."""
-
-    def __init__(self, attribute: Any, keys: list[Any]) -> None:
-        self.attribute = attribute
-        self.keys = keys
-
-    def __call__(self, query: Any) -> Any:
-        return query.filter(self.attribute.in_(self.keys))
-
-
-def _expanding() -> Any:
-    return bindparam(_KEYS, expanding=True)
-
-
-def _selected(
-    session: Session, model: Any, name: Any, query: Callable[[], Any], keys: list[Any]
-) -> list[Any]:
-    """Return the rows of a statement that is made and compiled once.
-
-    :param model: that it reads.
-    :param name: identifies it among the statements on *model*.
-    :param query: makes it, with :func:`_expanding` for the keys.
-    """
-    statement = _STATEMENTS.get((model, name))
-    if statement is None:
-        statement = _STATEMENTS[model, name] = query()
-    connection = session.connection(model.__mapper__).execution_options(compiled_cache=_COMPILED)
-    return list(connection.execute(statement, {_KEYS: keys}))
-
-
-def _between(attribute: Any, first: Any, last: Any, query: Any) -> Any:
-    """Return *query* restricted to the rows of the keys *first* to *last*, in their order."""
-    return query.filter(attribute >= first, attribute <= last).order_by(attribute)
-
-
-def related_keys(session: Session, model: Any, prop: Any, keys: list[Any]) -> list[Any]:
-    """Return pairs (key of an owner, key of a target) of the relationship *prop* of *model*.
-
-    In the order of the relationship, by target key where it has none.
-
-    :param keys: of owners: only these.
-    """
-
-    def query() -> Any:
-        dependency = Dependency(model, prop)
-        if dependency.joinable and all(map(is_adaptable, prop.order_by or ())):
-            return dependency.key_pairs(_expanding())
-        target_model = prop.mapper.class_
-        target = aliased(target_model) if target_model is model else target_model
-        owner_pk = schema.pk_attribute(model)
-        target_pk = getattr(target, target_model.pk_field())
-        return (
-            plain_query(session, owner_pk, target_pk)
-            .select_from(model)
-            .join(target, getattr(model, prop.key))
-            .filter(owner_pk.in_(_expanding()))
-            .order_by(*(prop.order_by or (target_pk,)))
-            .statement
-        )
-
-    pairs: list[Any] = []
-    for part in chunks(keys, KEYS_PER_QUERY):
-        pairs += _selected(session, model, prop, query, part)
-    return pairs

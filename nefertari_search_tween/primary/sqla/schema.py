@@ -88,7 +88,11 @@ def pk_attribute(model: Any) -> Any:
 
 def has_integer_pk(model: Any) -> bool:
     """Return True if the primary key is a whole number; the other keys of PK_FIELDS are texts."""
-    column_type = mapper_of(model).primary_key[0].type
+    return is_integer(mapper_of(model).primary_key[0].type)
+
+
+def is_integer(column_type: Any) -> bool:
+    """Return True if the database stores values of this type as whole numbers."""
     while isinstance(column_type, sqltypes.TypeDecorator):
         column_type = column_type.impl
     return isinstance(column_type, sqltypes.Integer)

@@ -11,6 +11,7 @@ from nefertari_search_tween.documents.fields import BaseField, ListField, Relati
 from nefertari_search_tween.documents.format import composed_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
+from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.search.item_acl import has_item_acl
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
 
@@ -43,23 +44,23 @@ class SearchField:
     joins: Joins = ()
     key: str = ""
 
-    @property
+    @LazyAttribute
     def index_field(self) -> str:
         """Return its name in the index that contains it."""
         return self.key or self.name
 
-    @property
+    @LazyAttribute
     def forms(self) -> list[str]:
         """Return the names of the index fields that hold its terms, in any form of text."""
         name = self.index_field
         return [name, composed_field(name)] if self.kind == "text" else [name]
 
-    @property
+    @LazyAttribute
     def guarded(self) -> bool:
         """Return True if some of the nested documents that contain it are not visible."""
         return any(condition is not None for _, condition in self.nested_levels)
 
-    @property
+    @LazyAttribute
     def sort_key(self) -> str:
         return f"{self.index_field}.keyword" if self.kind == "text" else self.index_field
 
@@ -129,6 +130,8 @@ class FieldScope:
 
     def unguarded(self) -> FieldScope:
         """Return the same scope without fields of nested documents that have item ACLs."""
+        if not any(each.guarded for each in self.targets.values()):
+            return self
         scope = FieldScope(self.document_cls, self.caller)
         scope.targets = {name: each for name, each in self.targets.items() if not each.guarded}
         scope.partial = len(scope.targets) < len(self.targets)

@@ -197,13 +197,16 @@ class _Compiler:
         self.budget.charge(self.parameter, node)
         make = self._maker(node)
         queries: list[Query] = []
-        problem: Optional[ValueMismatch] = None
+        # Whether a term fits a field depends on the field's kind alone.
+        problems: dict[str, ValueMismatch] = {}
         by_path: dict[Optional[str], tuple[SearchField, list[Query]]] = {}
         for target, weight in fields:
+            if target.kind in problems:
+                continue
             try:
                 query = make(target, weight)
             except ValueMismatch as error:
-                problem = error
+                problems[target.kind] = error
                 continue
             by_path.setdefault(target.path, (target, []))[1].append(query)
             if target.path is None:
@@ -212,7 +215,8 @@ class _Compiler:
             if path is not None:
                 queries.append(clauses.nested(target, clauses.best_of(parts)))
         if not queries:
-            if problem is not None and (self.one_field or len(fields) == 1):
+            if problems and (self.one_field or len(fields) == 1):
+                *_, problem = problems.values()
                 refusal = BadQuery(self.parameter, str(problem))
                 self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
             return clauses.MATCH_NONE

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Query
 from webtest import TestApp
 
-from nefertari_search_tween.primary.sqla import reader
+from nefertari_search_tween.primary.sqla import row_queries
 from tests.apps.every_field.content import fill_zoo
 from tests.support import apps
 from tests.support.random_requests import zoo_paths
@@ -134,8 +134,8 @@ def test_a_tenant_gets_its_own_objects(app: TestApp, kind: str) -> None:
     assert app.get("/items").headers["X-Search-Engine"] == "mirror"
     with tenant_filter(kind):
         # Made again by the first tenant that writes.
-        reader._STATEMENTS.clear()
-        reader._COMPILED.clear()
+        row_queries._STATEMENTS.clear()
+        row_queries._COMPILED.clear()
         for path in (*all_paths(), "/narrows"):
             engine = app.get(path).headers["X-Search-Engine"]
             assert engine == "primary; reason=request-hooks", path
@@ -181,8 +181,8 @@ def test_no_statement_is_compiled_with_a_tenants_condition(app: TestApp) -> None
     """The reader's statements are made once, and run for all: made under a filter, too."""
     mirror = apps.search_of(app).mirrors.get("Item")
     with tenant_filter("before_compile"), tenant("alice"):
-        reader._STATEMENTS.clear()
-        reader._COMPILED.clear()
+        row_queries._STATEMENTS.clear()
+        row_queries._COMPILED.clear()
         with transaction.manager:
             from pyramid_sqlalchemy import Session
 
