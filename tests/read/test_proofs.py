@@ -164,6 +164,7 @@ SAMPLES: dict[str, list[Any]] = {
     "options": [{"a": 1}, {}, None, None],
     "words": [["a"], [], ["b", "a"], None],
     "object": [True, "text", {"a": 1}, None],
+    "data": [{"": True, "é": "x"}, [1, {"a": None}], "text", None],
     "lasts": [datetime.timedelta(days=each) for each in (1, 400, 2)] + [None],
 }
 
@@ -258,6 +259,7 @@ CASES: list[tuple[str, ...]] = [
     # Times with and without zones.
     ("/samples?_sort=id&_fields=id,clock,moment,at,day,time,span", MIRROR),
     ("/samples?_sort=clock,id&_fields=clock", MIRROR, SORT),
+    ("/samples?_sort=id&_fields=id,data", MIRROR),
     ("/samples?_sort=moment,id&_fields=moment", MIRROR),
     ("/samples?_sort=-at,id&_fields=at", MIRROR),
     ("/samples?_sort=time,day&_fields=time", MIRROR),
