@@ -348,6 +348,15 @@ def test_no_value_of_what_the_index_compares(comparison: Comparison, name: str) 
     assert sorted(each.id for each in mirrored) == sorted(each.id for each in primary)
 
 
+@pytest.mark.parametrize("name", ["label", "trimmed", "email"])
+def test_no_value_by_a_comparator_of_the_applications(comparison: Comparison, name: str) -> None:
+    from tests.apps.proven.models import Account
+
+    mirrored = Account.get_collection(**{name: None}, _query_secondary=True)
+    primary = Account.get_collection(**{name: None})
+    assert sorted(each.id for each in mirrored) == sorted(each.id for each in primary)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

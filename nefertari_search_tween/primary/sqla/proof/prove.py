@@ -99,7 +99,7 @@ def _comparison(model: Any, column: Any, field: BaseField, database: Database) -
     words = _own_code(model, column)
     if words is not None:
         return _unknown(words)
-    if facts.family in _UNCOMPARED:
+    if facts.family in _UNCOMPARED or field.kind in ("opaque", "list"):
         equality = Doubt(Reason.UNSUPPORTED_PARAMETER, "the index only stores it")
         order = Doubt(Reason.UNSUPPORTED_SORT, "the index only stores it")
         return ProvenField(FieldProof(None, equality, order, equality))
@@ -165,7 +165,9 @@ def _compared(
         order = equality
     elif unlike is not None:
         order = Doubt(Reason.UNSUPPORTED_SORT, unlike)
-    proof = FieldProof(None, equality, order, None, accepted.words if accepted else "")
+    # A comparator of its own may make anything of "== None".
+    nulls = equality if facts.compares is not None else None
+    proof = FieldProof(None, equality, order, nulls, accepted.words if accepted else "")
     if accepted is None or equality is not None:
         return ProvenField(proof._replace(parameters=""))
     compared = Compared(field, stored, column.type, on_postgresql)
