@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, Optional, Union
 
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy_utils.types.json import JSONType
@@ -44,7 +43,6 @@ _PLAIN_TYPES: tuple[tuple[type, str], ...] = (
     (sqltypes.Date, "DateField"),
     (sqltypes.Time, "TimeField"),
     (sqltypes.Interval, "IntervalField"),
-    (postgresql.INTERVAL, "IntervalField"),
     (sqltypes.PickleType, "PickleField"),
     (sqltypes.LargeBinary, "BinaryField"),
     (sqltypes.JSON, "DictField"),
