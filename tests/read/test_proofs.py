@@ -13,6 +13,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +27,6 @@ from tests.apps.proven.enums import Color
 from tests.servers import PostgresServer
 from tests.support import apps
 from tests.support.compare_answers import Comparison
-from tests.support.forked import run_python
 from tests.support.paths import TOP
 from tests.support.tiers import PRIMARY
 
@@ -404,16 +404,8 @@ def test_explain_says_it_in_words(
     comparison: Comparison, primary_url: str, backend_url: str, tmp_path: Path
 ) -> None:
     """As docs/operations.rst has it."""
-    from tests.apps.proven import INI
-
-    ini = tmp_path / "proven.ini"
-    ini.write_text(INI)
-    backend, hosts = apps.backend_and_hosts(backend_url)
-    command = ["-m", "nefertari_search_tween.scripts.main", "explain", str(ini)]
-    variables = {"database": primary_url, "backend": backend, "elasticsearch_hosts": hosts}
-    words = [*command, *(f"{name}={value}" for name, value in variables.items())]
-    env = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
-    done = run_python(*words, env=env, timeout=120)
+    explain = partial(apps.command_of_proven, "explain", primary_url, backend_url, tmp_path)
+    done = explain()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     page = (TOP / "docs" / "operations.rst").read_text(encoding="utf-8")
@@ -422,7 +414,7 @@ def test_explain_says_it_in_words(
     # Two of them are the same on both databases, one is each one's own.
     other = "Listed.number" if ON_POSTGRESQL else "Sample.tint"
     assert [each for each in examples if each not in lines and other not in each] == []
-    done = run_python(*words, "--json", "--models", "Arrival", env=env, timeout=120)
+    done = explain("--json", "--models", "Arrival")
     visit = json.loads(done.stdout)["Arrival"]
     assert visit["name"] == {
         "shown": True,
