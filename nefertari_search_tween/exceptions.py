@@ -246,6 +246,11 @@ class BackendDenied(BackendError):
         self.details = details
         self.advice = advice
 
+    @property
+    def asks_for_credentials(self) -> bool:
+        """True if there are none, or wrong ones; False if theirs may not do it."""
+        return self.status == 401
+
 
 class BackendBlocked(BackendDenied):
     """An index, or the cluster, has a block against the request, whoever sends it."""

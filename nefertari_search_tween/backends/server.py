@@ -38,7 +38,6 @@ from nefertari_search_tween.forks import PerProcess
 log = logging.getLogger(__name__)
 
 PING_TIMEOUT_SECONDS = 1.0
-HTTP_UNAUTHORIZED = 401
 # How soon a search for nodes that failed is repeated.
 SNIFF_PAUSE_SECONDS = 10.0
 HTTP_TOO_LONG = 413
@@ -116,7 +115,7 @@ class ServerBackend(PerProcess):
         try:
             about = self._request("GET", "/", timeout=timeout)
         except BackendDenied as error:
-            if error.status == HTTP_UNAUTHORIZED:
+            if error.asks_for_credentials:
                 raise
             # To ask takes a privilege on the cluster, which users of applications need not have.
             about = None
@@ -255,9 +254,9 @@ class ServerBackend(PerProcess):
                 continue
             response = self._request("POST", form.path, form.body(chunk), seconds, headers=NDJSON)
             for result in form.results(chunk, response):
-                if rest.is_block(result.status, result.error) or result.status in (401, 403):
+                if (denial := self._denial(result.status, result.error)) is not None:
                     # Not the document's fault: it stays to be written once that is allowed.
-                    raise self._denied(result.status, result.error)
+                    raise denial
                 yield result
 
     def get_realtime(self, index: str, ids: Iterable[str]) -> dict[str, Optional[StoredDocument]]:
@@ -387,11 +386,12 @@ class ServerBackend(PerProcess):
 
     def _failure(self, status: int, details: Any, message: str) -> BackendError:
         """Return the error for a response of *status*."""
-        if rest.is_block(status, details) or status in (401, 403):
-            return self._denied(status, details)
-        return rest.failure(status, details, message)
+        return self._denial(status, details) or rest.failure(status, details, message)
 
-    def _denied(self, status: int, details: Any) -> BackendDenied:
+    def _denial(self, status: int, details: Any) -> Optional[BackendDenied]:
+        """Return the error for a response of *status* that denies a request, else None."""
         if rest.is_block(status, details):
             return BackendBlocked(status, details, BLOCKED)
-        return BackendDenied(status, details, self.connection.denial(status))
+        if status in (401, 403):
+            return BackendDenied(status, details, self.connection.denial(status))
+        return None

@@ -172,9 +172,9 @@ class ResponseCache(PerProcess):
 
     def _count(self, mirrors: Iterable[Any], hits: int, misses: int) -> None:
         for mirror in mirrors:
-            for name, number in ((CACHE_HIT, hits), (CACHE_MISS, misses)):
-                if number:
-                    self._count_one(mirror.name, name, number)
+            # Zeros, too: what has not happened yet is known as well.
+            self._count_one(mirror.name, CACHE_HIT, hits)
+            self._count_one(mirror.name, CACHE_MISS, misses)
 
 
 def _text(value: Any) -> str:

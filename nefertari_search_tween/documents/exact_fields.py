@@ -73,7 +73,8 @@ class ExactDecimalField(DecimalField):
         return number.is_finite() and len(number.as_tuple().digits) <= MAX_DIGITS
 
     def restore(self, document: Any, exact: Any) -> Any:
-        if self._init_kwargs.get("asdecimal") is False:
+        if self._init_kwargs.get("asdecimal") is False or type(document) is int:
+            # A column of whole numbers, in the database, is read as it is.
             return document
         scale = self._init_kwargs.get("scale")
         value = decimal_of(exact)

@@ -13,8 +13,6 @@ CACHE_HIT = "cache-hit"
 CACHE_MISS = "cache-miss"
 #: begins the names of reads; who answered follows, as in the ``X-Search-Engine`` header
 READ_PREFIX = "read: "
-#: of reads: the model's mirror answered
-READ_BY_MIRROR = f"{READ_PREFIX}mirror"
 #: in place of the model, for requests for several collections
 MULTI_COLLECTION_READS = "*"
 
@@ -59,11 +57,13 @@ def hit_rate(numbers: Mapping[str, int]) -> Optional[float]:
     return hits / (hits + misses) if hits or misses else None
 
 
+def engine_of(name: str) -> Optional[str]:
+    """Return who answered the reads that are counted as *name*; None if it is no name of reads."""
+    return name[len(READ_PREFIX) :] if name.startswith(READ_PREFIX) else None
+
+
 def reads(numbers: Mapping[str, int]) -> dict[str, int]:
     """Return how many reads who answered, the most frequent first."""
-    by_engine = {
-        name[len(READ_PREFIX) :]: each
-        for name, each in numbers.items()
-        if name.startswith(READ_PREFIX)
-    }
+    engines = {engine_of(name): each for name, each in numbers.items()}
+    by_engine = {name: each for name, each in engines.items() if name is not None}
     return dict(sorted(by_engine.items(), key=lambda each: (-each[1], each[0])))

@@ -23,8 +23,6 @@ from nefertari_search_tween.mirror.registry import MirrorRegistry
 
 log = logging.getLogger(__name__)
 
-HTTP_UNAUTHORIZED = 401
-
 
 def prepare_indices(
     mirrors: MirrorRegistry,
@@ -94,7 +92,7 @@ def prepare_indices(
             problems.append(str(error))
             continue
         except BackendDenied as error:
-            if error.status == HTTP_UNAUTHORIZED:
+            if error.asks_for_credentials:
                 raise ConfigurationError(str(error)) from error
             log.warning("the index of %s could not be checked: %s", mirror.name, error)
             continue
@@ -131,7 +129,7 @@ def _claim(mirrors: MirrorRegistry, mirror: Mirror) -> None:
                 name,
             )
     except BackendDenied as error:
-        if error.status == HTTP_UNAUTHORIZED:
+        if error.asks_for_credentials:
             raise
         log.info("the index of %s can't be marked as this database's: %s", mirror.name, error)
 

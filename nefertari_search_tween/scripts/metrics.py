@@ -12,7 +12,7 @@ from nefertari_search_tween.interfaces.process_counts import (
     CACHE_HIT,
     CACHE_MISS,
     ProcessCountStore,
-    reads,
+    engine_of,
 )
 from nefertari_search_tween.scripts.common import CommandError
 
@@ -86,9 +86,10 @@ class WorkerMetrics:
         for count in self.process_counts.read_all():
             if count.name in families:
                 families[count.name].add_metric([count.model, count.process], count.number)
-            for engine, number in reads({count.name: count.number}).items():
+            engine = engine_of(count.name)
+            if engine is not None:
                 who, _, reason = engine.partition("; reason=")
-                by_engine.add_metric([count.model, count.process, who, reason], number)
+                by_engine.add_metric([count.model, count.process, who, reason], count.number)
         yield from families.values()
         yield by_engine
 

@@ -18,6 +18,7 @@ from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import ConfigurationError, NameConflict
 from nefertari_search_tween.indexing.rebuild.rebuild import rebuild
 from tests.support.apps import forget_sessions, search_of, zoo
+from tests.support.compare_answers import engine_of
 from tests.support.tiers import mostly_long
 
 pytestmark = [pytest.mark.every_backend]
@@ -49,10 +50,6 @@ def app(database: str, backend_url: str, index_prefix: str) -> Iterator[TestApp]
     app.post_json("/items", {"id": 2, "name": "Tiger"})
     yield app
     forget_sessions()
-
-
-def engine_of(response: Any) -> str:
-    return str(response.headers["X-Search-Engine"])
 
 
 def add_index(app: TestApp, name: str) -> None:

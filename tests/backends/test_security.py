@@ -34,6 +34,7 @@ from tests.servers import ElasticsearchServer
 from tests.servers.base import wait_until
 from tests.servers.elasticsearch import make_certificate
 from tests.support.apps import search_of, zoo
+from tests.support.compare_answers import engine_of
 from tests.support.forked import run_python
 from tests.support.paths import TOP
 from tests.write.test_sync import empty_tables, hit_keys, same
@@ -95,10 +96,6 @@ def app(site: dict[str, Any]) -> Iterator[Any]:
 
 def as_user(server: ElasticsearchServer, user: str) -> str:
     return f"{user}:{server.password}"
-
-
-def engine_of(response: Any) -> str:
-    return str(response.headers.get("X-Search-Engine"))
 
 
 # All is right

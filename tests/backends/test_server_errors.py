@@ -6,7 +6,6 @@ import contextlib
 import functools
 import http.server
 import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,13 @@ import pytest
 from webtest import TestApp
 
 from nefertari_search_tween.backends import make_backend
+from nefertari_search_tween.backends.conformance.faults import serving
 from nefertari_search_tween.backends.connection import Connection
 from nefertari_search_tween.backends.product import conflict
 from nefertari_search_tween.exceptions import ConfigurationError, UnsupportedServer
 from tests.servers.base import wait_until
 from tests.support.apps import forget_sessions, search_of, zoo
+from tests.support.compare_answers import engine_of
 from tests.support.faulty_server import recording
 from tests.support.paths import TOP
 
@@ -61,15 +62,8 @@ def test_the_other_product_behind_the_hosts(
 def web_server(folder: Path) -> Iterator[str]:
     """Serve the files of *folder*; yield the URL."""
     handler = functools.partial(_Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -149,10 +143,6 @@ def block(app: TestApp, **blocks: Any) -> None:
     (index,) = search.mirrors.indices_of(search.mirrors.get("Item"))
     settings = {f"index.blocks.{name}": value for name, value in blocks.items()}
     search.backend.put_settings(index, settings)
-
-
-def engine_of(response: Any) -> str:
-    return str(response.headers["X-Search-Engine"])
 
 
 def test_a_block_on_reads_is_no_matter_of_credentials(

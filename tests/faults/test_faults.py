@@ -26,6 +26,7 @@ from tests.apps.every_field import INI
 from tests.servers import Pserve
 from tests.servers.base import wait_until
 from tests.support.apps import search_of, zoo
+from tests.support.compare_answers import engine_of
 from tests.support.faulty_server import slowing
 from tests.support.paths import TOP
 from tests.write.test_sync import empty_tables, hit_keys, same
@@ -110,10 +111,6 @@ def make_indices_anew(app):
         if index not in own_indices:
             search.backend.delete_index(index)
     prepare_indices(search.mirrors)
-
-
-def engine_of(response):
-    return response.headers.get("X-Search-Engine")
 
 
 def serves_again(app, path="/items"):

@@ -32,7 +32,7 @@ from nefertari_search_tween import forks
 from nefertari_search_tween.interfaces.process_counts import (
     CACHE_HIT,
     CACHE_MISS,
-    READ_BY_MIRROR,
+    READ_PREFIX,
 )
 from tests.conftest import indices_of
 from tests.servers.base import free_port, wait_until
@@ -44,6 +44,7 @@ from tests.support.tiers import primary_kind
 pytestmark = pytest.mark.slow
 
 WORKERS = 4
+BY_MIRROR = f"{READ_PREFIX}mirror"
 REQUESTS = 200
 KEEPERS = WORKERS * REQUESTS
 
@@ -184,7 +185,7 @@ def test_a_lock_that_another_thread_holds_stops_no_child(
         for path, expected in list(paths_of(worker))[:4]:
             response = app.get(path)
             check(response.json, expected, path, response.headers["X-Search-Engine"])
-        search.counts.add("Keeper", READ_BY_MIRROR)
+        search.counts.add("Keeper", BY_MIRROR)
         search.stop()
 
     try:
@@ -211,14 +212,18 @@ def test_what_is_counted_and_cached_is_the_childs_own(
     numbers = {
         ("Keeper", CACHE_HIT): 1,
         ("Keeper", CACHE_MISS): 1,
-        ("Keeper", READ_BY_MIRROR): 2,
+        ("Keeper", BY_MIRROR): 2,
     }
     assert counts.numbers() == numbers
 
     def get(worker: int) -> None:
         assert counts.numbers() == {}
         app.get("/keepers?code=k00001")
-        assert counts.numbers() == {("Keeper", CACHE_MISS): 1, ("Keeper", READ_BY_MIRROR): 1}
+        assert counts.numbers() == {
+            ("Keeper", CACHE_HIT): 0,
+            ("Keeper", CACHE_MISS): 1,
+            ("Keeper", BY_MIRROR): 1,
+        }
 
     assert in_children(get) == [0] * WORKERS
     assert counts.numbers() == numbers

@@ -21,6 +21,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.instrumentation import instance_dict
 from webtest import TestApp
 
+from tests.read.privacy.test_request_hooks import listening
 from tests.support.apps import forget_sessions, observed, search_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
@@ -52,15 +53,6 @@ def shout(thing: Any, *context: Any) -> None:
 def without_first(target: Any, collection: Any, adapter: Any) -> None:
     """A listener: a collection forgets what it is given."""
     adapter.append_without_event = lambda item, _sa_initiator=None: None
-
-
-@contextlib.contextmanager
-def listening(target: Any, name: str, listener: Any, **options: Any) -> Iterator[None]:
-    event.listen(target, name, listener, **options)
-    try:
-        yield
-    finally:
-        event.remove(target, name, listener)
 
 
 @contextlib.contextmanager

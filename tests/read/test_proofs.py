@@ -13,6 +13,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +27,6 @@ from tests.apps.proven.enums import Color
 from tests.servers import PostgresServer
 from tests.support import apps
 from tests.support.compare_answers import Comparison
-from tests.support.forked import run_python
 from tests.support.paths import TOP
 from tests.support.tiers import PRIMARY
 
@@ -164,6 +164,7 @@ SAMPLES: dict[str, list[Any]] = {
     "options": [{"a": 1}, {}, None, None],
     "words": [["a"], [], ["b", "a"], None],
     "object": [True, "text", {"a": 1}, None],
+    "data": [{"": True, "é": "x"}, [1, {"a": None}], "text", None],
     "lasts": [datetime.timedelta(days=each) for each in (1, 400, 2)] + [None],
 }
 
@@ -258,6 +259,7 @@ CASES: list[tuple[str, ...]] = [
     # Times with and without zones.
     ("/samples?_sort=id&_fields=id,clock,moment,at,day,time,span", MIRROR),
     ("/samples?_sort=clock,id&_fields=clock", MIRROR, SORT),
+    ("/samples?_sort=id&_fields=id,data", MIRROR),
     ("/samples?_sort=moment,id&_fields=moment", MIRROR),
     ("/samples?_sort=-at,id&_fields=at", MIRROR),
     ("/samples?_sort=time,day&_fields=time", MIRROR),
@@ -346,6 +348,15 @@ def test_no_value_of_what_the_index_compares(comparison: Comparison, name: str) 
     assert sorted(each.id for each in mirrored) == sorted(each.id for each in primary)
 
 
+@pytest.mark.parametrize("name", ["label", "trimmed", "email"])
+def test_no_value_by_a_comparator_of_the_applications(comparison: Comparison, name: str) -> None:
+    from tests.apps.proven.models import Account
+
+    mirrored = Account.get_collection(**{name: None}, _query_secondary=True)
+    primary = Account.get_collection(**{name: None})
+    assert sorted(each.id for each in mirrored) == sorted(each.id for each in primary)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -393,16 +404,8 @@ def test_explain_says_it_in_words(
     comparison: Comparison, primary_url: str, backend_url: str, tmp_path: Path
 ) -> None:
     """As docs/operations.rst has it."""
-    from tests.apps.proven import INI
-
-    ini = tmp_path / "proven.ini"
-    ini.write_text(INI)
-    backend, hosts = apps.backend_and_hosts(backend_url)
-    command = ["-m", "nefertari_search_tween.scripts.main", "explain", str(ini)]
-    variables = {"database": primary_url, "backend": backend, "elasticsearch_hosts": hosts}
-    words = [*command, *(f"{name}={value}" for name, value in variables.items())]
-    env = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
-    done = run_python(*words, env=env, timeout=120)
+    explain = partial(apps.command_of_proven, "explain", primary_url, backend_url, tmp_path)
+    done = explain()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     page = (TOP / "docs" / "operations.rst").read_text(encoding="utf-8")
@@ -411,7 +414,7 @@ def test_explain_says_it_in_words(
     # Two of them are the same on both databases, one is each one's own.
     other = "Listed.number" if ON_POSTGRESQL else "Sample.tint"
     assert [each for each in examples if each not in lines and other not in each] == []
-    done = run_python(*words, "--json", "--models", "Arrival", env=env, timeout=120)
+    done = explain("--json", "--models", "Arrival")
     visit = json.loads(done.stdout)["Arrival"]
     assert visit["name"] == {
         "shown": True,

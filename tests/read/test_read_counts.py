@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ from webtest import TestApp
 from nefertari_search_tween.indexing.worker import WorkerStats
 from nefertari_search_tween.interfaces.process_counts import MULTI_COLLECTION_READS, reads, sums
 from nefertari_search_tween.scripts.metrics import WorkerMetrics
-from tests.apps.proven import INI
 from tests.support import apps
 from tests.support.apps import search_of
-from tests.support.forked import run_python
 from tests.support.paths import TOP
 
 pytestmark = pytest.mark.every_primary
@@ -92,18 +90,6 @@ def test_a_database_that_refuses_them_gets_them_later(
     assert stored(app)["Ordered"]["mirror"] == before + 1
 
 
-def status(primary_url: str, backend_url: str, folder: Path, *arguments: str) -> str:
-    ini = folder / "proven.ini"
-    ini.write_text(INI)
-    backend, hosts = apps.backend_and_hosts(backend_url)
-    variables = {"database": primary_url, "backend": backend, "elasticsearch_hosts": hosts}
-    words = ["-m", "nefertari_search_tween.scripts.main", "status", str(ini), *arguments]
-    words += [f"{name}={value}" for name, value in variables.items()]
-    env = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
-    output: str = run_python(*words, env=env, timeout=120).stdout
-    return output
-
-
 def test_status_says_it(app: TestApp, primary_url: str, backend_url: str, tmp_path: Path) -> None:
     """In the form that docs/operations.rst shows."""
     line = (
@@ -111,10 +97,11 @@ def test_status_says_it(app: TestApp, primary_url: str, backend_url: str, tmp_pa
         "2 primary; reason=search-false, 1 none; reason=bad-request, "
         "1 primary; reason=unproven-field"
     )
-    assert line in status(primary_url, backend_url, tmp_path).splitlines()
+    status = partial(apps.command_of_proven, "status", primary_url, backend_url, tmp_path)
+    assert line in status().stdout.splitlines()
     page = (TOP / "docs" / "operations.rst").read_text(encoding="utf-8")
     assert line in re.sub(r"\s+", " ", page)
-    rows = json.loads(status(primary_url, backend_url, tmp_path, "--json"))
+    rows = json.loads(status("--json").stdout)
     assert rows["Account"]["reads"] == stored(app)["Account"]
 
 

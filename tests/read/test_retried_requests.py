@@ -11,6 +11,7 @@ from pyramid_retry import RetryableException, RetryableExecutionPolicy
 from webtest import TestApp
 
 from tests.support.apps import forget_sessions, observed, search_of
+from tests.support.compare_answers import engine_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
 
@@ -112,10 +113,6 @@ def test_no_view_takes_the_flag_for_a_filter(app: TestApp, path: str, query: str
 def test_an_error_names_the_url_that_was_asked_for(app: TestApp) -> None:
     response = app.get("/things?_search=true&nope=1", status=400)
     assert response.json["request_url"].endswith("/things?_search=true&nope=1")
-
-
-def engine_of(response: Any) -> str:
-    return str(response.headers["X-Search-Engine"])
 
 
 def names_in(response: Any) -> list[str]:

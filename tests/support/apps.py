@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,6 +124,23 @@ def proven(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp
     from tests.apps.proven import main
 
     return _test_app(main, database_url, url, prefix, settings)
+
+
+def command_of_proven(
+    command: str, database_url: str, url: str, folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``nefertari-search`` *command* on the application of odd columns."""
+    from tests.apps.proven import INI as PROVEN
+
+    ini = folder / "proven.ini"
+    ini.write_text(PROVEN)
+    backend, hosts = backend_and_hosts(url)
+    variables = {"database": database_url, "backend": backend, "elasticsearch_hosts": hosts}
+    words = ["-m", "nefertari_search_tween.scripts.main", command, str(ini), *arguments]
+    words += [f"{name}={value}" for name, value in variables.items()]
+    return run_python(
+        *words, env={**os.environ, "PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"}
+    )
 
 
 def untracked(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp:

@@ -138,6 +138,11 @@ def ordered_by_key(params: list[tuple[str, str]], pk: str, default: str) -> list
     return [*others, ("_sort", f"{joined},{pk}" if joined else pk)]
 
 
+def engine_of(response: Any) -> str:
+    """Return who answered, as *response* says it; "None" if it does not."""
+    return str(response.headers.get("X-Search-Engine"))
+
+
 def settled(value: Any, unordered: frozenset[str]) -> Any:
     """Return *value* with the lists sorted that are called as one of *unordered*."""
     if isinstance(value, list):

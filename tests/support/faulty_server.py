@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nefertari_search_tween.backends.conformance.faults import serving
+
 # To every request that a backend makes of an index, this is an answer.
 ANSWER: dict[str, Any] = {
     "took": 1,
@@ -82,7 +84,6 @@ def recording(certificate: tuple[Path, Path] | None = None, **options: Any) -> I
             """Tests print nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
@@ -90,16 +91,10 @@ def recording(certificate: tuple[Path, Path] | None = None, **options: Any) -> I
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
     scheme = "http" if certificate is None else "https"
-    recorder.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(server) as port:
+        recorder.url = f"{scheme}://127.0.0.1:{port}"
         yield recorder
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextlib.contextmanager

@@ -45,6 +45,14 @@ def test_binary_numbers_are_ordered_by_their_shortest_decimals(one: float, other
         assert (field.to_exact(one) < field.to_exact(other)) == (one < other)
 
 
+def test_whole_numbers_of_the_database_stay_whole() -> None:
+    """A column of integers, whatever the model says."""
+    field = ExactDecimalField(scale=2)
+    for number in (-473, 9999999999999999):
+        restored = field.restore(number, field.to_exact(number))
+        assert (restored, type(restored)) == (number, int)
+
+
 @given(st.times(timezones=st.none() | st.timezones() | st.just(datetime.timezone.utc)))
 def test_times_are_restored_with_their_offset(time: datetime.time) -> None:
     field = ZonedTimeField()

@@ -292,12 +292,18 @@ def _answering(
         def log_message(self, *_: Any) -> None:
             """Tests print nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)) as at:
+        yield f"http://127.0.0.1:{at}"
+
+
+@contextlib.contextmanager
+def serving(server: http.server.ThreadingHTTPServer) -> Iterator[int]:
+    """Run *server* in a thread; yield its port."""
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.server_address[1]
     finally:
         server.shutdown()
         thread.join()

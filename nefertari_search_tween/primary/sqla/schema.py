@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 from sqlalchemy import types as sqltypes
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import RelationshipProperty
+from sqlalchemy_utils.types.json import JSONType
 
 from nefertari_search_tween.documents.exact_fields import (
     EnumField,
@@ -45,6 +46,8 @@ _PLAIN_TYPES: tuple[tuple[type, str], ...] = (
     (sqltypes.PickleType, "PickleField"),
     (sqltypes.LargeBinary, "BinaryField"),
     (sqltypes.JSON, "DictField"),
+    # Stored as a text, and read as what the text holds.
+    (JSONType, "DictField"),
     (sqltypes.ARRAY, "ListField"),
     (sqltypes.String, "UnicodeField"),
 )

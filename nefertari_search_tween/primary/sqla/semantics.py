@@ -83,7 +83,9 @@ class SqlaSemantics:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         selected = [name for name in (only or names) if name not in exclude]
         picked = sorted({*selected, self.document_cls.pk_field()})
-        if not selected or not names.keys() >= set(picked):
+        # Left over from the others, the primary key alone is not selected.
+        nothing = not selected or (not only and len(picked) == 1)
+        if nothing or not names.keys() >= set(picked):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import ColumnProperty, column_property
 from sqlalchemy.types import TypeDecorator
 from sqlalchemy_utils import EmailType
+from sqlalchemy_utils.types.json import JSONType
 
 from tests.apps.proven.enums import Color
 
@@ -180,6 +181,7 @@ class Sample(ESBaseDocument):
     options = eng.DictField()
     words = eng.ListField(item_type=eng.StringField)
     object = Column(PickleType())
+    data = Column(JSONType())
     lasts = Column(Interval())
 
 

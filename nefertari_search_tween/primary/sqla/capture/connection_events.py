@@ -61,28 +61,22 @@ class ConnectionEvents:
         self.database = ModelDatabase()
         self._reported: set[str] = set()
         self.writes = WriteCounter()
-        self._pool_listeners = [
-            (Pool, "checkout", self.writes.add_connection),
-            (Engine, "engine_connect", self.writes.remove_connection),
-        ]
-        self._listeners = [
-            (Engine, "before_execute", self._before_execute, True),
-            (Engine, "after_execute", self._after_execute, False),
-            (Engine, "handle_error", self._handle_error, False),
-            (Engine, "rollback_savepoint", self._rollback_savepoint, False),
-            (Session, "after_begin", self._after_begin, False),
+        self._listeners: list[tuple[Any, str, Any, dict[str, bool]]] = [
+            (Engine, "before_execute", self._before_execute, {"retval": True}),
+            (Engine, "after_execute", self._after_execute, {}),
+            (Engine, "handle_error", self._handle_error, {}),
+            (Engine, "rollback_savepoint", self._rollback_savepoint, {}),
+            (Session, "after_begin", self._after_begin, {}),
+            (Pool, "checkout", self.writes.add_connection, {}),
+            (Engine, "engine_connect", self.writes.remove_connection, {}),
         ]
 
     def install(self) -> None:
-        for target, name, handler, retval in self._listeners:
-            event.listen(target, name, handler, retval=retval)
-        for target, name, handler in self._pool_listeners:
-            event.listen(target, name, handler)
+        for target, name, handler, options in self._listeners:
+            event.listen(target, name, handler, **options)
 
     def remove(self) -> None:
         for target, name, handler, _ in self._listeners:
-            event.remove(target, name, handler)
-        for target, name, handler in self._pool_listeners:
             event.remove(target, name, handler)
 
     @property

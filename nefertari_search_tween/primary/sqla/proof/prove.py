@@ -68,13 +68,11 @@ def prove(
         words = override or rendering[name]
         doubt = None if words is None else Doubt(Reason.UNPROVEN_FIELD, words)
         if isinstance(field, Relationship):
-            equality = Doubt(Reason.UNSUPPORTED_PARAMETER, "it is a relationship")
-            order = Doubt(Reason.UNSUPPORTED_SORT, "it is a relationship")
-            proven[name] = ProvenField(FieldProof(doubt, equality, order, equality))
-            continue
-        each = _comparison(model, columns[name], field, database)
-        if override is not None:
+            each = _uncompared("it is a relationship")
+        elif override is not None:
             each = _unknown(override)
+        else:
+            each = _comparison(model, columns[name], field, database)
         proven[name] = each._replace(proof=each.proof._replace(rendering=doubt))
     return proven
 
@@ -91,6 +89,12 @@ def _unknown(words: str) -> ProvenField:
     return ProvenField(FieldProof(None, doubt, doubt, doubt))
 
 
+def _uncompared(words: str) -> ProvenField:
+    equality = Doubt(Reason.UNSUPPORTED_PARAMETER, words)
+    order = Doubt(Reason.UNSUPPORTED_SORT, words)
+    return ProvenField(FieldProof(None, equality, order, equality))
+
+
 def _comparison(model: Any, column: Any, field: BaseField, database: Database) -> ProvenField:
     """Return what is known of filters and sorts by *column*."""
     facts = known_type(column.type)
@@ -99,14 +103,10 @@ def _comparison(model: Any, column: Any, field: BaseField, database: Database) -
     words = _own_code(model, column)
     if words is not None:
         return _unknown(words)
-    if facts.family in _UNCOMPARED:
-        equality = Doubt(Reason.UNSUPPORTED_PARAMETER, "the index only stores it")
-        order = Doubt(Reason.UNSUPPORTED_SORT, "the index only stores it")
-        return ProvenField(FieldProof(None, equality, order, equality))
+    if facts.family in _UNCOMPARED or field.kind in ("opaque", "list"):
+        return _uncompared("the index only stores it")
     if not database.name:
-        equality = Doubt(Reason.UNSUPPORTED_PARAMETER, "this database is not known")
-        order = Doubt(Reason.UNSUPPORTED_SORT, "this database is not known")
-        return ProvenField(FieldProof(None, equality, order, equality))
+        return _uncompared("this database is not known")
     if database.columns is None:
         return _unknown("the table does not exist yet")
     stored = database.columns.get(column.name)
@@ -165,7 +165,9 @@ def _compared(
         order = equality
     elif unlike is not None:
         order = Doubt(Reason.UNSUPPORTED_SORT, unlike)
-    proof = FieldProof(None, equality, order, None, accepted.words if accepted else "")
+    # A comparator of its own may make anything of "== None".
+    nulls = equality if facts.compares is not None else None
+    proof = FieldProof(None, equality, order, nulls, accepted.words if accepted else "")
     if accepted is None or equality is not None:
         return ProvenField(proof._replace(parameters=""))
     compared = Compared(field, stored, column.type, on_postgresql)
