@@ -24,7 +24,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backoff": set(),
     "forks": set(),
     "threads": {"forks"},
-    "processes": {"exceptions"},
     "sqlite_connections": {"forks"},
     "chunks": set(),
     "known_code": set(),
@@ -40,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 SHARED = {
     *MAY_IMPORT["mirror"],
-    *("chunks", "known_code", "mirror", "processes", "settings", "caching", "sqlite_connections"),
+    *("chunks", "known_code", "mirror", "settings", "caching", "sqlite_connections"),
 }
 MAY_IMPORT["search"] = SHARED
 MAY_IMPORT["indexing"] = SHARED

@@ -29,13 +29,13 @@ from sqlalchemy import create_engine
 from nefertari_search_tween.backends.base import BulkAction
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing import indexer as indexing
+from nefertari_search_tween.indexing.processes import ProcessFailed
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.indexing.verify.verify import Differences, verify
 from nefertari_search_tween.interfaces.rebuild_lock import RebuildInProgress, RebuildLost
 from nefertari_search_tween.mirror.mirror import write_alias
-from nefertari_search_tween.processes import ProcessFailed
 from tests.apps.large.load import INI
 from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
