@@ -157,8 +157,12 @@ class Semantics(Protocol):
     def default_sort(self, picked: Optional[list[str]]) -> list[str]:
         """Return what it sorts by if the request does not say, as in ``_sort``.
 
+        Called for every read: nefertari counts first, in the model's own order, whatever the
+        request says.
+
         :param picked: names of the selected fields; None for whole objects.
-        :raises Unanswerable: it has an order that ``_sort`` can't say.
+        :raises Unanswerable: it has an order that ``_sort`` can't say, or that the database may
+            reject.
         """
 
     def filter_value(self, name: str, value: Any) -> Any:

@@ -72,7 +72,9 @@ def _relationships(model: Any, names: Iterable[str]) -> list[Any]:
 
 def _selects(query: Any, model: Any) -> bool:
     """Return True if *query* returns objects of *model*, and nothing besides."""
-    return [each["expr"] for each in query.column_descriptions] == [model]
+    # By identity: "==" of a column makes an expression, or an error of its type.
+    selected = [each["expr"] for each in query.column_descriptions]
+    return len(selected) == 1 and selected[0] is model
 
 
 def _load_options(query: Any, model: Any, names: list[str]) -> list[Any]:

@@ -57,13 +57,18 @@ class SqlaSemantics:
         return descending == (self.dialect.name == "postgresql")
 
     def default_sort(self, picked: Optional[list[str]]) -> list[str]:
+        names = model_order(self.model)
+        if names is None:
+            raise Unanswerable(Reason.UNSUPPORTED_SORT)
+        for name in names:
+            proof = self.proof(name.lstrip("-"))
+            # What is compared at all can be sorted, if in another order than that of the index.
+            if proof.order is not None and proof.equality is not None:
+                raise Unanswerable(proof.order.reason)
         relationships = schema.mapper_of(self.model).relationships
         if picked is not None and not any(name in relationships for name in picked):
             # Columns are selected, not objects: the mapper's order is none of theirs.
             return []
-        names = model_order(self.model)
-        if names is None:
-            raise Unanswerable(Reason.UNSUPPORTED_SORT)
         return names
 
     def filter_value(self, name: str, value: Any) -> Any:
@@ -83,9 +88,10 @@ class SqlaSemantics:
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         selected = [name for name in (only or names) if name not in exclude]
         picked = sorted({*selected, self.document_cls.pk_field()})
-        # Left over from the others, the primary key alone is not selected.
-        nothing = not selected or (not only and len(picked) == 1)
-        if nothing or not names.keys() >= set(picked):
+        if not selected or not names.keys() >= set(picked):
+            raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
+        # A field has its column's name; the primary looks for an attribute of that name.
+        if not all(hasattr(self.model, name) for name in picked):
             raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
         return picked
 

@@ -82,11 +82,12 @@ def transparent_query(
     picked = semantics.picked(*process_fields(fields)) if fields else None
     # The primary checks it for a count, too.
     sorts = _split(reserved.get("_sort", []))
+    default_sort = semantics.default_sort(picked)
     count_only = "_count" in reserved
     if not count_only:
         for name in picked or document_cls.fields():
             require(semantics.proof(name).rendering)
-        sorts = sorts or semantics.default_sort(picked)
+        sorts = sorts or default_sort
     for each in sorts:
         build.sort(each)
     pk = document_cls.pk_field()

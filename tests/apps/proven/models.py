@@ -9,6 +9,7 @@ from nefertari import engine as eng
 from nefertari.engine import ESBaseDocument
 from sqlalchemy import (
     CHAR,
+    JSON,
     Column,
     Date,
     Enum,
@@ -190,13 +191,16 @@ class Listed(ESBaseDocument):
 
     __tablename__ = "proven_listed"
 
-    id = eng.IdField(primary_key=True)
+    id = Column(Integer, primary_key=True)
     name = eng.UnicodeField()
     title = eng.UnicodeField()
     number = eng.IntegerField()
     at = eng.DateTimeField()
     flag = eng.BooleanField()
     span = eng.IntervalField()
+    day = eng.DateField()
+    time = eng.TimeField()
+    named = Column("code", Integer)
 
 
 class Ordered(ESBaseDocument):
@@ -218,6 +222,17 @@ class OddlyOrdered(ESBaseDocument):
     id = eng.IdField(primary_key=True)
     name = eng.UnicodeField()
     __mapper_args__ = {"order_by": func.length(name)}
+
+
+class Unsortable(ESBaseDocument):
+    """Has an order that PostgreSQL rejects: its JSON is not compared."""
+
+    __tablename__ = "proven_unsortables"
+
+    id = eng.IdField(primary_key=True)
+    name = eng.UnicodeField()
+    data = Column(JSON())
+    __mapper_args__ = {"order_by": data}
 
 
 class Overridden(ESBaseDocument):

@@ -18,6 +18,7 @@ def includeme(config):
             ("entry", "listed", models.Listed),
             ("ranked", "ordered", models.Ordered),
             ("oddly", "oddly", models.OddlyOrdered),
+            ("unsortable", "unsortables", models.Unsortable),
             ("overridden", "overriddens", models.Overridden),
             ("composed", "composeds", models.Composed),
         ),

@@ -3,9 +3,11 @@
 The proofs of fields are for values as SQLAlchemy stores them. A database may hold others: SQLite
 takes any text for a date (``CURRENT_TIMESTAMP``, a frequent default, has no microseconds, and sorts
 before the same moment with them) and any number for a truth value; PostgreSQL has intervals of
-months, which it compares as 30 days each, and the driver returns a year as 365. So the database is
-asked, with the row, whether each such value has the form that the proof is about; if not, the
-document names the field in ``_inexact``, and no filter or sort on it is answered by the index.
+months, which it compares as 30 days each, and the driver returns a year as 365; it has infinite
+dates and the time 24:00:00 (23:59:59.9 in a column of whole seconds is one), which the driver
+returns as the last date that Python has, and as midnight. So the database is asked, with the row,
+whether each such value has the form that the proof is about; if not, the document names the field
+in ``_inexact``, and no filter or sort on it is answered by the index.
 
 SQLite keeps decimals as binary numbers, which the type rounds, and a type may make floats of
 PostgreSQL's decimals: the number itself is read besides.
@@ -112,8 +114,8 @@ def stored_forms(model: Any, session: Any) -> StoredForms:
 
 def _regular(attribute: Any, family: str, database: str) -> Any:
     """Return the condition for the values that the proof is about, None if all are."""
-    if database == "postgresql" and family == "interval":
-        return and_(extract("year", attribute) == 0, extract("month", attribute) == 0)
+    if database == "postgresql":
+        return _regular_in_postgresql(attribute, family)
     if database != "sqlite":
         return None
     if family == "boolean":
@@ -127,6 +129,16 @@ def _regular(attribute: Any, family: str, database: str) -> Any:
     if family in _WRITTEN:
         written = type_coerce(attribute, sqltypes.String)
         return written.op("GLOB")(_text(_WRITTEN[family]))
+    return None
+
+
+def _regular_in_postgresql(attribute: Any, family: str) -> Any:
+    if family == "interval":
+        return and_(extract("year", attribute) == 0, extract("month", attribute) == 0)
+    if family == "time":
+        return extract("hour", attribute) < literal_column("24")
+    if family in ("date", "moment"):
+        return func.isfinite(attribute)
     return None
 
 
