@@ -17,8 +17,9 @@ from pyramid.interfaces import ITweens
 from pyramid.settings import aslist
 from pyramid.tweens import EXCVIEW
 
-from nefertari_search_tween import compat, forks
+from nefertari_search_tween import compat
 from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.concurrency.forks import let_go
 from nefertari_search_tween.engine.search.runtime import search_of
 from nefertari_search_tween.exceptions import SearchError, http_error_view
 from nefertari_search_tween.mirror.decorator import mirrored
@@ -56,7 +57,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     registry.nefertari_search = runtime
     _subscribe(registry)
     runtime.prepare()
-    forks.let_go()
+    let_go()
     return make_tween(handler, runtime.router, runtime.on_request)
 
 

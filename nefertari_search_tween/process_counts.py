@@ -10,9 +10,9 @@ import time
 from collections import defaultdict
 from typing import Callable
 
-from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.concurrency.forks import PerProcess
+from nefertari_search_tween.concurrency.threads import ProcessThread
 from nefertari_search_tween.interfaces.process_counts import Counts
-from nefertari_search_tween.threads import ProcessThread
 
 log = logging.getLogger(__name__)
 

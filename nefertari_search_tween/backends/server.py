@@ -23,6 +23,7 @@ from nefertari_search_tween.backends.base import (
 from nefertari_search_tween.backends.connection import BLOCKED, Connection, close_pooled
 from nefertari_search_tween.backends.product import conflict
 from nefertari_search_tween.backends.rest import Request, quoted
+from nefertari_search_tween.concurrency.forks import PerProcess
 from nefertari_search_tween.exceptions import (
     BackendBlocked,
     BackendDenied,
@@ -33,7 +34,6 @@ from nefertari_search_tween.exceptions import (
     IndexMissing,
     UnsupportedServer,
 )
-from nefertari_search_tween.forks import PerProcess
 
 log = logging.getLogger(__name__)
 

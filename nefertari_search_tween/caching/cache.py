@@ -31,7 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.caching.region import Region
-from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.concurrency.forks import PerProcess
 from nefertari_search_tween.interfaces.process_counts import CACHE_HIT, CACHE_MISS
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from nefertari_search_tween.backends.base import (
     WriteResult,
 )
 from nefertari_search_tween.backoff import Backoff
+from nefertari_search_tween.concurrency.forks import PerProcess
 from nefertari_search_tween.documents.format import PACKED
 from nefertari_search_tween.engine import model_registry
 from nefertari_search_tween.exceptions import (
@@ -38,7 +39,6 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
     UnsupportedServer,
 )
-from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.mirror.identity import (
     DATABASE,

@@ -12,8 +12,8 @@ import threading
 from typing import Any, Callable
 
 from nefertari_search_tween.backoff import Backoff
-from nefertari_search_tween.forks import PerProcess
-from nefertari_search_tween.threads import ProcessThread
+from nefertari_search_tween.concurrency.forks import PerProcess
+from nefertari_search_tween.concurrency.threads import ProcessThread
 
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 5.0

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from nefertari_search_tween.backoff import Backoff
+from nefertari_search_tween.concurrency.threads import ProcessThread
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
-from nefertari_search_tween.threads import ProcessThread
 
 log = logging.getLogger(__name__)
 

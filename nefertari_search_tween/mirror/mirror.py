@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, IndexEntry
+from nefertari_search_tween.concurrency.forks import PerProcess
 from nefertari_search_tween.documents.format import COMPOSED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
-from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.primary import Hook, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
 from nefertari_search_tween.mirror.identity import conflict

@@ -12,8 +12,8 @@ from typing import Any, Callable
 
 from pyramid.httpexceptions import HTTPException
 
+from nefertari_search_tween.concurrency.forks import renew_if_forked
 from nefertari_search_tween.exceptions import Reason, SearchUnavailable
-from nefertari_search_tween.forks import renew_if_forked
 from nefertari_search_tween.search.context import FLAG, READ, SERVED, mark_typed
 from nefertari_search_tween.search.gate.errors import remove_internal_texts
 from nefertari_search_tween.search.routing import Router

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 import transaction
 
-from nefertari_search_tween import forks
+from nefertari_search_tween.concurrency import forks
 from nefertari_search_tween.interfaces.process_counts import (
     CACHE_HIT,
     CACHE_MISS,

@@ -22,24 +22,22 @@ MAX_MODULES = 12
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
     "backoff": set(),
-    "forks": set(),
-    "threads": {"forks"},
-    "sqlite_connections": {"forks"},
+    "concurrency": {"exceptions"},
     "chunks": set(),
     "known_code": set(),
     "interfaces": {"exceptions"},
     "documents": set(),
-    "backends": {"exceptions", "backoff", "chunks", "forks", "sqlite_connections"},
+    "backends": {"exceptions", "backoff", "chunks", "concurrency"},
     "settings": {"exceptions", "backends.analysis", "backends.connection"},
-    "process_counts": {"forks", "interfaces", "threads"},
-    "caching": {"exceptions", "forks", "interfaces", "threads"},
-    "mirror": {"exceptions", "backoff", "forks", "threads", "documents", "interfaces", "backends"},
+    "process_counts": {"concurrency", "interfaces"},
+    "caching": {"exceptions", "concurrency", "interfaces"},
+    "mirror": {"exceptions", "backoff", "concurrency", "documents", "interfaces", "backends"},
     "events": {"indexing"},
     "app_factory": {"exceptions"},
 }
 SHARED = {
     *MAY_IMPORT["mirror"],
-    *("chunks", "known_code", "mirror", "settings", "caching", "sqlite_connections"),
+    *("chunks", "known_code", "mirror", "settings", "caching"),
 }
 MAY_IMPORT["search"] = SHARED
 MAY_IMPORT["indexing"] = SHARED

@@ -11,15 +11,15 @@ from functools import partial
 
 import pytest
 
+from nefertari_search_tween.concurrency.processes import ProcessFailed, forked, run
+from nefertari_search_tween.concurrency.threads import in_order
 from nefertari_search_tween.exceptions import BackendRejected, BackendTimeout
-from nefertari_search_tween.indexing.processes import ProcessFailed, forked, run
-from nefertari_search_tween.threads import in_order
 from tests.support.paths import TOP
 
 # Each worker says who it is, and waits for what never comes.
 ABANDONED = """
 import os, sys, time
-from nefertari_search_tween.indexing.processes import forked, run
+from nefertari_search_tween.concurrency.processes import forked, run
 
 def work(argument):
     print(os.getpid(), flush=True)

@@ -6,7 +6,7 @@ import os
 import threading
 
 from nefertari_search_tween.backoff import Backoff
-from nefertari_search_tween.threads import ProcessThread, wait_until
+from nefertari_search_tween.concurrency.threads import ProcessThread, wait_until
 
 
 def test_pauses_double_up_to_the_longest_and_begin_again() -> None:

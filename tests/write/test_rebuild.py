@@ -27,9 +27,9 @@ import transaction
 from sqlalchemy import create_engine
 
 from nefertari_search_tween.backends.base import BulkAction
+from nefertari_search_tween.concurrency.processes import ProcessFailed
 from nefertari_search_tween.exceptions import BackendError, ConfigurationError
 from nefertari_search_tween.indexing import indexer as indexing
-from nefertari_search_tween.indexing.processes import ProcessFailed
 from nefertari_search_tween.indexing.rebuild import backfill
 from nefertari_search_tween.indexing.rebuild import rebuild as rebuilding
 from nefertari_search_tween.indexing.rebuild.missing import index_missing

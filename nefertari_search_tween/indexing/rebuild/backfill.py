@@ -9,12 +9,12 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, Callable, NamedTuple, Optional
 
+from nefertari_search_tween.concurrency.processes import forked, run
+from nefertari_search_tween.concurrency.threads import in_order
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk_writer import BulkResult, build_actions, write
-from nefertari_search_tween.indexing.processes import forked, run
 from nefertari_search_tween.interfaces.primary import Body, KeyRange, Reader
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.threads import in_order
 
 # Bulks in flight at a time, of one chunk; memory holds one bulk more than that.
 MAX_IN_FLIGHT = 4

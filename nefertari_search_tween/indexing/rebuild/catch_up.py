@@ -11,12 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from nefertari_search_tween.concurrency.threads import wait_until
 from nefertari_search_tween.exceptions import BackendError
 from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.interfaces.outbox import Outbox
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
-from nefertari_search_tween.threads import wait_until
 
 
 class ClaimWatch:

@@ -64,6 +64,7 @@ from functools import partial
 from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends.base import Backend
+from nefertari_search_tween.concurrency.threads import POLL_SECONDS, ProcessThread
 from nefertari_search_tween.exceptions import (
     BackendDenied,
     BackendRejected,
@@ -87,7 +88,6 @@ from nefertari_search_tween.interfaces.rebuild_lock import (
 from nefertari_search_tween.mirror.identity import same_schema
 from nefertari_search_tween.mirror.mirror import Mirror, write_alias
 from nefertari_search_tween.mirror.registry import MirrorRegistry
-from nefertari_search_tween.threads import POLL_SECONDS, ProcessThread
 
 log = logging.getLogger(__name__)
 

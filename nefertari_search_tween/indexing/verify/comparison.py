@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Optional
 
+from nefertari_search_tween.concurrency.processes import forked, run
+from nefertari_search_tween.concurrency.threads import in_order
 from nefertari_search_tween.documents.format import REJECTED
-from nefertari_search_tween.indexing.processes import forked, run
 from nefertari_search_tween.indexing.rebuild.backfill import CHUNKS_PER_RANGE, key_ranges
 from nefertari_search_tween.interfaces.primary import ALL_KEYS, Body, KeyRange
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.threads import in_order
 
 MISSING, STALE, ORPHANED, REJECTED_KIND = "missing", "stale", "orphaned", "rejected"
 KINDS = (MISSING, STALE, ORPHANED, REJECTED_KIND)

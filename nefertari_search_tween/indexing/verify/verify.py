@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.concurrency.threads import wait_until
 from nefertari_search_tween.exceptions import BackendError, Reason
 from nefertari_search_tween.indexing.index_scan import key_of, scan_index
 from nefertari_search_tween.indexing.rebuild.catch_up import ClaimWatch
@@ -33,7 +34,6 @@ from nefertari_search_tween.interfaces.primary import Body
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
-from nefertari_search_tween.threads import wait_until
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any, Callable, Optional
 from pyramid_sqlalchemy import Session
 from sqlalchemy.pool import QueuePool
 
+from nefertari_search_tween.concurrency.forks import PerProcess
 from nefertari_search_tween.documents.mirror_document import BaseDocument
-from nefertari_search_tween.forks import PerProcess
 from nefertari_search_tween.interfaces.identity import Identity
 from nefertari_search_tween.interfaces.primary import ChangeListener, Key, RequestHooks
 from nefertari_search_tween.mirror.serializer import Serializers

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Optional
 
+from nefertari_search_tween.concurrency.forks import LazyAttribute
 from nefertari_search_tween.documents.fields import BaseField, ListField, Relationship
 from nefertari_search_tween.documents.format import composed_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.search.item_acl import has_item_acl
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
 

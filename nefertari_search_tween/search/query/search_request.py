@@ -13,8 +13,8 @@ from typing import Any, Optional
 from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields
 
+from nefertari_search_tween.concurrency.forks import LazyAttribute
 from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.forks import LazyAttribute
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
 from nefertari_search_tween.search.context import (

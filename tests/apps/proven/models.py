@@ -200,7 +200,7 @@ class Listed(ESBaseDocument):
     span = eng.IntervalField()
     day = eng.DateField()
     time = eng.TimeField()
-    named = Column("code", Integer)
+    code_number = Column("code", Integer)
 
 
 class Ordered(ESBaseDocument):

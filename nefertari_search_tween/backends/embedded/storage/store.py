@@ -21,6 +21,7 @@ from nefertari_search_tween.backends.embedded.storage.tables import (
     missing_indices,
 )
 from nefertari_search_tween.backends.embedded.text.phrases import phrase_frequency
+from nefertari_search_tween.concurrency.sqlite_connections import ThreadConnections
 from nefertari_search_tween.exceptions import (
     BackendError,
     BackendTimeout,
@@ -28,7 +29,6 @@ from nefertari_search_tween.exceptions import (
     ConfigurationError,
     IndexMissing,
 )
-from nefertari_search_tween.sqlite_connections import ThreadConnections
 
 MIN_SQLITE = (3, 32)
 FILE_NAME = "search.sqlite"

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Protocol
 
 from pymongo.errors import PyMongoError
 
+from nefertari_search_tween.concurrency.threads import ThreadCounter
 from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import (
     BulkChange,
@@ -28,7 +29,6 @@ from nefertari_search_tween.primary.mongo.collections import current, narrowed
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
 from nefertari_search_tween.primary.mongo.outbox.outbox import MongoOutbox
 from nefertari_search_tween.primary.mongo.outbox.unit_of_work import UnitOfWork
-from nefertari_search_tween.threads import ThreadCounter
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from nefertari_search_tween.threads import ThreadCounter
+from nefertari_search_tween.concurrency.threads import ThreadCounter
 
 #: In ``session.info``: how many rows its connection had changed when the transaction began.
 _CHANGES = "nefertari_search.total_changes"

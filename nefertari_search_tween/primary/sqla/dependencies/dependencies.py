@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from sqlalchemy import Column
 
-from nefertari_search_tween.forks import LazyAttribute
+from nefertari_search_tween.concurrency.forks import LazyAttribute
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 from nefertari_search_tween.primary.sqla import schema

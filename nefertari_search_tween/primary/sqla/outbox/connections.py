@@ -24,7 +24,7 @@ from typing import Any, Optional
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-from nefertari_search_tween.sqlite_connections import ThreadConnections
+from nefertari_search_tween.concurrency.sqlite_connections import ThreadConnections
 
 
 class ReadConnections:

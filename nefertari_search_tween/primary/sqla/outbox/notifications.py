@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Optional
 
-from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.concurrency.forks import PerProcess
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Generic, Optional, TypeVar
 
-from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.concurrency.forks import PerProcess
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, Callable, Optional, TypeVar
 
-from nefertari_search_tween.forks import PerProcess
+from nefertari_search_tween.concurrency.forks import PerProcess
 
 STOP_SECONDS = 1.0
 POLL_SECONDS = 0.05

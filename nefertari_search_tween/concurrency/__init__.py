@@ -1,0 +1,1 @@
+"""Threads, processes and forks, and what belongs to one of them alone."""
