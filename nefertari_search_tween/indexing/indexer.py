@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
 from nefertari_search_tween.indexing.bulk_writer import build_actions, write
 from nefertari_search_tween.indexing.model_expansion import expand_whole_model
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 # How long the list of a mirror's indices is cached. A rebuild waits longer than that between
 # creating an index and scanning into it, so that every later claim writes to both.
 TARGETS_SECONDS = 1.0
+# Between two attempts to release rows whose writer is to be answered.
+FIRST_RELEASE_PAUSE_SECONDS = 0.05
+MAX_RELEASE_PAUSE_SECONDS = 1.0
 
 
 class Indexer:
@@ -88,8 +92,24 @@ class Indexer:
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
-        self._release(token)
+        except BaseException:
+            # The end of the process or of this request (by gevent, say), which may be answered.
+            self._hand_over(token)
+            raise
+        self._hand_over(token)
         self.recovery.schedule_retry()
+
+    def _hand_over(self, token: str) -> None:
+        """Release rows that their writer waited for, before it is answered: reads begin to count
+        them.
+
+        If the database fails at that moment, wait for it; at most for a lease, after which reads
+        count them all the same.
+        """
+        deadline = time.monotonic() + self.outbox.lease_seconds
+        backoff = Backoff(FIRST_RELEASE_PAUSE_SECONDS, MAX_RELEASE_PAUSE_SECONDS)
+        while not self._release(token) and time.monotonic() < deadline:
+            time.sleep(backoff.next_seconds())
 
     def refresh_indices(self, names: Iterable[str]) -> None:
         """Make what is in the indices of these models visible to searches. Never raises.
@@ -118,7 +138,8 @@ class Indexer:
             self._failed(error)
         self.recovery.schedule_retry()
 
-    def _release(self, token: str) -> None:
+    def _release(self, token: str) -> bool:
+        """Release the rows of *token*; return False if the database failed. Never raises."""
         try:
             self.outbox.release(token)
         except Exception as error:  # noqa: BLE001 - its lease expires by itself
@@ -127,6 +148,8 @@ class Indexer:
                 self.outbox.lease_seconds,
                 error,
             )
+            return False
+        return True
 
     # Claim by claim
 
@@ -185,7 +208,7 @@ class Indexer:
                 if not expand_whole_model(
                     self.mirrors, mirror, self.outbox, claim, self.chunk_size
                 ):
-                    # Still claimed: it is claimable again when the lease expires.
+                    self.outbox.postpone(claim.token)
                     continue
                 pks = []
             rejected = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)

@@ -96,8 +96,11 @@ class Claim:
 class SyncState(NamedTuple):
     """What a reader must know of a model's outbox, as of one moment.
 
-    :param pending: committed changes are not in the index yet.
-    :param version: of the latest claim of the model.
+    :param pending: changes are not in the index yet, and are not awaited: a reader may know of
+        them. (Awaited ones, whose writer indexes them itself and has not been answered, do not
+        count; docs/consistency.rst, "Writes in flight".)
+    :param version: the latest of the model that a claim or its settling took. If nothing is
+        pending, what a claim settled with it or before it is in the index.
     """
 
     pending: bool
@@ -197,6 +200,8 @@ class Outbox(Protocol):
     ) -> None:
         """Delete the rows of one model of *claim*: its documents are in the index.
 
+        It takes a version: readers that saw the one before may not have seen these documents.
+
         :param rejected: key -> error: these become dead letters.
         :param settled: keys of the others, which are none (any more).
         """
@@ -205,7 +210,11 @@ class Outbox(Protocol):
         """Extend *claim* by another lease; return False if another process has its rows."""
 
     def release(self, token: str) -> None:
-        """Make the rows of a claim claimable that were not settled."""
+        """Make the rows of a claim claimable that were not settled; no writer awaits them."""
+
+    def postpone(self, token: str) -> None:
+        """Leave the rows of a claim that were not settled to whoever claims them when its lease
+        has expired; no writer awaits them."""
 
     def sync_state(self, model_name: str) -> SyncState:
         """Return the state of a model. Called on every read, must be fast."""
@@ -236,6 +245,10 @@ class Outbox(Protocol):
 
     def has_passed(self, watermark: Watermark) -> bool:
         """Return True once no row up to *watermark* is pending."""
+
+    def has_passed_known(self, watermark: Watermark) -> bool:
+        """Return True once no row up to *watermark* is pending that a reader may know of: all but
+        the awaited ones."""
 
     def raise_version(self, model_name: str, version: int) -> None:
         """Make every version that a model takes from now on greater than *version*."""

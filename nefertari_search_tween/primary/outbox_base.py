@@ -17,6 +17,7 @@ from nefertari_search_tween.interfaces.outbox import (
     Outbox,
 )
 from nefertari_search_tween.interfaces.primary import Key, Reader, keys_by_model
+from nefertari_search_tween.primary.claim_tokens import awaited_range, awaited_token
 from nefertari_search_tween.primary.clock import DatabaseClock, milliseconds
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 
@@ -123,6 +124,17 @@ class OutboxBase(Outbox, ABC):
         """Return the times between which the leases of claims end that are alive."""
         longest = max(LEASE_SECONDS, self.lease_seconds) + CLOCK_SLACK_SECONDS
         return now, now + int(longest * 1000)
+
+    def _awaited_token(self, connection: Any = None) -> str:
+        """Return the token of what a writer records from now on, and indexes before it is answered.
+
+        Reads count its rows after a lease, even if that is renewed.
+        """
+        return awaited_token(self.clock.now(connection) + self._lease_milliseconds)
+
+    def _awaited_range(self, connection: Any = None) -> tuple[str, str]:
+        """Return the least and the greatest token of rows that are awaited now."""
+        return awaited_range(self._lease_bounds(self.clock.now(connection)))
 
     def _needs_renewal(self, began: float) -> bool:
         """Return True if a lease that began then, on :func:`time.monotonic`, is half over."""

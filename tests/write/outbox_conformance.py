@@ -66,6 +66,15 @@ def tags(*numbers: int) -> set[Key]:
     return {Key("Tag", number) for number in numbers}
 
 
+def recorded(store: OutboxStore, outbox: Any) -> str:
+    """Commit a change of a tag by the process of *outbox*, which indexes it itself; give the token
+    of its row."""
+    unit = store.begin()
+    store.write(outbox, unit, tags(1))
+    store.commit(unit)
+    return str(outbox.committed(unit))
+
+
 HOUR = 3_600_000
 
 
@@ -194,9 +203,75 @@ class OutboxConformance(ABC):
         assert set(claim.versions) == {"Tag", "Keeper"}
         assert claim.versions["Tag"] == outbox.sync_state("Tag").version
         outbox.settle(claim, "Tag", {}, [1])
-        assert outbox.sync_state("Keeper").pending and not outbox.sync_state("Tag").pending
+        assert (outbox.pending_count("Keeper"), outbox.pending_count("Tag")) == (1, 0)
         outbox.settle(claim, "Keeper", {}, ["a"])
         assert outbox.pending_count() == 0
+
+    def test_readers_count_no_row_whose_writer_waits_for_it(self, store: OutboxStore) -> None:
+        outbox, reader = store.outbox(inline=True), store.outbox()
+        token = recorded(store, outbox)
+        watermark = reader.watermark()
+        claim = outbox.claim_committed(token)
+        assert not reader.sync_state("Tag").pending
+        assert reader.has_passed_known(watermark)
+        # It is pending all the same: for `verify`, and for what selects objects to write.
+        assert not reader.has_passed(watermark)
+        assert reader.pending_count() == 1
+        # Could not be indexed: now its writer is answered.
+        outbox.release(claim.token)
+        assert reader.sync_state("Tag").pending
+        assert not reader.has_passed_known(watermark)
+
+    def test_readers_count_what_any_other_claim_has(self, store: OutboxStore) -> None:
+        outbox, reader = store.outbox(inline=True), store.outbox()
+        outbox.release(recorded(store, outbox))
+        assert outbox.claim("Tag", 10) is not None
+        assert reader.sync_state("Tag").pending
+        assert not reader.has_passed_known(reader.watermark())
+
+    def test_readers_count_the_rows_of_a_writer_that_is_dead_after_its_lease(
+        self, store: OutboxStore
+    ) -> None:
+        outbox, reader = store.outbox(inline=True), store.outbox()
+        outbox.lease_seconds = 0.5
+        claim = outbox.claim_committed(recorded(store, outbox))
+        assert not reader.sync_state("Tag").pending
+        # Renewed or not.
+        assert outbox.renew(claim)
+        time.sleep(0.6)
+        assert reader.sync_state("Tag").pending
+        assert not reader.has_passed_known(reader.watermark())
+
+    def test_readers_count_rows_from_before_the_clock_was_set_back(
+        self, store: OutboxStore
+    ) -> None:
+        outbox, reader = store.outbox(inline=True), store.outbox()
+        outbox.lease_seconds = 3600.0
+        recorded(store, outbox)
+        assert reader.sync_state("Tag").pending
+
+    def test_rows_that_are_postponed_count_and_are_claimed_after_the_lease(
+        self, store: OutboxStore
+    ) -> None:
+        outbox = store.outbox(inline=True)
+        token = recorded(store, outbox)
+        outbox.claim_committed(token)
+        outbox.postpone(token)
+        assert outbox.sync_state("Tag").pending
+        assert outbox.claim("Tag", 10) is None
+        assert token not in outbox.claim_tokens("Tag")
+        store.expire()
+        assert outbox.claim("Tag", 10).keys == tags(1)
+
+    def test_what_is_settled_is_a_new_version_for_readers(self, store: OutboxStore) -> None:
+        """Or one who has read, and remembers that, between the claim and the write, would not look
+        again."""
+        outbox = store.outbox(inline=True)
+        claim = outbox.claim_committed(recorded(store, outbox))
+        before = outbox.sync_state("Tag")
+        assert not before.pending
+        outbox.settle(claim, "Tag", {}, [1])
+        assert outbox.sync_state("Tag").version > before.version
 
     def test_a_transaction_longer_than_the_lease_still_has_its_rows(
         self, store: OutboxStore

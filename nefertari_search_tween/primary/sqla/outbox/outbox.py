@@ -9,7 +9,6 @@ process takes the rows over.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Optional
@@ -19,6 +18,7 @@ from sqlalchemy import and_
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import Claim, FanOut, NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.claim_tokens import is_awaited, new_token
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
@@ -84,15 +84,18 @@ class SqlaOutbox(OutboxQueries):
         self._record(session, set(keys), 0)
 
     def _record(self, session: Any, keys: set[Key], fan_out: int) -> None:
+        if not keys:
+            return
+        connection = connection_of(session, self._mapper)
         record: Optional[TransactionRecord] = session.info.get(_RECORD)
         if record is None:
-            record = session.info[_RECORD] = TransactionRecord()
+            token = self._token_of_writer(session, connection)
+            record = session.info[_RECORD] = TransactionRecord(token)
         (record.content_changes if fan_out else record.keys).update(keys)
         # A row that represents others represents its own document, too.
         new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
         if not new:
             return
-        connection = connection_of(session, self._mapper)
         # Where the session does not see the end, the rows are free for any process.
         token = record.token if self.inline and ends_with_connection(session, connection) else None
         rows = self._rows(sorted(new, key=str), token, fan_out, connection)
@@ -102,6 +105,17 @@ class SqlaOutbox(OutboxQueries):
             notifications.notify_on_commit(connection)
             record.notified = True
         record.persisted[bool(fan_out)].update(new)
+
+    def _token_of_writer(self, session: Any, connection: Any) -> str:
+        """Return the token of what the transaction of *session* records.
+
+        Readers count its rows from the commit on in two cases. Beside triggers: the claim after the
+        commit also takes what they recorded, for other writers, too, which have been answered. And
+        where the transaction is prepared: it may be committed at any time, by others.
+        """
+        if self.inline and not self.triggers and not session.twophase:
+            return self._awaited_token(connection)
+        return new_token()
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(
@@ -143,14 +157,15 @@ class SqlaOutbox(OutboxQueries):
             if record.content_changes:
                 record.keys |= self._expand_own_rows(connection, record)
             names = sorted({key.model for key in record.keys})
-            if self.triggers:
+            # Triggers may have been installed since the rows were recorded: see _token_of_writer.
+            if self.triggers and not is_awaited(token):
                 limit = MAX_TRIGGER_ROWS + 2 * len(record.keys)
                 record.keys |= self._claim_trigger_rows(connection, names, token, limit)
             numbers = versions.advance(connection, names)
         return Claim(token, frozenset(record.keys), numbers, began + self.lease_seconds)
 
     def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
-        token = uuid.uuid4().hex
+        token = new_token()
         with self._transaction(writing=True, durable=False) as connection:
             now = self.clock.now(connection)
             rows = claimable_rows(connection, model_name, limit, self._lease_bounds(now))
@@ -262,6 +277,9 @@ class SqlaOutbox(OutboxQueries):
                 )
             )
             SqlaDeadLetters(connection).replace(model_name, rejected, settled)
+            if model_name in self.mirrored:
+                # Last: other claims of the model wait for it.
+                versions.advance(connection, [model_name])
 
     def renew(self, claim: Claim) -> bool:
         with self._transaction(durable=False) as connection:
@@ -271,6 +289,10 @@ class SqlaOutbox(OutboxQueries):
         self._committed.pop(token, None)
         with self._transaction(durable=False) as connection:
             self._set(connection, token, {"claim_token": None, "lease_expires_at": None})
+
+    def postpone(self, token: str) -> None:
+        with self._transaction(durable=False) as connection:
+            self._set(connection, token, {"claim_token": new_token()})
 
     def enqueue(self, keys: Iterable[Key]) -> None:
         with self._transaction() as connection:
