@@ -78,7 +78,8 @@ class Claim:
     """Rows that one indexer works on.
 
     :param token: marks the rows.
-    :param keys: the documents to index. A whole-model key is the only one of its claim.
+    :param keys: the documents to index. In a claim of a worker a whole-model key is the only one.
+        Objects of models without a mirror may be among them; they have no documents.
     :param versions: external version of the documents, by model.
     :param deadline: on :func:`time.monotonic`: nothing is written for the claim after it.
     """
@@ -195,15 +196,12 @@ class Outbox(Protocol):
     def next_version(self, model_name: str) -> int:
         """Return a new version of a model, for what is written without rows."""
 
-    def settle(
-        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
-    ) -> None:
-        """Delete the rows of one model of *claim*: its documents are in the index.
+    def settle(self, claim: Claim, rejected: Mapping[Key, str]) -> None:
+        """Delete the rows of *claim* of the models of its keys: the documents are in the index.
 
-        It takes a version: readers that saw the one before may not have seen these documents.
+        It takes versions: readers that saw the ones before may not have seen these documents.
 
-        :param rejected: key -> error: these become dead letters.
-        :param settled: keys of the others, which are none (any more).
+        :param rejected: key -> error: these become dead letters; the others are none (any more).
         """
 
     def renew(self, claim: Claim) -> bool:

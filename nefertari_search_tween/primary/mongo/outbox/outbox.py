@@ -98,7 +98,6 @@ class MongoOutbox(OutboxBase):
         for key, row in zip(new, rows):
             record.rows[key] = row["_id"]
             record.fan_outs[key] = fan_out
-            record.models.add(key.model)
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         """Do nothing: the intents of these objects represent the documents that embed them."""
@@ -197,20 +196,16 @@ class MongoOutbox(OutboxBase):
     def raise_version(self, model_name: str, version: int) -> None:
         versions.raise_to(self.collections.versions, model_name, version)
 
-    def settle(
-        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
-    ) -> None:
-        # The letters first: should this process die now, the rows make them again. The version
-        # before the rows go: who finds none has it.
-        self.letters.replace(model_name, rejected, settled)
-        if model_name in self.mirrored:
-            self.next_version(model_name)
-        self.rows.delete_many({"model": model_name, "claim_token": claim.token})
-        record = self._claimed.get(claim.token)
-        if record is not None:
-            record.models.discard(model_name)
-            if not record.models:
-                del self._claimed[claim.token]
+    def settle(self, claim: Claim, rejected: Mapping[Key, str]) -> None:
+        names = sorted({key.model for key in claim.keys})
+        # The letters first: should this process die now, the rows make them again. The versions
+        # before the rows go: who finds none has them.
+        self.letters.replace(claim.keys, rejected)
+        for name in names:
+            if name in self.mirrored:
+                self.next_version(name)
+        self.rows.delete_many({"model": {"$in": names}, "claim_token": claim.token})
+        self._claimed.pop(claim.token, None)
 
     def renew(self, claim: Claim) -> bool:
         return self._renew(claim.token) > 0

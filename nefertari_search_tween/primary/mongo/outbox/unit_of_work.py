@@ -26,7 +26,6 @@ class TransactionRecord:
     :param token: of its rows.
     :ivar rows: by key, the id of its latest row.
     :ivar fan_outs: by key, the FanOut of that row, or 0; only of rows that are certainly there.
-    :ivar models: names of the models whose rows are not settled.
     """
 
     def __init__(self, token: str) -> None:
@@ -34,4 +33,3 @@ class TransactionRecord:
         self.began = time.monotonic()
         self.rows: dict[Key, Any] = {}
         self.fan_outs: dict[Key, int] = {}
-        self.models: set[str] = set()

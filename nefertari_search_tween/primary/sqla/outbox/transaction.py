@@ -18,6 +18,7 @@ class TransactionRecord:
     :ivar keys: documents that changed.
     :ivar content_changes: objects whose contents changed.
     :ivar persisted: of both, those whose rows no savepoint has rolled back.
+    :ivar versions: of the claim of its rows, by model, where they are taken with the rows.
     :ivar notified: workers will be notified at the commit.
     """
 
@@ -27,6 +28,7 @@ class TransactionRecord:
         self.keys: set[Key] = set()
         self.content_changes: set[Key] = set()
         self.persisted: tuple[set[Key], set[Key]] = (set(), set())
+        self.versions: dict[str, int] = {}
         self.notified = False
 
     def __bool__(self) -> bool:
