@@ -126,6 +126,7 @@ mutants: env # whether tests notice small changes of the code (hours for all; a 
 bench: env # speed, as ratios within one run
 	$(BIN)/python -W ignore -m bench.writes sqlite
 	$(BIN)/python -W ignore -m bench.writes postgresql
+	$(BIN)/python -W ignore -m bench.beside
 	$(BIN)/python -W ignore -m bench.claims
 	$(BIN)/python -W ignore -m bench.reads
 	$(BIN)/python -W ignore -m bench.caching

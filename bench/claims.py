@@ -53,7 +53,7 @@ def measure(engine: Any, rows: int) -> dict[str, float]:
         claimed = time.perf_counter()
         assert claim is not None
         assert len(claim.keys) == LIMIT
-        outbox.settle(claim, "Item", {}, [])
+        outbox.settle(claim, {})
         settled = time.perf_counter()
         assert outbox.sync_state("Item").pending
         checked = time.perf_counter()

@@ -1,9 +1,10 @@
-"""Writes documents of one mirror; a document that the backend rejects is replaced by a stub."""
+"""Writes documents of mirrors; a document that the backend rejects is replaced by a stub."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -50,11 +51,24 @@ def write(
     :raises BackendError: the backend does not answer, is overloaded, or rejects even stubs; what
         was written until then stays.
     """
-    result = BulkResult()
+    return write_together(((mirror, each) for each in batch), chunk_size, timeout)[mirror]
+
+
+def write_together(
+    batch: Iterable[tuple[Mirror, BulkAction]], chunk_size: int, timeout: Optional[float] = None
+) -> dict[Mirror, BulkResult]:
+    """Write *batch*, documents of several mirrors of one backend; see :func:`write`.
+
+    :returns: a result for each mirror, those that are not in the batch included.
+    """
+    results: dict[Mirror, BulkResult] = defaultdict(BulkResult)
     for chunk in chunks(batch, chunk_size):
+        mirrors = {action.index: mirror for mirror, action in chunk}
+        backend = chunk[0][0].backend
         rejected: list[BulkAction] = []
-        for item in _item_results(mirror.backend, chunk, chunk_size, timeout):
+        for item in _item_results(backend, [each for _, each in chunk], chunk_size, timeout):
             action = item.action
+            result = results[mirrors[action.index]]
             if item.indexed:
                 result.indexed += 1
                 result.conflict = max(result.conflict, item.conflict or 0)
@@ -66,7 +80,8 @@ def write(
                 stub = Serializer.stub(_pk_of(action), item.error)
                 rejected.append(BulkAction(action.index, action.id, action.version, stub))
                 result.errors[action.id] = json.dumps(item.error, default=str)
-        for item in mirror.backend.bulk(rejected, chunk_size, timeout):
+        for item in backend.bulk(rejected, chunk_size, timeout):
+            mirror = mirrors[item.action.index]
             if not item.indexed:
                 # An index that rejects even stubs rejects everything: not the documents' fault.
                 raise BackendError(f"{mirror.name} {item.action.id}: {item.error}")
@@ -74,9 +89,9 @@ def write(
                 "%s %s was rejected by the backend and is left out of the mirror: %s",
                 mirror.name,
                 item.action.id,
-                result.errors[item.action.id],
+                results[mirror].errors[item.action.id],
             )
-    return result
+    return results
 
 
 def _pk_of(action: BulkAction) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import repeat, zip_longest
 from typing import Any, Callable, Optional
 
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.exceptions import BackendError, BackendTimeout, BackendUnavailable
-from nefertari_search_tween.indexing.bulk_writer import build_actions, write
+from nefertari_search_tween.indexing.bulk_writer import build_actions, write_together
 from nefertari_search_tween.indexing.model_expansion import expand_whole_model
 from nefertari_search_tween.indexing.recovery import RecoveryThread
 from nefertari_search_tween.indexing.restored import recover
 from nefertari_search_tween.interfaces.outbox import Claim, ClaimExpired, Outbox
+from nefertari_search_tween.interfaces.primary import Key, keys_by_model
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.mirror.serializer import document_id
@@ -24,6 +27,9 @@ log = logging.getLogger(__name__)
 # How long the list of a mirror's indices is cached. A rebuild trusts what it scans into an index
 # once no list of before can be in use any more, so that every later claim writes to both.
 TARGETS_SECONDS = 0.5
+# Between two attempts to release rows whose writer is to be answered.
+FIRST_RELEASE_PAUSE_SECONDS = 0.05
+MAX_RELEASE_PAUSE_SECONDS = 1.0
 
 
 class Indexer:
@@ -88,8 +94,24 @@ class Indexer:
                 return
         except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
             self._failed(error)
-        self._release(token)
+        except BaseException:
+            # The end of the process or of this request (by gevent, say), which may be answered.
+            self._hand_over(token)
+            raise
+        self._hand_over(token)
         self.recovery.schedule_retry()
+
+    def _hand_over(self, token: str) -> None:
+        """Release rows that their writer waited for, before it is answered: reads begin to count
+        them.
+
+        If the database fails at that moment, wait for it; at most for a lease, after which reads
+        count them all the same.
+        """
+        deadline = time.monotonic() + self.outbox.lease_seconds
+        backoff = Backoff(FIRST_RELEASE_PAUSE_SECONDS, MAX_RELEASE_PAUSE_SECONDS)
+        while not self._release(token) and time.monotonic() < deadline:
+            time.sleep(backoff.next_seconds())
 
     def refresh_indices(self, names: Iterable[str]) -> None:
         """Make what is in the indices of these models visible to searches. Never raises.
@@ -118,7 +140,8 @@ class Indexer:
             self._failed(error)
         self.recovery.schedule_retry()
 
-    def _release(self, token: str) -> None:
+    def _release(self, token: str) -> bool:
+        """Release the rows of *token*; return False if the database failed. Never raises."""
         try:
             self.outbox.release(token)
         except Exception as error:  # noqa: BLE001 - its lease expires by itself
@@ -127,6 +150,8 @@ class Indexer:
                 self.outbox.lease_seconds,
                 error,
             )
+            return False
+        return True
 
     # Claim by claim
 
@@ -175,37 +200,43 @@ class Indexer:
         :raises BackendError: see :meth:`drain`.
         :raises ClaimExpired: it took longer than the lease; nothing was written after that.
         """
-        by_model: dict[str, list[Any]] = defaultdict(list)
-        for key in claim.keys:
-            by_model[key.model].append(key.pk)
-        done = 0
-        for name, pks in by_model.items():
+        documents: dict[Mirror, list[Any]] = {}
+        postponed: set[str] = set()
+        for name, pks in keys_by_model(claim.keys).items():
             mirror = self.mirrors.get(name)
-            if mirror is not None and None in pks:
-                if not expand_whole_model(
-                    self.mirrors, mirror, self.outbox, claim, self.chunk_size
-                ):
-                    # Still claimed: it is claimable again when the lease expires.
-                    continue
-                pks = []
-            rejected = {} if mirror is None or not pks else self._index(claim, mirror, pks, timeout)
-            self.outbox.settle(claim, name, rejected, [pk for pk in pks if pk not in rejected])
-            self.rejected[name] += len(rejected)
-            done += len(pks)
-        return done
+            if mirror is None:
+                continue
+            if None not in pks:
+                documents[mirror] = pks
+            elif not expand_whole_model(self.mirrors, mirror, self.outbox, claim, self.chunk_size):
+                postponed.add(name)
+        rejected = self._index(claim, documents, timeout)
+        settled = frozenset(key for key in claim.keys if key.model not in postponed)
+        if settled:
+            self.outbox.settle(replace(claim, keys=settled), rejected)
+        if postponed:
+            self.outbox.postpone(claim.token)
+        self.rejected.update(key.model for key in rejected)
+        return sum(map(len, documents.values()))
 
     def _index(
-        self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
-    ) -> dict[Any, str]:
-        """Write to every index of the mirror, and return the errors of rejected ones by key.
+        self, claim: Claim, documents: dict[Mirror, list[Any]], timeout: Optional[float]
+    ) -> dict[Key, str]:
+        """Write to every index of the mirrors, and return the errors of rejected ones by key.
 
-        In parts: one transaction may have changed any number of objects, of any size.
+        In parts: one transaction may have changed any number of objects, of any size. Each has a
+        part of the objects of every model.
         """
-        rejected: dict[Any, str] = {}
-        for part in mirror.reader.split(pks, self.chunk_size):
+        rejected: dict[Key, str] = {}
+        parts = (zip(repeat(mirror), self._split(mirror, pks)) for mirror, pks in documents.items())
+        for group in zip_longest(*parts):
             claim = self._renewed(claim)
-            rejected.update(self._index_part(claim, mirror, part, timeout))
+            rejected.update(self._index_parts(claim, dict(filter(None, group)), timeout))
         return rejected
+
+    def _split(self, mirror: Mirror, pks: list[Any]) -> Iterable[list[Any]]:
+        # One object is one part, however large it is.
+        return [pks] if len(pks) == 1 else mirror.reader.split(pks, self.chunk_size)
 
     def _renewed(self, claim: Claim) -> Claim:
         """Return *claim* with at least half a lease before it.
@@ -224,38 +255,48 @@ class Indexer:
             raise ClaimExpired("a claim took longer than its lease, and another process has it")
         return replace(claim, deadline=now + lease)
 
-    def _index_part(
-        self, claim: Claim, mirror: Mirror, pks: list[Any], timeout: Optional[float]
-    ) -> dict[Any, str]:
-        bodies = mirror.reader.read(pks)
-        rejected = {pk: repr(body) for pk, body in bodies.items() if isinstance(body, Exception)}
-        by_id = {document_id(pk): pk for pk in pks}
-        written: set[str] = set()
+    def _index_parts(
+        self, claim: Claim, parts: dict[Mirror, list[Any]], timeout: Optional[float]
+    ) -> dict[Key, str]:
+        bodies = {mirror: mirror.reader.read(pks) for mirror, pks in parts.items()}
+        rejected = {
+            Key(mirror.name, pk): repr(body)
+            for mirror, each in bodies.items()
+            for pk, body in each.items()
+            if isinstance(body, Exception)
+        }
         for _ in range(2):
-            # If there is no index, nothing needs to be written: a rebuild scans the state that was
-            # committed before this moment (see rebuild.py).
-            missing = False
-            for target in self.write_targets(mirror):
-                if target in written:
-                    continue
-                if claim.expired:
-                    # The version and what was read are old by now: the next claim of the rows
-                    # starts over.
-                    raise ClaimExpired(f"a claim of {mirror.name} took longer than its lease")
-                batch = build_actions(mirror, target, claim.versions[mirror.name], pks, bodies)
-                result = write(mirror, batch, self.chunk_size, timeout)
+            batch = [
+                (mirror, action)
+                for mirror, pks in parts.items()
+                for target in self.write_targets(mirror)
+                for action in build_actions(
+                    mirror, target, claim.versions[mirror.name], pks, bodies[mirror]
+                )
+            ]
+            if claim.expired:
+                # The version and what was read are old by now: the next claim of the rows starts
+                # over.
+                names = ", ".join(mirror.name for mirror in parts)
+                raise ClaimExpired(f"a claim of {names} took longer than its lease")
+            results = write_together(batch, self.chunk_size, timeout)
+            for mirror, pks in parts.items():
+                result = results[mirror]
                 if result.conflict and recover(self.outbox, mirror, result.conflict):
                     # A row of all documents is pending now, also of those that were refused.
                     self._restored.add(mirror.name)
+                by_id = {document_id(pk): Key(mirror.name, pk) for pk in pks}
                 rejected.update({by_id[each]: text for each, text in result.errors.items()})
-                missing = missing or result.target_missing
-                if not result.target_missing:
-                    written.add(target)
-            if not missing:
+            # If there is no index, nothing needs to be written: a rebuild scans the state that was
+            # committed before this moment (see rebuild.py). But an index may have been deleted
+            # between look-up and write. (Writing to its twin again does no harm.)
+            parts = {mirror: pks for mirror, pks in parts.items() if results[mirror].target_missing}
+            if not parts:
                 return rejected
-            # An index was deleted between look-up and write.
-            self._targets.pop(mirror.name, None)
-        raise BackendError(f"the indices of {mirror.name} change faster than one bulk")
+            for mirror in parts:
+                self._targets.pop(mirror.name, None)
+        names = ", ".join(mirror.name for mirror in parts)
+        raise BackendError(f"the indices of {names} change faster than one bulk")
 
     def write_targets(self, mirror: Mirror) -> list[str]:
         """Return the names to write to: of the live index and of one that is being built."""

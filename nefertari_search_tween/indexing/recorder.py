@@ -41,10 +41,12 @@ class ChangeRecorder:
         """Do nothing: the models are complete."""
 
     def flushed(self, session: Any, changes: FlushedChanges) -> None:
+        # First: on SQLite the transaction has the file's lock from here on, if it had not, and what
+        # it looks up is complete.
+        self.outbox.record_content_changes(session, changes.content_changes)
         # Documents that embed a changed object, and those that embed an object whose list of keys
         # changed.
         dependents = changes.related | self.primary.embedding(session, changes.content_changes)
-        self.outbox.record_content_changes(session, changes.content_changes)
         kinds: tuple[tuple[type[ItemEvent], list[Key]], ...] = (
             (ItemCreated, changes.created),
             (ItemUpdated, changes.updated),
@@ -64,8 +66,8 @@ class ChangeRecorder:
             )
 
     def bulk_changed(self, session: Any, change: BulkChange) -> None:
-        embedding = self.primary.embedding(session, change.content_changes)
         self.outbox.record_content_changes(session, change.content_changes)
+        embedding = self.primary.embedding(session, change.content_changes)
         keys = self._mirrored({*change.keys, *change.related, *embedding})
         kind = BulkDeleted if change.deleted else BulkUpdated
         pks = tuple(key.pk for key in change.keys)

@@ -78,7 +78,8 @@ class Claim:
     """Rows that one indexer works on.
 
     :param token: marks the rows.
-    :param keys: the documents to index. A whole-model key is the only one of its claim.
+    :param keys: the documents to index. In a claim of a worker a whole-model key is the only one.
+        Objects of models without a mirror may be among them; they have no documents.
     :param versions: external version of the documents, by model.
     :param deadline: on :func:`time.monotonic`: nothing is written for the claim after it.
     """
@@ -96,8 +97,11 @@ class Claim:
 class SyncState(NamedTuple):
     """What a reader must know of a model's outbox, as of one moment.
 
-    :param pending: committed changes are not in the index yet.
-    :param version: of the latest claim of the model.
+    :param pending: changes are not in the index yet, and are not awaited: a reader may know of
+        them. (Awaited ones, whose writer indexes them itself and has not been answered, do not
+        count; docs/consistency.rst, "Writes in flight".)
+    :param version: the latest of the model that a claim or its settling took. If nothing is
+        pending, what a claim settled with it or before it is in the index.
     """
 
     pending: bool
@@ -192,20 +196,23 @@ class Outbox(Protocol):
     def next_version(self, model_name: str) -> int:
         """Return a new version of a model, for what is written without rows."""
 
-    def settle(
-        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
-    ) -> None:
-        """Delete the rows of one model of *claim*: its documents are in the index.
+    def settle(self, claim: Claim, rejected: Mapping[Key, str]) -> None:
+        """Delete the rows of *claim* of the models of its keys: the documents are in the index.
 
-        :param rejected: key -> error: these become dead letters.
-        :param settled: keys of the others, which are none (any more).
+        It takes versions: readers that saw the ones before may not have seen these documents.
+
+        :param rejected: key -> error: these become dead letters; the others are none (any more).
         """
 
     def renew(self, claim: Claim) -> bool:
         """Extend *claim* by another lease; return False if another process has its rows."""
 
     def release(self, token: str) -> None:
-        """Make the rows of a claim claimable that were not settled."""
+        """Make the rows of a claim claimable that were not settled; no writer awaits them."""
+
+    def postpone(self, token: str) -> None:
+        """Leave the rows of a claim that were not settled to whoever claims them when its lease
+        has expired; no writer awaits them."""
 
     def sync_state(self, model_name: str) -> SyncState:
         """Return the state of a model. Called on every read, must be fast."""
@@ -236,6 +243,10 @@ class Outbox(Protocol):
 
     def has_passed(self, watermark: Watermark) -> bool:
         """Return True once no row up to *watermark* is pending."""
+
+    def has_passed_known(self, watermark: Watermark) -> bool:
+        """Return True once no row up to *watermark* is pending that a reader may know of: all but
+        the awaited ones."""
 
     def raise_version(self, model_name: str, version: int) -> None:
         """Make every version that a model takes from now on greater than *version*."""

@@ -78,7 +78,7 @@ class Mirror(PerProcess):
         self._index: Optional[str] = None
         self._shards = 0
         self._location: Any = None
-        # Version of a claim: it, and all before it, are visible to searches.
+        # A version: what was settled with it or before it is visible to searches.
         self._visible = 0
         self._logged_hooks: set[Hook] = set()
         self.watch_forks()
@@ -197,11 +197,12 @@ class Mirror(PerProcess):
     # Visibility of writes
 
     def ensure_visible(self, version: int) -> None:
-        """Refresh the index unless it was refreshed after the claim *version* was settled.
+        """Refresh the index unless it was refreshed after *version* was taken.
 
         Any number of writes is made visible by one refresh, and concurrent readers share it.
 
-        :param version: of the latest claim of the model, read when nothing was pending.
+        :param version: the latest of the model, that of a claim or of its settling, read when
+            nothing was pending that the reader may know of.
         """
         if self._visible >= version:
             return

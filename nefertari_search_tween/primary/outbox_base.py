@@ -17,6 +17,7 @@ from nefertari_search_tween.interfaces.outbox import (
     Outbox,
 )
 from nefertari_search_tween.interfaces.primary import Key, Reader, keys_by_model
+from nefertari_search_tween.primary.claim_tokens import awaited_range, awaited_token
 from nefertari_search_tween.primary.clock import DatabaseClock, milliseconds
 from nefertari_search_tween.primary.dependencies_base import DependenciesBase
 
@@ -124,6 +125,17 @@ class OutboxBase(Outbox, ABC):
         longest = max(LEASE_SECONDS, self.lease_seconds) + CLOCK_SLACK_SECONDS
         return now, now + int(longest * 1000)
 
+    def _awaited_token(self, connection: Any = None) -> str:
+        """Return the token of what a writer records from now on, and indexes before it is answered.
+
+        Reads count its rows after a lease, even if that is renewed.
+        """
+        return awaited_token(self.clock.now(connection) + self._lease_milliseconds)
+
+    def _awaited_range(self, connection: Any = None) -> tuple[str, str]:
+        """Return the least and the greatest token of rows that are awaited now."""
+        return awaited_range(self._lease_bounds(self.clock.now(connection)))
+
     def _needs_renewal(self, began: float) -> bool:
         """Return True if a lease that began then, on :func:`time.monotonic`, is half over."""
         return time.monotonic() - began > RENEW_AFTER * self.lease_seconds
@@ -200,26 +212,28 @@ class OutboxBase(Outbox, ABC):
 class DeadLettersBase(ABC):
     """Where the dead letters are stored."""
 
-    def replace(self, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]) -> None:
-        """Store one letter for each rejected document of a model, and delete the others' letters.
+    def replace(self, keys: Iterable[Key], rejected: Mapping[Key, str]) -> None:
+        """Store one letter for each rejected document, and delete the others' letters.
 
+        :param keys: of all, whole models excepted: their documents have keys of their own.
         :param rejected: key -> error.
-        :param settled: keys of the documents that are in the index.
         """
+        by_model = keys_by_model(key for key in keys if key.pk is not None)
         # Nearly always there is none, and nothing to delete.
-        if self._has_letters(model_name):
-            self.delete(model_name, [*settled, *rejected])
+        if by_model and self._has_letters(list(by_model)):
+            for name, pks in by_model.items():
+                self.delete(name, pks)
         if rejected:
             now = milliseconds()
             self._insert(
                 [
                     {
-                        "model": model_name,
-                        "pk": str(pk),
+                        "model": key.model,
+                        "pk": str(key.pk),
                         "error": _storable(error),
                         "failed_at": now,
                     }
-                    for pk, error in rejected.items()
+                    for key, error in rejected.items()
                 ]
             )
 
@@ -238,7 +252,7 @@ class DeadLettersBase(ABC):
         """Return the number of letters by model; models without any are left out."""
 
     @abstractmethod
-    def _has_letters(self, model_name: str) -> bool: ...
+    def _has_letters(self, model_names: list[str]) -> bool: ...
 
     @abstractmethod
     def _insert(self, rows: list[dict[str, Any]]) -> None: ...

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, Optional, Protocol
+from typing import Callable, NamedTuple, Optional, Protocol
 
+from nefertari_search_tween.backoff import Backoff
 from nefertari_search_tween.exceptions import (
     BackendBlocked,
     BackendDenied,
@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 # How long a search read waits after another one has waited for the whole search timeout in vain:
 # the web server's threads must not all be blocked.
 IMPATIENT_SECONDS = 1.0
-# How often a waiting read checks whether the changes are indexed.
-CATCH_UP_STEP_SECONDS = 0.02
+# How often a waiting read checks whether the changes are indexed: a worker often is done with them
+# at once, and many reads may wait for one that is not.
+FIRST_CHECK_SECONDS = 0.002
+MAX_CHECK_SECONDS = 0.02
 # With consistency = eventual, how old the state of a cached response may be: as old as what a
 # search server shows by itself (it refreshes once a second).
 STATE_AGE_SECONDS = 1.0
@@ -48,6 +50,8 @@ class PendingChanges(Protocol):
     def watermark(self) -> Watermark: ...
 
     def has_passed(self, watermark: Watermark, /) -> bool: ...
+
+    def has_passed_known(self, watermark: Watermark, /) -> bool: ...
 
 
 class ReadVersion(NamedTuple):
@@ -95,7 +99,8 @@ class ReadConsistency:
     def require_current(self, mirror: Mirror) -> ReadVersion:
         """Return the version that a transparent read sees.
 
-        :raises SearchUnavailable: changes are pending; it does not wait for them.
+        :raises SearchUnavailable: changes that the caller may know of are pending; it does not wait
+            for them.
         """
         if not self._reads_own_writes:
             return self._recent_version(mirror)
@@ -105,16 +110,21 @@ class ReadConsistency:
         return ReadVersion.of(mirror, state)
 
     def wait_until_current(self, mirrors: Sequence[Mirror], current: bool) -> ReadVersion:
-        """Wait until pending changes are indexed, and return the version that a search read sees.
+        """Wait until the changes are indexed that the caller may know of, and return the version
+        that a search read sees.
 
-        :param current: see every committed change, whatever the consistency setting.
+        :param current: see every committed change, whatever the consistency setting, also if its
+            writer has not been answered: what is selected is about to be written.
         :raises SearchUnavailable: indexing took too long, or the answer may depend on the request.
         """
         for mirror in mirrors:
             mirror.require_searchable()
-        waits = current or self._reads_own_writes
         began = time.monotonic()
-        version_of = partial(self._wait_for_pending, began) if waits else self._recent_version
+        version_of: Callable[[Mirror], ReadVersion] = self._recent_version
+        if current:
+            version_of = partial(self._wait_for_pending, began, self.pending.has_passed)
+        elif self._reads_own_writes:
+            version_of = partial(self._wait_for_known, began)
         versions: dict[Mirror, Optional[int]] = {}
         cache_versions = []
         for mirror in mirrors:
@@ -237,31 +247,39 @@ class ReadConsistency:
             breaker.record_failure(BackendUnavailable("no answer to a ping"))
             breaker.check()
 
-    def _wait_for_pending(self, began: float, mirror: Mirror) -> ReadVersion:
-        """Wait until the changes pending now are indexed, at most for the search timeout.
-
-        :param began: when the read began to wait for its first mirror.
-
-        Later changes are not waited for: where writes never pause, some are always pending.
+    def _wait_for_known(self, began: float, mirror: Mirror) -> ReadVersion:
+        """Wait until the changes pending now that the caller may know of are indexed.
 
         :raises SearchUnavailable: they are not indexed in time.
         """
         state = self.pending.sync_state(mirror.name)
         if not state.pending:
             return ReadVersion.of(mirror, state)
+        return self._wait_for_pending(began, self.pending.has_passed_known, mirror)
+
+    def _wait_for_pending(
+        self, began: float, has_passed: Callable[[Watermark], bool], mirror: Mirror
+    ) -> ReadVersion:
+        """Wait until the changes pending now are indexed, at most for the search timeout.
+
+        :param began: when the read began to wait for its first mirror.
+        :param has_passed: returns True once all that count are indexed.
+
+        Later changes are not waited for: where writes never pause, some are always pending.
+
+        :raises SearchUnavailable: they are not indexed in time.
+        """
         watermark = self.pending.watermark()
         timeout = self.settings.search_timeout
         if began < self._impatient_until:
             timeout = min(timeout, IMPATIENT_SECONDS)
         deadline = began + timeout
+        backoff = Backoff(FIRST_CHECK_SECONDS, MAX_CHECK_SECONDS)
         while True:
-            if self.pending.has_passed(watermark):
+            if has_passed(watermark):
                 self._impatient_until = 0.0
-                # The versions of rows that were not claimed yet are unknown, so everything is made
-                # visible, claims up to this version included: they were pending, too.
-                with self.translate_errors({mirror: None}):
-                    self.mirrors.backend.refresh(mirror.alias)
-                return ReadVersion({mirror: state.version})
+                # Those that were settled have taken their versions.
+                return ReadVersion({mirror: self.pending.sync_state(mirror.name).version})
             if time.monotonic() >= deadline or self.mirrors.breaker.open:
                 self._impatient_until = time.monotonic() + self.settings.search_timeout
                 # It may be the server that keeps them from being indexed, by whatever process.
@@ -269,4 +287,4 @@ class ReadConsistency:
                 raise SearchUnavailable(
                     Reason.STALE, f"Changes of {mirror.name} are not searchable yet."
                 )
-            threading.Event().wait(CATCH_UP_STEP_SECONDS)
+            time.sleep(backoff.next_seconds())

@@ -573,7 +573,7 @@ def test_a_truncate_of_many_rows_is_mirrored_while_one_of_them_is_being_indexed(
 
     for target in search.indexer.write_targets(mirror):
         write(mirror, build_actions(mirror, target, slow.versions["Marked"], [5000], bodies), 10)
-    search.outbox.settle(slow, "Marked", {}, [5000])
+    search.outbox.settle(slow, {})
 
     assert drained(app)["marked"] == []
     assert mirrored_ids(app, "Marked") == []
@@ -639,18 +639,21 @@ def test_an_object_that_a_session_changed_is_indexed_once(app):
 @contextlib.contextmanager
 def numbers(app, name):
     """How many claims of a model there are meanwhile."""
-    statements = []
+    outbox, claims = search_of(app).outbox, []
 
-    def note(connection, cursor, statement, parameters, *_):
-        if statement.startswith("UPDATE nefertari_search_versions") and name in str(parameters):
-            statements.append(statement)
+    def noting(take):
+        def noted(*arguments):
+            claim = take(*arguments)
+            if claim is not None and name in claim.versions:
+                claims.append(claim)
+            return claim
 
-    engine = search_of(app).outbox.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield lambda: len(statements)
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
+        return noted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for each in ("claim", "claim_committed"):
+            patch.setattr(outbox, each, noting(getattr(outbox, each)))
+        yield lambda: len(claims)
 
 
 def test_raw_sql_beside_the_changes_of_a_session_is_mirrored(app, models, session):

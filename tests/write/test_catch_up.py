@@ -142,7 +142,7 @@ def test_a_rebuild_waits_for_older_claims_and_for_nothing_else(app, monkeypatch)
     # A newer one is not waited for: it finds the new index.
     search.outbox.enqueue([Key("Item", 2)])
     assert search.outbox.claim("Item", 500) is not None
-    search.outbox.settle(claim, "Item", {}, [1])
+    search.outbox.settle(claim, {})
     building.join(10)
     assert not building.is_alive()
     assert len(search.mirrors.indices_of(mirror)) == 1

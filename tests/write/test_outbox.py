@@ -237,6 +237,39 @@ class TestSqlOutbox(OutboxConformance):
         assert outbox.claim("Tag", 10).keys == tags(1)
         assert outbox.claim_committed(outbox.committed(session)) is None
 
+    def test_readers_count_what_is_recorded_beside_triggers(self, store):
+        """The claim after the commit takes rows of triggers, too, whoever they are of."""
+        outbox = store.outbox(inline=True)
+        outbox.triggers = True
+        session = store.begin()
+        store.write(outbox, session, tags(1))
+        session.commit()
+        outbox.enqueue(tags(2))
+        claim = outbox.claim_committed(outbox.committed(session))
+        assert claim.keys == tags(1, 2)
+        assert outbox.sync_state("Tag").pending
+
+    def test_readers_count_the_rows_of_others_if_triggers_were_just_installed(self, store):
+        outbox = store.outbox(inline=True)
+        session = store.begin()
+        store.write(outbox, session, tags(1))
+        session.commit()
+        outbox.triggers = True
+        outbox.enqueue(tags(2))
+        assert outbox.claim_committed(outbox.committed(session)).keys == tags(1)
+        assert outbox.sync_state("Tag").pending
+
+    def test_readers_count_what_a_prepared_transaction_recorded(self, store):
+        if store.engine.dialect.name != "postgresql":
+            pytest.skip("it prepares no transactions, or not in this driver")
+        outbox = store.outbox(inline=True)
+        session = sessionmaker(bind=store.engine, twophase=True)()
+        store.sessions.append(session)
+        store.write(outbox, session, tags(1))
+        session.prepare()
+        session.commit()
+        assert outbox.sync_state("Tag").pending
+
     def test_no_transaction_of_an_application_waits_for_a_claim(self, store, outbox):
         """While a claim's transaction is open, another one records, commits, and is claimed."""
         kind = store.engine.dialect.name

@@ -96,6 +96,8 @@ class NothingPending:
     def has_passed(self, watermark: Watermark) -> bool:
         return True
 
+    has_passed_known = has_passed
+
 
 class EngineSearcher(Searcher):
     """Searches the engine's documents, and renders them as their models do, with relations."""

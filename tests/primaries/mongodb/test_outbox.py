@@ -117,7 +117,7 @@ class TestMongoOutbox(OutboxConformance):
         store.began_earlier(unit, LEASE_SECONDS + 1)
         store.expire()
         early = other.claim("Tag", 10)
-        other.settle(early, "Tag", {}, [1])
+        other.settle(early, {})
         assert other.pending_count() == 0
         # Here the write is made.
         token = outbox.committed(unit)
@@ -137,7 +137,7 @@ class TestMongoOutbox(OutboxConformance):
         outbox.record_intent(unit, tags(1))
         store.began_earlier(unit, LEASE_SECONDS + 1)
         store.expire()
-        outbox.settle(outbox.claim("Tag", 10), "Tag", {}, [1])
+        outbox.settle(outbox.claim("Tag", 10), {})
         outbox.record_intent(unit, tags(1))
         assert outbox.pending_count("Tag") == 1
 
@@ -147,7 +147,7 @@ class TestMongoOutbox(OutboxConformance):
         token = outbox.committed(unit)
         outbox.claim_committed(token)
         store.expire()
-        other.settle(other.claim("Tag", 10), "Tag", {}, [1])
+        other.settle(other.claim("Tag", 10), {})
         outbox.release(token)
         assert other.claim("Tag", 10).keys == tags(1)
 
@@ -158,7 +158,7 @@ class TestMongoOutbox(OutboxConformance):
         # A row that was made of another one, when that was claimed.
         (row,) = store.collections.outbox.find({})
         outbox._insert(outbox._rows([Key("Keeper", "a")], None, 0, [row["_id"]]))
-        outbox.settle(outbox.claim("Tag", 1), "Tag", {}, [2])
+        outbox.settle(outbox.claim("Tag", 1), {})
         assert not outbox.has_passed([row["_id"]])
 
 

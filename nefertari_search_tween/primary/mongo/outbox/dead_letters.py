@@ -13,8 +13,8 @@ class MongoDeadLetters(DeadLettersBase):
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
-    def _has_letters(self, model_name: str) -> bool:
-        return self.rows.find_one({"model": model_name}, {"_id": 1}) is not None
+    def _has_letters(self, model_names: list[str]) -> bool:
+        return self.rows.find_one({"model": {"$in": model_names}}, {"_id": 1}) is not None
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         self.rows.insert_many(rows)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import datetime
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Optional
@@ -27,6 +26,7 @@ from pymongo.errors import PyMongoError
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import Backlog, Claim, FanOut, SyncState
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.claim_tokens import new_token
 from nefertari_search_tween.primary.mongo import schema
 from nefertari_search_tween.primary.mongo.collections import collection_of
 from nefertari_search_tween.primary.mongo.dependencies import Dependencies
@@ -86,7 +86,9 @@ class MongoOutbox(OutboxBase):
     def _write(self, unit: UnitOfWork, keys: set[Key], fan_out: int) -> None:
         record = unit.record
         if record is None:
-            record = unit.record = TransactionRecord()
+            # Where workers index, a writer that can't release its rows is answered all the same.
+            token = self._awaited_token() if self.inline else new_token()
+            record = unit.record = TransactionRecord(token)
         if self._needs_renewal(record.began):
             # The rows may have been processed by others: what is written now needs new ones.
             record.fan_outs.clear()
@@ -96,7 +98,6 @@ class MongoOutbox(OutboxBase):
         for key, row in zip(new, rows):
             record.rows[key] = row["_id"]
             record.fan_outs[key] = fan_out
-            record.models.add(key.model)
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         """Do nothing: the intents of these objects represent the documents that embed them."""
@@ -137,7 +138,7 @@ class MongoOutbox(OutboxBase):
 
     def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
         began = time.monotonic()
-        token = uuid.uuid4().hex
+        token = new_token()
         rows = self._lease_rows(model_name, limit, token)
         if not rows:
             return None
@@ -165,7 +166,7 @@ class MongoOutbox(OutboxBase):
         return []
 
     def _replace_rows(self, model_name: str, limit: int) -> bool:
-        token = uuid.uuid4().hex
+        token = new_token()
         rows = self._lease_rows(model_name, limit, token)
         self._expand(model_name, rows)
         self.rows.delete_many({"claim_token": token})
@@ -195,17 +196,16 @@ class MongoOutbox(OutboxBase):
     def raise_version(self, model_name: str, version: int) -> None:
         versions.raise_to(self.collections.versions, model_name, version)
 
-    def settle(
-        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
-    ) -> None:
-        # The letters first: should this process die now, the rows make them again.
-        self.letters.replace(model_name, rejected, settled)
-        self.rows.delete_many({"model": model_name, "claim_token": claim.token})
-        record = self._claimed.get(claim.token)
-        if record is not None:
-            record.models.discard(model_name)
-            if not record.models:
-                del self._claimed[claim.token]
+    def settle(self, claim: Claim, rejected: Mapping[Key, str]) -> None:
+        names = sorted({key.model for key in claim.keys})
+        # The letters first: should this process die now, the rows make them again. The versions
+        # before the rows go: who finds none has them.
+        self.letters.replace(claim.keys, rejected)
+        for name in names:
+            if name in self.mirrored:
+                self.next_version(name)
+        self.rows.delete_many({"model": {"$in": names}, "claim_token": claim.token})
+        self._claimed.pop(claim.token, None)
 
     def renew(self, claim: Claim) -> bool:
         return self._renew(claim.token) > 0
@@ -224,6 +224,10 @@ class MongoOutbox(OutboxBase):
             # made. An extra row does no harm.
             self._insert(self._rows(record.rows, None, FanOut.REFERENCING))
 
+    def postpone(self, token: str) -> None:
+        self._claimed.pop(token, None)
+        self.rows.update_many({"claim_token": token}, {"$set": {"claim_token": new_token()}})
+
     def enqueue(self, keys: Iterable[Key]) -> None:
         for part in chunks(keys, ROWS_PER_COMMAND):
             self._insert(self._rows(part, None, 0))
@@ -238,13 +242,19 @@ class MongoOutbox(OutboxBase):
     # What is there
 
     def sync_state(self, model_name: str) -> SyncState:
-        # The version first: when nothing is pending after that, all claims up to it are settled.
-        version = versions.latest(self.collections.versions, model_name)
-        condition: dict[str, Any] = {"model": model_name}
+        known = self._known()
+        conditions: list[dict[str, Any]] = [{"model": model_name, **known}]
         if self._sources[model_name]:
-            sources = {"model": {"$in": list(self._sources[model_name])}, "fan_out": {"$gt": 0}}
-            condition = {"$or": [condition, sources]}
-        return SyncState(self._has_row(condition), version)
+            sources = {"$in": list(self._sources[model_name])}
+            conditions.append({"model": sources, "fan_out": {"$gt": 0}, **known})
+        # The rows first: what was settled before has taken its version.
+        pending = any(map(self._has_row, conditions))
+        return SyncState(pending, versions.latest(self.collections.versions, model_name))
+
+    def _known(self) -> dict[str, Any]:
+        """Return the condition of rows that a reader may know of: all but the awaited ones."""
+        first, last = self._awaited_range()
+        return {"claim_token": {"$not": {"$gte": first, "$lte": last}}}
 
     def _has_row(self, condition: dict[str, Any]) -> bool:
         return self.rows.find_one(condition, {"_id": 1}) is not None
@@ -293,10 +303,10 @@ class MongoOutbox(OutboxBase):
         return None if len(ids) > MAX_WATERMARK_ROWS else ids
 
     def has_passed(self, watermark: Any) -> bool:
-        ids = {"$in": watermark}
-        return not self._has_row(
-            {} if watermark is None else {"$or": [{"_id": ids}, {"roots": ids}]}
-        )
+        return not self._has_row(_up_to(watermark))
+
+    def has_passed_known(self, watermark: Any) -> bool:
+        return not self._has_row({**_up_to(watermark), **self._known()})
 
     def _pending_texts(self, model_name: str) -> Iterable[str]:
         rows = self.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})
@@ -337,3 +347,9 @@ class MongoOutbox(OutboxBase):
     def _read_clock(self, connection: Any) -> int:
         local_time = self.rows.database.client.admin.command("hello")["localTime"]
         return int(local_time.replace(tzinfo=datetime.timezone.utc).timestamp() * 1000)
+
+
+def _up_to(watermark: Any) -> dict[str, Any]:
+    """Return the condition of rows up to *watermark*, and of those that were made from them."""
+    ids = {"$in": watermark}
+    return {} if watermark is None else {"$or": [{"_id": ids}, {"roots": ids}]}

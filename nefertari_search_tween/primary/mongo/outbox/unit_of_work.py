@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Any, Optional
 
 from nefertari_search_tween.interfaces.primary import Key
@@ -24,14 +23,13 @@ class UnitOfWork:
 class TransactionRecord:
     """What a unit of work has recorded so far.
 
+    :param token: of its rows.
     :ivar rows: by key, the id of its latest row.
     :ivar fan_outs: by key, the FanOut of that row, or 0; only of rows that are certainly there.
-    :ivar models: names of the models whose rows are not settled.
     """
 
-    def __init__(self) -> None:
-        self.token = uuid.uuid4().hex
+    def __init__(self, token: str) -> None:
+        self.token = token
         self.began = time.monotonic()
         self.rows: dict[Key, Any] = {}
         self.fan_outs: dict[Key, int] = {}
-        self.models: set[str] = set()

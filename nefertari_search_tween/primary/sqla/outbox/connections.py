@@ -38,7 +38,7 @@ class ReadConnections:
             event.listen(engine, "do_connect", self._do_connect)
         # Statements are compiled once: compiling takes longer than the query.
         self._compiled: dict[Any, Any] = {}
-        self._texts: dict[Any, tuple[str, tuple[Any, ...]]] = {}
+        self._texts: dict[Any, tuple[str, list[str], dict[str, Any]]] = {}
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
@@ -49,18 +49,21 @@ class ReadConnections:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
-    def fetch_first(self, statement: Any) -> Any:
+    def fetch_first(self, statement: Any, **params: Any) -> Any:
         """Return the first row of *statement*, of what is committed by now.
 
-        :param statement: one that the caller keeps for all calls; of columns whose values need no
-            conversion (texts, whole numbers).
+        :param statement: one that the caller keeps for all calls; of columns and parameters whose
+            values need no conversion (texts, whole numbers).
+        :param params: values of its parameters by name; the others are constants of it.
         """
         engine = self.engine
         file = _file_of(engine)
         if file is not None:
             try:
                 with self._connections.use(file) as connection:
-                    cursor = connection.execute(*self._text(engine, statement))
+                    text, names, constants = self._text(engine, statement)
+                    values = {**constants, **params}
+                    cursor = connection.execute(text, [values[name] for name in names])
                     row = cursor.fetchone()
                     cursor.close()
                     return row
@@ -68,14 +71,16 @@ class ReadConnections:
                 self._connections.let_go()
         with self.connect() as connection:
             cached = connection.execution_options(compiled_cache=self._compiled)
-            return cached.execute(statement).first()
+            return cached.execute(statement, params).first()
 
-    def _text(self, engine: Any, statement: Any) -> tuple[str, tuple[Any, ...]]:
+    def _text(self, engine: Any, statement: Any) -> tuple[str, list[str], dict[str, Any]]:
+        """Return the text of *statement*, the names of its parameters in order, and its constants
+        among them."""
         text = self._texts.get(statement)
         if text is None:
             compiled = statement.compile(dialect=engine.dialect)
-            values = tuple(compiled.params[name] for name in compiled.positiontup)
-            text = self._texts[statement] = str(compiled), values
+            text = str(compiled), compiled.positiontup, compiled.params
+            self._texts[statement] = text
         return text
 
     def _connect_driver(self) -> Any:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, bindparam, func, select
 
 from nefertari_search_tween.primary.outbox_base import DeadLettersBase
 from nefertari_search_tween.primary.sqla.outbox.tables import DEAD_LETTERS
+
+MODELS = "models"
+_FIRST = (
+    select([DEAD_LETTERS.c.id])
+    .where(DEAD_LETTERS.c.model.in_(bindparam(MODELS, expanding=True)))
+    .limit(1)
+)
 
 
 class SqlaDeadLetters(DeadLettersBase):
@@ -16,9 +23,8 @@ class SqlaDeadLetters(DeadLettersBase):
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    def _has_letters(self, model_name: str) -> bool:
-        first = select([DEAD_LETTERS.c.id]).where(DEAD_LETTERS.c.model == model_name).limit(1)
-        return self.connection.execute(first).scalar() is not None
+    def _has_letters(self, model_names: list[str]) -> bool:
+        return self.connection.execute(_FIRST, {MODELS: model_names}).scalar() is not None
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         self.connection.execute(DEAD_LETTERS.insert(), rows)

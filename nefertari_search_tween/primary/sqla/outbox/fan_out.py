@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Text, and_, cast, func, literal, select
+from sqlalchemy import Text, and_, bindparam, cast, func, literal, select, union_all
 from sqlalchemy import types as sqltypes
 
 from nefertari_search_tween.chunks import chunks
@@ -23,7 +23,11 @@ from nefertari_search_tween.interfaces.outbox import FanOut
 from nefertari_search_tween.interfaces.primary import Key, keys_by_model
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
-from nefertari_search_tween.primary.sqla.dependencies.relationships import Dependency
+from nefertari_search_tween.primary.sqla.dependencies.relationships import (
+    KEYS,
+    Dependency,
+    compiled_once,
+)
 from nefertari_search_tween.primary.sqla.outbox.tables import OUTBOX
 from nefertari_search_tween.primary.sqla.plain_query import KEYS_PER_QUERY
 
@@ -46,6 +50,7 @@ class FanOutPlan:
             for name, model in self.models.items()
             for referencing in (False, True)
         }
+        self._embedding_queries: dict[tuple[str, str], Any] = {}
 
     def _find_paths(self, model: Any, referencing: bool) -> list[Path]:
         """Return the paths by which documents depend on an object of *model*.
@@ -88,15 +93,29 @@ class FanOutPlan:
     def embedding(self, connection: Any, keys: Iterable[Key]) -> set[Key]:
         """Return the documents that hold the contents of *keys*, as the database has it now."""
         documents: set[Key] = set()
+        cached = compiled_once(connection)
         for name, pks in keys_by_model(keys).items():
-            for path in self._paths[name, False]:
-                for part in chunks(pks, KEYS_PER_QUERY):
-                    query = _documents(path, part, 0, connection.dialect.name)
-                    documents.update(
-                        Key(row[0], schema.parse_key(self.models[row[0]], row[1]))
-                        for row in connection.execute(query)
-                    )
+            paths = self._paths[name, False]
+            if not paths:
+                continue
+            query = self._embedding_query(name, connection.dialect.name)
+            for part in chunks(pks, max(1, KEYS_PER_QUERY // len(paths))):
+                documents.update(
+                    Key(owner, schema.parse_key(self.models[owner], text))
+                    for owner, text, *_ in cached.execute(query, {KEYS: part})
+                )
         return documents
+
+    def _embedding_query(self, name: str, dialect: str) -> Any:
+        """Return the query of the documents that hold the contents of objects of the model *name*,
+        made once: it is asked at every commit that changes one."""
+        query = self._embedding_queries.get((name, dialect))
+        if query is None:
+            paths = self._paths[name, False]
+            pks = bindparam(KEYS, expanding=True, type_=paths[0][0].target_key.type)
+            query = union_all(*(_documents(path, pks, 0, dialect) for path in paths))
+            self._embedding_queries[name, dialect] = query
+        return query
 
     def expand(self, connection: Any, name: str, rows: Iterable[Any], now: int) -> None:
         """Insert rows for the documents that *rows* represent besides their own.
@@ -166,8 +185,11 @@ def _insert_from(connection: Any, query: Any) -> None:
     connection.execute(OUTBOX.insert().from_select(columns, query))
 
 
-def _documents(path: Path, pks: list[Any], now: int, dialect: str) -> Any:
-    """Return a query of outbox rows: the documents at the end of *path* from the objects *pks*."""
+def _documents(path: Path, pks: Any, now: int, dialect: str) -> Any:
+    """Return a query of outbox rows: the documents at the end of *path* from the objects *pks*.
+
+    :param pks: a list, or a parameter.
+    """
     owners: Any = pks
     for edge in path:
         owners = edge.owner_keys(owners)

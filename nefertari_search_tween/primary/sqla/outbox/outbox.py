@@ -9,19 +9,20 @@ process takes the rows over.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Optional
 
-from sqlalchemy import and_
+from sqlalchemy import and_, bindparam
 
 from nefertari_search_tween.chunks import chunks
 from nefertari_search_tween.interfaces.outbox import Claim, FanOut, NotificationListener
 from nefertari_search_tween.interfaces.primary import Key
+from nefertari_search_tween.primary.claim_tokens import is_awaited, new_token
 from nefertari_search_tween.primary.clock import milliseconds
 from nefertari_search_tween.primary.sqla import schema
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
+from nefertari_search_tween.primary.sqla.dependencies.relationships import compiled_once
 from nefertari_search_tween.primary.sqla.outbox import notifications, versions
 from nefertari_search_tween.primary.sqla.outbox.claims import (
     claimable_rows,
@@ -29,7 +30,7 @@ from nefertari_search_tween.primary.sqla.outbox.claims import (
     newest_rows,
 )
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
-from nefertari_search_tween.primary.sqla.outbox.dead_letters import SqlaDeadLetters
+from nefertari_search_tween.primary.sqla.outbox.dead_letters import MODELS, SqlaDeadLetters
 from nefertari_search_tween.primary.sqla.outbox.fan_out import FanOutPlan
 from nefertari_search_tween.primary.sqla.outbox.queries import OutboxQueries
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX, create_missing
@@ -44,6 +45,14 @@ _CLOCKS = {
     "mysql": "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
 }
 _RECORD = "nefertari_search.transaction_record"
+_INSERT = OUTBOX.insert()
+TOKEN = "token"
+_SETTLED = OUTBOX.delete().where(
+    and_(
+        OUTBOX.c.model.in_(bindparam(MODELS, expanding=True)),
+        OUTBOX.c.claim_token == bindparam(TOKEN),
+    )
+)
 # How many rows of triggers a commit also claims, besides two for each document of its own.
 MAX_TRIGGER_ROWS = 50
 
@@ -84,24 +93,58 @@ class SqlaOutbox(OutboxQueries):
         self._record(session, set(keys), 0)
 
     def _record(self, session: Any, keys: set[Key], fan_out: int) -> None:
+        if not keys:
+            return
+        connection = connection_of(session, self._mapper)
         record: Optional[TransactionRecord] = session.info.get(_RECORD)
         if record is None:
-            record = session.info[_RECORD] = TransactionRecord()
+            token = self._token_of_writer(session, connection)
+            record = session.info[_RECORD] = TransactionRecord(token)
         (record.content_changes if fan_out else record.keys).update(keys)
         # A row that represents others represents its own document, too.
         new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
         if not new:
             return
-        connection = connection_of(session, self._mapper)
         # Where the session does not see the end, the rows are free for any process.
         token = record.token if self.inline and ends_with_connection(session, connection) else None
         rows = self._rows(sorted(new, key=str), token, fan_out, connection)
-        connection.execute(OUTBOX.insert(), rows)
+        compiled_once(connection).execute(_INSERT, rows)
+        if token is not None and not fan_out and self._claims_at_once:
+            self._take_versions(connection, record)
         # A prepared transaction can't notify: there, workers find the rows when they poll.
         if not (self.inline or record.notified or session.twophase):
             notifications.notify_on_commit(connection)
             record.notified = True
         record.persisted[bool(fan_out)].update(new)
+
+    def _token_of_writer(self, session: Any, connection: Any) -> str:
+        """Return the token of what the transaction of *session* records.
+
+        Readers count its rows from the commit on in two cases. Beside triggers: the claim after the
+        commit also takes what they recorded, for other writers, too, which have been answered. And
+        where the transaction is prepared: it may be committed at any time, by others.
+        """
+        if self.inline and not self.triggers and not session.twophase:
+            return self._awaited_token(connection)
+        return new_token()
+
+    @property
+    def _claims_at_once(self) -> bool:
+        """True where a transaction claims its own rows, and no others: those of triggers have to be
+        found after it."""
+        return bool(self.engine.dialect.name == "sqlite" and not self.triggers)
+
+    def _take_versions(self, connection: Any, record: TransactionRecord) -> None:
+        """Take the versions of the claim of these rows now: on SQLite it is not too early.
+
+        The transaction has the file's lock since it wrote the rows, so nothing is committed between
+        the version and the end of the transaction but the transaction itself. What holds of a
+        version that is taken right after the commit holds of this one: it is greater than those
+        that were taken before, everything that was committed before it and the transaction itself
+        are seen by a read after it, and everything else is committed later, with a greater one.
+        """
+        names = {key.model for key in record.keys} & self.mirrored.keys()
+        record.versions.update(versions.advance(connection, names - record.versions.keys()))
 
     def record_content_changes(self, session: Any, keys: Iterable[Key]) -> None:
         self._record(
@@ -118,6 +161,7 @@ class SqlaOutbox(OutboxQueries):
         if record is not None:
             for keys in record.persisted:
                 keys.clear()
+            record.versions.clear()
             record.notified = False
 
     def committed(self, session: Any) -> Optional[str]:
@@ -135,23 +179,32 @@ class SqlaOutbox(OutboxQueries):
     def claim_committed(self, token: str) -> Optional[Claim]:
         record = self._committed.pop(token)
         began = record.began
-        with self._transaction(writing=self.triggers, durable=False) as connection:
-            if self._needs_renewal(began):
+        record.keys |= record.content_changes
+        names = {key.model for key in record.keys} & self.mirrored.keys()
+        old = self._needs_renewal(began)
+        if self._claims_at_once and not old and names == record.versions.keys():
+            # It had the file's lock when it looked for the documents that its changes show in:
+            # there are no others.
+            numbers = record.versions
+            return Claim(token, frozenset(record.keys), numbers, began + self.lease_seconds)
+        with self._transaction(writing=True) as connection:
+            if old:
                 began = time.monotonic()
                 if not self._renew(connection, token):
                     return None
             if record.content_changes:
                 record.keys |= self._expand_own_rows(connection, record)
-            names = sorted({key.model for key in record.keys})
-            if self.triggers:
+            names = {key.model for key in record.keys} & self.mirrored.keys()
+            # Triggers may have been installed since the rows were recorded: see _token_of_writer.
+            if self.triggers and not is_awaited(token):
                 limit = MAX_TRIGGER_ROWS + 2 * len(record.keys)
                 record.keys |= self._claim_trigger_rows(connection, names, token, limit)
-            numbers = versions.advance(connection, names)
+            numbers = versions.advance(connection, names, durable=False)
         return Claim(token, frozenset(record.keys), numbers, began + self.lease_seconds)
 
     def _claim_rows(self, model_name: str, limit: int) -> Optional[Claim]:
-        token = uuid.uuid4().hex
-        with self._transaction(writing=True, durable=False) as connection:
+        token = new_token()
+        with self._transaction(writing=True) as connection:
             now = self.clock.now(connection)
             rows = claimable_rows(connection, model_name, limit, self._lease_bounds(now))
             if not rows:
@@ -163,7 +216,7 @@ class SqlaOutbox(OutboxQueries):
                 self.fan_out_plan.expand(connection, model_name, rows, now)
             began = time.monotonic()
             self._lease_rows([row.id for row in rows], token, connection)
-            numbers = versions.advance(connection, [model_name])
+            numbers = versions.advance(connection, [model_name], durable=False)
         keys = self._keys(model_name, rows)
         return Claim(token, keys, numbers, began + self.lease_seconds)
 
@@ -186,25 +239,18 @@ class SqlaOutbox(OutboxQueries):
         """Return the documents that hold what the committed transaction changed, and that it could
         not see.
 
-        They get rows of the same claim, in the transaction that makes the other rows represent
-        only themselves: it happens once, or the process that takes the claim over does it.
+        They get rows of the same claim, beside those that represent them, too, until all are
+        settled: a process that takes the claim over looks them up once more.
         """
         embedding = self.fan_out_plan.embedding(connection, record.content_changes)
         keys = {key for key in embedding if key.model in self.mirrored} - record.keys
         if keys:
             rows = self._rows(sorted(keys, key=str), record.token, 0, connection)
             connection.execute(OUTBOX.insert(), rows)
-        for name in sorted({key.model for key in record.content_changes}):
-            own = and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == record.token, FANS_OUT)
-            if name in self.mirrored:
-                connection.execute(OUTBOX.update().where(own).values(fan_out=0))
-                keys |= {key for key in record.content_changes if key.model == name}
-            else:
-                connection.execute(OUTBOX.delete().where(own))
         return keys
 
     def _claim_trigger_rows(
-        self, connection: Any, names: list[str], token: str, limit: int
+        self, connection: Any, names: Iterable[str], token: str, limit: int
     ) -> set[Key]:
         """Claim also what triggers wrote for the transaction that has just been committed.
 
@@ -218,7 +264,7 @@ class SqlaOutbox(OutboxQueries):
             self.fan_out_plan.mark_expanded(connection, name, rows)
         keys: set[Key] = set()
         single = and_(OUTBOX.c.fan_out == 0, OUTBOX.c.pk.isnot(None))
-        for name in names:
+        for name in sorted(names):
             rows = newest_rows(connection, name, limit, single)
             self._lease_rows([row.id for row in rows], token, connection)
             keys.update(self._keys(name, rows))
@@ -231,7 +277,7 @@ class SqlaOutbox(OutboxQueries):
 
     def next_version(self, model_name: str) -> int:
         # Durable: no row is pending that would bring another one after a crash of the database.
-        with self._transaction() as connection:
+        with self._transaction(writing=True) as connection:
             return versions.advance(connection, [model_name])[model_name]
 
     def _renew(self, connection: Any, token: str) -> bool:
@@ -243,25 +289,17 @@ class SqlaOutbox(OutboxQueries):
 
         Also those of models without a mirror, which represent documents of others.
         """
-        return sum(
-            connection.execute(
-                OUTBOX.update()
-                .where(and_(OUTBOX.c.model == name, OUTBOX.c.claim_token == token))
-                .values(**values)
-            ).rowcount
-            for name in self.models
-        )
+        own = and_(OUTBOX.c.model.in_(sorted(self.models)), OUTBOX.c.claim_token == token)
+        return int(connection.execute(OUTBOX.update().where(own).values(**values)).rowcount)
 
-    def settle(
-        self, claim: Claim, model_name: str, rejected: Mapping[Any, str], settled: Iterable[Any]
-    ) -> None:
-        with self._transaction(durable=False) as connection:
-            connection.execute(
-                OUTBOX.delete().where(
-                    and_(OUTBOX.c.model == model_name, OUTBOX.c.claim_token == claim.token)
-                )
-            )
-            SqlaDeadLetters(connection).replace(model_name, rejected, settled)
+    def settle(self, claim: Claim, rejected: Mapping[Key, str]) -> None:
+        names = {key.model for key in claim.keys}
+        with self._transaction() as connection:
+            cached = compiled_once(connection)
+            cached.execute(_SETTLED, {MODELS: sorted(names), TOKEN: claim.token})
+            SqlaDeadLetters(cached).replace(claim.keys, rejected)
+            # Last: other claims of these models wait for it.
+            versions.outdate(connection, names & self.mirrored.keys())
 
     def renew(self, claim: Claim) -> bool:
         with self._transaction(durable=False) as connection:
@@ -271,6 +309,10 @@ class SqlaOutbox(OutboxQueries):
         self._committed.pop(token, None)
         with self._transaction(durable=False) as connection:
             self._set(connection, token, {"claim_token": None, "lease_expires_at": None})
+
+    def postpone(self, token: str) -> None:
+        with self._transaction(durable=False) as connection:
+            self._set(connection, token, {"claim_token": new_token()})
 
     def enqueue(self, keys: Iterable[Key]) -> None:
         with self._transaction() as connection:
@@ -285,7 +327,7 @@ class SqlaOutbox(OutboxQueries):
             self.fan_out_plan.enqueue_model(connection, model_name, self.clock.now(connection))
 
     def raise_version(self, model_name: str, version: int) -> None:
-        with self._transaction() as connection:
+        with self._transaction(writing=True) as connection:
             versions.raise_to(connection, model_name, version)
 
     @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, Optional
 
-from sqlalchemy import and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import and_, bindparam, exists, func, literal, not_, or_, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefertari_search_tween.chunks import chunks
@@ -23,11 +23,13 @@ MODELS_PER_QUERY = 50
 class OutboxQueries(OutboxBase):
     """The part of the outbox that changes nothing."""
 
+    engine: Any
     _reads: ReadConnections
 
     def sync_state(self, model_name: str) -> SyncState:
         statement = state_query(model_name, self._sources[model_name])
-        version, pending = self._reads.fetch_first(statement)
+        first, last = self._awaited_range()
+        version, pending = self._reads.fetch_first(statement, first=first, last=last)
         return SyncState(bool(pending), int(version or 0))
 
     def pending_count(self, model_name: Optional[str] = None) -> int:
@@ -86,12 +88,14 @@ class OutboxQueries(OutboxBase):
         return Watermark(last, now)
 
     def has_passed(self, watermark: Watermark) -> bool:
-        before = OUTBOX.c.id <= watermark.row_id
-        with self._reads.connect() as connection:
-            if connection.dialect.name == "sqlite":
-                # It gives row ids again. One host has the file, so one clock.
-                before = and_(before, OUTBOX.c.recorded_at <= watermark.recorded_at)
-            return not connection.execute(select([exists([OUTBOX.c.id]).where(before)])).scalar()
+        return not self._has_row(_up_to(watermark, self.engine))
+
+    def has_passed_known(self, watermark: Watermark) -> bool:
+        known = _known(*map(literal, self._awaited_range()))
+        return not self._has_row(and_(_up_to(watermark, self.engine), known))
+
+    def _has_row(self, condition: Any) -> bool:
+        return bool(self._rows_of(select([exists([OUTBOX.c.id]).where(condition)]))[0][0])
 
     def _pending_texts(self, model_name: str) -> Iterable[str]:
         query = select([OUTBOX.c.pk]).where(
@@ -106,12 +110,29 @@ class OutboxQueries(OutboxBase):
 
 @cache
 def state_query(model_name: str, sources: tuple[str, ...]) -> Any:
-    """Return the query for the latest version of a model, and whether rows are pending.
+    """Return the query for the latest version of a model, and whether rows are pending that a
+    reader may know of.
+
+    Its parameters are *first* and *last*: the range of the tokens of the others.
 
     :param sources: other models whose rows may represent documents of this one.
     """
-    pending = exists([OUTBOX.c.id]).where(OUTBOX.c.model == model_name)
+    known = _known(bindparam("first"), bindparam("last"))
+    pending = exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == model_name, known))
     if sources:
-        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT)
+        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT, known)
         pending = or_(pending, exists([OUTBOX.c.id]).where(expandable))
     return select([versions.latest(model_name), pending])
+
+
+def _known(first: Any, last: Any) -> Any:
+    """Return the condition of rows that a reader may know of: all but the awaited ones."""
+    return or_(OUTBOX.c.claim_token.is_(None), not_(OUTBOX.c.claim_token.between(first, last)))
+
+
+def _up_to(watermark: Watermark, engine: Any) -> Any:
+    before = OUTBOX.c.id <= watermark.row_id
+    if engine.dialect.name == "sqlite":
+        # It gives row ids again. One host has the file, so one clock.
+        before = and_(before, OUTBOX.c.recorded_at <= watermark.recorded_at)
+    return before

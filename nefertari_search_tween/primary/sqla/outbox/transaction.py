@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Any
 
 from nefertari_search_tween.interfaces.primary import Key
@@ -15,18 +14,21 @@ WRITTEN = "nefertari_search.written"
 class TransactionRecord:
     """What a transaction has recorded so far.
 
+    :param token: of its rows, if this process claims them when it is committed.
     :ivar keys: documents that changed.
     :ivar content_changes: objects whose contents changed.
     :ivar persisted: of both, those whose rows no savepoint has rolled back.
+    :ivar versions: of the claim of its rows, by model, where they are taken with the rows.
     :ivar notified: workers will be notified at the commit.
     """
 
-    def __init__(self) -> None:
-        self.token = uuid.uuid4().hex
+    def __init__(self, token: str) -> None:
+        self.token = token
         self.began = time.monotonic()
         self.keys: set[Key] = set()
         self.content_changes: set[Key] = set()
         self.persisted: tuple[set[Key], set[Key]] = (set(), set())
+        self.versions: dict[str, int] = {}
         self.notified = False
 
     def __bool__(self) -> bool:

@@ -7,10 +7,47 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Callable
 
-from sqlalchemy import and_, case, select
+from sqlalchemy import String, and_, bindparam, case, func, select, true
 from sqlalchemy.exc import IntegrityError
 
+from nefertari_search_tween.primary.sqla.dependencies.relationships import compiled_once
 from nefertari_search_tween.primary.sqla.outbox.tables import VERSIONS
+
+MODELS = "models"
+VERSION = "new_version"
+COMMIT = "commit"
+_AMONG = VERSIONS.c.model.in_(bindparam(MODELS, expanding=True))
+_LATEST = (
+    select([VERSIONS.c.model, VERSIONS.c.version])
+    .where(_AMONG)
+    .order_by(VERSIONS.c.model)
+    .with_for_update()
+)
+_ADVANCE = VERSIONS.update().where(_AMONG).values(version=bindparam(VERSION))
+_OUTDATE = (
+    VERSIONS.update()
+    .where(_AMONG)
+    .values(
+        version=case(
+            [(VERSIONS.c.version >= bindparam(VERSION), VERSIONS.c.version + 1)],
+            else_=bindparam(VERSION),
+        )
+    )
+)
+# All of it in one statement, and whether its transaction waits for the disk.
+_LOCKED = select([VERSIONS.c.model]).where(_AMONG).order_by(VERSIONS.c.model).with_for_update()
+_LOCKED = _LOCKED.alias("locked")
+_DURABILITY = func.set_config(
+    "synchronous_commit",
+    func.coalesce(bindparam(COMMIT, type_=String()), func.current_setting("synchronous_commit")),
+    true(),
+)
+_ADVANCE_POSTGRESQL = (
+    VERSIONS.update()
+    .where(VERSIONS.c.model == _LOCKED.c.model)
+    .values(version=func.greatest(VERSIONS.c.version + 1, bindparam(VERSION)))
+    .returning(VERSIONS.c.model, VERSIONS.c.version, _DURABILITY)
+)
 
 
 def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Iterable[str]) -> None:
@@ -29,27 +66,50 @@ def prepare(transaction: Callable[[], AbstractContextManager[Any]], names: Itera
             pass
 
 
-def advance(connection: Any, names: list[str]) -> dict[str, int]:
-    """Return a new version for each of *names* (sorted: two claims must not deadlock).
+def advance(connection: Any, names: Iterable[str], durable: bool = True) -> dict[str, int]:
+    """Return a new version for each of *names*.
 
     Microseconds since 1970, or one more than the latest: so they also grow when the table was
-    restored from a backup that is older than the index.
+    restored from a backup that is older than the index. Their rows are locked, in the order of
+    names, so that no two of these deadlock, and until the transaction ends.
+
+    :param connection: of a transaction. On SQLite, one that has the file's lock already.
+    :param durable: False where a crash of the database may take the transaction back: it need not
+        wait for the disk, where the database lets it choose.
     """
+    models = sorted(set(names))
+    if not models:
+        return {}
     now = time.time_ns() // 1000
-    version = VERSIONS.c.version
-    versions = {}
-    for name in names:
-        updated = connection.execute(
-            VERSIONS.update()
-            .where(VERSIONS.c.model == name)
-            .values(version=case([(version >= now, version + 1)], else_=now))
-        ).rowcount
-        if not updated:
-            # The tables were recreated since the application started.
-            connection.execute(VERSIONS.insert().values(model=name, version=now))
-        # The row is locked until the transaction ends: this is the version that was set.
-        versions[name] = int(connection.execute(select([latest(name)])).scalar())
-    return versions
+    cached = compiled_once(connection)
+    if connection.dialect.name == "postgresql":
+        values = {MODELS: models, VERSION: now, COMMIT: None if durable else "off"}
+        rows = cached.execute(_ADVANCE_POSTGRESQL, values).fetchall()
+        versions = {row.model: int(row.version) for row in rows}
+    else:
+        rows = cached.execute(_LATEST, {MODELS: models}).fetchall()
+        now = max(now, *(row.version + 1 for row in rows)) if rows else now
+        cached.execute(_ADVANCE, {MODELS: models, VERSION: now})
+        versions = dict.fromkeys((row.model for row in rows), now)
+    missing = [{"model": name, "version": now} for name in models if name not in versions]
+    if missing:
+        # The tables were recreated since the application started.
+        connection.execute(VERSIONS.insert(), missing)
+    return {**dict.fromkeys(models, now), **versions}
+
+
+def outdate(connection: Any, names: Iterable[str]) -> None:
+    """Take a version for each of *names*, as :func:`advance` does, without returning it: the one
+    that readers have seen is an old one then.
+
+    A crash of the database may take the transaction back: see :func:`advance`.
+    """
+    models = sorted(set(names))
+    if models and connection.dialect.name != "postgresql":
+        values = {MODELS: models, VERSION: time.time_ns() // 1000}
+        compiled_once(connection).execute(_OUTDATE, values)
+    else:
+        advance(connection, models, durable=False)
 
 
 def raise_to(connection: Any, name: str, version: int) -> None:
