@@ -77,7 +77,8 @@ class ExactDecimalField(DecimalField):
             # A column of whole numbers, in the database, is read as it is.
             return document
         scale = self._init_kwargs.get("scale")
-        value = decimal_of(exact)
+        # Zero has one key; that of SQLite may have a sign, which is shown.
+        value = decimal_of(exact).copy_sign(decimal.Decimal(document))
         if float(value) != document:
             # The value was made of a binary number, and rounded.
             return decimal.Decimal(f"{float(value):.{_SCALE if scale is None else scale}f}")

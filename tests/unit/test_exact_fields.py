@@ -53,6 +53,13 @@ def test_whole_numbers_of_the_database_stay_whole() -> None:
         assert (restored, type(restored)) == (number, int)
 
 
+def test_the_sign_of_zero_is_restored() -> None:
+    field = ExactDecimalField(scale=2)
+    for text in ("-0.00", "0.00"):
+        number = Decimal(text)
+        assert str(field.restore(float(number), field.to_exact(number))) == text
+
+
 @given(st.times(timezones=st.none() | st.timezones() | st.just(datetime.timezone.utc)))
 def test_times_are_restored_with_their_offset(time: datetime.time) -> None:
     field = ZonedTimeField()

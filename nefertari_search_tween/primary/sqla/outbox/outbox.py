@@ -98,8 +98,8 @@ class SqlaOutbox(OutboxQueries):
         connection = connection_of(session, self._mapper)
         record: Optional[TransactionRecord] = session.info.get(_RECORD)
         if record is None:
-            token = self._token_of_writer(session, connection)
-            record = session.info[_RECORD] = TransactionRecord(token)
+            record = TransactionRecord(self._token_of_writer(session, connection))
+            session.info[_RECORD] = record
         (record.content_changes if fan_out else record.keys).update(keys)
         # A row that represents others represents its own document, too.
         new = keys - record.persisted[1] - (set() if fan_out else record.persisted[0])
