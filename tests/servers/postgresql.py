@@ -66,7 +66,7 @@ class PostgresServer(Server):
         self._forget_killed(work)
         settings = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
-            "-c fsync=off -c max_connections=200"
+            "-c fsync=off -c max_connections=200 -c max_prepared_transactions=20"
         )
         wait = ["--wait", "--timeout", f"{self.start_seconds:.0f}"]
         command = [install_package() / "pg_ctl", "start", *wait, "-D", work / "data"]

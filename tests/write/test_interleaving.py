@@ -251,6 +251,7 @@ class Interleaving(Changes):
         transaction.abort()
         empty_tables()
         self.settle_all()
+        self.unanswered.clear()
 
     def publish(self, token):
         self.published.append(token)
