@@ -732,6 +732,7 @@ def test_the_documented_commands_print_what_is_documented(tmp_path):
             continue
         assert arguments[1] == "production.ini"
         done = flights.run(arguments[0], *arguments[2:])
-        assert done.stdout.splitlines() == expected, command
+        # An example may leave out what a command prints.
+        assert not expected or done.stdout.splitlines() == expected, command
         commands.add(arguments[0])
-    assert commands == {"rebuild", "verify", "repair"}
+    assert commands == {"explain", "rebuild", "verify", "repair"}
