@@ -165,9 +165,15 @@ class SearchRuntime:
             self.settings.chunk_size,
             self.settings.search_timeout,
             lambda: refresh_asked(self.settings, get_current_request()),
+            background=self.settings.sync == "background",
         )
-        index = self.indexer.index_committed
-        self.recorder = ChangeRecorder(self.registry, self.mirrors, self.primary, index)
+        self.recorder = ChangeRecorder(
+            self.registry,
+            self.mirrors,
+            self.primary,
+            self.indexer.index_committed,
+            self.indexer.index_soon,
+        )
         self.capture = self.primary.capture(self.recorder)
 
     def _set_up_cache(self) -> None:
@@ -197,7 +203,7 @@ class SearchRuntime:
 
     def on_request(self) -> None:
         """Start to index what killed processes left: a process that serves requests does that."""
-        if self.outbox.inline:
+        if self.settings.sync != "worker":
             self.indexer.recovery.start_sweeping()
 
     def mirror_class(self, model: Any) -> type[BaseDocument]:

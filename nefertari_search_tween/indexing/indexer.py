@@ -40,6 +40,7 @@ class Indexer:
         thread indexes what is pending.
     :param refresh_requested: returns True if searches have to see the change when the commit
         returns.
+    :param background: a thread of this process indexes what it commits.
     :ivar rejected: number of documents that became dead letters, by model.
     """
 
@@ -50,12 +51,14 @@ class Indexer:
         chunk_size: int,
         commit_timeout: float,
         refresh_requested: Callable[[], bool] = bool,
+        background: bool = False,
     ) -> None:
         self.mirrors = mirrors
         self.outbox = outbox
         self.chunk_size = chunk_size
         self.commit_timeout = commit_timeout
         self.refresh_requested = refresh_requested
+        self.background = background
         self.rejected: Counter[str] = Counter()
         self.recovery = RecoveryThread(
             self.drain,
@@ -127,10 +130,19 @@ class Indexer:
             except BackendError as error:
                 log.info("%s was not refreshed: %s", name, error)
 
+    def index_soon(self) -> None:
+        """Let the thread of this process index what is pending, unless it is the workers' work.
+
+        Never raises.
+        """
+        if self.background:
+            self.recovery.wake()
+
     def index_pending(self) -> None:
-        """Index what is pending, now or, after a fault, later; leave it to the workers if it is
-        their work. Never raises."""
+        """Index what is pending, now or, after a fault, later; leave it to the thread or to the
+        workers if it is their work. Never raises."""
         if not self.outbox.inline:
+            self.index_soon()
             return
         try:
             if not self.mirrors.breaker.open and not self.recovery.retrying:
@@ -168,7 +180,9 @@ class Indexer:
         while again and failed is None:
             # A claim may add rows of other models: until a whole round finds none.
             again = False
-            for mirror in self.mirrors:
+            for name in self.outbox.claimable_models():
+                mirror = self.mirrors.get(name)
+                assert mirror is not None, name
                 try:
                     while (count := self.process_next_claim(mirror, timeout)) is not None:
                         done += count

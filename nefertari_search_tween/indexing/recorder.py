@@ -22,6 +22,7 @@ class ChangeRecorder:
 
     :param primary: connected to its outbox.
     :param index: called with the token of the rows after a commit; must not raise.
+    :param index_soon: called after a commit whose rows anyone may claim; must not raise.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class ChangeRecorder:
         mirrors: MirrorRegistry,
         primary: Primary,
         index: Callable[[str], None],
+        index_soon: Callable[[], None],
     ) -> None:
         self.registry = registry
         self.mirrors = mirrors
         self.primary = primary
         self.outbox = primary.outbox
         self.index = index
+        self.index_soon = index_soon
 
     def change_begins(self, session: Any) -> None:
         """Do nothing: the models are complete."""
@@ -77,10 +80,13 @@ class ChangeRecorder:
         self.outbox.savepoint_rolled_back(session)
 
     def transaction_ended(self, session: Any, committed: bool) -> None:
+        recorded = committed and self.outbox.has_recorded(session)
         token = self.outbox.committed(session) if committed else None
         self.outbox.rolled_back(session)
         if token is not None:
             self.index(token)
+        elif recorded:
+            self.index_soon()
 
     def _mirrored(self, keys: set[Key]) -> frozenset[Key]:
         return frozenset(key for key in keys if key.model in self.mirrors)

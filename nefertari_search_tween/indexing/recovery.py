@@ -1,8 +1,9 @@
 """The one thread of a process that indexes what no request does.
 
-It has two reasons to run. After a fault it tries again after growing pauses, until nothing is
-pending. And in a web process it checks every few seconds for claimable rows: those of a process
-that was killed between a commit and the end of indexing.
+It has three reasons to run. After a fault it tries again after growing pauses, until nothing is
+pending. In a web process it checks every few seconds for claimable rows: those of a process that
+was killed between a commit and the end of indexing. And with background sync it indexes what the
+process has committed: all that came together meanwhile by one bulk request.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 5.0
 # Mean time between two checks for claimable rows.
 SWEEP_SECONDS = 4.0
+# How long what is committed in the background waits for more to come.
+GATHER_SECONDS = 0.005
 
 
 class RecoveryThread(PerProcess):
@@ -48,6 +51,8 @@ class RecoveryThread(PerProcess):
         self._lock = threading.Lock()
         self._sweeping = False
         self._faulty = False
+        # Something was committed that this thread has to index.
+        self._due = False
         # Calls of `schedule_retry`: one during a drain needs another drain.
         self._retries = 0
         self.watch_forks()
@@ -55,7 +60,7 @@ class RecoveryThread(PerProcess):
     def after_fork_in_child(self) -> None:
         # The parent's thread retries what the parent failed at.
         self._lock = threading.Lock()
-        self._sweeping = self._faulty = False
+        self._sweeping = self._faulty = self._due = False
 
     @property
     def retrying(self) -> bool:
@@ -69,6 +74,13 @@ class RecoveryThread(PerProcess):
                 self._sweeping = True
                 self._thread.start()
 
+    def wake(self) -> None:
+        """Index what was just committed. Called after every commit with background sync."""
+        with self._lock:
+            self._due = True
+            self._thread.start()
+        self._thread.woken.set()
+
     def schedule_retry(self) -> None:
         """Index what is pending after a fault, later."""
         with self._lock:
@@ -78,23 +90,29 @@ class RecoveryThread(PerProcess):
         self._thread.woken.set()
 
     def stop(self) -> None:
-        """End the thread, for good; wait a moment for it."""
+        """End the thread, for good; wait a moment for it, and for what it has to index.
+
+        What it is not done with by then is in the outbox: for any other process, or the next one.
+        """
         self._thread.stop()
 
     def _run(self) -> None:
         thread = self._thread
         backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
-        while not thread.stopping.is_set():
+        while self._due or not thread.stopping.is_set():
             if self._faulty:
                 thread.stopping.wait(backoff.next_seconds())
             elif thread.woken.wait(SWEEP_SECONDS * random.uniform(0.5, 1.5)):
                 thread.woken.clear()
-                continue
-            if thread.stopping.is_set():
+                if not self._due:
+                    continue
+                thread.stopping.wait(GATHER_SECONDS)
+            if thread.stopping.is_set() and (self._faulty or not self._due):
                 return
+            due, self._due = self._due, False
             retries = self._retries
             try:
-                if self._faulty or self._has_claimable_rows():
+                if self._faulty or due or self._has_claimable_rows():
                     self._drain()
                 finished = not self._sweeping and not self._has_pending_rows()
             except Exception as error:  # noqa: BLE001 - the rows are still in the outbox
@@ -103,7 +121,7 @@ class RecoveryThread(PerProcess):
                 continue
             backoff.reset()
             with self._lock:
-                if self._retries != retries:
+                if self._retries != retries or self._due:
                     continue
                 recovered, self._faulty = self._faulty, False
                 if finished:

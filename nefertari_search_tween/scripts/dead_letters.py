@@ -66,7 +66,7 @@ def retry_letters(
     _require_selection(models, keys, all_letters)
     with application(ini, variables) as runtime:
         count = runtime.outbox.retry([each.key for each in _letters(runtime, models, keys)])
-        if runtime.outbox.inline:
+        if runtime.settings.sync != "worker":
             with closing(Wakeup()) as wakeup:
                 drain(Worker(runtime.indexer, wakeup), as_json)
             return

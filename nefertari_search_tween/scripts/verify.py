@@ -74,7 +74,7 @@ def repair_command(
             differences = before[mirror.name]
             if differences.problem is not None:
                 remaining[mirror.name] = differences
-            elif inline or runtime.settings.sync == "inline":
+            elif inline or runtime.settings.sync != "worker":
                 remaining[mirror.name] = repair(runtime.indexer, mirror, differences)
             else:
                 record(runtime.outbox, mirror, differences)

@@ -115,9 +115,10 @@ class SearchSettings:
         "indexes and those marked @mirrored.",
     )
     sync = Setting(
-        one_of("inline", "worker"),
+        one_of("inline", "background", "worker"),
         "inline",
-        "Who indexes changes. inline: the process that made them, right after its commit; worker: "
+        "Who indexes changes. inline: the process that made them, right after its commit; "
+        "background: a thread of that process, which its commit does not wait for; worker: "
         "processes that run nefertari-search worker.",
     )
     schema = Setting(

@@ -170,7 +170,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "indexing/index_scan.py": (*_SCANS, "tests/write/test_verify.py"),
     "indexing/model_expansion.py": (*_CATCH_UP, *_SCANS),
     "indexing/failures.py": _FAILURES,
-    "indexing/recovery.py": (*_FAILURES, *_SWEEPER),
+    "indexing/recovery.py": (*_FAILURES, *_SWEEPER, "tests/write/test_background.py"),
     "indexing/rebuild/backfill.py": _REBUILD,
     "indexing/rebuild/catch_up.py": (*_CATCH_UP, *_REBUILD),
     "indexing/rebuild/missing.py": (*_SCANS, *_REBUILD, *_DROP_IN),
