@@ -140,12 +140,12 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_owner_writes_nothing(app, zo
 
     assert not taken_over()
 
-    def shown():
+    def names_of_items():
         return [each["name"] for each in app.get("/items?_sort=id").json["data"]]
 
     # From then on its change counts, wherever it is read from.
-    assert shown() == ["Lion"]
-    assert wait_until(lambda: shown() == ["frozen"], LEASE_SECONDS + 5, 0.5)
+    assert names_of_items() == ["Lion"]
+    assert wait_until(lambda: names_of_items() == ["frozen"], LEASE_SECONDS + 5, 0.5)
     assert wait_until(taken_over, LEASE_SECONDS + 10, 0.5)
     assert [each["name"] for each in same(app, "/items")["data"]] == ["frozen"]
     printed = frozen.thaw()

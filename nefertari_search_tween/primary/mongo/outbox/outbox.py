@@ -242,16 +242,16 @@ class MongoOutbox(OutboxBase):
     # What is there
 
     def sync_state(self, model_name: str) -> SyncState:
-        known = self._known()
-        conditions: list[dict[str, Any]] = [{"model": model_name, **known}]
+        not_awaited = self._not_awaited()
+        conditions: list[dict[str, Any]] = [{"model": model_name, **not_awaited}]
         if self._sources[model_name]:
             sources = {"$in": list(self._sources[model_name])}
-            conditions.append({"model": sources, "fan_out": {"$gt": 0}, **known})
+            conditions.append({"model": sources, "fan_out": {"$gt": 0}, **not_awaited})
         # The rows first: what was settled before has taken its version.
         pending = any(map(self._has_row, conditions))
         return SyncState(pending, versions.latest(self.collections.versions, model_name))
 
-    def _known(self) -> dict[str, Any]:
+    def _not_awaited(self) -> dict[str, Any]:
         """Return the condition of rows that a reader may know of: all but the awaited ones."""
         first, last = self._awaited_range()
         return {"claim_token": {"$not": {"$gte": first, "$lte": last}}}
@@ -306,7 +306,7 @@ class MongoOutbox(OutboxBase):
         return not self._has_row(_up_to(watermark))
 
     def has_passed_known(self, watermark: Any) -> bool:
-        return not self._has_row({**_up_to(watermark), **self._known()})
+        return not self._has_row({**_up_to(watermark), **self._not_awaited()})
 
     def _pending_texts(self, model_name: str) -> Iterable[str]:
         rows = self.rows.find({"model": model_name, "pk": {"$ne": None}}, {"pk": 1})

@@ -91,8 +91,8 @@ class OutboxQueries(OutboxBase):
         return not self._has_row(_up_to(watermark, self.engine))
 
     def has_passed_known(self, watermark: Watermark) -> bool:
-        known = _known(*map(literal, self._awaited_range()))
-        return not self._has_row(and_(_up_to(watermark, self.engine), known))
+        not_awaited = _not_awaited(*map(literal, self._awaited_range()))
+        return not self._has_row(and_(_up_to(watermark, self.engine), not_awaited))
 
     def _has_row(self, condition: Any) -> bool:
         return bool(self._rows_of(select([exists([OUTBOX.c.id]).where(condition)]))[0][0])
@@ -117,15 +117,15 @@ def state_query(model_name: str, sources: tuple[str, ...]) -> Any:
 
     :param sources: other models whose rows may represent documents of this one.
     """
-    known = _known(bindparam("first"), bindparam("last"))
-    pending = exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == model_name, known))
+    not_awaited = _not_awaited(bindparam("first"), bindparam("last"))
+    pending = exists([OUTBOX.c.id]).where(and_(OUTBOX.c.model == model_name, not_awaited))
     if sources:
-        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT, known)
+        expandable = and_(OUTBOX.c.model.in_(sources), FANS_OUT, not_awaited)
         pending = or_(pending, exists([OUTBOX.c.id]).where(expandable))
     return select([versions.latest(model_name), pending])
 
 
-def _known(first: Any, last: Any) -> Any:
+def _not_awaited(first: Any, last: Any) -> Any:
     """Return the condition of rows that a reader may know of: all but the awaited ones."""
     return or_(OUTBOX.c.claim_token.is_(None), not_(OUTBOX.c.claim_token.between(first, last)))
 
