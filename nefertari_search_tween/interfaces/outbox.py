@@ -119,15 +119,20 @@ class Backlog(NamedTuple):
     age_seconds: float
 
 
-class Watermark(NamedTuple):
+@dataclass
+class Watermark:
     """A position in the outbox.
 
     :param row_id: of the last row that was there.
     :param recorded_at: when that was, in milliseconds since 1970.
+    :param expansions: how often the rows up to here may yet become others, which are behind it: one
+        that represents others a row for each, or for each model, and one of a whole model a row for
+        each document.
     """
 
     row_id: int
     recorded_at: int
+    expansions: int = 0
 
 
 class DeadLetter(NamedTuple):
@@ -242,11 +247,14 @@ class Outbox(Protocol):
         """
 
     def has_passed(self, watermark: Watermark) -> bool:
-        """Return True once no row up to *watermark* is pending."""
+        """Return True once no row up to *watermark* is pending, and none that such rows became.
+
+        *watermark* follows them: it is one waiting reader's.
+        """
 
     def has_passed_known(self, watermark: Watermark) -> bool:
-        """Return True once no row up to *watermark* is pending that a reader may know of: all but
-        the awaited ones."""
+        """Return True once no such row is pending that a reader may know of: all but the awaited
+        ones."""
 
     def raise_version(self, model_name: str, version: int) -> None:
         """Make every version that a model takes from now on greater than *version*."""

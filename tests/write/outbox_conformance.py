@@ -353,6 +353,22 @@ class OutboxConformance(ABC):
         assert outbox.has_passed(watermark)
         assert not outbox.has_passed(outbox.watermark())
 
+    def test_a_watermark_is_passed_when_what_became_of_a_model_is_gone(
+        self, store: OutboxStore, outbox: Any
+    ) -> None:
+        unit = store.begin()
+        store.write(outbox, unit, tags(1))
+        store.commit(unit)
+        outbox.settle(outbox.claim("Tag", 1), {})
+        outbox.enqueue([Key("Tag", None)])
+        watermark = outbox.watermark()
+        claim = outbox.claim("Tag", 1)
+        outbox.enqueue_model("Tag")
+        outbox.settle(claim, {})
+        assert not outbox.has_passed(watermark)
+        outbox.settle(outbox.claim("Tag", 10), {})
+        assert outbox.has_passed(watermark)
+
     def test_a_watermark_does_not_wait_for_what_is_recorded_later(self, outbox: Any) -> None:
         outbox.enqueue(tags(1))
         watermark = outbox.watermark()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from nefertari_search_tween.compat.current import CURRENT
 from nefertari_search_tween.exceptions import ConfigurationError
-from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS
+from nefertari_search_tween.interfaces.outbox import LEASE_SECONDS, FanOut
+from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.sqla.dependencies.dependencies import Dependencies
 from nefertari_search_tween.primary.sqla.outbox import tables
 from nefertari_search_tween.primary.sqla.outbox.claims import claimable_rows
@@ -258,6 +260,20 @@ class TestSqlOutbox(OutboxConformance):
         outbox.enqueue(tags(2))
         assert outbox.claim_committed(outbox.committed(session)).keys == tags(1)
         assert outbox.sync_state("Tag").pending
+
+    def test_a_watermark_follows_what_its_rows_become_and_no_further(self, store, outbox):
+        row = {"model": "Tag", "pk": "1", "fan_out": int(FanOut.EMBEDDING), "recorded_at": 1}
+        store.engine.execute(tables.OUTBOX.insert().values(row))
+        watermark = outbox.watermark()
+        claim = outbox.claim("Tag", 1)
+        # As the claim has made it of its row, for a document of another model.
+        outbox.enqueue([Key("Keeper", "a")])
+        outbox.settle(claim, {})
+        assert not outbox.has_passed(watermark)
+        time.sleep(0.01)
+        outbox.enqueue(tags(2))
+        outbox.settle(outbox.claim("Keeper", 1), {})
+        assert outbox.has_passed(watermark)
 
     def test_readers_count_what_a_prepared_transaction_recorded(self, store):
         if store.engine.dialect.name != "postgresql":

@@ -137,8 +137,7 @@ class _Examiner:
     passed; read the documents; read the objects again (*after*). A change that *before* has was
     committed before the watermark was taken, and so was its row, so the index has it. If *after*
     is the same, the document must be, too: or else it came from a state in between that was
-    reverted, which is why two checks in a row have to find the difference. The second one also
-    waits for rows that were written for others when a row was settled.
+    reverted, which is why two checks in a row have to find the difference.
     """
 
     def __init__(self, outbox: Outbox, mirror: Mirror, differences: Differences) -> None:

@@ -37,7 +37,7 @@ from nefertari_search_tween.primary.mongo.outbox.unit_of_work import Transaction
 from nefertari_search_tween.primary.outbox_base import MAX_ROWS, OutboxBase
 
 ROWS_PER_COMMAND = 1000
-# A watermark lists up to so many rows one by one; above that, all rows have to be settled.
+# A watermark lists up to so many rows one by one; else all rows have to be settled.
 MAX_WATERMARK_ROWS = 10_000
 
 
@@ -299,8 +299,11 @@ class MongoOutbox(OutboxBase):
         return True
 
     def watermark(self) -> Any:
-        ids = [row["_id"] for row in self.rows.find({}, {"_id": 1}).limit(MAX_WATERMARK_ROWS + 1)]
-        return None if len(ids) > MAX_WATERMARK_ROWS else ids
+        rows = list(self.rows.find({}, {"pk": 1}).limit(MAX_WATERMARK_ROWS + 1))
+        # What a whole model becomes does not say what it was made from.
+        if len(rows) > MAX_WATERMARK_ROWS or any(row["pk"] is None for row in rows):
+            return None
+        return [row["_id"] for row in rows]
 
     def has_passed(self, watermark: Any) -> bool:
         return not self._has_row(_up_to(watermark))

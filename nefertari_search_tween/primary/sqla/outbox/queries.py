@@ -18,6 +18,8 @@ from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnectio
 from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
 
 MODELS_PER_QUERY = 50
+# A row may become rows of whole models, which become a row for each document.
+MAX_EXPANSIONS = 2
 
 
 class OutboxQueries(OutboxBase):
@@ -79,20 +81,29 @@ class OutboxQueries(OutboxBase):
 
     def watermark(self) -> Watermark:
         with self._reads.connect() as connection:
-            last = int(connection.execute(select([func.max(OUTBOX.c.id)])).scalar() or 0)
+            last, expandable = connection.execute(_LAST_ROW).first()
             now = self.clock.now(connection)
             if connection.dialect.name == "sqlite":
                 # Not before a row that is there: the clock may have been set back since.
                 query = select([func.max(OUTBOX.c.recorded_at)])
                 now = max(now, int(connection.execute(query).scalar() or 0))
-        return Watermark(last, now)
+        return Watermark(int(last or 0), now, MAX_EXPANSIONS if expandable else 0)
 
     def has_passed(self, watermark: Watermark) -> bool:
-        return not self._has_row(_up_to(watermark, self.engine))
+        return self._has_passed(watermark)
 
     def has_passed_known(self, watermark: Watermark) -> bool:
-        not_awaited = _not_awaited(*map(literal, self._awaited_range()))
-        return not self._has_row(and_(_up_to(watermark, self.engine), not_awaited))
+        return self._has_passed(watermark, _not_awaited(*map(literal, self._awaited_range())))
+
+    def _has_passed(self, watermark: Watermark, *conditions: Any) -> bool:
+        while not self._has_row(and_(_up_to(watermark, self.engine), *conditions)):
+            if not watermark.expansions:
+                return True
+            # A row is there until those that it becomes are: they are up to here now.
+            behind = self.watermark()
+            watermark.row_id, watermark.recorded_at = behind.row_id, behind.recorded_at
+            watermark.expansions = min(watermark.expansions - 1, behind.expansions)
+        return False
 
     def _has_row(self, condition: Any) -> bool:
         return bool(self._rows_of(select([exists([OUTBOX.c.id]).where(condition)]))[0][0])
@@ -106,6 +117,15 @@ class OutboxQueries(OutboxBase):
     def _rows_of(self, query: Any) -> list[Any]:
         with self._reads.connect() as connection:
             return list(connection.execute(query))
+
+
+# The last row, and whether any becomes others.
+_LAST_ROW = select(
+    [
+        select([func.max(OUTBOX.c.id)]).as_scalar(),
+        or_(*(exists([OUTBOX.c.id]).where(each) for each in (FANS_OUT, OUTBOX.c.pk.is_(None)))),
+    ]
+)
 
 
 @cache
