@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.primary.outbox_base import MAX_ERROR_CHARACTERS
 from tests.faults.test_faults import fetch
 from tests.servers.base import wait_until
@@ -207,8 +208,9 @@ def test_an_error_of_any_length_and_any_characters_is_kept(deployment):
 
     engine = create_engine(deployment.variables["database"])
     with engine.begin() as connection:
-        refused = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
-        SqlaDeadLetters(connection).replace("Item", refused, [])
+        texts = {1: "x" * 100_000, 2: "null \x00 and \ud800"}
+        rejected = {Key("Item", pk): text for pk, text in texts.items()}
+        SqlaDeadLetters(connection).replace(rejected, rejected)
     errors = {each["key"]: each["error"] for each in letters(deployment)}
     assert len(errors[1]) == MAX_ERROR_CHARACTERS + 4
     assert errors[2] == "null \\x00 and \\ud800"
