@@ -417,10 +417,12 @@ def test_a_member_of_an_enumeration_is_one_in_the_mirror(comparison: Comparison)
 
 
 def test_explain_says_it_in_words(
-    comparison: Comparison, primary_url: str, backend_url: str, tmp_path: Path
+    comparison: Comparison, primary_url: str, backend_url: str, module_prefix: str, tmp_path: Path
 ) -> None:
     """As docs/operations.rst has it."""
-    explain = partial(apps.command_of_proven, "explain", primary_url, backend_url, tmp_path)
+    explain = partial(
+        apps.command_of_proven, "explain", primary_url, backend_url, module_prefix, tmp_path
+    )
     done = explain()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -90,14 +90,18 @@ def test_a_database_that_refuses_them_gets_them_later(
     assert stored(app)["Ordered"]["mirror"] == before + 1
 
 
-def test_status_says_it(app: TestApp, primary_url: str, backend_url: str, tmp_path: Path) -> None:
+def test_status_says_it(
+    app: TestApp, primary_url: str, backend_url: str, module_prefix: str, tmp_path: Path
+) -> None:
     """In the form that docs/operations.rst shows."""
     line = (
         "Account: 42.9% of 7 reads answered by the mirror, the others: "
         "2 primary; reason=search-false, 1 none; reason=bad-request, "
         "1 primary; reason=unproven-field"
     )
-    status = partial(apps.command_of_proven, "status", primary_url, backend_url, tmp_path)
+    status = partial(
+        apps.command_of_proven, "status", primary_url, backend_url, module_prefix, tmp_path
+    )
     assert line in status().stdout.splitlines()
     page = (TOP / "docs" / "operations.rst").read_text(encoding="utf-8")
     assert line in re.sub(r"\s+", " ", page)

@@ -127,15 +127,20 @@ def proven(database_url: str, url: str, prefix: str, **settings: Any) -> TestApp
 
 
 def command_of_proven(
-    command: str, database_url: str, url: str, folder: Path, *arguments: str
+    command: str, database_url: str, url: str, prefix: str, folder: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``nefertari-search`` *command* on the application of odd columns."""
+    """Run ``nefertari-search`` *command* on the application of odd columns, and on its indices."""
     from tests.apps.proven import INI as PROVEN
 
     ini = folder / "proven.ini"
     ini.write_text(PROVEN)
     backend, hosts = backend_and_hosts(url)
-    variables = {"database": database_url, "backend": backend, "elasticsearch_hosts": hosts}
+    variables = {
+        "database": database_url,
+        "backend": backend,
+        "elasticsearch_hosts": hosts,
+        "index_name": prefix,
+    }
     words = ["-m", "nefertari_search_tween.scripts.main", command, str(ini), *arguments]
     words += [f"{name}={value}" for name, value in variables.items()]
     return run_python(
