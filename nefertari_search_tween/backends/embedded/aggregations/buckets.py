@@ -18,12 +18,12 @@ from nefertari_search_tween.backends.embedded.aggregations.helpers import (
 )
 from nefertari_search_tween.backends.embedded.aggregations.run import AggregationRun, Handler
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
+from nefertari_search_tween.backends.embedded.query.nested import climbing
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Condition,
     MatchAll,
     Node,
-    climbing,
 )
 from nefertari_search_tween.backends.embedded.sql import Sql
 from nefertari_search_tween.backends.embedded.storage.fields import Field, decode_float

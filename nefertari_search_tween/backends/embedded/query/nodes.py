@@ -14,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, ClassVar, Optional
+from typing import Callable, Optional
 
 from nefertari_search_tween.backends.embedded.sql import (
     FALSE,
@@ -33,6 +33,8 @@ from nefertari_search_tween.backends.embedded.storage.fields import Level
 MAX_HEIGHT = 4
 # SQLite joins at most 64 tables.
 MAX_JOINED = 30
+# Alternatives in one condition: above some 700, SQLite evaluates them for each row of the table.
+MAX_WIDTH = 400
 # Lists of documents that are merged: each row passes all of them.
 MAX_MERGED = 16
 
@@ -41,12 +43,14 @@ class Node:
     """A query on one level.
 
     :ivar height: nesting depth of its condition in SQL.
+    :ivar width: number of conditions that it consists of.
     :ivar is_posting_list: the rows of one term, each of which is found by its document's number.
     :ivar by_number: its condition reads a row's ``doc`` and no other column.
     """
 
     level: Level
     height: int = 1
+    width: int = 1
     is_posting_list: bool = False
     by_number: bool = False
 
@@ -142,23 +146,42 @@ class Bool(Node):
         self.uses_table = height > MAX_HEIGHT
         self.height = 1 if self.uses_table else height
         parts = (*self.must, *self.should, *self.filters, *self.must_not)
+        self.width = sum(node.width for node in parts)
         self.by_number = self.uses_table or all(node.by_number for node in parts)
 
     def where(self, alias: str) -> Sql:
         if not self.uses_table:
             return self._where(alias)
-        matches = (f"SELECT d.doc FROM {self.level.table} d WHERE " + self._where("d")).as_table()
-        return f"{alias}.doc IN (SELECT doc FROM " + matches + ")"
+        return self._in_table(alias, self._where("d"))
+
+    def _in_table(self, alias: str, condition: Sql) -> Sql:
+        """Return that the row *alias* is one of those, called ``d``, that meet *condition*."""
+        rows = (f"SELECT d.doc FROM {self.level.table} d WHERE " + condition).as_table()
+        return f"{alias}.doc IN (SELECT doc FROM " + rows + ")"
 
     def _where(self, alias: str) -> Sql:
         parts = [node.where(alias) for node in [*self.filters, *self.must]]
         if self.minimum == 1:
-            parts.append(any_of(node.where(alias) for node in self.should))
+            parts.append(self._any_alternative(alias))
         elif self.minimum > 1:
             counted = sum_of(node.where(alias) for node in self.should)
             parts.append("(" + counted + f") >= {self.minimum}")
         parts.extend(self._exclusions(alias))
         return all_of(parts)
+
+    def _any_alternative(self, alias: str) -> Sql:
+        if sum(node.width for node in self.should) <= MAX_WIDTH:
+            return any_of(node.where(alias) for node in self.should)
+        tables, width = [[self.should[0]]], self.should[0].width
+        for node in self.should[1:]:
+            width += node.width
+            if width > MAX_WIDTH:
+                tables.append([])
+                width = node.width
+            tables[-1].append(node)
+        return any_of(
+            self._in_table(alias, any_of(node.where("d") for node in nodes)) for nodes in tables
+        )
 
     def _exclusions(self, alias: str) -> list[Sql]:
         return [negated(node.where(alias)) for node in self.must_not]
@@ -277,7 +300,8 @@ class DisMax(Node):
 
     def __post_init__(self) -> None:
         self.any = Bool(self.level, [], self.queries, [], [], 1)
-        self.height, self.by_number = self.any.height, self.any.by_number
+        self.height, self.width = self.any.height, self.any.width
+        self.by_number = self.any.by_number
 
     def where(self, alias: str) -> Sql:
         return self.any.where(alias)
@@ -309,7 +333,7 @@ class Boost(Node):
 
     def __post_init__(self) -> None:
         self.level = self.query.level
-        self.height = height_above(self.query)
+        self.height, self.width = height_above(self.query), self.query.width
         self.is_posting_list = self.query.is_posting_list and not self.flat
         self.by_number = self.query.by_number
 
@@ -330,44 +354,6 @@ class Boost(Node):
         return super().scores(boost) if self.flat else self.query.scores(boost * self.boost)
 
 
-@dataclass(eq=False)
-class Nested(Node):
-    """Documents with nested documents that match."""
-
-    MODES: ClassVar = {"avg": "avg(x.s)", "max": "max(x.s)", "min": "min(x.s)", "sum": "sum(x.s)"}
-    by_number = True
-
-    level: Level
-    query: Node
-    mode: str
-
-    def __post_init__(self) -> None:
-        self.height = height_above(self.query)
-
-    def where(self, alias: str) -> Sql:
-        inner = self.query.level
-        owner, climb = climbing(inner, self.level, f"{alias}n")
-        return (
-            f"{alias}.doc IN (SELECT {owner} FROM {inner.table} {alias}n{climb} WHERE "
-            + self.query.where(f"{alias}n")
-            + ")"
-        )
-
-    def uniform_score(self, boost: float) -> Optional[float]:
-        return 0.0 if self.mode == "none" else None
-
-    def scores(self, boost: float) -> Sql:
-        if self.mode == "none":
-            return super().scores(boost)
-        inner = self.query.level
-        owner, climb = climbing(inner, self.level, "n")
-        return (
-            f"SELECT {owner} AS doc, {self.MODES[self.mode]} AS s FROM "
-            + self.query.scores(boost).as_table()
-            + f" x CROSS JOIN {inner.table} n ON n.doc = x.doc{climb} GROUP BY {owner}"
-        )
-
-
 def count_matches(node: Node, connection: sqlite3.Connection) -> int:
     """Return the number of rows that match *node*."""
     if node.is_posting_list:
@@ -381,18 +367,3 @@ def count_matches(node: Node, connection: sqlite3.Connection) -> int:
 
 def height_above(*parts: Node) -> int:
     return 1 + max((part.height for part in parts), default=0)
-
-
-def climbing(inner: Level, outer: Level, alias: str) -> tuple[str, str]:
-    """Return how to get from a row of *inner* to the row of *outer* that contains it.
-
-    :returns: SQL of that row's ``doc``, and the joins that it needs.
-    """
-    if outer.parent is None:
-        return f"{alias}.root", ""
-    joins = ""
-    level = inner
-    while level.parent is not None and level.parent is not outer:
-        joins += f" JOIN {level.parent.table} {alias}p ON {alias}p.doc = {alias}.parent"
-        alias, level = f"{alias}p", level.parent
-    return f"{alias}.parent", joins

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.embedded.errors import reject_unknown, rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.full_text import FullText
+from nefertari_search_tween.backends.embedded.query.nested import Nested
 from nefertari_search_tween.backends.embedded.query.nodes import (
     Bool,
     Boost,
@@ -14,7 +15,6 @@ from nefertari_search_tween.backends.embedded.query.nodes import (
     DisMax,
     MatchAll,
     MatchNone,
-    Nested,
     Node,
 )
 from nefertari_search_tween.backends.embedded.query.options import (

@@ -11,7 +11,7 @@ from nefertari_search_tween.backends.embedded.errors import (
     rejected,
     unsupported,
 )
-from nefertari_search_tween.backends.embedded.query.nodes import climbing
+from nefertari_search_tween.backends.embedded.query.nested import climbing
 from nefertari_search_tween.backends.embedded.query.parser import QueryParser
 from nefertari_search_tween.backends.embedded.sql import Sql, all_of, any_of
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Malformed, decode_float
