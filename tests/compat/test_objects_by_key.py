@@ -25,7 +25,7 @@ from tests.apps.every_field.content import fill_zoo
 from tests.read.privacy.test_request_hooks import tenant, tenant_filter
 from tests.servers import free_port
 from tests.support import apps
-from tests.support.apps import search_of
+from tests.support.apps import index_everything, search_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
 
@@ -43,7 +43,7 @@ def database(primary_url: str, backend_url: str, module_prefix: str) -> str:
 @pytest.fixture
 def app(database: str, backend_url: str, module_prefix: str) -> Iterator[TestApp]:
     app = apps.zoo(database, backend_url, module_prefix)
-    search_of(app).indexer.drain()
+    index_everything(app)
     yield app
     apps.forget_sessions()
 
@@ -195,7 +195,7 @@ def test_one_object_waits_for_no_worker(
     finally:
         with transaction.manager:
             Item.get_item(id=pk).delete()
-        search_of(app).indexer.drain()
+        index_everything(app)
     with pytest.raises(JHTTPNotFound):
         ES("Item").get_item(id=pk)
 

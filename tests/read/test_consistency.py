@@ -20,7 +20,7 @@ from nefertari_search_tween.exceptions import (
     SearchUnavailable,
 )
 from nefertari_search_tween.interfaces.primary import Key
-from tests.support.apps import search_of, zoo
+from tests.support.apps import index_everything, search_of, zoo
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def names(app: TestApp, query: str = "") -> list[str]:
 def test_a_search_sees_what_was_indexed_before_it(app: TestApp, tag: Any) -> None:
     for name in ("amber", "blue"):
         tag(name)
-        search_of(app).indexer.drain()
+        index_everything(app)
         assert names(app)[-1] == name
 
 

@@ -13,7 +13,7 @@ from zope.sqlalchemy import mark_changed
 
 from nefertari_search_tween.indexing.verify.verify import Differences
 from nefertari_search_tween.primary.sqla.dependencies.keys import DatabaseKeys
-from tests.support.apps import forget_sessions, observed, search_of
+from tests.support.apps import forget_sessions, index_everything, observed, search_of
 from tests.write.test_verify import source, verified, write
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
@@ -41,7 +41,7 @@ def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Test
         columns = ("thing_id", "label_id", "place")
         Session().execute(LINKS.insert(), [dict(zip(columns, each)) for each in LINKED])
         mark_changed(Session())
-    search_of(app).indexer.drain()
+    index_everything(app)
     yield app
     forget_sessions()
 

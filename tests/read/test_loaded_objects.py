@@ -22,7 +22,7 @@ from sqlalchemy.orm.instrumentation import instance_dict
 from webtest import TestApp
 
 from tests.read.privacy.test_request_hooks import listening
-from tests.support.apps import forget_sessions, observed, search_of
+from tests.support.apps import forget_sessions, index_everything, observed, search_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
 
@@ -39,7 +39,7 @@ def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Test
         Session().add_all(labels)
         Session().add(Thing(id=1, name="one", options={"a": 1}, labels=labels))
         Session().add(Thing(id=2, name="two", options={"a": 2}))
-    search_of(app).indexer.drain()
+    index_everything(app)
     yield app
     forget_sessions()
 

@@ -13,7 +13,7 @@ import pytest
 import transaction
 from webtest import TestApp
 
-from tests.support.apps import forget_sessions, observed, search_of
+from tests.support.apps import forget_sessions, index_everything, observed
 from tests.support.compare_answers import engine_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
@@ -60,7 +60,7 @@ def _things(app: TestApp) -> Iterator[None]:
         Session().flush()
         # Without places the order is the database's choice, which may differ from read to read.
         Session().execute(LINKS.update().values(place=-LINKS.c.label_id))
-    search_of(app).indexer.drain()
+    index_everything(app)
     yield
     forget_sessions()
 

@@ -10,7 +10,7 @@ import transaction
 from pyramid_retry import RetryableException, RetryableExecutionPolicy
 from webtest import TestApp
 
-from tests.support.apps import forget_sessions, observed, search_of
+from tests.support.apps import forget_sessions, index_everything, observed
 from tests.support.compare_answers import engine_of
 
 pytestmark = [pytest.mark.every_backend, pytest.mark.every_primary]
@@ -36,7 +36,7 @@ def app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator[Test
 
     with transaction.manager:
         Session().add_all([Thing(id=1, name="one"), Thing(id=2, name="one more")])
-    search_of(app).indexer.drain()
+    index_everything(app)
     yield app
     forget_sessions()
 

@@ -19,7 +19,13 @@ from nefertari_search_tween.events import BulkUpdated
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.interfaces.primary import Key
 from tests.apps.untracked import INI
-from tests.support.apps import backend_and_hosts, forget_sessions, search_of, untracked
+from tests.support.apps import (
+    backend_and_hosts,
+    forget_sessions,
+    index_everything,
+    search_of,
+    untracked,
+)
 from tests.support.forked import run_python
 from tests.support.paths import TOP
 
@@ -48,7 +54,7 @@ def make_app(primary_url: str, backend_url: str, module_prefix: str) -> Iterator
             Session().add(Shelf(id=1, room_id=1))
             Session().flush()
             Session().add(Box(id=1, label="A", shelf_id=1))
-        search_of(app).indexer.drain()
+        index_everything(app)
         return app
 
     yield make
@@ -121,7 +127,7 @@ def test_a_member_that_the_application_follows_itself(make_app: Any) -> None:
     assert labelled(app, MIRROR_ANSWERS) == []
     names["set_label"](Box.get_item(id=1), "bolts")
     transaction.commit()
-    search_of(app).indexer.drain()
+    index_everything(app)
     assert labelled(app, MIRROR_ANSWERS) == [1]
 
 

@@ -14,6 +14,7 @@ import transaction
 from pyramid.paster import get_app
 from webtest import TestApp
 
+from nefertari_search_tween.concurrency.threads import wait_until
 from tests.servers import shared
 from tests.support.forked import run_python
 from tests.support.paths import TOP
@@ -22,6 +23,8 @@ INI = TOP / "development.ini"
 SHARED_MODELS = "tests.apps.zoo_models"
 #: what renders itself there, and the same for all requests: it can be searched
 TRUSTED_IN_ZOO = "tests.apps.zoo_models.Custom.to_dict"
+# Seconds; most tests are not about it, and the machine may be busy with others.
+SEARCH_TIMEOUT = "20"
 _left_out: set[Any] = set()
 
 
@@ -33,6 +36,7 @@ def film_options(directory: Path, url: str, prefix: str) -> dict[str, str]:
         "backend": backend,
         "elasticsearch_hosts": hosts,
         "index_name": prefix,
+        "search_timeout": SEARCH_TIMEOUT,
     }
 
 
@@ -179,6 +183,7 @@ def _test_app(
                 "nefertari_search.backend": backend,
                 "elasticsearch.hosts": hosts,
                 "elasticsearch.index_name": prefix,
+                "nefertari_search.search_timeout": SEARCH_TIMEOUT,
                 **settings,
             },
         )
@@ -215,3 +220,14 @@ def forget_sessions() -> None:
 def search_of(app: TestApp) -> Any:
     """The package's own object of the application behind *app*."""
     return app.app.registry.nefertari_search
+
+
+def index_everything(app: TestApp) -> None:
+    """Index all that is pending, and wait for what another thread or process has claimed."""
+    search = search_of(app)
+    search.indexer.drain()
+
+    def nothing_is_pending() -> bool:
+        return not any(search.outbox.sync_state(mirror.name).pending for mirror in search.mirrors)
+
+    assert wait_until(nothing_is_pending, float(SEARCH_TIMEOUT)), "rows are still pending"

@@ -13,7 +13,7 @@ from webtest import TestApp
 from nefertari_search_tween.indexing.rebuild.missing import index_missing
 from nefertari_search_tween.interfaces.primary import Key
 from nefertari_search_tween.mirror.index_lifecycle import create_empty
-from tests.support.apps import search_of, zoo
+from tests.support.apps import index_everything, search_of, zoo
 from tests.write.test_interleaving import Process, Reader
 
 
@@ -39,7 +39,7 @@ def tag(app: TestApp) -> int:
     with transaction.manager:
         for each in Tag.get_collection(_query_secondary=False):
             each.delete()
-    search_of(app).indexer.drain()
+    index_everything(app)
     with transaction.manager:
         stored = Tag(name="red").save()
         return int(stored.id)

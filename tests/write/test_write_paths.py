@@ -16,7 +16,7 @@ from sqlalchemy.orm import sessionmaker
 from zope.sqlalchemy import mark_changed
 
 from nefertari_search_tween.events import BulkDeleted, BulkUpdated
-from tests.support.apps import search_of, zoo
+from tests.support.apps import index_everything, search_of, zoo
 from tests.support.tiers import mostly_long
 from tests.write.test_sync import by_kind, data, delete_indices, empty_tables, same_everywhere
 from tests.write.test_sync import note as note_event
@@ -49,7 +49,7 @@ def app(tmp_path_factory, primary_url):
 def _empty(app):
     transaction.abort()
     empty_tables()
-    search_of(app).indexer.drain()
+    index_everything(app)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_a_statement_is_followed(app, session, tables, form, way):
         with committed(session):
             executor = session() if way == "session" else session().connection()
             executor.execute(statement)
-    search_of(app).indexer.drain()
+    index_everything(app)
     lists(app)
 
 
