@@ -99,7 +99,7 @@ class Extra:
     :param after: lines after it.
     :param statements: executed when the rows are stored.
     :param default_sort: what it is sorted by without a sort.
-    :param unordered: fields whose values are lists in any order.
+    :param unordered: members of documents, nested ones too, whose values are lists in any order.
     """
 
     name: str
@@ -166,7 +166,7 @@ EXTRAS = (
         f'_nested_relationships = ("tags",)\n{_TAGS.strip()}',
         _TAG,
         _LINKED,
-        unordered=("tags",),
+        unordered=("tags", "owners"),
     ),
 )
 
@@ -331,6 +331,7 @@ def models(draw: Any, dialect: str) -> Model:
         fields.update(dict.fromkeys(column.fields, close))
         values = [each for each in pools[column.name] if each != "None" and not is_raw(each)]
         literals.update(dict.fromkeys(column.fields, values or ["None"]))
+    # Those of nested documents are none of the model: both have to answer so.
     fields.update({name: [] for extra in extras for name in extra.unordered})
     request = requests(fields, literals)
     parameters = draw(st.lists(request, min_size=PER_MODEL, max_size=PER_MODEL))

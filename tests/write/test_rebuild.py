@@ -42,6 +42,7 @@ from tests.commands.test_commands import ENVIRONMENT, TOP, one_line
 from tests.servers import PostgresServer
 from tests.servers.base import free_port, wait_until
 from tests.support.apps import backend_and_hosts, search_of, zoo
+from tests.support.disturbed_reader import DisturbedReader
 from tests.support.tiers import examples
 from tests.write.test_sync import delete_indices, empty_tables, mirrored_ids
 
@@ -433,24 +434,6 @@ def test_an_index_that_is_not_there_is_built_from_all_that_is(search, app, tags)
     assert len(mirrored_ids(app, "Tag")) == 100
 
 
-class Disturbed:
-    """A reader that lets something happen behind the first chunk of its first scan."""
-
-    def __init__(self, reader, disturb):
-        self._reader = reader
-        self._disturb = disturb
-
-    def __getattr__(self, name):
-        return getattr(self._reader, name)
-
-    def scan(self, *arguments):
-        for rows in self._reader.scan(*arguments):
-            yield rows
-            if self._disturb is not None:
-                disturb, self._disturb = self._disturb, None
-                disturb()
-
-
 @pytest.fixture
 def settling(search, monkeypatch):
     """A time in which lists of indices grow old that the test can tell from others."""
@@ -495,7 +478,7 @@ def test_a_change_by_one_that_does_not_know_the_index_is_not_lost(
 
     search.indexer._targets.clear()
     change(lambda tag: setattr(tag, "name", "new"))
-    tags.reader, reader = Disturbed(tags.reader, disturb), tags.reader
+    tags.reader, reader = DisturbedReader(tags.reader, disturb), tags.reader
     try:
         rebuilding.rebuild(
             search.mirrors,
@@ -558,14 +541,14 @@ def test_a_process_that_is_killed_ends_the_rebuild_which_resumes(search, tags, m
     monkeypatch.setattr(rebuilding, "CHECKPOINT_SECONDS", 0.0)
     parent, reader = os.getpid(), tags.reader
 
-    class Dying(Disturbed):
+    class Dying(DisturbedReader):
         def scan(self, chunk, keys):
             if keys.after == 60 and os.getpid() != parent:
                 time.sleep(0.5)  # what was before it is acknowledged
                 os.kill(os.getpid(), signal.SIGKILL)
             return self._reader.scan(chunk, keys)
 
-    tags.reader = Dying(reader, None)
+    tags.reader = Dying(reader)
     try:
         with pytest.raises(ProcessFailed, match="killed"):
             rebuilt(search, tags, processes=2)

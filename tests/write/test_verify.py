@@ -25,6 +25,7 @@ from nefertari_search_tween.mirror.index_lifecycle import prepare_indices
 from nefertari_search_tween.mirror.mirror import write_alias
 from nefertari_search_tween.mirror.serializer import document_id
 from tests.support.apps import search_of, zoo
+from tests.support.disturbed_reader import DisturbedReader
 from tests.write.test_sync import delete_indices, empty_tables
 
 pytestmark = pytest.mark.every_backend
@@ -264,25 +265,10 @@ def test_an_index_that_holds_no_more_is_not_scanned(search, models, monkeypatch)
     assert scans == []
 
     # As many documents as were found, but not of the same objects: something was written.
-    read_objects = WritingReader(search.mirrors.get("Tag").reader, lambda: rename(models))
+    read_objects = DisturbedReader(search.mirrors.get("Tag").reader, lambda: rename(models))
     monkeypatch.setattr(search.mirrors.get("Tag"), "reader", read_objects)
     assert verified(search, "Tag").compared == 10
     assert len(scans) == 1
-
-
-class WritingReader:
-    """A reader that lets something be written behind its scan of objects."""
-
-    def __init__(self, reader, write):
-        self._reader = reader
-        self._write = write
-
-    def __getattr__(self, name):
-        return getattr(self._reader, name)
-
-    def scan_objects(self, *arguments):
-        yield from self._reader.scan_objects(*arguments)
-        self._write()
 
 
 def rename(models):

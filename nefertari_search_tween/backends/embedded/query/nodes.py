@@ -170,15 +170,16 @@ class Bool(Node):
         return all_of(parts)
 
     def _any_alternative(self, alias: str) -> Sql:
-        if sum(node.width for node in self.should) <= MAX_WIDTH:
-            return any_of(node.where(alias) for node in self.should)
-        tables, width = [[self.should[0]]], self.should[0].width
-        for node in self.should[1:]:
+        tables: list[list[Node]] = [[]]
+        width = 0
+        for node in self.should:
             width += node.width
-            if width > MAX_WIDTH:
+            if width > MAX_WIDTH and tables[-1]:
                 tables.append([])
                 width = node.width
             tables[-1].append(node)
+        if len(tables) == 1:
+            return any_of(node.where(alias) for node in self.should)
         return any_of(
             self._in_table(alias, any_of(node.where("d") for node in nodes)) for nodes in tables
         )

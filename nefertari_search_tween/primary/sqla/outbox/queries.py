@@ -15,7 +15,7 @@ from nefertari_search_tween.primary.outbox_base import MAX_ROWS, OutboxBase
 from nefertari_search_tween.primary.sqla.outbox import versions
 from nefertari_search_tween.primary.sqla.outbox.claims import expired
 from nefertari_search_tween.primary.sqla.outbox.connections import ReadConnections
-from nefertari_search_tween.primary.sqla.outbox.tables import FANS_OUT, OUTBOX
+from nefertari_search_tween.primary.sqla.outbox.tables import EXPANDS, FANS_OUT, OUTBOX
 
 MODELS_PER_QUERY = 50
 # A row may become rows of whole models, which become a row for each document.
@@ -123,7 +123,7 @@ class OutboxQueries(OutboxBase):
 _LAST_ROW = select(
     [
         select([func.max(OUTBOX.c.id)]).as_scalar(),
-        or_(*(exists([OUTBOX.c.id]).where(each) for each in (FANS_OUT, OUTBOX.c.pk.is_(None)))),
+        exists([OUTBOX.c.id]).where(EXPANDS),
     ]
 )
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     literal_column,
+    or_,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -31,8 +32,11 @@ _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 # MySQL's TEXT ends at 64 KiB.
 _NAME = 200
 
-#: Spelled out, not bound: so the index of these rows is used.
+# Spelled out, not bound: so the index of these rows is used.
+#: rows whose dependent documents have none of their own yet
 FANS_OUT = literal_column("fan_out > 0")
+#: the same, and those that stand for all documents of a model
+EXPANDS = or_(FANS_OUT, literal_column("pk IS NULL"))
 
 #: Keys that must be indexed, a row for each time that a transaction changed one. Rows are only
 #: added and removed, and never wait for each other: no transaction of an application can block
@@ -54,9 +58,9 @@ OUTBOX = Table(
     # Every query of the table is a range of this: free rows of a model in their order, claimed
     # ones, the rows of a claim, whether a model has any.
     Index("nefertari_search_outbox_claims", "model", "claim_token", "id"),
-    # Whether a model has rows that may concern others.
+    # Whether a model has rows that may become others, or any has.
     Index(
-        "nefertari_search_outbox_fan_out", "model", postgresql_where=FANS_OUT, sqlite_where=FANS_OUT
+        "nefertari_search_outbox_fan_out", "model", postgresql_where=EXPANDS, sqlite_where=EXPANDS
     ),
 )
 
