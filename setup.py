@@ -52,6 +52,8 @@ setup(
         "nefertari>=0.7,<0.8",
         "elasticsearch>=8.18,<10",
         "luqum>=1.0",
+        # Words that are similar to those of a search box.
+        "rapidfuzz>=3.9",
         "click",
         "rich",
     ],

@@ -157,7 +157,15 @@ def compile_params(mirror: Mirror, params: dict[str, Any]) -> SearchQuery:
     if size is not None:
         body["from"], body["size"] = start, size
     compiled = replace(part, body=body, index=params.get("index") or mirror.alias)
-    return replace(query, parts=[compiled], page=Page(start, size), fields=fields)
+    as_built = own_body.get("query") == part.body["query"] and compiled.index == part.index
+    return replace(
+        query,
+        parts=[compiled],
+        page=Page(start, size),
+        fields=fields,
+        # What else a subclass may have changed is not in the request; a count is by the query.
+        is_of_request=as_built and "_count" in request.params,
+    )
 
 
 @contextmanager

@@ -11,13 +11,15 @@ from nefertari_search_tween.documents.fields import BaseField
 EXACT = "_exact"
 #: texts of this document in composed form, if that is another one (see below)
 COMPOSED = "_composed"
+#: texts of this document without accents, if that is another form (see below)
+FOLDED = "_folded"
 #: names of the fields of this document that the index can't sort or match exactly
 INEXACT = "_inexact"
 #: why the backend rejected the document; only in the stub that replaces it
 REJECTED = "_rejected"
 #: values of a stored document whose rendered form loses something (see engine/values.py)
 PACKED = "_packed"
-INTERNAL = (EXACT, COMPOSED, INEXACT, REJECTED, PACKED)
+INTERNAL = (EXACT, COMPOSED, FOLDED, INEXACT, REJECTED, PACKED)
 
 #: the value of INEXACT in a stub: no field of it is known
 ANY_FIELD = "*"
@@ -40,15 +42,52 @@ def composed(value: Any) -> Any:
     return [composed(each) for each in value] if isinstance(value, list) else value
 
 
-def is_composed(text: str) -> bool:
-    """Return True if *text* is in composed form."""
-    return text.isascii() or unicodedata.is_normalized("NFC", text)
-
-
 def composed_field(name: str) -> str:
     """Return the name of the index field that holds texts of the field *name* in composed form."""
+    return _beside(name, COMPOSED)
+
+
+# Who types into a search box leaves accents out. So that "amelie" finds "Amélie" on every backend,
+# whatever its analyzers do, a document has such texts in a third form.
+
+# Letters of Latin alphabets that are no letter with an accent, as Lucene's ASCIIFoldingFilter
+# writes them, and the apostrophe.
+_LETTERS = str.maketrans(
+    {
+        **{"ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O"},
+        **{"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ł": "l", "Ł": "L"},
+        **{"\u0131": "i", "ħ": "h", "Ħ": "H", "ŋ": "n", "Ŋ": "N", "ŧ": "t", "Ŧ": "T", "ĸ": "q"},
+        "\u2019": "'",
+    }
+)
+
+
+def folded(value: Any) -> Any:
+    """Return *value*, a text or a list of texts, with Latin letters as ASCII has them; marks of
+    other scripts, which may be vowels, remain."""
+    if isinstance(value, list):
+        return [folded(each) for each in value]
+    if not isinstance(value, str) or value.isascii():
+        return value
+    letters: list[str] = []
+    latin = False
+    for each in unicodedata.normalize("NFKD", value.translate(_LETTERS)):
+        if not unicodedata.combining(each):
+            latin = each.isascii()
+        elif latin:
+            continue
+        letters.append(each)
+    return unicodedata.normalize("NFC", "".join(letters))
+
+
+def folded_field(name: str) -> str:
+    """Return the name of the index field that holds texts of the field *name* without accents."""
+    return _beside(name, FOLDED)
+
+
+def _beside(name: str, group: str) -> str:
     path, dot, last = name.rpartition(".")
-    return f"{path}{dot}{COMPOSED}.{last}"
+    return f"{path}{dot}{group}.{last}"
 
 
 def exact_field(field: BaseField) -> str:

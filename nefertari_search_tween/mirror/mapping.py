@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.analysis import DEFAULT, definitions, used
 from nefertari_search_tween.documents.fields import KEYWORD, Relationship, is_text
-from nefertari_search_tween.documents.format import COMPOSED, EXACT, INEXACT, REJECTED
+from nefertari_search_tween.documents.format import COMPOSED, EXACT, FOLDED, INEXACT, REJECTED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 
 # Raised when documents of an older release of this package can't be read by this one.
-FORMAT = 2
+FORMAT = 3
 
 
 def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def properties(document_cls: type[BaseDocument], depth: int) -> dict[str, Any]:
     if exact:
         mapped[EXACT] = {"properties": exact}
     if forms:
-        mapped[COMPOSED] = {"properties": forms}
+        mapped[COMPOSED] = mapped[FOLDED] = {"properties": forms}
     return mapped
 
 
@@ -97,8 +97,8 @@ def mapping_diff(expected: dict[str, Any], actual: dict[str, Any], path: str = "
     """Return a line for each difference of the mapping *actual* of an index from *expected*."""
     lines = []
     expected_fields, actual_fields = expected.get("properties", {}), actual.get("properties", {})
-    # Composed forms are mapped as their fields are.
-    for name in sorted((expected_fields.keys() | actual_fields.keys()) - {COMPOSED}):
+    # Other forms of texts are mapped as their fields are.
+    for name in sorted((expected_fields.keys() | actual_fields.keys()) - {COMPOSED, FOLDED}):
         where = f"{path}{name}"
         if name not in actual_fields:
             lines.append(f"+ {where}: {expected_fields[name].get('type', 'object')}")

@@ -10,8 +10,9 @@ from typing import Any, Optional
 
 from nefertari_search_tween.backends.base import Backend, IndexEntry
 from nefertari_search_tween.concurrency.forks import PerProcess
-from nefertari_search_tween.documents.format import COMPOSED
+from nefertari_search_tween.documents.format import COMPOSED, FOLDED
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.documents.search_fields import WeightedName
 from nefertari_search_tween.exceptions import ConfigurationError, Reason, SearchUnavailable
 from nefertari_search_tween.interfaces.primary import Hook, Reader, RequestHooks
 from nefertari_search_tween.mirror.circuit_breaker import CircuitBreaker
@@ -45,6 +46,7 @@ class Mirror(PerProcess):
     :ivar untracked: what documents show that may change without a notice, a line for each member
         (see ``interfaces.primary_engine.Dependencies``); those that the application reports itself
         are left out.
+    :ivar search_fields: the fields that texts are looked for in; empty for all.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Mirror(PerProcess):
         self.settings = settings
         self.hooks = hooks
         self.untracked: list[str] = []
+        self.search_fields: tuple[WeightedName, ...] = ()
         self.mapping = index_mapping(document_cls, settings)
         self.analyzers = analyzers(self.mapping, settings)
         self.fingerprint: str = self.mapping["_meta"]["fingerprint"]
@@ -232,7 +235,7 @@ class Mirror(PerProcess):
 def _fields_with(analyzer: str, mapping: dict[str, Any], prefix: str) -> Iterator[str]:
     """Yield the full names of the fields that *mapping* gives an analyzer."""
     for name, spec in mapping.get("properties", {}).items():
-        if name == COMPOSED:
+        if name in (COMPOSED, FOLDED):
             # Other forms of the same fields.
             continue
         if spec.get("analyzer") == analyzer:

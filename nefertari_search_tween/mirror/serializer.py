@@ -17,10 +17,11 @@ from nefertari_search_tween.documents.format import (
     ANY_FIELD,
     COMPOSED,
     EXACT,
+    FOLDED,
     INEXACT,
     REJECTED,
     composed,
-    is_composed,
+    folded,
 )
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.interfaces.primary import Body
@@ -178,7 +179,8 @@ class Serializer:
         """Return the document and the names of the fields that the index can't hold exactly."""
         document = dict(data)
         exacts: dict[str, Any] = {}
-        forms: dict[str, Any] = {}
+        composed_forms: dict[str, Any] = {}
+        folded_forms: dict[str, Any] = {}
         inexact: list[str] = []
         for name, field, quick, has_exact, deep, text in self._plan:
             value = data.get(name)
@@ -187,7 +189,7 @@ class Serializer:
             # Nearly all values: nothing is to be done about them.
             kind = type(value)
             if kind is quick and (
-                len(value) <= SHORT_TEXT and is_composed(value)
+                len(value) <= SHORT_TEXT and value.isascii()
                 if kind is str
                 else -SMALL_NUMBER < value < SMALL_NUMBER
             ):
@@ -209,15 +211,20 @@ class Serializer:
             if text:
                 form = composed(document[name])
                 if form != document[name]:
-                    forms[name] = form
+                    composed_forms[name] = form
+                ascii_form = folded(form)
+                if ascii_form != form:
+                    folded_forms[name] = ascii_form
         if not data.keys() <= self._usual_names:
             for name in data.keys() - self._names:
                 if not isinstance(data[name], PLAIN):
                     document[name] = self._plain(data[name])
         if exacts:
             document[EXACT] = exacts
-        if forms:
-            document[COMPOSED] = forms
+        if composed_forms:
+            document[COMPOSED] = composed_forms
+        if folded_forms:
+            document[FOLDED] = folded_forms
         return document, inexact
 
     def _scalar(self, value: Any) -> Any:

@@ -25,8 +25,14 @@ SELECTING = READS | {"PUT", "PATCH", "DELETE"}
 #: parameters, and fields of query syntax, whose values are names of fields
 EXISTS, MISSING = "_exists_", "_missing_"
 PRESENCE = (EXISTS, MISSING)
+#: what was typed into a search box
+BOX = "_query"
+#: what the response says beside the results
+HIGHLIGHT = "_highlight"
+FACETS = "_facets"
+EXTRAS = (HIGHLIGHT, FACETS)
 #: parameters that only a search understands
-SEARCH_PARAMETERS = ("q", "_search_fields", *PRESENCE)
+SEARCH_PARAMETERS = ("q", BOX, "_search_fields", *EXTRAS, *PRESENCE)
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 

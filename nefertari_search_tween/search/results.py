@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from nefertari.utils.data import DataProxy
 
@@ -12,6 +12,8 @@ from nefertari_search_tween.documents.format import EXACT, INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BadQuery, Reason, Unanswerable
 from nefertari_search_tween.known_code import is_nefertari_calling
+from nefertari_search_tween.search.context import HIGHLIGHT
+from nefertari_search_tween.search.features.highlights import Highlights
 from nefertari_search_tween.search.query.transparent_read import TransparentQuery
 
 # Types of JSON values that contain others.
@@ -190,10 +192,16 @@ class SearchResults(list):
 
 
 def search_results(
-    hits: list[dict[str, Any]], meta: dict[str, Any], query_class: type
+    hits: list[dict[str, Any]],
+    meta: dict[str, Any],
+    query_class: type,
+    highlights: Optional[Callable[[dict[str, Any]], Highlights]] = None,
 ) -> SearchResults:
     """Return the page of *hits* with its metadata, as nefertari's renderers expect it: data objects
-    with their fields, ``_score`` and ``_type``."""
+    with their fields, ``_score`` and ``_type``.
+
+    :param highlights: returns those of a hit, if they were asked for.
+    """
     documents = SearchResults(query_class=query_class)
     documents._nefertari_meta = meta
     for hit in hits:
@@ -201,6 +209,8 @@ def search_results(
         type_name = source.pop("_type", None)
         source["_score"] = hit.get("_score")
         source["_type"] = type_name
+        if highlights is not None:
+            source[HIGHLIGHT] = highlights(hit)
         documents.append(data_object(source))
     return documents
 
@@ -263,9 +273,22 @@ def _all_attributes(self: Any) -> dict[str, Any]:
     return attributes
 
 
+def _to_dict(self: Any, **kwargs: Any) -> Any:
+    """Return the object as a dict, with its highlights whatever fields were selected."""
+    result = DataProxy.to_dict(self, **kwargs)
+    highlights = self._data.get(HIGHLIGHT)
+    if type(highlights) is Highlights:
+        result[HIGHLIGHT] = highlights
+    return result
+
+
 @lru_cache(maxsize=1024)
 def _data_class(name: str) -> type[Any]:
-    namespace = {"__getattr__": _make_attribute, "__dict__": property(_all_attributes)}
+    namespace = {
+        "__getattr__": _make_attribute,
+        "__dict__": property(_all_attributes),
+        "to_dict": _to_dict,
+    }
     return type(name, (DataProxy,), namespace)
 
 

@@ -14,6 +14,7 @@ from nefertari_search_tween.mirror.registry import MirrorRegistry
 from nefertari_search_tween.search.aggregations.request import root_of
 from nefertari_search_tween.search.context import (
     AGGREGATIONS,
+    BOX,
     COLLECTION,
     FLAG,
     MULTI_COLLECTION,
@@ -127,7 +128,8 @@ class Router:
         except UnicodeDecodeError:
             raise BadQuery("query string", "it is not UTF-8") from None
         for key, value in items:
-            if "\x00" in key or "\x00" in value:
+            # No text of a search box is an error.
+            if "\x00" in key or ("\x00" in value and key != BOX):
                 raise BadQuery(key.replace("\x00", "\\0"), "it holds a null byte")
         return params
 

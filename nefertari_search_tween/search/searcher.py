@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Any, Callable, Optional, Protocol
 
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
-from nefertari_search_tween.documents.format import STUBS
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import (
     Reason,
@@ -22,16 +22,19 @@ from nefertari_search_tween.search.aggregations.execute import (
     model_aggregation,
 )
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.box.passes import BoxPasses, box_facts
+from nefertari_search_tween.search.box.weights import choose_search_fields
 from nefertari_search_tween.search.consistency import PendingChanges, ReadConsistency, ReadVersion
+from nefertari_search_tween.search.context import FACETS
+from nefertari_search_tween.search.features.facets.count import FacetCounts
 from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.multi.aggregations import multi_aggregation
 from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
 from nefertari_search_tween.search.multi.query import multi_query
 from nefertari_search_tween.search.objects_by_key import objects_by_key
-from nefertari_search_tween.search.query.clauses import Query, any_of
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery, model_query
 from nefertari_search_tween.search.query.search_request import SearchRequest
-from nefertari_search_tween.search.query.transparent_read import transparent_query
+from nefertari_search_tween.search.query.transparent_read import restrict, transparent_query
 from nefertari_search_tween.search.query.visibility import Visible, require_visible
 from nefertari_search_tween.search.results import (
     TransparentResults,
@@ -88,6 +91,7 @@ class Searcher:
         }
         self.cache = cache
         self.consistency = ReadConsistency(mirrors, settings, pending, cache.on)
+        choose_search_fields(mirrors, settings)
 
     # Transparent reads
 
@@ -122,7 +126,7 @@ class Searcher:
             self.settings.max_result_window,
             keys,
         )
-        visible = {mirror.alias: _restrict(query.body, acl_filters(mirror))}
+        visible = {mirror.alias: restrict(query.body, acl_filters(mirror))}
         if self.primary.has_written():
             raise Unanswerable(Reason.OPEN_TRANSACTION)
         read_version = self.consistency.require_current(mirror)
@@ -185,30 +189,51 @@ class Searcher:
 
     def run_query(self, query: SearchQuery) -> tuple[Any, int]:
         """Run *query*; see :meth:`search`."""
+        passes = self._passes(query)
+        query, (hits, total, took) = passes.first_with_hits(query)
+        if query.count_only:
+            return total, took
+        meta = {"start": query.page.start, "fields": query.fields, "total": total, "took": took}
+        if query.request.box is not None:
+            meta["query"] = box_facts(query.request, total)
+            meta["suggestions"] = passes.suggestions(query)
+        if FACETS in query.request.params:
+            meta["facets"] = FacetCounts(passes.build, passes.respond).of(query)
+        return search_results(hits, meta, self.primary.query_class, query.highlights), took
+
+    def _passes(self, query: SearchQuery) -> BoxPasses:
+        """Return what searches for *query*, and for what it may mean."""
         read_version = self.consistency.wait_until_current(query.mirrors, query.current)
         if any(part.index != part.mirror.alias for part in query.parts):
             # The version is that of the mirrors' indices, not of any other.
             read_version = ReadVersion(read_version.versions)
-        if query.count_only:
-            responses = self._search(
-                query.mirrors,
-                [
-                    (part.index, {**_without(part.body, *NOT_COUNTED), "size": 0})
-                    for part in query.parts
-                ],
-                query.visible,
-                read_version,
-                query.parts[0].explain_rejections(),
-            )
-            return _total(responses), _took(responses)
-        hits, total, took = self._hits(query, read_version)
-        meta = {"start": query.page.start, "fields": query.fields, "total": total, "took": took}
-        return search_results(hits, meta, self.primary.query_class), took
+        run = self._count if query.count_only else self._hits
+        return BoxPasses(
+            lambda each: run(each, read_version),
+            lambda request: self.build_query(query.mirrors, request),
+            lambda each, searches: self._search(
+                each.mirrors, searches, each.visible, read_version, each.explain_rejections()
+            ),
+        )
+
+    def _count(self, query: SearchQuery, read_version: ReadVersion) -> tuple[list[Hit], int, int]:
+        """Return no hits, their total number, and milliseconds."""
+        responses = self._search(
+            query.mirrors,
+            [
+                (part.index, {**_without(part.body, *NOT_COUNTED), "size": 0})
+                for part in query.parts
+            ],
+            query.visible,
+            read_version,
+            query.explain_rejections(),
+        )
+        return [], _total(responses), _took(responses)
 
     def _hits(self, query: SearchQuery, read_version: ReadVersion) -> tuple[list[Hit], int, int]:
         """Return the hits of the page, their total number, and milliseconds."""
         start, size = query.page
-        explanation = query.parts[0].explain_rejections()
+        explanation = query.explain_rejections()
         if size is None:
             searches = [(part.index, part.body) for part in query.parts]
             with self.consistency.translate_errors(read_version.versions), explanation:
@@ -236,6 +261,13 @@ class Searcher:
         self, mirrors: list[Mirror], request: SearchRequest, aggregation: AggregationRequest
     ) -> tuple[AggregationResult, int]:
         """Aggregate the matches; pages, sorts and fields of documents are ignored."""
+        if request.box is not None:
+            # The words that a document needs are those of the search without aggregations.
+            plain = replace(request.without_page(), aggregation=None)
+            counted = replace(self.build_query(mirrors, plain), count_only=True)
+            request = replace(
+                request, attempt=self._passes(counted).first_with_hits(counted)[0].request.attempt
+            )
         if len(mirrors) > 1:
             prepared, parts, query = multi_aggregation(mirrors, request, aggregation)
         else:
@@ -353,19 +385,6 @@ class Searcher:
                 response["hits"]["total"]["value"] = len(hits)
             hits_by_search.append(hits)
         return responses, hits_by_search
-
-
-def _restrict(body: dict[str, Any], restrictions: list[Query]) -> list[Query]:
-    """Narrow a transparent read, so that inexact documents still invalidate it.
-
-    :returns: the conditions that it meets now.
-    """
-    if not restrictions:
-        return []
-    visible = any_of([{"bool": {"filter": restrictions}}, STUBS])
-    queries = [body["query"]] if "query" in body else []
-    body["query"] = {"bool": {"filter": [*queries, visible]}}
-    return [visible]
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -67,3 +67,11 @@ def dotted_names(text: str) -> tuple[str, ...]:
     if not all(re.fullmatch(r"[\w.<>]+", name) for name in result):
         raise ValueError("must be dotted names (package.module.Class.method), joined by commas")
     return result
+
+
+def tags(text: str) -> tuple[str, str]:
+    """Convert the text before a match and that behind it, which are joined by a bar."""
+    before, bar, after = text.partition("|")
+    if not bar or "|" in after:
+        raise ValueError("must be two texts joined by a bar (<em>|</em>)")
+    return before, after

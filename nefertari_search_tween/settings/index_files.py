@@ -1,4 +1,4 @@
-"""Files of index settings: read, checked, and normalized."""
+"""What settings say of the indices: their files, read and checked, analyzers, search fields."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from nefertari_search_tween.backends.analysis import flat_settings
+from nefertari_search_tween.documents.search_fields import WeightedName, parse_search_fields
 
 # The servers' default. This package reads whole indices in chunks, which may be larger than the
 # pages that an application allows.
@@ -83,6 +84,14 @@ def required_analyzer(text: str) -> str:
     if not text:
         raise ValueError("must be the name of an analyzer")
     return analyzer(text)
+
+
+def search_fields(text: str) -> tuple[WeightedName, ...]:
+    """Return names of fields with weights: ``title^5, director.name^3, cast``."""
+    fields = parse_search_fields(text.split(","))
+    if not fields:
+        raise ValueError("must be names of fields, with weights or without: title^5, cast")
+    return fields
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from nefertari_search_tween.backends.connection import Connection
+from nefertari_search_tween.documents.search_fields import WeightedName
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.settings import connection as reach
 from nefertari_search_tween.settings import index_files
@@ -33,6 +34,8 @@ class Settings(SearchSettings, ServerSettings):
     model_index_settings: dict[str, index_files.IndexFile]
     #: of MODEL or MODEL.FIELD
     analyzers: dict[str, str]
+    #: of one model, by its name
+    search_fields: dict[str, tuple[WeightedName, ...]]
     connection: Connection
 
     def __init__(self, raw: Mapping[str, Any], package: str = "") -> None:
@@ -84,14 +87,18 @@ class Settings(SearchSettings, ServerSettings):
         return self.index_settings_file.with_window(self.max_result_window)
 
     def _read_families(self, raw: Mapping[str, Any]) -> None:
-        self.model_index_settings, self.analyzers = {}, {}
+        self.model_index_settings, self.analyzers, self.search_fields = {}, {}, {}
+        families: dict[str, dict[str, Any]] = {
+            "index_settings": self.model_index_settings,
+            "analyzer": self.analyzers,
+            "search_fields": self.search_fields,
+        }
         for key, text in raw.items():
             family = _family(key)
             if family is not None:
                 value = _converted(family, key, text)
                 kind, _, name = key[len(PREFIX) :].partition(".")
-                values = self.analyzers if kind == "analyzer" else self.model_index_settings
-                values[name] = value
+                families[kind][name] = value
 
     @property
     def where(self) -> str:

@@ -19,6 +19,7 @@ from nefertari_search_tween.settings.converters import (
     number,
     one_of,
     optional,
+    tags,
 )
 
 PREFIX = "nefertari_search."
@@ -214,6 +215,33 @@ class SearchSettings:
         "10000",
         "Maximum number of buckets that the sizes in one aggregation request may amount to.",
     )
+    q = Setting(
+        one_of("lucene", "box"),
+        "lucene",
+        "How the parameter q is read. lucene: query syntax, whose errors are reported; box: like "
+        "_query, as the text of a search box (searchbox.rst).",
+    )
+    similar_below = Setting(
+        number(int, 0, 1_000_000),
+        "1",
+        "With fewer results than this, a search box looks for similar words, too: typos, words "
+        "written as one or as two (searchbox.rst). 0: never.",
+    )
+    highlight_tags = Setting(
+        tags,
+        "<em>|</em>",
+        "What _highlight puts in front of a match and behind it, joined by a bar (searchbox.rst).",
+    )
+    highlight_size = Setting(
+        number(int, 1, 1_000_000),
+        "120",
+        "Characters of one fragment of _highlight, approximately.",
+    )
+    highlight_count = Setting(
+        number(int, 0, 10_000),
+        "3",
+        "Maximum number of fragments of one field; 0: whole texts.",
+    )
     allow_leading_wildcards = Setting(
         flag,
         "false",
@@ -345,5 +373,12 @@ FAMILIES: tuple[Setting[Any], ...] = (
         "",
         "Analyzer of one text field.",
         key=PREFIX + "analyzer.MODEL.FIELD",
+    ),
+    Setting(
+        index_files.search_fields,
+        "",
+        "Fields of one model that q and _query search, with weights: title^5, director.name^3. "
+        "Without it: those of @mirrored(search_fields=...), or all (searchbox.rst).",
+        key=PREFIX + "search_fields.MODEL",
     ),
 )

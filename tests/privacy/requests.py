@@ -100,7 +100,17 @@ PARAMETERS = known_parameters()
 #: parameters that say nothing of which objects are asked for, nor of their order
 UNFILTERED = sorted(
     {*PARAMETERS}
-    - {"q", "body", "_sort", "_search_fields", "_principals", "_self", "_score", "_acl"}
+    - {
+        "q",
+        context.BOX,
+        "body",
+        "_sort",
+        "_search_fields",
+        "_principals",
+        "_self",
+        "_score",
+        "_acl",
+    }
     - {*context.PRESENCE}
     - {*ALWAYS_VISIBLE, *context.AGGREGATIONS}
 )
@@ -257,6 +267,25 @@ class Grammar:
         )
 
     @functools.cached_property
+    def box(self) -> st.SearchStrategy[Params]:
+        """Texts of a search box: values, parts of them, with typos."""
+
+        @functools.cache
+        def words(name: str) -> st.SearchStrategy[str]:
+            return self.value(name).flatmap(
+                lambda value: st.sampled_from(
+                    [
+                        *(value, value[:-1], value[:2] + value[3:], f"{value}x", f'"{value}"'),
+                        *(f"-{value}", value[::-1], value.replace(" ", ""), f"{value[:3]} {value}"),
+                    ]
+                )
+            )
+
+        one = self.probed_name.flatmap(words)
+        text = _weighted((one, 3), (st.tuples(one, st.just(" "), one).map("".join), 1))
+        return text.map(lambda each: [(context.BOX, each)])
+
+    @functools.cached_property
     def presence(self) -> st.SearchStrategy[str]:
         return st.sampled_from(context.PRESENCE)
 
@@ -269,6 +298,8 @@ class Grammar:
         )
         return st.one_of(
             typed.map(lambda text: [("q", text)]),
+            self.box,
+            st.tuples(self.box, fields).map(lambda two: [*two[0], two[1]]),
             st.tuples(typed.map(lambda text: ("q", text)), fields).map(list),
             flag.map(lambda pair: [pair]),
             st.tuples(flag, self.name, typed).map(lambda three: [three[0], (three[1], three[2])]),

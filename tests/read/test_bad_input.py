@@ -621,9 +621,9 @@ FIELDS = [
     "countries", "director_id", "_pk", "_type",
 ]  # fmt: skip
 RESERVED = [
-    "q", "_search", "_search_fields", "_sort", "_fields", "_limit", "_start", "_page", "_count",
-    "_refresh_index", "_aggs.a.terms.field", "_query_secondary", "_raise_on_empty", "_explain",
-    "query_set", "body",
+    "q", "_query", "_search", "_search_fields", "_sort", "_fields", "_limit", "_start", "_page",
+    "_count", "_refresh_index", "_aggs.a.terms.field", "_query_secondary", "_raise_on_empty",
+    "_explain", "query_set", "body",
 ]  # fmt: skip
 SOUP = [
     "alien", "the", "1990", "1972-03-15", "-5", "1.5", "true", "*", "?", "a*", "al?en", "~", "~1",

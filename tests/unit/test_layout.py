@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interfaces": {"exceptions"},
     "documents": set(),
     "backends": {"exceptions", "backoff", "chunks", "concurrency"},
-    "settings": {"exceptions", "backends.analysis", "backends.connection"},
+    "settings": {"exceptions", "documents", "backends.analysis", "backends.connection"},
     "process_counts": {"concurrency", "interfaces"},
     "caching": {"exceptions", "concurrency", "interfaces"},
     "mirror": {"exceptions", "backoff", "concurrency", "documents", "interfaces", "backends"},

@@ -28,6 +28,13 @@ BAD = [
     ("nefertari_search.fallback_to_primary", "perhaps"),
     ("nefertari_search.cache_megabytes", "0"),
     ("nefertari_search.cache_ttl", "-1"),
+    ("nefertari_search.q", "sql"),
+    ("nefertari_search.similar_below", "-1"),
+    ("nefertari_search.highlight_tags", "<em>"),
+    ("nefertari_search.highlight_size", "0"),
+    ("nefertari_search.highlight_count", "-1"),
+    ("nefertari_search.search_fields.Item", ","),
+    ("nefertari_search.search_fields.Item", "name^x"),
     ("nefertari_search.search_timeout", "soon"),
     ("nefertari_search.search_timeout", "0"),
     ("nefertari_search.search_timeout", "-1"),
@@ -399,7 +406,7 @@ def test_every_default_is_a_value_that_its_own_converter_takes():
 def test_every_setting_is_an_attribute():
     attributes = {setting.attribute for setting in SETTINGS}
     assert len(attributes) == len(SETTINGS)
-    composites = {"connection", "analyzers", "model_index_settings"}
+    composites = {"connection", "analyzers", "model_index_settings", "search_fields"}
     assert attributes | composites == set(vars(Settings(GOOD)))
 
 

@@ -19,6 +19,8 @@ from typing import Any
 from nefertari import engine, wrappers
 from nefertari.utils import dictset, is_document
 
+from nefertari_search_tween.search.context import HIGHLIGHT
+from nefertari_search_tween.search.features.highlights import Highlights
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE
 
 log = logging.getLogger(__name__)
@@ -97,7 +99,12 @@ def _filter_fields(self: Any, data: Any) -> Any:
         except ValueError:
             log.error("an object of unknown type %r is not shown", data["_type"])
             return dictset(data).subset([name for name in ALWAYS if name in data])
-    return _original(self, data)
+    visible = _original(self, data)
+    highlights = data.get(HIGHLIGHT)
+    if type(highlights) is Highlights:
+        # Made for this caller, of fields that it may see.
+        visible[HIGHLIGHT] = highlights
+    return visible
 
 
 def _apply_nested_privacy(self: Any, data: Any) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from nefertari_search_tween.documents.mirror_document import BaseDocument
+from nefertari_search_tween.documents.search_fields import OTHERS
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.context import PRESENCE
+from nefertari_search_tween.search.context import BOX, EXTRAS, PRESENCE
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
@@ -67,7 +68,9 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     """
     visible = [ModelScope(mirror.document_cls, request.nameable) for mirror in mirrors]
     orders = _orders(request.sort, visible)
-    for name in request.search_fields:
+    for name, _ in request.search_fields:
+        if name == OTHERS:
+            continue
         _require_any("_search_fields", name, visible, [scope.searchable(name) for scope in visible])
     only, exclude = request.selected_fields
     for name in (*only, *exclude):
@@ -76,7 +79,7 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
         # Fields that a text names are checked as its terms are.
-        if name not in ("q", *PRESENCE):
+        if name not in ("q", BOX, *EXTRAS, *PRESENCE):
             scopes = every if request.only_view_names(name) else visible
             fields = [filter_field(name, scope) for scope in scopes]
             _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])
@@ -98,7 +101,9 @@ def _require_any(
 def missing(name: str, visible: Sequence[FieldScope]) -> str:
     """Return the message about a name that means nothing in any model."""
     models = ", ".join(scope.document_cls.__name__ for scope in visible)
-    return f"none of {models} has a field '{name[:60]}' that can be named here"
+    others = [each for scope in visible[1:] for each in scope.targets if each[0] != "_"]
+    meant = visible[0].meant(name, others)
+    return f"none of {models} has a field '{name[:60]}' that can be named here{meant}"
 
 
 def _orders(keys: Iterable[SortKey], visible: Sequence[ModelScope]) -> list[SortOrder]:

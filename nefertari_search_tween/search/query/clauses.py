@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween.backends import date_math
 from nefertari_search_tween.documents.fields import EPOCH, INT64_MAX
-from nefertari_search_tween.documents.format import composed
+from nefertari_search_tween.documents.format import composed, folded, folded_field
 from nefertari_search_tween.search.query.fields import SearchField
 
 Query = dict[str, Any]
@@ -76,16 +76,26 @@ def term(target: SearchField, text: str, boost: float = 1.0) -> Query:
     return _boosted({"term": {target.index_field: {"value": value(target, text)}}}, boost)
 
 
-def phrase(target: SearchField, text: str, slop: int = 0, boost: float = 1.0) -> Query:
-    """Return a query for documents whose *target* contains the phrase *text*."""
+def phrase(
+    target: SearchField, text: str, slop: int = 0, boost: float = 1.0, accents: bool = True
+) -> Query:
+    """Return a query for documents whose *target* contains the phrase *text*.
+
+    :param accents: False: letters with and without accents are the same.
+    """
     if target.kind == "text":
         text = composed(text)
-        options: Query = {"query": text}
-        if slop:
-            options["slop"] = slop
+        texts = [(name, text) for name in forms(target, text)]
+        if not accents:
+            ascii_form = folded(text)
+            texts += [(target.index_field, ascii_form)] if ascii_form != text else []
+            texts.append((folded_field(target.index_field), ascii_form))
+        options: Query = {"slop": slop} if slop else {}
         if target.analyzed:
             options[EMPTY] = "none"
-        parts: list[Query] = [{"match_phrase": {name: options}} for name in forms(target, text)]
+        parts: list[Query] = [
+            {"match_phrase": {name: {"query": each, **options}}} for name, each in texts
+        ]
         return _boosted(best_of(parts), boost)
     return term(target, text, boost)
 
@@ -146,6 +156,16 @@ def neutral(query: Query) -> Optional[Query]:
     return None
 
 
+def all_of(queries: list[Query]) -> list[Query]:
+    """Return clauses that must all match, except for terms that the analyzer removes: ``the lion``
+    means ``lion``. If no term remains, nothing matches."""
+    optional = [neutral(query) for query in queries]
+    remaining = [other or query for other, query in zip(optional, queries)]
+    if all(optional):
+        remaining.append(any_of(queries))
+    return remaining
+
+
 def exists(target: SearchField) -> Query:
     """Return a query for documents with a value in *target*."""
     if target.kind not in SEARCHABLE:
@@ -184,6 +204,21 @@ def range_query(
     if high is not None:
         bounds["lte" if include_high else "lt"] = value(target, high)
     return _boosted({"range": {name: bounds}}, boost)
+
+
+def similar(target: SearchField, text: str, boost: float = 1.0) -> Query:
+    """Return a query for documents whose *target* has a word like *text*, with accents or without:
+    one edit in words of 3 to 5 letters, two in longer ones (Elasticsearch's AUTO), none in the
+    first letter.
+
+    :raises ValueMismatch: it is no field of texts.
+    """
+    if target.kind != "text":
+        raise ValueMismatch("only text can be searched fuzzily")
+    options: Query = {"query": folded(text), "fuzziness": "AUTO", "prefix_length": 1}
+    options["operator"] = "and"
+    names = (target.index_field, folded_field(target.index_field))
+    return _boosted(best_of([{"match": {name: options}} for name in names]), boost)
 
 
 def nested(target: SearchField, query: Query) -> Query:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Optional
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from nefertari_search_tween.concurrency.forks import LazyAttribute
 from nefertari_search_tween.documents.fields import BaseField, ListField, Relationship
@@ -15,6 +18,10 @@ from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.item_acl import has_item_acl
 from nefertari_search_tween.search.privacy import ALWAYS_VISIBLE, Caller
 
+# How similar a name must be that an unknown one may have been meant for, from 0 to 1; and how many
+# characters of it are compared.
+SIMILAR = 0.7
+MAX_NAME = 200
 IN_ALL_RESPONSES = ALWAYS_VISIBLE | {"_score", "_self"}
 #: see :class:`SearchField`
 Levels = tuple[tuple[str, Optional[dict[str, Any]]], ...]
@@ -98,13 +105,30 @@ class FieldScope:
         """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)
 
+    def meant(self, name: str, others: Iterable[str] = ()) -> str:
+        """Return what is added to the message about the unknown *name*: the nearest one that the
+        caller may name, if there is one.
+
+        :param others: names that are no fields.
+        """
+        names = [*others, *(each for each in self.targets if each[0] != "_")]
+        nearest = process.extractOne(
+            name[:MAX_NAME].lower(),
+            names,
+            scorer=OSA.normalized_similarity,
+            processor=str.lower,
+            score_cutoff=SIMILAR,
+        )
+        return "" if nearest is None else f"; did you mean '{nearest[0]}'?"
+
     def require_shown(self, name: str) -> None:
         """Check that the field *name* may be requested by ``_fields``.
 
         :raises BadQuery: it is unknown.
         """
         if not self.can_show(name):
-            raise BadQuery("_fields", f"{self.document_cls.__name__} has no field '{name[:60]}'")
+            problem = f"{self.document_cls.__name__} has no field '{name[:60]}'"
+            raise BadQuery("_fields", problem + self.meant(name))
 
     def can_show(self, name: str) -> bool:
         """Return True if the field *name* may be part of a response."""

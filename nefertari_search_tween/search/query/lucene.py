@@ -16,7 +16,8 @@ from luqum.thread import parse
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.context import EXISTS, PRESENCE
 from nefertari_search_tween.search.query import clauses
-from nefertari_search_tween.search.query.clauses import ABSENT, Query, ValueMismatch
+from nefertari_search_tween.search.query.any_field import Weighted, any_field
+from nefertari_search_tween.search.query.clauses import ABSENT, Query
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.settings.settings import Settings
 
@@ -34,9 +35,6 @@ CLAUSE_LENGTH = 255
 # A pattern becomes an automaton in the server's memory, which a long one can exhaust.
 MAX_PATTERN_LENGTH = 255
 MAX_WILDCARDS = 10
-#: a field and its weight
-Weighted = tuple[SearchField, float]
-
 # A moment with its zone, and arithmetic with a date: colons and || belong to them.
 _DATE = (
     r"(?<![\w.])(?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d(?::?\d\d)?)?)?"
@@ -150,7 +148,8 @@ class _Compiler:
                 raise BadQuery(
                     self.parameter,
                     f"{self.scope.document_cls.__name__} has no field '{node.name[:60]}' "
-                    "(a colon that belongs to the text is written \\: or inside quotes)",
+                    "(a colon that belongs to the text is written \\: or inside quotes)"
+                    + self.scope.meant(node.name),
                 )
             inner = _Compiler(self.parameter, self.scope, True, self.budget)
             return inner.compile(node.children[0], [(target, 1.0)], depth + 1)
@@ -187,7 +186,7 @@ class _Compiler:
             else:
                 occurrences[default].append(self.compile(child, fields, depth + 1))
         if len(occurrences["must"]) > 1:
-            occurrences["must"] = _all_of(occurrences["must"])
+            occurrences["must"] = clauses.all_of(occurrences["must"])
         body: dict[str, Any] = {name: queries for name, queries in occurrences.items() if queries}
         if occurrences["should"] and not occurrences["must"]:
             body["minimum_should_match"] = 1
@@ -195,32 +194,13 @@ class _Compiler:
 
     def _leaf(self, node: Any, fields: list[Weighted]) -> Query:
         self.budget.charge(self.parameter, node)
-        make = self._maker(node)
-        queries: list[Query] = []
-        # Whether a term fits a field depends on the field's kind alone.
-        problems: dict[str, ValueMismatch] = {}
-        by_path: dict[Optional[str], tuple[SearchField, list[Query]]] = {}
-        for target, weight in fields:
-            if target.kind in problems:
-                continue
-            try:
-                query = make(target, weight)
-            except ValueMismatch as error:
-                problems[target.kind] = error
-                continue
-            by_path.setdefault(target.path, (target, []))[1].append(query)
-            if target.path is None:
-                queries.append(query)
-        for path, (target, parts) in by_path.items():
-            if path is not None:
-                queries.append(clauses.nested(target, clauses.best_of(parts)))
-        if not queries:
-            if problems and (self.one_field or len(fields) == 1):
-                *_, problem = problems.values()
-                refusal = BadQuery(self.parameter, str(problem))
-                self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
-            return clauses.MATCH_NONE
-        return clauses.best_of(queries)
+        query, problem = any_field(fields, self._maker(node))
+        if query is not None:
+            return query
+        if problem is not None and (self.one_field or len(fields) == 1):
+            refusal = BadQuery(self.parameter, str(problem))
+            self.scope.reject(refusal, [target for target, _ in fields], self.budget.remaining)
+        return clauses.MATCH_NONE
 
     def _maker(self, node: Any) -> Callable[[SearchField, float], Query]:
         """Return a function that makes the query of this leaf for a field and boost."""
@@ -332,7 +312,8 @@ def presence_field(name: str, parameter: str, scope: FieldScope) -> SearchField:
         keys = scope.get(f"{name}._pk")
         target = target if keys is None or keys.kind == ABSENT else keys
     if target is None:
-        raise BadQuery(parameter, f"{scope.document_cls.__name__} has no field '{name[:60]}'")
+        problem = f"{scope.document_cls.__name__} has no field '{name[:60]}'"
+        raise BadQuery(parameter, problem + scope.meant(name))
     return target
 
 
@@ -350,16 +331,6 @@ def _spelled(match: re.Match[str]) -> str:
     if match["date"] is not None:
         return match[0].replace(":", "\\:")
     return _SPELLED.get(match[0], match[0])
-
-
-def _all_of(queries: list[Query]) -> list[Query]:
-    """Return clauses that must all match, except for terms that the analyzer removes: ``the lion``
-    means ``lion``. If no term remains, nothing matches."""
-    neutral = [clauses.neutral(query) for query in queries]
-    remaining = [other or query for other, query in zip(neutral, queries)]
-    if all(neutral):
-        remaining.append(clauses.any_of(queries))
-    return remaining
 
 
 def _wordless(node: Any) -> bool:

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Optional
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
 
 from nefertari_search_tween.documents.format import INTERNAL
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import BackendRejected, BadQuery, TooManyClauses
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.context import PRESENCE, QueryText, as_values
+from nefertari_search_tween.search.box.query import box_query
+from nefertari_search_tween.search.box.weights import searchable_fields, weighted_fields
+from nefertari_search_tween.search.context import (
+    BOX,
+    FLAG,
+    HIGHLIGHT,
+    PRESENCE,
+    QueryText,
+    as_values,
+)
+from nefertari_search_tween.search.features.highlights import (
+    HighlightOptions,
+    Highlights,
+    highlight_option,
+    highlighted_fields,
+    highlights_of,
+)
 from nefertari_search_tween.search.query import clauses
+from nefertari_search_tween.search.query.any_field import Weighted
 from nefertari_search_tween.search.query.clauses import (
     ABSENT,
     NAMEABLE,
-    SEARCHABLE,
     Query,
     ValueMismatch,
 )
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.search.query.lucene import (
     ClauseBudget,
-    Weighted,
     compile_lucene,
     presence,
     presence_field,
@@ -58,6 +73,8 @@ class ModelQuery:
     expressions: list[str]
     index: str
     conditions: list[Query]
+    searched_fields: list[str] = field(default_factory=list)
+    highlighted: list[str] = field(default_factory=list)
 
     @contextmanager
     def explain_rejections(self) -> Iterator[None]:
@@ -87,6 +104,8 @@ class SearchQuery:
     :param fields: the ``_fields`` parameter as received; '' without one.
     :param current: see :class:`SearchRequest`.
     :param orders: those of the corresponding clauses, to merge several models' hits.
+    :param request: what it was made of.
+    :param is_of_request: nothing else was made of it since.
     """
 
     parts: list[ModelQuery]
@@ -94,14 +113,29 @@ class SearchQuery:
     page: Page
     fields: Any
     current: bool
-    orders: Sequence[SortOrder] = ()
+    orders: Sequence[SortOrder]
+    request: SearchRequest
+    is_of_request: bool = True
 
     @classmethod
     def of(
         cls, request: SearchRequest, parts: list[ModelQuery], orders: Sequence[SortOrder] = ()
     ) -> SearchQuery:
         """Return the query for *request* whose *parts* have been made of it."""
-        return cls(parts, request.count_only, request.page, request.fields, request.current, orders)
+        page, current = request.page, request.current
+        return cls(parts, request.count_only, page, request.fields, current, orders, request)
+
+    def explain_rejections(self) -> AbstractContextManager[None]:
+        """Return what translates rejections of the caller's input, see :class:`ModelQuery`."""
+        return self.parts[0].explain_rejections()
+
+    @property
+    def highlights(self) -> Optional[Callable[[dict[str, Any]], Highlights]]:
+        """Return what makes the highlights of a hit; None if they are not asked for."""
+        if HIGHLIGHT not in self.request.params:
+            return None
+        options = HighlightOptions.of(self.request.settings)
+        return lambda hit: highlights_of(hit, self.parts[hit.get("part", 0)].highlighted, options)
 
     @property
     def mirrors(self) -> list[Mirror]:
@@ -145,7 +179,9 @@ def model_query(
         searched.append(name)
         target = filter_field(name, scope_for(name))
         if target is None:
-            raise BadQuery(name, f"{document_cls.__name__} has no field of that name")
+            others = NO_FILTERS | {FLAG} if name.startswith("_") else ()
+            meant = scope.meant(name, others)
+            raise BadQuery(name, f"{document_cls.__name__} has no field of that name{meant}")
         if is_own:
             own.append(_own_condition(document_cls, target, name, value, scope, budget))
         else:
@@ -156,12 +192,21 @@ def model_query(
             own_names = scope_for(name) if request.is_own(name) else None
             query = _presence(name, params[name], scope, budget, own_names)
             (must if own_names is None else own).append(query)
-    weighted = _weighted(request.search_fields, scope_for("_search_fields"))
-    text = params.get("q")
+    weighted = weighted_fields(request, mirror, scope_for("_search_fields"))
+    box = request.box
+    text = None if request.is_box("q") else params.get("q")
     if text is not None and (request.is_own("q") or not _is_all(text)):
         searched.insert(0, "q")
         (own if request.is_own("q") else must).append(_q(text, weighted, scope, budget))
+    if box is not None:
+        searched.insert(0, BOX if BOX in params else "q")
+        weighted = searchable_fields(weighted, scope)
+        query = box_query(box, weighted, request.attempt)
+        (own if request.is_own(BOX) else must).append(query)
     filters = request.filters_of(mirror)
+    if request.attempt.counting:
+        # The number of words is all that is scored.
+        filters, own, must = [*filters, *own, *must[:-1]], [], must[-1:]
     body: dict[str, Any] = {
         "query": visible_objects(filters, [*own, *must]),
         "sort": sort_clauses(request.sort, scope_for("_sort")),
@@ -171,8 +216,23 @@ def model_query(
     if limit is not None:
         body["from"], body["size"] = start, limit
     body["_source"] = source_option(*request.selected_fields, scope_for("_fields"))
+    highlighted: list[str] = []
+    if HIGHLIGHT in params:
+        highlighted = highlighted_fields(
+            params[HIGHLIGHT], searchable_fields(weighted, scope), scope_for(HIGHLIGHT)
+        )
+        if highlighted:
+            body["highlight"] = highlight_option(highlighted)
     index = request.index or mirror.alias
-    return ModelQuery(mirror, body, searched, budget.expressions, index, [*filters, *own])
+    texts = [
+        target.name
+        for target, _ in weighted
+        if target.kind == "text" and not (target.guarded or target.joins)
+    ]
+    conditions = [*filters, *own]
+    return ModelQuery(
+        mirror, body, searched, budget.expressions, index, conditions, texts, highlighted
+    )
 
 
 def _is_all(value: Any) -> bool:
@@ -285,25 +345,10 @@ def _q(text: Any, fields: list[Weighted], scope: FieldScope, budget: ClauseBudge
     """
     if not isinstance(text, str):
         return clauses.any_of([_q(each, fields, scope, budget) for each in text])
-    if not fields:
-        fields = [(target, 1.0) for target in scope.default() if target.kind in SEARCHABLE]
+    fields = searchable_fields(fields, scope)
     if not fields:
         return clauses.MATCH_NONE
     return compile_lucene(text, "q", scope, fields, False, budget)
-
-
-def _weighted(names: list[str], scope: FieldScope) -> list[Weighted]:
-    """Return the fields *names*, the first one with the highest weight."""
-    weighted: list[Weighted] = []
-    for position, name in enumerate(names):
-        target = scope.get(name)
-        if target is None or target.kind not in NAMEABLE:
-            raise BadQuery(
-                "_search_fields",
-                f"{scope.document_cls.__name__} has no searchable field '{name[:60]}'",
-            )
-        weighted.append((target, float(len(names) - position)))
-    return weighted
 
 
 def source_option(only: list[str], exclude: list[str], scope: FieldScope) -> Any:

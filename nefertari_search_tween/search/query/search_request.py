@@ -14,10 +14,15 @@ from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields
 
 from nefertari_search_tween.concurrency.forks import LazyAttribute
+from nefertari_search_tween.documents.search_fields import WeightedName, parse_search_fields
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
+from nefertari_search_tween.search.box.query import ALL_WORDS, Attempt
+from nefertari_search_tween.search.box.words import BoxText, parse_box
 from nefertari_search_tween.search.context import (
+    BOX,
+    EXTRAS,
     PRESENCE,
     SERVED,
     TypedText,
@@ -34,11 +39,11 @@ from nefertari_search_tween.settings.settings import Settings
 #: the value of a filter that is none
 ALL = "_all"
 #: parameters that are no filters of a field
-NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", *PRESENCE})
+NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", BOX, *EXTRAS, *PRESENCE})
 #: parameters whose values name fields
-OF_FIELDS = frozenset({*RESERVED_PARAMS, *PRESENCE})
+OF_FIELDS = frozenset({*RESERVED_PARAMS, *EXTRAS, *PRESENCE})
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
-OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count"})
+OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count", *EXTRAS})
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class SearchRequest:
     :param current: see every committed change, whatever the consistency setting, because the
         results will be modified.
     :param index: the index to search; '' for the mirror's.
+    :param attempt: how the text of the search box is looked for.
     """
 
     params: Mapping[str, Any]
@@ -62,6 +68,7 @@ class SearchRequest:
     aggregation: Optional[AggregationRequest] = None
     current: bool = False
     index: str = ""
+    attempt: Attempt = ALL_WORDS
 
     @LazyAttribute
     def caller(self) -> Caller:
@@ -117,15 +124,39 @@ class SearchRequest:
         return parse_page(self.params, self.settings.max_result_window)
 
     @LazyAttribute
-    def search_fields(self) -> list[str]:
-        """Return the names of the fields to search, the most important one first.
+    def search_fields(self) -> tuple[WeightedName, ...]:
+        """Return the fields to search; without any weight, the most important one comes first.
 
-        :raises BadQuery: they are given more than once.
+        :raises BadQuery: they are given more than once, or with a weight that is none.
         """
         value = self.params.get("_search_fields") or ""
         if not isinstance(value, str):
             raise BadQuery("_search_fields", "given more than once")
-        return list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        try:
+            return parse_search_fields(value.split(","))
+        except ValueError as error:
+            raise BadQuery("_search_fields", str(error)) from error
+
+    def is_box(self, name: str) -> bool:
+        """Return True if the parameter *name* is text of a search box."""
+        return name == BOX or (name == "q" and self.settings.q == "box" and not self.is_own("q"))
+
+    @LazyAttribute
+    def box(self) -> Optional[BoxText]:
+        """Return what was typed into the search box; None without one."""
+        if self.attempt.text is not None:
+            return parse_box([self.attempt.text])
+        values = [
+            self.params[name] for name in (BOX, "q") if name in self.params and self.is_box(name)
+        ]
+        texts = [str(each) for value in values for each in as_values(value)]
+        return parse_box(texts) if values else None
+
+    @property
+    def may_relax(self) -> bool:
+        """Return True if documents without some of the words may be results: not those that are
+        about to be changed, nor where the view demands the words."""
+        return not self.current and not self.is_own(BOX)
 
     @LazyAttribute
     def fields(self) -> Any:

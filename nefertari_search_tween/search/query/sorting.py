@@ -65,7 +65,9 @@ def sort_clauses(keys: Iterable[SortKey], scope: FieldScope) -> list[dict[str, A
         deep = target is not None and target.guarded and len(target.nested_levels) > 1
         if target is None or target.kind not in SEARCHABLE or deep or target.joins:
             raise BadQuery(
-                "_sort", f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
+                "_sort",
+                f"{scope.document_cls.__name__} can't be sorted by '{name[:60]}'"
+                + (scope.meant(name) if target is None else ""),
             )
         clause: dict[str, Any] = {"order": order, "missing": "_last"}
         if target.path is not None:

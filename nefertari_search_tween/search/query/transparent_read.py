@@ -22,12 +22,12 @@ from nefertari import RESERVED_PARAMS
 from nefertari.utils import process_fields, process_limit, split_strip
 
 from nefertari_search_tween.documents.fields import BaseField
-from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, exact_field
+from nefertari_search_tween.documents.format import ANY_FIELD, INEXACT, STUBS, exact_field
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import NOTHING, Reason, Unanswerable
 from nefertari_search_tween.interfaces.field_proof import require
 from nefertari_search_tween.interfaces.primary import Semantics
-from nefertari_search_tween.search.query.clauses import any_of
+from nefertari_search_tween.search.query.clauses import Query, any_of
 
 _KNOWN = frozenset({"_sort", "_fields", "_limit", "_page", "_start", "_count"})
 _MODIFIERS = ("__in", "__all", "__bool")
@@ -218,3 +218,16 @@ def _split(value: Any) -> list[str]:
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
         raise Unanswerable(Reason.UNSUPPORTED_PARAMETER)
     return list(split_strip(value))
+
+
+def restrict(body: dict[str, Any], restrictions: list[Query]) -> list[Query]:
+    """Narrow a transparent read, so that inexact documents still invalidate it.
+
+    :returns: the conditions that it meets now.
+    """
+    if not restrictions:
+        return []
+    visible = any_of([{"bool": {"filter": restrictions}}, STUBS])
+    queries = [body["query"]] if "query" in body else []
+    body["query"] = {"bool": {"filter": [*queries, visible]}}
+    return [visible]

@@ -21,12 +21,8 @@ from nefertari_search_tween.backends.embedded.query.options import (
 from nefertari_search_tween.backends.embedded.query.term_level import TermQueries, wildcard
 from nefertari_search_tween.backends.embedded.query.text_nodes import Phrase, Terms
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
-from nefertari_search_tween.backends.embedded.text import (
-    automata,
-    derivatives,
-    regexp_parser,
-    tokenizer,
-)
+from nefertari_search_tween.backends.embedded.text import derivatives, regexp_parser, tokenizer
+from nefertari_search_tween.backends.embedded.text.similar import similar
 from nefertari_search_tween.exceptions import BackendRejected
 
 
@@ -105,12 +101,10 @@ class FullText(TermQueries):
         edits = parse_fuzziness(fuzziness, word)
         if edits == 0:
             return self._exact(field, [word])
-        automaton = automata.Edits(word, edits, self.deadline)
         weighted_terms = []
-        for term in automata.matching(self._vocabulary(field), automaton, self.deadline):
-            if term[:prefix] != word[:prefix]:
-                continue
-            distance = automaton.distance(term)
+        for term, distance in similar(
+            self._vocabulary(field), word, edits, min(prefix, len(word)), self.deadline
+        ):
             shortest = min(len(term), len(word))
             share = 1.0 if distance == 0 else 1.0 - distance / shortest if shortest else 0.0
             if share > 0:

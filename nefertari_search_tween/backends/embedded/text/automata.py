@@ -1,4 +1,4 @@
-"""Find the terms of a vocabulary that match a pattern, or lie within some edits of a word.
+"""Find the terms of a vocabulary that match a pattern.
 
 Patterns are Lucene's (RegExp, WildcardQuery), matched against the whole term. They run as
 automata, never by backtracking, so that no pattern can take more time than terms times its
@@ -69,49 +69,6 @@ def _shared_length(first: str, second: str, limit: int) -> int:
             break
         count += 1
     return count
-
-
-class Edits:
-    """Within *max_edits* insertions, deletions, replacements and swaps of neighbours of *word*.
-
-    A state is the last two rows of the optimal string alignment table, and the last character.
-    """
-
-    def __init__(self, word: str, max_edits: int, deadline: Deadline) -> None:
-        self.word = word
-        self.deadline = deadline
-        self.max_edits = max_edits
-        self.start = (None, tuple(range(len(word) + 1)), "")
-
-    def step(self, state: Any, char: str) -> Any:
-        before, last, previous = state
-        row = [last[0] + 1]
-        word = self.word
-        self.deadline.step(len(last))
-        for column in range(1, len(last)):
-            cost = word[column - 1] != char
-            value = min(last[column] + 1, row[column - 1] + 1, last[column - 1] + cost)
-            if (
-                before is not None
-                and column > 1
-                and word[column - 1] == previous
-                and word[column - 2] == char
-            ):
-                value = min(value, before[column - 2] + 1)
-            row.append(value)
-        if min(row) > self.max_edits and min(last) > self.max_edits - 1:
-            return None
-        return (last, tuple(row), char)
-
-    def accepts(self, state: Any) -> bool:
-        return bool(state[1][-1] <= self.max_edits)
-
-    def distance(self, term: str) -> int:
-        """Return the edits between the word and *term*, which the automaton accepts."""
-        state = self.start
-        for char in term:
-            state = self.step(state, char)
-        return int(state[1][-1])
 
 
 class Pattern:

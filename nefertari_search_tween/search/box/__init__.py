@@ -1,0 +1,1 @@
+"""The search box (``_query``): any text is a search, and none is an error."""

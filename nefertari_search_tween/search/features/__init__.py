@@ -1,0 +1,1 @@
+"""What a search returns beside its documents, where it is asked for."""

@@ -1,0 +1,1 @@
+"""Facets: how many results have each value of a field, beside the results."""
