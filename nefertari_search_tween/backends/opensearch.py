@@ -64,6 +64,7 @@ class OpenSearchBackend(ServerBackend):
 
     name = "opensearch"
     product = OPENSEARCH
+    _highlight_limit = "max_analyzer_offset"
 
     def __init__(self, connection: Connection) -> None:
         try:

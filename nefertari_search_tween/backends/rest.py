@@ -31,6 +31,8 @@ from nefertari_search_tween.exceptions import (
 )
 
 POINT_IN_TIME_KEEP_ALIVE = "5m"
+#: Characters of a text that servers highlight by default: a longer one would be an error.
+MAX_HIGHLIGHTED = 1_000_000
 # A server reads no request longer than this by default, and hangs up in the middle of it.
 MAX_BYTES = 100 * 1024 * 1024
 _HEADER_BYTES = 4096
@@ -102,6 +104,18 @@ def search_activity(response: Any) -> SearchActivity:
     counts = response["_all"]["total"]["search"]
     running = sum(counts[name] for name in ("query_current", "fetch_current", "open_contexts"))
     return SearchActivity(running, counts["query_total"])
+
+
+def limited(body: dict[str, Any], seconds: float, highlight_limit: str) -> dict[str, Any]:
+    """Return *body* so that the search ends on the server, too, once its caller gave up, and
+    highlights only so much of a text as servers do by default.
+
+    :param highlight_limit: the server's name of that option.
+    """
+    result = {"timeout": f"{int(seconds * 1000)}ms", **body}
+    if "highlight" in body:
+        result["highlight"] = {highlight_limit: MAX_HIGHLIGHTED, **body["highlight"]}
+    return result
 
 
 def require_complete(response: Any) -> dict[str, Any]:

@@ -265,7 +265,7 @@ class ServerBackend(PerProcess):
     def search(
         self, index: str, body: dict[str, Any], timeout: Optional[float] = None
     ) -> dict[str, Any]:
-        limited = {**self._server_timeout(timeout), **body}
+        limited = self._limited(body, timeout)
         response = self._request("POST", f"/{quoted(index)}/_search", limited, timeout)
         return rest.require_complete(response)
 
@@ -274,8 +274,8 @@ class ServerBackend(PerProcess):
     ) -> list[dict[str, Any]]:
         if not searches:
             return []
-        limit = self._server_timeout(timeout)
-        body = rest.multi_search_body([(index, {**limit, **body}) for index, body in searches])
+        limited = [(index, self._limited(each, timeout)) for index, each in searches]
+        body = rest.multi_search_body(limited)
         response = self._request("POST", "/_msearch", body, timeout, headers=NDJSON)
         results = []
         for each in rest.responses(response, len(searches)):
@@ -306,7 +306,7 @@ class ServerBackend(PerProcess):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise BackendTimeout(f"the scan took longer than {timeout:g} seconds")
-            limited = {**self._server_timeout(remaining), **page}
+            limited = self._limited(page, remaining)
             return self._request("POST", "/_search", limited, remaining)
 
         keep_alive = rest.POINT_IN_TIME_KEEP_ALIVE
@@ -333,10 +333,11 @@ class ServerBackend(PerProcess):
 
     # Requests
 
-    def _server_timeout(self, timeout: Optional[float]) -> dict[str, str]:
-        """Return the part of a search that ends it on the server, too, once its caller gave up."""
+    _highlight_limit = "max_analyzed_offset"
+
+    def _limited(self, body: dict[str, Any], timeout: Optional[float]) -> dict[str, Any]:
         seconds = self.timeout if timeout is None else timeout
-        return {"timeout": f"{int(seconds * 1000)}ms"}
+        return rest.limited(body, seconds, self._highlight_limit)
 
     def _write(
         self, method: str, path: str, body: Any = None, params: Optional[dict[str, str]] = None

@@ -23,8 +23,6 @@ from nefertari_search_tween.settings.settings import Settings
 _START, _END = "\ue000", "\ue001"
 _TAGS = re.compile(f"[{_START}{_END}]")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# Servers take longer texts for an error unless they are told to stop there.
-_MAX_ANALYZED = 1_000_000
 
 
 class Highlights(dict):
@@ -89,7 +87,6 @@ def highlight_option(names: Iterable[str]) -> dict[str, Any]:
         "pre_tags": [_START],
         "post_tags": [_END],
         "number_of_fragments": 0,
-        "max_analyzed_offset": _MAX_ANALYZED,
         "fields": {form: {} for form in forms},
     }
 
