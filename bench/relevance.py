@@ -27,7 +27,7 @@ from tests.support.apps import films, load_films, search_of
 DEPTH = 10
 FIRST = 3
 #: a text, and the titles of which one must be among the first three
-JUDGED = """
+TEXTS = """
 Mission: Impossible | Mission: Impossible
 the godfather | The Godfather
 godfather part 2 | The Godfather Part II | The Godfather
@@ -93,9 +93,9 @@ coppola apocalypse now | Apocalypse Now
 Search = Callable[[str], list[str]]
 
 
-def judged() -> list[tuple[str, set[str]]]:
+def texts_with_titles() -> list[tuple[str, set[str]]]:
     """Return the texts, each with the titles that may come first."""
-    lines = [[part.strip() for part in line.split(" | ")] for line in JUDGED]
+    lines = [[part.strip() for part in line.split(" | ")] for line in TEXTS]
     return [(text, set(titles)) for text, *titles in lines]
 
 
@@ -126,7 +126,7 @@ def by_multi_match(app: TestApp) -> Search:
 def measure(search: Search, show: Callable[[str], Any]) -> tuple[float, float]:
     """Return success@3 and MRR of *search*; *show* gets a line for each text that failed."""
     successes, reciprocal = 0, 0.0
-    texts = judged()
+    texts = texts_with_titles()
     for text, titles in texts:
         ranked = search(text)
         ranks = [rank for rank, title in enumerate(ranked, 1) if title in titles]

@@ -27,12 +27,14 @@ EXISTS, MISSING = "_exists_", "_missing_"
 PRESENCE = (EXISTS, MISSING)
 #: what was typed into a search box
 BOX = "_query"
+#: more of it may be typed
+PREFIX = "_prefix"
 #: what the response says beside the results
 HIGHLIGHT = "_highlight"
 FACETS = "_facets"
 EXTRAS = (HIGHLIGHT, FACETS)
 #: parameters that only a search understands
-SEARCH_PARAMETERS = ("q", BOX, "_search_fields", *EXTRAS, *PRESENCE)
+SEARCH_PARAMETERS = ("q", BOX, PREFIX, "_search_fields", *EXTRAS, *PRESENCE)
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 

@@ -132,6 +132,41 @@ def test_q_and_the_box_both_count(app: TestApp):
     assert titles(both) == ["Alien"]
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("godf", "The Godfather"),
+        ("am\u00e9l", "Am\u00e9lie"),
+        ("amel", "Am\u00e9lie"),
+        ("kubrick shin", "The Shining"),
+        ("star w", "Star Wars: The Clone Wars"),
+        ("lord of the r", "The Lord of the Rings"),
+        # Whole words come first.
+        ("alien", "Alien"),
+        # A word with a typo, and a beginning.
+        ("kubrik shin", "The Shining"),
+    ],
+)
+def test_the_last_word_is_a_beginning(app: TestApp, text: str, first: str):
+    names = titles(search(app, text, "&_prefix=true&_limit=3"))
+    assert first in names[:2]
+
+
+def test_a_beginning_is_off_unless_it_is_asked_for(app: TestApp):
+    without = search(app, "kubrick shin", "&_limit=1")["query"]
+    assert without["similar"] or without["matched"] < 2
+    one = search(app, "godf", "&_prefix=true&_search_fields=title&_limit=50")
+    assert all("godf" in title.lower() for title in titles(one))
+    assert one["total"] >= 5
+    wrong = app.get("/films?_query=a&_prefix=x", status=400).json["message"]
+    assert wrong == "Bad parameter '_prefix': 'x' is neither true nor false"
+
+
+def test_one_letter(app: TestApp):
+    response = search(app, "s", "&_prefix=true&_search_fields=title&_limit=1")
+    assert response["total"] > 1000
+
+
 def test_weights_of_a_request(app: TestApp):
     in_titles = search(app, "kubrick", "&_search_fields=title")
     assert all("Kubrick" in title for title in titles(in_titles))

@@ -38,6 +38,26 @@ def test_words(text: str, words: list[str], excluded: list[str]):
     assert parse_box([text]) == BoxText(tuple(words), tuple(excluded))
 
 
+@pytest.mark.parametrize(
+    ("text", "goes_on"),
+    [
+        ("star w", True),
+        ("star ", False),
+        ('"star w"', False),
+        ("star -w", False),
+        ("star!", True),
+        ("star, ", False),
+        ("", False),
+        ("x" * 300, True),
+        # The first one of them was whole.
+        ("w star w", False),
+    ],
+)
+def test_the_last_word_may_go_on(text: str, goes_on: bool):
+    assert parse_box([text], is_typing=True).goes_on is goes_on
+    assert not parse_box([text]).goes_on
+
+
 @given(st.lists(st.text(), max_size=3))
 def test_any_text_has_a_meaning(texts: list[str]):
     box = parse_box(texts)

@@ -18,8 +18,13 @@ from nefertari_search_tween.search.query.fields import SearchField
 
 # What it counts, beside the words, that they are one phrase of a text.
 PHRASE_BOOST = 2.0
-# What a word counts that is like the typed one, and what it counts that none was mistyped.
+# What a word counts that is like the typed one, or begins with it, and what it counts beside them
+# that none was mistyped.
 SIMILAR_BOOST = 0.5
+BEGINNING_BOOST = 3.0
+# What a phrase that goes on counts beside one that does not: about as much as its words.
+PHRASE_BEGINNING_BOOST = 4.0
+MAX_PHRASE_WORDS = 6
 EXACT_BOOST = 1000.0
 # Words that are split, and how many there may be: each is several phrases in each field.
 MAX_SPLIT_LENGTH = 16
@@ -52,7 +57,7 @@ def box_query(box: BoxText, fields: Sequence[Weighted], attempt: Attempt) -> Que
     """Return the query for documents that have what *box* asks for in *fields*."""
     typed = box.words[: attempt.most_words]
     exact = [_in_any(fields, _phrase(each)) for each in typed]
-    words = [_alternatives(typed, index, each, fields, attempt) for index, each in enumerate(exact)]
+    words = [_alternatives(box, index, each, fields, attempt) for index, each in enumerate(exact)]
     excluded = [_in_any(fields, _phrase(each)) for each in box.excluded[: attempt.most_words]]
     query: Query = {"must_not": excluded} if excluded else {}
     if attempt.counting:
@@ -66,8 +71,16 @@ def box_query(box: BoxText, fields: Sequence[Weighted], attempt: Attempt) -> Que
         query["must"] = clauses.all_of(words) if words else [{"match_all": {}}]
     should = []
     if len(words) > 1:
-        texts = [(target, weight * PHRASE_BOOST) for target, weight in fields]
-        should.append(_in_any(_text_fields(texts), _phrase(box.text)))
+        texts = [(target, weight * PHRASE_BOOST) for target, weight in _text_fields(fields)]
+        should.append(_in_any(texts, _phrase(box.text)))
+        if box.goes_on and len(words) <= MAX_PHRASE_WORDS:
+            texts = [(target, weight * PHRASE_BEGINNING_BOOST) for target, weight in texts]
+            should.append(
+                _in_any(
+                    texts,
+                    lambda target, boost: clauses.phrase_beginning(target, box.text, boost),
+                )
+            )
     if attempt.similar and words:
         all_exact = {"bool": {"filter": clauses.all_of(exact)}}
         should.append({"constant_score": {"filter": all_exact, "boost": EXACT_BOOST}})
@@ -75,11 +88,15 @@ def box_query(box: BoxText, fields: Sequence[Weighted], attempt: Attempt) -> Que
 
 
 def _alternatives(
-    typed: Sequence[str], index: int, exact: Query, fields: Sequence[Weighted], attempt: Attempt
+    box: BoxText, index: int, exact: Query, fields: Sequence[Weighted], attempt: Attempt
 ) -> Query:
     """Return the query for the word at *index*, as it is typed or otherwise."""
+    typed = box.words[: attempt.most_words]
     word = typed[index]
     queries = [exact]
+    if box.goes_on and index + 1 == len(box.words) and word.isalnum():
+        texts = [(target, weight * BEGINNING_BOOST) for target, weight in _text_fields(fields)]
+        queries.append(_in_any(texts, lambda target, boost: clauses.beginning(target, word, boost)))
     if attempt.similar and word.isalpha():
         texts = [(target, weight * SIMILAR_BOOST) for target, weight in _text_fields(fields)]
         queries.append(_in_any(texts, lambda target, boost: clauses.similar(target, word, boost)))

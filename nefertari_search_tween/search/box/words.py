@@ -23,10 +23,12 @@ class BoxText(NamedTuple):
     :param words: of which all must be found, in the order of the text, each once; one with a blank
         in it is a phrase.
     :param excluded: words and phrases that must not be found.
+    :param goes_on: the last word may be the beginning of one.
     """
 
     words: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    goes_on: bool = False
 
     @property
     def text(self) -> str:
@@ -34,8 +36,12 @@ class BoxText(NamedTuple):
         return " ".join(self.words)
 
 
-def parse_box(texts: Iterable[str]) -> BoxText:
-    """Return what *texts* ask for together; whatever is in them, it has a meaning."""
+def parse_box(texts: Iterable[str], is_typing: bool = False) -> BoxText:
+    """Return what *texts* ask for together; whatever is in them, it has a meaning.
+
+    :param is_typing: more may be typed: the last word may go on unless something is behind it.
+    """
+    goes_on = False
     words: dict[str, None] = {}
     excluded: dict[str, None] = {}
     for text in texts:
@@ -43,8 +49,11 @@ def parse_box(texts: Iterable[str]) -> BoxText:
         clean = text.encode("utf-8", "replace").decode().replace("\0", " ")
         for match in _TOKEN.finditer(clean):
             into = excluded if match["minus"] else words
-            into.update(dict.fromkeys(_parts(match["phrase"], match["word"])))
-    return BoxText(tuple(words), tuple(excluded))
+            parts = list(_parts(match["phrase"], match["word"]))
+            into.update(dict.fromkeys(parts))
+            plain = match["phrase"] is None and into is words and match.end() == len(clean)
+            goes_on = is_typing and plain and parts[-1:] == [*words][-1:]
+    return BoxText(tuple(words), tuple(excluded), goes_on)
 
 
 def _parts(phrase: Optional[str], word: Optional[str]) -> Iterator[str]:

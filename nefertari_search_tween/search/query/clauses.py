@@ -20,6 +20,8 @@ EMPTY = "zero_terms_query"
 SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date", "time"})
 #: kind of a field that this model lacks, but another model of the same request has
 ABSENT = "absent"
+#: words that the last one of a phrase may be, on a server: the first ones in their order
+MAX_EXPANSIONS = 200
 NAMEABLE = SEARCHABLE | {ABSENT}
 #: kinds of queries for patterns of terms, as messages name them
 PATTERNS = {"wildcard": "* and ?", "regexp": "regular expressions"}
@@ -219,6 +221,28 @@ def similar(target: SearchField, text: str, boost: float = 1.0) -> Query:
     options["operator"] = "and"
     names = (target.index_field, folded_field(target.index_field))
     return _boosted(best_of([{"match": {name: options}} for name in names]), boost)
+
+
+def beginning(target: SearchField, text: str, boost: float = 1.0) -> Query:
+    """Return a query for documents whose *target* has a word that begins with *text*, with accents
+    or without.
+
+    :raises ValueMismatch: it is no field of texts.
+    """
+    if target.kind != "text":
+        raise ValueMismatch("only text has words")
+    names = (target.index_field, folded_field(target.index_field))
+    value = {"value": folded(text).lower()}
+    return _boosted(best_of([{"prefix": {name: value}} for name in names]), boost)
+
+
+def phrase_beginning(target: SearchField, text: str, boost: float = 1.0) -> Query:
+    """Return a query for documents whose *target* has a phrase that begins with *text*, with
+    accents or without; all score the same."""
+    names = (target.index_field, folded_field(target.index_field))
+    options = {"query": folded(text), "max_expansions": MAX_EXPANSIONS}
+    query = best_of([{"match_phrase_prefix": {name: options}} for name in names])
+    return {"constant_score": {"filter": query, "boost": boost}}
 
 
 def nested(target: SearchField, query: Query) -> Query:

@@ -23,6 +23,7 @@ from nefertari_search_tween.search.box.words import BoxText, parse_box
 from nefertari_search_tween.search.context import (
     BOX,
     EXTRAS,
+    PREFIX,
     PRESENCE,
     SERVED,
     TypedText,
@@ -39,7 +40,7 @@ from nefertari_search_tween.settings.settings import Settings
 #: the value of a filter that is none
 ALL = "_all"
 #: parameters that are no filters of a field
-NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", BOX, *EXTRAS, *PRESENCE})
+NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", BOX, PREFIX, *EXTRAS, *PRESENCE})
 #: parameters whose values name fields
 OF_FIELDS = frozenset({*RESERVED_PARAMS, *EXTRAS, *PRESENCE})
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
@@ -145,12 +146,23 @@ class SearchRequest:
     def box(self) -> Optional[BoxText]:
         """Return what was typed into the search box; None without one."""
         if self.attempt.text is not None:
-            return parse_box([self.attempt.text])
+            return parse_box([self.attempt.text], self.is_typing)
         values = [
             self.params[name] for name in (BOX, "q") if name in self.params and self.is_box(name)
         ]
         texts = [str(each) for value in values for each in as_values(value)]
-        return parse_box(texts) if values else None
+        return parse_box(texts, self.is_typing) if values else None
+
+    @LazyAttribute
+    def is_typing(self) -> bool:
+        """Return True if the last word of the search box may be the beginning of one.
+
+        :raises BadQuery: the parameter is neither true nor false.
+        """
+        text = str(self.params.get(PREFIX, "false")).strip().lower()
+        if text not in ("true", "false"):
+            raise BadQuery(PREFIX, f"'{text[:40]}' is neither true nor false")
+        return text == "true"
 
     @property
     def may_relax(self) -> bool:

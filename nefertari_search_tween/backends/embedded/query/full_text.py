@@ -6,6 +6,7 @@ from typing import Any
 
 from nefertari_search_tween.backends.embedded.errors import rejected, unsupported
 from nefertari_search_tween.backends.embedded.query.nodes import (
+    MAX_JOINED,
     Bool,
     MatchAll,
     MatchNone,
@@ -19,7 +20,12 @@ from nefertari_search_tween.backends.embedded.query.options import (
     require_standard_analyzer,
 )
 from nefertari_search_tween.backends.embedded.query.term_level import TermQueries, wildcard
-from nefertari_search_tween.backends.embedded.query.text_nodes import Phrase, Terms
+from nefertari_search_tween.backends.embedded.query.text_nodes import (
+    Beginnings,
+    Phrase,
+    PhraseBeginning,
+    Terms,
+)
 from nefertari_search_tween.backends.embedded.storage.fields import Field, Level, text_of
 from nefertari_search_tween.backends.embedded.text import derivatives, regexp_parser, tokenizer
 from nefertari_search_tween.backends.embedded.text.similar import similar
@@ -46,6 +52,34 @@ class FullText(TermQueries):
             return self._terms(field, terms)
         self._record_terms(field, terms)
         return Phrase(self.stats, field, terms, slop, self.deadline)
+
+    def _parse_match_phrase_prefix(self, name: str, options: Any, level: Level) -> Node:
+        value = options.pop("query")
+        slop = int(options.pop("slop", 0))
+        # Servers read so many terms at most; here they are a range.
+        options.pop("max_expansions", None)
+        options.pop("zero_terms_query", "none")
+        require_standard_analyzer(options)
+        field = self._field(name, level)
+        if field is None:
+            return MatchNone(level)
+        if field.kind != "text":
+            raise rejected(
+                f"Can only use phrase prefix queries on text fields - not on [{name}] which is of "
+                f"type [{field.type}]",
+                "query_shard_exception",
+            )
+        terms = tokenizer.terms(text_of(value))
+        if not terms:
+            return MatchNone(field.level)
+        self._record_terms(field, terms[:-1])
+        last = terms[-1]
+        self.searched_terms[field.name].append(lambda term: term.startswith(last))
+        if len(terms) == 1:
+            return Beginnings(self.stats, field, last)
+        if len(terms) > MAX_JOINED:
+            raise unsupported(f"a phrase prefix of more than {MAX_JOINED} words")
+        return PhraseBeginning(self.stats, field, terms, slop, self.deadline)
 
     def _parse_match(self, name: str, options: Any, level: Level) -> Node:
         value = options.pop("query")
@@ -124,8 +158,17 @@ class FullText(TermQueries):
         return self._pattern_query(name, options, build, level)
 
     def _parse_prefix(self, name: str, options: Any, level: Level) -> Node:
-        value = escape_pattern(text_of(options.pop("value")))
-        return self._pattern_query(name, options, wildcard(value + "*"), level)
+        value = text_of(options.pop("value"))
+        field = self._field(name, level)
+        if field is not None and field.kind == "text" and not options.get("case_insensitive"):
+            options.pop("case_insensitive", None)
+            options.pop("rewrite", None)
+            self.searched_terms.setdefault(field.name, []).append(
+                lambda term: term.startswith(value)
+            )
+            return Beginnings(self.stats, field, value)
+        pattern = wildcard(escape_pattern(value) + "*")
+        return self._pattern_query(name, options, pattern, level)
 
     def _parse_regexp(self, name: str, options: Any, level: Level) -> Node:
         value = text_of(options.pop("value"))

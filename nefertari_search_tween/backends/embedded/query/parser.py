@@ -34,7 +34,7 @@ MALFORMED = (Malformed, KeyError, TypeError, ValueError, AttributeError, Overflo
 #: query on one field -> the option that a bare value is short for
 SHORT_FORMS = {
     **dict.fromkeys(("term", "fuzzy", "wildcard", "prefix", "regexp"), "value"),
-    **dict.fromkeys(("match", "match_phrase"), "query"),
+    **dict.fromkeys(("match", "match_phrase", "match_phrase_prefix"), "query"),
     "range": None,
 }
 

@@ -14,6 +14,8 @@ from nefertari_search_tween.backends.embedded.sql import IN_JSON, Sql, joined, u
 from nefertari_search_tween.backends.embedded.storage.fields import Field
 from nefertari_search_tween.backends.embedded.text.bm25 import Statistics, idf
 
+#: no character sorts behind it
+LAST = "\U0010ffff"
 # Terms of a phrase that are looked at, whether they occur once.
 MAX_SINGLE = 2
 
@@ -102,6 +104,27 @@ class Matches(TextNode):
 
 
 @dataclass(eq=False)
+class Beginnings(TextNode):
+    """Texts that hold a term that begins with *prefix*; all score the same."""
+
+    prefix: str
+
+    def uniform_score(self, boost: float) -> Optional[float]:
+        return boost
+
+    def where(self, alias: str) -> Sql:
+        return f"{alias}.doc IN (SELECT doc FROM {self.post} WHERE " + self._rows() + ")"
+
+    def docs(self) -> Optional[Sql]:
+        return f"SELECT DISTINCT doc FROM {self.post} WHERE " + self._rows()
+
+    def _rows(self) -> Sql:
+        # A range of the table's key: no list of the terms is made, however many there are.
+        condition = f"field = {self.field.number} AND term >= ? AND term < ?"
+        return Sql(condition, (self.prefix, self.prefix + LAST))
+
+
+@dataclass(eq=False)
 class Phrase(TextNode):
     """Texts that hold *terms* in a row."""
 
@@ -119,7 +142,8 @@ class Phrase(TextNode):
         first = order[0]
         tables = [f"{self.post} p{i}" for i in order]
         conditions = [
-            Sql(f"p{i}.field = ? AND p{i}.term = ?", (self.field.number, self.terms[i]))
+            Sql(f"p{i}.field = ? AND ", (self.field.number,))
+            + self._is_term(i)
             + (f" AND p{i}.doc = p{first}.doc" if i != first else "")
             for i in order
         ]
@@ -132,6 +156,9 @@ class Phrase(TextNode):
             + joined(" AND ", conditions)
             + " LIMIT -1) WHERE f > 0"
         )
+
+    def _is_term(self, number: int) -> Sql:
+        return Sql(f"p{number}.term = ?", (self.terms[number],))
 
     def frequency_of(self, order: Sequence[int]) -> Sql:
         """Return the SQL of the phrase's frequency in the rows ``p0``, ``p1``, ... of its terms.
@@ -185,3 +212,24 @@ class Phrase(TextNode):
         matches = self._table("length,").as_table()
         score = self.stats.bm25(self.field, weight * boost, "f")
         return "SELECT doc, " + score + " AS s FROM " + matches
+
+
+@dataclass(eq=False)
+class PhraseBeginning(Phrase):
+    """Texts that hold *terms* in a row, the last one of which may go on; all score the same."""
+
+    def uniform_score(self, boost: float) -> Optional[float]:
+        return boost
+
+    def _is_term(self, number: int) -> Sql:
+        if number + 1 < len(self.terms):
+            return super()._is_term(number)
+        last = self.terms[number]
+        return Sql(f"p{number}.term >= ? AND p{number}.term < ?", (last, last + LAST))
+
+    def docs(self) -> Optional[Sql]:
+        # A document has a row for each word that begins so.
+        return "SELECT DISTINCT doc FROM " + self._table("").as_table()
+
+    def scores(self, boost: float) -> Sql:
+        return Sql("SELECT doc, ? AS s FROM (", (boost,)) + (self.docs() or Sql("")) + ")"
