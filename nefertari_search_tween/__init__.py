@@ -19,6 +19,7 @@ from pyramid.tweens import EXCVIEW
 
 from nefertari_search_tween import compat
 from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.compat.model_search import SearchPage, search_objects
 from nefertari_search_tween.concurrency.forks import let_go
 from nefertari_search_tween.engine.search.runtime import search_of
 from nefertari_search_tween.exceptions import SearchError, http_error_view
@@ -29,7 +30,15 @@ from nefertari_search_tween.search.gate.views import add_gate
 from nefertari_search_tween.search.tween import make_tween, route
 from nefertari_search_tween.settings.settings import Settings
 
-__all__ = ["QueryText", "changed", "includeme", "mirrored", "tween_factory"]
+__all__ = [
+    "QueryText",
+    "SearchPage",
+    "changed",
+    "includeme",
+    "mirrored",
+    "search_objects",
+    "tween_factory",
+]
 
 TWEEN = "nefertari_search_tween.tween_factory"
 

@@ -20,6 +20,7 @@ from nefertari_search_tween.backends.analysis import definitions
 from nefertari_search_tween.caching.cache import NO_CACHE, ResponseCache
 from nefertari_search_tween.caching.region import make_region
 from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.compat.model_search import NAME, add_search
 from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.indexing import restored
@@ -113,7 +114,10 @@ class SearchRuntime:
         )
         for model in selected:
             mirror_class = self.mirror_class(model)
-            for name in link(model, mirror_class):
+            occupied = link(model, mirror_class)
+            if not all(map(add_search, (model, mirror_class))):
+                occupied.append(NAME)
+            for name in occupied:
                 log.warning(
                     "%s has its own %s, which stays: rename it to have the attribute of that name "
                     "(docs/limits.rst)",

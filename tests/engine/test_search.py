@@ -152,19 +152,21 @@ def of_a_title(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str],
     return {"title": word}, lambda book: word in words(book["title"])
 
 
+def terms_of(shelves: Shelves, book: Book) -> set[str]:
+    """The words of a book, and of what it is related to."""
+    terms = words(book["title"]) | set(book["tags"])
+    terms |= {shelves.tags[name] for name in book["tags"]}
+    for each in shelves.writer(book):
+        terms |= words(each["name"]) | words(each["publisher"])
+    for each in shelves.publisher(book):
+        terms |= words(each["city"])
+    return terms
+
+
 def anywhere(shelves: Shelves, choice: random.Random) -> tuple[dict[str, str], Condition]:
     word = choice.choice(["iris", "london", "theme", "sea", "hogarth", "orlando"])
 
-    def says(book: Book) -> bool:
-        terms = words(book["title"]) | set(book["tags"])
-        terms |= {shelves.tags[name] for name in book["tags"]}
-        for each in shelves.writer(book):
-            terms |= words(each["name"]) | words(each["publisher"])
-        for each in shelves.publisher(book):
-            terms |= words(each["city"])
-        return word in terms
-
-    return {"q": word}, says
+    return {"q": word}, lambda book: word in terms_of(shelves, book)
 
 
 CONDITIONS = (
@@ -279,3 +281,28 @@ def test_what_other_indices_hold_is_no_order_and_no_bucket(shelves: Shelves) -> 
     shelves.talk.refuse("/books", "no field", **{"writer.books.title": "sea"})
     shelves.talk.refuse("/writers", "no field", **{"books.title": "sea"})
     shelves.talk.refuse("/books", "'writer.born'", "abc", **{"writer.born": "abc"})
+
+
+def test_a_search_box_over_related_documents(shelves: Shelves) -> None:
+    """Each word may be in another index."""
+    book = next(book for book in shelves.books.values() if shelves.writer(book) and book["title"])
+    (writer,) = shelves.writer(book)
+    word = next(iter(words(book["title"])))
+    text = f"{word} {writer['name'].split()[-1]}"
+    body = shelves.talk.read("/books", _query=text, _limit=WINDOW)
+    both = {word, writer["name"].split()[-1].lower()}
+    expected = shelves.where(lambda each: both <= terms_of(shelves, each))
+    assert sorted(each["id"] for each in body["data"]) == sorted(expected)
+    assert body["query"]["matched"] == 2
+
+
+def test_facets_and_highlights(shelves: Shelves) -> None:
+    params = {"_query": "sea", "_facets": "writer:100", "_highlight": "title", "_limit": WINDOW}
+    body = shelves.talk.read("/books", **params)
+    assert len(body["data"]) == body["total"]
+    counts = {each["value"]: each["count"] for each in body["facets"]["writer"]}
+    writers = [each["writer"]["id"] for each in body["data"] if each["writer"] is not None]
+    assert counts == {key: writers.count(key) for key in set(writers)}
+    for each in body["data"]:
+        marked = "<em>" in " ".join(each["_highlight"].get("title", []))
+        assert marked == ("sea" in words(each["title"]))

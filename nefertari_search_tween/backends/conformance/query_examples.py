@@ -102,6 +102,16 @@ EXACT: list[Case] = [
     ({"terms": {"title.keyword": ["", "Amélie", "amélie"]}}, "9 6"),
     ({"terms": {"seen": [True, False]}}, "all but 4 8 10 11"),
     ({"terms": {"year": []}}, ""),
+    # beginnings
+    ({"prefix": {"title": {"value": "d"}}}, "2 3 4 11"),
+    ({"prefix": {"title": {"value": "kni"}}}, "2 4 11"),
+    ({"prefix": {"title": {"value": "zzz"}}}, ""),
+    ({"prefix": {"country": {"value": "United"}}}, "2 3 4 5"),
+    ({"match_phrase_prefix": {"title": {"query": "dark k"}}}, "2 11"),
+    ({"match_phrase_prefix": {"title": {"query": "the dark"}}}, "2 3"),
+    ({"match_phrase_prefix": {"title": {"query": "kn"}}}, "2 4 11"),
+    ({"match_phrase_prefix": {"plot": {"query": "city of g", "max_expansions": 5}}}, "2"),
+    ({"match_phrase_prefix": {"title": {"query": "knight d"}}}, ""),
     # exists
     (exists("year"), "all but 9"),
     (exists("rating"), "all but 7"),

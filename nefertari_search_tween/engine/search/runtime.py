@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 
 from nefertari_search_tween import compat
 from nefertari_search_tween.compat.current import CURRENT
+from nefertari_search_tween.compat.model_search import add_search
 from nefertari_search_tween.engine import database, model_registry
 from nefertari_search_tween.engine.models import BaseDocument
 from nefertari_search_tween.engine.queries import Query, keys_condition
@@ -50,6 +51,7 @@ class EngineRuntime:
         self.models = model_registry.models()
         for model in self.models.values():
             self.database.mirror(model)
+            add_search(model)
         self.searcher = EngineSearcher(self.mirrors, self.settings)
         resources = set(getattr(app_registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)

@@ -21,7 +21,7 @@ SEARCHABLE = frozenset({"text", "keyword", "integer", "float", "boolean", "date"
 #: kind of a field that this model lacks, but another model of the same request has
 ABSENT = "absent"
 #: words that the last one of a phrase may be, on a server: the first ones in their order
-MAX_EXPANSIONS = 200
+MAX_EXPANSIONS = 1000
 NAMEABLE = SEARCHABLE | {ABSENT}
 #: kinds of queries for patterns of terms, as messages name them
 PATTERNS = {"wildcard": "* and ?", "regexp": "regular expressions"}

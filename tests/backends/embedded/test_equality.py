@@ -243,6 +243,19 @@ WORD = {"title": "knight", "cast": "hanks", "awards": "oscars", "genres": "drama
         {"match": {"title": {"query": "batmen forevr", "fuzziness": 1, "operator": "and"}}},
         {"match": {"cast": {"query": "jonson", "fuzziness": 2, "operator": "and"}}},
         {"match": {"title": {"query": "it", "fuzziness": "AUTO", "operator": "and"}}},
+        {"match": {"cast": {"query": "jonson", "fuzziness": "AUTO", "prefix_length": 1}}},
+        *({"prefix": {"title": {"value": each}}} for each in ("s", "star")),
+        *(
+            {
+                "constant_score": {
+                    "filter": {
+                        # Here all words count, on a server the first 50 by default.
+                        "match_phrase_prefix": {name: {"query": text, "max_expansions": 100_000}}
+                    }
+                }
+            }
+            for name, text in (("title", "star w"), ("cast", "tom ha"), ("awards", "won 2 osc"))
+        ),
         {"wildcard": {"title": {"value": "star*", "case_insensitive": True}}},
         {"wildcard": {"title": {"value": "*m?n", "case_insensitive": True}}},
         {"wildcard": {"title.keyword": {"value": "The *Knight*", "case_insensitive": False}}},
