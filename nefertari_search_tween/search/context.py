@@ -33,8 +33,10 @@ PREFIX = "_prefix"
 HIGHLIGHT = "_highlight"
 FACETS = "_facets"
 EXTRAS = (HIGHLIGHT, FACETS)
+#: where a page begins
+AFTER = "_after"
 #: parameters that only a search understands
-SEARCH_PARAMETERS = ("q", BOX, PREFIX, "_search_fields", *EXTRAS, *PRESENCE)
+SEARCH_PARAMETERS = ("q", BOX, PREFIX, "_search_fields", AFTER, *EXTRAS, *PRESENCE)
 NUMBERS = frozenset({"_limit", "_start", "_page"})
 AGGREGATIONS = ("_aggs", "_aggregations")
 

@@ -22,11 +22,11 @@ from nefertari_search_tween.search.aggregations.execute import (
     model_aggregation,
 )
 from nefertari_search_tween.search.aggregations.request import AggregationRequest
-from nefertari_search_tween.search.box.passes import BoxPasses, box_facts
+from nefertari_search_tween.search.box.passes import BoxPasses
+from nefertari_search_tween.search.box.query import ALL_WORDS
 from nefertari_search_tween.search.box.weights import choose_search_fields
 from nefertari_search_tween.search.consistency import PendingChanges, ReadConsistency, ReadVersion
-from nefertari_search_tween.search.context import FACETS
-from nefertari_search_tween.search.features.facets.count import FacetCounts
+from nefertari_search_tween.search.features.extras import extras
 from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.multi.aggregations import multi_aggregation
 from nefertari_search_tween.search.multi.merge import Hit, first_hits, merged, with_sources
@@ -183,6 +183,8 @@ class Searcher:
 
         :raises BadQuery: invalid parameters.
         """
+        if request.position is not None and request.attempt == ALL_WORDS:
+            request = replace(request, attempt=request.position.attempt)
         if len(mirrors) > 1:
             return multi_query(mirrors, request)
         return SearchQuery.of(request, [model_query(mirrors[0], request)])
@@ -194,11 +196,7 @@ class Searcher:
         if query.count_only:
             return total, took
         meta = {"start": query.page.start, "fields": query.fields, "total": total, "took": took}
-        if query.request.box is not None:
-            meta["query"] = box_facts(query.request, total)
-            meta["suggestions"] = passes.suggestions(query)
-        if FACETS in query.request.params:
-            meta["facets"] = FacetCounts(passes.build, passes.respond).of(query)
+        meta.update(extras(query, passes, hits, total))
         return search_results(hits, meta, self.primary.query_class, query.highlights), took
 
     def _passes(self, query: SearchQuery) -> BoxPasses:

@@ -116,7 +116,7 @@ class BoxPasses:
         something by itself, whatever was similar."""
         request = query.request
         attempt = request.attempt
-        if request.box is None or not (attempt.similar or attempt.joined):
+        if request.box is None or request.position or not (attempt.similar or attempt.joined):
             return []
         searches = [
             (index, {**body, "_source": part.searched_fields})

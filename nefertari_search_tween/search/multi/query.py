@@ -14,7 +14,7 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.documents.search_fields import OTHERS
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.context import BOX, EXTRAS, PREFIX, PRESENCE
+from nefertari_search_tween.search.context import AFTER, BOX, EXTRAS, PREFIX, PRESENCE
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
@@ -79,7 +79,7 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
         # Fields that a text names are checked as its terms are.
-        if name not in ("q", BOX, PREFIX, *EXTRAS, *PRESENCE):
+        if name not in ("q", BOX, PREFIX, AFTER, *EXTRAS, *PRESENCE):
             scopes = every if request.only_view_names(name) else visible
             fields = [filter_field(name, scope) for scope in scopes]
             _require_any(name, name, visible, [each and each.kind != ABSENT for each in fields])

@@ -14,12 +14,18 @@ from nefertari_search_tween.mirror.mirror import Mirror
 from nefertari_search_tween.search.box.query import box_query
 from nefertari_search_tween.search.box.weights import searchable_fields, weighted_fields
 from nefertari_search_tween.search.context import (
+    AFTER,
     BOX,
     FLAG,
     HIGHLIGHT,
     PRESENCE,
     QueryText,
     as_values,
+)
+from nefertari_search_tween.search.features.cursors import (
+    behind,
+    cursor_behind,
+    next_link,
 )
 from nefertari_search_tween.search.features.highlights import (
     HighlightOptions,
@@ -88,6 +94,8 @@ class ModelQuery:
                 "takes: give fewer words, or name fields (_search_fields)",
             ) from error
         except BackendRejected as error:
+            if error.status == HTTP_BAD_REQUEST and "search_after" in self.body:
+                raise BadQuery(AFTER, "the cursor has been changed") from error
             if error.status != HTTP_BAD_REQUEST or not self.expressions:
                 raise
             raise BadQuery(
@@ -122,8 +130,19 @@ class SearchQuery:
         cls, request: SearchRequest, parts: list[ModelQuery], orders: Sequence[SortOrder] = ()
     ) -> SearchQuery:
         """Return the query for *request* whose *parts* have been made of it."""
+        if request.position is not None:
+            parts = behind(request.position, parts)
         page, current = request.page, request.current
         return cls(parts, request.count_only, page, request.fields, current, orders, request)
+
+    def next_page(self, hits: Sequence[dict[str, Any]]) -> str:
+        """Return the link to the page behind *hits*; without an HTTP request, its cursor."""
+        request = self.request
+        cursor = cursor_behind(
+            request.params, hits, request.position, len(self.parts), request.attempt
+        )
+        http_request = request.http_request
+        return cursor if http_request is None else next_link(http_request, cursor)
 
     def explain_rejections(self) -> AbstractContextManager[None]:
         """Return what translates rejections of the caller's input, see :class:`ModelQuery`."""

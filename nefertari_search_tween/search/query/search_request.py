@@ -21,6 +21,7 @@ from nefertari_search_tween.search.aggregations.request import AggregationReques
 from nefertari_search_tween.search.box.query import ALL_WORDS, Attempt
 from nefertari_search_tween.search.box.words import BoxText, parse_box
 from nefertari_search_tween.search.context import (
+    AFTER,
     BOX,
     EXTRAS,
     PREFIX,
@@ -30,21 +31,22 @@ from nefertari_search_tween.search.context import (
     as_values,
     is_typed,
 )
+from nefertari_search_tween.search.features.cursors import Position, parse_after
 from nefertari_search_tween.search.item_acl import acl_filters
 from nefertari_search_tween.search.privacy import Caller, CallerNames
 from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.paging import Page, parse_page
-from nefertari_search_tween.search.query.sorting import SortKey, parse_sort
+from nefertari_search_tween.search.query.sorting import SCORE, SortKey, parse_sort
 from nefertari_search_tween.settings.settings import Settings
 
 #: the value of a filter that is none
 ALL = "_all"
 #: parameters that are no filters of a field
-NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", BOX, PREFIX, *EXTRAS, *PRESENCE})
+NO_FILTERS = frozenset({*RESERVED_PARAMS, "q", BOX, PREFIX, AFTER, *EXTRAS, *PRESENCE})
 #: parameters whose values name fields
 OF_FIELDS = frozenset({*RESERVED_PARAMS, *EXTRAS, *PRESENCE})
 # Parameters that do not affect an aggregation; nefertari ignores them, too.
-OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count", *EXTRAS})
+OF_PAGES = frozenset({"_limit", "_start", "_page", "_sort", "_fields", "_count", AFTER, *EXTRAS})
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,25 @@ class SearchRequest:
 
     @LazyAttribute
     def sort(self) -> list[SortKey]:
-        return parse_sort(self.params.get("_sort"))
+        """Return the keys to sort by; a walk without any is by primary key.
+
+        :raises BadQuery: a walk by score, which changes with every document.
+        """
+        keys = parse_sort(self.params.get("_sort"))
+        if not self.is_walk:
+            return keys
+        if self.params.get("_sort") and any(key.name == SCORE for key in keys):
+            raise BadQuery("_sort", f"{AFTER} needs an order that lasts, not that of the scores")
+        return [key for key in keys if key.name != SCORE]
+
+    @property
+    def is_walk(self) -> bool:
+        return AFTER in self.params and not self.count_only
+
+    @LazyAttribute
+    def position(self) -> Optional[Position]:
+        """Return where the page of a walk begins; None at its beginning, and without a walk."""
+        return parse_after(self.params) if self.is_walk else None
 
     @LazyAttribute
     def page(self) -> Page:
@@ -168,7 +188,7 @@ class SearchRequest:
     def may_relax(self) -> bool:
         """Return True if documents without some of the words may be results: not those that are
         about to be changed, nor where the view demands the words."""
-        return not self.current and not self.is_own(BOX)
+        return not self.current and not self.is_own(BOX) and self.position is None
 
     @LazyAttribute
     def fields(self) -> Any:
