@@ -33,12 +33,14 @@ class Caller:
     :param authenticated: the caller is a known user.
     :param access: the objects that are visible if they have item ACLs; None for all.
     :param max_documents: nefertari's ``public_max_limit``, for callers who are not logged in.
+    :param actual: the same caller with its own rights, if this one has more.
     """
 
     restricted: bool
     authenticated: bool
     access: Optional[AclFilter] = None
     max_documents: Optional[int] = None
+    actual: Optional[Caller] = None
 
     @classmethod
     def of(cls, request: Any) -> Caller:
@@ -55,7 +57,7 @@ class Caller:
     @property
     def unrestricted(self) -> Caller:
         """Return the same caller with all fields visible, but not all objects."""
-        return replace(self, restricted=False)
+        return replace(self, restricted=False, actual=self.actual or self)
 
     def visible(self, model: Any) -> Optional[frozenset[str]]:
         """Return the names of the fields that this caller may see; None for all.

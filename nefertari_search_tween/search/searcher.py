@@ -209,8 +209,8 @@ class Searcher:
         return BoxPasses(
             lambda each: run(each, read_version),
             lambda request: self.build_query(query.mirrors, request),
-            lambda each, searches: self._search(
-                each.mirrors, searches, each.visible, read_version, each.explain_rejections()
+            lambda each, searches, *more: self._search(
+                each.mirrors, searches, each.visible, read_version, *more, each.explain_rejections()
             ),
         )
 

@@ -203,6 +203,26 @@ def test_everybody_sees_what_the_acls_say(library, stories, authors, asking):
                     assert ids(answer) == visible_ids, (path, query, caller)
 
 
+def _facets_count_what_is_visible(
+    library: Library, expected: list[int], authors: list[int], caller: str
+) -> None:
+    """Stories by their authors, whose own ACLs count."""
+    request = "/plain_stories?_facets=author.name,title:50"
+    if library.alone:
+        # Authors are in an index of their own.
+        assert library.get(request, caller).status == 400
+        return
+    facets = library.get(request, caller).json["facets"]
+    by_name = {
+        name: len([each for each in expected if (each - 1) % 2 == number])
+        for number, name in enumerate(NAMES)
+        if number + 1 in authors
+    }
+    counts = {each["value"]: each["count"] for each in facets["author.name"]}
+    assert counts == {name: count for name, count in by_name.items() if count}
+    assert {each["value"] for each in facets["title"]} == {TITLES[each - 1] for each in expected}
+
+
 def _counts_what_is_visible(library: Library, expected: list[int], caller: str) -> None:
     """Aggregations, and the collections of several models."""
     tree = (
@@ -216,6 +236,7 @@ def _counts_what_is_visible(library: Library, expected: list[int], caller: str) 
         totals = (response["n"]["value"], response["g"]["n"]["value"])
         assert totals == (len(expected), len(expected)), (path, caller)
     authors = [number for number, acl in enumerate(library.authors, 1) if visible(acl, caller)]
+    _facets_count_what_is_visible(library, expected, authors, caller)
     both = library.get("/stories,authors?_sort=_type,id&_limit=100", caller)
     listed = [(each["_type"], each["id"]) for each in both.json["data"]]
     expected_items = [("Author", each) for each in authors] + [("Story", each) for each in expected]

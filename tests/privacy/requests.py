@@ -296,8 +296,14 @@ class Grammar:
         fields = st.lists(self.name, min_size=1, max_size=2).map(
             lambda names: ("_search_fields", ",".join(names))
         )
+        extras = st.tuples(
+            st.sampled_from(context.EXTRAS), st.lists(self.probed_name, min_size=1, max_size=2)
+        ).map(lambda pair: (pair[0], ",".join(pair[1])))
         return st.one_of(
             typed.map(lambda text: [("q", text)]),
+            st.tuples(typed.map(lambda text: ("q", text)), extras).map(list),
+            st.tuples(self.box, extras).map(lambda two: [*two[0], two[1]]),
+            st.tuples(self.name, typed, extras).map(lambda three: [three[:2], three[2]]),
             self.box,
             st.tuples(self.box, fields).map(lambda two: [*two[0], two[1]]),
             st.tuples(typed.map(lambda text: ("q", text)), fields).map(list),

@@ -96,6 +96,13 @@ UNKNOWN = [
     ("_search_fields", "/films?q=x&_search_fields=nope", "_search_fields"),
     ("_search_fields without q", "/films?_search_fields=nope", "_search_fields"),
     ("_search_fields, nested", "/films?q=x&_search_fields=title,director.nope", "_search_fields"),
+    ("_facets", "/films?_facets=nope", "_facets"),
+    ("_facets, nested", "/films?_facets=year,director.nope", "_facets"),
+    ("_facets of whole documents", "/films?_facets=director", "_facets"),
+    ("_highlight", "/films?q=x&_highlight=nope", "_highlight"),
+    ("_highlight of a number", "/films?q=x&_highlight=year", "_highlight"),
+    ("_facets, twice", "/films?_facets=year&_facets=title", "_facets"),
+    ("_highlight, twice", "/films?q=x&_highlight=title&_highlight=cast", "_highlight"),
     ("in q", "/films?q=nope:x", "q"),
     ("in q, nested", "/films?q=director.nope:x", "q"),
     ("in a value", "/films?_search=true&title=nope:x", "title"),
@@ -621,7 +628,8 @@ FIELDS = [
     "countries", "director_id", "_pk", "_type",
 ]  # fmt: skip
 RESERVED = [
-    "q", "_query", "_search", "_search_fields", "_sort", "_fields", "_limit", "_start", "_page",
+    "q", "_query", "_facets", "_highlight", "_search", "_search_fields", "_sort", "_fields",
+    "_limit", "_start", "_page",
     "_count", "_refresh_index", "_aggs.a.terms.field", "_query_secondary", "_raise_on_empty",
     "_explain", "query_set", "body",
 ]  # fmt: skip
@@ -686,6 +694,29 @@ def test_any_text_for_any_field(name: str, value: str, flag: str, app: TestApp):
 )
 def test_any_mixture_of_parameters(names: list[tuple[str, str]], path: str, app: TestApp):
     answered(app, path, *(parameter(name, value) for name, value in names))
+
+
+@anything_goes
+@given(
+    facets=st.lists(
+        st.tuples(
+            st.sampled_from([*FIELDS, "nope", ""]),
+            st.sampled_from(["", ":3", ":year", ":month", ":ranges(", ":ranges(..1,1..)", "::"]),
+            st.one_of(st.just(""), soup),
+        ).map("".join),
+        min_size=1,
+        max_size=4,
+    ),
+    name=st.sampled_from(FIELDS),
+    value=values,
+)
+@example(facets=["year:ranges(" + ",".join(["1..2"] * 999) + ")"], name="year", value="1")
+@example(facets=["released:day"], name="title", value='"')
+@example(facets=["box_office:ranges(..1e400)"], name="title", value="x")
+def test_any_facets(facets: list[str], name: str, value: str, app: TestApp):
+    text = ",".join(facets)
+    answered(app, "/films", parameter("_facets", text), parameter(name, value), "_limit=1")
+    answered(app, "/search", parameter("_facets", text), parameter("_highlight", text), "q=alien")
 
 
 @anything_goes

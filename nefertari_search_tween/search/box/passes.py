@@ -32,12 +32,13 @@ class BoxPasses:
 
     :param run: returns the results of a query.
     :param build: makes the query of a request.
-    :param respond: returns the backend's responses to searches in the indices of a query.
+    :param respond: returns the backend's responses to searches in the indices of a query; what
+        else it is called with translates rejections.
     """
 
     run: Callable[[SearchQuery], Results]
     build: Callable[[SearchRequest], SearchQuery]
-    respond: Callable[[SearchQuery, list[Search]], list[dict[str, Any]]]
+    respond: Callable[..., list[dict[str, Any]]]
 
     def first_with_hits(self, query: SearchQuery) -> tuple[SearchQuery, Results]:
         """Return *query* with its results, or the first less strict one that has enough."""

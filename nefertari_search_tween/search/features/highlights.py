@@ -16,6 +16,7 @@ from nefertari_search_tween.documents.format import composed_field, folded, fold
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.context import HIGHLIGHT
 from nefertari_search_tween.search.query.any_field import Weighted
+from nefertari_search_tween.search.query.clauses import Query
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
 from nefertari_search_tween.settings.settings import Settings
 
@@ -50,44 +51,60 @@ class HighlightOptions:
         return cls(before, after, settings.highlight_size, settings.highlight_count)
 
 
-def highlighted_fields(value: Any, searched: Iterable[Weighted], scope: FieldScope) -> list[str]:
+def highlight_names(value: Any) -> list[str]:
+    """Return the names that the parameter lists, each once; none for ``true`` or without a text."""
+    if not isinstance(value, str) or value.strip().lower() == "true":
+        return []
+    return list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+def highlighted_fields(
+    value: Any, searched: Iterable[Weighted], scope: FieldScope, is_checked: bool
+) -> list[str]:
     """Return the names of the fields to highlight.
 
     :param value: of the parameter: ``true`` for those that are searched, or names.
     :param searched: the fields that texts are looked for in.
+    :param is_checked: another model has the fields that this one lacks.
     :raises BadQuery: one holds no text, or the caller may not see it.
     """
     if not isinstance(value, str):
         raise BadQuery(HIGHLIGHT, "given more than once")
     if value.strip().lower() == "true":
-        return [target.name for target, _ in searched if _has_highlights(target)]
-    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        names = [target.name for target, _ in searched if has_highlights(scope.get(target.name))]
+        return list(dict.fromkeys(names))
+    names = highlight_names(value)
     if not names:
         raise BadQuery(HIGHLIGHT, "true, or names of fields, are expected")
     for name in names:
         target = scope.get(name)
-        if target is None or not (_has_highlights(target) or target.kind == "absent"):
-            raise BadQuery(
-                HIGHLIGHT,
-                f"{scope.document_cls.__name__} has no field of texts '{name[:60]}'"
-                + scope.meant(name),
-            )
-    return [name for name in names if _has_highlights(scope.get(name))]
+        if target is None:
+            problem = f"{scope.document_cls.__name__} has no field '{name[:60]}'"
+            raise BadQuery(HIGHLIGHT, problem + scope.meant(name))
+        if not has_highlights(target) and not is_checked:
+            raise BadQuery(HIGHLIGHT, f"'{name[:60]}' has no text that can be shown here")
+    return [name for name in names if has_highlights(scope.get(name))]
 
 
-def _has_highlights(target: Optional[SearchField]) -> bool:
+def has_highlights(target: Optional[SearchField]) -> bool:
+    """Return True if matches in *target* may be shown."""
     # Of nested documents that may be hidden, and of those in other indices, nothing is shown.
     return target is not None and target.kind == "text" and not (target.guarded or target.joins)
 
 
-def highlight_option(names: Iterable[str]) -> dict[str, Any]:
-    """Return the part of a search's body that asks for the matches in the fields *names*."""
+def highlight_option(names: Iterable[str], queries: Sequence[Query]) -> dict[str, Any]:
+    """Return the part of a search's body that asks for the matches in the fields *names*.
+
+    :param queries: those of the caller, if the search has others besides: what the view looks for
+        is not for the caller to see.
+    """
     forms = [form for name in names for form in (name, composed_field(name), folded_field(name))]
     return {
         "pre_tags": [_START],
         "post_tags": [_END],
         "number_of_fragments": 0,
         "fields": {form: {} for form in forms},
+        **({"highlight_query": {"bool": {"must": [*queries]}}} if queries else {}),
     }
 
 

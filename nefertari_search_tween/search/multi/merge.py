@@ -29,6 +29,10 @@ def first_hits(query: SearchQuery) -> list[Search]:
     if depth > WHOLE:
         changes["_source"] = False
     searches = [(part.index, {**part.body, **changes}) for part in query.parts]
+    if depth > WHOLE:
+        # They are made of the documents.
+        for _, body in searches:
+            body.pop("highlight", None)
     if not depth:
         for _, body in searches:
             del body["sort"]
@@ -51,20 +55,28 @@ def with_sources(query: SearchQuery, page: list[Hit], backend: Backend) -> list[
                 "size": len(ids),
                 "_source": query.parts[part].body["_source"],
                 "track_total_hits": False,
+                **_highlight_of(query.parts[part].body),
             },
         )
         for part, ids in ids_by_part.items()
     ]
     require_visible(searches, query.visible)
-    sources: dict[tuple[int, str], Any] = {}
+    documents: dict[tuple[int, str], Hit] = {}
     for part, response in zip(ids_by_part, backend.multi_search(searches)):
         for hit in response["hits"]["hits"]:
-            sources[part, hit["_id"]] = hit["_source"]
+            # The score of a search by key is none.
+            documents[part, hit["_id"]] = {
+                name: each for name, each in hit.items() if name in ("_source", "highlight")
+            }
     return [
-        {**hit, "_source": sources[hit["part"], hit["_id"]]}
+        {**hit, **documents[hit["part"], hit["_id"]]}
         for hit in page
-        if (hit["part"], hit["_id"]) in sources
+        if (hit["part"], hit["_id"]) in documents
     ]
+
+
+def _highlight_of(body: dict[str, Any]) -> dict[str, Any]:
+    return {"highlight": body["highlight"]} if "highlight" in body else {}
 
 
 def merged(hits_by_model: Sequence[list[Hit]], orders: Sequence[SortOrder]) -> list[Hit]:

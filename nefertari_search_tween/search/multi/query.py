@@ -14,7 +14,15 @@ from nefertari_search_tween.documents.mirror_document import BaseDocument
 from nefertari_search_tween.documents.search_fields import OTHERS
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.mirror.mirror import Mirror
-from nefertari_search_tween.search.context import AFTER, BOX, EXTRAS, PREFIX, PRESENCE
+from nefertari_search_tween.search.context import (
+    AFTER,
+    BOX,
+    EXTRAS,
+    HIGHLIGHT,
+    PREFIX,
+    PRESENCE,
+)
+from nefertari_search_tween.search.features.highlights import has_highlights, highlight_names
 from nefertari_search_tween.search.privacy import Caller
 from nefertari_search_tween.search.query.clauses import ABSENT, SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
@@ -75,6 +83,11 @@ def multi_query(mirrors: Sequence[Mirror], request: SearchRequest) -> SearchQuer
     only, exclude = request.selected_fields
     for name in (*only, *exclude):
         _require_any("_fields", name, visible, [scope.can_show(name) for scope in visible])
+    for name in highlight_names(request.params.get(HIGHLIGHT)):
+        readable = [ModelScope(mirror.document_cls, request.caller) for mirror in mirrors]
+        _require_any(
+            HIGHLIGHT, name, visible, [has_highlights(scope.searchable(name)) for scope in readable]
+        )
     parts = [model_query(mirror, request, scope) for mirror, scope in zip(mirrors, visible)]
     every = [ModelScope(mirror.document_cls, request.caller.unrestricted) for mirror in mirrors]
     for name in parts[0].searched:
@@ -101,7 +114,7 @@ def _require_any(
 def missing(name: str, visible: Sequence[FieldScope]) -> str:
     """Return the message about a name that means nothing in any model."""
     models = ", ".join(scope.document_cls.__name__ for scope in visible)
-    others = [each for scope in visible[1:] for each in scope.targets if each[0] != "_"]
+    others = [each for scope in visible[1:] for each in scope.visible_names()]
     meant = visible[0].meant(name, others)
     return f"none of {models} has a field '{name[:60]}' that can be named here{meant}"
 

@@ -105,21 +105,20 @@ class FieldScope:
         """Return the field called *name*; None if the caller can see no such field."""
         return self.targets.get(name)
 
+    def visible_names(self) -> list[str]:
+        """Return the names of the fields that the caller may see in responses, whatever it may
+        name besides; not those of every document."""
+        caller = self.caller.actual or self.caller
+        scope = self if caller is self.caller else FieldScope(self.document_cls, caller)
+        return [name for name in scope.targets if name[0] != "_"]
+
     def meant(self, name: str, others: Iterable[str] = ()) -> str:
         """Return what is added to the message about the unknown *name*: the nearest one that the
-        caller may name, if there is one.
+        caller may see, if there is one.
 
-        :param others: names that are no fields.
+        :param others: names that are no fields of this model.
         """
-        names = [*others, *(each for each in self.targets if each[0] != "_")]
-        nearest = process.extractOne(
-            name[:MAX_NAME].lower(),
-            names,
-            scorer=OSA.normalized_similarity,
-            processor=str.lower,
-            score_cutoff=SIMILAR,
-        )
-        return "" if nearest is None else f"; did you mean '{nearest[0]}'?"
+        return did_you_mean(name, [*others, *self.visible_names()])
 
     def require_shown(self, name: str) -> None:
         """Check that the field *name* may be requested by ``_fields``.
@@ -168,6 +167,19 @@ class FieldScope:
             for target in self.targets.values()
             if not target.name.rpartition(".")[2].startswith("_")
         ]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message about the unknown *name*: the nearest of *names*; '' if all are
+    too different, or it is one of them, which can't be used in this way."""
+    nearest = process.extractOne(
+        name[:MAX_NAME].lower(),
+        names,
+        scorer=OSA.normalized_similarity,
+        processor=str.lower,
+        score_cutoff=SIMILAR,
+    )
+    return "" if nearest is None or nearest[0] == name else f"; did you mean '{nearest[0]}'?"
 
 
 def _fields_of(document_cls: type[BaseDocument], caller: Caller) -> dict[str, SearchField]:

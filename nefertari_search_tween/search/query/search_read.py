@@ -191,6 +191,7 @@ def model_query(
     must: list[Query] = []
     own: list[Query] = []
     searched: list[str] = []
+    filtered: list[Weighted] = []
     for name, value in params.items():
         is_own = request.is_own(name)
         if name in NO_FILTERS or name.startswith("__") or (_is_all(value) and not is_own):
@@ -204,6 +205,7 @@ def model_query(
         if is_own:
             own.append(_own_condition(document_cls, target, name, value, scope, budget))
         else:
+            filtered.append((target, 1.0))
             must.append(_field_query(target, name, value, scope, budget))
     for name in PRESENCE:
         if name in params and (request.is_own(name) or not _is_all(params[name])):
@@ -237,11 +239,13 @@ def model_query(
     body["_source"] = source_option(*request.selected_fields, scope_for("_fields"))
     highlighted: list[str] = []
     if HIGHLIGHT in params:
-        highlighted = highlighted_fields(
-            params[HIGHLIGHT], searchable_fields(weighted, scope), scope_for(HIGHLIGHT)
-        )
-        if highlighted:
-            body["highlight"] = highlight_option(highlighted)
+        # Not what the caller may only name: fragments show values.
+        same = request.nameable is request.caller
+        readable = scope if same else type(scope)(document_cls, request.caller)
+        fields = [*searchable_fields(weighted, readable), *filtered]
+        highlighted = highlighted_fields(params[HIGHLIGHT], fields, readable, bool(shared))
+        if highlighted and must:
+            body["highlight"] = highlight_option(highlighted, must if own or filters else [])
     index = request.index or mirror.alias
     texts = [
         target.name

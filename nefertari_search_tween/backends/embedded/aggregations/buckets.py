@@ -116,10 +116,7 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
     scoped = {}
     if any(name not in ("_count", "_key") for name, _ in orders):
         result["doc_count_error_upper_bound"] = -1
-        scoped = {
-            value: run.within(inner, _of_value(run, field, scope, value, options))
-            for value, _ in counts
-        }
+        scoped = _by_value(run, options, inner, field, scope, counts)
     counts.sort(key=lambda pair: pair[0])
     for name, direction in reversed(orders):
         if name == "_key":
@@ -136,6 +133,26 @@ def _terms(run: AggregationRun, options: Options, inner: Inner, scope: Node) -> 
         buckets.append({**_key(field, value, options.get("format")), "doc_count": count, **inside})
     result["sum_other_doc_count"] = sum(count for _, count in counts[size:])
     return {**result, "buckets": buckets}
+
+
+def _by_value(
+    run: AggregationRun,
+    options: Options,
+    inner: Inner,
+    field: Field,
+    scope: Node,
+    counts: list[tuple[Any, int]],
+) -> dict[Any, dict[str, Any]]:
+    """Return the results of the inner aggregations for each value."""
+    if [*inner.values()] == [{"reverse_nested": {}}] and "missing" not in options:
+        # One statement counts the objects of all values; there may be thousands of these.
+        (name,) = inner
+        objects = run.object_counts(field, scope)
+        return {value: {name: {"doc_count": objects[value]}} for value, _ in counts}
+    return {
+        value: run.within(inner, _of_value(run, field, scope, value, options))
+        for value, _ in counts
+    }
 
 
 _TERMS_OPTIONS = [

@@ -185,6 +185,16 @@ class AggregationRun:
                 counts[value] = counts.get(value, 0) + count
         return counts
 
+    def object_counts(self, field: Field, scope: Node) -> dict[Any, int]:
+        """Return the number of documents of the index that contain a document in *scope* with each
+        value."""
+        sql = (
+            "SELECT value, count(DISTINCT n.root) FROM ("
+            + self.values(field, scope)
+            + f") v JOIN {field.level.table} n ON n.doc = v.doc GROUP BY value"
+        )
+        return dict(self.deadline.each(sql.run(self.connection)))
+
     def with_values(self, field: Field, scope: Node, *tests: tuple[str, Any]) -> Node:
         """Return *scope* narrowed to rows with a value that passes all *tests*."""
         narrowed = Condition(

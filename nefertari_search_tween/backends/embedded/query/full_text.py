@@ -50,7 +50,10 @@ class FullText(TermQueries):
             return MatchAll(field.level) if nothing == "all" else MatchNone(field.level)
         if len(terms) == 1:
             return self._terms(field, terms)
-        self._record_terms(field, terms)
+        if slop:
+            self._record_terms(field, terms)
+        else:
+            self.searched_terms.setdefault(field.name, []).append(tuple(terms))
         return Phrase(self.stats, field, terms, slop, self.deadline)
 
     def _parse_match_phrase_prefix(self, name: str, options: Any, level: Level) -> Node:

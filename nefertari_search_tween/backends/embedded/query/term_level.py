@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from nefertari_search_tween.backends.date_math import Span
 from nefertari_search_tween.backends.embedded import date_format
@@ -43,6 +43,8 @@ _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 # Terms that a pattern may match, so that a query is bounded.
 MAX_PATTERN_TERMS = 200_000
+#: a test of a term, or the terms of a phrase
+SearchedTerms = Union[Callable[[str], bool], tuple[str, ...]]
 
 
 class TermQueries:
@@ -64,8 +66,8 @@ class TermQueries:
         self.stats = Statistics(connection, index)
         self.vocabulary = vocabulary
         self.deadline = deadline
-        #: the searched terms, for highlighting: field name -> tests of a term
-        self.searched_terms: dict[str, list[Callable[[str], bool]]] = {}
+        #: the searched terms, for highlighting, by field name
+        self.searched_terms: dict[str, list[SearchedTerms]] = {}
         self._depth = 0
         #: what "now" is everywhere in this search
         self._now = time.time_ns() // 1_000_000

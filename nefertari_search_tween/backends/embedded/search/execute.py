@@ -204,8 +204,7 @@ class Search:
         numbers = json.dumps([row[0] for row in rows])
         cursor = self.connection.execute(query, (numbers,))
         options = self.body.get("highlight")
-        terms = self.parser.searched_terms
-        highlighter = Highlighter(options, self.index, terms, self.deadline) if options else None
+        highlighter = self._highlighter(options) if options else None
         documents = {}
         # Each is reduced as it is read: of large documents memory holds one.
         for doc, identity, version, source in self.deadline.each(cursor):
@@ -238,6 +237,14 @@ class Search:
                 hit["highlight"] = fragments
             hits.append(hit)
         return hits
+
+    def _highlighter(self, options: dict[str, Any]) -> Highlighter:
+        parser = self.parser
+        query = options.get("highlight_query")
+        if query is not None:
+            parser = QueryParser(self.connection, self.index, parser.vocabulary, self.deadline)
+            parser.parse(query, self.index.root.level)
+        return Highlighter(options, self.index, parser.searched_terms, self.deadline)
 
     def run(self) -> dict[str, Any]:
         """Return the response."""

@@ -1,6 +1,7 @@
 """Highlights: the searched terms of a text, between tags.
 
-Fragments end at words, not at sentences; phrases are highlighted word by word.
+Fragments end at words, not at sentences; phrases are highlighted word by word, where all of their
+words are next to each other; of sloppy ones, each word anywhere.
 """
 
 from __future__ import annotations
@@ -8,16 +9,19 @@ from __future__ import annotations
 import fnmatch
 import html
 from bisect import bisect_left
-from typing import Any, Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nefertari_search_tween.backends.embedded.deadline import Deadline
 from nefertari_search_tween.backends.embedded.errors import reject_unknown
+from nefertari_search_tween.backends.embedded.query.term_level import SearchedTerms
 from nefertari_search_tween.backends.embedded.storage.mapping import Index
 from nefertari_search_tween.backends.embedded.text import tokenizer
 
 _OPTIONS = (
     *("fields", "pre_tags", "post_tags", "fragment_size", "number_of_fragments", "type", "order"),
     *("require_field_match", "no_match_size", "encoder", "max_analyzed_offset"),
+    "highlight_query",
 )
 
 
@@ -25,7 +29,8 @@ class Highlighter:
     """Highlights documents of one search.
 
     :param options: the ``highlight`` part of a search.
-    :param searched_terms: field name -> tests for terms that were searched.
+    :param searched_terms: field name -> tests for terms that were searched, or the terms of
+        phrases.
     :param deadline: of the search.
     """
 
@@ -33,7 +38,7 @@ class Highlighter:
         self,
         options: dict[str, Any],
         index: Index,
-        searched_terms: dict[str, list[Callable[[str], bool]]],
+        searched_terms: Mapping[str, Sequence[SearchedTerms]],
         deadline: Deadline,
     ) -> None:
         self.deadline = deadline
@@ -46,7 +51,7 @@ class Highlighter:
             fields = {name: spec for each in fields for name, spec in each.items()}
         same_field = options.get("require_field_match", True)
         every = [test for tests in searched_terms.values() for test in tests]
-        self.fields: dict[str, tuple[dict[str, Any], list[Callable[[str], bool]]]] = {}
+        self.fields: dict[str, tuple[dict[str, Any], Sequence[SearchedTerms]]] = {}
         for pattern, spec in fields.items():
             for name, field in index.fields.items():
                 if field.kind == "text" and fnmatch.fnmatchcase(name, pattern):
@@ -67,10 +72,15 @@ class Highlighter:
         return fragments
 
     def _fragments(
-        self, text: str, options: dict[str, Any], tests: list[Callable[[str], bool]], count: int
+        self, text: str, options: dict[str, Any], tests: Sequence[SearchedTerms], count: int
     ) -> list[str]:
         words = list(self.deadline.each(tokenizer.tokens(text)))
-        hits = [token for token in words if self._is_hit(token.term, tests)]
+        phrased = self._words_of_phrases(words, tests)
+        hits = [
+            token
+            for number, token in enumerate(words)
+            if number in phrased or self._is_hit(token.term, tests)
+        ]
         if not hits:
             return []
         if count == 0:
@@ -96,9 +106,27 @@ class Highlighter:
             start = end + 1
         return parts
 
-    def _is_hit(self, term: str, tests: list[Callable[[str], bool]]) -> bool:
+    def _is_hit(self, term: str, tests: Sequence[SearchedTerms]) -> bool:
         self.deadline.step(len(tests))
-        return any(test(term) for test in tests)
+        return any(test(term) for test in tests if not isinstance(test, tuple))
+
+    def _words_of_phrases(
+        self, words: list[tokenizer.Token], tests: Sequence[SearchedTerms]
+    ) -> set[int]:
+        """Return the numbers of the *words* that are part of a phrase in *tests*."""
+        numbers: set[int] = set()
+        for phrase in tests:
+            if not isinstance(phrase, tuple):
+                continue
+            self.deadline.step(len(words))
+            for start, token in enumerate(words):
+                # Its first term is rare: most starts need no slice.
+                if token.term == phrase[0]:
+                    row = words[start : start + len(phrase)]
+                    self.deadline.step(len(row))
+                    if tuple(each.term for each in row) == phrase:
+                        numbers.update(range(start, start + len(phrase)))
+        return numbers
 
     def _mark(self, text: str, tokens: list[tokenizer.Token], first: int, last: int) -> str:
         pieces = []

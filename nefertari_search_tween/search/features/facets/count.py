@@ -1,34 +1,43 @@
-"""Counts facets: one search for each filtered field, and one for all others.
+"""Counts facets, all of a request by one request to the backend.
 
 A facet whose field is filtered leaves its own filter out, so that a page can offer the values that
-would be found besides. Of nested documents, the objects that contain them are counted.
+would be found besides. Of nested documents, the objects that contain them are counted: those that
+contain one that the caller may see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from nefertari_search_tween.exceptions import BadQuery
-from nefertari_search_tween.search.context import FACETS, as_values
+from nefertari_search_tween.exceptions import BackendRejected, BadQuery
+from nefertari_search_tween.search.context import FACETS
+from nefertari_search_tween.search.features.facets.aggregations import (
+    Counts,
+    counts_of,
+    facet_aggregation,
+)
 from nefertari_search_tween.search.features.facets.request import (
+    DEFAULT_INTERVAL,
     INTERVALS,
     Facet,
-    Range,
     parse_facets,
 )
-from nefertari_search_tween.search.query.clauses import (
-    SEARCHABLE,
-    ValueMismatch,
-    date_span,
-)
-from nefertari_search_tween.search.query.clauses import value as value_of
+from nefertari_search_tween.search.features.facets.selected import is_selected, selected_texts
+from nefertari_search_tween.search.query.clauses import SEARCHABLE
 from nefertari_search_tween.search.query.fields import FieldScope, SearchField
-from nefertari_search_tween.search.query.search_read import ModelQuery, Search, SearchQuery
-from nefertari_search_tween.search.query.search_request import SearchRequest
+from nefertari_search_tween.search.query.search_read import (
+    ModelQuery,
+    Search,
+    SearchQuery,
+    filter_field,
+)
+from nefertari_search_tween.search.query.search_request import NO_FILTERS, SearchRequest
 
-_OBJECTS = "objects"
+#: the field of a facet in each model; None in one that lacks it, or hides it from the caller
+Targets = list[Optional[SearchField]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class FacetCounts:
     """
 
     build: Callable[[SearchRequest], SearchQuery]
-    respond: Callable[[SearchQuery, list[Search]], list[dict[str, Any]]]
+    respond: Callable[..., list[dict[str, Any]]]
 
     def of(self, query: SearchQuery) -> dict[str, list[dict[str, Any]]]:
         """Return the facets of *query* by name: values with their counts.
@@ -48,156 +57,146 @@ class FacetCounts:
         :raises BadQuery: a facet can't be understood, or is of a field that the caller can't name.
         """
         request = query.request
-        facets = parse_facets(request.params[FACETS], request.settings)
-        targets = {facet.name: _targets(facet, query) for facet in facets}
-        results: dict[str, list[dict[str, Any]]] = {}
-        filtered = [facet for facet in facets if facet.name in request.params]
-        shared = [facet for facet in facets if facet.name not in request.params]
-        for group in [*([shared] if shared else []), *([facet] for facet in filtered)]:
-            params = {
-                name: each
-                for name, each in request.params.items()
-                if name not in {facet.name for facet in group} or request.is_own(name)
-            }
-            whole = query if params == dict(request.params) else None
-            part_query = whole or self.build(replace(request, params=params))
-            responses = self.respond(
-                part_query, [_search(part, group, targets) for part in part_query.parts]
-            )
+        requested = parse_facets(request.params[FACETS], request.settings)
+        scopes = [FieldScope(part.mirror.document_cls, request.nameable) for part in query.parts]
+        targets = {facet.name: _targets(facet, scopes) for facet in requested}
+        facets = [_by_interval(facet, targets[facet.name]) for facet in requested]
+        own_filters = {name: _own_filters(each, request, scopes) for name, each in targets.items()}
+        # Of several models, values that are rare in one may be frequent in all.
+        share = request.settings.max_buckets // (len(facets) * len(scopes))
+        size = share if len(scopes) > 1 else 0
+        searches: list[Search] = []
+        groups: list[list[Facet]] = []
+        for names in dict.fromkeys(own_filters.values()):
+            group = [facet for facet in facets if own_filters[facet.name] == names]
+            for number, part in enumerate(self._without(query, names).parts):
+                fields = [(facet, targets[facet.name][number]) for facet in group]
+                aggs = {
+                    facet.name: facet_aggregation(facet, target, max(facet.limit, size))
+                    for facet, target in fields
+                    if target is not None
+                }
+                if aggs:
+                    groups.append([facet for facet in group if facet.name in aggs])
+                    searches.append(_search(part, aggs))
+        counts: dict[str, Counts] = {facet.name: {} for facet in facets}
+        responses = self.respond(query, searches, _explain_too_many(request))
+        for group, response in zip(groups, responses):
             for facet in group:
-                results[facet.name] = _merged(facet, request, targets[facet.name], responses)
-        return {facet.name: results[facet.name] for facet in facets}
+                of_facet = counts[facet.name]
+                for value, count in counts_of(facet, response["aggregations"][facet.name]):
+                    of_facet[value] = of_facet.get(value, 0) + count
+                # How many dates there are is known only now.
+                if len(of_facet) > request.settings.max_buckets:
+                    raise _too_many(request)
+        return {
+            facet.name: _values(
+                facet, counts[facet.name], selected_texts(request, own_filters[facet.name])
+            )
+            for facet in facets
+        }
+
+    def _without(self, query: SearchQuery, names: frozenset[str]) -> SearchQuery:
+        """Return *query* without the filters *names*."""
+        if not names:
+            return query
+        params = {name: each for name, each in query.request.params.items() if name not in names}
+        return self.build(replace(query.request, params=params))
 
 
-def _targets(facet: Facet, query: SearchQuery) -> list[Optional[SearchField]]:
-    """Return the field of a facet in each model; None in one that lacks it.
+def _targets(facet: Facet, scopes: Sequence[FieldScope]) -> Targets:
+    """Return the field of a facet in each model.
 
     :raises BadQuery: no model has it, or it can't be counted so.
     """
-    targets: list[Optional[SearchField]] = []
-    for part in query.parts:
-        # As in aggregations, which count all nested documents, also those with ACLs of their own.
-        scope = FieldScope(part.mirror.document_cls, query.request.nameable).unguarded()
-        target = scope.get(facet.name)
-        usable = target is not None and target.kind in SEARCHABLE and not target.joins
-        targets.append(target if usable else None)
-    kinds = {target.kind for target in targets if target is not None}
-    if not kinds:
-        models = ", ".join(part.mirror.name for part in query.parts)
-        scope = FieldScope(query.parts[0].mirror.document_cls, query.request.nameable).unguarded()
-        problem = f"{models} has no field '{facet.name[:60]}' to count values of"
-        raise BadQuery(FACETS, problem + scope.meant(facet.name))
+    targets = [scope.get(facet.name) for scope in scopes]
+    present = [target for target in targets if target is not None]
+    name = facet.name[:60]
+    if not present:
+        models = ", ".join(scope.document_cls.__name__ for scope in scopes)
+        others = [each for scope in scopes[1:] for each in scope.visible_names()]
+        problem = f"{models} has no field '{name}' to count values of"
+        raise BadQuery(FACETS, problem + scopes[0].meant(facet.name, others))
+    if any(target.joins for target in present):
+        raise BadQuery(
+            FACETS,
+            f"'{name}' is in the index of other documents, whose values can't be counted from here",
+        )
+    kinds = {target.kind for target in present}
+    if not kinds <= SEARCHABLE:
+        raise BadQuery(FACETS, f"the values of '{name}' can't be counted")
     if facet.interval and kinds != {"date"}:
-        raise BadQuery(FACETS, f"'{facet.name[:60]}' holds no dates")
+        raise BadQuery(FACETS, f"'{name}' holds no dates")
     if facet.ranges and not kinds <= {"integer", "float", "date"}:
-        raise BadQuery(FACETS, f"'{facet.name[:60]}' holds neither numbers nor dates")
+        raise BadQuery(FACETS, f"'{name}' holds neither numbers nor dates")
     if len(kinds) > 1 and not kinds <= {"integer", "float"} and not kinds <= {"text", "keyword"}:
-        raise BadQuery(FACETS, f"'{facet.name[:60]}' has other types of values in other models")
+        raise BadQuery(FACETS, f"'{name}' has other types of values in other models")
     return targets
 
 
-def _search(
-    part: ModelQuery, facets: Sequence[Facet], targets: dict[str, list[Optional[SearchField]]]
-) -> Search:
-    """Return the search that counts *facets* in one model."""
-    aggs = {}
-    for facet in facets:
-        for target in targets[facet.name]:
-            if target is not None and _has(part, target):
-                aggs[facet.name] = _aggregation(facet, target)
-                break
-    body = {"query": part.body["query"], "size": 0, "track_total_hits": False, "aggs": aggs}
-    return part.index, body
+def _own_filters(
+    targets: Targets, request: SearchRequest, scopes: Sequence[FieldScope]
+) -> frozenset[str]:
+    """Return the names of the caller's filters of the field of a facet: its own name, or that of
+    a relationship, which means the keys of its documents."""
+    return frozenset(
+        name
+        for name in request.params
+        if name not in NO_FILTERS and not request.is_own(name)
+        for target, scope in zip(targets, scopes)
+        if target is not None and filter_field(name, scope) == target
+    )
 
 
-def _has(part: ModelQuery, target: SearchField) -> bool:
-    return part.mirror.document_cls.has_field(target.name.partition(".")[0])
+def _by_interval(facet: Facet, targets: Targets) -> Facet:
+    """Return *facet*, by years if it is of dates and does not say more.
 
-
-def _aggregation(facet: Facet, target: SearchField) -> dict[str, Any]:
-    options: dict[str, Any] = {"field": target.sort_key}
-    if facet.ranges:
-        bounds = [_bounds(target, each) for each in facet.ranges]
-        kind = "date_range" if target.kind == "date" else "range"
-        aggregation: dict[str, Any] = {kind: {**options, "ranges": bounds}}
-    elif target.kind == "date":
-        interval = facet.interval or "year"
-        histogram = {"calendar_interval": interval, "min_doc_count": 1, **options}
-        aggregation = {"date_histogram": {**histogram, "format": INTERVALS[interval]}}
-    else:
-        aggregation = {"terms": {**options, "size": facet.size}}
-    if target.path is None:
-        return aggregation
-    aggregation["aggs"] = {_OBJECTS: {"reverse_nested": {}}}
-    return {"nested": {"path": target.path}, "aggs": {"values": aggregation}}
-
-
-def _bounds(target: SearchField, bounds: Range) -> dict[str, Any]:
-    """Return the bounds of a range as the backend takes them.
-
-    :raises BadQuery: one is no value of the field.
+    :raises BadQuery: it limits the number of dates, all of which are shown in their order.
     """
-    result: dict[str, Any] = {}
-    for side, text in zip(("from", "to"), bounds):
-        if text is None:
-            continue
-        try:
-            start = date_span(text)[0] if target.kind == "date" else value_of(target, text)
-            result[side] = float(start)
-        except ValueMismatch as error:
-            raise BadQuery(FACETS, str(error)) from error
-    return result
+    if facet.interval or facet.ranges or not any(each and each.kind == "date" for each in targets):
+        return facet
+    if facet.size is not None:
+        raise BadQuery(
+            FACETS, f"'{facet.name[:60]}' holds dates, which are counted by {', '.join(INTERVALS)}"
+        )
+    return facet._replace(interval=DEFAULT_INTERVAL)
 
 
-def _merged(
-    facet: Facet,
-    request: SearchRequest,
-    targets: Sequence[Optional[SearchField]],
-    responses: Sequence[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    """Return the values of a facet over all models, with their counts."""
-    target = next(each for each in targets if each is not None)
-    selected = _selected(request, facet.name)
-    counts: dict[Any, int] = {}
-    for response in responses:
-        for name, results in response.get("aggregations", {}).items():
-            if name != facet.name:
-                continue
-            buckets = results["values"]["buckets"] if "values" in results else results["buckets"]
-            for number, bucket in enumerate(buckets):
-                key = _key(facet, target, bucket, number)
-                count = bucket[_OBJECTS]["doc_count"] if _OBJECTS in bucket else bucket["doc_count"]
-                counts[key] = counts.get(key, 0) + count
-    values = [
-        {"value": key, "count": count, "selected": _text(key) in selected}
-        for key, count in counts.items()
-    ]
-    if not facet.ranges and target.kind != "date":
-        values.sort(key=lambda each: (-each["count"], str(each["value"])))
-        del values[facet.size :]
-    return values
+def _search(part: ModelQuery, aggs: dict[str, Any]) -> Search:
+    """Return the search that counts facets by *aggs* in one model."""
+    query = part.body["query"]
+    return part.index, {"query": query, "size": 0, "track_total_hits": False, "aggs": aggs}
 
 
-def _key(facet: Facet, target: SearchField, bucket: dict[str, Any], number: int) -> Any:
-    """Return the value of a bucket: as text, a filter of the field finds it again."""
+def _values(facet: Facet, counts: Counts, selected: set[str]) -> list[dict[str, Any]]:
+    """Return the values of a facet with their counts: ranges as requested, dates in their order,
+    others by number."""
     if facet.ranges:
-        low, high = facet.ranges[number]
-        return f"[{low or '*'} TO {high or '*'}{']' if high is None else '}'}"
-    if target.kind == "boolean":
-        return bucket.get("key_as_string", str(bool(bucket["key"])).lower()) == "true"
-    if target.kind == "date":
-        return bucket["key_as_string"]
-    return bucket["key"]
+        pairs = [(each.filter_text, counts.get(each.filter_text, 0)) for each in facet.ranges]
+    elif facet.interval:
+        pairs = sorted(counts.items())
+    else:
+        pairs = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[: facet.limit]
+    return [
+        {"value": value, "count": count, "selected": is_selected(value, selected)}
+        for value, count in pairs
+    ]
 
 
-def _selected(request: SearchRequest, name: str) -> set[str]:
-    """Return the texts that the request filters the field *name* by, alternatives apart."""
-    value = request.params.get(name)
-    if value is None or request.is_own(name):
-        return set()
-    texts = [part for each in as_values(value) for part in str(each).split(" OR ")]
-    return {_text(text.strip().strip('"')) for text in texts}
+def _too_many(request: SearchRequest) -> BadQuery:
+    return BadQuery(
+        FACETS,
+        f"more than {request.settings.max_buckets} values (nefertari_search.max_buckets): take "
+        "longer intervals, or narrow the search",
+    )
 
 
-def _text(value: Any) -> str:
-    return str(value).lower()
+@contextmanager
+def _explain_too_many(request: SearchRequest) -> Iterator[None]:
+    """Report more buckets than the backend makes as the caller's error."""
+    try:
+        yield
+    except BackendRejected as error:
+        if "too_many_buckets" not in str(error.details):
+            raise
+        raise _too_many(request) from error

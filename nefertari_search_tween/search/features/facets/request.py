@@ -14,25 +14,44 @@ from nefertari_search_tween.settings.settings import Settings
 DEFAULT_SIZE = 10
 #: parts of dates that dates are counted by, with the format of the values: filters take these
 INTERVALS = {"year": "yyyy", "month": "yyyy-MM", "day": "yyyy-MM-dd"}
+DEFAULT_INTERVAL = "year"
 _PART = re.compile(r"(?P<name>[^:(),]+)(?::(?P<option>[^:(),]+)(?:\((?P<ranges>[^()]*)\))?)?\Z")
 
-#: the bounds of a range: from (inclusive) and to (exclusive), as they are written
-Range = tuple[Optional[str], Optional[str]]
+
+class Range(NamedTuple):
+    """A range of values, with its bounds as they are written.
+
+    :param low: included; None for no bound.
+    :param high: excluded; None for no bound.
+    """
+
+    low: Optional[str]
+    high: Optional[str]
+
+    @property
+    def filter_text(self) -> str:
+        """Return the range as the value of a filter."""
+        return f"[{self.low or '*'} TO {self.high or '*'}{']' if self.high is None else '}'}"
 
 
 class Facet(NamedTuple):
     """A requested facet.
 
     :param name: of the field, as the caller writes it.
-    :param size: number of values, at most.
+    :param size: number of values, at most; None if it is not said.
     :param interval: a key of :data:`INTERVALS`, for dates.
     :param ranges: to count instead of values.
     """
 
     name: str
-    size: int = DEFAULT_SIZE
+    size: Optional[int] = None
     interval: str = ""
     ranges: tuple[Range, ...] = ()
+
+    @property
+    def limit(self) -> int:
+        """Return the maximum number of values."""
+        return self.size or DEFAULT_SIZE
 
 
 def parse_facets(value: object, settings: Settings) -> list[Facet]:
@@ -42,10 +61,13 @@ def parse_facets(value: object, settings: Settings) -> list[Facet]:
     """
     if not isinstance(value, str):
         raise BadQuery(FACETS, "given more than once")
-    facets = {facet.name: facet for facet in map(_facet, _parts(value))}
+    facets: dict[str, Facet] = {}
+    for facet in map(_facet, _parts(value)):
+        if facets.setdefault(facet.name, facet) != facet:
+            raise BadQuery(FACETS, f"'{facet.name[:60]}' is counted in two ways: one is expected")
     if not facets:
         raise BadQuery(FACETS, "names of fields are expected")
-    if sum(len(each.ranges) or each.size for each in facets.values()) > settings.max_buckets:
+    if sum(len(each.ranges) or each.limit for each in facets.values()) > settings.max_buckets:
         raise BadQuery(
             FACETS, f"more than {settings.max_buckets} values (nefertari_search.max_buckets)"
         )
@@ -87,4 +109,4 @@ def _range(text: str) -> Range:
     low, dots, high = text.strip().partition("..")
     if not dots or not (low or high):
         raise BadQuery(FACETS, f"'{text[:40]}' is no range (..1000, 1000..5000, 5000..)")
-    return low.strip() or None, high.strip() or None
+    return Range(low.strip() or None, high.strip() or None)
