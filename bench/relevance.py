@@ -91,6 +91,12 @@ coppola apocalypse now | Apocalypse Now
 """.strip().splitlines()
 
 Search = Callable[[str], list[str]]
+#: backend -> what returns its URL, for a folder of this run
+SERVERS: dict[str, Callable[[str], str]] = {
+    "embedded": lambda folder: f"embedded:{folder}/search",
+    "elasticsearch": lambda _: shared.start_or_attach(ElasticsearchServer).url,
+    "opensearch": lambda _: f"opensearch+{shared.start_or_attach(OpenSearchServer).url}",
+}
 
 
 def texts_with_titles() -> list[tuple[str, set[str]]]:
@@ -139,17 +145,11 @@ def measure(search: Search, show: Callable[[str], Any]) -> tuple[float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    backends = ["embedded", "elasticsearch", "opensearch"]
-    parser.add_argument("backend", nargs="?", default="embedded", choices=backends)
+    parser.add_argument("backend", nargs="?", default="embedded", choices=list(SERVERS))
     parser.add_argument("--verbose", action="store_true", help="show the texts that failed")
     options = parser.parse_args()
-    servers = {"elasticsearch": ElasticsearchServer, "opensearch": OpenSearchServer}
     with shared.owned(), tempfile.TemporaryDirectory() as folder:
-        url = f"embedded:{folder}/search"
-        if options.backend in servers:
-            url = shared.start_or_attach(servers[options.backend]).url
-            if options.backend == "opensearch":
-                url = f"opensearch+{url}"
+        url = SERVERS[options.backend](folder)
         prefix = "relevance"
         load_films(Path(folder), url, prefix)
         app = films(Path(folder), url, prefix)
