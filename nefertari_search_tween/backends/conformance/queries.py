@@ -151,6 +151,22 @@ class QueryCases(Cases):
             "11": "<em>dark knight</em>",
         }
 
+    def test_words_of_a_phrase_are_not_highlighted_alone(self, empty: Index) -> None:
+        empty.write({"1": {"title": "dark night, a knight, dark knight"}})
+        highlights = empty.highlights(
+            words("title", "dark knight"), number_of_fragments=0, fields={"title": {}}
+        )
+        text = highlights["1"]["title"][0].replace("</em> <em>", " ")
+        assert text == "dark night, a knight, <em>dark knight</em>"
+
+    def test_another_query_may_be_highlighted(self, films: Index) -> None:
+        options = {"fields": {"title": {}}, "highlight_query": words("title", "dark")}
+        assert films.highlights(KNIGHT, **options) == {
+            "2": {"title": ["The <em>Dark</em> Knight"]},
+            "4": None,
+            "11": {"title": ["<em>dark</em> knight"]},
+        }
+
     def test_html_is_escaped_when_asked_for(self, empty: Index) -> None:
         empty.write({"1": {"title": "Tom & <i>Jerry</i>"}})
         highlights = empty.highlights(words("title", "jerry"), encoder="html", fields={"title": {}})

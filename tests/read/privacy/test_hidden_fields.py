@@ -147,5 +147,8 @@ def test_hidden_fields_may_be_allowed(club):
             answer = club.ask(path)
             assert answer.status == 200
             assert "rank" not in answer.text and "note" not in answer.text
+        # Fragments are values, and messages name what is shown alone.
+        assert club.ask("/stories?q=title&_highlight=note").status == 400
+        assert "did you mean" not in club.ask("/stories?q=title&_sort=rnak").text
     finally:
         club.start()

@@ -129,6 +129,15 @@ def test_a_part_of_the_path_means_itself(app: TestApp):
 
 
 @pytest.mark.parametrize("way", ["marked", "query"])
+def test_what_the_view_looks_for_is_not_highlighted(way: str, app: TestApp):
+    for more in ("", "&title=title1010"):
+        items = get(app, f"/{way}s?_search=true&_highlight=true{more}").json["data"]
+        assert items
+        assert [item["_highlight"].get("prose") for item in items] == [None] * len(items)
+        assert not more or items[0]["_highlight"]["title"] == ["<em>title1010</em>"]
+
+
+@pytest.mark.parametrize("way", ["marked", "query"])
 def test_a_view_can_mark_query_syntax(way: str, app: TestApp):
     assert owners(get(app, f"/{way}s?_limit=50")) == ["bob"]
     tree = {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "owner"}}}}}
