@@ -21,6 +21,7 @@ from nefertari_search_tween.settings.converters import (
     optional,
     tags,
 )
+from nefertari_search_tween.settings.synonyms import synonym_file
 
 PREFIX = "nefertari_search."
 SERVER_PREFIX = "elasticsearch."
@@ -220,6 +221,12 @@ class SearchSettings:
         "lucene",
         "How the parameter q is read. lucene: query syntax, whose errors are reported; box: like "
         "_query, as the text of a search box (searchbox.rst).",
+    )
+    synonyms = Setting(
+        synonym_file,
+        "",
+        "File of synonyms that a search box knows, in Solr's format: couch, sofa; teh => the "
+        "(searchbox.rst).",
     )
     similar_below = Setting(
         number(int, 0, 1_000_000),

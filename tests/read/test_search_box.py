@@ -245,6 +245,33 @@ def test_q_as_a_box(tmp_path, backend_url: str, index_prefix: str):
     assert app.get("/tags?q=godfahter").json["total"] == 0
 
 
+def test_synonyms(tmp_path, backend_url: str, index_prefix: str):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("sci-fi, science fiction\nteh, hte => the # typos\nww2, second world war\n")
+    app = zoo(
+        f"sqlite:///{tmp_path}/a.sqlite",
+        backend_url,
+        index_prefix,
+        **{"nefertari_search.synonyms": str(file), "nefertari_search.similar_below": "0"},
+    )
+    texts = ["The Thing", "Science Fiction Films", "Sci-Fi", "teh", "the second world war", "WW2"]
+    for number, name in enumerate(texts, start=1):
+        app.post_json("/tags", {"id": number, "name": name})
+
+    def tags(text: str) -> set[str]:
+        body = app.get(f"/tags?_query={quote(text)}").json
+        assert body["query"]["matched"] == body["query"]["words"]
+        return {item["name"] for item in body["data"]}
+
+    assert tags("sci-fi") == tags("Science Fiction") == {"Science Fiction Films", "Sci-Fi"}
+    assert tags("science fiction films") == {"Science Fiction Films"}
+    assert tags("hte thing") == {"The Thing"}
+    # What is replaced is not looked for.
+    assert tags("teh") == {"The Thing", "the second world war"}
+    assert tags("second world war") == tags("ww2") == {"the second world war", "WW2"}
+    assert tags("the ww2") == {"the second world war"}
+
+
 def test_what_is_changed_has_all_words_as_they_are_typed(tmp_path, backend_url, index_prefix):
     app = zoo(f"sqlite:///{tmp_path}/a.sqlite", backend_url, index_prefix)
     for number, name in enumerate(("red fox", "red deer", "fox"), start=1):

@@ -29,6 +29,7 @@ BAD = [
     ("nefertari_search.cache_megabytes", "0"),
     ("nefertari_search.cache_ttl", "-1"),
     ("nefertari_search.q", "sql"),
+    ("nefertari_search.synonyms", "/no/such/file"),
     ("nefertari_search.similar_below", "-1"),
     ("nefertari_search.highlight_tags", "<em>"),
     ("nefertari_search.highlight_size", "0"),

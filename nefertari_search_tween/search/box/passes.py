@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from nefertari_search_tween.exceptions import BadQuery, TooManyClauses
-from nefertari_search_tween.search.box.query import MAX_SPLIT_WORDS, Attempt
+from nefertari_search_tween.search.box.query import MAX_SIMILAR_WORDS, MAX_SPLIT_WORDS, Attempt
 from nefertari_search_tween.search.box.suggestions import DOCUMENTS, corrected
 from nefertari_search_tween.search.multi.merge import Hit
 from nefertari_search_tween.search.query.search_read import Search, SearchQuery
@@ -49,11 +49,11 @@ class BoxPasses:
         enough = query.request.settings.similar_below
         if results[1] >= max(enough, 1) or not box.words or not query.request.may_relax:
             return query, results
-        changes: list[dict[str, Any]] = []
-        if enough:
-            changes = [{"similar": True}]
-            if len(box.words) <= MAX_SPLIT_WORDS:
-                changes = [{"joined": True}, *changes, {"similar": True, "joined": True}]
+        # What a person types is short; the work is that of each word in each field.
+        similar = enough and len(box.words) <= MAX_SIMILAR_WORDS
+        changes: list[dict[str, Any]] = [{"similar": True}] if similar else []
+        if enough and len(box.words) <= MAX_SPLIT_WORDS:
+            changes = [{"joined": True}, *changes, {"similar": True, "joined": True}]
         for change in changes:
             other = self._again(query, **change)
             more = self._unless_too_large(other)
@@ -61,7 +61,7 @@ class BoxPasses:
                 return other, (more[0], more[1], results[2] + more[2])
         if results[1] or len(box.words) < 2:
             return query, results
-        return self._most_words(query, results, [{}, {"similar": True}] if enough else [{}])
+        return self._most_words(query, results, [{}, {"similar": True}] if similar else [{}])
 
     def _strict(self, query: SearchQuery) -> tuple[SearchQuery, Results]:
         """Return *query* for so many words as the backend takes, and its results."""

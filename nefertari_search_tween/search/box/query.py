@@ -15,6 +15,7 @@ from nefertari_search_tween.search.query import clauses
 from nefertari_search_tween.search.query.any_field import Weighted, any_field
 from nefertari_search_tween.search.query.clauses import MATCH_NONE, Query
 from nefertari_search_tween.search.query.fields import SearchField
+from nefertari_search_tween.settings.synonyms import Synonyms
 
 # What it counts, beside the words, that they are one phrase of a text.
 PHRASE_BOOST = 2.0
@@ -27,6 +28,7 @@ PHRASE_BEGINNING_BOOST = 4.0
 MAX_PHRASE_WORDS = 6
 EXACT_BOOST = 1000.0
 # Words that are split, and how many there may be: each is several phrases in each field.
+MAX_SIMILAR_WORDS = 12
 MAX_SPLIT_LENGTH = 16
 MAX_SPLIT_WORDS = 4
 
@@ -53,10 +55,14 @@ class Attempt(NamedTuple):
 ALL_WORDS = Attempt()
 
 
-def box_query(box: BoxText, fields: Sequence[Weighted], attempt: Attempt) -> Query:
+def box_query(
+    box: BoxText, fields: Sequence[Weighted], attempt: Attempt, synonyms: Synonyms
+) -> Query:
     """Return the query for documents that have what *box* asks for in *fields*."""
     typed = box.words[: attempt.most_words]
-    exact = [_in_any(fields, _phrase(each)) for each in typed]
+    exact = [
+        _in_any_of(fields, [*_meanings(typed, index, synonyms)]) for index in range(len(typed))
+    ]
     words = [_alternatives(box, index, each, fields, attempt) for index, each in enumerate(exact)]
     excluded = [_in_any(fields, _phrase(each)) for each in box.excluded[: attempt.most_words]]
     query: Query = {"must_not": excluded} if excluded else {}
@@ -85,6 +91,18 @@ def box_query(box: BoxText, fields: Sequence[Weighted], attempt: Attempt) -> Que
         all_exact = {"bool": {"filter": clauses.all_of(exact)}}
         should.append({"constant_score": {"filter": all_exact, "boost": EXACT_BOOST}})
     return {"bool": {"must": [{"bool": query}], "should": should}} if should else {"bool": query}
+
+
+def _meanings(typed: Sequence[str], index: int, synonyms: Synonyms) -> Iterator[str]:
+    """Yield the word at *index* and its synonyms."""
+    texts, replaced = synonyms.of(typed, index)
+    if not replaced:
+        yield typed[index]
+    yield from texts
+
+
+def _in_any_of(fields: Sequence[Weighted], texts: Sequence[str]) -> Query:
+    return clauses.best_of([_in_any(fields, _phrase(each)) for each in texts])
 
 
 def _alternatives(

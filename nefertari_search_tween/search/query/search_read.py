@@ -222,7 +222,7 @@ def model_query(
     if box is not None:
         searched.insert(0, BOX if BOX in params else "q")
         weighted = searchable_fields(weighted, scope)
-        query = box_query(box, weighted, request.attempt)
+        query = box_query(box, weighted, request.attempt, request.settings.synonyms)
         (own if request.is_own(BOX) else must).append(query)
     filters = request.filters_of(mirror)
     if request.attempt.counting:
