@@ -115,7 +115,8 @@ class SearchRuntime:
         for model in selected:
             mirror_class = self.mirror_class(model)
             occupied = link(model, mirror_class)
-            if not all(map(add_search, (model, mirror_class))):
+            searchable = [add_search(each) for each in (model, mirror_class)]
+            if not all(searchable):
                 occupied.append(NAME)
             for name in occupied:
                 log.warning(

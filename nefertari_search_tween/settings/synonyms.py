@@ -14,12 +14,12 @@ from pathlib import Path
 from nefertari_search_tween.documents.format import folded
 
 #: words, in the form in which they are compared
-Words = tuple[str, ...]
+Phrase = tuple[str, ...]
 
 _COMMA = re.compile(r"(?<!\\),")
 
 
-class Synonyms(dict[Words, tuple[tuple[str, ...], bool]]):
+class Synonyms(dict[Phrase, tuple[tuple[str, ...], bool]]):
     """By words, the texts that mean the same, and whether they replace them.
 
     :ivar longest: number of words of the longest entry.
@@ -58,9 +58,9 @@ def synonym_file(path: str) -> Synonyms:
         text = line.partition("#")[0].strip()
         if not text:
             continue
-        left, arrow, right = text.partition("=>")
-        sources, targets = _texts(left), _texts(right if arrow else left)
-        if not sources or not targets or "=>" in right or (not arrow and len(sources) < 2):
+        before_arrow, arrow, after_arrow = text.partition("=>")
+        sources, targets = _texts(before_arrow), _texts(after_arrow if arrow else before_arrow)
+        if not sources or not targets or "=>" in after_arrow or (not arrow and len(sources) < 2):
             raise ValueError(
                 f"{path}, line {number}: '{line[:60]}' has no synonyms (a, b or a => b)"
             )

@@ -6,6 +6,7 @@ an application's search (see runtime.py) exists.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
@@ -20,6 +21,8 @@ from nefertari_search_tween.exceptions import ConfigurationError
 from nefertari_search_tween.search.get_collection import wrap_get_collection
 from nefertari_search_tween.search.item_acl import ACL
 from nefertari_search_tween.search.routing import Router
+
+log = logging.getLogger(__name__)
 
 
 class EngineRuntime:
@@ -51,7 +54,12 @@ class EngineRuntime:
         self.models = model_registry.models()
         for model in self.models.values():
             self.database.mirror(model)
-            add_search(model)
+            if not add_search(model):
+                log.warning(
+                    "%s has its own search, which stays: nefertari_search_tween.search_objects "
+                    "searches it (docs/python.rst)",
+                    model.__name__,
+                )
         self.searcher = EngineSearcher(self.mirrors, self.settings)
         resources = set(getattr(app_registry, "_resources_map", {}).values())
         self.router = Router(self.settings, self.mirrors, resources)
