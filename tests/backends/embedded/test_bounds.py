@@ -98,6 +98,9 @@ WORST_QUERIES: dict[str, Any] = {
     "match_phrase": {
         "match_phrase": {"text": {"query": " ".join(f"w{n}" for n in range(250)), "slop": 100}}
     },
+    "match_phrase_prefix": {
+        "match_phrase_prefix": {"text": {"query": " ".join(["w1 w2 w3"] * 3 + ["w"])}}
+    },
     "fuzzy": {"fuzzy": {"code": {"value": "ab" * 127, "fuzziness": 2}}},
     "wildcard": {"wildcard": {"code": {"value": "*" + "a*b?" * 10}}},
     "prefix": {"prefix": {"code": {"value": "a"}}},
