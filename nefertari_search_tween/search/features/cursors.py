@@ -13,7 +13,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 from urllib.parse import urlencode
@@ -21,6 +21,9 @@ from urllib.parse import urlencode
 from nefertari_search_tween.exceptions import BadQuery
 from nefertari_search_tween.search.box.query import Attempt
 from nefertari_search_tween.search.context import AFTER, FLAG
+from nefertari_search_tween.search.query.clauses import ABSENT
+from nefertari_search_tween.search.query.fields import FieldScope, SearchField
+from nefertari_search_tween.search.query.sorting import SortKey
 
 START = "start"
 _VERSION = 1
@@ -77,6 +80,25 @@ def _is_sound(position: Position) -> bool:
         for each in position.keys
     )
     return numbers and flags and keys and text is None
+
+
+def require_readable_order(
+    keys: Iterable[SortKey], scope: FieldScope, readable: FieldScope
+) -> None:
+    """Check that a cursor, which holds the values that a page is sorted by, shows nothing hidden.
+
+    :param keys: of the order.
+    :param scope: the fields that the order may name.
+    :param readable: those that the caller may see.
+    :raises BadQuery: it would; the message names no field, which a view may have chosen.
+    """
+    for name, _ in keys:
+        if _is_present(scope.get(name)) and not _is_present(readable.get(name)):
+            raise BadQuery(AFTER, "not in this order, which is not visible: name one by _sort")
+
+
+def _is_present(target: Optional[SearchField]) -> bool:
+    return target is not None and target.kind != ABSENT
 
 
 def behind(position: Position, parts: Sequence[Any]) -> list[Any]:

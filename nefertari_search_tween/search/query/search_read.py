@@ -26,6 +26,7 @@ from nefertari_search_tween.search.features.cursors import (
     behind,
     cursor_behind,
     next_link,
+    require_readable_order,
 )
 from nefertari_search_tween.search.features.highlights import (
     HighlightOptions,
@@ -233,6 +234,9 @@ def model_query(
         "sort": sort_clauses(request.sort, scope_for("_sort")),
         "track_total_hits": True,
     }
+    if request.is_walk:
+        readable = type(scope)(document_cls, request.caller)
+        require_readable_order(request.sort, scope_for("_sort"), readable)
     start, limit = request.page
     if limit is not None:
         body["from"], body["size"] = start, limit

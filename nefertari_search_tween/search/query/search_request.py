@@ -133,8 +133,16 @@ class SearchRequest:
 
     @LazyAttribute
     def position(self) -> Optional[Position]:
-        """Return where the page of a walk begins; None at its beginning, and without a walk."""
-        return parse_after(self.params) if self.is_walk else None
+        """Return where the page of a walk begins; None at its beginning, and without a walk.
+
+        :raises BadQuery: it is no cursor; or the caller may not see all results.
+        """
+        if not self.is_walk:
+            return None
+        if self.caller.max_documents is not None:
+            # nefertari limits each page, and none of them knows how many there were before.
+            raise BadQuery(AFTER, "only users who are logged in may see all results")
+        return parse_after(self.params)
 
     @LazyAttribute
     def page(self) -> Page:

@@ -74,3 +74,25 @@ def test_collections_and_counts(club, accept):
             assert json.loads(club.ask(f"{collection}_count", **headers).text) == {"data": LIMIT}
     finally:
         club.start()
+
+
+def test_no_walk_goes_past_the_limit(club):
+    try:
+        club.start(public_max_limit=str(LIMIT))
+        for collection in ("/stories", "/members,stories"):
+            walk = f"{collection}?_after=start&_limit=1"
+            anonymous = club.ask(walk)
+            assert anonymous.status == 400 and "'_after'" in anonymous.text
+            assert "next" in club.ask(walk, "ann").json
+    finally:
+        club.start()
+
+
+def test_a_cursor_has_no_hidden_value(club):
+    """The view sorts by a field that is hidden from members."""
+    walk = "/found_stories?_after=start&_limit=1"
+    response = club.ask(walk, "ann")
+    assert response.status == 400 and "'_after'" in response.text
+    assert "shelf" not in response.text
+    assert "next" in club.ask(f"{walk}&_sort=id", "ann").json
+    assert "next" in club.ask(walk, "eve").json
